@@ -1,0 +1,159 @@
+"""`inkshift data`: the data sets inkshift knows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inkshift.cli.app import app, err, out
+
+if TYPE_CHECKING:
+    from inkshift.datasets.catalog import DataSet
+
+data_app = typer.Typer(no_args_is_help=True, help="List, show and fetch the data sets inkshift knows.")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Name = Annotated[str, typer.Argument(help="Name of a data set, as `inkshift data list` prints it.")]
+
+
+@data_app.command("list")
+def list_sets(as_json: Json = False) -> None:
+    """All data sets: what they are, their licence, whether weights trained on them may ship.
+
+    Sets are looked for in $INKSHIFT_DATA, else in ../shared/data if it exists, else in the user's cache.
+
+    Example: inkshift data list
+    """
+    from rich import box
+    from rich.table import Table
+
+    from inkshift.datasets.catalog import CATALOG
+
+    rows = [_facts(entry) for entry in CATALOG.values()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("what")
+    table.add_column("licence", no_wrap=True)
+    table.add_column("weights\nmay ship")
+    table.add_column("where", no_wrap=True)
+    for row in rows:
+        where = "here" if row["here"] else "to fetch" if row["files"] else "not here"
+        table.add_row(
+            row["name"],
+            row["title"].partition(":")[0],
+            row["licence"],
+            "yes" if row["ships"] else "no",
+            where,
+        )
+    out.print(table, soft_wrap=False)
+
+
+@data_app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """One data set in full: source, licence, citation, files, and images in each class if it is here.
+
+    Example: inkshift data show mnist
+    """
+    from inkshift.datasets.catalog import find
+
+    entry = find(name)
+    facts = _facts(entry) | {"classes": _class_counts(entry)}
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for key in ("name", "title", "source", "licence", "citation", "note"):
+        out.print(f"{key:9} {facts[key] or '-'}", markup=False, highlight=False)
+    out.print(f"{'weights':9} {'may ship' if entry.ships else 'must not ship'}")
+    out.print(f"{'here':9} {facts['here'] or 'no'}", markup=False, highlight=False)
+    for file in entry.files:
+        out.print(f"{'file':9} {file.name}  md5 {file.md5 or 'not published'}", markup=False, highlight=False)
+    for split, counts in facts["classes"].items():
+        line = "  ".join(f"{label}: {count:,}" for label, count in counts.items())
+        out.print(f"{split:9} {sum(counts.values()):,} images   {line}", markup=False, highlight=False)
+
+
+@data_app.command()
+def fetch(
+    name: Name,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="DIR",
+            help="Folder for data sets; the set goes into DIR/NAME. Without it, where `list` looks for them.",
+        ),
+    ] = None,
+) -> None:
+    """Download a data set from its publisher, verify it, and print the files.
+
+    Run again after a break: files that are whole are kept, a broken download goes on where it stopped.
+
+    Example: inkshift data fetch mnist --to data
+    """
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+    from inkshift.datasets import catalog
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
+
+        def advance(file: str, done: int, total: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = bars.add_task(file)
+            bars.update(tasks[file], completed=done, total=total)
+
+        paths = catalog.fetch(name, root=to, progress=advance)
+    for path in paths:
+        typer.echo(path)
+    if to is not None:
+        err.print(
+            f"set INKSHIFT_DATA={to.resolve()} so that inkshift finds it", markup=False, highlight=False
+        )
+
+
+def _facts(entry: DataSet) -> dict[str, Any]:
+    """What the catalogue says of a set, and the folder it lies in, if it is here."""
+    from inkshift.datasets.catalog import locate
+    from inkshift.errors import DataError
+
+    try:
+        here = str(locate(entry.name))
+    except DataError:
+        here = None
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "source": entry.source,
+        "licence": entry.licence,
+        "citation": entry.citation,
+        "note": entry.note,
+        "ships": entry.ships,
+        "here": here,
+        "files": [{"name": f.name, "urls": f.urls, "md5": f.md5, "size": f.size} for f in entry.files],
+    }
+
+
+def _class_counts(entry: DataSet) -> dict[str, dict[str, int]]:
+    """Images of each class, by split; empty where the set is not here or holds no single characters."""
+    import numpy as np
+
+    from inkshift.datasets.catalog import load, locate
+    from inkshift.errors import DataError
+
+    try:
+        locate(entry.name)
+    except DataError:
+        return {}
+    counts: dict[str, dict[str, int]] = {}
+    for split in entry.splits:
+        labels, numbers = np.unique(load(entry.name, split).labels, return_counts=True)
+        counts[split] = dict(zip(labels.tolist(), numbers.tolist(), strict=True))
+    return counts

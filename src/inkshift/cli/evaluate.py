@@ -1,0 +1,205 @@
+"""`inkshift evaluate`: readings against labels, beside what the paper reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inkshift.cli.app import app, err, out
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from inkshift.forms.evaluate import Case, Evaluation
+
+SHOWN = 10
+
+
+Readings = Annotated[
+    Path,
+    typer.Argument(help="Readings that `inkshift read --out` wrote: CSV or JSON Lines.", show_default=False),
+]
+Labels = Annotated[
+    str,
+    typer.Argument(
+        help="What is really written: a CSV file with the columns form (or file), field, and value "
+        "(or label, or written), or the SQLAlchemy URL of a database, with --query.",
+        show_default=False,
+    ),
+]
+Query = Annotated[str | None, typer.Option(help="SQL that gives these columns from the database in LABELS.")]
+Beside = Annotated[
+    list[Path] | None,
+    typer.Option(help="Other readings of the same forms, as a further column. May be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print every measure as JSON instead of tables.")]
+Figures = Annotated[
+    Path | None,
+    typer.Option(help="Folder for pictures: confusion matrix, distribution of numbers and of digits."),
+]
+
+
+@app.command()
+def evaluate(
+    readings: Readings,
+    labels: Labels,
+    query: Query = None,
+    beside: Beside = None,
+    as_json: AsJson = False,
+    figures: Figures = None,
+) -> None:
+    """Compare readings with labels: numbers, digits, confusions, calibration.
+
+    The last column is what Pacchiotti et al. (2023) report on their own forms. Wrong numbers are split into
+    extraction (the digit count differs) and classification (it agrees). A label without a reading is wrong.
+
+    Examples:
+
+      inkshift evaluate readings.csv labels.csv --beside as-published.csv
+
+      inkshift evaluate readings.csv sqlite:///votes.db --query "select form, field, value from votes"
+    """
+    from inkshift.datasets.labels import read_labels
+    from inkshift.forms.evaluate import PAPER, to_dict
+    from inkshift.forms.evaluate import evaluate as measure
+    from inkshift.forms.export import read_rows
+
+    known = read_labels(labels, query)
+    named = labels if query is None else "the database"
+    paths = (readings, *(beside or ()))
+    results = {str(path): measure(read_rows(path), known, str(path), named) for path in paths}
+    if figures:
+        _draw(results[str(readings)], figures)
+    if as_json:
+        columns = {name: to_dict(result) for name, result in results.items()}
+        typer.echo(json.dumps({"readings": columns, "paper": PAPER._asdict()}))
+    else:
+        _show(results)
+
+
+def _show(results: dict[str, Evaluation]) -> None:
+    out.print(_measures(results))
+    ours = next(iter(results.values()))
+    out.print(_confusion(ours))
+    if ours.confusions:
+        out.print(f"most frequent confusions (label-read): {_top(ours.confusions)}", highlight=False)
+    if ours.wrong:
+        out.print(_wrong(ours.wrong))
+    if ours.unlabelled:
+        first = "form {}, field {}".format(*ours.unlabelled[0])
+        err.print(
+            f"{len(ours.unlabelled)} readings without a label are not counted, first: {first}", markup=False
+        )
+
+
+def _measures(results: dict[str, Evaluation]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from inkshift.forms.evaluate import PAPER
+
+    table = Table("measure")
+    for name in results:
+        table.add_column(
+            escape(Path(name).stem if len(results) == len({Path(n).stem for n in results}) else name)
+        )
+    table.add_column("Pacchiotti et al. 2023")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    every = list(results.values())
+
+    def line(name: str, cells: list[str], paper: str = "-") -> None:
+        if any(cell != "-" for cell in cells):
+            table.add_row(name, *cells, paper)
+
+    line("numbers", [f"{e.n:,}" for e in every], f"{PAPER.numbers:,}")
+    line("numbers right", [_percent(e.accuracy) for e in every], _percent(PAPER.accuracy))
+    line("  95 % interval", [f"{_percent(e.interval[0])} to {_percent(e.interval[1])}" for e in every])
+    line("wrong: extraction", [f"{e.extraction:,}" for e in every])
+    line("wrong: classification", [f"{e.classification:,}" for e in every])
+    line("wrong: no reading", [f"{e.missing:,}" for e in every])
+    line("digits compared", [f"{sum(map(sum, e.confusion)):,}" for e in every], f"{PAPER.digits:,}")
+    line("digits right", [_percent(e.digit_accuracy) for e in every], _percent(PAPER.digit_accuracy))
+    line("digits right, of all labelled", [_percent(e.digit_accuracy_all) for e in every])
+    line("macro precision", [_score(e.precision) for e in every], _score(PAPER.precision))
+    line("macro recall", [_score(e.recall) for e in every], _score(PAPER.recall))
+    line("macro F1", [_score(e.f1) for e in every], _score(PAPER.f1))
+    line(
+        "top confusions",
+        [_top(e.confusions, 3) for e in every],
+        ", ".join(f"{a}-{b}" for a, b in PAPER.confusions),
+    )
+    for state in dict.fromkeys(state for e in every for state in e.by_state):
+        line(f"{state} fields right", [_of(e.by_state.get(state)) for e in every])
+    for symbol in dict.fromkeys(symbol for e in every for symbol in e.by_symbol):
+        line(f"cells right: {symbol}", [_of(e.by_symbol.get(symbol)) for e in every])
+    line("mean confidence", [_percent(e.mean_confidence) for e in every])
+    line("calibration error", [_percent(e.calibration_error) for e in every])
+    line("accepted", [_percent(e.accepted_share) for e in every])
+    line("wrong among accepted", [_percent(e.accepted_error) for e in every])
+    return table
+
+
+def _confusion(evaluation: Evaluation) -> Table:
+    from rich.table import Table
+
+    table = Table("label", *(str(d) for d in range(10)), title="digits: label (row) read as (column)")
+    for column in table.columns:
+        column.justify = "right"
+    for digit, counts in enumerate(evaluation.confusion):
+        table.add_row(str(digit), *(str(count) if count else "." for count in counts))
+    return table
+
+
+def _wrong(cases: tuple[Case, ...]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"wrong fields, {SHOWN} of {len(cases):,}" if len(cases) > SHOWN else "wrong fields"
+    table = Table("form", "field", "label", "read", "cause", title=title)
+    for case in cases[:SHOWN]:
+        cellwise = len(case.label_written) == len(case.read_written)
+        read = (case.read_written if cellwise else case.read) or f"({case.state or 'no reading'})"
+        label = case.label_written or case.label or "(blank)"
+        table.add_row(*(escape(text) for text in (case.form, case.field, label, read, case.outcome)))
+    return table
+
+
+def _draw(evaluation: Evaluation, folder: Path) -> None:
+    from inkshift.errors import SettingError
+    from inkshift.forms.export import whole_file
+    from inkshift.forms.figures import confusion_picture, digit_distribution, value_distribution
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise SettingError(
+            f"--figures {folder}: no such folder can be made ({e.strerror}); name another"
+        ) from None
+    for name, picture in (
+        ("confusion", confusion_picture(evaluation.confusion)),
+        ("numbers", value_distribution(evaluation.values)),
+        ("digits", digit_distribution(evaluation.digits)),
+    ):
+        with whole_file(folder / f"{name}.png") as temporary:
+            temporary.write_bytes(picture)
+        err.print(f"wrote {folder / name}.png", markup=False, highlight=False)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def _score(share: float | None) -> str:
+    return "-" if share is None else f"{share:.3f}"
+
+
+def _of(counts: tuple[int, int] | None) -> str:
+    return f"{counts[1]:,} of {counts[0]:,}" if counts else "-"
+
+
+def _top(confusions: tuple[tuple[int, int, int], ...], most: int = SHOWN) -> str:
+    return ", ".join(f"{label}-{read} ({count})" for label, read, count in confusions[:most]) or "-"

@@ -1,0 +1,248 @@
+"""Digits as they look when they are cut off a scanned page, made from clean ones.
+
+A glyph is turned into a signed distance map, so that any pen width can be drawn at any resolution; then
+it is slanted, bent, redrawn, damaged as segmentation damages it, and left for the reframing to frame.
+All pictures are light ink on black, (H, W) uint8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Gray = npt.NDArray[np.uint8]
+Rng = np.random.Generator
+
+_CANVAS = 64
+_BODY = 40
+_YS, _XS = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32) - _CANVAS / 2
+
+
+def distance_map(glyph: Gray) -> npt.NDArray[np.float32]:
+    """(64, 64) float32: distance to the stroke's edge, positive inside, in pixels of a body 40 px long."""
+    x, y, w, h = cv2.boundingRect((glyph > 60).view(np.uint8))
+    body = glyph[y : y + h, x : x + w] if w and h else glyph
+    scale = _BODY / max(body.shape)
+    size = (max(3, round(body.shape[1] * scale)), max(3, round(body.shape[0] * scale)))
+    big = cv2.resize(body, size, interpolation=cv2.INTER_CUBIC)
+    canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
+    top, left = (_CANVAS - size[1]) // 2, (_CANVAS - size[0]) // 2
+    canvas[top : top + size[1], left : left + size[0]] = big
+    inside = (canvas > 110).astype(np.uint8)
+    deep = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
+    return np.asarray(deep - away, np.float32)
+
+
+def pack(field: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
+    """A distance map in a quarter of the memory: sixths of a pixel, up to 21 px."""
+    return np.asarray(np.clip(np.rint(field * 6), -127, 127), np.int8)
+
+
+def unpack(packed: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
+    """The distance map that `pack` packed."""
+    return packed.astype(np.float32) / 6
+
+
+def bend(field: npt.NDArray[np.float32], rng: Rng, strength: float = 1.0) -> npt.NDArray[np.float32]:
+    """The map sheared, rotated, scaled and bent at random; `strength` 0 leaves it as it is."""
+    shear, turn = rng.uniform(-0.45, 0.45) * strength, np.radians(rng.normal(0, 6)) * strength
+    sx, sy = np.exp(rng.normal(0, 0.15, 2) * strength)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.array(
+        [[sx, shear], [0, sy]]
+    )
+    matrix = matrix.astype(np.float32)
+    wave = cv2.resize(
+        rng.normal(0, 1.6 * strength, (4, 4, 2)).astype(np.float32),
+        (_CANVAS, _CANVAS),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    map_x = matrix[0, 0] * _XS + matrix[0, 1] * _YS + (wave[..., 0] + _CANVAS / 2)
+    map_y = matrix[1, 0] * _XS + matrix[1, 1] * _YS + (wave[..., 1] + _CANVAS / 2)
+    out = cv2.remap(field, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-20,))
+    return np.asarray(out, np.float32)
+
+
+def ink(field: npt.NDArray[np.float32], rng: Rng) -> Gray:
+    """The map drawn with a random pen: about half to twice the stroke's width, soft or hard edge."""
+    width = max(float(field.max()), 1.0)
+    widen = np.clip(rng.normal(0.0, 1.3), -0.65 * width, 3.0)
+    soft = rng.uniform(0.4, 1.6)
+    strength = rng.uniform(0.75, 1.0)
+    return np.asarray(np.clip((field + widen) / soft + 0.5, 0, 1) * (255 * strength), np.uint8)
+
+
+def rescan(picture: Gray, rng: Rng) -> Gray:
+    """The picture at another resolution (a body of 10 to 48 px), blurred, noisy, sometimes thresholded."""
+    scale = np.exp(rng.uniform(np.log(10), np.log(48))) / _BODY
+    size = max(8, round(picture.shape[1] * scale)), max(8, round(picture.shape[0] * scale))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.3:
+        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.4, 0.9))
+    if rng.random() < 0.4:
+        noise = rng.normal(0, rng.uniform(4, 28), small.shape)
+        small = np.clip(small + noise * (small > 20), 0, 255).astype(np.uint8)
+    if rng.random() < 0.45:
+        threshold, _ = cv2.threshold(small, 0, 255, cv2.THRESH_OTSU)
+        return (small > threshold * rng.uniform(0.6, 1.2)).astype(np.uint8) * 255
+    top = int(small.max())
+    return small if top == 0 else np.minimum(small.astype(np.float32) * (255 / top), 255).astype(np.uint8)
+
+
+def damage(picture: Gray, neighbour: Callable[[], Gray], rng: Rng) -> Gray:
+    """What cutting out leaves behind: a slice of the neighbour, a rule, a speck, a gap in the stroke."""
+    out = picture.copy()
+    h, w = out.shape
+    x, y, bw, bh = cv2.boundingRect((out > 60).view(np.uint8))
+    if not bw or not bh:
+        return out
+    if rng.random() < 0.22:
+        _intrude(out, neighbour(), (x, bw), rng)
+    if rng.random() < 0.12:
+        thick = int(rng.integers(1, 3))
+        row = int(np.clip(rng.choice([y, y + bh]) + rng.integers(-3, 6), 0, h - thick))
+        start, end = sorted(rng.integers(max(x - 8, 0), min(x + bw + 8, w), 2))
+        out[row : row + thick, start : end + 1] = rng.integers(120, 255)
+    if rng.random() < 0.12:
+        tilt, thick = rng.normal(0, 0.15), int(rng.integers(1, 3))
+        row = float(rng.uniform(y, y + bh))
+        cv2.line(out, (x - 4, round(row)), (x + bw + 4, round(row + tilt * bw)), (0,), thick)
+    if rng.random() < 0.10:
+        spot = int(rng.integers(max(x - 6, 0), min(x + bw + 6, w))), int(rng.integers(y, y + bh))
+        cv2.circle(out, spot, int(rng.integers(1, 3)), (int(rng.integers(120, 255)),), -1)
+    if rng.random() < 0.10:
+        cut = max(1, int(bw * rng.uniform(0.03, 0.14)))
+        side = slice(x, x + cut) if rng.random() < 0.5 else slice(x + bw - cut, x + bw)
+        out[:, side] = 0
+    return out
+
+
+def _intrude(out: Gray, neighbour: Gray, body: tuple[int, int], rng: Rng) -> None:
+    """Lay the near edge of a neighbouring digit at the left or right of the body, in place."""
+    nx, _, nw, _ = cv2.boundingRect((neighbour > 60).view(np.uint8))
+    take = max(2, int(nw * rng.uniform(0.05, 0.35)))
+    gap = int(rng.integers(-2, 6))
+    if rng.random() < 0.5:
+        piece, at = neighbour[:, nx + nw - take : nx + nw], body[0] - gap - take
+    else:
+        piece, at = neighbour[:, nx : nx + take], body[0] + body[1] + gap
+    at = int(np.clip(at, 0, out.shape[1] - take))
+    shift = int(rng.integers(-6, 7))
+    np.maximum(out[:, at : at + take], np.roll(piece, shift, 0), out=out[:, at : at + take])
+
+
+def regional(label: int, field: npt.NDArray[np.float32], rng: Rng) -> npt.NDArray[np.float32]:
+    """Shapes that American hands rarely write: 1 with a flag or foot, 7 with a bar, 9 with its loop turned."""
+    chance = rng.random()
+    if label == 1 and chance < 0.35:
+        return _drawn_one(rng)
+    if label == 7 and chance < 0.35:
+        return _barred(field, rng)
+    if label == 9 and chance < 0.04:
+        return np.ascontiguousarray(field[:, ::-1])
+    return field
+
+
+def strokes(lines: Sequence[npt.NDArray[np.float64]], width: float) -> npt.NDArray[np.float32]:
+    """Distance map of pen strokes; each an (N, 2) polyline of x, y in 0..1 of the body."""
+    paper = np.full((_CANVAS, _CANVAS), 1, np.uint8)
+    offset = (_CANVAS - _BODY) / 2
+    for line in lines:
+        points = np.rint((line * _BODY + offset) * 16).astype(np.int32)
+        cv2.polylines(paper, [points], False, (0,), 1, cv2.LINE_8, 4)
+    return np.asarray(width - cv2.distanceTransform(paper, cv2.DIST_L2, 3), np.float32)
+
+
+def _drawn_one(rng: Rng) -> npt.NDArray[np.float32]:
+    top, foot = np.array([rng.uniform(0.5, 0.62), 0.0]), np.array([rng.uniform(0.4, 0.6), 1.0])
+    lines = [np.array([top, (top + foot) / 2 + rng.normal(0, 0.02, 2), foot])]
+    if rng.random() < 0.75:
+        reach, drop = rng.uniform(0.1, 0.5), rng.uniform(0.1, 0.55)
+        sag = rng.normal(0, 0.05)
+        lines.append(np.array([top, top + [-reach / 2, drop / 2 + sag], top + [-reach, drop]]))
+    if rng.random() < 0.45:
+        left, right = rng.uniform(0, 0.25), rng.uniform(0.05, 0.4)
+        lines.append(
+            np.array([foot + [-left, rng.normal(0, 0.03)], foot, foot + [right, rng.normal(0, 0.04)]])
+        )
+    return strokes(lines, rng.uniform(1.2, 2.6))
+
+
+def _barred(field: npt.NDArray[np.float32], rng: Rng) -> npt.NDArray[np.float32]:
+    row = int(_CANVAS / 2 + rng.uniform(-2, 6))
+    column = int(np.argmax(field[row]))
+    half, tilt = rng.uniform(4, 10), rng.normal(-0.1, 0.15)
+    width = float(np.clip(field.max(), 1.2, 3))
+    ends = np.array([[column - half, row - half * tilt], [column + half, row + half * tilt]])
+    bar = strokes([(ends - (_CANVAS - _BODY) / 2) / _BODY], width)
+    return np.asarray(np.maximum(field, bar), np.float32)
+
+
+def crossing(rng: Rng) -> npt.NDArray[np.float32]:
+    """Distance map of what a clerk puts in a cell that is not used: mostly a cross, sometimes a scribble."""
+    if rng.random() < 0.8:
+        jitter = rng.normal(0, 0.07, (2, 3, 2))
+        wide = rng.uniform(0.55, 1.0)
+        one = np.array([[0.5 - wide / 2, 0], [0.5, 0.5], [0.5 + wide / 2, 1]]) + jitter[0]
+        two = np.array([[0.5 + wide / 2, 0], [0.5, 0.5], [0.5 - wide / 2, 1]]) + jitter[1]
+        return strokes([one, two], rng.uniform(1.1, 3.0))
+    turns = int(rng.integers(5, 12))
+    zigzag = np.stack([np.linspace(0, 1, turns), np.tile([0.0, 1.0], turns)[:turns]], 1) + rng.normal(
+        0, 0.1, (turns, 2)
+    )
+    return strokes([zigzag if rng.random() < 0.5 else zigzag[:, ::-1]], rng.uniform(1.1, 3.0))
+
+
+def pair(left: Gray, right: Gray, rng: Rng) -> Gray:
+    """Two digits side by side, touching or nearly: what a candidate looks like that was not split."""
+    lx, _, lw, _ = cv2.boundingRect((left > 60).view(np.uint8))
+    rx, _, rw, _ = cv2.boundingRect((right > 60).view(np.uint8))
+    overlap = int(rng.integers(-3, 5))
+    out = np.zeros((left.shape[0], max(lw + rw - overlap, 4)), np.uint8)
+    out[:, :lw] = left[:, lx : lx + lw]
+    tail = out[:, out.shape[1] - rw :]
+    np.maximum(
+        tail, np.roll(right[:, rx : rx + rw], int(rng.integers(-4, 5)), 0)[:, -tail.shape[1] :], out=tail
+    )
+    return out
+
+
+def fragment(picture: Gray, rng: Rng) -> Gray | None:
+    """A part of a digit as a wrong cut leaves it; None where the part could pass for a 1."""
+    x, y, w, h = cv2.boundingRect((picture > 60).view(np.uint8))
+    if w < 8 or h < 8:
+        return None
+    keep = rng.uniform(0.3, 0.6)
+    way = rng.integers(0, 4)
+    if way == 0:
+        part = picture[y : y + h, x : x + int(w * keep)]
+    elif way == 1:
+        part = picture[y : y + h, x + int(w * (1 - keep)) : x + w]
+    elif way == 2:
+        part = picture[y : y + int(h * keep), x : x + w]
+    else:
+        part = picture[y + int(h * (1 - keep)) : y + h, x : x + w]
+    bx, by, bw, bh = cv2.boundingRect((part > 60).view(np.uint8))
+    if bh == 0 or bw < 0.4 * bh:
+        return None
+    return np.ascontiguousarray(part[by : by + bh, bx : bx + bw])
+
+
+def mark(rng: Rng) -> Gray:
+    """A dot, comma, dash, equals sign or blot: ink that is no digit."""
+    kind = rng.choice(["dot", "comma", "dash", "equals", "blot"])
+    at = rng.uniform(0.35, 0.65, 2)
+    if kind == "dot":
+        lines = [np.array([at, at + rng.normal(0, 0.03, 2)])]
+    elif kind == "comma":
+        lines = [np.array([at, at + [rng.uniform(-0.15, 0.02), rng.uniform(0.08, 0.25)]])]
+    elif kind == "blot":
+        lines = [at + np.cumsum(rng.normal(0, 0.08, (8, 2)), 0)]
+    else:
+        length, tilt = rng.uniform(0.3, 0.9), rng.normal(0, 0.08)
+        first = np.array([[0.5 - length / 2, 0.5 - tilt], [0.5 + length / 2, 0.5 + tilt]])
+        lines = [first] if kind == "dash" else [first, first + [0, rng.uniform(0.15, 0.3)]]
+    return ink(strokes(lines, rng.uniform(1.5, 4.0)), rng)

@@ -1,0 +1,392 @@
+"""The data sets inkshift knows: what they are, who may use them, where they come from, how they load."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pooch
+
+from inkshift.datasets.formats import LabelledImages, Pixels, load_idx_pair, load_npz, read_npz, read_ragged
+from inkshift.errors import DataError, SettingError, nearest
+
+Split = Literal["train", "test"]
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file to fetch from the first of `urls` that has it. md5, size (bytes): None if not published."""
+
+    name: str
+    urls: tuple[str, ...]
+    md5: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """An entry of the catalogue.
+
+    source: address of its official page, empty where there is none. ships: whether weights trained on it
+    may be in a package that ships. splits: what `load` can give. files: what `fetch` gets; a set without
+    files is found locally or not at all. title: a short name, a colon, what it holds.
+    note: what else its user should know.
+    """
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    citation: str
+    ships: bool
+    splits: tuple[Split, ...] = ()
+    files: tuple[RemoteFile, ...] = ()
+    note: str = ""
+
+
+def data_root() -> Path:
+    """Where data sets lie: $INKSHIFT_DATA, else ../shared/data if it exists, else the user's cache."""
+    if named := os.environ.get("INKSHIFT_DATA"):
+        return Path(named)
+    beside = Path("../shared/data")
+    return beside if beside.is_dir() else Path(pooch.os_cache("inkshift"))
+
+
+def find(name: str) -> DataSet:
+    """The entry of that name. Raises SettingError with the nearest known name."""
+    if name not in CATALOG:
+        raise SettingError(f"no data set is called {name!r}; {nearest(name, CATALOG)}")
+    return CATALOG[name]
+
+
+def locate(name: str) -> Path:
+    """The folder of a data set with all its files. Raises DataError that says how to get it."""
+    entry, folder = find(name), data_root() / name
+    if folder.is_dir() and all((folder / file.name).is_file() for file in entry.files):
+        return folder
+    how = (
+        f"run  inkshift data fetch {name}" if entry.files else "it cannot be fetched, so put its files there"
+    )
+    raise DataError(
+        f"data set {name!r} is not in {folder}; {how}, or set INKSHIFT_DATA to the folder above it"
+    )
+
+
+def load(name: str, split: Split) -> LabelledImages:
+    """The labelled characters of a data set, as they are on disk: sizes, polarity and noise differ.
+
+    Raises DataError where the set is not here or damaged, SettingError for a split it does not have.
+    """
+    entry = find(name)
+    if split not in entry.splits:
+        has = " and ".join(entry.splits) or "nothing that can be loaded as characters"
+        raise SettingError(f"data set {name!r} has no split {split!r}; it has {has}")
+    folder = locate(name)
+    try:
+        data = _LOADERS[name](folder, split)
+    except KeyError as e:
+        raise DataError(f"{folder}: the array {e} is missing; get the data set again") from None
+    return LabelledImages(data.images, data.labels, f"{name}/{split}")
+
+
+def _load_mnist(folder: Path, split: Split) -> LabelledImages:
+    stem = "train" if split == "train" else "t10k"
+    return load_idx_pair(folder / f"{stem}-images-idx3-ubyte.gz", folder / f"{stem}-labels-idx1-ubyte.gz")
+
+
+def _load_optdigits(folder: Path, split: Split) -> LabelledImages:
+    """Its 0 and 1 become 0 and 255: white ink on black."""
+    arrays = read_npz(folder / "optdigits32.npz")
+    return LabelledImages(
+        arrays[f"{split}_images"] * np.uint8(255), arrays[f"{split}_labels"].astype(str), ""
+    )
+
+
+def _load_orand_digits(folder: Path, split: Split) -> LabelledImages:
+    """Digits cut out by their true boxes, labelled from the amount's corrected label.
+
+    Doubtful amounts, and those with more or fewer boxes than digits in their label, are left out.
+    """
+    images, arrays = read_ragged(folder / "numbers.npz")
+    starts, boxes = arrays["box_offsets"], np.rint(arrays["boxes_xywh"]).astype(int)
+    crops: list[Pixels] = []
+    labels: list[str] = []
+    for i, (image, label) in enumerate(zip(images, arrays["labels"], strict=True)):
+        own = boxes[starts[i] : starts[i + 1]]
+        if arrays["doubtful"][i] or len(own) != len(label):
+            continue
+        crops += [image[max(y, 0) : y + h, max(x, 0) : x + w] for x, y, w, h in own]
+        labels += list(label)
+    return LabelledImages(crops, np.array(labels), "")
+
+
+_LOADERS: dict[str, Callable[[Path, Split], LabelledImages]] = {
+    "mnist": _load_mnist,
+    "nist_emnist": lambda folder, split: load_npz(folder / f"{split}.npz"),
+    "optdigits32": _load_optdigits,
+    "handletters62": lambda folder, _: load_npz(folder / "handletters62.npz"),
+    "dida": lambda folder, _: load_npz(folder / "digits.npz"),
+    "ufpr": lambda folder, _: load_npz(folder / "digits.npz"),
+    "orand_car_a": _load_orand_digits,
+}
+
+
+def fetch(
+    name: str, *, root: Path | None = None, mirrors: Sequence[str] = (), progress: Progress | None = None
+) -> list[Path]:
+    """Get the files of a data set into root/name; those already there and whole are kept.
+
+    root: data_root() where None. mirrors: addresses of folders that are tried before the official ones.
+    progress: called with file, bytes so far and bytes in all (None if not stated). A broken download goes
+    on where it stopped if the server allows it. Size and MD5 are verified; where the publisher states none,
+    the SHA-256 of the first fetch is written to SHA256SUMS beside the file and holds from then on.
+    Raises DataError where nobody publishes the set, or no address gives the right file.
+    """
+    entry, folder = find(name), (root or data_root()) / name
+    if not entry.files:
+        where = f" (see {entry.source})" if entry.source else ""
+        raise DataError(f"data set {name!r} cannot be fetched{where}; put its files in {folder}")
+    logging.getLogger("pooch").setLevel(logging.WARNING)
+    return [_fetch_file(file, folder, mirrors, progress, entry.source) for file in entry.files]
+
+
+def _fetch_file(
+    file: RemoteFile, folder: Path, mirrors: Sequence[str], progress: Progress | None, page: str
+) -> Path:
+    known = f"md5:{file.md5}" if file.md5 else _recorded(folder, file.name)
+    part = folder / f"{file.name}.part"
+    if known is None:  # nothing would tell a wrong continuation
+        part.unlink(missing_ok=True)
+
+    def download(url: str, target: str, _: object) -> None:
+        _download(url, part, file, progress)
+        part.replace(target)
+
+    failures = []
+    for url in (*(f"{mirror.rstrip('/')}/{file.name}" for mirror in mirrors), *file.urls):
+        try:
+            path = Path(pooch.retrieve(url, known, fname=file.name, path=folder, downloader=download))
+        except (OSError, ValueError, http.client.HTTPException) as e:
+            failures.append(f"{url}: {str(e) or type(e).__name__}")
+            continue
+        if known is None:
+            _record(folder, file.name, pooch.file_hash(str(path)))
+        return path
+    tried = "; ".join(failures)
+    raise DataError(f"{file.name} was not fetched ({tried}); try again, or get it from {page} into {folder}")
+
+
+def _download(url: str, part: Path, file: RemoteFile, progress: Progress | None) -> None:
+    """The body of `url` into `part`, after what is there already if the server gives ranges."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "inkshift"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
+    except urllib.error.HTTPError as e:
+        e.close()
+        if e.code == 416:  # nothing follows what is there, so it is not the beginning of this file
+            part.unlink()
+        raise
+    with answer:
+        have = have if answer.status == 206 else 0
+        stated = answer.headers["Content-Length"]
+        total = have + int(stated) if stated else file.size
+        if file.size and total != file.size:
+            raise OSError(f"expected {file.size} bytes, found {total}")
+        with part.open("ab" if have else "wb") as out:
+            while chunk := answer.read(1 << 16):
+                out.write(chunk)
+                if progress:
+                    progress(file.name, out.tell(), total)
+            if total is not None and out.tell() < total:
+                raise OSError(f"cut short at {out.tell()} of {total} bytes")
+
+
+def _recorded(folder: Path, name: str) -> str | None:
+    sums = folder / "SHA256SUMS"
+    lines = [line.split() for line in sums.read_text(encoding="utf-8").splitlines()] if sums.exists() else []
+    return next((f"sha256:{line[0]}" for line in lines if line[1:] == [name]), None)
+
+
+def _record(folder: Path, name: str, sha256: str) -> None:
+    sums, new = folder / "SHA256SUMS", folder / "SHA256SUMS.new"
+    before = sums.read_text(encoding="utf-8") if sums.exists() else ""
+    new.write_text(f"{before}{sha256}  {name}\n", encoding="utf-8")
+    new.replace(sums)
+
+
+def _mnist_file(name: str, md5: str, size: int) -> RemoteFile:
+    mirrors = (
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+        "https://storage.googleapis.com/cvdf-datasets/mnist",
+    )
+    return RemoteFile(name, tuple(f"{mirror}/{name}" for mirror in mirrors), md5, size)
+
+
+def _mendeley(identifier: str, name: str) -> tuple[RemoteFile, ...]:
+    return (RemoteFile(name, (f"https://data.mendeley.com/public-api/zip/{identifier}/download/1",)),)
+
+
+_PAPER = "Pacchiotti, Ballejos & Ale (2023), Reúso de un modelo de Aprendizaje Profundo"
+
+_ENTRIES = (
+    DataSet(
+        name="mnist",
+        title="MNIST: 60,000 + 10,000 digits of American writers, 28x28, white ink on black",
+        source="https://yann.lecun.com/exdb/mnist/",
+        licence="CC BY-SA 3.0",
+        note="packages state the licence; whether share-alike reaches weights is unsettled",
+        citation="LeCun et al. (1998), Gradient-based learning applied to document recognition",
+        ships=True,
+        splits=("train", "test"),
+        files=(
+            _mnist_file("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9912422),
+            _mnist_file("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", 28881),
+            _mnist_file("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3", 1648877),
+            _mnist_file("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c", 4542),
+        ),
+    ),
+    DataSet(
+        name="nist-sd19",
+        title="NIST SD19 by_class: over 800,000 characters of 3,600 writers, 128x128 PNG, 62 classes",
+        source="https://www.nist.gov/srd/nist-special-database-19",
+        licence="US government work",
+        citation="Grother & Hanaoka (2016), NIST Special Database 19, 2nd edition",
+        ships=True,
+        files=(
+            RemoteFile(
+                "by_class.zip",
+                ("https://s3.amazonaws.com/nist-srd/SD19/by_class.zip",),
+                "79572b1694a8506f2b722c7be54130c4",
+            ),
+        ),
+    ),
+    DataSet(
+        name="hn",
+        title="Handwritten Numbers: numbers of one to three digits off Argentine telegrams",
+        source="https://data.mendeley.com/datasets/b9v9x5pk96/1",
+        licence="see its page",
+        note="its licence was not checked, so weights stay at home",
+        citation=f"Pacchiotti (2023), Handwritten Numbers (HN), doi:10.17632/b9v9x5pk96.1; {_PAPER}",
+        ships=False,
+        files=_mendeley("b9v9x5pk96", "hn.zip"),
+    ),
+    DataSet(
+        name="hnd",
+        title="Handwritten Numeric Digits: digits cut out of the numbers of hn, 28x28",
+        source="https://data.mendeley.com/datasets/jpp6vbn9zs/1",
+        licence="see its page",
+        note="its licence was not checked, so weights stay at home",
+        citation=f"Pacchiotti (2023), Handwritten Numeric Digits (HND), doi:10.17632/jpp6vbn9zs.1; {_PAPER}",
+        ships=False,
+        files=_mendeley("jpp6vbn9zs", "hnd.zip"),
+    ),
+    DataSet(
+        name="nist_emnist",
+        title="NIST SD19 as in EMNIST ByClass: 86,323 + 20,001, 28x28, white on black, 62 classes",
+        source="https://www.nist.gov/itl/products-and-services/emnist-dataset",
+        licence="US government work",
+        citation="Grother (1995), NIST Special Database 19; Cohen et al. (2017), EMNIST",
+        note="MNIST was drawn from the same forms: some of these are MNIST's own, test digits included",
+        ships=True,
+        splits=("train", "test"),
+    ),
+    DataSet(
+        name="optdigits32",
+        title="UCI optdigits: 1,934 + 946 digits of 43 Turkish writers, 32x32, bilevel",
+        source="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+        licence="CC BY 4.0",
+        citation="Alpaydin & Kaynak (1998), Optical Recognition of Handwritten Digits",
+        ships=True,
+        splits=("train", "test"),
+    ),
+    DataSet(
+        name="handletters62",
+        title="Characters photographed on paper: 6,200, about 33x32, dark on gray, 62 classes",
+        source="",
+        licence="MIT as stated",
+        note="the origin of the photographs is not explained",
+        citation="",
+        ships=True,
+        splits=("train",),
+    ),
+    DataSet(
+        name="unipen62",
+        title="UNIPEN pen strokes: drawn as 27,900 bilevel images, 128x128, 62 classes",
+        source="",
+        licence="disputed",
+        note="the release used says CC BY 4.0; UNIPEN's own terms forbid commercial use of the data",
+        citation="Guyon et al. (1994), UNIPEN project of on-line data exchange and recognizer benchmarks",
+        ships=False,
+    ),
+    DataSet(
+        name="dida",
+        title="DIDA: 5,000 digits of Swedish church records 1800-1940, gray, neighbours intrude",
+        source="https://github.com/didadataset/DIDA",
+        licence="research use",
+        citation="Kusetogullari et al. (2021), DIGITNET, Big Data Research 23",
+        ships=False,
+        splits=("test",),
+    ),
+    DataSet(
+        name="ufpr",
+        title="Brazilian digits: 1,200 cells, 96x96, gray, some rule lines left; four whole sheets",
+        source="",
+        licence="none stated",
+        citation="",
+        ships=False,
+        splits=("test",),
+    ),
+    DataSet(
+        name="orand_car_a",
+        title="ORAND-CAR-A: 700 amounts on Chilean and Uruguayan cheques, with the box of each digit",
+        source="http://www.orand.cl/pt/icfhr2014-hdsr/",
+        licence="research use",
+        citation="Diem et al. (2014), ICFHR 2014 competition on handwritten digit string recognition",
+        ships=False,
+        splits=("test",),
+    ),
+    DataSet(
+        name="c1",
+        title="Indonesian polling-station forms C1: 2019, 10 pages, 50 fields of three boxes",
+        source="",
+        licence="public records",
+        citation="",
+        ships=False,
+    ),
+    DataSet(
+        name="actas",
+        title="Honduran closing records: 2025, 2 sheets, 30 fields of three cells, RGB",
+        source="",
+        licence="public records",
+        citation="",
+        ships=False,
+    ),
+    DataSet(
+        name="form34a",
+        title="Kenyan Forms 34A: 2022, 6 columns of four three-digit numbers, no cells",
+        source="",
+        licence="public records",
+        citation="",
+        ships=False,
+    ),
+    DataSet(
+        name="composed",
+        title="Numbers composed of MNIST test digits: 900 of three digits, clean, touching, noisy",
+        source="",
+        licence="CC BY-SA 3.0",
+        note="made of MNIST test digits: for evaluation only",
+        citation="",
+        ships=False,
+    ),
+)
+CATALOG = {entry.name: entry for entry in _ENTRIES}

@@ -1,0 +1,255 @@
+"""Files that hold labelled images: IDX, npz, class folders, CSV with images."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from inkshift.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledImages:
+    """Images and what each shows.
+
+    images: (N, H, W) uint8, or N arrays (H, W) or (H, W, 3) uint8, RGB, of any size.
+    labels: (N,) strings, a class such as `7` or `a`. name: where they come from.
+    Raises DataError where the two counts differ.
+    """
+
+    images: Sequence[Pixels] | Pixels
+    labels: npt.NDArray[np.str_]
+    name: str
+
+    def __post_init__(self) -> None:
+        if len(self.images) != len(self.labels):
+            found = f"{len(self.images)} images, {len(self.labels)} labels"
+            raise DataError(f"{self.name}: expected one label for each image, found {found}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def read_idx(path: str | Path) -> Pixels:
+    """The array of an IDX file of unsigned bytes, gzipped or not, in the shape its header states.
+
+    Raises DataError for a missing file, a wrong magic number, another element type, data cut short
+    or bytes left over.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            magic = file.read(4)
+            if len(magic) < 4 or magic[:2] != b"\0\0" or magic[3] == 0:
+                raise DataError(f"{path}: not an IDX file: it starts with {magic.hex(' ') or 'nothing'}")
+            if magic[2] != 8:
+                raise DataError(
+                    f"{path}: IDX elements must be unsigned bytes (type 8), found type {magic[2]}"
+                )
+            header = file.read(4 * magic[3])
+            if len(header) < 4 * magic[3]:
+                raise DataError(f"{path}: cut short inside the IDX header; fetch the file again")
+            shape = tuple(int(n) for n in np.frombuffer(header, ">u4"))
+            data = file.read()
+    except (OSError, EOFError, zlib.error) as e:
+        raise DataError(f"{path}: cannot be read ({e}); fetch the file again") from None
+    if len(data) != (size := math.prod(shape)):
+        found = f"only {len(data)}" if len(data) < size else f"{len(data)}"
+        raise DataError(
+            f"{path}: the IDX header {shape} asks for {size} bytes, found {found}; fetch it again"
+        )
+    try:
+        return np.frombuffer(data, np.uint8).reshape(shape).copy()
+    except ValueError:
+        raise DataError(f"{path}: an array of shape {shape} is beyond numpy; fetch the file again") from None
+
+
+def read_npz(path: str | Path) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an npz file, without pickle. Raises DataError where it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as e:
+        raise DataError(
+            f"{path}: cannot be read as npz without pickle ({e}); write it with numpy.savez"
+        ) from None
+
+
+def read_ragged(path: str | Path) -> tuple[list[Pixels], dict[str, npt.NDArray[Any]]]:
+    """Images of different sizes in one npz, and the other arrays that lie in it.
+
+    The file has `pixels` (uint8, flat), `shapes` (N, 2 or 3) and `offsets` (N + 1); image i is
+    `pixels[offsets[i]:offsets[i + 1]].reshape(shapes[i])`. Raises DataError where they do not agree.
+    """
+    arrays = read_npz(path)
+    _need(path, arrays, ("pixels", "shapes", "offsets"))
+    return _ragged_images(path, arrays), arrays
+
+
+def _ragged_images(path: str | Path, arrays: dict[str, npt.NDArray[Any]]) -> list[Pixels]:
+    """Takes the three arrays of the images out of `arrays`."""
+    pixels, shapes, offsets = (arrays.pop(key) for key in ("pixels", "shapes", "offsets"))
+    if pixels.dtype != np.uint8 or pixels.ndim != 1:
+        raise DataError(f"{path}: pixels must be flat uint8, found {pixels.dtype} with shape {pixels.shape}")
+    whole = shapes.dtype.kind in "iu" and offsets.dtype.kind in "iu" and bool((shapes >= 0).all())
+    if not whole or shapes.ndim != 2 or offsets.shape != (len(shapes) + 1,):
+        raise DataError(f"{path}: shapes must be (N, 2 or 3) and offsets (N + 1), whole numbers")
+    if offsets[0] != 0 or offsets[-1] != len(pixels):
+        raise DataError(
+            f"{path}: offsets must run from 0 to {len(pixels)}, found {offsets[0]} to {offsets[-1]}"
+        )
+    wrong = np.flatnonzero(np.diff(offsets) != shapes.prod(axis=1, dtype=np.int64))
+    if len(wrong):
+        raise DataError(
+            f"{path}: image {wrong[0]} does not fill its shape {tuple(shapes[wrong[0]].tolist())}"
+        )
+    return [pixels[a:b].reshape(s) for a, b, s in zip(offsets[:-1], offsets[1:], shapes, strict=True)]
+
+
+def load_npz(path: str | Path) -> LabelledImages:
+    """Labelled images of an npz: `labels` beside `images` (N, H, W) uint8 or a ragged set (`read_ragged`).
+
+    Labels are strings, or numbers; with an array `classes` the numbers are indices into it, as in EMNIST.
+    """
+    arrays = read_npz(path)
+    _need(path, arrays, ("labels",))
+    if "pixels" in arrays:
+        _need(path, arrays, ("shapes", "offsets"))
+        return LabelledImages(_ragged_images(path, arrays), _label_strings(path, arrays), str(path))
+    _need(path, arrays, ("images",))
+    images = arrays["images"]
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise DataError(
+            f"{path}: images must be (N, H, W) uint8, found {images.dtype} with shape {images.shape}"
+        )
+    return LabelledImages(images, _label_strings(path, arrays), str(path))
+
+
+def load_idx_pair(images: str | Path, labels: str | Path) -> LabelledImages:
+    """Images (N, H, W) and labels (N) of two IDX files, as MNIST has them."""
+    pixels, classes = read_idx(images), read_idx(labels)
+    if pixels.ndim != 3 or classes.ndim != 1:
+        found = f"{pixels.shape}, and {classes.shape} in {labels}"
+        raise DataError(f"{images}: expected images (N, H, W) and labels (N), found {found}")
+    return LabelledImages(pixels, classes.astype(np.str_), str(images))
+
+
+def load_class_folders(path: str | Path) -> LabelledImages:
+    """One folder a class, its name the label, PNG or JPEG images inside; all in the order of their names."""
+    path = Path(path)
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; give one that holds a folder for each class")
+    files = [
+        file
+        for folder in sorted(path.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".")
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in SUFFIXES
+    ]
+    if not files:
+        raise DataError(
+            f"{path}: no PNG or JPEG image in any folder of it; expected one folder for each class"
+        )
+    return LabelledImages([read_image(f) for f in files], np.array([f.parent.name for f in files]), str(path))
+
+
+def load_csv(path: str | Path) -> LabelledImages:
+    """Images listed in a CSV with the columns `file`, relative to the CSV, and `label` or `value`."""
+    path = Path(path)
+    rows = [row for _, row in read_csv(path)]
+    column = "label" if "label" in rows[0] else "value"
+    if "file" not in rows[0] or column not in rows[0]:
+        raise DataError(f"{path}: needs the columns file and label (or value), found {', '.join(rows[0])}")
+    files = [path.parent / row["file"] for row in rows]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError(
+            f"{path}: image {missing[0]}{rest} not found; paths are relative to the folder of the CSV"
+        )
+    return LabelledImages([read_image(f) for f in files], np.array([row[column] for row in rows]), str(path))
+
+
+def read_csv(path: str | Path) -> list[tuple[int, dict[str, str]]]:
+    """Line number and cells, by column name in lower case, of each row of a UTF-8 CSV with a header.
+
+    Commas or semicolons, whichever the header has more of; a byte order mark and blank lines are passed
+    over, blanks around cells removed. Raises DataError, with the line, for what is not such a table.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            file.seek(0)
+            rows = csv.reader(
+                file, delimiter=";" if header.count(";") > header.count(",") else ",", strict=True
+            )
+            names = [name.strip().lower() for name in next(rows, [])]
+            if len(set(names)) < len(names):
+                raise DataError(f"{path}:1: column names must differ, found {', '.join(names)}")
+            table = []
+            for row in rows:
+                if not any(cell.strip() for cell in row):
+                    continue
+                if len(row) != len(names):
+                    raise DataError(f"{path}:{rows.line_num}: expected {len(names)} cells, found {len(row)}")
+                table.append((rows.line_num, dict(zip(names, map(str.strip, row), strict=True))))
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise DataError(f"{path}: cannot be read as UTF-8 CSV ({e})") from None
+    if not table:
+        raise DataError(f"{path}: has no rows; expected a header line and one line for each item")
+    return table
+
+
+def read_image(path: str | Path) -> Pixels:
+    """A picture as (H, W) uint8 if it is gray or bilevel, else (H, W, 3) uint8 RGB, transparency on white.
+
+    Raises DataError for a file that is missing, damaged or no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.mode.startswith("I"):
+                return (np.asarray(picture) // 257).astype(np.uint8)
+            if picture.has_transparency_data:
+                paper = Image.new("RGBA", picture.size, "white")
+                return np.asarray(Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB"))
+            return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as e:
+        raise DataError(f"{path}: cannot be read as a picture ({e}); expected PNG or JPEG") from None
+
+
+def _need(path: str | Path, arrays: dict[str, npt.NDArray[Any]], names: Sequence[str]) -> None:
+    for name in names:
+        if name not in arrays:
+            raise DataError(f"{path}: has no array {name!r}, only {', '.join(arrays) or 'none at all'}")
+
+
+def _label_strings(path: str | Path, arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.str_]:
+    labels = arrays["labels"]
+    if labels.ndim != 1 or labels.dtype.kind not in "uiU":
+        raise DataError(
+            f"{path}: labels must be (N) numbers or strings, found {labels.dtype}, shape {labels.shape}"
+        )
+    if "classes" in arrays and labels.dtype.kind != "U":
+        classes = arrays["classes"]
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+            raise DataError(
+                f"{path}: labels run from {labels.min()} to {labels.max()}, but classes has {len(classes)}"
+            )
+        labels = classes[labels]
+    return labels.astype(np.str_)

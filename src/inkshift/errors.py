@@ -1,0 +1,49 @@
+"""The errors a user can act on. Each message is one line: what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InkshiftError(Exception):
+    """Root of every error that inkshift raises on purpose."""
+
+
+class InputError(InkshiftError):
+    """A file that was given cannot be read: missing, corrupt, empty, too large, locked."""
+
+
+class TemplateError(InkshiftError):
+    """A template is not valid, or does not describe the form on the page."""
+
+
+class RegistrationError(InkshiftError):
+    """A page could not be laid onto its template, so nothing on it was read."""
+
+
+class ModelError(InkshiftError):
+    """A model package is missing, incomplete, tampered with, or of the wrong kind."""
+
+
+class DataError(InkshiftError):
+    """A data set or a label file is missing, malformed or does not match."""
+
+
+class SettingError(InkshiftError):
+    """A setting has a value that it does not allow."""
+
+
+class MissingExtraError(InkshiftError):
+    """An optional part of inkshift is not installed."""
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(f"{needed_for} needs an optional part: run  pip install 'inkshift[{extra}]'")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the allowed values and, where one is close, which was probably meant."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"known: {', '.join(known)}{hint}"

@@ -1,0 +1,158 @@
+"""One digit in its place: a cell of a form, or a picture that shows one digit.
+
+What belongs to the digit is not decided once. Each cell gives a few *views*, everything in it, what is left
+without rules and intruders, its main stroke, and the classifier says which of them looks like a digit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms import ink as inks
+from inkshift.forms.segment import components
+
+Gray = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell's views, each light ink on black; none where it is empty. flat: its ink is a single dash."""
+
+    box: Box
+    views: tuple[Gray, ...]
+    flat: bool = False
+
+
+def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Cell, ...]:
+    """The cells of a field from its ink (H, W) uint8.
+
+    frame: xmin, ymin, xmax, ymax of the printed box in pixels of the crop. printed: whether its lines are
+    there to be removed. Each piece of ink goes to the cell that its middle lies in.
+    """
+    x0, y0, x1, y1 = frame
+    edges = [x0 + (x1 - x0) * i / count for i in range(count + 1)]
+    if printed:
+        ink, edges, (y0, y1) = _without_frame(ink, edges, (y0, y1))
+    labels, stats = components(ink)
+    height = y1 - y0
+    middle_x, middle_y = stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2
+    owner = np.searchsorted(np.array(edges), middle_x) - 1
+    inside = (middle_y > y0) & (middle_y < y1) & (owner >= 0) & (owner < count)
+    out = []
+    for i in range(count):
+        box = (round(edges[i]), round(y0), round(edges[i + 1]), round(y1))
+        mine = np.flatnonzero(inside & (owner == i))
+        out.append(_cell(ink, labels, stats, mine, box, height))
+    return tuple(out)
+
+
+def _without_frame(
+    ink: Gray, edges: list[float], rows: tuple[int, int]
+) -> tuple[Gray, list[float], tuple[int, int]]:
+    """Ink without the printed frame, and where its walls and its top and bottom really are."""
+    y0, y1 = rows
+    slack = max(3, round(0.22 * min(edges[1] - edges[0], y1 - y0)))
+    mask = (ink > 0).astype(np.uint8)
+    out, found = ink, []
+    for edge in edges:
+        wall = inks.find_wall(mask[max(y0, 0) : y1], edge, slack)
+        if wall is not None:
+            out = inks.without_wall(out, wall)
+        found.append((wall[0] + wall[1]) / 2 if wall else edge)
+    level: list[int] = []
+    turned = np.ascontiguousarray(mask.T)
+    for edge in (y0, y1):
+        wall = inks.find_wall(turned[max(round(edges[0]), 0) : round(edges[-1])], edge, slack)
+        if wall is not None:
+            out = np.ascontiguousarray(inks.without_wall(np.ascontiguousarray(out.T), wall).T)
+        level.append(round((wall[0] + wall[1]) / 2) if wall else edge)
+    return out, found, (level[0], level[1])
+
+
+def _cell(
+    ink: Gray,
+    labels: npt.NDArray[np.int32],
+    stats: npt.NDArray[np.int32],
+    mine: npt.NDArray[np.intp],
+    box: Box,
+    height: float,
+) -> Cell:
+    size = np.maximum(stats[mine, 2], stats[mine, 3])
+    mine = mine[(size >= max(3, 0.13 * height)) & (stats[mine, 4] >= 5)]
+    mine = mine[~_remains_of_frame(stats[mine], box)]
+    if not len(mine):
+        return Cell(box, ())
+    largest = mine[np.argmax(stats[mine, 4])]
+    if max(stats[largest, 2], stats[largest, 3]) < 0.2 * height:
+        return Cell(box, ())
+    views = [_picture(ink, labels, stats, mine)]
+    if len(mine) > 1:
+        views.append(_picture(ink, labels, stats, np.array([largest])))
+    _, _, w, h, _ = stats[largest]
+    return Cell(box, tuple(views), flat=bool(len(mine) <= 2 and w > 2.2 * h and h < 0.3 * height))
+
+
+def _remains_of_frame(stats: npt.NDArray[np.int32], box: Box) -> npt.NDArray[np.bool_]:
+    """True for slivers that lie along a side of the cell."""
+    x, y, w, h, _ = stats.T
+    x0, y0, x1, y1 = box
+    wide, high = x1 - x0, y1 - y0
+    near_side = (x + w / 2 < x0 + 0.12 * wide) | (x + w / 2 > x1 - 0.12 * wide)
+    near_end = (y + h / 2 < y0 + 0.1 * high) | (y + h / 2 > y1 - 0.1 * high)
+    return np.asarray((near_side & (w < 0.12 * wide)) | (near_end & (h < 0.12 * high)), np.bool_)
+
+
+def _picture(
+    ink: Gray, labels: npt.NDArray[np.int32], stats: npt.NDArray[np.int32], which: npt.NDArray[np.intp]
+) -> Gray:
+    x0, y0 = stats[which, 0].min(), stats[which, 1].min()
+    x1, y1 = (stats[which, 0] + stats[which, 2]).max(), (stats[which, 1] + stats[which, 3]).max()
+    part = labels[y0:y1, x0:x1]
+    own = part == which[0] + 1 if len(which) == 1 else np.isin(part, which + 1)
+    return np.where(own, ink[y0:y1, x0:x1], 0).astype(np.uint8)
+
+
+def views_of_digit(ink: Gray) -> tuple[Gray, ...]:
+    """The views of a picture that shows one digit, tightly or loosely cut, perhaps with neighbours and rules.
+
+    First all ink; then, without rules, all that does not merely reach in from the border; then the main
+    piece of that. A view that repeats an earlier one is left out.
+    """
+    if not ink.any():
+        return ()
+    views = [ink]
+    h, w = ink.shape
+    cleaned = inks.without_rules(ink, across=round(0.97 * w) if w > 0.6 * h else 0, down=0)
+    labels, stats = components(cleaned)
+    if not len(stats):
+        return tuple(views)
+    main = _main(stats, (h, w))
+    kept = np.flatnonzero(_belongs(stats, main, (h, w)))
+    views.append(_picture(cleaned, labels, stats, kept))
+    if len(kept) > 1:
+        views.append(_picture(cleaned, labels, stats, np.array([main])))
+    return tuple(views)
+
+
+def _main(stats: npt.NDArray[np.int32], shape: tuple[int, int]) -> int:
+    """The piece of ink that is large and near the middle."""
+    x, y, w, h, area = stats.T.astype(float)
+    away = np.hypot((x + w / 2) / shape[1] - 0.5, (y + h / 2) / shape[0] - 0.5)
+    return int(np.argmax(area * np.exp(-4 * away**2) * (h / shape[0]) ** 0.5))
+
+
+def _belongs(stats: npt.NDArray[np.int32], main: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """True for the main piece and for strokes over, under or inside it that are no specks or neighbours."""
+    x, y, w, h, area = stats.T
+    mx, my, mw, mh, marea = stats[main]
+    shared = np.minimum(x + w, mx + mw) - np.maximum(x, mx)
+    over = shared > 0.5 * np.minimum(w, mw)
+    border = (x == 0) | (x + w >= shape[1]) | (y == 0) | (y + h >= shape[0])
+    large = (area > 0.06 * marea) & (np.maximum(w, h) > 0.15 * max(mh, mw))
+    out = np.asarray(over & large & ~(border & (area < 0.5 * marea)), np.bool_)
+    out[main] = True
+    return out

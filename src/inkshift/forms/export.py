@@ -1,0 +1,284 @@
+"""Readings to files and back: CSV, JSON Lines, and XLSX with each crop beside its value. One row a field."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+from PIL import Image as Pillow
+
+from inkshift.errors import DataError, SettingError, nearest
+from inkshift.forms.reading import FieldReading, FormReading, Image, State
+
+Format = Literal["csv", "jsonl", "xlsx"]
+Row = dict[str, str]
+
+COLUMNS = (
+    "form",
+    "field",
+    "value",
+    "state",
+    "confidence",
+    "accepted",
+    "candidates",
+    "rules_broken",
+    "source",
+    "page",
+    "written",
+)
+CROP_HEIGHT = 96
+
+
+def format_of(path: Path) -> Format:
+    """The format that the ending of `path` stands for. Raises SettingError with the known endings."""
+    for fmt in get_args(Format):
+        if path.suffix.lower() == f".{fmt}":
+            known: Format = fmt
+            return known
+    endings = [f".{fmt}" for fmt in get_args(Format)]
+    raise SettingError(
+        f"{path}: the ending {path.suffix!r} names no format of readings; {nearest(path.suffix, endings)}"
+    )
+
+
+def row(form: FormReading, field: FieldReading) -> Row:
+    """One field as a row of text: confidence with 4 decimals, candidates as `127:0.9312 121:0.0410`."""
+    return {
+        "form": form.name,
+        "field": field.name,
+        "value": field.value,
+        "state": field.state,
+        "confidence": f"{field.confidence:.4f}",
+        "accepted": "" if field.accepted is None else str(field.accepted).lower(),
+        "candidates": " ".join(f"{c.written}:{c.probability:.4f}" for c in field.candidates),
+        "rules_broken": "; ".join(field.rules_broken),
+        "source": field.source,
+        "page": str(field.page),
+        "written": field.written,
+    }
+
+
+def write_readings(forms: Iterable[FormReading], path: Path | None, fmt: Format | None = None) -> None:
+    """Write the forms as they come, field by field; XLSX shows the crop of each field that has one.
+
+    path: None or `-` is standard output, for csv (the default there) and jsonl. fmt: None takes the path's
+    ending. The file appears whole or not at all. Raises SettingError for a path that cannot be written.
+    """
+    _write(((row(form, field), field.crop) for form in forms for field in form.fields), path, fmt)
+
+
+def write_rows(rows: Iterable[Row], path: Path | None, fmt: Format | None = None) -> None:
+    """Write rows made by `row` or read by `read_rows`, without pictures; otherwise as `write_readings`."""
+    _write(((item, None) for item in rows), path, fmt)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a CSV or JSON Lines file of readings, all as text, just as `row` makes them.
+
+    Raises DataError that names file, line and what is missing or wrong there.
+    """
+    if path.suffix.lower() == ".xlsx":
+        raise DataError(f"{path}: readings are read from CSV or JSON Lines; write them with --format csv")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise DataError(f"{path}: readings cannot be read ({e}); give a CSV or JSON Lines file") from None
+    read = _read_jsonl if path.suffix.lower() in (".jsonl", ".ndjson") else _read_csv
+    return [_checked(path, line, item) for line, item in read(path, text)]
+
+
+def png(crop: Image) -> bytes:
+    """The crop, (H, W) or (H, W, 3) uint8 RGB, as a PNG file of at most 96 pixels in height."""
+    picture = Pillow.fromarray(crop)
+    if picture.height > CROP_HEIGHT:
+        width = max(1, round(picture.width * CROP_HEIGHT / picture.height))
+        picture = picture.resize((width, CROP_HEIGHT), Pillow.Resampling.BOX)
+    data = io.BytesIO()
+    picture.save(data, "PNG", optimize=True)
+    return data.getvalue()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place on success and goes on failure.
+
+    Raises SettingError where nothing can be written there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.touch()
+    except OSError as e:
+        raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
+    try:
+        yield temporary
+        try:
+            temporary.replace(path)
+        except OSError as e:
+            raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(items: Iterable[tuple[Row, Image | None]], path: Path | None, fmt: Format | None) -> None:
+    to_stdout = path is None or str(path) == "-"
+    fmt = fmt or ("csv" if path is None or to_stdout else format_of(path))
+    if fmt not in get_args(Format):
+        raise SettingError(f"format {fmt!r} is not one of readings; {nearest(fmt, get_args(Format))}")
+    if path is None or to_stdout:
+        if fmt == "xlsx":
+            raise SettingError("xlsx does not go to standard output; give a file, or the format csv or jsonl")
+        return _TEXT[fmt]((item for item, _ in items), sys.stdout)
+    with whole_file(path) as temporary:
+        if fmt == "xlsx":
+            return _write_xlsx(items, temporary)
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            _TEXT[fmt]((item for item, _ in items), file)
+
+
+def _write_csv(rows: Iterable[Row], file: IO[str]) -> None:
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: text.replace("\r", " ") for name, text in item.items()} for item in rows)
+
+
+def _write_jsonl(rows: Iterable[Row], file: IO[str]) -> None:
+    for item in rows:
+        file.write(json.dumps(_typed(item), ensure_ascii=False) + "\n")
+
+
+_TEXT: dict[str, Callable[[Iterable[Row], IO[str]], None]] = {"csv": _write_csv, "jsonl": _write_jsonl}
+
+
+def _write_xlsx(items: Iterable[tuple[Row, Image | None]], path: Path) -> None:
+    from openpyxl import Workbook
+    from openpyxl.drawing.image import Image as Picture
+
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet("readings")
+    sheet.freeze_panes = "A2"
+    for letter, width in zip("ABCDEFGHIJKL", (18, 10, 10, 24, 12, 11, 10, 30, 40, 24, 6, 10), strict=True):
+        sheet.column_dimensions[letter].width = width
+    sheet.append([*COLUMNS[:3], "crop", *COLUMNS[3:]])
+    with tempfile.TemporaryDirectory(prefix="inkshift-crops-") as folder:
+        try:
+            for line, (item, crop) in enumerate(items, start=2):
+                if crop is not None and crop.size:
+                    file = Path(folder, f"{line}.png")
+                    file.write_bytes(png(crop))
+                    sheet.add_image(_fitted(Picture(str(file))), f"D{line}")
+                    sheet.row_dimensions[line].height = 33
+                values = [_harmless(item[name]) for name in COLUMNS]
+                sheet.append([*values[:3], None, *values[3:]])
+        except BaseException:
+            sheet.close()
+            raise
+        book.save(path)
+
+
+def _fitted(picture: Any) -> Any:
+    """The spreadsheet picture, shown at most 160 x 40 pixels large."""
+    scale = min(160 / picture.width, 40 / picture.height)
+    picture.width, picture.height = picture.width * scale, picture.height * scale
+    return picture
+
+
+def _harmless(text: str) -> str:
+    """Text that no spreadsheet takes for a formula, without characters that XLSX does not allow."""
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    text = ILLEGAL_CHARACTERS_RE.sub("", text.encode("utf-8", "backslashreplace").decode())
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _typed(item: Mapping[str, str]) -> dict[str, Any]:
+    """A row for JSON: numbers, booleans, null and lists instead of text."""
+    candidates = (pair.rpartition(":") for pair in item["candidates"].split())
+    return dict(item) | {
+        "confidence": float(item["confidence"]),
+        "accepted": {"true": True, "false": False}.get(item["accepted"]),
+        "candidates": [{"written": w, "probability": float(p)} for w, _, p in candidates],
+        "rules_broken": item["rules_broken"].split("; ") if item["rules_broken"] else [],
+        "page": int(item["page"]),
+    }
+
+
+def _plain(item: Mapping[str, Any]) -> Row:
+    """The inverse of `_typed`."""
+    return {key: str(value) for key, value in item.items()} | {
+        "confidence": f"{item['confidence']:.4f}",
+        "accepted": "" if item["accepted"] is None else str(item["accepted"]).lower(),
+        "candidates": " ".join(f"{c['written']}:{c['probability']:.4f}" for c in item["candidates"]),
+        "rules_broken": "; ".join(item["rules_broken"]),
+    }
+
+
+def _read_csv(path: Path, text: str) -> Iterator[tuple[int, Row]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        _need_columns(path, 1, reader.fieldnames or ())
+        for item in reader:
+            if None in item or None in item.values():
+                found = "more" if None in item else "fewer"
+                raise DataError(
+                    f"{path}:{reader.line_num}: expected {len(reader.fieldnames or ())} values as in line 1, "
+                    f"found {found}; mend that line"
+                )
+            yield reader.line_num, {name: item[name] for name in COLUMNS}
+    except csv.Error as e:
+        raise DataError(f"{path}:{reader.reader.line_num}: not CSV ({e}); mend that line") from None
+
+
+def _read_jsonl(path: Path, text: str) -> Iterator[tuple[int, Row]]:
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            item = json.loads(content)
+        except json.JSONDecodeError as e:
+            raise DataError(f"{path}:{line}: not JSON ({e.msg}); mend that line") from None
+        _need_columns(path, line, item if isinstance(item, dict) else ())
+        try:
+            yield line, _plain({name: item[name] for name in COLUMNS})
+        except (TypeError, ValueError, KeyError):
+            raise DataError(
+                f"{path}:{line}: not a row of readings; write it again with --format jsonl"
+            ) from None
+
+
+def _need_columns(path: Path, line: int, found: Iterable[str]) -> None:
+    missing = [name for name in COLUMNS if name not in set(found)]
+    if missing:
+        raise DataError(
+            f"{path}:{line}: no column {', '.join(missing)}; write readings with `inkshift read --out`"
+        )
+
+
+def _checked(path: Path, line: int, item: Row) -> Row:
+    def is_number(low: float, high: float, text: str) -> bool:
+        try:
+            return low <= float(text) <= high
+        except ValueError:
+            return False
+
+    wrong = [
+        f"{name} is {item[name]!r}, expected {expected}"
+        for name, expected, fine in (
+            ("confidence", "a number from 0 to 1", is_number(0, 1, item["confidence"])),
+            ("accepted", "true, false or nothing", item["accepted"] in ("true", "false", "")),
+            ("state", f"one of {', '.join(get_args(State))}", item["state"] in get_args(State)),
+            ("page", "a number from 1", is_number(1, math.inf, item["page"])),
+        )
+        if not fine
+    ]
+    if wrong:
+        raise DataError(f"{path}:{line}: {wrong[0]}; mend that line")
+    return item

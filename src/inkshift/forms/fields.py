@@ -1,0 +1,188 @@
+"""One field: its crop becomes pictures for the classifier, and the probabilities become a reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms import ink as inks
+from inkshift.forms import segment
+from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
+from inkshift.forms.decode import cell_symbols, decode, decode_cells
+from inkshift.forms.reading import (
+    CROSSED,
+    DIGITS,
+    EMPTY,
+    UNREADABLE,
+    Candidate,
+    CellReading,
+    FieldReading,
+    State,
+    state_of,
+    value_of,
+)
+from inkshift.reframe import Reframing
+
+Gray = npt.NDArray[np.uint8]
+Probabilities = npt.NDArray[np.float32]
+Kind = Literal["cells", "number", "digit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be read from one crop.
+
+    frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
+    """
+
+    name: str
+    kind: Kind
+    crop: npt.NDArray[np.uint8]
+    dark: Gray
+    frame: tuple[int, int, int, int]
+    cells: int = 0
+    digits: tuple[int, int] = (1, 8)
+    largest: int | None = None
+    printed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Pictures (28, 28) uint8 for the classifier, and what turns its (n, classes) answer into a reading."""
+
+    pictures: Sequence[Gray]
+    finish: Callable[[Probabilities], FieldReading]
+
+
+def prepare(job: Job, framing: Reframing, calibration: dict[str, float], reference: float | None) -> Prepared:
+    """Cut a field into pictures. reference: how dark ink is on this page (`ink.ink_level`)."""
+    ink = inks.extract(job.dark, inks.threshold_of(job.dark, reference))
+    if job.kind == "number":
+        return _number(job, ink, framing, calibration)
+    if job.kind == "digit":
+        views = views_of_digit(ink)
+        box = (0, 0, ink.shape[1], ink.shape[0])
+        return _cells(job, (Cell(box, views),), framing, calibration)
+    return _cells(job, cells_of_field(ink, job.cells, job.frame, job.printed), framing, calibration)
+
+
+def _number(job: Job, ink: Gray, framing: Reframing, calibration: dict[str, float]) -> Prepared:
+    x0, y0, x1, y1 = job.frame
+    if job.printed:
+        ink = _inside(without_box(ink), job.frame)
+    elif job.frame == (0, 0, ink.shape[1], ink.shape[0]):
+        ink = without_box(ink)
+    lattice = segment.build(upright(ink))
+    pictures = [framing(part.picture, ground=0) for part in lattice.segments]
+
+    def finish(probabilities: Probabilities) -> FieldReading:
+        decoded = decode(lattice, probabilities, job.digits, job.largest, calibration.get("number temperature", 1.0))
+        return _reading(job, decoded.candidates, decoded.cells)
+
+    return Prepared(pictures, finish)
+
+
+def without_box(ink: Gray) -> Gray:
+    """Ink of a line of digits without ruled lines; upright ones go only where level ones show that there is a box."""
+    h, w = ink.shape
+    across = inks.without_rules(ink, across=max(round(0.55 * w), round(1.3 * h)) if w > 1.3 * h else round(0.9 * w), down=0)
+    if np.count_nonzero(ink) - np.count_nonzero(across) < 0.6 * w:
+        return across
+    return inks.without_rules(across, across=0, down=round(0.75 * h))
+
+
+def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:
+    """Ink of the pieces whose middle lies inside the frame."""
+    x0, y0, x1, y1 = frame
+    labels, stats = segment.components(ink)
+    x, y = stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2
+    keep = np.zeros(len(stats) + 1, bool)
+    keep[1:] = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+    return np.where(keep[labels], ink, 0).astype(np.uint8)
+
+
+def upright(ink: Gray) -> Gray:
+    """Ink sheared so that strokes stand upright: the shear whose columns hold the ink most unevenly."""
+    box = cv2.boundingRect((ink > 0).view(np.uint8))
+    if box[3] < 8 or box[2] < 8:
+        return ink
+    x, y, w, h = box
+    factor = min(1.0, 24 / h)
+    body = cv2.resize(ink[y : y + h, x : x + w], None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    best, shear = -1.0, 0.0
+    for tried in (-0.2, 0.0, 0.2, 0.4, 0.6):
+        columns = _sheared(body, tried).sum(0, dtype=np.float32)
+        value = float(columns @ columns) * (1.03 if tried == 0 else 1.0)
+        if value > best:
+            best, shear = value, tried
+    return ink if shear == 0 else _sheared(ink, shear)
+
+
+def _sheared(ink: Gray, shear: float) -> Gray:
+    h, w = ink.shape
+    extra = int(np.ceil(abs(shear) * h))
+    matrix = np.array([[1, shear, 0 if shear > 0 else extra], [0, 1, 0]], np.float32)
+    return np.asarray(cv2.warpAffine(ink, matrix, (w + extra, h)), np.uint8)
+
+
+def _cells(
+    job: Job, cells: tuple[Cell, ...], framing: Reframing, calibration: dict[str, float]
+) -> Prepared:
+    pictures = [framing(view, ground=0) for cell in cells for view in cell.views]
+    digit_only = job.kind == "digit"
+
+    def finish(probabilities: Probabilities) -> FieldReading:
+        rows, at = [], 0
+        for cell in cells:
+            views = probabilities[at : at + len(cell.views)]
+            at += len(cell.views)
+            rows.append(views.mean(0) if len(views) else np.zeros(probabilities.shape[1], np.float32))
+        table = cell_symbols(np.stack(rows), [cell.flat for cell in cells])
+        symbols = [
+            _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
+        ]
+        candidates = decode_cells(symbols)
+        best = candidates[0].written
+        readings = tuple(
+            CellReading(s, given[s], cell.box) for s, given, cell in zip(best, symbols, cells, strict=True)
+        )
+        return _reading(job, _within(candidates, job.largest), readings)
+
+    return Prepared(pictures, finish)
+
+
+def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool) -> dict[str, float]:
+    if empty:
+        return {EMPTY: 0.98, "1": 0.02}
+    names = (*DIGITS, CROSSED, UNREADABLE)
+    given = {name: float(p) for name, p in zip(names, row, strict=True)}
+    if digit_only:
+        total = sum(given[d] for d in DIGITS)
+        return {d: given[d] / max(total, 1e-9) * max(total, 0.05) for d in DIGITS}
+    if given[UNREADABLE] < 0.9:
+        spare = given.pop(UNREADABLE)
+        kept = max(sum(given.values()), 1e-9)
+        given = {s: p / kept * (1 - spare / 2) for s, p in given.items()}
+    return given
+
+
+def _within(candidates: tuple[Candidate, ...], largest: int | None) -> tuple[Candidate, ...]:
+    if largest is None:
+        return candidates
+    allowed = tuple(c for c in candidates if not value_of(c.written) or int(value_of(c.written)) <= largest)
+    return allowed or candidates
+
+
+def _reading(job: Job, candidates: tuple[Candidate, ...], cells: tuple[CellReading, ...]) -> FieldReading:
+    if candidates:
+        written, confidence = candidates[0].written, candidates[0].probability
+    else:
+        written, confidence = EMPTY * max(job.cells, 1), 0.9
+    state: State = state_of(written)
+    value = value_of(written) if state == "written" else ""
+    return FieldReading(job.name, value, written, state, confidence, candidates, cells)

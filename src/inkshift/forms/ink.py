@@ -1,0 +1,159 @@
+"""Paper, printed rules and boxes away; ink left.
+
+Everything here works on a crop (H, W) or (H, W, 3) RGB uint8 and leaves light ink on black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.reframe import ground_of, to_gray
+
+Gray = npt.NDArray[np.uint8]
+
+# Ink is at least this much darker than its paper (gray levels): less is paper texture or show-through.
+FAINTEST = 22
+# Pixels this saturated (0 to 255) are coloured print; pen and pencil scans stay below it or share no rule.
+COLOURED = 45
+
+
+def darkness(crop: npt.NDArray[np.uint8]) -> Gray:
+    """How much darker than the paper around it each pixel is: (H, W) uint8, 0 is paper.
+
+    Coloured rules are dropped out first; light ink on dark paper is turned round; slow shading is levelled.
+    """
+    gray = _without_coloured_rules(crop) if crop.ndim == 3 else to_gray(crop)
+    if ground_of(gray) < 96:
+        gray = np.asarray(cv2.bitwise_not(gray), np.uint8)
+    side = max(15, min(gray.shape) // 2 | 1)
+    small = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) if side > 30 else gray
+    reach = side // 2 | 1 if side > 30 else side
+    paper = cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), reach if reach < 255 else 255)
+    paper = np.maximum(paper, np.uint8(np.percentile(gray, 50)))
+    if paper.shape != gray.shape:
+        paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.subtract(paper, gray), np.uint8)
+
+
+def runs(mask: Gray, height: int, width: int) -> Gray:
+    """Pixels of a 0/1 mask that lie in a filled rectangle of that size; beyond the border there is no ink."""
+    kernel = np.ones((height, width), np.uint8)
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+    return np.asarray(opened, np.uint8)
+
+
+def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
+    """Gray picture in which printing of the colour of the long straight rules is as light as paper."""
+    gray = to_gray(crop)
+    hsv = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2HSV)
+    coloured = (hsv[..., 1] > COLOURED).astype(np.uint8)
+    if not coloured.any():
+        return gray
+    h, w = coloured.shape
+    across = runs(coloured, 1, max(9, w // 3))
+    down = runs(coloured, max(9, h // 2), 1)
+    rules = (across | down) > 0
+    if rules.sum() < 0.01 * h * w:
+        return gray
+    hue = float(np.median(hsv[..., 0][rules]))
+    away = np.abs((hsv[..., 0].astype(np.float32) - hue + 90) % 180 - 90)
+    print_ = ((away < 15) & (hsv[..., 1] > COLOURED // 2)).astype(np.uint8)
+    paper = int(np.median(gray[coloured == 0])) if (coloured == 0).any() else 255
+    return np.where(cv2.dilate(print_, np.ones((2, 2), np.uint8)) > 0, np.maximum(gray, paper), gray).astype(np.uint8)
+
+
+def threshold_of(dark: Gray, reference: float | None = None) -> float:
+    """The darkness that separates ink from paper.
+
+    reference: how dark ink is on this page (see `ink_level`), so that an empty box is not searched for
+    the darkest of its specks.
+    """
+    level, _ = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    floor = FAINTEST if reference is None else max(FAINTEST * 0.6, 0.33 * reference)
+    return float(max(level, floor))
+
+
+def ink_level(darks: Sequence[Gray]) -> float:
+    """How dark ink is over several crops of a page: the median over crops of the darkest hundredth of each."""
+    levels = [float(np.percentile(dark, 99)) for dark in darks]
+    written = [level for level in levels if level > FAINTEST]
+    return float(np.median(written)) if written else float(FAINTEST)
+
+
+def extract(dark: Gray, threshold: float) -> Gray:
+    """Ink (H, W) uint8: 0 where `dark` does not pass the threshold, else the darkness stretched to 255."""
+    mask = dark > threshold
+    if not mask.any():
+        return np.zeros_like(dark)
+    full = max(float(np.percentile(dark[mask], 80)), threshold + 1)
+    soft = np.minimum(dark.astype(np.float32) * (255 / full), 255)
+    near = cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8))
+    return np.where(near > 0, np.where(mask, np.maximum(soft, 90), np.minimum(soft, 80)), 0).astype(np.uint8)
+
+
+def without_rules(ink: Gray, *, across: int, down: int) -> Gray:
+    """Ink without straight rules, strokes that cross them kept.
+
+    across, down: shortest rule in pixels, horizontally and vertically; 0 leaves that direction alone.
+    A pixel of a rule goes unless the ink through it, at right angles to the rule, is thicker than the rule.
+    """
+    mask = (ink > 0).astype(np.uint8)
+    gone = np.zeros_like(mask)
+    if across and across < ink.shape[1]:
+        gone |= _rules(mask, across)
+    if down and down < ink.shape[0]:
+        gone |= np.ascontiguousarray(_rules(np.ascontiguousarray(mask.T), down).T)
+    return np.where(gone > 0, 0, ink).astype(np.uint8)
+
+
+def _rules(mask: Gray, length: int) -> Gray:
+    """Pixels of horizontal rules at least `length` long; small gaps and a slight tilt are bridged."""
+    joined = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, max(3, length // 16 | 1)), np.uint8))
+    if length > 60:
+        joined = cv2.dilate(joined, np.ones((3, 1), np.uint8))
+    found = runs(joined, 1, length)
+    if not found.any():
+        return np.zeros_like(mask)
+    line = found & mask
+    heights = line.sum(0)
+    thick = int(np.median(heights[heights > 0]))
+    tall = runs(mask, thick + 3, 1)
+    near = cv2.dilate(found, np.ones((3, 1), np.uint8))
+    return np.asarray(near & mask & (1 - tall), np.uint8)
+
+
+def find_wall(mask: Gray, at: float, slack: int) -> tuple[int, int] | None:
+    """First and last column of a printed upright line near column `at` of a 0/1 mask, or None.
+
+    A wall covers at least 45 % of the height; it may be broken or tilted by a pixel or two.
+    """
+    low, high = max(int(at) - slack, 0), min(int(at) + slack + 1, mask.shape[1])
+    if high <= low:
+        return None
+    band = cv2.dilate(mask[:, low:high], np.ones((1, 3), np.uint8))
+    cover = band.mean(0)
+    best = int(np.argmax(cover))
+    if cover[best] < 0.45:
+        return None
+    floor = max(0.45, 0.7 * cover[best])
+    first = last = best
+    while first > 0 and cover[first - 1] >= floor:
+        first -= 1
+    while last + 1 < len(cover) and cover[last + 1] >= floor:
+        last += 1
+    return low + first, low + last
+
+
+def without_wall(ink: Gray, wall: tuple[int, int]) -> Gray:
+    """Ink without an upright line in columns `wall` (first, last), strokes that cross it kept."""
+    first, last = wall
+    out = ink.copy()
+    band = slice(max(first - 1, 0), last + 2)
+    mask = (ink > 0).astype(np.uint8)
+    wide = runs(mask, 1, last - first + 6)
+    out[:, band] = np.where(wide[:, band] > 0, out[:, band], 0)
+    return out

@@ -1,0 +1,122 @@
+"""Printed lines of a page: found, compared with those of a template, and used to lay one onto the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms.ink import runs
+
+Gray = npt.NDArray[np.uint8]
+Matrix = npt.NDArray[np.float64]
+Points = npt.NDArray[np.float64]
+Line = tuple[float, float, float, float]
+
+_STEP = 8
+
+
+def sample(lines: Sequence[Line]) -> tuple[Points, npt.NDArray[np.bool_]]:
+    """Points (N, 2) every 8 px along lines x1, y1, x2, y2, and for each whether its line is upright."""
+    points, upright = [], []
+    for x1, y1, x2, y2 in lines:
+        n = max(2, int(max(abs(x2 - x1), abs(y2 - y1)) / _STEP))
+        t = (np.arange(n) + 0.5) / n
+        points.append(np.column_stack([x1 + (x2 - x1) * t, y1 + (y2 - y1) * t]))
+        upright.append(np.full(n, abs(y2 - y1) > abs(x2 - x1)))
+    return np.concatenate(points), np.concatenate(upright)
+
+
+def masks(gray: Gray) -> tuple[Gray, Gray]:
+    """0/1 masks (H, W) of pixels on lines that run across, and on lines that run down."""
+    side = max(15, min(gray.shape) // 40 | 1)
+    paper = cv2.blur(gray, (side, side))
+    dark = (cv2.subtract(paper, gray) > 12).astype(np.uint8)
+    length = max(12, min(gray.shape) // 40)
+    tolerant = cv2.dilate(dark, np.ones((2, 2), np.uint8))
+    across = runs(tolerant, 1, length)
+    down = runs(tolerant, length, 1)
+    return across, down
+
+
+def share_found(gray: Gray, points: Points, upright: npt.NDArray[np.bool_]) -> float:
+    """Share, 0 to 1, of points that have a line of their direction within 0.4 % of the page's width."""
+    across, down = masks(gray)
+    reach = max(2, round(0.004 * gray.shape[1]))
+    wide = cv2.dilate(across, np.ones((2 * reach + 1, 1), np.uint8))
+    high = cv2.dilate(down, np.ones((1, 2 * reach + 1), np.uint8))
+    columns = np.rint(points[:, 0]).astype(int)
+    rows = np.rint(points[:, 1]).astype(int)
+    inside = (columns >= 0) & (rows >= 0) & (columns < gray.shape[1]) & (rows < gray.shape[0])
+    hit = np.zeros(len(points), bool)
+    r, c, u = rows[inside], columns[inside], upright[inside]
+    hit[inside] = np.where(u, high[r, c], wide[r, c]) > 0
+    return float(hit.mean())
+
+
+def align(gray: Gray, size: tuple[int, int], lines: Sequence[Line]) -> Matrix | None:
+    """Homography, template to page pixels, that lays the template's lines onto the page's; None if they differ.
+
+    First stretch and shift along each axis, from the profiles of the line masks; then each sampled point
+    is drawn to the nearest line across it and the homography refitted, within ever smaller distances.
+    """
+    across, down = masks(gray)
+    points, upright = sample(lines)
+    h, w = gray.shape
+    level = sorted({round(y1) for _, y1, _, y2 in lines if abs(y2 - y1) < 4})
+    plumb = sorted({round(x1) for x1, _, x2, _ in lines if abs(x2 - x1) < 4})
+    if len(level) < 2 or len(plumb) < 2:
+        return None
+    sy, ty = _stretch(across.mean(1), np.array(level, float), h / size[1])
+    sx, tx = _stretch(down.mean(0), np.array(plumb, float), w / size[0])
+    matrix: Matrix = np.array([[sx, 0, tx], [0, sy, ty], [0, 0, 1]], float)
+    for reach in (0.02, 0.012, 0.008, 0.006):
+        placed = cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix).reshape(-1, 2)
+        drawn, good = _drawn(across, down, placed, upright, max(3, round(reach * w)))
+        if good.sum() < 8:
+            return None
+        fitted, _ = cv2.findHomography(points[good], drawn[good], cv2.RANSAC, max(2.0, 0.003 * w))
+        if fitted is None:
+            return None
+        matrix = np.asarray(fitted, np.float64)
+    return matrix
+
+
+def _stretch(profile: npt.NDArray[np.float64], at: npt.NDArray[np.float64], guess: float) -> tuple[float, float]:
+    """Scale and offset that put positions `at` on the peaks of a profile."""
+    n = len(profile)
+    smooth = cv2.GaussianBlur(profile.reshape(1, -1), (0, 0), max(1.0, n / 400)).ravel()
+    best = (-1.0, guess, 0.0)
+    for scale in guess * np.linspace(0.85, 1.15, 61):
+        offsets = np.arange(-0.15 * n, 0.15 * n, max(1.0, n / 800))
+        index = np.rint(at[None, :] * scale + offsets[:, None]).astype(int)
+        inside = (index >= 0) & (index < n)
+        value = np.where(inside, smooth[np.clip(index, 0, n - 1)], 0).sum(1)
+        k = int(np.argmax(value))
+        if value[k] > best[0]:
+            best = (float(value[k]), float(scale), float(offsets[k]))
+    return best[1], best[2]
+
+
+def _drawn(
+    across: Gray, down: Gray, points: Points, upright: npt.NDArray[np.bool_], reach: int
+) -> tuple[Points, npt.NDArray[np.bool_]]:
+    """Points moved onto the nearest line pixel, up or down for level lines and sideways for upright ones."""
+    h, w = across.shape
+    shifts = np.array(sorted(range(-reach, reach + 1), key=abs))
+    columns, rows = np.rint(points[:, 0]).astype(int), np.rint(points[:, 1]).astype(int)
+    c = columns[:, None] + np.where(upright[:, None], shifts[None, :], 0)
+    r = rows[:, None] + np.where(upright[:, None], 0, shifts[None, :])
+    inside = (c >= 0) & (r >= 0) & (c < w) & (r < h)
+    c, r = np.clip(c, 0, w - 1), np.clip(r, 0, h - 1)
+    hit = inside & (np.where(upright[:, None], down[r, c], across[r, c]) > 0)
+    near = np.where(hit, np.abs(shifts)[None, :], 10**6)
+    least = near.min(1, keepdims=True)
+    ties = hit & (near <= least + 3)
+    moved = (ties * shifts[None, :]).sum(1) / np.maximum(ties.sum(1), 1)
+    out = points.copy()
+    out[:, 0] = np.where(upright, columns + moved, points[:, 0])
+    out[:, 1] = np.where(upright, points[:, 1], rows + moved)
+    return out, hit.any(1)

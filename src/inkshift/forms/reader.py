@@ -1,0 +1,295 @@
+"""The pipeline: pages in, a Reading tree out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import zxingcpp
+
+from inkshift import jobs
+from inkshift.errors import InkshiftError, InputError, RegistrationError, SettingError
+from inkshift.forms import as_published, fields
+from inkshift.forms import ink as inks
+from inkshift.forms.assemble import assemble
+from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
+from inkshift.forms.reading import FieldReading, FormReading, PageReading, page_from_json, page_to_json
+from inkshift.forms.register import Registered, cut, register
+from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
+from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, Model, load_model
+from inkshift.models.runtime import classifier, softmax
+from inkshift.reframe import to_gray
+
+Pixels = npt.NDArray[np.uint8]
+ReadAs = Literal["number", "digit"]
+Method = Literal["default", "as-published"]
+Progress = Callable[[int, int], None]
+
+# Template pixels around a field that are cut with it, as a share of its height: digits leave their boxes.
+_MARGIN = 0.18
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a reader reads with. template: a file; read_as: instead of one, what each picture shows.
+
+    model: a shipped package's name or a package's folder; empty for the method's own. crops: keep each
+    field's picture in its reading.
+    """
+
+    template: str = ""
+    read_as: ReadAs | None = None
+    model: str = ""
+    method: Method = "default"
+    crops: bool = False
+
+
+class Reader:
+    """Reads forms. Give a template file, or `read_as="number"` or `"digit"` for pictures that show just that.
+
+    >>> reader = Reader(template="examples/telegram/template.json")
+    >>> for form in reader.read(["scans/"]):
+    ...     print(form.name, form["total"].value, form["total"].confidence)
+
+    model: name of a shipped model package or folder of another. method: `as-published` reads as
+    Pacchiotti et al. 2023 did. Raises TemplateError, ModelError or SettingError.
+    """
+
+    def __init__(
+        self,
+        template: str | Path = "",
+        *,
+        read_as: ReadAs | None = None,
+        model: str | Path = "",
+        method: Method = "default",
+        crops: bool = False,
+    ) -> None:
+        if bool(template) == (read_as is not None):
+            raise SettingError("give a template, or say what each picture shows (number or digit): one of the two")
+        self.settings = Settings(str(template), read_as, str(model), method, crops)
+        self.template = load_template(template) if template else None
+        self.model = load_model(model or (AS_PUBLISHED if method == "as-published" else DEFAULT_MODEL))
+        self._references = _references(self.template, Path(template).parent) if self.template else []
+        self._classify = classifier(self.model)
+        self._framing = self.model.reframing.after("trim")
+        self.seconds: dict[str, float] = {}
+
+    def read(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        workers: int = 1,
+        journal: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[FormReading]:
+        """Read files and the images and PDFs in folders, form by form, in order.
+
+        A page that cannot be read costs only itself: its form says why in `errors`. workers: processes.
+        journal: file in which finished pages are kept, so that a reading that was stopped goes on.
+        progress: called with pages done and pages found.
+        """
+        refs = list(_all_refs(find_files(list(map(str, paths)))))
+        keep = jobs.Journal(journal, self.fingerprint()) if journal else None
+        items = ((f"{ref.source}#{ref.page}#{_stamp(ref.source)}", ref) for ref, error in refs if not error)
+        try:
+            results = jobs.run(
+                _read_ref,
+                items,
+                workers=workers,
+                setup=_open_reader,
+                setup_args=(self.settings,),
+                journal=keep,
+                on_crash=_crashed,
+            )
+            with closing(results):
+                yield from assemble(self._pages(refs, results, progress), self.template)
+        finally:
+            if keep:
+                keep.close()
+
+    def fingerprint(self) -> str:
+        """Names what a page's reading depends on besides the page: settings, template and model."""
+        template = Path(self.settings.template).read_bytes() if self.settings.template else b""
+        return jobs.digest(repr(self.settings), template, self.model.digest)
+
+    def _pages(
+        self, refs: list[tuple[PageRef, str]], results: Iterator[tuple[str, str]], progress: Progress | None
+    ) -> Iterator[PageReading]:
+        for done, (ref, error) in enumerate(refs, 1):
+            yield PageReading(ref.source, ref.page, error=error) if error else page_from_json(next(results)[1])
+            if progress:
+                progress(done, len(refs))
+
+    def read_page(self, image: Pixels, source: str = "", page: int = 1) -> PageReading:
+        """Read one page, (H, W) or (H, W, 3) RGB uint8. A page that does not register comes back with its error."""
+        start = time.perf_counter()
+        try:
+            found = self._lay(image)
+        except RegistrationError as e:
+            return PageReading(source, page, error=f"{source} page {page}: {e}")
+        self._spent("register", start)
+        start = time.perf_counter()
+        work = self._jobs(found)
+        level = inks.ink_level([job.dark for job in work]) if len(work) > 1 else None
+        if self.settings.method == "as-published":
+            prepared = [as_published.prepare(job, self.model.reframing) for job in work]
+        else:
+            constants = self.model.manifest.calibration
+            prepared = [fields.prepare(job, self._framing, constants, level) for job in work]
+        self._spent("prepare", start)
+        start = time.perf_counter()
+        pictures = [picture for item in prepared for picture in item.pictures]
+        side = np.zeros((0, 28, 28), np.uint8)
+        temperature = self.model.manifest.calibration.get("temperature", 1.0)
+        probabilities = softmax(self._classify(np.stack(pictures) if pictures else side), temperature)
+        self._spent("classify", start)
+        start = time.perf_counter()
+        readings, at = [], 0
+        for job, item in zip(work, prepared, strict=True):
+            rows = probabilities[at : at + len(item.pictures)]
+            at += len(item.pictures)
+            reading = replace(item.finish(rows), source=source, page=page)
+            readings.append(replace(reading, crop=job.crop) if self.settings.crops else reading)
+        self._spent("decode", start)
+        identity = self._identity(found, readings)
+        return PageReading(source, page, found.design, found.page.quality, found.page.turn, identity, tuple(readings))
+
+    def _lay(self, image: Pixels) -> _Laid:
+        """The page on the design of the template that it fits best."""
+        if self.template is None:
+            return _Laid(0, Registered(image, np.eye(3), 1.0, 0), None)
+        best: _Laid | None = None
+        failed: RegistrationError | None = None
+        for design, (spec, reference) in enumerate(zip(self.template.pages, self._references, strict=True)):
+            try:
+                found = register(image, spec, reference)
+            except RegistrationError as e:
+                failed = failed or e
+                continue
+            if best is None or found.quality > best.page.quality:
+                best = _Laid(design, found, spec)
+        if best is None:
+            raise failed or RegistrationError("the template has no pages")
+        return best
+
+    def _jobs(self, found: _Laid) -> list[fields.Job]:
+        if found.spec is not None:
+            return [_job(found.page, spec) for spec in found.spec.fields]
+        image = found.page.image
+        frame = (0, 0, image.shape[1], image.shape[0])
+        name: ReadAs = self.settings.read_as or "number"
+        return [fields.Job(name, name, image, inks.darkness(image), frame)]
+
+    def _identity(self, found: _Laid, readings: list[FieldReading]) -> str:
+        """What the page says its form is; empty where it does not say, or its file does."""
+        if self.template is None or self.template.identity.by == "file":
+            return ""
+        rule = self.template.identity
+        if rule.by == "field":
+            return next((r.value for r in readings if r.name == rule.field), "")
+        return _barcode(found.page.image, rule.pattern)
+
+    def _spent(self, step: str, start: float) -> None:
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    design: int
+    page: Registered
+    spec: PageSpec | None = field(default=None)
+
+
+def read(
+    paths: Sequence[str | Path] | str | Path, template: str | Path = "", *, read_as: ReadAs | None = None
+) -> list[FormReading]:
+    """Read files or folders with the default model; see `Reader` for more."""
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    return list(Reader(template, read_as=read_as).read(listed))
+
+
+def _job(page: Registered, spec: FieldSpec) -> fields.Job:
+    x, y, w, h = spec.box
+    margin = _MARGIN * h
+    crop, scale = cut(page, (x, y, w, h), margin)
+    m = round(margin * scale)
+    frame = (m, m, m + round(w * scale), m + round(h * scale))
+    kind: fields.Kind = "cells" if spec.cells else "number"
+    return fields.Job(
+        spec.name, kind, crop, inks.darkness(crop), frame, spec.cells, spec.digits, spec.max, spec.frame
+    )
+
+
+def _references(template: Template, folder: Path) -> list[Pixels | None]:
+    return [
+        to_gray(load_page(PageRef(str(folder / page.reference), 1))) if page.reference else None
+        for page in template.pages
+    ]
+
+
+def _barcode(image: Pixels, pattern: str | None) -> str:
+    import re
+
+    for code in zxingcpp.read_barcodes(image):
+        if pattern is None:
+            return str(code.text)
+        if found := re.fullmatch(pattern, code.text):
+            return str(found[1] if found.groups() else found[0])
+    return ""
+
+
+def _all_refs(files: Sequence[Path]) -> Iterator[tuple[PageRef, str]]:
+    """Each page of each file, or the file with the error that kept its pages from being counted."""
+    for path in files:
+        try:
+            yield from ((ref, "") for ref in page_refs(path))
+        except InkshiftError as e:
+            yield PageRef(str(path), 1), str(e)
+
+
+def _stamp(source: str) -> str:
+    try:
+        stat = Path(source).stat()
+    except OSError:
+        return ""
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+_READER: list[Reader] = []
+
+
+def _open_reader(settings: Settings) -> None:
+    cv2.setNumThreads(1)
+    _READER[:] = [
+        Reader(
+            settings.template,
+            read_as=settings.read_as,
+            model=settings.model,
+            method=settings.method,
+            crops=settings.crops,
+        )
+    ]
+
+
+def _read_ref(ref: PageRef) -> str:
+    try:
+        image = load_page(ref)
+    except InputError as e:
+        return page_to_json(PageReading(ref.source, ref.page, error=str(e)))
+    return page_to_json(_READER[0].read_page(image, ref.source, ref.page))
+
+
+def _crashed(key: str) -> str:
+    source, page = key.split("#")[:2]
+    message = f"{source} page {page}: the process reading it died twice; is the picture too large for the memory?"
+    return page_to_json(PageReading(source, int(page), error=message))
+
+
+__all__ = ["Method", "Model", "ReadAs", "Reader", "read"]

@@ -1,0 +1,157 @@
+"""What a reader returns: a tree of frozen dataclasses, FormReading > FieldReading > CellReading.
+
+In `written`, each cell is one symbol: a digit, `X` crossed out, `_` empty, `?` ink that is no digit.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+State = Literal["written", "blank", "crossed-out", "overwritten", "overflow"]
+
+DIGITS = "0123456789"
+CROSSED, EMPTY, UNREADABLE = "X", "_", "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One possible reading of a field: `written` (see above) and its probability, 0 to 1."""
+
+    written: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class CellReading:
+    """One cell or one digit. box: xmin, ymin, xmax, ymax in pixels of the field's crop."""
+
+    symbol: str
+    probability: float
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldReading:
+    """One field of a form.
+
+    value: the digits as written, leading zeros kept; empty unless state is `written`.
+    confidence: probability, 0 to 1, that `written` is right as a whole.
+    accepted: None without an acceptance policy.
+    candidates: most probable first, at most five.
+    rules_broken: the template's rules that the values of this form break and this field is part of.
+    crop: (H, W) or (H, W, 3) uint8, what was read; kept only where the reader was asked to.
+    """
+
+    name: str
+    value: str
+    written: str
+    state: State
+    confidence: float
+    candidates: tuple[Candidate, ...] = ()
+    cells: tuple[CellReading, ...] = ()
+    accepted: bool | None = None
+    rules_broken: tuple[str, ...] = ()
+    source: str = ""
+    page: int = 1
+    crop: Image | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PageReading:
+    """One page as it was read, before forms are put together.
+
+    design: which page of the template it is, from 0. quality: of its registration, 0 to 1. turn: degrees
+    clockwise that it was turned. identity: what the page says its form is. error: why it was not read.
+    """
+
+    source: str
+    page: int
+    design: int = 0
+    quality: float = 0.0
+    turn: int = 0
+    identity: str = ""
+    fields: tuple[FieldReading, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageNote:
+    """How one page went: quality of registration 0 to 1, and the error if it was not read."""
+
+    source: str
+    page: int
+    quality: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FormReading:
+    """All that was read of one form. `form["A"]` is the field named A."""
+
+    name: str
+    fields: tuple[FieldReading, ...] = ()
+    pages: tuple[PageNote, ...] = ()
+
+    def __getitem__(self, name: str) -> FieldReading:
+        for item in self.fields:
+            if item.name == name:
+                return item
+        raise KeyError(f"form {self.name!r} has no field {name!r}; it has {[f.name for f in self.fields]}")
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """One line for each page that was not read."""
+        return tuple(note.error for note in self.pages if note.error)
+
+
+def page_to_json(page: PageReading) -> str:
+    """The page as a line of JSON; crops as PNG."""
+    data = {f.name: getattr(page, f.name) for f in fields(page)}
+    data["fields"] = [_plain(item) for item in page.fields]
+    return json.dumps(data)
+
+
+def _plain(item: FieldReading) -> dict[str, Any]:
+    data = asdict(replace(item, crop=None))
+    if item.crop is not None:
+        channels = item.crop[..., ::-1] if item.crop.ndim == 3 else item.crop
+        data["crop"] = base64.b64encode(cv2.imencode(".png", channels)[1].tobytes()).decode()
+    return data
+
+
+def page_from_json(line: str) -> PageReading:
+    """The page that `page_to_json` wrote."""
+    data = json.loads(line)
+    return PageReading(**{**data, "fields": tuple(_field(item) for item in data["fields"])})
+
+
+def _field(data: dict[str, Any]) -> FieldReading:
+    data["candidates"] = tuple(Candidate(**c) for c in data["candidates"])
+    data["cells"] = tuple(CellReading(c["symbol"], c["probability"], tuple(c["box"])) for c in data["cells"])
+    data["rules_broken"] = tuple(data["rules_broken"])
+    if data["crop"]:
+        picture = cv2.imdecode(np.frombuffer(base64.b64decode(data["crop"]), np.uint8), cv2.IMREAD_UNCHANGED)
+        data["crop"] = np.ascontiguousarray(picture[..., ::-1] if picture.ndim == 3 else picture)
+    return FieldReading(**data)
+
+
+def value_of(written: str) -> str:
+    """The digits of `written`, in order, without crossed-out and empty cells; `X57` is `57`."""
+    return "".join(c for c in written if c in DIGITS)
+
+
+def state_of(written: str) -> State:
+    """The state of a field from its cells: any digit makes it `written` unless a cell is unreadable."""
+    if UNREADABLE in written:
+        return "overwritten"
+    if any(c in DIGITS for c in written):
+        return "written"
+    return "crossed-out" if CROSSED in written else "blank"

@@ -1,0 +1,203 @@
+"""A template: where the fields of a form are, how its pages are found, and what must add up.
+
+All coordinates are in template pixels, x to the right and y down, from the page's top left corner.
+A template is geometry only; the one picture it may name is a blank page to register on by keypoints.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from inkshift.errors import TemplateError, nearest
+
+Box = tuple[float, float, float, float]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FieldSpec(_Strict):
+    """A number to read.
+
+    box: x, y, width, height. cells: how many equal cells with printed walls the box has; 0 for one box
+    in which digits stand freely. digits: fewest and most digits. max: largest value, if there is one.
+    frame: whether the box is printed (its lines are then removed, and count for the page's quality).
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    box: Box
+    cells: Annotated[int, Field(ge=0, le=20)] = 0
+    digits: tuple[int, int] = (1, 8)
+    max: Annotated[int, Field(ge=0)] | None = None
+    frame: bool = True
+
+    @model_validator(mode="after")
+    def _sane(self) -> FieldSpec:
+        if self.box[2] <= 0 or self.box[3] <= 0:
+            raise ValueError(f"box of field {self.name!r} needs a positive width and height")
+        if not 0 <= self.digits[0] <= self.digits[1]:
+            raise ValueError(f"digits of field {self.name!r} must be [fewest, most] with fewest <= most")
+        return self
+
+
+class Mark(_Strict):
+    """A filled square printed in a corner to register on. x, y: its centre; size: its side."""
+
+    x: float
+    y: float
+    size: Annotated[float, Field(gt=0)]
+
+
+class PageSpec(_Strict):
+    """One page. Registered by `marks` (four), else by `lines`, else by `reference` (keypoints).
+
+    lines: printed rules as x1, y1, x2, y2. reference: picture of the blank page, beside the template.
+    """
+
+    size: tuple[int, int]
+    marks: tuple[Mark, ...] = ()
+    lines: tuple[Box, ...] = ()
+    reference: str | None = None
+    fields: tuple[FieldSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _sane(self) -> PageSpec:
+        if len(self.marks) not in (0, 4):
+            raise ValueError(f"a page has four registration marks or none, not {len(self.marks)}")
+        if not (self.marks or self.lines or self.reference):
+            raise ValueError("a page needs marks, lines or a reference picture to register on")
+        w, h = self.size
+        for spec in self.fields:
+            x, y, bw, bh = spec.box
+            if x < 0 or y < 0 or x + bw > w or y + bh > h:
+                raise ValueError(f"box of field {spec.name!r} lies outside the page of {w} x {h}")
+        return self
+
+
+class Identity(_Strict):
+    """What names a form: its file, a barcode on it, or one of its number fields.
+
+    pattern: regular expression that a barcode must match; its first group, if any, is the identity.
+    """
+
+    by: Literal["file", "barcode", "field"] = "file"
+    field: str | None = None
+    pattern: str | None = None
+
+    @model_validator(mode="after")
+    def _sane(self) -> Identity:
+        if (self.by == "field") != (self.field is not None):
+            raise ValueError("identity by 'field' names the field; other identities name none")
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as e:
+                raise ValueError(f"identity pattern is not a regular expression: {e}") from None
+        return self
+
+
+class Template(_Strict):
+    """A form design. rules: sums such as `r01 + r02 = A` over field names."""
+
+    name: str
+    version: int = 1
+    pages: Annotated[tuple[PageSpec, ...], Field(min_length=1)]
+    identity: Identity = Identity()
+    rules: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _sane(self) -> Template:
+        names = [spec.name for spec in self.fields]
+        doubled = sorted({n for n in names if names.count(n) > 1})
+        if doubled:
+            raise ValueError(f"field names must differ; more than one field is called {doubled[0]!r}")
+        if self.identity.field is not None and self.identity.field not in names:
+            raise ValueError(f"identity names the field {self.identity.field!r}; {nearest(self.identity.field, names)}")
+        for rule in self.rules:
+            for operand in rule_fields(rule):
+                if operand not in names:
+                    raise ValueError(f"rule {rule!r} names the field {operand!r}; {nearest(operand, names)}")
+        return self
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """All fields, page by page."""
+        return tuple(spec for page in self.pages for spec in page.fields)
+
+
+def rule_fields(rule: str) -> list[str]:
+    """Field names of a rule `a + b = c`; ValueError where it is not of that form."""
+    sides = rule.split("=")
+    if len(sides) != 2 or not all(part.strip() for side in sides for part in side.split("+")):
+        raise ValueError(f"rule {rule!r} must read like 'a + b = c'")
+    return [part.strip() for side in sides for part in side.split("+")]
+
+
+def load_template(path: str | Path) -> Template:
+    """Read and check a template file. Raises TemplateError naming file, line and mend."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise TemplateError(f"{path}: template cannot be read ({e}); give the path of a JSON file") from None
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as e:
+        raise TemplateError(f"{path}:{e.lineno}: not JSON: {e.msg} at column {e.colno}; mend that line") from None
+    try:
+        template = Template.model_validate(data)
+    except ValidationError as e:
+        raise TemplateError("\n".join(_explain(path, text, data, item) for item in e.errors())) from None
+    for page in template.pages:
+        if page.reference and not (path.parent / page.reference).is_file():
+            raise TemplateError(f"{path}: reference picture {page.reference!r} is not beside the template")
+    return template
+
+
+def _explain(path: Path, text: str, data: Any, error: Any) -> str:
+    """One line: file, line, setting, what was expected and found, and the nearest valid key."""
+    loc = error["loc"]
+    where = ".".join(str(part) for part in loc) or "template"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = f"unknown key {loc[-1]!r}; {nearest(str(loc[-1]), _known_keys(loc))}"
+    elif error["type"] != "value_error":
+        message = f"{message[0].lower()}{message[1:]}, found {json.dumps(error['input'], default=str)[:60]}"
+    return f"{path}:{_line_of(text, data, loc)}: {where}: {message}"
+
+
+def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
+    owners: dict[str, type[BaseModel]] = {"pages": PageSpec, "fields": FieldSpec, "marks": Mark, "identity": Identity}
+    named = [part for part in loc[:-1] if isinstance(part, str) and part in owners]
+    return sorted((owners[named[-1]] if named else Template).model_fields)
+
+
+def _line_of(text: str, data: Any, loc: tuple[str | int, ...]) -> int:
+    """The line of `loc` in the file, found by walking the keys in order of appearance."""
+    position, node = 0, data
+    for part in loc:
+        if isinstance(part, str):
+            found = text.find(f'"{part}"', position)
+            if found < 0:
+                break
+            position = found
+            node = node.get(part) if isinstance(node, dict) else None
+        elif isinstance(node, list) and part < len(node):
+            decoder, at = json.JSONDecoder(), text.index("[", position) + 1
+            for _ in range(part):
+                at = _skip(text, at)
+                at = decoder.raw_decode(text, at)[1]
+            position, node = _skip(text, at), node[part]
+    return text.count("\n", 0, position) + 1
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n,":
+        at += 1
+    return at

@@ -1,0 +1,158 @@
+"""A model on disk: a folder with `model.safetensors`, `model.onnx`, `package.json` and `README.md`, the card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from inkshift.errors import InkshiftError, ModelError, nearest
+from inkshift.reframe import Reframing, parse
+
+DEFAULT_MODEL = "digits"
+AS_PUBLISHED = "mnist-as-published"
+WEIGHTS, GRAPH, MANIFEST, CARD = "model.safetensors", "model.onnx", "package.json", "README.md"
+
+
+class Source(BaseModel):
+    """A set of pictures that a model learned from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    images: int
+    licence: str
+    cite: str
+
+
+class Manifest(BaseModel):
+    """What `package.json` says.
+
+    classes: names of the outputs, in order. reframing: see `inkshift.reframe`. calibration: constants by
+    name, fitted as the card says. scores: figure by name. digests: SHA-256 by file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = Field(1, ge=1, le=1)
+    name: str
+    summary: str
+    architecture: str
+    parameters: int
+    classes: tuple[str, ...]
+    reframing: str
+    calibration: dict[str, float] = {}
+    sources: tuple[Source, ...] = ()
+    training: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
+    licence: str
+    digests: dict[str, str] = {}
+
+    @field_validator("reframing")
+    @classmethod
+    def _parses(cls, text: str) -> str:
+        try:
+            parse(text)
+        except InkshiftError as e:
+            raise ValueError(str(e)) from None
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A package that was found whole: its folder, what it says of itself, its reframing."""
+
+    folder: Path
+    manifest: Manifest
+    reframing: Reframing
+
+    @property
+    def digest(self) -> str:
+        """Names the weights and settings: SHA-256 of `package.json`, which holds those of the other files."""
+        return hashlib.sha256((self.folder / MANIFEST).read_bytes()).hexdigest()
+
+
+def shipped() -> dict[str, Path]:
+    """Folders of the packages that come with inkshift, by name."""
+    root = Path(str(resources.files("inkshift") / "packages"))
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{MANIFEST}"))}
+
+
+def load_model(name: str | Path = DEFAULT_MODEL) -> Model:
+    """A shipped package by name, or the package in a folder, checked against its digests.
+
+    Raises ModelError naming the file that is missing, malformed or not the one that was packed.
+    """
+    known = shipped()
+    folder = known.get(str(name)) or Path(name)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelError(f"{name}: no model of this name, and no folder with {MANIFEST}; {nearest(str(name), known)}")
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ModelError(f"{path}: {where}: {first['msg']}; get the package again") from None
+    for file, expected in manifest.digests.items():
+        if not (folder / file).is_file():
+            raise ModelError(f"{folder / file}: missing from the model package; get the package again")
+        found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        if found != expected:
+            raise ModelError(
+                f"{folder / file}: changed since it was packed (SHA-256 {found[:12]}..., expected {expected[:12]}...); "
+                "get the package again"
+            )
+    if GRAPH not in manifest.digests:
+        raise ModelError(f"{path}: digests name no {GRAPH}; get the package again")
+    return Model(folder, manifest, parse(manifest.reframing))
+
+
+def save_package(folder: Path, manifest: Manifest, weights: bytes, graph: bytes) -> Model:
+    """Write a package as a whole or not at all; one that was there before is replaced."""
+    files = {WEIGHTS: weights, GRAPH: graph}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    manifest = manifest.model_copy(update={"digests": digests})
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    part.chmod(0o755)
+    for name, data in files.items():
+        (part / name).write_bytes(data)
+    (part / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
+    (part / CARD).write_text(card(manifest), encoding="utf-8")
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}-old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, old)
+        os.replace(part, folder)
+        shutil.rmtree(old)
+    else:
+        os.replace(part, folder)
+    return load_model(folder)
+
+
+def card(manifest: Manifest) -> str:
+    """The model card, in Markdown, from the manifest alone."""
+    m = manifest
+    lines = [f"# {m.name}", "", m.summary, "", "| | |", "|---|---|"]
+    lines += [f"| architecture | {m.architecture}, {m.parameters:,} parameters |"]
+    lines += [f"| classes | {' '.join(m.classes)} |", f"| reframing | `{m.reframing.replace('|', chr(92) + '|')}` |"]
+    lines += [f"| licence of the weights | {m.licence} |", "", "## Learned from", ""]
+    lines += [f"- {s.name}: {s.images:,} images; {s.licence}. {s.cite}" for s in m.sources]
+    for title, values in (("Training", m.training), ("Calibration", m.calibration), ("Scores", m.scores)):
+        if values:
+            lines += ["", f"## {title}", "", "| | |", "|---|---|"]
+            lines += [f"| {key} | {_show(value)} |" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _show(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,47 @@
+"""Inference with ONNX Runtime; torch is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from inkshift.errors import ModelError
+from inkshift.models.package import GRAPH, Model
+
+Classifier = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+
+_BATCH = 256
+
+
+def classifier(model: Model, threads: int = 1) -> Classifier:
+    """A function from (N, H, W) uint8 pictures, framed as the model's reframing says, to logits.
+
+    The logits are (N, classes) float32; N may be 0. Raises ModelError where the graph cannot be run.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    path = model.folder / GRAPH
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # ONNX Runtime raises classes of its own that share no base but Exception
+        raise ModelError(f"{path}: ONNX Runtime cannot load it ({str(e).splitlines()[0]})") from None
+    name = session.get_inputs()[0].name
+    classes = len(model.manifest.classes)
+
+    def run(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        parts = [session.run(None, {name: images[i : i + _BATCH]})[0] for i in range(0, len(images), _BATCH)]
+        return np.concatenate(parts) if parts else np.zeros((0, classes), np.float32)
+
+    return run
+
+
+def softmax(logits: npt.NDArray[np.float32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    """Probabilities (N, classes) float32 from logits, divided by `temperature` first."""
+    scaled = logits / temperature
+    odds = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=-1, keepdims=True), np.float32)

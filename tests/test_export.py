@@ -1,0 +1,255 @@
+"""Readings to CSV, JSON Lines and XLSX, and back."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openpyxl import load_workbook
+from PIL import Image as Pillow
+
+from inkshift.errors import DataError, SettingError
+from inkshift.forms.export import (
+    COLUMNS,
+    Format,
+    format_of,
+    png,
+    read_rows,
+    row,
+    whole_file,
+    write_readings,
+    write_rows,
+)
+from inkshift.forms.reading import Candidate, FieldReading, FormReading, state_of, value_of
+
+FIELD = FieldReading(
+    name="A",
+    value="012",
+    written="012",
+    state="written",
+    confidence=0.93124,
+    candidates=(Candidate("012", 0.93124), Candidate("X12", 0.041)),
+    accepted=True,
+    rules_broken=("r01 + r02 = A: 1 + 2 = 3, but A is 12",),
+    source="scans/c1.pdf",
+    page=2,
+)
+FORM = FormReading("c1-01", (FIELD, FieldReading("B", "", "XXX", "crossed-out", 0.5)))
+
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), min_size=1, max_size=8)
+written = st.text("0123456789X_?", min_size=1, max_size=4)
+shares = st.floats(0, 1)
+
+
+@st.composite
+def forms(draw: st.DrawFn) -> FormReading:
+    def field(name: str) -> FieldReading:
+        cells = draw(written)
+        return FieldReading(
+            name=name,
+            value=value_of(cells) if state_of(cells) == "written" else "",
+            written=cells,
+            state=state_of(cells),
+            confidence=draw(shares),
+            candidates=tuple(draw(st.lists(st.builds(Candidate, written, shares), max_size=5))),
+            accepted=draw(st.none() | st.booleans()),
+            rules_broken=tuple(draw(st.lists(st.sampled_from(["a + b = c", "d = e"]), unique=True))),
+            source=draw(names),
+            page=draw(st.integers(1, 900)),
+        )
+
+    return FormReading(
+        draw(names), tuple(field(name) for name in draw(st.lists(names, unique=True, max_size=3)))
+    )
+
+
+def test_a_row_has_the_agreed_columns_and_keeps_leading_zeros() -> None:
+    assert tuple(row(FORM, FIELD)) == COLUMNS
+    assert row(FORM, FIELD) == {
+        "form": "c1-01",
+        "field": "A",
+        "value": "012",
+        "state": "written",
+        "confidence": "0.9312",
+        "accepted": "true",
+        "candidates": "012:0.9312 X12:0.0410",
+        "rules_broken": "r01 + r02 = A: 1 + 2 = 3, but A is 12",
+        "source": "scans/c1.pdf",
+        "page": "2",
+        "written": "012",
+    }
+    assert row(FORM, FORM["B"])["accepted"] == ""
+
+
+@given(st.lists(forms(), max_size=3), st.sampled_from(["csv", "jsonl"]))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_written_is_read_back(tmp_path: Path, read: list[FormReading], ending: str) -> None:
+    path = tmp_path / f"readings.{ending}"
+    expected = [row(form, field) for form in read for field in form.fields]
+    write_readings(read, path)
+    assert read_rows(path) == expected
+    write_rows(read_rows(path), path)
+    assert read_rows(path) == expected
+
+
+def test_json_lines_hold_numbers_and_lists(tmp_path: Path) -> None:
+    path = tmp_path / "readings.jsonl"
+    write_readings([FORM], path)
+    first, second = map(json.loads, path.read_text().splitlines())
+    assert first["confidence"] == 0.9312
+    assert first["accepted"] is True and second["accepted"] is None
+    assert first["page"] == 2 and first["value"] == "012"
+    assert first["candidates"][1] == {"written": "X12", "probability": 0.041}
+    assert second["rules_broken"] == []
+
+
+@pytest.mark.parametrize("path", [None, Path("-")])
+def test_standard_output(path: Path | None, capsys: pytest.CaptureFixture[str]) -> None:
+    write_readings([FORM], path)
+    assert capsys.readouterr().out.splitlines()[0] == ",".join(COLUMNS)
+    write_readings([FORM], path, "jsonl")
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["form"] == "c1-01"
+    with pytest.raises(SettingError, match="standard output"):
+        write_readings([FORM], path, "xlsx")
+
+
+def test_xlsx_keeps_text_as_text_and_shows_crops(tmp_path: Path) -> None:
+    path = tmp_path / "readings.xlsx"
+    crop = np.full((192, 300, 3), 200, np.uint8)
+    harmful = FieldReading("=1+1", "007", "007", "written", 0.9, source="@cmd\x07", crop=crop)
+    write_readings([FormReading("-form", (harmful,)), FORM], path)
+    sheet = load_workbook(path)["readings"]
+    assert sheet.freeze_panes == "A2"
+    header = [cell.value for cell in sheet[1]]
+    assert header == [*COLUMNS[:3], "crop", *COLUMNS[3:]]
+    cells = dict(zip(header, sheet[2], strict=True))
+    assert (cells["form"].value, cells["field"].value) == ("'-form", "'=1+1")
+    assert cells["source"].value == "'@cmd"
+    assert cells["value"].value == "007" and cells["value"].data_type == "s"
+    assert sheet[3][2].value == "012"
+    (picture,) = sheet._images
+    assert (picture.anchor._from.row, picture.anchor._from.col) == (1, 3)
+    assert Pillow.open(io.BytesIO(picture._data())).size == (150, 96)
+
+
+def test_a_name_that_is_not_unicode_is_written_all_the_same(tmp_path: Path) -> None:
+    name = b"scan-\xff".decode("utf-8", "surrogateescape")
+    for ending in ("csv", "jsonl", "xlsx"):
+        path = tmp_path / f"readings.{ending}"
+        write_readings([FormReading(name, FORM.fields)], path)
+        assert path.stat().st_size > 0
+    assert read_rows(tmp_path / "readings.csv")[0]["form"] == "scan-\\udcff"
+
+
+def test_a_carriage_return_in_a_name_does_not_break_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "readings.csv"
+    write_readings([FormReading("a\rb", FORM.fields)], path)
+    assert [item["form"] for item in read_rows(path)] == ["a b", "a b"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "xlsx"])
+def test_a_reader_that_fails_leaves_the_old_file_alone(tmp_path: Path, ending: str) -> None:
+    def breaks_off() -> Iterator[FormReading]:
+        yield FORM
+        raise RuntimeError("power cut")
+
+    path = tmp_path / f"readings.{ending}"
+    path.write_text("before")
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_readings(breaks_off(), path)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_forms_are_written_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+    def one_by_one() -> Iterator[FormReading]:
+        yield FORM
+        assert "c1-01" in capsys.readouterr().out
+        yield FORM
+
+    write_readings(one_by_one(), None, "jsonl")
+
+
+@pytest.mark.parametrize(("name", "fmt"), [("a.csv", "csv"), ("a.b.JSONL", "jsonl"), ("a.xlsx", "xlsx")])
+def test_the_ending_names_the_format(name: str, fmt: Format) -> None:
+    assert format_of(Path(name)) == fmt
+
+
+def test_an_unknown_ending_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"known: \.csv, \.jsonl, \.xlsx; did you mean '\.xlsx'"):
+        write_readings([FORM], tmp_path / "out.xls")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"none.readings\.csv: cannot be written"):
+        write_readings([FORM], tmp_path / "none" / "readings.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(SettingError, match=r"folder\.csv: cannot be written"):
+        write_readings([FORM], tmp_path / "folder.csv")
+
+
+HEADER = ",".join(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("r.csv", b"", r"r\.csv:1: no column form, field"),
+        ("r.csv", b"form,field\n", r"r\.csv:1: no column value, state"),
+        ("r.csv", HEADER.encode() + b"\na,b,1\n", r"r\.csv:2: expected 11 values as in line 1, found fewer"),
+        (
+            "r.csv",
+            HEADER.encode() + b"\na,b,1,written,2,,,,s,1,1\n",
+            r"r\.csv:2: confidence is '2', expected a number",
+        ),
+        (
+            "r.csv",
+            HEADER.encode() + b"\na,b,1,fine,1,,,,s,1,1\n",
+            r"r\.csv:2: state is 'fine', expected one of",
+        ),
+        ("r.csv", HEADER.encode() + b"\na,b,1,written,1,yes,,,s,1,1\n", r"r\.csv:2: accepted is 'yes'"),
+        ("r.csv", HEADER.encode() + b'\n"a,b', r"r\.csv:2: not CSV"),
+        ("r.csv", b"\xff\xfe\x00", r"r\.csv: readings cannot be read"),
+        ("r.jsonl", b"{}\n", r"r\.jsonl:1: no column form"),
+        ("r.jsonl", b"\n[1]\n", r"r\.jsonl:2: no column form"),
+        ("r.jsonl", b"{oh\n", r"r\.jsonl:1: not JSON"),
+        ("r.jsonl", json.dumps(dict.fromkeys(COLUMNS, "1")).encode(), r"r\.jsonl:1: not a row of readings"),
+        ("r.xlsx", b"PK", r"r\.xlsx: readings are read from CSV"),
+    ],
+    ids=range(13),
+)
+def test_a_bad_file_is_named_with_line_and_reason(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_rows(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.csv: readings cannot be read"):
+        read_rows(tmp_path / "gone.csv")
+
+
+@pytest.mark.parametrize("shape", [(10, 20), (10, 20, 3), (400, 3), (400, 800, 3)])
+def test_a_crop_becomes_a_small_picture(shape: tuple[int, ...]) -> None:
+    picture = Pillow.open(io.BytesIO(png(np.zeros(shape, np.uint8))))
+    assert picture.height == min(96, shape[0])
+    assert picture.width == max(1, round(shape[1] * picture.height / shape[0]))
+
+
+def test_a_whole_file_appears_at_the_end_only(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    with whole_file(path) as temporary:
+        temporary.write_text("done")
+        assert not path.exists()
+    assert path.read_text() == "done"
+    assert list(tmp_path.iterdir()) == [path]

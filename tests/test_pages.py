@@ -1,0 +1,273 @@
+"""Pages out of files: every format as upright 8-bit pixels, every bad file as one InputError."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from inkshift.errors import InputError
+from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
+
+GRAY = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
+COLOUR = np.dstack([GRAY, GRAY[:, ::-1], np.full_like(GRAY, 90)])
+CATALOG = b"<</Type/Catalog/Pages 2 0 R>>"
+ONE_KID = b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
+PAGE = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 72 36]"
+
+
+def only(path: Path, dpi: int = 200) -> npt.NDArray[np.uint8]:
+    (ref,) = page_refs(path)
+    return load_page(ref, dpi)
+
+
+def refused(read: Callable[[Path], object], path: Path, *words: str) -> None:
+    """Reading raises one line that names the file, says what was wrong, and warns of nothing."""
+    with warnings.catch_warnings(), pytest.raises(InputError) as caught:
+        warnings.simplefilter("error")
+        read(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: expected ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def png(width: int, height: int, rows: bytes = b"") -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def pdf(objects: list[bytes], trailer: bytes = b"") -> bytes:
+    out, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%b\nendobj\n" % (number, body)
+    size = len(objects) + 1
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    end = b"trailer\n<</Size %d/Root 1 0 R%b>>\nstartxref\n%d\n%%%%EOF" % (size, trailer, len(out))
+    return out + b"xref\n0 %d\n0000000000 65535 f \n%b" % (size, table) + end
+
+
+def picture_pdf(width: int, height: int, data: bytes) -> bytes:
+    """A page of 72 x 36 points filled by one bilevel picture."""
+    picture = b"<</Type/XObject/Subtype/Image/Width %d/Height %d/BitsPerComponent 1" % (width, height)
+    stream = b"/ColorSpace/DeviceGray/Filter/FlateDecode/Length %d>>stream\n%b\nendstream" % (len(data), data)
+    page = PAGE + b"/Resources<</XObject<</I 4 0 R>>>>/Contents 5 0 R>>"
+    draw = b"<</Length 26>>stream\nq 72 0 0 36 0 0 cm /I Do Q\nendstream"
+    return pdf([CATALOG, ONE_KID, page, picture + stream, draw])
+
+
+class TestFindFiles:
+    def test_folder_gives_images_and_pdfs_in_natural_order(self, tmp_path: Path) -> None:
+        names = ["page-10.png", "page-2.PNG", "page-1.tiff", "sub/3.pdf", "sub/deep/1.jpeg"]
+        for name in [*names, "notes.txt", ".hidden.png", ".cache/thumb.png", "sub/.DS_Store"]:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        expected = ["page-1.tiff", "page-2.PNG", "page-10.png", "sub/3.pdf", "sub/deep/1.jpeg"]
+        assert find_files([tmp_path]) == [tmp_path / name for name in expected]
+
+    def test_files_stay_as_given_and_each_comes_once(self, tmp_path: Path) -> None:
+        for name in ("b.png", "a.png", "form.dat"):
+            (tmp_path / name).touch()
+        as_given: list[str | Path] = [str(tmp_path / "form.dat"), tmp_path / "b.png", tmp_path]
+        assert find_files(as_given) == [tmp_path / name for name in ("form.dat", "b.png", "a.png")]
+
+    def test_missing_path_and_folder_without_pages(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").touch()
+        refused(lambda path: find_files([path]), tmp_path / "nowhere")
+        refused(lambda path: find_files([path]), tmp_path, "in this folder, found none")
+
+    @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20, unique=True))
+    def test_numbers_in_names_sort_as_numbers(self, numbers: list[int]) -> None:
+        from inkshift.forms.pages import _natural
+
+        paths = [Path(f"scan {n}.png") for n in numbers]
+        assert sorted(paths, key=_natural) == [Path(f"scan {n}.png") for n in sorted(numbers)]
+
+
+class TestFormats:
+    @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.dat"])
+    def test_lossless_gray_and_colour(self, tmp_path: Path, name: str) -> None:
+        kind = "TIFF" if name.endswith("tif") else "PNG"
+        for pixels in (GRAY, COLOUR):
+            Image.fromarray(pixels).save(tmp_path / name, kind)
+            page = only(tmp_path / name)
+            assert page.dtype == np.uint8
+            np.testing.assert_array_equal(page, pixels)
+            page[0, 0] = 0
+
+    def test_jpeg(self, tmp_path: Path) -> None:
+        Image.fromarray(COLOUR).save(tmp_path / "a.jpg", quality=95)
+        Image.fromarray(COLOUR).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+        for name in ("a.jpg", "cmyk.jpg"):
+            np.testing.assert_allclose(only(tmp_path / name).astype(int), COLOUR, atol=20)
+
+    @pytest.mark.parametrize("mode", ["RGBA", "LA"])
+    def test_transparency_lies_on_white(self, tmp_path: Path, mode: str) -> None:
+        image = Image.new(mode, (4, 2), (0,) * len(mode))
+        image.putpixel((1, 1), (0, 255) if mode == "LA" else (0, 0, 0, 255))
+        image.save(tmp_path / "a.png")
+        page = only(tmp_path / "a.png")
+        expected = np.full((2, 4), 255)
+        expected[1, 1] = 0
+        np.testing.assert_array_equal(page, expected if mode == "LA" else np.dstack([expected] * 3))
+
+    def test_palette_with_and_without_a_transparent_colour(self, tmp_path: Path) -> None:
+        image = Image.new("P", (2, 1))
+        image.putpalette([200, 10, 20, 30, 40, 50])
+        image.putpixel((1, 0), 1)
+        image.save(tmp_path / "a.png")
+        image.save(tmp_path / "b.png", transparency=0)
+        assert only(tmp_path / "a.png").tolist() == [[[200, 10, 20], [30, 40, 50]]]
+        assert only(tmp_path / "b.png").tolist() == [[[255, 255, 255], [30, 40, 50]]]
+
+    @pytest.mark.parametrize("name", ["a.png", "a.tif"])
+    def test_16_bits_scale_by_their_range(self, tmp_path: Path, name: str) -> None:
+        Image.fromarray(np.array([[0, 257, 32768, 65535]], np.uint16)).save(tmp_path / name)
+        assert only(tmp_path / name).tolist() == [[0, 1, 128, 255]]
+
+    def test_32_bits_and_floats_scale_by_their_maximum(self, tmp_path: Path) -> None:
+        Image.fromarray(np.array([[0, 600_000, 1_000_000]], np.int32)).save(tmp_path / "big.tif")
+        Image.fromarray(np.array([[0, 100, 200]], np.int32)).save(tmp_path / "small.tif")
+        Image.fromarray(np.array([[0, 0.6, 1]], np.float32)).save(tmp_path / "float.tif")
+        assert only(tmp_path / "big.tif").tolist() == [[0, 153, 255]]
+        assert only(tmp_path / "small.tif").tolist() == [[0, 100, 200]]
+        assert only(tmp_path / "float.tif").tolist() == [[0, 153, 255]]
+
+    def test_bilevel_tiff_of_several_pages(self, tmp_path: Path) -> None:
+        path = tmp_path / "fax.tif"
+        frames = [Image.new("1", (20 + i, 10), 1) for i in range(3)]
+        frames[2].putpixel((4, 5), 0)
+        frames[0].save(path, save_all=True, append_images=frames[1:], compression="group4")
+        refs = page_refs(path)
+        assert refs == [PageRef(str(path), n) for n in (1, 2, 3)]
+        pages = [load_page(ref) for ref in refs]
+        assert [page.shape for page in pages] == [(10, 20), (10, 21), (10, 22)]
+        assert np.argwhere(pages[2] == 0).tolist() == [[5, 4]]
+        assert np.unique(pages[2]).tolist() == [0, 255]
+        refused(lambda p: load_page(PageRef(str(p), 4)), path, "1 to 3", "page 4")
+
+    @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
+    @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+    def test_exif_rotation(self, tmp_path: Path, name: str, orientation: int, turns: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(GRAY).save(tmp_path / name, exif=exif)
+        page = only(tmp_path / name).astype(int)
+        np.testing.assert_allclose(page, np.rot90(GRAY, turns), atol=6 if name == "a.jpg" else 0)
+
+    def test_page_ref_travels_between_processes(self) -> None:
+        assert pickle.loads(pickle.dumps(PageRef("a.pdf", 3))) == PageRef("a.pdf", 3)
+
+
+class TestPdf:
+    def test_pages_are_drawn_at_the_resolution_asked_for(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.pdf"
+        images = [Image.new("RGB", (72, 36), colour) for colour in ("red", "blue")]
+        images[0].save(path, save_all=True, append_images=images[1:], resolution=72, quality=95)
+        refs = page_refs(path)
+        assert [ref.page for ref in refs] == [1, 2]
+        red, blue = (load_page(ref, dpi=144) for ref in refs)
+        assert red.shape == blue.shape == (72, 144, 3)
+        np.testing.assert_allclose(red[30, 30].astype(int), (255, 0, 0), atol=4)
+        np.testing.assert_allclose(blue[30, 30].astype(int), (0, 0, 255), atol=4)
+        refused(lambda p: load_page(PageRef(str(p), 3)), path, "1 to 2")
+
+    def test_no_side_exceeds_6000_pixels(self, tmp_path: Path) -> None:
+        path = tmp_path / "long.pdf"
+        path.write_bytes(pdf([CATALOG, ONE_KID, PAGE.replace(b"72 36", b"9999 7") + b">>"]))
+        assert only(path, dpi=300).shape == (5, 6000, 3)
+
+    def test_picture_in_a_pdf(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.pdf"
+        path.write_bytes(picture_pdf(8, 1, zlib.compress(b"\x0f")))
+        page = only(path, dpi=72)
+        assert page.shape == (36, 72, 3)
+        assert page[:, 5].max() < 60 < 200 < page[:, 66].min()
+
+    def test_locked_empty_or_damaged(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.pdf"
+        lock = b"<</Filter/Standard/V 1/R 2/O<%b>/U<%b>/P -4>>" % (b"ab" * 32, b"cd" * 32)
+        path.write_bytes(pdf([CATALOG, ONE_KID, PAGE + b">>", lock], b"/Encrypt 4 0 R/ID[<00><00>]"))
+        refused(page_refs, path, "password", "save a copy without it")
+        refused(lambda p: load_page(PageRef(str(p), 1)), path, "password")
+        path.write_bytes(pdf([CATALOG, b"<</Type/Pages/Kids[]/Count 0>>"]))
+        refused(page_refs, path, "at least one page, found none")
+        path.write_bytes(b"%PDF-1.7\n%cut off here")
+        refused(page_refs, path, "damaged")
+
+    def test_bomb_inside_a_pdf(self, tmp_path: Path) -> None:
+        path = tmp_path / "bomb.pdf"
+        path.write_bytes(picture_pdf(50_000, 50_000, zlib.compress(bytes(1000))))
+        refused(only, path, "120 megapixels", "50000 x 50000")
+
+
+class TestBadFiles:
+    @pytest.mark.parametrize("read", [page_refs, lambda path: load_page(PageRef(str(path), 1))])
+    def test_what_is_no_page_at_all(self, tmp_path: Path, read: Callable[[Path], object]) -> None:
+        path = tmp_path / "a.png"
+        refused(read, path, "found nothing")
+        path.touch()
+        refused(read, path, "empty file")
+        path.write_text("total: 57")
+        refused(read, path, "starts with b'total: 5'")
+        Image.new("L", (3, 3)).save(path, "GIF")
+        refused(read, path, "starts with b'GIF8")
+        refused(read, tmp_path, "found a folder")
+
+    @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+    def test_cut_off_anywhere(self, tmp_path: Path, kind: str) -> None:
+        noise = np.random.default_rng(1).integers(0, 256, (64, 48), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(noise).save(buffer, kind)
+        whole = buffer.getvalue()
+        path = tmp_path / "a.png"
+        for length in (len(whole) - 40, len(whole) // 2, len(whole) // 4):
+            path.write_bytes(whole[:length])
+            refused(only, path, "cut-off")
+        path.write_bytes(whole[:12])
+        refused(page_refs, path, "cut-off")
+
+    def test_damaged_pixels(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.png"
+        path.write_bytes(png(40, 40, bytes(41 * 40)).replace(zlib.compress(bytes(41 * 40))[2:9], b"\xff" * 7))
+        refused(only, path, "damaged")
+
+    @pytest.mark.parametrize("size", [(12_000, 11_000), (100_000, 100_000)])
+    def test_bomb_is_refused_by_its_header(self, tmp_path: Path, size: tuple[int, int]) -> None:
+        path = tmp_path / "a.png"
+        path.write_bytes(png(*size))
+        refused(page_refs, path, "at most 120 megapixels", "found 1", "pixels")
+        refused(lambda p: load_page(PageRef(str(p), 1)), path, "at most 120 megapixels")
+
+    @given(
+        st.binary(max_size=200),
+        st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"%PDF-1.4"]),
+    )
+    def test_any_bytes_give_pages_or_input_error(
+        self, tmp_path_factory: pytest.TempPathFactory, data: bytes, start: bytes
+    ) -> None:
+        path = tmp_path_factory.getbasetemp() / "fuzz.bin"
+        path.write_bytes(start + data)
+        try:
+            page = only(path)
+        except InputError as e:
+            assert str(e).startswith(f"{path}: ")
+        else:
+            assert page.dtype == np.uint8
