@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inkshift.errors import InputError
-from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
+from inkshift.forms.pages import PageRef, _natural, find_files, load_page, page_refs
 
 GRAY = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
 COLOUR = np.dstack([GRAY, GRAY[:, ::-1], np.full_like(GRAY, 90)])
@@ -95,10 +95,13 @@ class TestFindFiles:
 
     @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20, unique=True))
     def test_numbers_in_names_sort_as_numbers(self, numbers: list[int]) -> None:
-        from inkshift.forms.pages import _natural
-
         paths = [Path(f"scan {n}.png") for n in numbers]
         assert sorted(paths, key=_natural) == [Path(f"scan {n}.png") for n in sorted(numbers)]
+
+    @given(st.lists(st.text("aB²٣1290-./", max_size=12).map(Path), max_size=10))
+    def test_order_does_not_depend_on_the_order_found(self, paths: list[Path]) -> None:
+        backwards = paths[::-1]
+        assert sorted(paths, key=_natural) == sorted(backwards, key=_natural)
 
 
 class TestFormats:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -25,19 +26,42 @@ out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
 
-def main() -> NoReturn:
-    """Entry point. Exit status: 0; 1 something was not read or a check failed; 2 wrong use."""
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from inkshift import __version__
+
+        typer.echo(f"inkshift {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Read hand-written numbers off forms with reused models."""
+
+
+def whole_app() -> typer.Typer:
+    """The application with all its commands."""
     for name in COMMAND_MODULES:
         importlib.import_module(f"inkshift.cli.{name}")
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point. Exit status: 0; 1 something was not read or a check failed; 2 wrong use; 130 stopped."""
     try:
-        app()
+        whole_app()(arguments, prog_name="inkshift")
     except SettingError as e:
-        err.print(f"error: {e}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+        _fail(e, 2)
     except InkshiftError as e:
-        err.print(f"error: {e}", style="red", markup=False, highlight=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("stopped; run the same command again to go on where it was")
-        sys.exit(130)
+        _fail(e, 1)
     sys.exit(0)
+
+
+def _fail(error: InkshiftError, status: int) -> NoReturn:
+    err.print(f"error: {error}", style="red", markup=False, highlight=False)
+    sys.exit(status)

@@ -20,10 +20,14 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell's views, each light ink on black; none where it is empty. flat: its ink is a single dash."""
+    """A cell's views, each light ink on black; none where it is empty. weights: how far each is believed.
+
+    flat: its ink is a single dash.
+    """
 
     box: Box
     views: tuple[Gray, ...]
+    weights: tuple[float, ...]
     flat: bool = False
 
 
@@ -35,9 +39,17 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     """
     x0, y0, x1, y1 = frame
     edges = [x0 + (x1 - x0) * i / count for i in range(count + 1)]
+    ink = ink.copy()
     if printed:
         ink, edges, (y0, y1) = _without_frame(ink, edges, (y0, y1))
     labels, stats = components(ink)
+    wide = np.flatnonzero(stats[:, 2] > 1.25 * (x1 - x0) / count) + 1
+    if len(wide) and count > 1:
+        across = np.isin(labels, wide)
+        for edge in edges[1:-1]:
+            column = round(edge)
+            ink[:, column : column + 1][across[:, column : column + 1]] = 0
+        labels, stats = components(ink)
     height = y1 - y0
     middle_x, middle_y = stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2
     owner = np.searchsorted(np.array(edges), middle_x) - 1
@@ -82,18 +94,19 @@ def _cell(
     height: float,
 ) -> Cell:
     size = np.maximum(stats[mine, 2], stats[mine, 3])
-    mine = mine[(size >= max(3, 0.13 * height)) & (stats[mine, 4] >= 5)]
+    mine = mine[(size >= max(3, 0.1 * height)) & (stats[mine, 4] >= 5)]
     mine = mine[~_remains_of_frame(stats[mine], box)]
     if not len(mine):
-        return Cell(box, ())
+        return Cell(box, (), ())
     largest = mine[np.argmax(stats[mine, 4])]
-    if max(stats[largest, 2], stats[largest, 3]) < 0.2 * height:
-        return Cell(box, ())
-    views = [_picture(ink, labels, stats, mine)]
+    if max(stats[largest, 2], stats[largest, 3]) < 0.16 * height:
+        return Cell(box, (), ())
+    views, weights = [_picture(ink, labels, stats, mine)], [1.0]
     if len(mine) > 1:
         views.append(_picture(ink, labels, stats, np.array([largest])))
+        weights.append(float(stats[largest, 4] / stats[mine, 4].sum()) ** 4)
     _, _, w, h, _ = stats[largest]
-    return Cell(box, tuple(views), flat=bool(len(mine) <= 2 and w > 2.2 * h and h < 0.3 * height))
+    return Cell(box, tuple(views), tuple(weights), flat=bool(len(mine) <= 2 and w > 2.2 * h and h < 0.3 * height))
 
 
 def _remains_of_frame(stats: npt.NDArray[np.int32], box: Box) -> npt.NDArray[np.bool_]:

@@ -19,9 +19,30 @@ from inkshift.forms.segment import Lattice, Segment
 JUNK, CROSSED = 10, 11
 _FLOOR = 1e-4
 _BEST = 8
-# Costs in nats, set on numbers composed from training glyphs (see docs/results).
-SKIP_SMALL, SKIP_LARGE = 0.15, 4.0
-GAP, SHORT, WIDE, SPLIT = 6.0, 3.0, 4.0, 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a path pays, in nats; set on numbers composed from training glyphs (`benchmarks/fit_lattice.py`).
+
+    skip_small, skip_large: leaving out an atom. gap: for each digit height of white inside a digit.
+    short, wide: for a digit lower than the line, or wider. split: cutting a component; cross: for each digit
+    height of ink that the cut goes through. sliver: for a narrow digit at a cut. power: of the weights
+    of atoms.
+    """
+
+    skip_small: float = 0.02
+    skip_large: float = 2.1
+    gap: float = 7.9
+    short: float = 8.0
+    wide: float = 1.44
+    split: float = 1.43
+    cross: float = 2.1
+    sliver: float = 0.76
+    power: float = 1.0
+
+
+COSTS = Costs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +66,7 @@ def decode(
     digits: tuple[int, int] = (1, 8),
     largest: int | None = None,
     temperature: float = 1.0,
+    costs: Costs = COSTS,
 ) -> Decoded:
     """The likeliest numbers in a lattice.
 
@@ -68,13 +90,13 @@ def decode(
         paths = best[at] = _strongest(best[at])
         if not paths:
             continue
-        skip = -_skip_cost(lattice, at, float(junk[at])) / temperature
+        skip = -_skip_cost(lattice, at, float(junk[at]), costs) / temperature
         best[at + 1] += [_Path(p.score + skip, p.text, p.steps) for p in paths]
         total[at + 1] = np.logaddexp(total[at + 1], total[at] + skip)
         for k in edges[at]:
             segment = lattice.segments[k]
-            bonus = _geometry(segment, lattice)
-            weight = segment.last - segment.first
+            bonus = _geometry(segment, lattice, costs)
+            weight = sum(atom.weight for atom in lattice.atoms[segment.first : segment.last]) ** costs.power
             row = (np.log(np.maximum(probabilities[k, :10], _FLOOR)) * weight + bonus) / temperature
             total[segment.last] = np.logaddexp(total[segment.last], total[at] + np.logaddexp.reduce(row))
             for digit in np.argsort(-row)[:3]:
@@ -122,26 +144,30 @@ def _rank(
     return Decoded(candidates, cells)
 
 
-def _skip_cost(lattice: Lattice, at: int, junk: float) -> float:
+def _skip_cost(lattice: Lattice, at: int, junk: float, costs: Costs) -> float:
     """Leaving an atom out is cheap where it is small or looks like junk, dear where it could be a digit."""
-    x0, y0, x1, y1 = lattice.atoms[at].box
+    atom = lattice.atoms[at]
+    x0, y0, x1, y1 = atom.box
     size = max(y1 - y0, 0.6 * (x1 - x0)) / lattice.height
     share = float(np.clip((size - 0.3) / 0.4, 0, 1))
-    large = SKIP_LARGE - 3.0 * junk
-    return SKIP_SMALL + share * max(large, 0.0) - float(np.log(max(junk, 0.05))) * 0.5
+    doubt = 1 - 0.75 * junk - 0.5 * float(np.log(max(junk, 0.05))) / costs.skip_large
+    return costs.skip_small + share * costs.skip_large * max(doubt, 0.0)
 
 
-def _geometry(segment: Segment, lattice: Lattice) -> float:
-    """Log-score, at most 0, of how unlike a digit a segment's shape and inner gaps are."""
+def _geometry(segment: Segment, lattice: Lattice, costs: Costs) -> float:
+    """Log-score, at most 0, of how unlike a digit a segment's shape, its cuts and inner gaps are."""
     x0, y0, x1, y1 = segment.box
     height = lattice.height
-    score = -SHORT * max(0.0, 0.55 - (y1 - y0) / height)
-    score -= WIDE * max(0.0, (x1 - x0) / height - 1.1)
+    score = -costs.short * max(0.0, 0.55 - (y1 - y0) / height)
+    score -= costs.wide * max(0.0, (x1 - x0) / height - 1.1)
     atoms = lattice.atoms[segment.first : segment.last]
     for left, right in zip(atoms, atoms[1:], strict=False):
-        score -= GAP * max(0.0, (right.box[0] - left.box[2]) / height - 0.05)
-    if atoms[0].cut_left:
-        score -= SPLIT
+        score -= costs.gap * max(0.0, (right.box[0] - left.box[2]) / height - 0.05)
+    after = lattice.atoms[segment.last] if segment.last < len(lattice.atoms) else None
+    if atoms[0].cut is not None:
+        score -= costs.split + costs.cross * atoms[0].cut
+    if (atoms[0].cut is not None or (after is not None and after.cut is not None)) and x1 - x0 < 0.25 * height:
+        score -= costs.sliver
     return score
 
 

@@ -61,22 +61,30 @@ class Prepared:
 
 def prepare(job: Job, framing: Reframing, calibration: dict[str, float], reference: float | None) -> Prepared:
     """Cut a field into pictures. reference: how dark ink is on this page (`ink.ink_level`)."""
-    ink = inks.extract(job.dark, inks.threshold_of(job.dark, reference))
     if job.kind == "number":
-        return _number(job, ink, framing, calibration)
+        return _number(job, framing, calibration, reference)
+    ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
     if job.kind == "digit":
         views = views_of_digit(ink)
         box = (0, 0, ink.shape[1], ink.shape[0])
-        return _cells(job, (Cell(box, views),), framing, calibration)
+        return _cells(job, (Cell(box, views, (1.0,) * len(views)),), framing, calibration)
     return _cells(job, cells_of_field(ink, job.cells, job.frame, job.printed), framing, calibration)
 
 
-def _number(job: Job, ink: Gray, framing: Reframing, calibration: dict[str, float]) -> Prepared:
+def inner(job: Job) -> Gray:
+    """The darkness inside a field's frame, its printed lines left out."""
     x0, y0, x1, y1 = job.frame
-    if job.printed:
-        ink = _inside(without_box(ink), job.frame)
-    elif job.frame == (0, 0, ink.shape[1], ink.shape[0]):
-        ink = without_box(ink)
+    inset = round(0.12 * (y1 - y0)) if job.printed else 0
+    return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
+
+
+def _number(
+    job: Job, framing: Reframing, calibration: dict[str, float], reference: float | None
+) -> Prepared:
+    h, w = job.dark.shape
+    ink = line_ink(job.dark, reference)
+    if job.frame != (0, 0, w, h):
+        ink = _inside(ink, job.frame)
     lattice = segment.build(upright(ink))
     pictures = [framing(part.picture, ground=0) for part in lattice.segments]
 
@@ -87,13 +95,24 @@ def _number(job: Job, ink: Gray, framing: Reframing, calibration: dict[str, floa
     return Prepared(pictures, finish)
 
 
-def without_box(ink: Gray) -> Gray:
-    """Ink of a line of digits without ruled lines; upright ones go only where level ones show that there is a box."""
-    h, w = ink.shape
-    across = inks.without_rules(ink, across=max(round(0.55 * w), round(1.3 * h)) if w > 1.3 * h else round(0.9 * w), down=0)
-    if np.count_nonzero(ink) - np.count_nonzero(across) < 0.6 * w:
-        return across
-    return inks.without_rules(across, across=0, down=round(0.75 * h))
+def line_ink(dark: Gray, reference: float | None = None) -> Gray:
+    """Ink of a line of digits without printed rules, from its darkness (H, W) uint8.
+
+    Level rules go before the threshold is chosen, or faint ink would be judged by them. Upright ones go only
+    where level ones show that there is a box: a 1 may fill a tight crop from top to bottom.
+    """
+    h, w = dark.shape
+    length = _rule_length(h, w)
+    unruled = inks.without_dark_rules(dark, across=length)
+    ink = inks.extract(unruled, inks.threshold_of(unruled, reference))
+    ink = inks.without_rules(ink, across=length, down=0)
+    boxed = np.count_nonzero(dark) - np.count_nonzero(unruled) > 0.6 * w
+    return inks.without_rules(ink, across=0, down=round(0.75 * h)) if boxed else ink
+
+
+def _rule_length(height: int, width: int) -> int:
+    """How long a level stroke must be to be no part of a digit."""
+    return max(round(0.55 * width), round(1.3 * height)) if width > 1.3 * height else round(0.9 * width)
 
 
 def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:
@@ -141,7 +160,8 @@ def _cells(
         for cell in cells:
             views = probabilities[at : at + len(cell.views)]
             at += len(cell.views)
-            rows.append(views.mean(0) if len(views) else np.zeros(probabilities.shape[1], np.float32))
+            empty = np.zeros(probabilities.shape[1], np.float32)
+            rows.append(np.average(views, 0, cell.weights) if len(views) else empty)
         table = cell_symbols(np.stack(rows), [cell.flat for cell in cells])
         symbols = [
             _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)

@@ -15,8 +15,8 @@ from inkshift.reframe import ground_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 
-# Ink is at least this much darker than its paper (gray levels): less is paper texture or show-through.
-FAINTEST = 22
+# Ink is at least this much darker than its paper (gray levels): less is show-through.
+FAINTEST = 12
 # Pixels this saturated (0 to 255) are coloured print; pen and pencil scans stay below it or share no rule.
 COLOURED = 45
 
@@ -67,32 +67,46 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
 
 
 def threshold_of(dark: Gray, reference: float | None = None) -> float:
-    """The darkness that separates ink from paper.
+    """The darkness that separates ink from paper: Otsu's, but above what the paper's own noise reaches.
 
     reference: how dark ink is on this page (see `ink_level`), so that an empty box is not searched for
     the darkest of its specks.
     """
     level, _ = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    floor = FAINTEST if reference is None else max(FAINTEST * 0.6, 0.33 * reference)
-    return float(max(level, floor))
+    paper = dark[dark <= level]
+    noise = float(paper.mean() + 3 * paper.std()) if paper.size else 0.0
+    floor = 0.33 * reference if reference is not None else 0.0
+    return max(0.85 * level, noise, floor, FAINTEST)
 
 
 def ink_level(darks: Sequence[Gray]) -> float:
     """How dark ink is over several crops of a page: the median over crops of the darkest hundredth of each."""
     levels = [float(np.percentile(dark, 99)) for dark in darks]
-    written = [level for level in levels if level > FAINTEST]
-    return float(np.median(written)) if written else float(FAINTEST)
+    written = [level for level in levels if level > 2 * FAINTEST]
+    return float(np.median(written)) if written else 2.0 * FAINTEST
 
 
 def extract(dark: Gray, threshold: float) -> Gray:
-    """Ink (H, W) uint8: 0 where `dark` does not pass the threshold, else the darkness stretched to 255."""
-    mask = dark > threshold
-    if not mask.any():
+    """Ink (H, W) uint8: 0 on paper, else the darkness stretched so that full ink is 255.
+
+    Ink is what passes the threshold, and what passes six tenths of it and hangs on to that: the thin
+    parts of a stroke (hysteresis, as in Canny 1986).
+    """
+    strong = (dark > threshold).view(np.uint8)
+    if not strong.any():
         return np.zeros_like(dark)
-    full = max(float(np.percentile(dark[mask], 80)), threshold + 1)
-    soft = np.minimum(dark.astype(np.float32) * (255 / full), 255)
-    near = cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8))
-    return np.where(near > 0, np.where(mask, np.maximum(soft, 90), np.minimum(soft, 80)), 0).astype(np.uint8)
+    weak = (dark > 0.6 * threshold).view(np.uint8)
+    mask = cv2.dilate(strong, np.ones((3, 3), np.uint8)) & weak
+    mask = cv2.dilate(mask, np.ones((3, 3), np.uint8)) & weak
+    full = max(float(np.percentile(dark[strong > 0], 80)), threshold + 1)
+    scaled = np.minimum(dark * np.float32(255 / full), 255)
+    return np.where(mask > 0, np.maximum(scaled, 40), 0).astype(np.uint8)
+
+
+def without_dark_rules(dark: Gray, *, across: int) -> Gray:
+    """Darkness without level rules, so that a printed line does not set the threshold for faint ink."""
+    mask = (dark > max(0.7 * threshold_of(dark), 1.5 * FAINTEST)).view(np.uint8)
+    return np.where(_rules(mask, across) > 0, 0, dark).astype(np.uint8)
 
 
 def without_rules(ink: Gray, *, across: int, down: int) -> Gray:

@@ -29,16 +29,29 @@ def sample(lines: Sequence[Line]) -> tuple[Points, npt.NDArray[np.bool_]]:
     return np.concatenate(points), np.concatenate(upright)
 
 
-def masks(gray: Gray) -> tuple[Gray, Gray]:
-    """0/1 masks (H, W) of pixels on lines that run across, and on lines that run down."""
-    side = max(15, min(gray.shape) // 40 | 1)
-    paper = cv2.blur(gray, (side, side))
-    dark = (cv2.subtract(paper, gray) > 12).astype(np.uint8)
-    length = max(12, min(gray.shape) // 40)
-    tolerant = cv2.dilate(dark, np.ones((2, 2), np.uint8))
-    across = runs(tolerant, 1, length)
-    down = runs(tolerant, length, 1)
-    return across, down
+def masks(gray: Gray, share: int = 32) -> tuple[Gray, Gray]:
+    """0/1 masks (H, W) of pixels on lines that run across, and on lines that run down.
+
+    share: lines are at least this part of the page's shorter side long.
+    Darkness is averaged along a line before it is judged, so that a line hardly darker than its paper
+    is found too.
+    """
+    length = max(13, min(gray.shape) // share | 1)
+    across = _ridges(gray, length)
+    down = _ridges(np.ascontiguousarray(gray.T), length)
+    return across, np.ascontiguousarray(down.T)
+
+
+def _ridges(gray: Gray, length: int) -> Gray:
+    """Level lines: rows darker than the rows a little above and below, on average over `length` pixels."""
+    thick = max(5, min(gray.shape) // 200 | 1)
+    notch = cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, np.ones((2 * thick + 1, 1), np.uint8))
+    mean = cv2.blur(np.minimum(notch, 10) * np.uint8(20), (length, 1))
+    sample = mean[::4, ::4]
+    middle = float(np.median(sample))
+    spread = float(np.median(np.abs(sample - middle)))
+    mask = (mean > min(middle + max(55.0, 6 * spread), 130.0)).astype(np.uint8)
+    return runs(mask, 1, length // 2)
 
 
 def share_found(gray: Gray, points: Points, upright: npt.NDArray[np.bool_]) -> float:
@@ -62,7 +75,7 @@ def align(gray: Gray, size: tuple[int, int], lines: Sequence[Line]) -> Matrix | 
     First stretch and shift along each axis, from the profiles of the line masks; then each sampled point
     is drawn to the nearest line across it and the homography refitted, within ever smaller distances.
     """
-    across, down = masks(gray)
+    across, down = masks(gray, 16)
     points, upright = sample(lines)
     h, w = gray.shape
     level = sorted({round(y1) for _, y1, _, y2 in lines if abs(y2 - y1) < 4})
@@ -85,7 +98,11 @@ def align(gray: Gray, size: tuple[int, int], lines: Sequence[Line]) -> Matrix | 
 
 
 def _stretch(profile: npt.NDArray[np.float64], at: npt.NDArray[np.float64], guess: float) -> tuple[float, float]:
-    """Scale and offset that put positions `at` on the peaks of a profile."""
+    """Scale and offset that put positions `at` on the peaks of a profile.
+
+    A page is mostly scanned whole, so of two that fit alike, as on a regular grid, the one nearer to
+    `guess` and 0 is taken.
+    """
     n = len(profile)
     smooth = cv2.GaussianBlur(profile.reshape(1, -1), (0, 0), max(1.0, n / 400)).ravel()
     best = (-1.0, guess, 0.0)
@@ -94,6 +111,7 @@ def _stretch(profile: npt.NDArray[np.float64], at: npt.NDArray[np.float64], gues
         index = np.rint(at[None, :] * scale + offsets[:, None]).astype(int)
         inside = (index >= 0) & (index < n)
         value = np.where(inside, smooth[np.clip(index, 0, n - 1)], 0).sum(1)
+        value *= 1 - 0.25 * np.abs(offsets) / (0.15 * n) - 0.25 * abs(np.log(scale / guess)) / np.log(1.15)
         k = int(np.argmax(value))
         if value[k] > best[0]:
             best = (float(value[k]), float(scale), float(offsets[k]))

@@ -76,7 +76,8 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def _natural(path: Path) -> tuple[list[list[str | int]], str]:
     def parts(name: str) -> list[str | int]:
-        return [int(s) if s.isdigit() else s for s in re.split("([0-9]+)", name.casefold())]
+        pieces = re.split("([0-9]+)", name.casefold())  # every second one is a number
+        return [int(s) if i % 2 else s for i, s in enumerate(pieces)]
 
     return [parts(name) for name in path.parts], str(path)
 

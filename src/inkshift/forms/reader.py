@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -131,41 +132,44 @@ class Reader:
         """Read one page, (H, W) or (H, W, 3) RGB uint8. A page that does not register comes back with its error."""
         start = time.perf_counter()
         try:
-            found = self._lay(image)
+            laid = self._lay(image)
         except RegistrationError as e:
             return PageReading(source, page, error=f"{source} page {page}: {e}")
         self._spent("register", start)
+        tried = [(found, self._fields(found)) for found in laid]
+        found, readings = max(tried, key=lambda one: sum(r.confidence for r in one[1])) if len(tried) > 1 else tried[0]
+        identity = self._identity(found, readings)
+        named = tuple(replace(reading, source=source, page=page) for reading in readings)
+        return PageReading(source, page, found.design, found.page.quality, found.page.turn, identity, named)
+
+    def _fields(self, found: _Laid) -> list[FieldReading]:
+        """All fields of a page that lies on its template, the pictures of all classified at once."""
         start = time.perf_counter()
         work = self._jobs(found)
-        level = inks.ink_level([job.dark for job in work]) if len(work) > 1 else None
+        level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
+        constants = self.model.manifest.calibration
         if self.settings.method == "as-published":
             prepared = [as_published.prepare(job, self.model.reframing) for job in work]
         else:
-            constants = self.model.manifest.calibration
             prepared = [fields.prepare(job, self._framing, constants, level) for job in work]
-        self._spent("prepare", start)
-        start = time.perf_counter()
+        start = self._spent("prepare", start)
         pictures = [picture for item in prepared for picture in item.pictures]
-        side = np.zeros((0, 28, 28), np.uint8)
-        temperature = self.model.manifest.calibration.get("temperature", 1.0)
-        probabilities = softmax(self._classify(np.stack(pictures) if pictures else side), temperature)
-        self._spent("classify", start)
-        start = time.perf_counter()
+        logits = self._classify(np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.uint8))
+        probabilities = softmax(logits, constants.get("temperature", 1.0))
+        start = self._spent("classify", start)
         readings, at = [], 0
         for job, item in zip(work, prepared, strict=True):
-            rows = probabilities[at : at + len(item.pictures)]
+            reading = item.finish(probabilities[at : at + len(item.pictures)])
             at += len(item.pictures)
-            reading = replace(item.finish(rows), source=source, page=page)
             readings.append(replace(reading, crop=job.crop) if self.settings.crops else reading)
         self._spent("decode", start)
-        identity = self._identity(found, readings)
-        return PageReading(source, page, found.design, found.page.quality, found.page.turn, identity, tuple(readings))
+        return readings
 
-    def _lay(self, image: Pixels) -> _Laid:
-        """The page on the design of the template that it fits best."""
+    def _lay(self, image: Pixels) -> list[_Laid]:
+        """The page on the design of the template that it fits best; more than once where its way up is open."""
         if self.template is None:
-            return _Laid(0, Registered(image, np.eye(3), 1.0, 0), None)
-        best: _Laid | None = None
+            return [_Laid(0, Registered(image, np.eye(3), 1.0, 0), None)]
+        best: list[_Laid] = []
         failed: RegistrationError | None = None
         for design, (spec, reference) in enumerate(zip(self.template.pages, self._references, strict=True)):
             try:
@@ -173,10 +177,10 @@ class Reader:
             except RegistrationError as e:
                 failed = failed or e
                 continue
-            if best is None or found.quality > best.page.quality:
-                best = _Laid(design, found, spec)
-        if best is None:
-            raise failed or RegistrationError("the template has no pages")
+            if not best or found[0].quality > best[0].page.quality:
+                best = [_Laid(design, one, spec) for one in found]
+        if failed and not best:
+            raise failed
         return best
 
     def _jobs(self, found: _Laid) -> list[fields.Job]:
@@ -196,15 +200,17 @@ class Reader:
             return next((r.value for r in readings if r.name == rule.field), "")
         return _barcode(found.page.image, rule.pattern)
 
-    def _spent(self, step: str, start: float) -> None:
-        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
+    def _spent(self, step: str, start: float) -> float:
+        now = time.perf_counter()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - start
+        return now
 
 
 @dataclass(frozen=True, slots=True)
 class _Laid:
     design: int
     page: Registered
-    spec: PageSpec | None = field(default=None)
+    spec: PageSpec | None
 
 
 def read(
@@ -235,8 +241,6 @@ def _references(template: Template, folder: Path) -> list[Pixels | None]:
 
 
 def _barcode(image: Pixels, pattern: str | None) -> str:
-    import re
-
     for code in zxingcpp.read_barcodes(image):
         if pattern is None:
             return str(code.text)

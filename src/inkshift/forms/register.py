@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -32,41 +33,59 @@ class Registered:
 
     image: the page, turned upright, (H, W) or (H, W, 3) uint8. matrix: 3x3, template to image pixels.
     quality: share, 0 to 1, of the template's printed lines found where they should be. turn: degrees
-    clockwise that the page was turned.
+    clockwise that the page was turned. paper: gray level of its paper.
     """
 
     image: npt.NDArray[np.uint8]
     matrix: Matrix
     quality: float
     turn: int
+    paper: int = 255
 
 
-def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None = None) -> Registered:
+def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None = None) -> list[Registered]:
     """Lay a page, (H, W) or (H, W, 3) uint8, onto its template; `reference` is the picture that `page` names.
 
+    Best first; more than one where the form looks alike both ways up and only what is written can tell.
     Raises RegistrationError where nothing of the template is found, or too little to be read blindly.
     """
-    best: Registered | None = None
+    both = _alike_turned(page)
+    found: list[Registered] = []
     for turn in _turns(image, page):
         upright = np.ascontiguousarray(np.rot90(image, -turn // 90)) if turn else image
         gray = to_gray(upright)
         matrix = _locate(gray, page, reference)
-        if matrix is None:
-            continue
-        found = Registered(upright, matrix, quality(gray, page, matrix), turn)
-        if best is None or found.quality > best.quality:
-            best = found
-        if best.quality >= _FULL:
+        if matrix is not None:
+            found.append(Registered(upright, matrix, quality(gray, page, matrix), turn, int(np.median(gray[::16, ::16]))))
+        if not both and found and found[-1].quality >= _FULL:
             break
-    wanted = "corner marks" if page.marks else "printed lines" if page.lines else "keypoints of the blank page"
-    if best is None:
+    if not found:
+        wanted = "corner marks" if page.marks else "printed lines" if page.lines else "keypoints of the blank page"
         raise RegistrationError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
-    if best.quality < LEAST_QUALITY:
+    found.sort(key=lambda one: -one.quality)
+    best = found[0].quality
+    if best < LEAST_QUALITY:
         raise RegistrationError(
-            f"the page does not fit the template: {best.quality:.0%} of its printed lines found, at least "
+            f"the page does not fit the template: {best:.0%} of its printed lines found, at least "
             f"{LEAST_QUALITY:.0%} expected; is it this form, and scanned whole?"
         )
-    return best
+    return [one for one in found if both and one.quality >= max(best - 0.15, LEAST_QUALITY)] or found[:1]
+
+
+@lru_cache(maxsize=64)
+def _alike_turned(page: PageSpec) -> bool:
+    """Whether most of the printed lines fall on each other when the page is turned upside down."""
+    wanted = _printed(page)
+    if not wanted:
+        return True
+    points, upright = lines.sample(wanted)
+    reach = max(8, 0.012 * page.size[0])
+    some = slice(None, None, max(1, len(points) // 200))
+    turned = np.array(page.size) - points[some]
+    hits = [
+        np.abs(points[upright == u] - at).max(1).min() <= reach for at, u in zip(turned, upright[some], strict=True)
+    ]
+    return float(np.mean(hits)) > 0.6
 
 
 def _turns(image: npt.NDArray[np.uint8], page: PageSpec) -> tuple[int, ...]:
@@ -162,12 +181,16 @@ def quality(gray: Gray, page: PageSpec, matrix: Matrix) -> float:
 
     1.0 where the template has neither.
     """
-    wanted = [*page.lines, *(side for spec in page.fields if spec.frame for side in frame_of(spec))]
+    wanted = _printed(page)
     if not wanted:
         return 1.0
     points, upright = lines.sample(wanted)
     placed = cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix).reshape(-1, 2)
     return lines.share_found(gray, placed, upright)
+
+
+def _printed(page: PageSpec) -> list[lines.Line]:
+    return [*page.lines, *(side for spec in page.fields if spec.frame for side in frame_of(spec))]
 
 
 def frame_of(spec: FieldSpec) -> list[tuple[float, float, float, float]]:
@@ -194,6 +217,7 @@ def cut(page: Registered, box: tuple[float, float, float, float], margin: float)
         page.matrix @ to_template,
         size,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(page.paper,) * 3,
     )
     return np.asarray(out, np.uint8), scale

@@ -19,17 +19,22 @@ Box = tuple[int, int, int, int]
 SPECK = 0.13
 WIDEST = 1.55
 CUT_FROM = 0.62
-MOST_ATOMS = 4
+MOST_ATOMS = 6
 MOST_CUTS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A piece of ink that no candidate divides. box: xmin, ymin, xmax, ymax in pixels of the crop."""
+    """A piece of ink that no candidate divides. box: xmin, ymin, xmax, ymax in pixels of the crop.
+
+    weight: digits that a piece of its size may hold, 0.3 or more for a whole component, its part for a cut
+    one. cut: ink that the cut at its left went through, and five times the inside of
+    loops, in digit heights; None where it begins a component.
+    """
 
     box: Box
-    area: int
-    cut_left: bool = False
+    weight: float = 1.0
+    cut: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +134,23 @@ def _atoms(
         y0 = int(min(stats[i, 1] for i in group))
         y1 = int(max(stats[i, 1] + stats[i, 3] for i in group))
         own = group_map[y0:y1, x0:x1] == number
-        cuts = [0, *_cuts(own, height), x1 - x0]
+        loops = _loops(own).sum(0).astype(np.float32)
+        cuts = [0, *_cuts(own, loops, height), x1 - x0]
+        size = max((y1 - y0) / height, 0.6 * (x1 - x0) / height)
+        whole = max(1.0, (x1 - x0) / (0.8 * height)) if len(cuts) > 2 else float(np.clip(size, 0.3, 1))
         for left, right in zip(cuts, cuts[1:], strict=False):
             part = own[:, left:right]
             rows = np.flatnonzero(part.any(1))
             if not len(rows):
                 continue
             box = (x0 + left, y0 + int(rows[0]), x0 + right, y0 + int(rows[-1]) + 1)
-            atoms.append(Atom(box, int(np.count_nonzero(part)), left > 0))
+            through = float(np.count_nonzero(own[:, left]) + 5 * loops[left]) / height if left else None
+            atoms.append(Atom(box, whole / (len(cuts) - 1), through))
             atom_map[y0:y1, x0 + left : x0 + right][part] = len(atoms)
     return atom_map, atoms
 
 
-def _cuts(own: npt.NDArray[np.bool_], height: float) -> list[int]:
+def _cuts(own: npt.NDArray[np.bool_], loops: npt.NDArray[np.float32], height: float) -> list[int]:
     """Columns at which a group wider than a digit may be cut: where a vertical cut goes through least ink."""
     h, w = own.shape
     if w < CUT_FROM * height or h < 0.4 * height:
@@ -149,12 +158,12 @@ def _cuts(own: npt.NDArray[np.bool_], height: float) -> list[int]:
     ink_in = own.sum(0).astype(np.float32)
     first = own.argmax(0)
     last = h - 1 - own[::-1].argmax(0)
-    cost = ink_in + 0.25 * (last - first)
+    cost = ink_in + 0.25 * (last - first) + 2.0 * loops
     cost = cv2.blur(cost.reshape(1, -1), (3, 1)).ravel()
     edge = max(2, round(0.14 * height))
     apart = max(2, round(0.16 * height))
-    limit = max(0.62 * height, float(np.median(cost)))
-    wanted = min(MOST_CUTS, int(np.ceil(w / (0.33 * height))))
+    limit = max(0.9 * height, float(np.median(cost)))
+    wanted = min(MOST_CUTS, int(np.ceil(w / (0.4 * height))))
     found: list[int] = []
     for column in np.argsort(cost, kind="stable"):
         at = int(column)
@@ -163,6 +172,14 @@ def _cuts(own: npt.NDArray[np.bool_], height: float) -> list[int]:
         if edge <= at < w - edge and all(abs(at - other) >= apart for other in found):
             found.append(at)
     return sorted(found)
+
+
+def _loops(own: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Paper that a group encloses: no cut between two digits goes through the inside of a 0."""
+    paper = np.pad(~own, 1, constant_values=True).view(np.uint8)
+    _, labels = cv2.connectedComponents(paper, connectivity=4)
+    inside = (labels > 0) & (labels != labels[0, 0])
+    return np.asarray(inside[1:-1, 1:-1], np.bool_)
 
 
 def _segments(ink: Gray, atom_map: npt.NDArray[np.int32], atoms: list[Atom], height: float) -> list[Segment]:

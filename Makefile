@@ -1,0 +1,62 @@
+PYTHON ?= python3
+BIN = .venv/bin
+TELEGRAM = examples/telegram
+
+# Readings (form, field, value, ...) as a table: a line for each field, a column for each form.
+define TABLE
+NR > 1 { if (!($$1 in seen)) { seen[$$1]; form[++forms] = $$1 }
+         if (!($$2 in seen)) { seen[$$2]; field[++fields] = $$2 }
+         value[$$1, $$2] = $$3 == "" ? $$4 : $$3 }
+END { printf "\n%-8s", "read"; for (i = 1; i <= forms; i++) printf "%12s", form[i]
+      for (j = 1; j <= fields; j++) {
+        printf "\n%-8s", field[j]; for (i = 1; i <= forms; i++) printf "%12s", value[form[i], field[j]] }
+      printf "\n\n" }
+endef
+export TABLE
+
+.PHONY: help demo test test-slow lint bench-read docs clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.demo ## read the bundled forms: the readings, how many are right, a page with every crop
+	@mkdir -p out
+	@$(BIN)/inkshift read $(TELEGRAM)/scan-*.jpg --template $(TELEGRAM)/template.json \
+		--out out/demo.csv --report out/demo.html
+	@awk -F , "$$TABLE" out/demo.csv
+	@$(BIN)/inkshift evaluate out/demo.csv $(TELEGRAM)/labels.csv
+	@echo "every crop beside its reading: $(CURDIR)/out/demo.html"
+
+test: lint ## lint, types, layers and the tests
+	$(BIN)/pytest
+
+test-slow: .venv/.test ## the slow tests only
+	$(BIN)/pytest -m slow
+
+lint: .venv/.test ## ruff, mypy and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench-read: .venv/.test ## accuracy and speed of reading on the sets in $INKSHIFT_DATA
+	$(BIN)/python benchmarks/bench_read.py
+
+docs: .venv/.demo ## write the pages in docs/ that follow from the program
+	$(BIN)/python docs/generate.py
+
+clean: ## remove what the other targets made
+	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+# Stamps: what is installed stays until pyproject.toml changes.
+.venv/.demo: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/.test: pyproject.toml .venv/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,dev]'
+	@touch $@

@@ -1,0 +1,136 @@
+"""`inkshift dataset`: data sets from forms."""
+
+from __future__ import annotations
+
+import enum
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inkshift.cli.app import app, err
+
+if TYPE_CHECKING:
+    from inkshift.forms.harvest_folder import Harvest
+
+dataset_app = typer.Typer(no_args_is_help=True, help="Make data sets from forms and their labels.")
+app.add_typer(dataset_app, name="dataset")
+
+
+class As(enum.StrEnum):
+    """What a picture shows where no template says it."""
+
+    number = "number"
+
+
+Pages = Annotated[
+    list[str],
+    typer.Argument(help="Pages: PNG, JPEG, TIFF or PDF files, or folders of them.", show_default=False),
+]
+Template = Annotated[Path | None, typer.Option("--template", help="Template of the form on the pages.")]
+ReadAs = Annotated[
+    As | None, typer.Option("--as", help="Instead of a template: each picture shows one number.")
+]
+Labels = Annotated[
+    str,
+    typer.Option(
+        help="What is really written: a CSV file with the columns form (or file), field, and value (or "
+        "label, or written), or the SQLAlchemy URL of a database, with --query.",
+    ),
+]
+Query = Annotated[
+    str | None, typer.Option(help="SQL that gives these columns from the database in --labels.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for the data sets; one made before is replaced.")]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV with the columns form, field and reason: smudges, crossings-out and displaced cells that a "
+        "person set aside. An empty field stands for the whole form."
+    ),
+]
+TestShare = Annotated[float, typer.Option(help="Share of the forms, 0 to 1, that are kept for testing.")]
+ModelName = Annotated[
+    str, typer.Option("--model", help="Model that cuts numbers into digits: a name or a folder.")
+]
+
+
+@dataset_app.command()
+def build(
+    pages: Pages,
+    labels: Labels,
+    out: Out,
+    template: Template = None,
+    read_as: ReadAs = None,
+    query: Query = None,
+    exclude: Exclude = None,
+    test_share: TestShare = 0.2,
+    model: ModelName = "",
+) -> None:
+    """Cut the labelled numbers and their digits out of pages: one PNG each, tables, contact sheets.
+
+    A digit gets its label from the number's where the number of digits found agrees with it; left_out.csv
+    lists the rest with the reason. Look at sheets/, list what should not be there in a CSV, and build again
+    with --exclude. Whether a form is for training or testing follows from its name alone.
+
+    Example:
+
+      inkshift dataset build scans/ --template telegram.json --labels labels.csv --out data/telegram
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from inkshift.datasets.labels import read_labels
+    from inkshift.forms import harvest
+
+    known = read_labels(labels, query)
+    columns = (TextColumn("pages"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
+        task = bar.add_task("pages", total=None)
+        result = harvest.build(
+            pages,
+            known,
+            out,
+            template=template or "",
+            read_as=read_as.value if read_as else None,
+            model=model,
+            exclude=exclude,
+            test_share=test_share,
+            workers=os.cpu_count() or 1,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _summarise(result)
+    typer.echo(out)
+    if any(item.reason == harvest.NOT_READ for item in result.left_out):
+        raise typer.Exit(1)
+
+
+def _summarise(result: Harvest) -> None:
+    """What was gathered and what was left out, on stderr."""
+    from rich import box
+    from rich.table import Table
+
+    counts = result.counts()
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("")
+    for name in ("train", "test"):
+        table.add_column(name, justify="right")
+    table.add_row("numbers", *(f"{counts['numbers'].get(s, 0):,}" for s in ("train", "test")))
+    table.add_row("digits", *(f"{counts['digits'].get(s, 0):,}" for s in ("train", "test")), end_section=True)
+    for digit, by_split in counts["classes"].items():
+        table.add_row(f"  {digit}", *(f"{by_split[s]:,}" for s in ("train", "test")))
+    err.print(f"{counts['pages']} pages, {counts['forms']} forms")
+    err.print(table, soft_wrap=False)
+    for item in result.left_out:
+        if item.reason == "not read":
+            err.print(f"not read: {item.detail}", style="red", markup=False, highlight=False)
+    for reason, count in counts["left_out"].items():
+        err.print(f"left out, {reason}: {count}", markup=False, highlight=False)
+    for what, unused in (("labels", result.unused_labels), ("exclusions", result.unused_exclusions)):
+        if unused:
+            form, name = unused[0]
+            err.print(
+                f"{what} that no page had: {len(unused)}, such as form {form!r} field {name!r}",
+                markup=False,
+                highlight=False,
+            )

@@ -1,0 +1,154 @@
+"""Many pages to files: read once into a journal, then written from it, so that a stop costs nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inkshift.errors import DataError, InputError, SettingError
+from inkshift.forms.assemble import Roll, call_roll
+from inkshift.forms.export import Format, format_of, write_readings
+from inkshift.forms.pages import find_files, page_refs
+from inkshift.forms.reader import Progress, Reader
+from inkshift.forms.reading import FormReading
+from inkshift.forms.report import write_report
+
+# Fewer pages than this are read before further processes have started.
+FEW_PAGES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where readings go. out: None is standard output. format: None takes the ending of `out`, or csv.
+
+    report: an HTML page beside them. Raises SettingError for what cannot be written, before anything is read.
+    """
+
+    out: Path | None = None
+    format: Format | None = None
+    report: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.out is None and self.format == "xlsx":
+            raise SettingError(
+                "xlsx does not go to standard output; give a file with --out, or the format csv or jsonl"
+            )
+        if self.out is not None and self.format is None:
+            format_of(self.out)
+        for path in filter(None, (self.out, self.report)):
+            if path.is_dir() or not path.parent.is_dir():
+                found = "a folder" if path.is_dir() else "no folder to put it in"
+                raise SettingError(
+                    f"{path}: expected a place for a file, found {found}; choose another place"
+                )
+
+    @property
+    def shows_crops(self) -> bool:
+        """Whether what is written shows the picture of each field."""
+        form = self.format or (format_of(self.out) if self.out else "csv")
+        return form == "xlsx" or self.report is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was read. unread: a line for each page that was not. broken: form and rule, each once."""
+
+    fields: int
+    roll: Roll
+    unread: tuple[str, ...]
+    broken: tuple[tuple[str, str], ...]
+
+
+def read_into(
+    reader: Reader,
+    paths: Sequence[str | Path],
+    target: Target,
+    *,
+    workers: int = 1,
+    expected: Collection[str] = (),
+    progress: Progress | None = None,
+) -> Summary:
+    """Read `paths` and write `target`; memory does not grow with the pages.
+
+    Finished pages are kept in a hidden journal beside `target.out` until all is written: the same call goes
+    on from it after a stop. Raises what `Reader.read` and the writers raise; a page that cannot be read is
+    in the summary.
+    """
+    with _journal(target.out) as journal:
+        summary = _sum_up(reader.read(paths, workers=workers, journal=journal, progress=progress), expected)
+        write_readings(reader.read(paths, journal=journal), target.out, target.format)
+        if target.report is not None:
+            write_report(reader.read(paths, journal=journal), target.report, _title(reader))
+    return summary
+
+
+def journal_path(out: Path) -> Path:
+    """Where the finished pages are kept while `out` is made."""
+    return out.with_name(f".{out.name}.journal")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_for(paths: Sequence[str | Path]) -> int:
+    """One process for a few pages, else one a core. Raises InputError for a path that is not there."""
+    pages = 0
+    for path in find_files(paths):
+        try:
+            pages += len(page_refs(path))
+        except InputError:
+            continue
+        if pages >= FEW_PAGES:
+            return cores()
+    return 1
+
+
+def expected_forms(path: Path) -> list[str]:
+    """The column `form` of a CSV file, each name once. Raises DataError naming what is missing."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if "form" not in (rows.fieldnames or ()):
+                found = ", ".join(rows.fieldnames or ()) or "an empty file"
+                raise DataError(f"{path}:1: expected a column 'form', found {found}; mend that line")
+            return list(dict.fromkeys(name for row in rows if (name := (row["form"] or "").strip())))
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise DataError(
+            f"{path}: expected forms cannot be read ({e}); give a CSV file with a column 'form'"
+        ) from None
+
+
+@contextmanager
+def _journal(out: Path | None) -> Iterator[Path]:
+    """A journal that stays where `out` was not finished; without a file to be beside, a temporary one."""
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="inkshift-") as folder:
+            yield Path(folder, "journal")
+        return
+    path = journal_path(out)
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def _sum_up(forms: Iterable[FormReading], expected: Collection[str]) -> Summary:
+    fields = 0
+    unread: list[str] = []
+    broken: dict[tuple[str, str], None] = {}
+    read: list[tuple[str, int]] = []
+    for form in forms:
+        fields += len(form.fields)
+        unread += form.errors
+        broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
+        read.append((form.name, len(form.errors)))
+    return Summary(fields, call_roll(read, expected), tuple(unread), tuple(broken))
+
+
+def _title(reader: Reader) -> str:
+    return f"Readings: {reader.template.name if reader.template else reader.settings.read_as}"
