@@ -150,8 +150,8 @@ def _center_mass(pixels: Gray, ground: int) -> Framed:
         return pixels, ground
     h, w = pixels.shape
     x, y, bw, bh = ink_box(pixels, ground) or (0, 0, w, h)
-    dx = int(np.clip(round((w - 1) / 2 - m["m10"] / m["m00"]), -x, w - x - bw))
-    dy = int(np.clip(round((h - 1) / 2 - m["m01"] / m["m00"]), -y, h - y - bh))
+    dx = min(max(round((w - 1) / 2 - m["m10"] / m["m00"]), -x), w - x - bw)
+    dy = min(max(round((h - 1) / 2 - m["m01"] / m["m00"]), -y), h - y - bh)
     if dx == 0 and dy == 0:
         return pixels, ground
     out = np.full_like(pixels, ground)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,25 +20,32 @@ SHOWN = 10
 
 Readings = Annotated[
     Path,
-    typer.Argument(help="Readings that `inkshift read --out` wrote: CSV or JSON Lines.", show_default=False),
+    typer.Argument(metavar="READINGS", help="What `inkshift read --out` wrote: CSV or JSON Lines."),
 ]
 Labels = Annotated[
     str,
     typer.Argument(
+        metavar="LABELS",
         help="What is really written: a CSV file with the columns form (or file), field, and value "
         "(or label, or written), or the SQLAlchemy URL of a database, with --query.",
-        show_default=False,
     ),
 ]
-Query = Annotated[str | None, typer.Option(help="SQL that gives these columns from the database in LABELS.")]
+Query = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="SQL that gives these columns from the database in LABELS."),
+]
 Beside = Annotated[
     list[Path] | None,
-    typer.Option(help="Other readings of the same forms, as a further column. May be repeated."),
+    typer.Option(
+        metavar="READINGS", help="Other readings of the same forms, as a further column. May be repeated."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print every measure as JSON instead of tables.")]
 Figures = Annotated[
     Path | None,
-    typer.Option(help="Folder for pictures: confusion matrix, distribution of numbers and of digits."),
+    typer.Option(
+        metavar="FOLDER", help="Folder for pictures: confusion matrix, distribution of numbers and of digits."
+    ),
 ]
 
 
@@ -53,14 +60,15 @@ def evaluate(
 ) -> None:
     """Compare readings with labels: numbers, digits, confusions, calibration.
 
-    The last column is what Pacchiotti et al. (2023) report on their own forms. Wrong numbers are split into
-    extraction (the digit count differs) and classification (it agrees). A label without a reading is wrong.
+    The last column is what Pacchiotti et al. (2023) report on their forms.
+    Wrong numbers are split into extraction (the digit count differs) and
+    classification (it agrees). A label without a reading counts as wrong.
 
     Examples:
 
       inkshift evaluate readings.csv labels.csv --beside as-published.csv
 
-      inkshift evaluate readings.csv sqlite:///votes.db --query "select form, field, value from votes"
+      inkshift evaluate readings.csv sqlite:///votes.db --query "select * from votes"
     """
     from inkshift.datasets.labels import read_labels
     from inkshift.forms.evaluate import PAPER, to_dict
@@ -96,59 +104,63 @@ def _show(results: dict[str, Evaluation]) -> None:
 
 
 def _measures(results: dict[str, Evaluation]) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from inkshift.forms.evaluate import PAPER
-
-    table = Table("measure")
-    for name in results:
-        table.add_column(
-            escape(Path(name).stem if len(results) == len({Path(n).stem for n in results}) else name)
-        )
-    table.add_column("Pacchiotti et al. 2023")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    stems = {name: Path(name).stem for name in results}
+    names = stems.values() if len({*stems.values()}) == len(stems) else stems.keys()
+    table = _table("measure", *names, "Pacchiotti 2023")
     every = list(results.values())
-
-    def line(name: str, cells: list[str], paper: str = "-") -> None:
-        if any(cell != "-" for cell in cells):
+    for name, cells, paper in (*_overall(every), *_breakdown(every)):
+        if {*cells, paper} != {"-"}:
             table.add_row(name, *cells, paper)
-
-    line("numbers", [f"{e.n:,}" for e in every], f"{PAPER.numbers:,}")
-    line("numbers right", [_percent(e.accuracy) for e in every], _percent(PAPER.accuracy))
-    line("  95 % interval", [f"{_percent(e.interval[0])} to {_percent(e.interval[1])}" for e in every])
-    line("wrong: extraction", [f"{e.extraction:,}" for e in every])
-    line("wrong: classification", [f"{e.classification:,}" for e in every])
-    line("wrong: no reading", [f"{e.missing:,}" for e in every])
-    line("digits compared", [f"{sum(map(sum, e.confusion)):,}" for e in every], f"{PAPER.digits:,}")
-    line("digits right", [_percent(e.digit_accuracy) for e in every], _percent(PAPER.digit_accuracy))
-    line("digits right, of all labelled", [_percent(e.digit_accuracy_all) for e in every])
-    line("macro precision", [_score(e.precision) for e in every], _score(PAPER.precision))
-    line("macro recall", [_score(e.recall) for e in every], _score(PAPER.recall))
-    line("macro F1", [_score(e.f1) for e in every], _score(PAPER.f1))
-    line(
-        "top confusions",
-        [_top(e.confusions, 3) for e in every],
-        ", ".join(f"{a}-{b}" for a, b in PAPER.confusions),
-    )
-    for state in dict.fromkeys(state for e in every for state in e.by_state):
-        line(f"{state} fields right", [_of(e.by_state.get(state)) for e in every])
-    for symbol in dict.fromkeys(symbol for e in every for symbol in e.by_symbol):
-        line(f"cells right: {symbol}", [_of(e.by_symbol.get(symbol)) for e in every])
-    line("mean confidence", [_percent(e.mean_confidence) for e in every])
-    line("calibration error", [_percent(e.calibration_error) for e in every])
-    line("accepted", [_percent(e.accepted_share) for e in every])
-    line("wrong among accepted", [_percent(e.accepted_error) for e in every])
     return table
 
 
-def _confusion(evaluation: Evaluation) -> Table:
-    from rich.table import Table
+Line = tuple[str, list[str], str]
 
-    table = Table("label", *(str(d) for d in range(10)), title="digits: label (row) read as (column)")
-    for column in table.columns:
-        column.justify = "right"
+
+def _overall(every: list[Evaluation]) -> list[Line]:
+    from inkshift.forms.evaluate import PAPER
+
+    interval = [f"{100 * e.interval[0]:.1f}-{100 * e.interval[1]:.1f} %" for e in every]
+    theirs = ", ".join(f"{label}-{read}" for label, read in PAPER.confusions)
+    return [
+        ("numbers", [f"{e.n:,}" for e in every], f"{PAPER.numbers:,}"),
+        ("numbers right", [_percent(e.accuracy) for e in every], _percent(PAPER.accuracy)),
+        ("95 % interval", interval, "-"),
+        ("wrong: extraction", [f"{e.extraction:,}" for e in every], "-"),
+        ("wrong: classification", [f"{e.classification:,}" for e in every], "-"),
+        ("wrong: no reading", [f"{e.missing:,}" for e in every], "-"),
+        ("digits compared", [f"{sum(map(sum, e.confusion)):,}" for e in every], f"{PAPER.digits:,}"),
+        ("digits right", [_percent(e.digit_accuracy) for e in every], _percent(PAPER.digit_accuracy)),
+        ("of all labelled digits", [_percent(e.digit_accuracy_all) for e in every], "-"),
+        ("macro precision", [_score(e.precision) for e in every], _score(PAPER.precision)),
+        ("macro recall", [_score(e.recall) for e in every], _score(PAPER.recall)),
+        ("macro F1", [_score(e.f1) for e in every], _score(PAPER.f1)),
+        ("top confusions", [_top(e.confusions, 3) for e in every], theirs),
+    ]
+
+
+def _breakdown(every: list[Evaluation]) -> list[Line]:
+    from inkshift.forms.evaluate import SYMBOLS
+
+    states = dict.fromkeys(state for e in every for state in e.by_state)
+    symbols = [symbol for symbol in SYMBOLS if any(symbol in e.by_symbol for e in every)]
+    return [
+        *((f"{state} fields right", [_of(e.by_state.get(state)) for e in every], "-") for state in states),
+        *(
+            (f"cells right: {symbol}", [_of(e.by_symbol.get(symbol)) for e in every], "-")
+            for symbol in symbols
+        ),
+        ("mean confidence", [_percent(e.mean_confidence) for e in every], "-"),
+        ("calibration error", [_percent(e.calibration_error) for e in every], "-"),
+        ("accepted", [_percent(e.accepted_share) for e in every], "-"),
+        ("wrong among accepted", [_percent(e.accepted_error) for e in every], "-"),
+    ]
+
+
+def _confusion(evaluation: Evaluation) -> Table:
+    table = _table(
+        "label", *(str(digit) for digit in range(10)), title="digits: label (row) read as (column)"
+    )
     for digit, counts in enumerate(evaluation.confusion):
         table.add_row(str(digit), *(str(count) if count else "." for count in counts))
     return table
@@ -156,15 +168,27 @@ def _confusion(evaluation: Evaluation) -> Table:
 
 def _wrong(cases: tuple[Case, ...]) -> Table:
     from rich.markup import escape
-    from rich.table import Table
 
     title = f"wrong fields, {SHOWN} of {len(cases):,}" if len(cases) > SHOWN else "wrong fields"
-    table = Table("form", "field", "label", "read", "cause", title=title)
+    table = _table("form", "field", "label", "read", "cause", title=title)
     for case in cases[:SHOWN]:
         cellwise = len(case.label_written) == len(case.read_written)
         read = (case.read_written if cellwise else case.read) or f"({case.state or 'no reading'})"
         label = case.label_written or case.label or "(blank)"
         table.add_row(*(escape(text) for text in (case.form, case.field, label, read, case.outcome)))
+    return table
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    """A table whose columns but the first stand to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in columns:
+        side: Literal["left", "right"] = "left" if name == columns[0] else "right"
+        table.add_column(escape(name), justify=side, no_wrap=name in (columns[0], columns[-1]))
     return table
 
 

@@ -121,14 +121,21 @@ def damage(picture: Gray, neighbour: Callable[[], Gray], rng: Rng) -> Gray:
 
 
 def _intrude(out: Gray, neighbour: Gray, body: tuple[int, int], rng: Rng) -> None:
-    """Lay the near edge of a neighbouring digit at the left or right of the body, in place."""
+    """Lay the near edge of a neighbouring digit at the left or right of the body, in place.
+
+    A part of its height only: beside a stroke as high as the digit there would be two digits, not one.
+    """
     nx, _, nw, _ = cv2.boundingRect((neighbour > 60).view(np.uint8))
-    take = max(2, int(nw * rng.uniform(0.05, 0.35)))
+    take = max(2, int(nw * rng.uniform(0.05, 0.3)))
     gap = int(rng.integers(-2, 6))
     if rng.random() < 0.5:
         piece, at = neighbour[:, nx + nw - take : nx + nw], body[0] - gap - take
     else:
         piece, at = neighbour[:, nx : nx + take], body[0] + body[1] + gap
+    _, top, _, high = cv2.boundingRect((neighbour > 60).view(np.uint8))
+    piece = piece.copy()
+    cut = top + int(high * rng.uniform(0.35, 0.65))
+    piece[slice(cut, None) if rng.random() < 0.5 else slice(0, cut)] = 0
     at = int(np.clip(at, 0, out.shape[1] - take))
     shift = int(rng.integers(-6, 7))
     np.maximum(out[:, at : at + take], np.roll(piece, shift, 0), out=out[:, at : at + take])
@@ -200,7 +207,7 @@ def pair(left: Gray, right: Gray, rng: Rng) -> Gray:
     """Two digits side by side, touching or nearly: what a candidate looks like that was not split."""
     lx, _, lw, _ = cv2.boundingRect((left > 60).view(np.uint8))
     rx, _, rw, _ = cv2.boundingRect((right > 60).view(np.uint8))
-    overlap = int(rng.integers(-3, 5))
+    overlap = min(int(rng.integers(-3, 6)), int(0.3 * min(lw, rw)))
     out = np.zeros((left.shape[0], max(lw + rw - overlap, 4)), np.uint8)
     out[:, :lw] = left[:, lx : lx + lw]
     tail = out[:, out.shape[1] - rw :]

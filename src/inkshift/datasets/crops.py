@@ -67,7 +67,7 @@ def _sample(pool: Pool, rng: augment.Rng) -> tuple[Gray, int]:
     if chance < 0.12:
         row = int(rng.integers(len(pool.digits)))
         return pool.digits[row], int(pool.labels[row])
-    if chance < 0.84:
+    if chance < 0.80:
         picture, label = _digit(pool, rng)
         return augment.rescan(augment.damage(picture, lambda: _digit(pool, rng)[0], rng), rng), label
     if chance < 0.93:
@@ -81,8 +81,9 @@ def _pick(maps: Maps, rng: augment.Rng) -> npt.NDArray[np.float32]:
     return augment.unpack(maps[rng.integers(len(maps))])
 
 
-def _digit(pool: Pool, rng: augment.Rng) -> tuple[Gray, int]:
-    row = int(rng.integers(len(pool.labels)))
+def _digit(pool: Pool, rng: augment.Rng, only: int | None = None) -> tuple[Gray, int]:
+    rows = pool.labels if only is None else np.flatnonzero(pool.labels == only)
+    row = int(rng.integers(len(rows))) if only is None else int(rng.choice(rows))
     label = int(pool.labels[row])
     field = augment.regional(label, augment.unpack(pool.digit_maps[row]), rng)
     return augment.ink(augment.bend(field, rng), rng), label
@@ -94,8 +95,9 @@ def _junk(pool: Pool, rng: augment.Rng) -> Gray:
         part = augment.fragment(_digit(pool, rng)[0], rng)
         if part is not None:
             return part
-    if chance < 0.6:
-        return augment.pair(_digit(pool, rng)[0], _digit(pool, rng)[0], rng)
-    if chance < 0.8:
+    if chance < 0.7:
+        two = [_digit(pool, rng, only=1 if rng.random() < 0.3 else None)[0] for _ in range(2)]
+        return augment.pair(two[0], two[1], rng)
+    if chance < 0.85:
         return augment.ink(augment.bend(_pick(pool.letter_maps, rng), rng), rng)
     return augment.mark(rng)

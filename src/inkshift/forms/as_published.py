@@ -15,13 +15,15 @@ from inkshift.forms.fields import Job, Prepared, Probabilities
 from inkshift.forms.reading import DIGITS, EMPTY, Candidate, CellReading, FieldReading, state_of
 from inkshift.reframe import Reframing, to_gray
 
-# A component smaller than this share of the crop's height, both ways, is a speck.
-_SPECK = 0.2
+# A component lower than this share of the crop is a speck or a rule.
+_LOWEST = 0.3
 
 
 def prepare(job: Job, reframing: Reframing) -> Prepared:
     """Cut a field into the pictures of its connected components, from left to right."""
-    gray = to_gray(job.crop)
+    x0, y0, x1, y1 = job.frame
+    inset = round(0.08 * (y1 - y0)) if job.printed else 0
+    gray = to_gray(job.crop)[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
     _, white = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     boxes = [_whole(white)] if job.kind == "digit" else _components(white)
     pictures = [reframing(white[y0:y1, x0:x1], ground=255) for x0, y0, x1, y1 in boxes]
@@ -41,8 +43,8 @@ def prepare(job: Job, reframing: Reframing) -> Prepared:
 
 def _components(white: npt.NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
     _, _, stats, _ = cv2.connectedComponentsWithStats(cv2.bitwise_not(white))
-    least = _SPECK * white.shape[0]
-    boxes = [(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:] if max(w, h) >= least]
+    least = _LOWEST * white.shape[0]
+    boxes = [(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:] if h >= least]
     return sorted(boxes)
 
 

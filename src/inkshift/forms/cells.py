@@ -41,7 +41,7 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     edges = [x0 + (x1 - x0) * i / count for i in range(count + 1)]
     ink = ink.copy()
     if printed:
-        ink, edges, (y0, y1) = _without_frame(ink, edges, (y0, y1))
+        edges, (y0, y1) = _remove_frame(ink, edges, (y0, y1))
     labels, stats = components(ink)
     wide = np.flatnonzero(stats[:, 2] > 1.25 * (x1 - x0) / count) + 1
     if len(wide) and count > 1:
@@ -62,27 +62,28 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     return tuple(out)
 
 
-def _without_frame(
+def _remove_frame(
     ink: Gray, edges: list[float], rows: tuple[int, int]
-) -> tuple[Gray, list[float], tuple[int, int]]:
-    """Ink without the printed frame, and where its walls and its top and bottom really are."""
+) -> tuple[list[float], tuple[int, int]]:
+    """Take the printed frame out of the ink, in place; where its walls and its top and bottom really are."""
     y0, y1 = rows
     slack = max(3, round(0.22 * min(edges[1] - edges[0], y1 - y0)))
-    mask = (ink > 0).astype(np.uint8)
-    out, found = ink, []
-    for edge in edges:
-        wall = inks.find_wall(mask[max(y0, 0) : y1], edge, slack)
-        if wall is not None:
-            out = inks.without_wall(out, wall)
-        found.append((wall[0] + wall[1]) / 2 if wall else edge)
-    level: list[int] = []
-    turned = np.ascontiguousarray(mask.T)
-    for edge in (y0, y1):
-        wall = inks.find_wall(turned[max(round(edges[0]), 0) : round(edges[-1])], edge, slack)
-        if wall is not None:
-            out = np.ascontiguousarray(inks.without_wall(np.ascontiguousarray(out.T), wall).T)
-        level.append(round((wall[0] + wall[1]) / 2) if wall else edge)
-    return out, found, (level[0], level[1])
+    walls = [_take_wall(ink, edge, slack, slice(max(y0, 0), y1)) for edge in edges]
+    across = slice(max(round(edges[0]), 0), round(edges[-1]))
+    top, bottom = (_take_wall(ink.T, edge, slack, across) for edge in rows)
+    return walls, (round(top), round(bottom))
+
+
+def _take_wall(ink: Gray, edge: float, slack: int, along: slice) -> float:
+    """Remove the upright line near column `edge`, looked for in the rows `along`; its middle, or `edge`."""
+    low = max(int(edge) - slack, 0)
+    mask = (ink[along, low : int(edge) + slack + 1] > 0).astype(np.uint8)
+    wall = inks.find_wall(mask)
+    if wall is None:
+        return edge
+    first, last = low + wall[0], low + wall[1]
+    inks.remove_wall(ink, (first, last))
+    return (first + last) / 2
 
 
 def _cell(

@@ -7,6 +7,7 @@ says; summed over all paths it normalises to a probability for the whole number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,20 +27,20 @@ class Costs:
     """What a path pays, in nats; set on numbers composed from training glyphs (`benchmarks/fit_lattice.py`).
 
     skip_small, skip_large: leaving out an atom. gap: for each digit height of white inside a digit.
-    short, wide: for a digit lower than the line, or wider. split: cutting a component; cross: for each digit
+    short, wide: for a digit lower than the line, or wider. split: cutting a component no wider than a digit; cross: for each digit
     height of ink that the cut goes through. sliver: for a narrow digit at a cut. power: of the weights
     of atoms.
     """
 
     skip_small: float = 0.02
     skip_large: float = 2.1
-    gap: float = 7.9
-    short: float = 8.0
-    wide: float = 1.44
-    split: float = 1.43
-    cross: float = 2.1
-    sliver: float = 0.76
-    power: float = 1.0
+    gap: float = 9.9
+    short: float = 12.0
+    wide: float = 1.5
+    split: float = 2.5
+    cross: float = 0.92
+    sliver: float = 0.43
+    power: float = 1.6
 
 
 COSTS = Costs()
@@ -51,13 +52,6 @@ class Decoded:
 
     candidates: tuple[Candidate, ...]
     cells: tuple[CellReading, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Path:
-    score: float
-    text: str
-    steps: tuple[tuple[int, int], ...]
 
 
 def decode(
@@ -76,49 +70,74 @@ def decode(
     if not lattice.atoms:
         return Decoded((), ())
     n = len(lattice.atoms)
-    junk = np.ones(n, np.float32) * 0.5
-    edges: list[list[int]] = [[] for _ in range(n)]
-    for k, segment in enumerate(lattice.segments):
-        edges[segment.first].append(k)
-        if segment.last == segment.first + 1 and probabilities.shape[1] > JUNK:
-            junk[segment.first] = probabilities[k, JUNK:].sum()
+    edges = _edges(lattice, probabilities, temperature, costs)
+    skips = _skips(lattice, probabilities, temperature, costs)
     best: list[list[_Path]] = [[] for _ in range(n + 1)]
-    best[0] = [_Path(0.0, "", ())]
-    total = np.full(n + 1, -np.inf)
-    total[0] = 0.0
+    best[0] = [(0.0, "", ())]
+    total = [0.0] + [-math.inf] * n
     for at in range(n):
         paths = best[at] = _strongest(best[at])
         if not paths:
             continue
-        skip = -_skip_cost(lattice, at, float(junk[at]), costs) / temperature
-        best[at + 1] += [_Path(p.score + skip, p.text, p.steps) for p in paths]
-        total[at + 1] = np.logaddexp(total[at + 1], total[at] + skip)
-        for k in edges[at]:
-            segment = lattice.segments[k]
-            bonus = _geometry(segment, lattice, costs)
-            weight = sum(atom.weight for atom in lattice.atoms[segment.first : segment.last]) ** costs.power
-            row = (np.log(np.maximum(probabilities[k, :10], _FLOOR)) * weight + bonus) / temperature
-            total[segment.last] = np.logaddexp(total[segment.last], total[at] + np.logaddexp.reduce(row))
-            for digit in np.argsort(-row)[:3]:
-                step = (k, int(digit))
-                best[segment.last] += [
-                    _Path(p.score + float(row[digit]), p.text + DIGITS[digit], (*p.steps, step))
-                    for p in paths
-                    if len(p.text) < digits[1]
-                ]
-    return _rank(best[n], float(total[n]), lattice, probabilities, digits, largest)
+        best[at + 1] += [(score + skips[at], text, steps) for score, text, steps in paths]
+        total[at + 1] = _log_add(total[at + 1], total[at] + skips[at])
+        for k, last, mass, top in edges[at]:
+            total[last] = _log_add(total[last], total[at] + mass)
+            best[last] += [
+                (score + gain, text + DIGITS[digit], (*steps, (k, digit)))
+                for digit, gain in top
+                for score, text, steps in paths
+                if len(text) < digits[1]
+            ]
+    return _rank(_strongest(best[n]), total[n], lattice, probabilities, digits, largest)
+
+
+_Path = tuple[float, str, tuple[tuple[int, int], ...]]
+_Edge = tuple[int, int, float, list[tuple[int, float]]]
+
+
+def _log_add(a: float, b: float) -> float:
+    high, low = (a, b) if a > b else (b, a)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
+
+
+def _edges(
+    lattice: Lattice, probabilities: npt.NDArray[np.float32], temperature: float, costs: Costs
+) -> list[list[_Edge]]:
+    """For each atom the segments that begin there: number, end, log-mass over all digits, the three best digits."""
+    atoms = lattice.atoms
+    weights = [sum(a.weight for a in atoms[s.first : s.last]) ** costs.power for s in lattice.segments]
+    bonus = [_geometry(s, lattice, costs) for s in lattice.segments]
+    rows = np.log(np.maximum(probabilities[:, :10], _FLOOR)) * np.array(weights)[:, None] + np.array(bonus)[:, None]
+    rows /= temperature
+    mass = np.logaddexp.reduce(rows, axis=1).tolist()
+    order = np.argsort(-rows, axis=1)[:, :3].tolist()
+    gains = np.take_along_axis(rows, np.array(order), 1).tolist()
+    out: list[list[_Edge]] = [[] for _ in atoms]
+    for k, segment in enumerate(lattice.segments):
+        out[segment.first].append((k, segment.last, mass[k], list(zip(order[k], gains[k], strict=True))))
+    return out
+
+
+def _skips(
+    lattice: Lattice, probabilities: npt.NDArray[np.float32], temperature: float, costs: Costs
+) -> list[float]:
+    """For each atom the log-score of leaving it out."""
+    junk = [0.5] * len(lattice.atoms)
+    if probabilities.shape[1] > JUNK:
+        for k, segment in enumerate(lattice.segments):
+            if segment.last == segment.first + 1:
+                junk[segment.first] = float(probabilities[k, JUNK:].sum())
+    return [-_skip_cost(lattice, at, share, costs) / temperature for at, share in enumerate(junk)]
 
 
 def _strongest(paths: list[_Path]) -> list[_Path]:
     """The best paths, one for each text, its score summed over the paths that read it."""
     by_text: dict[str, _Path] = {}
-    for path in sorted(paths, key=lambda p: -p.score):
-        held = by_text.get(path.text)
-        if held is None:
-            by_text[path.text] = path
-        else:
-            by_text[path.text] = _Path(float(np.logaddexp(held.score, path.score)), held.text, held.steps)
-    return sorted(by_text.values(), key=lambda p: -p.score)[:_BEST]
+    for path in sorted(paths, key=lambda p: -p[0]):
+        held = by_text.get(path[1])
+        by_text[path[1]] = path if held is None else (_log_add(held[0], path[0]), held[1], held[2])
+    return sorted(by_text.values(), key=lambda p: -p[0])[:_BEST]
 
 
 def _rank(
@@ -130,16 +149,15 @@ def _rank(
     largest: int | None,
 ) -> Decoded:
     allowed = [
-        p
-        for p in _strongest(paths)
-        if digits[0] <= len(p.text) <= digits[1] and (largest is None or not p.text or int(p.text) <= largest)
+        (score, text, steps)
+        for score, text, steps in paths
+        if text and digits[0] <= len(text) <= digits[1] and (largest is None or int(text) <= largest)
     ]
-    candidates = tuple(Candidate(p.text, float(min(1.0, np.exp(p.score - total)))) for p in allowed[:5] if p.text)
-    if not candidates:
+    if not allowed:
         return Decoded((), ())
-    steps = next(p.steps for p in allowed if p.text)
+    candidates = tuple(Candidate(text, min(1.0, math.exp(score - total))) for score, text, _ in allowed[:5])
     cells = tuple(
-        CellReading(DIGITS[d], float(probabilities[k, d]), lattice.segments[k].box) for k, d in steps
+        CellReading(DIGITS[d], float(probabilities[k, d]), lattice.segments[k].box) for k, d in allowed[0][2]
     )
     return Decoded(candidates, cells)
 
@@ -149,8 +167,8 @@ def _skip_cost(lattice: Lattice, at: int, junk: float, costs: Costs) -> float:
     atom = lattice.atoms[at]
     x0, y0, x1, y1 = atom.box
     size = max(y1 - y0, 0.6 * (x1 - x0)) / lattice.height
-    share = float(np.clip((size - 0.3) / 0.4, 0, 1))
-    doubt = 1 - 0.75 * junk - 0.5 * float(np.log(max(junk, 0.05))) / costs.skip_large
+    share = min(max((size - 0.3) / 0.4, 0.0), 1.0)
+    doubt = 1 - 0.75 * junk - 0.5 * math.log(max(junk, 0.05)) / costs.skip_large
     return costs.skip_small + share * costs.skip_large * max(doubt, 0.0)
 
 
@@ -165,7 +183,7 @@ def _geometry(segment: Segment, lattice: Lattice, costs: Costs) -> float:
         score -= costs.gap * max(0.0, (right.box[0] - left.box[2]) / height - 0.05)
     after = lattice.atoms[segment.last] if segment.last < len(lattice.atoms) else None
     if atoms[0].cut is not None:
-        score -= costs.split + costs.cross * atoms[0].cut
+        score -= costs.split * atoms[0].narrow + costs.cross * atoms[0].cut
     if (atoms[0].cut is not None or (after is not None and after.cut is not None)) and x1 - x0 < 0.25 * height:
         score -= costs.sliver
     return score

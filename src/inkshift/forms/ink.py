@@ -21,19 +21,22 @@ FAINTEST = 12
 COLOURED = 45
 
 
-def darkness(crop: npt.NDArray[np.uint8]) -> Gray:
+def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
     """How much darker than the paper around it each pixel is: (H, W) uint8, 0 is paper.
 
     Coloured rules are dropped out first; light ink on dark paper is turned round; slow shading is levelled.
+    window: pixels within which there is paper to be seen everywhere; half of the shorter side if not given.
     """
-    gray = _without_coloured_rules(crop) if crop.ndim == 3 else to_gray(crop)
+    gray = _without_coloured_rules(image) if image.ndim == 3 else to_gray(image)
     if ground_of(gray) < 96:
         gray = np.asarray(cv2.bitwise_not(gray), np.uint8)
-    side = max(15, min(gray.shape) // 2 | 1)
-    small = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) if side > 30 else gray
-    reach = side // 2 | 1 if side > 30 else side
-    paper = cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), reach if reach < 255 else 255)
-    paper = np.maximum(paper, np.uint8(np.percentile(gray, 50)))
+    window = max(15, window or min(gray.shape) // 2)
+    shrink = max(1.0, window / 15)
+    size = max(2, round(gray.shape[1] / shrink)), max(2, round(gray.shape[0] / shrink))
+    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
+    paper = cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), 15)
+    if not window or window >= min(gray.shape) // 2:
+        paper = np.maximum(paper, np.uint8(np.median(small)))
     if paper.shape != gray.shape:
         paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.subtract(paper, gray), np.uint8)
@@ -140,16 +143,14 @@ def _rules(mask: Gray, length: int) -> Gray:
     return np.asarray(near & mask & (1 - tall), np.uint8)
 
 
-def find_wall(mask: Gray, at: float, slack: int) -> tuple[int, int] | None:
-    """First and last column of a printed upright line near column `at` of a 0/1 mask, or None.
+def find_wall(mask: Gray) -> tuple[int, int] | None:
+    """First and last column of a printed upright line in a 0/1 mask of the strip that it should be in, or None.
 
     A wall covers at least 45 % of the height; it may be broken or tilted by a pixel or two.
     """
-    low, high = max(int(at) - slack, 0), min(int(at) + slack + 1, mask.shape[1])
-    if high <= low:
+    if not mask.size:
         return None
-    band = cv2.dilate(mask[:, low:high], np.ones((1, 3), np.uint8))
-    cover = band.mean(0)
+    cover = cv2.dilate(mask, np.ones((1, 3), np.uint8)).mean(0)
     best = int(np.argmax(cover))
     if cover[best] < 0.45:
         return None
@@ -159,15 +160,15 @@ def find_wall(mask: Gray, at: float, slack: int) -> tuple[int, int] | None:
         first -= 1
     while last + 1 < len(cover) and cover[last + 1] >= floor:
         last += 1
-    return low + first, low + last
+    return first, last
 
 
-def without_wall(ink: Gray, wall: tuple[int, int]) -> Gray:
-    """Ink without an upright line in columns `wall` (first, last), strokes that cross it kept."""
+def remove_wall(ink: Gray, wall: tuple[int, int]) -> None:
+    """Take an upright line in columns `wall` (first, last) out of the ink, in place; strokes that cross it stay."""
     first, last = wall
-    out = ink.copy()
-    band = slice(max(first - 1, 0), last + 2)
-    mask = (ink > 0).astype(np.uint8)
-    wide = runs(mask, 1, last - first + 6)
-    out[:, band] = np.where(wide[:, band] > 0, out[:, band], 0)
-    return out
+    reach = last - first + 6
+    start = max(first - reach, 0)
+    around = ink[:, start : last + reach + 1]
+    wide = runs((around > 0).view(np.uint8), 1, reach)
+    band = slice(max(first - 1, 0) - start, last + 2 - start)
+    around[:, band][wide[:, band] == 0] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -16,9 +17,12 @@ Points = npt.NDArray[np.float64]
 Line = tuple[float, float, float, float]
 
 _STEP = 8
+# A printed line is at least this much darker than the paper on both sides (gray levels).
+_FAINT_LINE = 6.0
 
 
-def sample(lines: Sequence[Line]) -> tuple[Points, npt.NDArray[np.bool_]]:
+@lru_cache(maxsize=64)
+def sample(lines: tuple[Line, ...]) -> tuple[Points, npt.NDArray[np.bool_]]:
     """Points (N, 2) every 8 px along lines x1, y1, x2, y2, and for each whether its line is upright."""
     points, upright = [], []
     for x1, y1, x2, y2 in lines:
@@ -55,18 +59,21 @@ def _ridges(gray: Gray, length: int) -> Gray:
 
 
 def share_found(gray: Gray, points: Points, upright: npt.NDArray[np.bool_]) -> float:
-    """Share, 0 to 1, of points that have a line of their direction within 0.4 % of the page's width."""
-    across, down = masks(gray)
+    """Share, 0 to 1, of points that have a dark line of their direction within 0.4 % of the page's width.
+
+    points: (N, 2) in pixels, in order along their lines. The gray levels across the line are averaged over
+    five points in a row, so that a line hardly darker than its paper is found too.
+    """
     reach = max(2, round(0.004 * gray.shape[1]))
-    wide = cv2.dilate(across, np.ones((2 * reach + 1, 1), np.uint8))
-    high = cv2.dilate(down, np.ones((1, 2 * reach + 1), np.uint8))
-    columns = np.rint(points[:, 0]).astype(int)
-    rows = np.rint(points[:, 1]).astype(int)
-    inside = (columns >= 0) & (rows >= 0) & (columns < gray.shape[1]) & (rows < gray.shape[0])
-    hit = np.zeros(len(points), bool)
-    r, c, u = rows[inside], columns[inside], upright[inside]
-    hit[inside] = np.where(u, high[r, c], wide[r, c]) > 0
-    return float(hit.mean())
+    beside = np.arange(-2 * reach - 1, 2 * reach + 2)
+    c = np.rint(points[:, :1]).astype(int) + np.where(upright[:, None], beside, 0)
+    r = np.rint(points[:, 1:]).astype(int) + np.where(upright[:, None], 0, beside)
+    inside = ((c >= 0) & (r >= 0) & (c < gray.shape[1]) & (r < gray.shape[0])).all(1)
+    across = gray[np.clip(r, 0, gray.shape[0] - 1), np.clip(c, 0, gray.shape[1] - 1)].astype(np.float32)
+    mean = cv2.blur(across, (1, 5), borderType=cv2.BORDER_REPLICATE)
+    line = mean[:, reach:-reach].min(1)
+    paper = np.minimum(mean[:, :reach].max(1), mean[:, -reach:].max(1))
+    return float((inside & (paper - line > _FAINT_LINE)).mean())
 
 
 def align(gray: Gray, size: tuple[int, int], lines: Sequence[Line]) -> Matrix | None:
@@ -76,7 +83,7 @@ def align(gray: Gray, size: tuple[int, int], lines: Sequence[Line]) -> Matrix | 
     is drawn to the nearest line across it and the homography refitted, within ever smaller distances.
     """
     across, down = masks(gray, 16)
-    points, upright = sample(lines)
+    points, upright = sample(tuple(lines))
     h, w = gray.shape
     level = sorted({round(y1) for _, y1, _, y2 in lines if abs(y2 - y1) < 4})
     plumb = sorted({round(x1) for x1, _, x2, _ in lines if abs(x2 - x1) < 4})

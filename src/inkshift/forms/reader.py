@@ -185,7 +185,9 @@ class Reader:
 
     def _jobs(self, found: _Laid) -> list[fields.Job]:
         if found.spec is not None:
-            return [_job(found.page, spec) for spec in found.spec.fields]
+            crops = self.settings.crops or self.settings.method == "as-published"
+            dark = inks.darkness(found.page.image, _window(found))
+            return [_job(found.page, dark, spec, crops) for spec in found.spec.fields]
         image = found.page.image
         frame = (0, 0, image.shape[1], image.shape[0])
         name: ReadAs = self.settings.read_as or "number"
@@ -221,15 +223,24 @@ def read(
     return list(Reader(template, read_as=read_as).read(listed))
 
 
-def _job(page: Registered, spec: FieldSpec) -> fields.Job:
+def _window(found: _Laid) -> int:
+    """Pixels of the page within which paper shows beside the ink: one and a half fields high."""
+    assert found.spec is not None
+    heights = [spec.box[3] for spec in found.spec.fields]
+    scale = found.page.image.shape[0] / found.spec.size[1]
+    return round(1.5 * float(np.median(heights)) * scale) if heights else 0
+
+
+def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fields.Job:
     x, y, w, h = spec.box
     margin = _MARGIN * h
-    crop, scale = cut(page, (x, y, w, h), margin)
+    cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0)
+    crop = cut(page.image, page, (x, y, w, h), margin, page.paper)[0] if with_crop else cut_dark
     m = round(margin * scale)
     frame = (m, m, m + round(w * scale), m + round(h * scale))
     kind: fields.Kind = "cells" if spec.cells else "number"
     return fields.Job(
-        spec.name, kind, crop, inks.darkness(crop), frame, spec.cells, spec.digits, spec.max, spec.frame
+        spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame
     )
 
 

@@ -189,8 +189,9 @@ def quality(gray: Gray, page: PageSpec, matrix: Matrix) -> float:
     return lines.share_found(gray, placed, upright)
 
 
-def _printed(page: PageSpec) -> list[lines.Line]:
-    return [*page.lines, *(side for spec in page.fields if spec.frame for side in frame_of(spec))]
+@lru_cache(maxsize=64)
+def _printed(page: PageSpec) -> tuple[lines.Line, ...]:
+    return (*page.lines, *(side for spec in page.fields if spec.frame for side in frame_of(spec)))
 
 
 def frame_of(spec: FieldSpec) -> list[tuple[float, float, float, float]]:
@@ -200,10 +201,13 @@ def frame_of(spec: FieldSpec) -> list[tuple[float, float, float, float]]:
     return [(x, y, x + w, y), (x, y + h, x + w, y + h), *((at, y, at, y + h) for at in walls)]
 
 
-def cut(page: Registered, box: tuple[float, float, float, float], margin: float) -> tuple[npt.NDArray[np.uint8], float]:
+def cut(
+    picture: npt.NDArray[np.uint8], page: Registered, box: tuple[float, float, float, float], margin: float, paper: int
+) -> tuple[npt.NDArray[np.uint8], float]:
     """The crop of a box of the template and `margin` template pixels around it, and its pixels for one of them.
 
-    Cut at the page's own resolution, but no box higher than 96 px.
+    picture: the registered page's image, or one made from it pixel by pixel. Cut at the page's own resolution,
+    but no box higher than 96 px; what lies beyond the page is `paper`.
     """
     x, y, w, h = box
     corners = np.array([[x, y], [x + w, y], [x, y + h]], np.float64).reshape(-1, 1, 2)
@@ -213,11 +217,11 @@ def cut(page: Registered, box: tuple[float, float, float, float], margin: float)
     size = max(4, round((w + 2 * margin) * scale)), max(4, round((h + 2 * margin) * scale))
     to_template = np.array([[1 / scale, 0, x - margin], [0, 1 / scale, y - margin], [0, 0, 1]], np.float64)
     out = cv2.warpPerspective(
-        page.image,
+        picture,
         page.matrix @ to_template,
         size,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(page.paper,) * 3,
+        borderValue=(paper,) * 3,
     )
     return np.asarray(out, np.uint8), scale

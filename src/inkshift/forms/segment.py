@@ -29,12 +29,14 @@ class Atom:
 
     weight: digits that a piece of its size may hold, 0.3 or more for a whole component, its part for a cut
     one. cut: ink that the cut at its left went through, and five times the inside of
-    loops, in digit heights; None where it begins a component.
+    loops, in digit heights; None where it begins a component. narrow: 1 where the component it was cut
+    from is no wider than one digit, 0 where it is as wide as two.
     """
 
     box: Box
     weight: float = 1.0
     cut: float | None = None
+    narrow: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ def _atoms(
         cuts = [0, *_cuts(own, loops, height), x1 - x0]
         size = max((y1 - y0) / height, 0.6 * (x1 - x0) / height)
         whole = max(1.0, (x1 - x0) / (0.8 * height)) if len(cuts) > 2 else float(np.clip(size, 0.3, 1))
+        narrow = min(max((1.25 - (x1 - x0) / height) / 0.5, 0.0), 1.0)
         for left, right in zip(cuts, cuts[1:], strict=False):
             part = own[:, left:right]
             rows = np.flatnonzero(part.any(1))
@@ -145,7 +148,7 @@ def _atoms(
                 continue
             box = (x0 + left, y0 + int(rows[0]), x0 + right, y0 + int(rows[-1]) + 1)
             through = float(np.count_nonzero(own[:, left]) + 5 * loops[left]) / height if left else None
-            atoms.append(Atom(box, whole / (len(cuts) - 1), through))
+            atoms.append(Atom(box, whole / (len(cuts) - 1), through, narrow))
             atom_map[y0:y1, x0 + left : x0 + right][part] = len(atoms)
     return atom_map, atoms
 

@@ -80,7 +80,7 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
 
 
 def digits(
-    folder: Path, work: Path, *, epochs: int = 30, count: int = 120_000, seed: int = 0, report: Report = _quiet
+    folder: Path, work: Path, *, epochs: int = 24, count: int = 120_000, seed: int = 0, report: Report = _quiet
 ) -> Model:
     """The default: the same convolutional layers, two more classes, glyphs of four sets redrawn each epoch."""
     pool, sources = glyph_pool()
