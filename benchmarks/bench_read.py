@@ -21,8 +21,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime
-import speed
 
+import speed
 from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged

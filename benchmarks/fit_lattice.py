@@ -119,7 +119,9 @@ def main() -> None:
     fit, check, calibrate = (lattices(model, compose(sets, n, seed)) for n, seed in ((600, 7), (600, 8), (600, 9)))
     costs = search(fit, decode.COSTS, given.trials)
     for name, one in (("now", decode.COSTS), ("found", costs)):
-        print(f"{name}: {right(fit, one).mean():.1%} of the numbers fitted on, {right(check, one).mean():.1%} of others")
+        print(
+            f"{name}: {right(fit, one).mean():.1%} of the numbers fitted on, {right(check, one).mean():.1%} of others"
+        )
     print(costs)
     grid = np.round(np.exp(np.linspace(np.log(0.2), np.log(2), 12)), 3)
     losses = [log_loss(calibrate, float(t)) for t in grid]
@@ -128,9 +130,7 @@ def main() -> None:
     if given.write:
         constants = model.manifest.calibration | {"number temperature": temperature}
         manifest = model.manifest.model_copy(update={"calibration": constants})
-        save_package(
-            model.folder, manifest, (model.folder / WEIGHTS).read_bytes(), (model.folder / GRAPH).read_bytes()
-        )
+        save_package(model.folder, manifest, (model.folder / WEIGHTS).read_bytes(), (model.folder / GRAPH).read_bytes())
 
 
 if __name__ == "__main__":

@@ -41,9 +41,7 @@ def throughput(cells: int, rounds: int = 12) -> tuple[float, dict[str, float]]:
     template = dense_template(cells)
     rng = np.random.default_rng(3)
     glyphs = pen.mnist_test_glyphs(catalog.locate("mnist"))
-    page = next(
-        iter(specimen.specimen_pages(template, glyphs, 1, 5, draw_values=lambda t, r: _three_digits(t, rng)))
-    )
+    page = next(iter(specimen.specimen_pages(template, glyphs, 1, 5, draw_values=lambda t, r: _three_digits(t, rng))))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "template.json"
         path.write_text(template.model_dump_json())
@@ -59,8 +57,6 @@ def throughput(cells: int, rounds: int = 12) -> tuple[float, dict[str, float]]:
 
 def _three_digits(template: Template, rng: np.random.Generator) -> dict[str, str]:
     return {spec.name: str(rng.integers(100, 1000)) for spec in template.fields}
-
-
 
 
 def peak_memory(pages: int = PAGES) -> float:

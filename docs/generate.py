@@ -58,9 +58,7 @@ def _shown(parameter: Any) -> str:
 
 
 def _row(parameter: Any) -> str:
-    text = (parameter.help or "") + (
-        f" One of {', '.join(_choices(parameter))}." if _choices(parameter) else ""
-    )
+    text = (parameter.help or "") + (f" One of {', '.join(_choices(parameter))}." if _choices(parameter) else "")
     cells = (f"`{_shown(parameter)}`", text, _default(parameter))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

@@ -94,9 +94,7 @@ def test_fetch_tries_the_mirrors_in_order(server: str, monkeypatch: pytest.Monke
 
 def test_a_wrong_file_never_gets_in(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     publish(monkeypatch, f"{server}/wrong", f"{server}/small", f"{server}/none", "http://127.0.0.1:9")
-    with pytest.raises(
-        DataError, match=r"toy\.bin was not fetched .*hash.*expected 153600 bytes, found 9.*404"
-    ):
+    with pytest.raises(DataError, match=r"toy\.bin was not fetched .*hash.*expected 153600 bytes, found 9.*404"):
         fetch("toy")
     assert list((tmp_path / "toy").iterdir()) == []
     with pytest.raises(DataError, match="inkshift data fetch toy"):
@@ -119,18 +117,14 @@ def test_a_broken_download_goes_on(server: str, monkeypatch: pytest.MonkeyPatch)
     assert Handler.asked[-1] == ("good", "bytes=76800-")
 
 
-def test_a_beginning_that_is_too_long_is_dropped(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_beginning_that_is_too_long_is_dropped(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     publish(monkeypatch, f"{server}/good", f"{server}/good")
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "toy.bin.part").write_bytes(CONTENT + b"more")
     assert fetch("toy")[0].read_bytes() == CONTENT
 
 
-def test_the_first_checksum_is_recorded_and_holds(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_first_checksum_is_recorded_and_holds(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     publish(monkeypatch, f"{server}/good", md5=None, size=None)
     (path,) = fetch("toy")
     recorded = (path.parent / "SHA256SUMS").read_text()
@@ -237,9 +231,7 @@ def test_commands(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("orand_car_a", "test", 3_122, 10),
     ],
 )
-def test_research_sets_load(
-    monkeypatch: pytest.MonkeyPatch, name: str, split: catalog.Split, count: int, classes: int
-):
+def test_research_sets_load(monkeypatch: pytest.MonkeyPatch, name: str, split: catalog.Split, count: int, classes: int):
     monkeypatch.setenv("INKSHIFT_DATA", str(DATA))
     data = load(name, split)
     assert (len(data), len(np.unique(data.labels)), data.name) == (count, classes, f"{name}/{split}")

@@ -69,9 +69,7 @@ def locked_pdf() -> bytes:
         offsets.append(len(body))
         body += b"%d 0 obj\n%b\nendobj\n" % (number, item)
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    trailer = b"trailer\n<</Size 5/Root 1 0 R/Encrypt 4 0 R/ID[<00><00>]>>\nstartxref\n%d\n%%%%EOF" % len(
-        body
-    )
+    trailer = b"trailer\n<</Size 5/Root 1 0 R/Encrypt 4 0 R/ID[<00><00>]>>\nstartxref\n%d\n%%%%EOF" % len(body)
     return body + b"xref\n0 5\n0000000000 65535 f \n" + table + trailer
 
 
@@ -161,9 +159,7 @@ class TestRead:
         expected = tmp_path / "expected.csv"
         expected.write_text("form\nT-0001\nT-0009\nT-0009\n")
         again = shutil.copy(SCAN, tmp_path / "again.jpg")
-        answer = run(
-            "read", SCAN, again, TELEGRAM / "scan-2.jpg", "--template", TEMPLATE, "--expected", expected
-        )
+        answer = run("read", SCAN, again, TELEGRAM / "scan-2.jpg", "--template", TEMPLATE, "--expected", expected)
         assert answer.status == 0
         assert "forms found more than once: 1\n  T-0001\n" in answer.err
         assert "forms missing: 1\n  T-0009\n" in answer.err
@@ -279,9 +275,7 @@ class TestTemplate:
         assert run("template", "new", TELEGRAM / "blank.png", "--out", out).status == 0
         made = json.loads(out.read_text())["pages"][0]
         assert made["size"] == [1240, 1754]
-        for found, true in zip(
-            made["marks"], json.loads(TEMPLATE.read_text())["pages"][0]["marks"], strict=True
-        ):
+        for found, true in zip(made["marks"], json.loads(TEMPLATE.read_text())["pages"][0]["marks"], strict=True):
             assert found == pytest.approx(true, abs=1.5)
         assert run("template", "check", out).status == 0
         before = out.read_bytes()
@@ -351,9 +345,7 @@ class TestModel:
         assert answer.status == 2
         assert "no model package" in answer.err
 
-    def test_training_reports_each_epoch(
-        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_training_reports_each_epoch(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("torch")
         from inkshift.models import recipes
 
@@ -378,9 +370,7 @@ class TestDoctor:
         assert (answer.status, "BAD" in answer.out) == (0, False)
         assert str(tmp_path) in answer.out
 
-    def test_what_is_broken_is_marked(
-        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_what_is_broken_is_marked(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("INKSHIFT_DATA", str(tmp_path / "gone"))
         monkeypatch.setattr(package, "shipped", dict)
         answer = run("doctor")

@@ -80,9 +80,7 @@ def test_a_small_case_worked_out_by_hand() -> None:
 
 
 def test_leading_zeros_count() -> None:
-    found = evaluate(
-        [read("1", "A", "12"), read("1", "B", "012")], [label("1", "A", "012"), label("1", "B", "012")]
-    )
+    found = evaluate([read("1", "A", "12"), read("1", "B", "012")], [label("1", "A", "012"), label("1", "B", "012")])
     assert (found.right, found.extraction) == (1, 1)
 
 
@@ -105,16 +103,12 @@ def test_a_field_without_a_number(written: str, given: str, right: int) -> None:
 
 def test_a_label_without_a_field_is_that_of_the_only_one() -> None:
     assert evaluate([read("a", "number", "7")], [label("a", "", "7")]).accuracy == 1
-    with pytest.raises(
-        DataError, match=r"truth\.csv: the label of form '1' names no field, and the form has A, B, C"
-    ):
+    with pytest.raises(DataError, match=r"truth\.csv: the label of form '1' names no field, and the form has A, B, C"):
         evaluate(ROWS, [label("1", "", "7")], "ours.csv", "truth.csv")
 
 
 def test_labels_that_do_not_fit_are_refused_with_an_example_of_each_side() -> None:
-    with pytest.raises(
-        DataError, match=r"truth.csv \(such as form 'x' field 'A'\) .* ours.csv \(such as form '1' fi"
-    ):
+    with pytest.raises(DataError, match=r"truth.csv \(such as form 'x' field 'A'\) .* ours.csv \(such as form '1' fi"):
         evaluate(ROWS, [label("x", "A", "7")], "ours.csv", "truth.csv")
     with pytest.raises(DataError, match="there are none"):
         evaluate([], LABELS)
@@ -238,9 +232,7 @@ def test_the_command_shows_ours_beside_others_and_the_paper(files: tuple[str, st
 
 
 def test_the_command_writes_json_and_pictures(files: tuple[str, str], tmp_path: Path) -> None:
-    result = CliRunner().invoke(
-        app, ["evaluate", *files, "--json", "--figures", str(tmp_path / "new" / "figures")]
-    )
+    result = CliRunner().invoke(app, ["evaluate", *files, "--json", "--figures", str(tmp_path / "new" / "figures")])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["readings"][files[0]]["accuracy"] == 0.4
     assert json.loads(result.stdout)["paper"]["f1"] == 0.85

@@ -64,9 +64,7 @@ def forms(draw: st.DrawFn) -> FormReading:
             page=draw(st.integers(1, 900)),
         )
 
-    return FormReading(
-        draw(names), tuple(field(name) for name in draw(st.lists(names, unique=True, max_size=3)))
-    )
+    return FormReading(draw(names), tuple(field(name) for name in draw(st.lists(names, unique=True, max_size=3))))
 
 
 def test_a_row_has_the_agreed_columns_and_keeps_leading_zeros() -> None:
@@ -225,9 +223,7 @@ HEADER = ",".join(COLUMNS)
     ],
     ids=range(13),
 )
-def test_a_bad_file_is_named_with_line_and_reason(
-    tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
+def test_a_bad_file_is_named_with_line_and_reason(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):

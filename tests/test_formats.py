@@ -43,9 +43,7 @@ def test_idx_comes_back_as_written(tmp_path_factory: pytest.TempPathFactory, arr
 
 @settings(deadline=None)
 @given(st.binary(max_size=60))
-def test_idx_never_fails_otherwise_than_with_a_data_error(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes
-):
+def test_idx_never_fails_otherwise_than_with_a_data_error(tmp_path_factory: pytest.TempPathFactory, data: bytes):
     path = tmp_path_factory.mktemp("idx") / "array"
     path.write_bytes(data)
     try:
@@ -198,9 +196,7 @@ cell = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.tuples(cell.filter(bool), cell), min_size=1, max_size=4), st.sampled_from(",;"), st.booleans()
-)
+@given(st.lists(st.tuples(cell.filter(bool), cell), min_size=1, max_size=4), st.sampled_from(",;"), st.booleans())
 def test_csv_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: str, marked: bool
 ):

@@ -179,9 +179,7 @@ class TestCrash:
     def test_a_killed_worker_costs_only_its_own_item(self, tmp_path: Path) -> None:
         items = [(f"item {i}", -1 if i in (2, 11) else i) for i in range(20)]
         with contextlib.closing(Journal(tmp_path / "j", "x")) as journal:
-            done = list(
-                run(kill_if_negative, items, workers=2, journal=journal, on_crash=lambda key: f"lost {key}")
-            )
+            done = list(run(kill_if_negative, items, workers=2, journal=journal, on_crash=lambda key: f"lost {key}"))
         expected = {i: f"lost item {i}" if i in (2, 11) else 3 * i for i in range(20)}
         assert done == [(f"item {i}", result) for i, result in expected.items()]
 
@@ -194,9 +192,7 @@ class TestCrash:
         assert lines.count("begin killer") == 2
         second = lines.index("end killer")
         assert lines[second - 1] == "begin killer"
-        begun, ended = (
-            sorted(x.split()[1] for x in lines[: second - 1] if x.startswith(w)) for w in ("begin", "end")
-        )
+        begun, ended = (sorted(x.split()[1] for x in lines[: second - 1] if x.startswith(w)) for w in ("begin", "end"))
         assert begun == sorted([*ended, "killer"])
 
     def test_without_on_crash_it_is_an_error(self) -> None:
@@ -217,9 +213,7 @@ class TestJournal:
         first.close()
         second = Journal(path, "settings")
         assert list(run(note_and_scale, items, workers=2, journal=second))[:4] == early
-        assert list(run(note_and_scale, items, journal=second))[4:] == [
-            (items[i][0], [i, i * i]) for i in (4, 5)
-        ]
+        assert list(run(note_and_scale, items, journal=second))[4:] == [(items[i][0], [i, i * i]) for i in (4, 5)]
         second.close(remove=True)
         assert sorted(log.read_text().split()) == list("012345")
         assert not path.exists()

@@ -115,9 +115,7 @@ def test_bad_queries(election: str, query: str, says: str):
 def test_a_query_cannot_change_the_database(election: str):
     with pytest.raises(DataError):
         read_labels(election, "delete from votes")
-    assert (
-        len(read_labels(election, "select station as form, party as field, cells as written from votes")) == 3
-    )
+    assert len(read_labels(election, "select station as form, party as field, cells as written from votes")) == 3
 
 
 def test_a_wrong_database_is_refused_and_none_is_made(tmp_path: Path):

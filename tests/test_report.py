@@ -18,12 +18,8 @@ from inkshift.forms.report import doubts, write_report
 
 CROP = np.full((40, 90), 220, np.uint8)
 SURE = FieldReading("A", "127", "127", "written", 0.99, crop=CROP)
-UNSURE = FieldReading(
-    "B", "57", "X57", "written", 0.42, (Candidate("X57", 0.42), Candidate("X51", 0.3)), crop=CROP
-)
-CROSSED = FieldReading(
-    "C", "", "XXX", "crossed-out", 0.99, rules_broken=("A + B = C: 127 + 57 = 184, but C is 0",)
-)
+UNSURE = FieldReading("B", "57", "X57", "written", 0.42, (Candidate("X57", 0.42), Candidate("X51", 0.3)), crop=CROP)
+CROSSED = FieldReading("C", "", "XXX", "crossed-out", 0.99, rules_broken=("A + B = C: 127 + 57 = 184, but C is 0",))
 FORM = FormReading("c1-01", (SURE, UNSURE, CROSSED), (PageNote("scan.pdf", 1, 0.934),))
 
 
@@ -84,9 +80,7 @@ def test_what_a_person_should_look_at_is_marked(tmp_path: Path) -> None:
 
 def test_a_form_without_doubts_can_be_hidden(tmp_path: Path) -> None:
     page = Page(
-        render(
-            tmp_path, FormReading("fine", (SURE,)), FormReading("lost", (), (PageNote("x", 1, 0, "x: no"),))
-        )
+        render(tmp_path, FormReading("fine", (SURE,)), FormReading("lost", (), (PageNote("x", 1, 0, "x: no"),)))
     )
     assert [section.get("class") for section in page.all("section")] == ["sure", None]
 
@@ -95,9 +89,7 @@ def test_a_form_without_doubts_can_be_hidden(tmp_path: Path) -> None:
     ("confidence", "accepted", "expected"),
     [(0.95, None, []), (0.85, None, ["unsure"]), (0.85, True, []), (0.95, False, ["not accepted"])],
 )
-def test_a_policy_decides_where_there_is_one(
-    confidence: float, accepted: bool | None, expected: list[str]
-) -> None:
+def test_a_policy_decides_where_there_is_one(confidence: float, accepted: bool | None, expected: list[str]) -> None:
     assert doubts(FieldReading("A", "1", "1", "written", confidence, accepted=accepted)) == expected
 
 
@@ -157,9 +149,7 @@ def test_forms_are_taken_one_at_a_time_and_the_page_appears_whole(tmp_path: Path
         for number in range(40):
             assert not path.exists()
             sizes.append(sum(part.stat().st_size for part in tmp_path.iterdir()))
-            yield FormReading(
-                str(number), tuple(FieldReading(str(i), "1", "1", "written", 1.0) for i in range(60))
-            )
+            yield FormReading(str(number), tuple(FieldReading(str(i), "1", "1", "written", 1.0) for i in range(60)))
 
     write_report(one_by_one(), path, "Many")
     assert 0 < sizes[20] < sizes[-1] < path.stat().st_size

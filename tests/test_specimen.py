@@ -155,9 +155,7 @@ def test_a_scan_still_shows_its_barcode(wear: Wear) -> None:
 
 def test_a_faint_pen_is_fainter() -> None:
     rng = np.random.default_rng(0)
-    assert min(draw_hand(rng, 36, faint=True).ink for _ in range(50)) > max(
-        draw_hand(rng, 36).ink for _ in range(50)
-    )
+    assert min(draw_hand(rng, 36, faint=True).ink for _ in range(50)) > max(draw_hand(rng, 36).ink for _ in range(50))
 
 
 def test_any_template_can_be_filled(glyphs: Glyphs) -> None:

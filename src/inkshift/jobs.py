@@ -74,9 +74,7 @@ class Journal:
     def _replay(self, header: bytes) -> None:
         first = self._file.readline()
         if not (first.startswith(_MARK) or _MARK.startswith(first)):
-            raise InputError(
-                f"{self._path}: expected a journal of inkshift, found another file; move it away"
-            )
+            raise InputError(f"{self._path}: expected a journal of inkshift, found another file; move it away")
         end = len(header) if first == header else 0
         for line in self._file if end else ():
             try:
@@ -128,9 +126,7 @@ class Journal:
         try:
             yield
         except OSError as e:
-            raise InputError(
-                f"{self._path}: cannot be written ({e.strerror}); check its folder and disk"
-            ) from e
+            raise InputError(f"{self._path}: cannot be written ({e.strerror}); check its folder and disk") from e
 
 
 def _line(entry: dict[str, Any]) -> bytes:

@@ -47,11 +47,11 @@ def to_gray(image: npt.NDArray[Any]) -> Gray:
 
 def _to_bytes(image: npt.NDArray[Any]) -> Gray:
     if image.dtype == np.uint8:
-        return image
+        return np.asarray(image, np.uint8)
     if image.dtype == np.bool_:
         return image.astype(np.uint8) * 255
     if image.dtype == np.uint16:
-        return (image >> 8).astype(np.uint8)
+        return np.asarray(image >> 8, np.uint8)
     if image.dtype.kind == "f":
         return np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
     raise SettingError(f"a picture is bool, uint8, uint16 or float in 0..1; found {image.dtype}")

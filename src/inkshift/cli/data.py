@@ -114,9 +114,7 @@ def fetch(
     for path in paths:
         typer.echo(path)
     if to is not None:
-        err.print(
-            f"set INKSHIFT_DATA={to.resolve()} so that inkshift finds it", markup=False, highlight=False
-        )
+        err.print(f"set INKSHIFT_DATA={to.resolve()} so that inkshift finds it", markup=False, highlight=False)
 
 
 def _facts(entry: DataSet) -> dict[str, Any]:

@@ -29,9 +29,7 @@ Pages = Annotated[
     typer.Argument(help="Pages: PNG, JPEG, TIFF or PDF files, or folders of them.", show_default=False),
 ]
 Template = Annotated[Path | None, typer.Option("--template", help="Template of the form on the pages.")]
-ReadAs = Annotated[
-    As | None, typer.Option("--as", help="Instead of a template: each picture shows one number.")
-]
+ReadAs = Annotated[As | None, typer.Option("--as", help="Instead of a template: each picture shows one number.")]
 Labels = Annotated[
     str,
     typer.Option(
@@ -39,9 +37,7 @@ Labels = Annotated[
         "label, or written), or the SQLAlchemy URL of a database, with --query.",
     ),
 ]
-Query = Annotated[
-    str | None, typer.Option(help="SQL that gives these columns from the database in --labels.")
-]
+Query = Annotated[str | None, typer.Option(help="SQL that gives these columns from the database in --labels.")]
 Out = Annotated[Path, typer.Option(help="Folder for the data sets; one made before is replaced.")]
 Exclude = Annotated[
     Path | None,
@@ -51,9 +47,7 @@ Exclude = Annotated[
     ),
 ]
 TestShare = Annotated[float, typer.Option(help="Share of the forms, 0 to 1, that are kept for testing.")]
-ModelName = Annotated[
-    str, typer.Option("--model", help="Model that cuts numbers into digits: a name or a folder.")
-]
+ModelName = Annotated[str, typer.Option("--model", help="Model that cuts numbers into digits: a name or a folder.")]
 
 
 @dataset_app.command()

@@ -101,11 +101,7 @@ def _models() -> Iterator[Finding]:
             yield f"model {name}", str(e), False
             continue
         fits = answer.shape == (1, len(model.manifest.classes))
-        state = (
-            "whole and runs"
-            if fits
-            else f"answers {answer.shape[1]} classes, {len(model.manifest.classes)} named"
-        )
+        state = "whole and runs" if fits else f"answers {answer.shape[1]} classes, {len(model.manifest.classes)} named"
         yield f"model {name}", f"{state}; {model.folder}", fits
 
 

@@ -36,9 +36,7 @@ Query = Annotated[
 ]
 Beside = Annotated[
     list[Path] | None,
-    typer.Option(
-        metavar="READINGS", help="Other readings of the same forms, as a further column. May be repeated."
-    ),
+    typer.Option(metavar="READINGS", help="Other readings of the same forms, as a further column. May be repeated."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print every measure as JSON instead of tables.")]
 Figures = Annotated[
@@ -98,9 +96,7 @@ def _show(results: dict[str, Evaluation]) -> None:
         out.print(_wrong(ours.wrong))
     if ours.unlabelled:
         first = "form {}, field {}".format(*ours.unlabelled[0])
-        err.print(
-            f"{len(ours.unlabelled)} readings without a label are not counted, first: {first}", markup=False
-        )
+        err.print(f"{len(ours.unlabelled)} readings without a label are not counted, first: {first}", markup=False)
 
 
 def _measures(results: dict[str, Evaluation]) -> Table:
@@ -146,10 +142,7 @@ def _breakdown(every: list[Evaluation]) -> list[Line]:
     symbols = [symbol for symbol in SYMBOLS if any(symbol in e.by_symbol for e in every)]
     return [
         *((f"{state} fields right", [_of(e.by_state.get(state)) for e in every], "-") for state in states),
-        *(
-            (f"cells right: {symbol}", [_of(e.by_symbol.get(symbol)) for e in every], "-")
-            for symbol in symbols
-        ),
+        *((f"cells right: {symbol}", [_of(e.by_symbol.get(symbol)) for e in every], "-") for symbol in symbols),
         ("mean confidence", [_percent(e.mean_confidence) for e in every], "-"),
         ("calibration error", [_percent(e.calibration_error) for e in every], "-"),
         ("accepted", [_percent(e.accepted_share) for e in every], "-"),
@@ -158,9 +151,7 @@ def _breakdown(every: list[Evaluation]) -> list[Line]:
 
 
 def _confusion(evaluation: Evaluation) -> Table:
-    table = _table(
-        "label", *(str(digit) for digit in range(10)), title="digits: label (row) read as (column)"
-    )
+    table = _table("label", *(str(digit) for digit in range(10)), title="digits: label (row) read as (column)")
     for digit, counts in enumerate(evaluation.confusion):
         table.add_row(str(digit), *(str(count) if count else "." for count in counts))
     return table
@@ -200,9 +191,7 @@ def _draw(evaluation: Evaluation, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise SettingError(
-            f"--figures {folder}: no such folder can be made ({e.strerror}); name another"
-        ) from None
+        raise SettingError(f"--figures {folder}: no such folder can be made ({e.strerror}); name another") from None
     for name, picture in (
         ("confusion", confusion_picture(evaluation.confusion)),
         ("numbers", value_distribution(evaluation.values)),

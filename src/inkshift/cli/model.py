@@ -65,12 +65,8 @@ def show(name: Name, as_json: Json = False) -> None:
 
 @model_app.command()
 def train(
-    recipe: Annotated[
-        Literal["mnist-as-published", "digits"], typer.Argument(help="Which model.", show_default=False)
-    ],
-    to: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="The package to write.", show_default=False)
-    ],
+    recipe: Annotated[Literal["mnist-as-published", "digits"], typer.Argument(help="Which model.", show_default=False)],
+    to: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The package to write.", show_default=False)],
     work: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Where checkpoints are kept.", show_default="OUT.work beside it"),
@@ -94,9 +90,7 @@ def train(
         raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")
     from inkshift.models import recipes
 
-    make: Callable[..., Model] = (
-        recipes.mnist_as_published if recipe == "mnist-as-published" else recipes.digits
-    )
+    make: Callable[..., Model] = recipes.mnist_as_published if recipe == "mnist-as-published" else recipes.digits
     checkpoints = work or to.with_name(f"{to.name}.work")
     make(to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
     err.print(f"wrote {to}; checkpoints are in {checkpoints}", markup=False, highlight=False)

@@ -41,16 +41,12 @@ ModelName = Annotated[
 ]
 Method = Annotated[
     Literal["default", "as-published"],
-    typer.Option(
-        help="`as-published` reads as Pacchiotti et al. (2023) did, with their model, to compare with."
-    ),
+    typer.Option(help="`as-published` reads as Pacchiotti et al. (2023) did, with their model, to compare with."),
 ]
 Out = Annotated[Path, typer.Option(help="File for the readings, one row a field; - is standard output.")]
 Format = Annotated[
     Literal["csv", "jsonl", "xlsx"] | None,
-    typer.Option(
-        help="Format of the readings; xlsx shows each field's picture.", show_default="by --out, else csv"
-    ),
+    typer.Option(help="Format of the readings; xlsx shows each field's picture.", show_default="by --out, else csv"),
 ]
 Report = Annotated[
     Path | None,
@@ -58,9 +54,7 @@ Report = Annotated[
 ]
 Expected = Annotated[
     Path | None,
-    typer.Option(
-        metavar="CSV", help="Forms that should be there, in a column `form`; missing and unknown are listed."
-    ),
+    typer.Option(metavar="CSV", help="Forms that should be there, in a column `form`; missing and unknown are listed."),
 ]
 Workers = Annotated[
     int | None,
@@ -110,10 +104,7 @@ def read(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        err.print(
-            "stopped; "
-            + ("run the same command again to go on" if file else "with --out FILE it could go on")
-        )
+        err.print("stopped; " + ("run the same command again to go on" if file else "with --out FILE it could go on"))
         raise typer.Exit(130) from None
     _tell(summary)
     raise typer.Exit(1 if summary.unread else 0)

@@ -9,14 +9,10 @@ import typer
 
 from inkshift.cli.app import app, err
 
-template_app = typer.Typer(
-    no_args_is_help=True, help="Make, check and try templates: where a form's fields are."
-)
+template_app = typer.Typer(no_args_is_help=True, help="Make, check and try templates: where a form's fields are.")
 app.add_typer(template_app, name="template")
 
-Template = Annotated[
-    Path, typer.Argument(help="The template, a JSON file.", metavar="FILE", show_default=False)
-]
+Template = Annotated[Path, typer.Argument(help="The template, a JSON file.", metavar="FILE", show_default=False)]
 Page = Annotated[
     Path, typer.Argument(help="A page of the form; of a file with several, the first.", show_default=False)
 ]
@@ -24,9 +20,7 @@ Page = Annotated[
 
 @template_app.command()
 def check(
-    files: Annotated[
-        list[Path], typer.Argument(help="Templates to check.", metavar="FILE", show_default=False)
-    ],
+    files: Annotated[list[Path], typer.Argument(help="Templates to check.", metavar="FILE", show_default=False)],
 ) -> None:
     """Check templates; print each problem as `file:line: setting: what is wrong and how to mend it`.
 
@@ -64,9 +58,7 @@ def schema() -> None:
 @template_app.command()
 def new(
     page: Page,
-    out: Annotated[
-        Path, typer.Option(help="The template to write; never one that is there.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option(help="The template to write; never one that is there.", show_default=False)],
 ) -> None:
     """Write a first template from a page: its size, corner marks or long lines, and one field to copy.
 
@@ -89,9 +81,7 @@ def new(
         temporary.write_text(as_json(template), encoding="utf-8")
     found = "four corner marks" if template.pages[0].marks else f"{len(template.pages[0].lines)} lines"
     err.print(f"wrote {out}, to register on {found}; next:", markup=False, highlight=False)
-    err.print(
-        f"  put your fields in place of the example, then  inkshift template try {out} {page} --out try.png"
-    )
+    err.print(f"  put your fields in place of the example, then  inkshift template try {out} {page} --out try.png")
 
 
 @template_app.command("try")
@@ -99,9 +89,7 @@ def try_template(
     file: Template,
     page: Page,
     out: Annotated[Path, typer.Option(metavar="PNG", help="The picture to write.", show_default=False)],
-    model: Annotated[
-        str, typer.Option(help="A shipped model or the folder of another.", show_default="digits")
-    ] = "",
+    model: Annotated[str, typer.Option(help="A shipped model or the folder of another.", show_default="digits")] = "",
 ) -> None:
     """Draw a template over a page, with what is read in each field: a picture to look at.
 

@@ -44,16 +44,14 @@ def pack(field: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
 
 def unpack(packed: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
     """The distance map that `pack` packed."""
-    return packed.astype(np.float32) / 6
+    return packed.astype(np.float32) / np.float32(6)
 
 
 def bend(field: npt.NDArray[np.float32], rng: Rng, strength: float = 1.0) -> npt.NDArray[np.float32]:
     """The map sheared, rotated, scaled and bent at random; `strength` 0 leaves it as it is."""
     shear, turn = rng.uniform(-0.45, 0.45) * strength, np.radians(rng.normal(0, 6)) * strength
     sx, sy = np.exp(rng.normal(0, 0.15, 2) * strength)
-    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.array(
-        [[sx, shear], [0, sy]]
-    )
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.array([[sx, shear], [0, sy]])
     matrix = matrix.astype(np.float32)
     wave = cv2.resize(
         rng.normal(0, 1.6 * strength, (4, 4, 2)).astype(np.float32),
@@ -79,9 +77,9 @@ def rescan(picture: Gray, rng: Rng) -> Gray:
     """The picture at another resolution (a body of 10 to 48 px), blurred, noisy, sometimes thresholded."""
     scale = np.exp(rng.uniform(np.log(10), np.log(48))) / _BODY
     size = max(8, round(picture.shape[1] * scale)), max(8, round(picture.shape[0] * scale))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
     if rng.random() < 0.3:
-        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.4, 0.9))
+        small = np.asarray(cv2.GaussianBlur(small, (0, 0), rng.uniform(0.4, 0.9)), np.uint8)
     if rng.random() < 0.4:
         noise = rng.normal(0, rng.uniform(4, 28), small.shape)
         small = np.clip(small + noise * (small > 20), 0, 255).astype(np.uint8)
@@ -108,8 +106,8 @@ def damage(picture: Gray, neighbour: Callable[[], Gray], rng: Rng) -> Gray:
         out[row : row + thick, start : end + 1] = rng.integers(120, 255)
     if rng.random() < 0.12:
         tilt, thick = rng.normal(0, 0.15), int(rng.integers(1, 3))
-        row = float(rng.uniform(y, y + bh))
-        cv2.line(out, (x - 4, round(row)), (x + bw + 4, round(row + tilt * bw)), (0,), thick)
+        level = float(rng.uniform(y, y + bh))
+        cv2.line(out, (x - 4, round(level)), (x + bw + 4, round(level + tilt * bw)), (0,), thick)
     if rng.random() < 0.10:
         spot = int(rng.integers(max(x - 6, 0), min(x + bw + 6, w))), int(rng.integers(y, y + bh))
         cv2.circle(out, spot, int(rng.integers(1, 3)), (int(rng.integers(120, 255)),), -1)
@@ -172,9 +170,7 @@ def _drawn_one(rng: Rng) -> npt.NDArray[np.float32]:
         lines.append(np.array([top, top + [-reach / 2, drop / 2 + sag], top + [-reach, drop]]))
     if rng.random() < 0.45:
         left, right = rng.uniform(0, 0.25), rng.uniform(0.05, 0.4)
-        lines.append(
-            np.array([foot + [-left, rng.normal(0, 0.03)], foot, foot + [right, rng.normal(0, 0.04)]])
-        )
+        lines.append(np.array([foot + [-left, rng.normal(0, 0.03)], foot, foot + [right, rng.normal(0, 0.04)]]))
     return strokes(lines, rng.uniform(1.2, 2.6))
 
 
@@ -211,9 +207,7 @@ def pair(left: Gray, right: Gray, rng: Rng) -> Gray:
     out = np.zeros((left.shape[0], max(lw + rw - overlap, 4)), np.uint8)
     out[:, :lw] = left[:, lx : lx + lw]
     tail = out[:, out.shape[1] - rw :]
-    np.maximum(
-        tail, np.roll(right[:, rx : rx + rw], int(rng.integers(-4, 5)), 0)[:, -tail.shape[1] :], out=tail
-    )
+    np.maximum(tail, np.roll(right[:, rx : rx + rw], int(rng.integers(-4, 5)), 0)[:, -tail.shape[1] :], out=tail)
     return out
 
 

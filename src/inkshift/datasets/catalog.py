@@ -73,12 +73,8 @@ def locate(name: str) -> Path:
     entry, folder = find(name), data_root() / name
     if folder.is_dir() and all((folder / file.name).is_file() for file in entry.files):
         return folder
-    how = (
-        f"run  inkshift data fetch {name}" if entry.files else "it cannot be fetched, so put its files there"
-    )
-    raise DataError(
-        f"data set {name!r} is not in {folder}; {how}, or set INKSHIFT_DATA to the folder above it"
-    )
+    how = f"run  inkshift data fetch {name}" if entry.files else "it cannot be fetched, so put its files there"
+    raise DataError(f"data set {name!r} is not in {folder}; {how}, or set INKSHIFT_DATA to the folder above it")
 
 
 def load(name: str, split: Split) -> LabelledImages:
@@ -106,9 +102,7 @@ def _load_mnist(folder: Path, split: Split) -> LabelledImages:
 def _load_optdigits(folder: Path, split: Split) -> LabelledImages:
     """Its 0 and 1 become 0 and 255: white ink on black."""
     arrays = read_npz(folder / "optdigits32.npz")
-    return LabelledImages(
-        arrays[f"{split}_images"] * np.uint8(255), arrays[f"{split}_labels"].astype(str), ""
-    )
+    return LabelledImages(arrays[f"{split}_images"] * np.uint8(255), arrays[f"{split}_labels"].astype(str), "")
 
 
 def _load_orand_digits(folder: Path, split: Split) -> LabelledImages:
@@ -159,9 +153,7 @@ def fetch(
     return [_fetch_file(file, folder, mirrors, progress, entry.source) for file in entry.files]
 
 
-def _fetch_file(
-    file: RemoteFile, folder: Path, mirrors: Sequence[str], progress: Progress | None, page: str
-) -> Path:
+def _fetch_file(file: RemoteFile, folder: Path, mirrors: Sequence[str], progress: Progress | None, page: str) -> Path:
     known = f"md5:{file.md5}" if file.md5 else _recorded(folder, file.name)
     part = folder / f"{file.name}.part"
     if known is None:  # nothing would tell a wrong continuation

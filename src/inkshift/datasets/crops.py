@@ -46,9 +46,7 @@ def _maps(glyphs: Gray) -> Maps:
     return np.stack([augment.pack(augment.distance_map(glyph)) for glyph in glyphs])
 
 
-def epoch(
-    pool: Pool, count: int, seed: Sequence[int], frame: Reframing
-) -> tuple[Gray, npt.NDArray[np.int64]]:
+def epoch(pool: Pool, count: int, seed: Sequence[int], frame: Reframing) -> tuple[Gray, npt.NDArray[np.int64]]:
     """`count` pictures (count, 28, 28) uint8 and their classes (count,) int64; the same for the same seed.
 
     frame: the geometric part of the model's reframing, from `trim` on.

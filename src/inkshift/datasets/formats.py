@@ -59,9 +59,7 @@ def read_idx(path: str | Path) -> Pixels:
             if len(magic) < 4 or magic[:2] != b"\0\0" or magic[3] == 0:
                 raise DataError(f"{path}: not an IDX file: it starts with {magic.hex(' ') or 'nothing'}")
             if magic[2] != 8:
-                raise DataError(
-                    f"{path}: IDX elements must be unsigned bytes (type 8), found type {magic[2]}"
-                )
+                raise DataError(f"{path}: IDX elements must be unsigned bytes (type 8), found type {magic[2]}")
             header = file.read(4 * magic[3])
             if len(header) < 4 * magic[3]:
                 raise DataError(f"{path}: cut short inside the IDX header; fetch the file again")
@@ -71,9 +69,7 @@ def read_idx(path: str | Path) -> Pixels:
         raise DataError(f"{path}: cannot be read ({e}); fetch the file again") from None
     if len(data) != (size := math.prod(shape)):
         found = f"only {len(data)}" if len(data) < size else f"{len(data)}"
-        raise DataError(
-            f"{path}: the IDX header {shape} asks for {size} bytes, found {found}; fetch it again"
-        )
+        raise DataError(f"{path}: the IDX header {shape} asks for {size} bytes, found {found}; fetch it again")
     try:
         return np.frombuffer(data, np.uint8).reshape(shape).copy()
     except ValueError:
@@ -86,9 +82,7 @@ def read_npz(path: str | Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as e:
-        raise DataError(
-            f"{path}: cannot be read as npz without pickle ({e}); write it with numpy.savez"
-        ) from None
+        raise DataError(f"{path}: cannot be read as npz without pickle ({e}); write it with numpy.savez") from None
 
 
 def read_ragged(path: str | Path) -> tuple[list[Pixels], dict[str, npt.NDArray[Any]]]:
@@ -111,14 +105,10 @@ def _ragged_images(path: str | Path, arrays: dict[str, npt.NDArray[Any]]) -> lis
     if not whole or shapes.ndim != 2 or offsets.shape != (len(shapes) + 1,):
         raise DataError(f"{path}: shapes must be (N, 2 or 3) and offsets (N + 1), whole numbers")
     if offsets[0] != 0 or offsets[-1] != len(pixels):
-        raise DataError(
-            f"{path}: offsets must run from 0 to {len(pixels)}, found {offsets[0]} to {offsets[-1]}"
-        )
+        raise DataError(f"{path}: offsets must run from 0 to {len(pixels)}, found {offsets[0]} to {offsets[-1]}")
     wrong = np.flatnonzero(np.diff(offsets) != shapes.prod(axis=1, dtype=np.int64))
     if len(wrong):
-        raise DataError(
-            f"{path}: image {wrong[0]} does not fill its shape {tuple(shapes[wrong[0]].tolist())}"
-        )
+        raise DataError(f"{path}: image {wrong[0]} does not fill its shape {tuple(shapes[wrong[0]].tolist())}")
     return [pixels[a:b].reshape(s) for a, b, s in zip(offsets[:-1], offsets[1:], shapes, strict=True)]
 
 
@@ -135,9 +125,7 @@ def load_npz(path: str | Path) -> LabelledImages:
     _need(path, arrays, ("images",))
     images = arrays["images"]
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise DataError(
-            f"{path}: images must be (N, H, W) uint8, found {images.dtype} with shape {images.shape}"
-        )
+        raise DataError(f"{path}: images must be (N, H, W) uint8, found {images.dtype} with shape {images.shape}")
     return LabelledImages(images, _label_strings(path, arrays), str(path))
 
 
@@ -163,9 +151,7 @@ def load_class_folders(path: str | Path) -> LabelledImages:
         if file.suffix.lower() in SUFFIXES
     ]
     if not files:
-        raise DataError(
-            f"{path}: no PNG or JPEG image in any folder of it; expected one folder for each class"
-        )
+        raise DataError(f"{path}: no PNG or JPEG image in any folder of it; expected one folder for each class")
     return LabelledImages([read_image(f) for f in files], np.array([f.parent.name for f in files]), str(path))
 
 
@@ -180,9 +166,7 @@ def load_csv(path: str | Path) -> LabelledImages:
     missing = [file for file in files if not file.is_file()]
     if missing:
         rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DataError(
-            f"{path}: image {missing[0]}{rest} not found; paths are relative to the folder of the CSV"
-        )
+        raise DataError(f"{path}: image {missing[0]}{rest} not found; paths are relative to the folder of the CSV")
     return LabelledImages([read_image(f) for f in files], np.array([row[column] for row in rows]), str(path))
 
 
@@ -196,9 +180,7 @@ def read_csv(path: str | Path) -> list[tuple[int, dict[str, str]]]:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
             file.seek(0)
-            rows = csv.reader(
-                file, delimiter=";" if header.count(";") > header.count(",") else ",", strict=True
-            )
+            rows = csv.reader(file, delimiter=";" if header.count(";") > header.count(",") else ",", strict=True)
             names = [name.strip().lower() for name in next(rows, [])]
             if len(set(names)) < len(names):
                 raise DataError(f"{path}:1: column names must differ, found {', '.join(names)}")
@@ -242,14 +224,10 @@ def _need(path: str | Path, arrays: dict[str, npt.NDArray[Any]], names: Sequence
 def _label_strings(path: str | Path, arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.str_]:
     labels = arrays["labels"]
     if labels.ndim != 1 or labels.dtype.kind not in "uiU":
-        raise DataError(
-            f"{path}: labels must be (N) numbers or strings, found {labels.dtype}, shape {labels.shape}"
-        )
+        raise DataError(f"{path}: labels must be (N) numbers or strings, found {labels.dtype}, shape {labels.shape}")
     if "classes" in arrays and labels.dtype.kind != "U":
         classes = arrays["classes"]
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
-            raise DataError(
-                f"{path}: labels run from {labels.min()} to {labels.max()}, but classes has {len(classes)}"
-            )
+            raise DataError(f"{path}: labels run from {labels.min()} to {labels.max()}, but classes has {len(classes)}")
         labels = classes[labels]
     return labels.astype(np.str_)

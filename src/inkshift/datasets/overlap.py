@@ -33,8 +33,5 @@ def threshold_between(
 
     One pair in ten thousand is set aside, since either set has a few wrong labels.
     """
-    best = [
-        nearest_correlation(images[labels == label], others[other_labels != label])
-        for label in np.unique(labels)
-    ]
+    best = [nearest_correlation(images[labels == label], others[other_labels != label]) for label in np.unique(labels)]
     return float(np.quantile(np.concatenate(best), 0.9999))

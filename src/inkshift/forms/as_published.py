@@ -24,7 +24,7 @@ def prepare(job: Job, reframing: Reframing) -> Prepared:
     x0, y0, x1, y1 = job.frame
     inset = round(0.08 * (y1 - y0)) if job.printed else 0
     gray = to_gray(job.crop)[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
-    _, white = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    white = np.asarray(cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1], np.uint8)
     boxes = [_whole(white)] if job.kind == "digit" else _components(white)
     pictures = [reframing(white[y0:y1, x0:x1], ground=255) for x0, y0, x1, y1 in boxes]
 

@@ -43,9 +43,7 @@ class Target:
         for path in filter(None, (self.out, self.report)):
             if path.is_dir() or not path.parent.is_dir():
                 found = "a folder" if path.is_dir() else "no folder to put it in"
-                raise SettingError(
-                    f"{path}: expected a place for a file, found {found}; choose another place"
-                )
+                raise SettingError(f"{path}: expected a place for a file, found {found}; choose another place")
 
     @property
     def shows_crops(self) -> bool:
@@ -120,9 +118,7 @@ def expected_forms(path: Path) -> list[str]:
                 raise DataError(f"{path}:1: expected a column 'form', found {found}; mend that line")
             return list(dict.fromkeys(name for row in rows if (name := (row["form"] or "").strip())))
     except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise DataError(
-            f"{path}: expected forms cannot be read ({e}); give a CSV file with a column 'form'"
-        ) from None
+        raise DataError(f"{path}: expected forms cannot be read ({e}); give a CSV file with a column 'form'") from None
 
 
 @contextmanager

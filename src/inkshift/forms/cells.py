@@ -62,9 +62,7 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     return tuple(out)
 
 
-def _remove_frame(
-    ink: Gray, edges: list[float], rows: tuple[int, int]
-) -> tuple[list[float], tuple[int, int]]:
+def _remove_frame(ink: Gray, edges: list[float], rows: tuple[int, int]) -> tuple[list[float], tuple[int, int]]:
     """Take the printed frame out of the ink, in place; where its walls and its top and bottom really are."""
     y0, y1 = rows
     slack = max(3, round(0.22 * min(edges[1] - edges[0], y1 - y0)))
@@ -162,7 +160,7 @@ def _main(stats: npt.NDArray[np.int32], shape: tuple[int, int]) -> int:
 def _belongs(stats: npt.NDArray[np.int32], main: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """True for the main piece and for strokes over, under or inside it that are no specks or neighbours."""
     x, y, w, h, area = stats.T
-    mx, my, mw, mh, marea = stats[main]
+    mx, _, mw, mh, marea = stats[main]
     shared = np.minimum(x + w, mx + mw) - np.maximum(x, mx)
     over = shared > 0.5 * np.minimum(w, mw)
     border = (x == 0) | (x + w >= shape[1]) | (y == 0) | (y + h >= shape[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +28,9 @@ class Costs:
     """What a path pays, in nats; set on numbers composed from training glyphs (`benchmarks/fit_lattice.py`).
 
     skip_small, skip_large: leaving out an atom. gap: for each digit height of white inside a digit.
-    short, wide: for a digit lower than the line, or wider. split: cutting a component no wider than a digit; cross: for each digit
-    height of ink that the cut goes through. sliver: for a narrow digit at a cut. power: of the weights
-    of atoms.
+    short, wide: for a digit lower than the line, or wider. split: for cutting a component no wider than a
+    digit; cross: for each digit height of ink that the cut goes through. sliver: for a narrow digit at a cut.
+    power: of the weights of atoms.
     """
 
     skip_small: float = 0.02
@@ -119,9 +120,7 @@ def _edges(
     return out
 
 
-def _skips(
-    lattice: Lattice, probabilities: npt.NDArray[np.float32], temperature: float, costs: Costs
-) -> list[float]:
+def _skips(lattice: Lattice, probabilities: npt.NDArray[np.float32], temperature: float, costs: Costs) -> list[float]:
     """For each atom the log-score of leaving it out."""
     junk = [0.5] * len(lattice.atoms)
     if probabilities.shape[1] > JUNK:
@@ -156,9 +155,7 @@ def _rank(
     if not allowed:
         return Decoded((), ())
     candidates = tuple(Candidate(text, min(1.0, math.exp(score - total))) for score, text, _ in allowed[:5])
-    cells = tuple(
-        CellReading(DIGITS[d], float(probabilities[k, d]), lattice.segments[k].box) for k, d in allowed[0][2]
-    )
+    cells = tuple(CellReading(DIGITS[d], float(probabilities[k, d]), lattice.segments[k].box) for k, d in allowed[0][2])
     return Decoded(candidates, cells)
 
 
@@ -179,7 +176,7 @@ def _geometry(segment: Segment, lattice: Lattice, costs: Costs) -> float:
     score = -costs.short * max(0.0, 0.55 - (y1 - y0) / height)
     score -= costs.wide * max(0.0, (x1 - x0) / height - 1.1)
     atoms = lattice.atoms[segment.first : segment.last]
-    for left, right in zip(atoms, atoms[1:], strict=False):
+    for left, right in pairwise(atoms):
         score -= costs.gap * max(0.0, (right.box[0] - left.box[2]) / height - 0.05)
     after = lattice.atoms[segment.last] if segment.last < len(lattice.atoms) else None
     if atoms[0].cut is not None:
@@ -189,9 +186,7 @@ def _geometry(segment: Segment, lattice: Lattice, costs: Costs) -> float:
     return score
 
 
-def cell_symbols(
-    probabilities: npt.NDArray[np.float32], flat: Sequence[bool]
-) -> npt.NDArray[np.float32]:
+def cell_symbols(probabilities: npt.NDArray[np.float32], flat: Sequence[bool]) -> npt.NDArray[np.float32]:
     """(N, 12) class probabilities -> (N, 12) of the symbols 0-9, X, ?. flat: the ink is a dash, so crossed out."""
     out = np.zeros((len(probabilities), 12), np.float32)
     out[:, :10] = probabilities[:, :10]

@@ -249,17 +249,13 @@ def _read_jsonl(path: Path, text: str) -> Iterator[tuple[int, Row]]:
         try:
             yield line, _plain({name: item[name] for name in COLUMNS})
         except (TypeError, ValueError, KeyError):
-            raise DataError(
-                f"{path}:{line}: not a row of readings; write it again with --format jsonl"
-            ) from None
+            raise DataError(f"{path}:{line}: not a row of readings; write it again with --format jsonl") from None
 
 
 def _need_columns(path: Path, line: int, found: Iterable[str]) -> None:
     missing = [name for name in COLUMNS if name not in set(found)]
     if missing:
-        raise DataError(
-            f"{path}:{line}: no column {', '.join(missing)}; write readings with `inkshift read --out`"
-        )
+        raise DataError(f"{path}:{line}: no column {', '.join(missing)}; write readings with `inkshift read --out`")
 
 
 def _checked(path: Path, line: int, item: Row) -> Row:

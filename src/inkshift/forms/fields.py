@@ -78,9 +78,7 @@ def inner(job: Job) -> Gray:
     return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
 
 
-def _number(
-    job: Job, framing: Reframing, calibration: dict[str, float], reference: float | None
-) -> Prepared:
+def _number(job: Job, framing: Reframing, calibration: dict[str, float], reference: float | None) -> Prepared:
     h, w = job.dark.shape
     ink = line_ink(job.dark, reference)
     if job.frame != (0, 0, w, h):
@@ -132,7 +130,8 @@ def upright(ink: Gray) -> Gray:
         return ink
     x, y, w, h = box
     factor = min(1.0, 24 / h)
-    body = cv2.resize(ink[y : y + h, x : x + w], None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(ink[y : y + h, x : x + w], None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    body = np.asarray(small, np.uint8)
     best, shear = -1.0, 0.0
     for tried in (-0.2, 0.0, 0.2, 0.4, 0.6):
         columns = _sheared(body, tried).sum(0, dtype=np.float32)
@@ -149,9 +148,7 @@ def _sheared(ink: Gray, shear: float) -> Gray:
     return np.asarray(cv2.warpAffine(ink, matrix, (w + extra, h)), np.uint8)
 
 
-def _cells(
-    job: Job, cells: tuple[Cell, ...], framing: Reframing, calibration: dict[str, float]
-) -> Prepared:
+def _cells(job: Job, cells: tuple[Cell, ...], framing: Reframing, calibration: dict[str, float]) -> Prepared:
     pictures = [framing(view, ground=0) for cell in cells for view in cell.views]
     digit_only = job.kind == "digit"
 

@@ -78,9 +78,7 @@ def read_exclusions(path: str | Path) -> Exclusions:
     for line, row in read_csv(path):
         missing = [name for name in ("form", "field", "reason") if name not in row]
         if missing:
-            raise DataError(
-                f"{path}:{line}: needs the columns form, field and reason; {missing[0]} is missing"
-            )
+            raise DataError(f"{path}:{line}: needs the columns form, field and reason; {missing[0]} is missing")
         out[row["form"], row["field"]] = row["reason"]
     return out
 
@@ -138,9 +136,7 @@ class _Gatherer:
         ink = inks.extract(job.dark, inks.threshold_of(job.dark, level))
         found = self._cells(job, ink) if job.kind == "cells" else self._number(job, ink)
         if not any(picture is not None for picture in found):
-            self.result.left_out.append(
-                Left(form.name, job.name, "", EMPTY, f"no ink, label {label.value!r}")
-            )
+            self.result.left_out.append(Left(form.name, job.name, "", EMPTY, f"no ink, label {label.value!r}"))
             return
         split = split_of(form.name, self.test_share)
         stem = self._stem(form.name, job.name)
@@ -160,9 +156,7 @@ class _Gatherer:
             if key in self.barred:
                 self.used.update({key, (form.name, name)})
                 return None, (BY_HAND, self.barred[key])
-        key = (
-            (form.name, name) if len(form.fields) > 1 or (form.name, name) in self.labels else (form.name, "")
-        )
+        key = (form.name, name) if len(form.fields) > 1 or (form.name, name) in self.labels else (form.name, "")
         label = self.labels.get(key)
         self.used.add(key)
         if label is None:
@@ -203,9 +197,7 @@ class _Gatherer:
         """The result, once all forms are taken. Raises DataError where no label fits a page."""
         done = self.result
         if not done.forms:
-            raise DataError(
-                f"no page was read: {done.left_out[0].detail}" if done.left_out else "no page was read"
-            )
+            raise DataError(f"no page was read: {done.left_out[0].detail}" if done.left_out else "no page was read")
         done.unused_labels = sorted(set(self.labels) - self.used)
         done.unused_exclusions = sorted(set(self.barred) - self.used)
         if len(done.unused_labels) == len(self.labels):

@@ -125,9 +125,7 @@ def finish(folder: Path, harvest: Harvest, settings: dict[str, Any]) -> None:
         "counts": harvest.counts(),
         "files": {path.relative_to(folder).as_posix(): jobs.file_digest(path) for path in files},
     }
-    (folder / MANIFEST).write_text(
-        json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_table(path: Path, rows: Sequence[Any], kind: type[Any], without: str = "") -> None:
@@ -156,9 +154,7 @@ def _write_sheets(folder: Path, harvest: Harvest) -> None:
     """Contact sheets: all numbers with their labels; all digits, class by class."""
     sheets = folder / "sheets"
     sheets.mkdir()
-    numbers = [
-        (folder / "numbers" / row.file, f"{row.label}   {row.form} {row.field}") for row in harvest.numbers
-    ]
+    numbers = [(folder / "numbers" / row.file, f"{row.label}   {row.form} {row.field}") for row in harvest.numbers]
     _sheets(numbers, _NUMBERS, lambda n: sheets / f"numbers-{n}.png")
     for digit in DIGITS:
         tiles = [

@@ -49,6 +49,11 @@ def runs(mask: Gray, height: int, width: int) -> Gray:
     return np.asarray(opened, np.uint8)
 
 
+def grown(mask: Gray, height: int, width: int) -> Gray:
+    """A 0/1 mask dilated by a rectangle of that size."""
+    return np.asarray(cv2.dilate(mask, np.ones((height, width), np.uint8)), np.uint8)
+
+
 def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
     """Gray picture in which printing of the colour of the long straight rules is as light as paper."""
     gray = to_gray(crop)
@@ -99,8 +104,7 @@ def extract(dark: Gray, threshold: float) -> Gray:
     if not strong.any():
         return np.zeros_like(dark)
     weak = (dark > 0.6 * threshold).view(np.uint8)
-    mask = cv2.dilate(strong, np.ones((3, 3), np.uint8)) & weak
-    mask = cv2.dilate(mask, np.ones((3, 3), np.uint8)) & weak
+    mask = grown(grown(strong, 3, 3) & weak, 3, 3) & weak
     full = max(float(np.percentile(dark[strong > 0], 80)), threshold + 1)
     scaled = np.minimum(dark * np.float32(255 / full), 255)
     return np.where(mask > 0, np.maximum(scaled, 40), 0).astype(np.uint8)
@@ -129,18 +133,16 @@ def without_rules(ink: Gray, *, across: int, down: int) -> Gray:
 
 def _rules(mask: Gray, length: int) -> Gray:
     """Pixels of horizontal rules at least `length` long; small gaps and a slight tilt are bridged."""
-    joined = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, max(3, length // 16 | 1)), np.uint8))
-    if length > 60:
-        joined = cv2.dilate(joined, np.ones((3, 1), np.uint8))
-    found = runs(joined, 1, length)
+    bridge = np.ones((1, max(3, length // 16 | 1)), np.uint8)
+    joined = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, bridge), np.uint8)
+    found = runs(grown(joined, 3, 1) if length > 60 else joined, 1, length)
     if not found.any():
         return np.zeros_like(mask)
     line = found & mask
     heights = line.sum(0)
     thick = int(np.median(heights[heights > 0]))
     tall = runs(mask, thick + 3, 1)
-    near = cv2.dilate(found, np.ones((3, 1), np.uint8))
-    return np.asarray(near & mask & (1 - tall), np.uint8)
+    return np.asarray(grown(found, 3, 1) & mask & (1 - tall), np.uint8)
 
 
 def find_wall(mask: Gray) -> tuple[int, int] | None:

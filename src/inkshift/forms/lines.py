@@ -18,7 +18,7 @@ Line = tuple[float, float, float, float]
 
 _STEP = 8
 # A printed line is at least this much darker than the paper on both sides (gray levels).
-_FAINT_LINE = 6.0
+_FAINT_LINE = 5.0
 
 
 @lru_cache(maxsize=64)
@@ -61,19 +61,34 @@ def _ridges(gray: Gray, length: int) -> Gray:
 def share_found(gray: Gray, points: Points, upright: npt.NDArray[np.bool_]) -> float:
     """Share, 0 to 1, of points that have a dark line of their direction within 0.4 % of the page's width.
 
-    points: (N, 2) in pixels, in order along their lines. The gray levels across the line are averaged over
-    five points in a row, so that a line hardly darker than its paper is found too.
+    points: (N, 2) in pixels, in order along their lines. Gray levels are averaged over five points in a row,
+    so that a line hardly darker than its paper is found too. What is found as often a little beside the
+    points, as on a page full of something else, does not count.
     """
     reach = max(2, round(0.004 * gray.shape[1]))
+    here = _dips(gray, points, upright, reach).mean()
+    aside = np.where(upright[:, None], (5.0 * reach, 0.0), (0.0, 5.0 * reach))
+    beside = max(_dips(gray, points + side, upright, reach).mean() for side in (aside, -aside))
+    return float(np.clip((here - beside) / max(1 - beside, 0.05), 0, 1))
+
+
+def _dips(gray: Gray, points: Points, upright: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.bool_]:
+    """Whether the page is darker at each point, give or take `reach` pixels, than on both sides of it."""
     beside = np.arange(-2 * reach - 1, 2 * reach + 2)
     c = np.rint(points[:, :1]).astype(int) + np.where(upright[:, None], beside, 0)
     r = np.rint(points[:, 1:]).astype(int) + np.where(upright[:, None], 0, beside)
     inside = ((c >= 0) & (r >= 0) & (c < gray.shape[1]) & (r < gray.shape[0])).all(1)
     across = gray[np.clip(r, 0, gray.shape[0] - 1), np.clip(c, 0, gray.shape[1] - 1)].astype(np.float32)
     mean = cv2.blur(across, (1, 5), borderType=cv2.BORDER_REPLICATE)
+    noise = float(np.median(np.abs(np.diff(mean, axis=1))))
     line = mean[:, reach:-reach].min(1)
-    paper = np.minimum(mean[:, :reach].max(1), mean[:, -reach:].max(1))
-    return float((inside & (paper - line > _FAINT_LINE)).mean())
+    paper = np.minimum(np.median(mean[:, :reach], 1), np.median(mean[:, -reach:], 1))
+    return np.asarray(inside & (paper - line > max(_FAINT_LINE, 4 * noise)), np.bool_)
+
+
+def project(points: Points, matrix: Matrix) -> Points:
+    """Points (N, 2) through a 3x3 homography."""
+    return np.asarray(cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix), np.float64).reshape(-1, 2)
 
 
 def align(gray: Gray, size: tuple[int, int], lines: Sequence[Line]) -> Matrix | None:
@@ -93,7 +108,7 @@ def align(gray: Gray, size: tuple[int, int], lines: Sequence[Line]) -> Matrix | 
     sx, tx = _stretch(down.mean(0), np.array(plumb, float), w / size[0])
     matrix: Matrix = np.array([[sx, 0, tx], [0, sy, ty], [0, 0, 1]], float)
     for reach in (0.02, 0.012, 0.008, 0.006):
-        placed = cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix).reshape(-1, 2)
+        placed = project(points, matrix)
         drawn, good = _drawn(across, down, placed, upright, max(3, round(reach * w)))
         if good.sum() < 8:
             return None

@@ -65,9 +65,7 @@ def _in_folder(folder: Path) -> list[Path]:
     for root, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
-            Path(root, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+            Path(root, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
         ]
     if not found:
         raise InputError(f"{folder}: {_WANTED} in this folder, found none; check the path")
@@ -156,9 +154,7 @@ def _is_pdf(path: Path) -> bool:
         return False
     if b"%PDF-" in head:
         return True
-    raise InputError(
-        f"{path}: {_WANTED}, found a file that starts with {head[:8]!r}; convert it or leave it out"
-    )
+    raise InputError(f"{path}: {_WANTED}, found a file that starts with {head[:8]!r}; convert it or leave it out")
 
 
 def _count(image: Image.Image) -> int:
@@ -213,9 +209,7 @@ def _open_pdf(path: Path) -> pdfium.PdfDocument:
         return pdfium.PdfDocument(handle)
     code = pdfium.raw.FPDF_GetLastError()
     if code in (pdfium.raw.FPDF_ERR_PASSWORD, pdfium.raw.FPDF_ERR_SECURITY):
-        raise InputError(
-            f"{path}: expected an open PDF, found one locked by a password; save a copy without it"
-        )
+        raise InputError(f"{path}: expected an open PDF, found one locked by a password; save a copy without it")
     raise InputError(f"{path}: {_damaged('its structure')}")
 
 

@@ -157,9 +157,7 @@ def _stroke(glyph: Image, rng: np.random.Generator, hand: Hand) -> Gray:
     linear *= scale * fine
     centre = side * fine / 2 - linear @ (13.5, 13.5)
     matrix = np.column_stack([linear, centre])
-    large = cv2.warpAffine(
-        glyph.astype(np.float32) / 255, matrix, (side * fine, side * fine), flags=cv2.INTER_CUBIC
-    )
+    large = cv2.warpAffine(glyph.astype(np.float32) / 255, matrix, (side * fine, side * fine), flags=cv2.INTER_CUBIC)
     ramp = np.clip((large - hand.cut) / 0.25 + 0.5, 0, 1)
     smooth = ramp * ramp * (3 - 2 * ramp)
     return _tight(np.asarray(cv2.resize(smooth, (side, side), interpolation=cv2.INTER_AREA), np.float32))

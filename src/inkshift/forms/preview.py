@@ -42,9 +42,7 @@ def preview(reader: Reader, image: Pixels, source: str) -> Image.Image:
     return _drawn(flat, spec, {item.name: item for item in reading.fields}, zoom)
 
 
-def _straightened(
-    image: Pixels, matrix: npt.NDArray[np.float64], size: tuple[int, int], zoom: float
-) -> Image.Image:
+def _straightened(image: Pixels, matrix: npt.NDArray[np.float64], size: tuple[int, int], zoom: float) -> Image.Image:
     flat = cv2.warpPerspective(
         image,
         matrix @ np.diag([1 / zoom, 1 / zoom, 1.0]),
@@ -55,9 +53,7 @@ def _straightened(
     return Image.fromarray(np.asarray(flat, np.uint8)).convert("RGB")
 
 
-def _drawn(
-    picture: Image.Image, spec: PageSpec, readings: dict[str, FieldReading], zoom: float
-) -> Image.Image:
+def _drawn(picture: Image.Image, spec: PageSpec, readings: dict[str, FieldReading], zoom: float) -> Image.Image:
     pen = ImageDraw.Draw(picture)
     for line in spec.lines:
         pen.line([value * zoom for value in line], fill=_LINE, width=2)

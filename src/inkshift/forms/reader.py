@@ -239,9 +239,7 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fi
     m = round(margin * scale)
     frame = (m, m, m + round(w * scale), m + round(h * scale))
     kind: fields.Kind = "cells" if spec.cells else "number"
-    return fields.Job(
-        spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame
-    )
+    return fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
 
 
 def _references(template: Template, folder: Path) -> list[Pixels | None]:

@@ -138,7 +138,8 @@ def _field(data: dict[str, Any]) -> FieldReading:
     data["cells"] = tuple(CellReading(c["symbol"], c["probability"], tuple(c["box"])) for c in data["cells"])
     data["rules_broken"] = tuple(data["rules_broken"])
     if data["crop"]:
-        picture = cv2.imdecode(np.frombuffer(base64.b64decode(data["crop"]), np.uint8), cv2.IMREAD_UNCHANGED)
+        packed = np.frombuffer(base64.b64decode(data["crop"]), np.uint8)
+        picture = np.asarray(cv2.imdecode(packed, cv2.IMREAD_UNCHANGED), np.uint8)
         data["crop"] = np.ascontiguousarray(picture[..., ::-1] if picture.ndim == 3 else picture)
     return FieldReading(**data)
 

@@ -56,7 +56,9 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
         gray = to_gray(upright)
         matrix = _locate(gray, page, reference)
         if matrix is not None:
-            found.append(Registered(upright, matrix, quality(gray, page, matrix), turn, int(np.median(gray[::16, ::16]))))
+            found.append(
+                Registered(upright, matrix, quality(gray, page, matrix), turn, int(np.median(gray[::16, ::16])))
+            )
         if not both and found and found[-1].quality >= _FULL:
             break
     if not found:
@@ -139,6 +141,10 @@ def _misfit(wanted: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> 
 def _squares(gray: Gray, marks: tuple[Mark, ...], scale: float) -> npt.NDArray[np.float64]:
     """Filled dark squares: rows of centre x, centre y, side."""
     side = float(np.mean([mark.size for mark in marks])) * scale
+    shrink = max(1.0, side / 12)
+    if shrink > 1:
+        size = round(gray.shape[1] / shrink), round(gray.shape[0] / shrink)
+        gray, side = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8), 12.0
     _, dark = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
     core = max(3, int(side * 0.45))
     dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((core, core), np.uint8))
@@ -150,7 +156,8 @@ def _squares(gray: Gray, marks: tuple[Mark, ...], scale: float) -> npt.NDArray[n
         & (area > 0.7 * w * h)
         & (np.minimum(w, h) > 0.65 * np.maximum(w, h))
     )
-    return np.column_stack([x + (w - 1) / 2, y + (h - 1) / 2, (w + h) / 2])[good]
+    found = np.column_stack([x + w / 2, y + h / 2, (w + h) / 2])[good]
+    return np.asarray(found * shrink - (0.5, 0.5, 0), np.float64)
 
 
 def by_keypoints(gray: Gray, reference: Gray) -> Matrix | None:
@@ -160,7 +167,7 @@ def by_keypoints(gray: Gray, reference: Gray) -> Matrix | None:
         cv2.resize(picture, None, fx=f, fy=f, interpolation=cv2.INTER_AREA)
         for picture, f in zip((reference, gray), shrink, strict=True)
     ]
-    finder = cv2.ORB_create(4000)
+    finder = cv2.ORB.create(4000)
     (ours, our_codes), (theirs, their_codes) = (finder.detectAndCompute(picture, None) for picture in small)
     if our_codes is None or their_codes is None:
         return None
@@ -185,8 +192,7 @@ def quality(gray: Gray, page: PageSpec, matrix: Matrix) -> float:
     if not wanted:
         return 1.0
     points, upright = lines.sample(wanted)
-    placed = cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix).reshape(-1, 2)
-    return lines.share_found(gray, placed, upright)
+    return lines.share_found(gray, lines.project(points, matrix), upright)
 
 
 @lru_cache(maxsize=64)
@@ -210,8 +216,7 @@ def cut(
     but no box higher than 96 px; what lies beyond the page is `paper`.
     """
     x, y, w, h = box
-    corners = np.array([[x, y], [x + w, y], [x, y + h]], np.float64).reshape(-1, 1, 2)
-    a, b, c = cv2.perspectiveTransform(corners, page.matrix).reshape(-1, 2)
+    a, b, c = lines.project(np.array([[x, y], [x + w, y], [x, y + h]], np.float64), page.matrix)
     own = 0.5 * (np.linalg.norm(b - a) / w + np.linalg.norm(c - a) / h)
     scale = float(np.clip(own, 0.25, max(_TALLEST_FIELD / h, 0.25)))
     size = max(4, round((w + 2 * margin) * scale)), max(4, round((h + 2 * margin) * scale))

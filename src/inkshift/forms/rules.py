@@ -41,9 +41,7 @@ def mark_rules(form: FormReading, rules: Sequence[str]) -> FormReading:
     Fields whose state is `overwritten` or `overflow` leave their rules unchecked.
     """
     broken = broken_rules(rules, {f.name: f.written for f in form.fields if f.state in COUNTED})
-    fields = (
-        replace(f, rules_broken=tuple(b.message for b in broken if f.name in b.fields)) for f in form.fields
-    )
+    fields = (replace(f, rules_broken=tuple(b.message for b in broken if f.name in b.fields)) for f in form.fields)
     return replace(form, fields=tuple(fields))
 
 
@@ -57,9 +55,7 @@ def _check(rule: str, written: Mapping[str, str]) -> Broken | None:
     if sum(left[1]) == sum(right[1]):
         return None
     start = _sum(left[1]) if split > 1 else _is(*left)
-    zeros = [
-        f"{n} counted as 0: {state_of(written[n])}" for n in dict.fromkeys(names) if not value_of(written[n])
-    ]
+    zeros = [f"{n} counted as 0: {state_of(written[n])}" for n in dict.fromkeys(names) if not value_of(written[n])]
     note = f" ({', '.join(zeros)})" if zeros else ""
     return Broken(rule, tuple(dict.fromkeys(names)), f"{rule}: {start}, but {_is(*right)}{note}")
 

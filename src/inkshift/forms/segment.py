@@ -7,6 +7,7 @@ a candidate is a run of neighbouring atoms, since a digit may be broken (5, 4) a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -17,8 +18,8 @@ Box = tuple[int, int, int, int]
 
 # All lengths are shares of the digit height, the height of the tallest ink that is no rule.
 SPECK = 0.13
-WIDEST = 1.55
-CUT_FROM = 0.62
+WIDEST, WIDEST_JOINED = 1.55, 1.15
+CUT_FROM = 0.75
 MOST_ATOMS = 6
 MOST_CUTS = 7
 
@@ -87,15 +88,15 @@ def build(ink: Gray) -> Lattice:
     return Lattice(tuple(atoms), tuple(_segments(ink, atom_map, atoms, height)), height)
 
 
-def _worth_reading(
-    stats: npt.NDArray[np.int32], height: float, shape: tuple[int, ...]
-) -> npt.NDArray[np.bool_]:
+def _worth_reading(stats: npt.NDArray[np.int32], height: float, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """False for specks, and for what only reaches in from a border: neighbours' ends, remains of rules."""
     h, w = shape
     x, y, bw, bh, area = stats.T
     keep = (np.maximum(bw, bh) >= max(3, SPECK * height)) & (area >= 4)
     low = bh < 0.4 * height
-    reaches_in = (((y == 0) | (y + bh >= h)) & low) | (((x == 0) | (x + bw >= w)) & (bw < 0.12 * height) & (bh < 0.8 * h))
+    reaches_in = (((y == 0) | (y + bh >= h)) & low) | (
+        ((x == 0) | (x + bw >= w)) & (bw < 0.12 * height) & (bh < 0.8 * h)
+    )
     return np.asarray(keep & ~reaches_in, np.bool_)
 
 
@@ -141,7 +142,7 @@ def _atoms(
         size = max((y1 - y0) / height, 0.6 * (x1 - x0) / height)
         whole = max(1.0, (x1 - x0) / (0.8 * height)) if len(cuts) > 2 else float(np.clip(size, 0.3, 1))
         narrow = min(max((1.25 - (x1 - x0) / height) / 0.5, 0.0), 1.0)
-        for left, right in zip(cuts, cuts[1:], strict=False):
+        for left, right in pairwise(cuts):
             part = own[:, left:right]
             rows = np.flatnonzero(part.any(1))
             if not len(rows):
@@ -189,10 +190,13 @@ def _segments(ink: Gray, atom_map: npt.NDArray[np.int32], atoms: list[Atom], hei
     out: list[Segment] = []
     for first in range(len(atoms)):
         x0, y0, x1, y1 = atoms[first].box
+        limit = WIDEST * height
         for last in range(first + 1, min(first + MOST_ATOMS, len(atoms)) + 1):
             ax0, ay0, ax1, ay1 = atoms[last - 1].box
             x0, y0, x1, y1 = min(x0, ax0), min(y0, ay0), max(x1, ax1), max(y1, ay1)
-            if last > first + 1 and x1 - x0 > WIDEST * height:
+            if last > first + 1 and atoms[last - 1].cut is None:
+                limit = WIDEST_JOINED * height
+            if last > first + 1 and x1 - x0 > limit:
                 break
             inside = atom_map[y0:y1, x0:x1]
             own = (inside > first) & (inside <= last)

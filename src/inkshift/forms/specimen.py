@@ -100,9 +100,7 @@ def plausible_values(template: Template, rng: np.random.Generator) -> Values:
     Raises SettingError where a rule is not `a + b + ... = c`, or no values keep all rules and limits.
     """
     sums = dict(_target(rule) for rule in template.rules)
-    limits = {
-        spec.name: 10 ** spec.digits[1] - 1 if spec.max is None else spec.max for spec in template.fields
-    }
+    limits = {spec.name: 10 ** spec.digits[1] - 1 if spec.max is None else spec.max for spec in template.fields}
     for attempt in range(200):
         drawn = {
             name: int((limit + 1) ** (rng.random() ** (1 + attempt / 50))) - 1
@@ -114,9 +112,7 @@ def plausible_values(template: Template, rng: np.random.Generator) -> Values:
             drawn |= {target: sum(drawn[part] for part in parts) for target, parts in ready.items()}
         if set(drawn) == set(limits) and _holds(template, drawn, limits):
             return {spec.name: str(drawn[spec.name]).zfill(spec.digits[0]) for spec in template.fields}
-    raise SettingError(
-        f"template {template.name!r}: no values found that keep its rules and limits; check both"
-    )
+    raise SettingError(f"template {template.name!r}: no values found that keep its rules and limits; check both")
 
 
 def draw_blank(page: PageSpec, layout: Layout = Layout(), form: str = "") -> Image:
@@ -129,9 +125,7 @@ def draw_blank(page: PageSpec, layout: Layout = Layout(), form: str = "") -> Ima
         cv2.line(image, _point(x1, y1), _point(x2, y2), PRINT, 2)
     for mark in page.marks:
         half = mark.size / 2
-        cv2.rectangle(
-            image, _point(mark.x - half, mark.y - half), _point(mark.x + half, mark.y + half), 15, -1
-        )
+        cv2.rectangle(image, _point(mark.x - half, mark.y - half), _point(mark.x + half, mark.y + half), 15, -1)
     for spec in page.fields:
         if spec.frame:
             _draw_frame(image, spec)

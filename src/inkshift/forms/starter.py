@@ -103,12 +103,8 @@ def long_lines(gray: Gray) -> tuple[Line, ...]:
     """The page's longest printed lines as x1, y1, x2, y2; empty with fewer than two level and two upright."""
     across, down = masks(gray)
     h, w = gray.shape
-    level = [
-        (x, y + (bh - 1) / 2, x + bw - 1, y + (bh - 1) / 2) for x, y, bw, bh in _long(across, _LINE * w, 0)
-    ]
-    plumb = [
-        (x + (bw - 1) / 2, y, x + (bw - 1) / 2, y + bh - 1) for x, y, bw, bh in _long(down, _LINE * h, 1)
-    ]
+    level = [(x, y + (bh - 1) / 2, x + bw - 1, y + (bh - 1) / 2) for x, y, bw, bh in _long(across, _LINE * w, 0)]
+    plumb = [(x + (bw - 1) / 2, y, x + (bw - 1) / 2, y + bh - 1) for x, y, bw, bh in _long(down, _LINE * h, 1)]
     if len(level) < 2 or len(plumb) < 2:
         return ()
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in level + plumb)

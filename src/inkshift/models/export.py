@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 
 import safetensors.torch
@@ -25,7 +24,6 @@ def graph_bytes(net: nn.Module, side: int = 28) -> bytes:
     except ImportError:
         raise MissingExtraError("study", "writing an ONNX graph") from None
     whole = FromBytes(net).eval()
-    buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -38,5 +36,4 @@ def graph_bytes(net: nn.Module, side: int = 28) -> bytes:
             verbose=False,
         )
     assert program is not None
-    program.save(buffer)
-    return buffer.getvalue()
+    return bytes(program.model_proto.SerializeToString())

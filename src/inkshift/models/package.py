@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from inkshift.errors import InkshiftError, ModelError, nearest
 from inkshift.reframe import Reframing, parse
@@ -42,7 +41,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = Field(1, ge=1, le=1)
+    format: Literal[1] = 1
     name: str
     summary: str
     architecture: str
@@ -131,11 +130,11 @@ def save_package(folder: Path, manifest: Manifest, weights: bytes, graph: bytes)
     if folder.exists():
         old = folder.with_name(f".{folder.name}-old")
         shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-        os.replace(part, folder)
+        folder.replace(old)
+        part.replace(folder)
         shutil.rmtree(old)
     else:
-        os.replace(part, folder)
+        part.replace(folder)
     return load_model(folder)
 
 

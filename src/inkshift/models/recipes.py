@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ def _quiet(name: str, epoch: int, epochs: int, loss: float) -> None:
     pass
 
 
+def _tell(report: Report, name: str, epochs: int, epoch: int, loss: float) -> None:
+    report(name, epoch, epochs, loss)
+
+
 def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int = 5, report: Report = _quiet) -> Model:
     """The network of Pacchiotti et al. 2023, section 3.3: trained on MNIST alone, nothing added.
 
@@ -56,7 +61,7 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
             lambda epoch: (images, labels),
             settings,
             checkpoint=work / f"seed-{seed}.pt",
-            report=lambda epoch, loss, seed=seed: report(f"seed {seed}", epoch, epochs, loss),
+            report=partial(_tell, report, f"seed {seed}", epochs),
         )
         results.append(scores(training.predict(net, test[0]).argmax(1), test[1], 10))
         first = first or net
@@ -95,7 +100,7 @@ def digits(
             data,
             settings,
             checkpoint=work / f"digits-{seed}.pt",
-            report=lambda epoch, loss: report("digits", epoch, epochs, loss),
+            report=partial(_tell, report, "digits", epochs),
         )
     result = scores(training.predict(net, framed)[:, :10].argmax(1), test[1], 10)
     manifest = Manifest(
@@ -130,7 +135,9 @@ def glyph_pool() -> tuple[crops.Pool, tuple[Source, ...]]:
         limit = overlap.threshold_between(images, labels, test, test_labels)
         keep = overlap.nearest_correlation(images, test) <= limit
         entry = catalog.find(part.name.partition("/")[0])
-        note = f"{int((~keep).sum())} dropped that correlate above {limit:.3f} with an MNIST test digit. {entry.citation}"
+        note = (
+            f"{int((~keep).sum())} dropped that correlate above {limit:.3f} with an MNIST test digit. {entry.citation}"
+        )
         sources.append(Source(name=entry.name, images=int(keep.sum()), licence=entry.licence, cite=note))
         parts.append((np.tile(images[keep], (repeat, 1, 1)), np.tile(labels[keep], repeat)))
     letters = [_of(nist, crops.JUNK_LETTERS), _of(drawn, crops.JUNK_LETTERS)]
@@ -146,12 +153,12 @@ def glyph_pool() -> tuple[crops.Pool, tuple[Source, ...]]:
 
 def _of(data: LabelledImages, classes: frozenset[str]) -> npt.NDArray[np.uint8]:
     rows = np.flatnonzero(np.isin(data.labels, sorted(classes)))
-    return np.stack([parse(REFRAMING)(data.images[i]) for i in rows])
+    return np.stack([parse(REFRAMING)(data.images[int(i)]) for i in rows])
 
 
 def _digits_of(data: LabelledImages) -> LabelledImages:
     rows = np.flatnonzero(np.char.isdigit(data.labels))
-    return LabelledImages([data.images[i] for i in rows], data.labels[rows], data.name)
+    return LabelledImages([data.images[int(i)] for i in rows], data.labels[rows], data.name)
 
 
 def _arrays(data: LabelledImages) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

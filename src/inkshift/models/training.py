@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +58,7 @@ def train(
         x, y = torch.from_numpy(images), torch.from_numpy(labels)
         net.train()
         total = 0.0
-        for rows in torch.randperm(len(x)).split(settings.batch):
+        for rows in torch.split(torch.randperm(len(x)), settings.batch):
             pictures = x[rows].unsqueeze(1).to(torch.float32) / 255
             loss = nn.functional.cross_entropy(net(pictures), y[rows])
             optimiser.zero_grad(set_to_none=True)
@@ -78,7 +77,9 @@ def predict(net: nn.Module, images: Images, batch: int = 1000) -> npt.NDArray[np
     """Logits (N, classes) float32 of images (N, H, W) uint8."""
     net.eval()
     with torch.inference_mode():
-        parts = [net(part.unsqueeze(1).to(torch.float32) / 255) for part in torch.from_numpy(images).split(batch)]
+        parts = [
+            net(part.unsqueeze(1).to(torch.float32) / 255) for part in torch.split(torch.from_numpy(images), batch)
+        ]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
@@ -101,7 +102,7 @@ def _save(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(path.suffix + ".part")
     torch.save(state, part)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _restore(
@@ -127,4 +128,5 @@ def _restore(
 
 
 def _key(settings: Settings) -> str:
-    return f"epochs {settings.epochs}, batch {settings.batch}, rate {settings.rate:g}, anneal {settings.anneal}, seed {settings.seed}"
+    s = settings
+    return f"epochs {s.epochs}, batch {s.batch}, rate {s.rate:g}, anneal {s.anneal}, seed {s.seed}"
