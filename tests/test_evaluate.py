@@ -19,10 +19,11 @@ import inkshift.cli.evaluate  # noqa: F401
 from inkshift.cli.app import app
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError
-from inkshift.forms.evaluate import PAPER, confusion_matrix, evaluate, macro_scores, to_dict, wilson
+from inkshift.forms.evaluate import PAPER, confusion_matrix, evaluate, to_dict, wilson
 from inkshift.forms.export import Row, row, write_rows
 from inkshift.forms.figures import confusion_picture, digit_distribution, value_distribution
 from inkshift.forms.reading import FieldReading, FormReading, state_of, value_of
+from inkshift.models.metrics import macro
 
 
 def read(form: str, field: str, written: str, confidence: float = 0.9, accepted: bool | None = None) -> Row:
@@ -175,7 +176,7 @@ def test_it_can_be_written_as_json(content: list[tuple[str, str, int]]) -> None:
 
 
 @given(pairs)
-def test_macro_scores_follow_their_definition(content: list[tuple[str, str, int]]) -> None:
+def test_macro_follow_their_definition(content: list[tuple[str, str, int]]) -> None:
     couples = [(a, b) for text, other, _ in content for a, b in zip(text, other, strict=False)]
     scores = []
     for digit in {a for a, _ in couples}:
@@ -183,7 +184,7 @@ def test_macro_scores_follow_their_definition(content: list[tuple[str, str, int]
         read_as, labelled = sum(b == digit for _, b in couples), sum(a == digit for a, _ in couples)
         precision, recall = hits / read_as if read_as else 0.0, hits / labelled
         scores.append((precision, recall, 2 * precision * recall / (precision + recall) if hits else 0.0))
-    assert macro_scores(confusion_matrix(couples)) == pytest.approx(tuple(np.mean(scores, axis=0)))
+    assert macro(confusion_matrix(couples)) == pytest.approx(tuple(np.mean(scores, axis=0)))
 
 
 def test_wilson_agrees_with_published_values() -> None:

@@ -25,8 +25,6 @@ def blocks(language: str) -> list[str]:
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the bundled example, as one has it after cloning."""
     shutil.copytree(ROOT / "examples" / "telegram", tmp_path / "examples" / "telegram")
-    for picture in ("blank.png", "labels.sqlite"):
-        (tmp_path / "examples" / "telegram" / picture).unlink()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -35,13 +33,18 @@ def test_commands_run_and_write_what_they_name(clone: Path) -> None:
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("inkshift ")]
     assert commands
     for command in commands:
-        words = shlex.split(command)
+        words = [name for word in shlex.split(command) for name in expanded(clone, word)]
         with pytest.raises(SystemExit) as end:
             main(words[1:])
         assert not end.value.code, command
         for option, value in itertools.pairwise(words):
             if option in ("--out", "--report"):
                 assert (clone / value).is_file(), command
+
+
+def expanded(folder: Path, word: str) -> list[str]:
+    """A word of a command as a shell in `folder` expands it."""
+    return [str(path.relative_to(folder)) for path in sorted(folder.glob(word))] if "*" in word else [word]
 
 
 def test_first_lines_of_python_run(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:

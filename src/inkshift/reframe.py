@@ -53,7 +53,7 @@ def _to_bytes(image: npt.NDArray[Any]) -> Gray:
     if image.dtype == np.uint16:
         return np.asarray(image >> 8, np.uint8)
     if image.dtype.kind == "f":
-        return np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
+        return np.asarray(np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255), np.uint8)
     raise SettingError(f"a picture is bool, uint8, uint16 or float in 0..1; found {image.dtype}")
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from inkshift.errors import DataError
 from inkshift.forms.reading import CROSSED, DIGITS, EMPTY, UNREADABLE, State, state_of
+from inkshift.models.metrics import macro
 
 if TYPE_CHECKING:
     from inkshift.datasets.labels import Label
@@ -181,21 +182,6 @@ def confusion_matrix(pairs: Sequence[tuple[str, str]]) -> npt.NDArray[np.int64]:
     return matrix
 
 
-def macro_scores(confusion: npt.NDArray[np.int64]) -> tuple[float | None, float | None, float | None]:
-    """Macro precision, recall, F1 over the classes with labels. A class never read has precision 0."""
-    hits, labelled, read = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    present = labelled > 0
-    if not present.any():
-        return None, None, None
-    scores = (
-        hits / np.maximum(read, 1),
-        hits / np.maximum(labelled, 1),
-        2 * hits / np.maximum(read + labelled, 1),
-    )
-    precision, recall, f1 = (float(score[present].mean()) for score in scores)
-    return precision, recall, f1
-
-
 def wilson(right: int, n: int) -> tuple[float, float]:
     """The 95 % interval of Wilson (1927) for a share of `right` among `n` > 0."""
     z, share = 1.959964, right / n
@@ -244,7 +230,7 @@ def _digit_measures(cases: Sequence[Case]) -> dict[str, Any]:
     confusion = confusion_matrix([(case.label, case.read) for case in cases])
     digits = Counter("".join(case.label for case in cases))
     hits = int(np.trace(confusion))
-    precision, recall, f1 = macro_scores(confusion)
+    precision, recall, f1 = macro(confusion)
     off = [(int(i), int(j), int(confusion[i, j])) for i, j in np.argwhere(confusion) if i != j]
     return {
         "digit_accuracy": _share(hits, int(confusion.sum())),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,7 +89,7 @@ class Reader:
         workers: int = 1,
         journal: str | Path | None = None,
         progress: Progress | None = None,
-    ) -> Iterator[FormReading]:
+    ) -> Generator[FormReading, None, None]:
         """Read files and the images and PDFs in folders, form by form, in order.
 
         A page that cannot be read costs only itself: its form says why in `errors`. workers: processes.

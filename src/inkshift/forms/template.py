@@ -153,11 +153,18 @@ def load_template(path: str | Path) -> Template:
     try:
         template = Template.model_validate(data)
     except ValidationError as e:
-        raise TemplateError("\n".join(_explain(path, text, data, item) for item in e.errors())) from None
+        inside = {item["loc"][:-1] for item in e.errors() if len(item["loc"]) > 1}
+        wrong = [item for item in e.errors() if not (item["type"] == "too_short" and _any_under(item["loc"], inside))]
+        raise TemplateError("\n".join(_explain(path, text, data, item) for item in wrong)) from None
     for page in template.pages:
         if page.reference and not (path.parent / page.reference).is_file():
             raise TemplateError(f"{path}: reference picture {page.reference!r} is not beside the template")
     return template
+
+
+def _any_under(loc: tuple[Any, ...], inside: set[tuple[Any, ...]]) -> bool:
+    """Whether an error lies below `loc`: pydantic then counts a list as empty that is only wrong."""
+    return any(other[: len(loc)] == loc for other in inside)
 
 
 def _explain(path: Path, text: str, data: Any, error: Any) -> str:

@@ -15,19 +15,22 @@ def confusion(predicted: npt.NDArray[np.int64], true: npt.NDArray[np.int64], cla
     return out
 
 
-def macro(counts: Counts) -> tuple[float, float, float]:
-    """Precision, recall and F1, each the mean over the classes that occur (a row that is not empty).
+def macro(confusion: Counts) -> tuple[float | None, float | None, float | None]:
+    """Macro precision, recall, F1, 0 to 1, over the classes that occur; None where none does.
 
     A class that is never predicted has precision 0, as in scikit-learn with zero_division=0.
     """
-    occurs = counts.sum(1) > 0
-    hit = np.diag(counts).astype(float)
-    recall = hit / np.maximum(counts.sum(1), 1)
-    precision = hit / np.maximum(counts.sum(0), 1)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    if not occurs.any():
-        return 0.0, 0.0, 0.0
-    return float(precision[occurs].mean()), float(recall[occurs].mean()), float(f1[occurs].mean())
+    hits, labelled, read = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    present = labelled > 0
+    if not present.any():
+        return None, None, None
+    scores = (
+        hits / np.maximum(read, 1),
+        hits / np.maximum(labelled, 1),
+        2 * hits / np.maximum(read + labelled, 1),
+    )
+    precision, recall, f1 = (float(score[present].mean()) for score in scores)
+    return precision, recall, f1
 
 
 def scores(predicted: npt.NDArray[np.int64], true: npt.NDArray[np.int64], classes: int) -> dict[str, float]:
@@ -35,4 +38,4 @@ def scores(predicted: npt.NDArray[np.int64], true: npt.NDArray[np.int64], classe
     counts = confusion(predicted, true, classes)
     precision, recall, f1 = macro(counts)
     accuracy = float(np.diag(counts).sum() / max(counts.sum(), 1))
-    return {"accuracy": accuracy, "precision": precision, "recall": recall, "F1": f1}
+    return {"accuracy": accuracy, "precision": precision or 0.0, "recall": recall or 0.0, "F1": f1 or 0.0}

@@ -77,9 +77,8 @@ def predict(net: nn.Module, images: Images, batch: int = 1000) -> npt.NDArray[np
     """Logits (N, classes) float32 of images (N, H, W) uint8."""
     net.eval()
     with torch.inference_mode():
-        parts = [
-            net(part.unsqueeze(1).to(torch.float32) / 255) for part in torch.split(torch.from_numpy(images), batch)
-        ]
+        groups = torch.split(torch.from_numpy(images), batch)
+        parts = [net(group.unsqueeze(1).to(torch.float32) / 255) for group in groups]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
