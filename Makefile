@@ -2,19 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-# Readings (form, field, value, ...) as a table: a line for each field, a column for each form.
-define TABLE
-NR > 1 { if (!($$1 in seen)) { seen[$$1]; form[++forms] = $$1 }
-         if (!($$2 in seen)) { seen[$$2]; field[++fields] = $$2 }
-         value[$$1, $$2] = $$3 == "" ? $$4 : $$3 }
-END { printf "\n%-8s", "read"; for (i = 1; i <= forms; i++) printf "%12s", form[i]
-      for (j = 1; j <= fields; j++) {
-        printf "\n%-8s", field[j]; for (i = 1; i <= forms; i++) printf "%12s", value[form[i], field[j]] }
-      printf "\n\n" }
-endef
-export TABLE
-
-.PHONY: help demo test test-slow lint bench-read docs clean
+.PHONY: help demo test test-slow lint bench-read docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,7 +12,7 @@ demo: .venv/.demo ## read the bundled forms: the readings, how many are right, a
 	@mkdir -p out
 	@$(BIN)/inkshift read $(TELEGRAM)/scan-*.jpg --template $(TELEGRAM)/template.json \
 		--out out/demo.csv --report out/demo.html
-	@awk -F , "$$TABLE" out/demo.csv
+	@$(BIN)/python examples/show_readings.py out/demo.csv
 	@$(BIN)/inkshift evaluate out/demo.csv $(TELEGRAM)/labels.csv
 	@echo "every crop beside its reading: $(CURDIR)/out/demo.html"
 
@@ -41,10 +29,13 @@ lint: .venv/.test ## ruff, mypy and the layers
 	$(BIN)/lint-imports
 
 bench-read: .venv/.test ## accuracy and speed of reading on the sets in $INKSHIFT_DATA
-	$(BIN)/python benchmarks/bench_read.py
+	$(BIN)/python benchmarks/bench_read.py --out docs/results/reading.md
 
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py
+
+readme: .venv/.demo ## put what `make demo` and `make bench-read` printed into README.md
+	$(BIN)/python docs/readme.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

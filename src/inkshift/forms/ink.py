@@ -81,15 +81,15 @@ def threshold_of(dark: Gray, reference: float | None = None) -> float:
     the darkest of its specks.
     """
     level, _ = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    paper = dark[dark <= level]
-    noise = float(paper.mean() + 3 * paper.std()) if paper.size else 0.0
+    mean, spread = cv2.meanStdDev(dark, mask=(dark <= level).view(np.uint8))
+    noise = float(mean[0, 0] + 3 * spread[0, 0])
     floor = 0.33 * reference if reference is not None else 0.0
     return max(0.85 * level, noise, floor, FAINTEST)
 
 
 def ink_level(darks: Sequence[Gray]) -> float:
     """How dark ink is over several crops of a page: the median over crops of the darkest hundredth of each."""
-    levels = [float(np.percentile(dark, 99)) for dark in darks]
+    levels = [float(np.percentile(dark[::2, ::2], 99)) for dark in darks]
     written = [level for level in levels if level > 2 * FAINTEST]
     return float(np.median(written)) if written else 2.0 * FAINTEST
 
@@ -105,9 +105,9 @@ def extract(dark: Gray, threshold: float) -> Gray:
         return np.zeros_like(dark)
     weak = (dark > 0.6 * threshold).view(np.uint8)
     mask = grown(grown(strong, 3, 3) & weak, 3, 3) & weak
-    full = max(float(np.percentile(dark[strong > 0], 80)), threshold + 1)
-    scaled = np.minimum(dark * np.float32(255 / full), 255)
-    return np.where(mask > 0, np.maximum(scaled, 40), 0).astype(np.uint8)
+    full = max(1.15 * cv2.mean(dark, mask=strong)[0], threshold + 1)
+    scaled = cv2.convertScaleAbs(dark, alpha=255 / full)
+    return np.asarray(cv2.bitwise_and(cv2.max(scaled, (40.0,)), mask * np.uint8(255)), np.uint8)
 
 
 def without_dark_rules(dark: Gray, *, across: int) -> Gray:

@@ -23,8 +23,9 @@ Matrix = npt.NDArray[np.float64]
 
 # The least share of the template's printed lines that must be found under a page that is read.
 LEAST_QUALITY = 0.5
-_FULL = 0.9
+_FULL = 0.8
 _TALLEST_FIELD = 96
+_THREES = tuple(itertools.combinations(range(4), 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,13 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
     for turn in _turns(image, page):
         upright = np.ascontiguousarray(np.rot90(image, -turn // 90)) if turn else image
         gray = to_gray(upright)
-        matrix = _locate(gray, page, reference)
-        if matrix is not None:
-            found.append(
-                Registered(upright, matrix, quality(gray, page, matrix), turn, int(np.median(gray[::16, ::16])))
-            )
-        if not both and found and found[-1].quality >= _FULL:
+        paper = int(np.median(gray[::16, ::16]))
+        for matrix in _locate(gray, page, reference):
+            found.append(Registered(upright, matrix, quality(gray, page, matrix), turn, paper))
+            if found[-1].quality >= _FULL:
+                break
+        enough = found and max(one.quality for one in found) >= _FULL
+        if enough and (not both or turn in (180, 270)):
             break
     if not found:
         wanted = "corner marks" if page.marks else "printed lines" if page.lines else "keypoints of the blank page"
@@ -71,7 +73,8 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
             f"the page does not fit the template: {best:.0%} of its printed lines found, at least "
             f"{LEAST_QUALITY:.0%} expected; is it this form, and scanned whole?"
         )
-    return [one for one in found if both and one.quality >= max(best - 0.15, LEAST_QUALITY)] or found[:1]
+    alike = [one for one in found if both and one.quality >= max(best - 0.15, LEAST_QUALITY)]
+    return list({one.turn: one for one in reversed(alike)}.values())[::-1] or found[:1]
 
 
 @lru_cache(maxsize=64)
@@ -95,16 +98,21 @@ def _turns(image: npt.NDArray[np.uint8], page: PageSpec) -> tuple[int, ...]:
     return (0, 180, 90, 270) if lies_wide == drawn_wide else (90, 270, 0, 180)
 
 
-def _locate(gray: Gray, page: PageSpec, reference: Gray | None) -> Matrix | None:
+def _locate(gray: Gray, page: PageSpec, reference: Gray | None) -> list[Matrix]:
     if page.marks:
         return by_marks(gray, page)
     if page.lines:
-        return lines.align(gray, page.size, page.lines)
-    return by_keypoints(gray, reference) if reference is not None else None
+        matrix = lines.align(gray, page.size, page.lines)
+    else:
+        matrix = by_keypoints(gray, reference) if reference is not None else None
+    return [] if matrix is None else [matrix]
 
 
-def by_marks(gray: Gray, page: PageSpec) -> Matrix | None:
-    """Homography from the four filled squares nearest to where the template has them, or None."""
+def by_marks(gray: Gray, page: PageSpec) -> list[Matrix]:
+    """The homography from the filled squares near where the template has them, if there are four.
+
+    Then, should one of the four be torn off or be something else, the affine maps that three of them give.
+    """
     h, w = gray.shape
     scale = np.array([w / page.size[0], h / page.size[1]])
     squares = _squares(gray, page.marks, float(scale.mean()))
@@ -114,16 +122,31 @@ def by_marks(gray: Gray, page: PageSpec) -> Matrix | None:
         away = np.linalg.norm(squares[:, :2] - corner, axis=1) if len(squares) else np.zeros(0)
         near = np.argsort(away)[:5]
         choices.append([squares[i] for i in near if away[i] < 0.2 * np.hypot(h, w)])
-    best, least = None, np.inf
-    for four in itertools.product(*choices):
-        points = np.array(four)
+    maps: list[Matrix] = []
+    found = _best_squares(wanted, choices)
+    if found is not None:
+        matrix = cv2.getPerspectiveTransform(wanted.astype(np.float32), found.astype(np.float32))
+        maps.append(np.asarray(matrix, np.float64))
+    threes = [(list(rows), _best_squares(wanted[list(rows)], [choices[i] for i in rows])) for rows in _THREES]
+    maps += [
+        np.vstack([cv2.getAffineTransform(wanted[rows].astype(np.float32), three.astype(np.float32)), (0.0, 0.0, 1.0)])
+        for rows, three in threes
+        if three is not None
+    ]
+    return maps
+
+
+def _best_squares(
+    wanted: npt.NDArray[np.float64], choices: list[list[npt.NDArray[np.float64]]]
+) -> npt.NDArray[np.float64] | None:
+    """One square for each mark, (N, 2) centres, such that they lie to each other as the marks do; None if none do."""
+    best, least = None, 0.03
+    for some in itertools.product(*choices):
+        points = np.array(some)
         misfit = _misfit(wanted, points[:, :2]) + 0.02 * float(np.std(points[:, 2]) / points[:, 2].mean())
         if misfit < least:
             best, least = points[:, :2], misfit
-    if best is None or least > 0.03:
-        return None
-    matrix = cv2.getPerspectiveTransform(wanted.astype(np.float32), best.astype(np.float32))
-    return np.asarray(matrix, np.float64)
+    return best
 
 
 def _misfit(wanted: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
