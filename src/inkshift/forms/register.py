@@ -6,6 +6,7 @@ A page may lie turned by a quarter or half; the turn whose printed lines fall be
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,8 +22,9 @@ from inkshift.reframe import to_gray
 Gray = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
 
-# The least share of the template's printed lines that must be found under a page that is read.
-LEAST_QUALITY = 0.5
+# The least share of the template's printed lines that must be found under a page that is read: three marks say
+# less than four, and lines that were fitted on one another say more.
+LEAST_FOUR_MARKS, LEAST_THREE_MARKS, LEAST_LINES, LEAST_KEYPOINTS = 0.5, 0.7, 0.4, 0.5
 _FULL = 0.8
 _TALLEST_FIELD = 96
 _THREES = tuple(itertools.combinations(range(4), 3))
@@ -34,7 +36,8 @@ class Registered:
 
     image: the page, turned upright, (H, W) or (H, W, 3) uint8. matrix: 3x3, template to image pixels.
     quality: share, 0 to 1, of the template's printed lines found where they should be. turn: degrees
-    clockwise that the page was turned. paper: gray level of its paper.
+    clockwise that the page was turned. paper: gray level of its paper. least: quality below which it is not
+    believed.
     """
 
     image: npt.NDArray[np.uint8]
@@ -42,6 +45,7 @@ class Registered:
     quality: float
     turn: int
     paper: int = 255
+    least: float = LEAST_FOUR_MARKS
 
 
 def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None = None) -> list[Registered]:
@@ -51,30 +55,36 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
     Raises RegistrationError where nothing of the template is found, or too little to be read blindly.
     """
     both = _alike_turned(page)
-    found: list[Registered] = []
+    found = sorted(_attempts(image, page, reference, both), key=lambda one: -one.quality)
+    if not found:
+        wanted = "corner marks" if page.marks else "printed lines" if page.lines else "keypoints of the blank page"
+        raise RegistrationError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
+    believed = [one for one in found if one.quality >= one.least]
+    if not believed:
+        raise RegistrationError(
+            f"the page does not fit the template: {found[0].quality:.0%} of its printed lines found, at least "
+            f"{found[0].least:.0%} expected; is it this form, and scanned whole?"
+        )
+    best = believed[0]
+    other = [one for one in believed if both and one.turn != best.turn and one.quality >= best.quality - 0.15]
+    return [best, *other[:1]]
+
+
+def _attempts(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None, both: bool) -> Iterator[Registered]:
+    """The page laid onto the template every way up, until one way fits well, or two where `both` may."""
+    good = False
     for turn in _turns(image, page):
         upright = np.ascontiguousarray(np.rot90(image, -turn // 90)) if turn else image
         gray = to_gray(upright)
         paper = int(np.median(gray[::16, ::16]))
-        for matrix in _locate(gray, page, reference):
-            found.append(Registered(upright, matrix, quality(gray, page, matrix), turn, paper))
-            if found[-1].quality >= _FULL:
+        for matrix, least in _locate(gray, page, reference):
+            share = quality(gray, page, matrix)
+            good = good or share >= _FULL
+            yield Registered(upright, matrix, share, turn, paper, least)
+            if share >= _FULL:
                 break
-        enough = found and max(one.quality for one in found) >= _FULL
-        if enough and (not both or turn in (180, 270)):
-            break
-    if not found:
-        wanted = "corner marks" if page.marks else "printed lines" if page.lines else "keypoints of the blank page"
-        raise RegistrationError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
-    found.sort(key=lambda one: -one.quality)
-    best = found[0].quality
-    if best < LEAST_QUALITY:
-        raise RegistrationError(
-            f"the page does not fit the template: {best:.0%} of its printed lines found, at least "
-            f"{LEAST_QUALITY:.0%} expected; is it this form, and scanned whole?"
-        )
-    alike = [one for one in found if both and one.quality >= max(best - 0.15, LEAST_QUALITY)]
-    return list({one.turn: one for one in reversed(alike)}.values())[::-1] or found[:1]
+        if good and (not both or turn in (180, 270)):
+            return
 
 
 @lru_cache(maxsize=64)
@@ -98,17 +108,18 @@ def _turns(image: npt.NDArray[np.uint8], page: PageSpec) -> tuple[int, ...]:
     return (0, 180, 90, 270) if lies_wide == drawn_wide else (90, 270, 0, 180)
 
 
-def _locate(gray: Gray, page: PageSpec, reference: Gray | None) -> list[Matrix]:
+def _locate(gray: Gray, page: PageSpec, reference: Gray | None) -> list[tuple[Matrix, float]]:
+    """Maps from template to page, each with the least quality at which it is believed."""
     if page.marks:
         return by_marks(gray, page)
     if page.lines:
-        matrix = lines.align(gray, page.size, page.lines)
+        matrix, least = lines.align(gray, page.size, page.lines), LEAST_LINES
     else:
-        matrix = by_keypoints(gray, reference) if reference is not None else None
-    return [] if matrix is None else [matrix]
+        matrix, least = (by_keypoints(gray, reference) if reference is not None else None), LEAST_KEYPOINTS
+    return [] if matrix is None else [(matrix, least)]
 
 
-def by_marks(gray: Gray, page: PageSpec) -> list[Matrix]:
+def by_marks(gray: Gray, page: PageSpec) -> list[tuple[Matrix, float]]:
     """The homography from the filled squares near where the template has them, if there are four.
 
     Then, should one of the four be torn off or be something else, the affine maps that three of them give.
@@ -122,17 +133,16 @@ def by_marks(gray: Gray, page: PageSpec) -> list[Matrix]:
         away = np.linalg.norm(squares[:, :2] - corner, axis=1) if len(squares) else np.zeros(0)
         near = np.argsort(away)[:5]
         choices.append([squares[i] for i in near if away[i] < 0.2 * np.hypot(h, w)])
-    maps: list[Matrix] = []
+    maps: list[tuple[Matrix, float]] = []
     found = _best_squares(wanted, choices)
     if found is not None:
         matrix = cv2.getPerspectiveTransform(wanted.astype(np.float32), found.astype(np.float32))
-        maps.append(np.asarray(matrix, np.float64))
+        maps.append((np.asarray(matrix, np.float64), LEAST_FOUR_MARKS))
     threes = [(list(rows), _best_squares(wanted[list(rows)], [choices[i] for i in rows])) for rows in _THREES]
-    maps += [
-        np.vstack([cv2.getAffineTransform(wanted[rows].astype(np.float32), three.astype(np.float32)), (0.0, 0.0, 1.0)])
-        for rows, three in threes
-        if three is not None
-    ]
+    for rows, three in threes:
+        if three is not None:
+            affine = cv2.getAffineTransform(wanted[rows].astype(np.float32), three.astype(np.float32))
+            maps.append((np.vstack([affine, (0.0, 0.0, 1.0)]), LEAST_THREE_MARKS))
     return maps
 
 
