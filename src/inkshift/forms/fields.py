@@ -79,11 +79,7 @@ def inner(job: Job) -> Gray:
 
 
 def _number(job: Job, framing: Reframing, calibration: dict[str, float], reference: float | None) -> Prepared:
-    h, w = job.dark.shape
-    ink = line_ink(job.dark, reference)
-    if job.frame != (0, 0, w, h):
-        ink = _inside(ink, job.frame)
-    lattice = segment.build(upright(ink))
+    lattice = segment.build(number_ink(job, reference))
     pictures = [framing(part.picture, ground=0) for part in lattice.segments]
 
     def finish(probabilities: Probabilities) -> FieldReading:
@@ -111,6 +107,13 @@ def line_ink(dark: Gray, reference: float | None = None) -> Gray:
 def _rule_length(height: int, width: int) -> int:
     """How long a level stroke must be to be no part of a digit."""
     return max(round(0.55 * width), round(1.3 * height)) if width > 1.3 * height else round(0.9 * width)
+
+
+def number_ink(job: Job, reference: float | None = None) -> Gray:
+    """Ink of the number in a field, without its box and what lies outside of it, slant removed."""
+    h, w = job.dark.shape
+    ink = line_ink(job.dark, reference)
+    return upright(ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame))
 
 
 def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:

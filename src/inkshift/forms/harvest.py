@@ -105,7 +105,8 @@ class _Gatherer:
         self.barred = barred
         self.specs = {spec.name: spec for spec in source.template.fields} if source.template else {}
         self.classify = classifier(source.model)
-        self.framing = source.model.reframing.after("trim")
+        self.reframing = source.model.reframing
+        self.temperature = source.model.manifest.calibration.get("number temperature", 1.0)
         self.result = Harvest()
         self.seen: set[str] = set()
         self.used: set[tuple[str, str]] = set()
@@ -124,7 +125,7 @@ class _Gatherer:
         self.result.forms += 1
         for _, page in itertools.groupby(form.fields, key=lambda item: (item.source, item.page)):
             jobs = [_job(item, self.specs.get(item.name)) for item in page]
-            level = inks.ink_level([job.dark for job in jobs]) if len(jobs) > 1 else None
+            level = inks.ink_level([fields.inner(job) for job in jobs]) if len(jobs) > 1 else None
             for job in jobs:
                 self._field(form, job, level)
 
@@ -133,8 +134,7 @@ class _Gatherer:
         if label is None:
             self.result.left_out.append(Left(form.name, job.name, "", *reason))
             return
-        ink = inks.extract(job.dark, inks.threshold_of(job.dark, level))
-        found = self._cells(job, ink) if job.kind == "cells" else self._number(job, ink)
+        found = self._cells(job, level) if job.kind == "cells" else self._number(job, level)
         if not any(picture is not None for picture in found):
             self.result.left_out.append(Left(form.name, job.name, "", EMPTY, f"no ink, label {label.value!r}"))
             return
@@ -167,24 +167,28 @@ class _Gatherer:
             return None, (EMPTY, f"labelled as {label.written!r}" if label.written else "labelled as empty")
         return label, ("", "")
 
-    def _number(self, job: fields.Job, ink: Gray) -> list[Gray | None]:
+    def _number(self, job: fields.Job, level: float | None) -> list[Gray | None]:
         """Pictures of the digits on the likeliest path, whatever their number."""
-        lattice = segment.build(line_of(job, ink))
-        pictures = [self.framing(part.picture, ground=0) for part in lattice.segments]
-        if not pictures:
+        lattice = segment.build(fields.number_ink(job, level))
+        if not lattice.segments:
             return []
+        pictures = [self.reframing(part.picture, ground=0) for part in lattice.segments]
         by_box = {part.box: picture for part, picture in zip(lattice.segments, pictures, strict=True)}
-        decoded = decode(lattice, softmax(self.classify(np.stack(pictures))), digits=(1, 20))
+        decoded = decode(lattice, self._judge(pictures), digits=(1, 20), temperature=self.temperature)
         return [by_box[cell.box] for cell in decoded.cells]
 
-    def _cells(self, job: fields.Job, ink: Gray) -> list[Gray | None]:
+    def _cells(self, job: fields.Job, level: float | None) -> list[Gray | None]:
         """A picture for each cell, None where it is empty: of its views the one most like a digit."""
+        ink = inks.extract(job.dark, inks.threshold_of(fields.inner(job), level))
         out: list[Gray | None] = []
         for cell in cells_of_field(ink, job.cells, job.frame, job.printed):
-            views = [self.framing(view, ground=0) for view in cell.views]
-            best = softmax(self.classify(np.stack(views)))[:, :10].max(1).argmax() if views else 0
+            views = [self.reframing(view, ground=0) for view in cell.views]
+            best = self._judge(views)[:, :10].max(1).argmax() if views else 0
             out.append(views[best] if views else None)
         return out
+
+    def _judge(self, pictures: Sequence[Gray]) -> npt.NDArray[np.float32]:
+        return softmax(self.classify(np.stack(pictures)))
 
     def _stem(self, form: str, name: str) -> str:
         """A file name that is harmless everywhere and taken once."""
@@ -227,15 +231,6 @@ def match(
     return [(i, digit, picture) for (i, picture), digit in zip(pieces, label.value, strict=True)], []
 
 
-def line_of(job: fields.Job, ink: Gray) -> Gray:
-    """Ink of a number without box and neighbours, upright, as the reader sees it."""
-    if job.printed:
-        ink = fields._inside(fields.without_box(ink), job.frame)
-    elif job.frame == (0, 0, ink.shape[1], ink.shape[0]):
-        ink = fields.without_box(ink)
-    return fields.upright(ink)
-
-
 def _job(reading: FieldReading, spec: FieldSpec | None) -> fields.Job:
     """The reader's job again, from the crop it kept."""
     assert reading.crop is not None
@@ -243,10 +238,10 @@ def _job(reading: FieldReading, spec: FieldSpec | None) -> fields.Job:
     h, w = crop.shape[:2]
     if spec is None:
         return fields.Job(reading.name, "number", crop, inks.darkness(crop), (0, 0, w, h))
-    m = round(h * reader._MARGIN / (1 + 2 * reader._MARGIN))
+    m = round(h * reader.MARGIN / (1 + 2 * reader.MARGIN))
     kind: fields.Kind = "cells" if spec.cells else "number"
-    frame = (m, m, w - m, h - m)
-    return fields.Job(spec.name, kind, crop, inks.darkness(crop), frame, spec.cells, printed=spec.frame)
+    dark = inks.darkness(crop, round(1.5 * (h - 2 * m)))
+    return fields.Job(spec.name, kind, crop, dark, (m, m, w - m, h - m), spec.cells, printed=spec.frame)
 
 
 def _settings(source: reader.Reader, test_share: float) -> dict[str, object]:

@@ -107,7 +107,7 @@ def extract(dark: Gray, threshold: float) -> Gray:
     mask = grown(grown(strong, 3, 3) & weak, 3, 3) & weak
     full = max(1.15 * cv2.mean(dark, mask=strong)[0], threshold + 1)
     scaled = cv2.convertScaleAbs(dark, alpha=255 / full)
-    return np.asarray(cv2.bitwise_and(cv2.max(scaled, (40.0,)), mask * np.uint8(255)), np.uint8)
+    return np.asarray(np.maximum(scaled, 40) * mask, np.uint8)
 
 
 def without_dark_rules(dark: Gray, *, across: int) -> Gray:

@@ -34,7 +34,7 @@ Method = Literal["default", "as-published"]
 Progress = Callable[[int, int], None]
 
 # Template pixels around a field that are cut with it, as a share of its height: digits leave their boxes.
-_MARGIN = 0.18
+MARGIN = 0.18
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ def _window(found: _Laid) -> int:
 
 def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fields.Job:
     x, y, w, h = spec.box
-    margin = _MARGIN * h
+    margin = MARGIN * h
     cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0)
     crop = cut(page.image, page, (x, y, w, h), margin, page.paper)[0] if with_crop else cut_dark
     m = round(margin * scale)
