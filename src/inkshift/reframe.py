@@ -92,11 +92,11 @@ def _binarize(pixels: Gray, ground: int) -> Framed:
 
 
 def _stretch(pixels: Gray, ground: int) -> Framed:
-    distance = np.abs(pixels.astype(np.int16) - ground)
+    distance = np.abs(pixels.astype(np.int32) - ground)
     full = int(distance.max())
     if full == 0:
         return pixels, ground
-    far = np.minimum(distance * (255.0 / full), 255).astype(np.uint8)
+    far = (distance * 255 // full).astype(np.uint8)
     return (np.asarray(255 - far, np.uint8), 255) if ground > 127 else (far, 0)
 
 

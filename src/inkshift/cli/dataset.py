@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,6 +75,7 @@ def build(
 
     from inkshift.datasets.labels import read_labels
     from inkshift.forms import harvest
+    from inkshift.forms.batch import workers_for
 
     known = read_labels(labels, query)
     columns = (TextColumn("pages"), BarColumn(), MofNCompleteColumn())
@@ -90,7 +90,7 @@ def build(
             model=model,
             exclude=exclude,
             test_share=test_share,
-            workers=os.cpu_count() or 1,
+            workers=workers_for(pages),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     _summarise(result)

@@ -154,4 +154,6 @@ def card(manifest: Manifest) -> str:
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, dict) and {"mean", "lowest", "highest", "n"} <= set(value):
+        return f"{value['mean']:.4f} ({value['lowest']:.4f} to {value['highest']:.4f} over {value['n']} seeds)"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

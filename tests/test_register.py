@@ -1,0 +1,175 @@
+"""Registration: a page's true place under its template is found, and a wrong page is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from inkshift.errors import RegistrationError
+from inkshift.forms import register as registration
+from inkshift.forms.pages import PageRef, load_page
+from inkshift.forms.register import register
+from inkshift.forms.specimen import Layout, draw_blank
+from inkshift.forms.template import PageSpec, Template, load_template
+from inkshift.reframe import to_gray
+
+Gray = npt.NDArray[np.uint8]
+Matrix = npt.NDArray[np.float64]
+W, H = 620, 877
+
+
+def page_spec(**changes: object) -> PageSpec:
+    """A small form with four marks and a column of boxes, which stands lower when it is turned."""
+    boxes = [{"name": f"f{i}", "box": [430, 120 + 48 * i, 120, 36], "cells": 3} for i in range(8)]
+    marks = [{"x": x, "y": y, "size": 20} for x, y in ((40, 40), (580, 40), (40, 837), (580, 837))]
+    return PageSpec.model_validate({"size": [W, H], "marks": marks, "fields": boxes} | changes)
+
+
+def lines_spec() -> PageSpec:
+    """The same size without marks: a table whose rows and columns differ."""
+    rows, columns = (90, 140, 210, 330, 520, 560, 790), (50, 120, 300, 420, 570)
+    lines = [[50, y, 570, y] for y in rows] + [[x, 90, x, 790] for x in columns]
+    return page_spec(marks=[], fields=[], lines=lines)
+
+
+def moved(angle: float, scale: float, tilt: float = 0.0) -> Matrix:
+    """A homography about the page's middle: degrees, scale, and by what part the top edge is narrowed."""
+    turn = np.vstack([cv2.getRotationMatrix2D((W / 2, H / 2), angle, scale), [0, 0, 1]])
+    corners = np.array([[0, 0], [W, 0], [0, H], [W, H]], np.float32)
+    seen = corners + np.array([[tilt * W, 0], [-tilt * W, 0], [0, 0], [0, 0]], np.float32)
+    return np.asarray(turn @ cv2.getPerspectiveTransform(corners, seen), np.float64)
+
+
+def photographed(page: Gray, matrix: Matrix) -> Gray:
+    seen = cv2.warpPerspective(page, matrix, (W, H), flags=cv2.INTER_AREA, borderValue=(255,))
+    noise = np.random.default_rng(0).normal(0, 3, seen.shape)
+    return np.clip(cv2.GaussianBlur(seen, (0, 0), 0.6) * 0.9 + noise, 0, 255).astype(np.uint8)
+
+
+def off(found: Matrix, true: Matrix) -> float:
+    """The largest distance in pixels between found and true places of points inside the page."""
+    grid = np.stack(np.meshgrid(np.linspace(60, W - 60, 7), np.linspace(60, H - 60, 7)), -1).reshape(-1, 1, 2)
+    apart = cv2.perspectiveTransform(grid, found) - cv2.perspectiveTransform(grid, true)
+    return float(np.linalg.norm(apart, axis=2).max())
+
+
+@pytest.mark.parametrize(
+    "true",
+    [moved(0, 1), moved(3, 0.93), moved(-3, 0.93), moved(1, 0.9, 0.02), moved(-2, 0.95, -0.01), moved(0, 0.8)],
+    ids=["as drawn", "3 degrees", "-3 degrees", "perspective", "both", "scale"],
+)
+def test_marks_give_back_a_known_homography(true: Matrix) -> None:
+    spec = page_spec()
+    found = register(photographed(draw_blank(spec), true), spec)
+    assert len(found) == 1
+    assert found[0].turn == 0
+    assert off(found[0].matrix, true) < 2
+    assert found[0].quality > 0.8
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_turned_page_is_turned_back(quarters: int) -> None:
+    spec, true = page_spec(), moved(1, 0.95)
+    page = photographed(draw_blank(spec), true)
+    best = register(np.ascontiguousarray(np.rot90(page, quarters)), spec)[0]
+    assert np.array_equal(best.image, page)
+    assert best.turn == 90 * quarters
+    assert off(best.matrix, true) < 2
+
+
+def test_a_page_in_colour_and_at_another_resolution() -> None:
+    spec = page_spec()
+    large = cv2.resize(draw_blank(spec), (W * 2, H * 2), interpolation=cv2.INTER_LINEAR)
+    best = register(np.repeat(np.asarray(large, np.uint8)[..., None], 3, 2), spec)[0]
+    assert off(np.diag([0.5, 0.5, 1.0]) @ best.matrix, np.eye(3)) < 1
+
+
+def test_one_mark_torn_off_is_borne() -> None:
+    spec = page_spec()
+    page = draw_blank(spec)
+    page[:70, :70] = 255
+    assert off(register(page, spec)[0].matrix, np.eye(3)) < 2
+
+
+def test_a_form_alike_both_ways_up_comes_both_ways() -> None:
+    middle = [{"name": "n", "box": [200, 400, 220, 77], "cells": 3}]
+    spec = page_spec(fields=middle)
+    assert {one.turn for one in register(draw_blank(spec), spec)} == {0, 180}
+
+
+@pytest.mark.parametrize("true", [moved(0, 1), moved(0.6, 0.97), moved(-0.5, 0.95, 0.005)])
+def test_printed_lines_give_back_a_known_homography(true: Matrix) -> None:
+    spec = lines_spec()
+    best = register(photographed(draw_blank(spec), true), spec)[0]
+    assert best.turn == 0
+    assert off(best.matrix, true) < 2
+
+
+@pytest.fixture(scope="module")
+def example() -> Template:
+    return load_template(Path(__file__).parents[1] / "examples" / "telegram" / "template.json")
+
+
+def test_keypoints_of_the_blank_page_agree_with_the_marks(example: Template, telegram: Path) -> None:
+    spec = example.pages[0]
+    blank = to_gray(load_page(PageRef(str(telegram / "blank.png"), 1)))
+    scanned = load_page(PageRef(str(telegram / "scan-2.jpg"), 1))
+    by_marks = register(scanned, spec)[0]
+    unmarked = spec.model_copy(update={"marks": (), "reference": "blank.png"})
+    by_keypoints = register(scanned, unmarked, blank)[0]
+    boxes = np.array([field.box[:2] for field in spec.fields]).reshape(-1, 1, 2)
+    apart = cv2.perspectiveTransform(boxes, by_marks.matrix) - cv2.perspectiveTransform(boxes, by_keypoints.matrix)
+    assert np.linalg.norm(apart, axis=2).max() < 4
+    assert by_keypoints.turn == by_marks.turn == 0
+
+
+def blank_sheet() -> Gray:
+    return np.full((H, W), 250, np.uint8)
+
+
+def noise() -> Gray:
+    return np.random.default_rng(1).integers(0, 256, (H, W), dtype=np.uint8)
+
+
+def another_form() -> Gray:
+    """Another form with the same marks: its boxes are elsewhere."""
+    boxes = [{"name": f"g{i}", "box": [60, 160 + 90 * i, 200, 60]} for i in range(5)]
+    return draw_blank(page_spec(fields=boxes))
+
+
+def a_table() -> Gray:
+    layout = Layout(lines=tuple((30.0, float(y), 590.0, float(y)) for y in range(60, 860, 31)))
+    return draw_blank(page_spec(marks=[], fields=[], lines=[[30, 30, 590, 30]]), layout)
+
+
+@pytest.mark.parametrize("sheet", [blank_sheet, noise, another_form, a_table])
+@pytest.mark.parametrize("spec", [page_spec(), lines_spec()], ids=["marks", "lines"])
+def test_another_sheet_is_refused(sheet: object, spec: PageSpec) -> None:
+    assert callable(sheet)
+    with pytest.raises(RegistrationError, match="is it this form, and scanned whole"):
+        register(sheet(), spec)
+
+
+@pytest.mark.parametrize("sheet", [blank_sheet, noise, another_form])
+def test_another_sheet_is_refused_by_keypoints(sheet: object, example: Template, telegram: Path) -> None:
+    assert callable(sheet)
+    blank = to_gray(load_page(PageRef(str(telegram / "blank.png"), 1)))
+    unmarked = example.pages[0].model_copy(update={"marks": (), "reference": "blank.png"})
+    with pytest.raises(RegistrationError, match="is it this form, and scanned whole"):
+        register(sheet(), unmarked, blank)
+
+
+def test_a_crop_shows_its_box_and_the_margin_around_it() -> None:
+    spec = page_spec()
+    page = draw_blank(spec)
+    found = register(page, spec)[0]
+    box = spec.fields[2].box
+    crop, scale = registration.cut(page, found, box, 10, 255)
+    assert scale == pytest.approx(1, abs=0.02)
+    assert crop.shape == pytest.approx((box[3] + 20, box[2] + 20), abs=3)
+    assert crop[:6].min() > 200 and crop[:, :6].min() > 200
+    assert (crop[8:13].min(0)[15:-15] < 128).all()
