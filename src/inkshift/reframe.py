@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -227,6 +228,15 @@ class Reframing:
         names = [step for step, _ in self.steps]
         steps = self.steps[names.index(name) :] if name in names else self.steps
         return Reframing("|".join(_write(n, a) for n, a in steps), steps)
+
+    def of_ink(self) -> Callable[[Gray], Gray]:
+        """The reframing of what is already ink, light on black, tightly cut: its steps from `trim` on.
+
+        A reframing without `trim` was written for pictures as scanned, dark on light, so it gets that.
+        """
+        if any(name == "trim" for name, _ in self.steps):
+            return partial(self.after("trim"), ground=0)
+        return lambda ink: self(np.asarray(cv2.bitwise_not(ink), np.uint8), ground=255)
 
 
 def parse(text: str) -> Reframing:

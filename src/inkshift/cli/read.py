@@ -136,6 +136,7 @@ def _tell(summary: Summary) -> None:
     for what, names in (
         ("rules broken", [f"{form}: {rule}" for form, rule in summary.broken]),
         ("forms found more than once", roll.duplicate),
+        ("forms with pages missing", roll.incomplete),
         ("forms missing", roll.missing),
         ("forms not expected", roll.unknown),
     ):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from inkshift.forms.reading import FieldReading, FormReading, PageNote, PageReading
 from inkshift.forms.rules import mark_rules
@@ -15,13 +16,15 @@ from inkshift.forms.template import Template
 def assemble(pages: Iterable[PageReading], template: Template | None) -> Iterator[FormReading]:
     """Forms from pages, in order.
 
-    A form of several pages is a run of pages of one file, each a later page of the template than the one
-    before, that name no other form. It is called what its pages say, else its file's name without ending,
-    with `-p2` where it begins on the file's second page.
+    A form of several pages is a run of pages, each a later page of the template than the one before, of one
+    file that name no other form, or of several files that name the same. A page between them that was not
+    read goes to the form before it. A form is called what its pages say, else its file's name without
+    ending, with `-p2` where it begins on the file's second page.
     """
+    pages_of_form = len(template.pages) if template else 1
     held: list[PageReading] = []
     for page in pages:
-        if held and not _continues(held, page):
+        if held and not (len(held) < pages_of_form and _continues(held, page)):
             yield _form(held, template)
             held = []
         held.append(page)
@@ -30,11 +33,13 @@ def assemble(pages: Iterable[PageReading], template: Template | None) -> Iterato
 
 
 def _continues(held: list[PageReading], page: PageReading) -> bool:
-    last = held[-1]
-    if page.source != last.source or page.error or last.error or page.design <= last.design:
-        return False
     known = next((p.identity for p in held if p.identity), "")
-    return not (page.identity and known and page.identity != known)
+    if page.source != held[-1].source and not (known and page.identity == known):
+        return False
+    if page.error:
+        return True
+    later = all(page.design > p.design for p in held if not p.error)
+    return later and (not known or page.identity in ("", known))
 
 
 def _form(held: list[PageReading], template: Template | None) -> FormReading:
@@ -49,24 +54,39 @@ def _form(held: list[PageReading], template: Template | None) -> FormReading:
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """The forms of a reading against those expected. missing and unknown are empty where none were expected."""
+    """The forms of a reading against those expected. missing and unknown are empty where none were expected.
+
+    incomplete: forms of which fewer pages were read than their template has.
+    """
 
     forms: int
     unread_pages: int
     duplicate: tuple[str, ...]
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
+    incomplete: tuple[str, ...] = ()
 
 
-def call_roll(forms: Iterable[tuple[str, int]], expected: Collection[str] = ()) -> Roll:
-    """Count forms, given as name and number of unread pages, and compare their names with those expected."""
+class Called(NamedTuple):
+    """A form as it is called up: its name, how many of its pages were not read, and how many were."""
+
+    name: str
+    unread: int
+    pages: int
+
+
+def call_roll(forms: Iterable[Called], expected: Collection[str] = (), pages: int = 1) -> Roll:
+    """Count forms and compare their names with those expected. pages: how many a whole form has."""
     seen: Counter[str] = Counter()
+    incomplete: list[str] = []
     unread = 0
-    for name, errors in forms:
-        unread += errors
-        if not errors:
-            seen[name] += 1
+    for form in forms:
+        unread += form.unread
+        if form.pages:
+            seen[form.name] += 1
+        if 0 < form.pages < pages:
+            incomplete.append(form.name)
     missing = sorted(set(expected) - set(seen))
     unknown = sorted(set(seen) - set(expected)) if expected else []
     duplicate = sorted(name for name, n in seen.items() if n > 1)
-    return Roll(sum(seen.values()), unread, tuple(duplicate), tuple(missing), tuple(unknown))
+    return Roll(sum(seen.values()), unread, tuple(duplicate), tuple(missing), tuple(unknown), tuple(incomplete))

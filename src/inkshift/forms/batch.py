@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inkshift.errors import DataError, InputError, SettingError
-from inkshift.forms.assemble import Roll, call_roll
+from inkshift.forms.assemble import Called, Roll, call_roll
 from inkshift.forms.export import Format, format_of, write_readings
 from inkshift.forms.pages import find_files, page_refs
 from inkshift.forms.reader import Progress, Reader
@@ -77,12 +77,24 @@ def read_into(
     on from it after a stop. Raises what `Reader.read` and the writers raise; a page that cannot be read is
     in the summary.
     """
+    _keep_apart(reader, paths, target)
     with _journal(target.out) as journal:
-        summary = _sum_up(reader.read(paths, workers=workers, journal=journal, progress=progress), expected)
+        pages = len(reader.template.pages) if reader.template else 1
+        summary = _sum_up(reader.read(paths, workers=workers, journal=journal, progress=progress), expected, pages)
         write_readings(reader.read(paths, journal=journal), target.out, target.format)
         if target.report is not None:
             write_report(reader.read(paths, journal=journal), target.report, _title(reader))
     return summary
+
+
+def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:
+    """Raise SettingError where what is written would take the place of what is read, or of each other."""
+    read = {path.resolve() for path in find_files(paths)} | {Path(reader.settings.template or ".").resolve()}
+    written = [path.resolve() for path in (target.out, target.report) if path is not None]
+    for path in written:
+        if path in read or written.count(path) > 1:
+            what = "an input" if path in read else "both --out and --report"
+            raise SettingError(f"{path}: expected a file of its own to write to, found {what}; choose another name")
 
 
 def journal_path(out: Path) -> Path:
@@ -133,17 +145,17 @@ def _journal(out: Path | None) -> Iterator[Path]:
     path.unlink(missing_ok=True)
 
 
-def _sum_up(forms: Iterable[FormReading], expected: Collection[str]) -> Summary:
+def _sum_up(forms: Iterable[FormReading], expected: Collection[str], pages: int) -> Summary:
     fields = 0
     unread: list[str] = []
     broken: dict[tuple[str, str], None] = {}
-    read: list[tuple[str, int]] = []
+    read: list[Called] = []
     for form in forms:
         fields += len(form.fields)
         unread += form.errors
         broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
-        read.append((form.name, len(form.errors)))
-    return Summary(fields, call_roll(read, expected), tuple(unread), tuple(broken))
+        read.append(Called(form.name, len(form.errors), sum(not note.error for note in form.pages)))
+    return Summary(fields, call_roll(read, expected, pages), tuple(unread), tuple(broken))
 
 
 def _title(reader: Reader) -> str:

@@ -26,11 +26,11 @@ from inkshift.forms.reading import (
     state_of,
     value_of,
 )
-from inkshift.reframe import Reframing
 
 Gray = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 Kind = Literal["cells", "number", "digit"]
+Frame = Callable[[Gray], Gray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,19 @@ class Prepared:
     finish: Callable[[Probabilities], FieldReading]
 
 
-def prepare(job: Job, framing: Reframing, calibration: dict[str, float], reference: float | None) -> Prepared:
-    """Cut a field into pictures. reference: how dark ink is on this page (`ink.ink_level`)."""
+def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
+    """Cut a field into pictures, each made by `frame` (see `Reframing.of_ink`).
+
+    reference: how dark ink is on this page (`ink.ink_level`).
+    """
     if job.kind == "number":
-        return _number(job, framing, calibration, reference)
+        return _number(job, frame, calibration, reference)
     ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
     if job.kind == "digit":
         views = views_of_digit(ink)
         box = (0, 0, ink.shape[1], ink.shape[0])
-        return _cells(job, (Cell(box, views, (1.0,) * len(views)),), framing, calibration)
-    return _cells(job, cells_of_field(ink, job.cells, job.frame, job.printed), framing, calibration)
+        return _cells(job, (Cell(box, views, (1.0,) * len(views)),), frame, calibration)
+    return _cells(job, cells_of_field(ink, job.cells, job.frame, job.printed), frame, calibration)
 
 
 def inner(job: Job) -> Gray:
@@ -78,13 +81,17 @@ def inner(job: Job) -> Gray:
     return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
 
 
-def _number(job: Job, framing: Reframing, calibration: dict[str, float], reference: float | None) -> Prepared:
+def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
     lattice = segment.build(number_ink(job, reference))
-    pictures = [framing(part.picture, ground=0) for part in lattice.segments]
+    pictures = [frame(part.picture) for part in lattice.segments]
 
     def finish(probabilities: Probabilities) -> FieldReading:
-        decoded = decode(lattice, probabilities, job.digits, job.largest, calibration.get("number temperature", 1.0))
-        return _reading(job, decoded.candidates, decoded.cells)
+        temperature = calibration.get("number temperature", 1.0)
+        decoded = decode(lattice, probabilities, job.digits, job.largest, temperature)
+        if decoded.candidates or not lattice.atoms:
+            return _reading(job, decoded.candidates, decoded.cells)
+        free = decode(lattice, probabilities, (1, 20), None, temperature)
+        return _overflow(job, free.candidates, free.cells)
 
     return Prepared(pictures, finish)
 
@@ -151,8 +158,8 @@ def _sheared(ink: Gray, shear: float) -> Gray:
     return np.asarray(cv2.warpAffine(ink, matrix, (w + extra, h)), np.uint8)
 
 
-def _cells(job: Job, cells: tuple[Cell, ...], framing: Reframing, calibration: dict[str, float]) -> Prepared:
-    pictures = [framing(view, ground=0) for cell in cells for view in cell.views]
+def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[str, float]) -> Prepared:
+    pictures = [frame(view) for cell in cells for view in cell.views]
     digit_only = job.kind == "digit"
 
     def finish(probabilities: Probabilities) -> FieldReading:
@@ -167,11 +174,12 @@ def _cells(job: Job, cells: tuple[Cell, ...], framing: Reframing, calibration: d
             _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
         ]
         candidates = decode_cells(symbols)
-        best = candidates[0].written
+        allowed = tuple(c for c in candidates if _allowed(c.written, job.largest))
+        best = (allowed or candidates)[0].written
         readings = tuple(
             CellReading(s, given[s], cell.box) for s, given, cell in zip(best, symbols, cells, strict=True)
         )
-        return _reading(job, _within(candidates, job.largest), readings)
+        return _reading(job, allowed, readings) if allowed else _overflow(job, candidates, readings)
 
     return Prepared(pictures, finish)
 
@@ -191,11 +199,16 @@ def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool) -> dic
     return given
 
 
-def _within(candidates: tuple[Candidate, ...], largest: int | None) -> tuple[Candidate, ...]:
-    if largest is None:
-        return candidates
-    allowed = tuple(c for c in candidates if not value_of(c.written) or int(value_of(c.written)) <= largest)
-    return allowed or candidates
+def _allowed(written: str, largest: int | None) -> bool:
+    return largest is None or int(value_of(written) or 0) <= largest
+
+
+def _overflow(job: Job, candidates: tuple[Candidate, ...], cells: tuple[CellReading, ...]) -> FieldReading:
+    """A field with ink that no value it allows explains: too many digits, too large, or no digits at all."""
+    if not candidates:
+        return FieldReading(job.name, "", UNREADABLE, "overwritten", 0.5)
+    first = candidates[0]
+    return FieldReading(job.name, "", first.written, "overflow", first.probability, candidates, cells)
 
 
 def _reading(job: Job, candidates: tuple[Candidate, ...], cells: tuple[CellReading, ...]) -> FieldReading:

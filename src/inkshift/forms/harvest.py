@@ -105,7 +105,7 @@ class _Gatherer:
         self.barred = barred
         self.specs = {spec.name: spec for spec in source.template.fields} if source.template else {}
         self.classify = classifier(source.model)
-        self.reframing = source.model.reframing
+        self.frame = source.model.reframing.of_ink()
         self.temperature = source.model.manifest.calibration.get("number temperature", 1.0)
         self.result = Harvest()
         self.seen: set[str] = set()
@@ -172,7 +172,7 @@ class _Gatherer:
         lattice = segment.build(fields.number_ink(job, level))
         if not lattice.segments:
             return []
-        pictures = [self.reframing(part.picture, ground=0) for part in lattice.segments]
+        pictures = [self.frame(part.picture) for part in lattice.segments]
         by_box = {part.box: picture for part, picture in zip(lattice.segments, pictures, strict=True)}
         decoded = decode(lattice, self._judge(pictures), digits=(1, 20), temperature=self.temperature)
         return [by_box[cell.box] for cell in decoded.cells]
@@ -182,7 +182,7 @@ class _Gatherer:
         ink = inks.extract(job.dark, inks.threshold_of(fields.inner(job), level))
         out: list[Gray | None] = []
         for cell in cells_of_field(ink, job.cells, job.frame, job.printed):
-            views = [self.reframing(view, ground=0) for view in cell.views]
+            views = [self.frame(view) for view in cell.views]
             best = self._judge(views)[:, :10].max(1).argmax() if views else 0
             out.append(views[best] if views else None)
         return out

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -79,7 +80,7 @@ class Reader:
         self.model = load_model(model or (AS_PUBLISHED if method == "as-published" else DEFAULT_MODEL))
         self._references = _references(self.template, Path(template).parent) if self.template else []
         self._classify = classifier(self.model)
-        self._framing = self.model.reframing.after("trim")
+        self._frame = self.model.reframing.of_ink()
         self.seconds: dict[str, float] = {}
 
     def read(
@@ -118,7 +119,8 @@ class Reader:
     def fingerprint(self) -> str:
         """Names what a page's reading depends on besides the page: settings, template and model."""
         template = Path(self.settings.template).read_bytes() if self.settings.template else b""
-        return jobs.digest(repr(self.settings), template, self.model.digest)
+        pictures = b"".join(b"" if picture is None else picture.tobytes() for picture in self._references)
+        return jobs.digest(version("inkshift"), repr(self.settings), template, pictures, self.model.digest)
 
     def _pages(
         self, refs: list[tuple[PageRef, str]], results: Iterator[tuple[str, str]], progress: Progress | None
@@ -151,11 +153,11 @@ class Reader:
         if self.settings.method == "as-published":
             prepared = [as_published.prepare(job, self.model.reframing) for job in work]
         else:
-            prepared = [fields.prepare(job, self._framing, constants, level) for job in work]
+            prepared = [fields.prepare(job, self._frame, constants, level) for job in work]
         start = self._spent("prepare", start)
         pictures = [picture for item in prepared for picture in item.pictures]
         logits = self._classify(np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.uint8))
-        probabilities = softmax(logits, constants.get("temperature", 1.0))
+        probabilities = softmax(logits)
         start = self._spent("classify", start)
         readings, at = [], 0
         for job, item in zip(work, prepared, strict=True):
@@ -296,11 +298,15 @@ def _read_ref(ref: PageRef) -> str:
         image = load_page(ref)
     except InputError as e:
         return page_to_json(PageReading(ref.source, ref.page, error=str(e)))
-    return page_to_json(_READER[0].read_page(image, ref.source, ref.page))
+    try:
+        return page_to_json(_READER[0].read_page(image, ref.source, ref.page))
+    except Exception as e:  # a fault of ours on one page must not cost the others
+        failed = f"reading failed ({type(e).__name__}: {e}); check its template, or report this"
+        return page_to_json(PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {failed}"))
 
 
 def _crashed(key: str) -> str:
-    source, page = key.split("#")[:2]
+    source, page = key.rsplit("#", 2)[:2]
     message = f"{source} page {page}: the process reading it died twice; is the picture too large for the memory?"
     return page_to_json(PageReading(source, int(page), error=message))
 

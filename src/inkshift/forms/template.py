@@ -19,7 +19,7 @@ Box = tuple[float, float, float, float]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FieldSpec(_Strict):
@@ -39,10 +39,15 @@ class FieldSpec(_Strict):
 
     @model_validator(mode="after")
     def _sane(self) -> FieldSpec:
-        if self.box[2] <= 0 or self.box[3] <= 0:
-            raise ValueError(f"box of field {self.name!r} needs a positive width and height")
-        if not 0 <= self.digits[0] <= self.digits[1]:
-            raise ValueError(f"digits of field {self.name!r} must be [fewest, most] with fewest <= most")
+        if min(self.box[2:]) < 4:
+            raise ValueError(f"box of field {self.name!r} must be at least 4 wide and 4 high, found {self.box[2:]}")
+        fewest, most = self.digits
+        if not 0 <= fewest <= max(most, 1) or most < 1:
+            raise ValueError(f"digits of field {self.name!r} must be [fewest, most] with fewest <= most and most >= 1")
+        if self.max is not None and fewest > len(str(self.max)):
+            raise ValueError(f"field {self.name!r} asks for {fewest} digits or more, but max {self.max} has fewer")
+        if self.cells and fewest > self.cells:
+            raise ValueError(f"field {self.name!r} asks for {fewest} digits or more in {self.cells} cells")
         return self
 
 
@@ -70,6 +75,12 @@ class PageSpec(_Strict):
     def _sane(self) -> PageSpec:
         if len(self.marks) not in (0, 4):
             raise ValueError(f"a page has four registration marks or none, not {len(self.marks)}")
+        if len({(mark.x, mark.y) for mark in self.marks}) != len(self.marks):
+            raise ValueError("the four registration marks must lie in four places")
+        level = {y1 for _, y1, _, y2 in self.lines if abs(y2 - y1) < 4}
+        plumb = {x1 for x1, _, x2, _ in self.lines if abs(x2 - x1) < 4}
+        if self.lines and not (self.marks or self.reference) and (len(level) < 2 or len(plumb) < 2):
+            raise ValueError("a page registered by lines needs two level and two upright ones or more")
         if not (self.marks or self.lines or self.reference):
             raise ValueError("a page needs marks, lines or a reference picture to register on")
         w, h = self.size
@@ -114,6 +125,8 @@ class Template(_Strict):
     @model_validator(mode="after")
     def _sane(self) -> Template:
         names = [spec.name for spec in self.fields]
+        if len(self.pages) > 1 and not all(page.lines or any(f.frame for f in page.fields) for page in self.pages):
+            raise ValueError("pages are told apart by their printed lines; give each page lines or framed fields")
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
             raise ValueError(f"field names must differ; more than one field is called {doubled[0]!r}")
@@ -143,11 +156,15 @@ def load_template(path: str | Path) -> Template:
     """Read and check a template file. Raises TemplateError naming file, line and mend."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         raise TemplateError(f"{path}: template cannot be read ({e}); give the path of a JSON file") from None
     try:
         data = json.loads(text)
+    except RecursionError:
+        raise TemplateError(
+            f"{path}: not a template: brackets nested without end; start from `inkshift template new`"
+        ) from None
     except json.JSONDecodeError as e:
         raise TemplateError(f"{path}:{e.lineno}: not JSON: {e.msg} at column {e.colno}; mend that line") from None
     try:

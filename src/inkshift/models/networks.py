@@ -1,4 +1,4 @@
-"""The networks, in torch. Only this module and `training` import torch."""
+"""The networks, in torch."""
 
 from __future__ import annotations
 

@@ -87,7 +87,10 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
 def digits(
     folder: Path, work: Path, *, epochs: int = 24, count: int = 120_000, seed: int = 0, report: Report = _quiet
 ) -> Model:
-    """The default: the same convolutional layers, two more classes, glyphs of four sets redrawn each epoch."""
+    """The default: the same convolutional layers, two more classes, glyphs of four sets redrawn each epoch.
+
+    The temperature of number probabilities is fitted afterwards, by `benchmarks/fit_lattice.py --write`.
+    """
     pool, sources = glyph_pool()
     test = _arrays(catalog.load("mnist", "test"))
     framed = np.stack([_FRAME(image, ground=0) for image in test[0]])
@@ -135,13 +138,15 @@ def glyph_pool() -> tuple[crops.Pool, tuple[Source, ...]]:
         limit = overlap.threshold_between(images, labels, test, test_labels)
         keep = overlap.nearest_correlation(images, test) <= limit
         entry = catalog.find(part.name.partition("/")[0])
-        note = (
-            f"{int((~keep).sum())} dropped that correlate above {limit:.3f} with an MNIST test digit. {entry.citation}"
-        )
+        dropped = f"{int((~keep).sum())} dropped that correlate above {limit:.3f} with an MNIST test digit."
+        note = f"{dropped} {entry.citation or 'Origin not explained.'}"
         sources.append(Source(name=entry.name, images=int(keep.sum()), licence=entry.licence, cite=note))
         parts.append((np.tile(images[keep], (repeat, 1, 1)), np.tile(labels[keep], repeat)))
     letters = [_of(nist, crops.JUNK_LETTERS), _of(drawn, crops.JUNK_LETTERS)]
     crosses = [_of(nist, crops.CROSS_LETTERS), _of(drawn, crops.CROSS_LETTERS)]
+    count = sum(map(len, letters)) + sum(map(len, crosses))
+    note = "Letters that no digit looks like, for junk, and x, for crossed, of the two sets above."
+    sources.append(Source(name="nist_emnist, handletters62", images=count, licence="as above", cite=note))
     pool = crops.make_pool(
         np.concatenate([p[0] for p in parts]),
         np.concatenate([p[1] for p in parts]),

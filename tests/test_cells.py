@@ -1,0 +1,116 @@
+"""Cells: each digit to its own cell, the printed frame gone, an empty cell empty."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
+
+Gray = npt.NDArray[np.uint8]
+CELL, MARGIN = 50, 9
+FRAME = (MARGIN, MARGIN, MARGIN + 3 * CELL, MARGIN + CELL)
+
+
+def field(digits: Gray, text: str, *, frame: bool = False, shift: int = 0) -> Gray:
+    """Ink of three cells: a digit in each, `_` for none; frame: its printed lines, `shift` pixels off."""
+    ink = np.zeros((CELL + 2 * MARGIN, 3 * CELL + 2 * MARGIN), np.uint8)
+    for i, symbol in enumerate(text):
+        if symbol != "_":
+            x, y = MARGIN + i * CELL + 11, MARGIN + 10
+            ink[y : y + 28, x : x + 28] = digits[int(symbol)]
+    if frame:
+        x0, y0, x1, y1 = (edge + shift for edge in FRAME)
+        cv2.rectangle(ink, (x0, y0), (x1, y1), (255,), 2)
+        for wall in (x0 + CELL, x0 + 2 * CELL):
+            cv2.line(ink, (wall, y0), (wall, y1), (255,), 2)
+    return ink
+
+
+def shows(cell: Cell, digit: Gray) -> bool:
+    """Whether one of the cell's views is the digit, pixel by pixel."""
+    x, y, w, h = cv2.boundingRect((digit > 0).view(np.uint8))
+    return any(np.array_equal(view, digit[y : y + h, x : x + w]) for view in cell.views)
+
+
+@given(st.text("0123456789_", min_size=3, max_size=3))
+def test_each_digit_is_in_its_own_cell(drawn_digits: Gray, text: str) -> None:
+    cells = cells_of_field(field(drawn_digits, text), 3, FRAME, printed=False)
+    for symbol, cell in zip(text, cells, strict=True):
+        assert bool(cell.views) == (symbol != "_")
+        assert symbol == "_" or shows(cell, drawn_digits[int(symbol)])
+
+
+@pytest.mark.parametrize("shift", [-3, 0, 3])
+@given(text=st.text("0123456789_", min_size=3, max_size=3))
+def test_the_printed_frame_is_no_ink(drawn_digits: Gray, text: str, shift: int) -> None:
+    cells = cells_of_field(field(drawn_digits, text, frame=True, shift=shift), 3, FRAME, printed=True)
+    for symbol, cell in zip(text, cells, strict=True):
+        assert bool(cell.views) == (symbol != "_")
+        assert symbol == "_" or shows(cell, drawn_digits[int(symbol)])
+
+
+def test_the_ink_that_was_given_is_left_as_it_is(drawn_digits: Gray) -> None:
+    ink = field(drawn_digits, "123", frame=True)
+    before = ink.copy()
+    cells_of_field(ink, 3, FRAME, printed=True)
+    assert np.array_equal(ink, before)
+
+
+def test_a_digit_that_crosses_a_wall_stays_whole(drawn_digits: Gray) -> None:
+    ink = field(drawn_digits, "___", frame=True)
+    cv2.line(ink, (MARGIN + 15, MARGIN + 12), (MARGIN + CELL + 6, MARGIN + 38), (255,), 4)
+    first, second, _ = cells_of_field(ink, 3, FRAME, printed=True)
+    assert first.views[0].shape[1] > CELL - 15 + 2
+    assert not second.views
+
+
+def test_digits_joined_across_a_wall_are_parted(drawn_digits: Gray) -> None:
+    ink = field(drawn_digits, "88_")
+    ink[MARGIN + 24 : MARGIN + 27, MARGIN + 25 : MARGIN + CELL + 25] = 255
+    first, second, third = cells_of_field(ink, 3, FRAME, printed=False)
+    assert first.views and second.views and not third.views
+    assert max(view.shape[1] for view in (*first.views, *second.views)) < 1.2 * CELL
+
+
+def test_a_dash_is_flat_and_a_digit_is_not(drawn_digits: Gray) -> None:
+    ink = field(drawn_digits, "_12")
+    cv2.line(ink, (MARGIN + 10, MARGIN + 25), (MARGIN + 40, MARGIN + 24), (255,), 3)
+    assert [cell.flat for cell in cells_of_field(ink, 3, FRAME, printed=False)] == [True, False, False]
+
+
+def test_a_speck_is_no_ink(drawn_digits: Gray) -> None:
+    ink = field(drawn_digits, "___")
+    ink[MARGIN + 25 : MARGIN + 28, MARGIN + 25 : MARGIN + 28] = 255
+    assert not any(cell.views for cell in cells_of_field(ink, 3, FRAME, printed=False))
+
+
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 60))), st.integers(1, 5), st.booleans())
+def test_any_ink_has_as_many_cells_as_asked_for(mask: npt.NDArray[np.bool_], count: int, printed: bool) -> None:
+    h, w = mask.shape
+    cells = cells_of_field(mask.astype(np.uint8) * 255, count, (0, 0, w, h), printed)
+    assert len(cells) == count
+    for cell in cells:
+        assert len(cell.views) == len(cell.weights)
+        assert all(view.any() for view in cell.views)
+        assert all(0 <= weight <= 1 for weight in cell.weights)
+
+
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_views_of_a_picture_show_ink(mask: npt.NDArray[np.bool_]) -> None:
+    views = views_of_digit(mask.astype(np.uint8) * 255)
+    assert bool(views) == bool(mask.any())
+    assert all(view.any() for view in views)
+
+
+def test_one_view_of_a_digit_is_free_of_its_neighbour(drawn_digits: Gray) -> None:
+    picture = np.zeros((32, 44), np.uint8)
+    picture[2:30, 8:36] = drawn_digits[5]
+    picture[4:28, 41:44] = 255
+    cell = Cell((0, 0, 44, 32), views_of_digit(picture), ())
+    assert shows(cell, drawn_digits[5])

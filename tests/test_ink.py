@@ -1,0 +1,169 @@
+"""Ink: what is printed goes, what was written stays."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from inkshift.forms import ink as inks
+
+Gray = npt.NDArray[np.uint8]
+H, W = 60, 160
+
+
+def paper(level: int = 235, noise: float = 2.0) -> Gray:
+    sheet = np.random.default_rng(3).normal(level, noise, (H, W))
+    return np.clip(sheet, 0, 255).astype(np.uint8)
+
+
+def stroke() -> Gray:
+    """0/1 mask of one slanted stroke from the upper to the lower part of the crop."""
+    mask = np.zeros((H, W), np.uint8)
+    cv2.line(mask, (70, 8), (90, 52), (1,), 4)
+    return mask
+
+
+def ink_of(page: npt.NDArray[np.uint8], reference: float | None = None) -> Gray:
+    dark = inks.darkness(page)
+    return inks.extract(dark, inks.threshold_of(dark, reference))
+
+
+def kept(ink: Gray, mask: Gray) -> float:
+    """The share of a stroke's core that is ink."""
+    core = cv2.erode(mask, np.ones((2, 2), np.uint8)) > 0
+    return float((ink[core] > 0).mean())
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_any_crop_has_an_ink(crop: Gray) -> None:
+    dark = inks.darkness(crop)
+    ink = inks.extract(dark, inks.threshold_of(dark))
+    assert dark.shape == ink.shape == crop.shape
+    assert dark.dtype == ink.dtype == np.uint8
+    assert not ink[dark == 0].any()
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))))
+def test_any_crop_in_colour_has_a_darkness(crop: npt.NDArray[np.uint8]) -> None:
+    assert inks.darkness(crop).shape == crop.shape[:2]
+
+
+@pytest.mark.parametrize("level", [255, 235, 180])
+def test_a_written_stroke_is_ink_and_its_paper_is_not(level: int) -> None:
+    page, mask = paper(level), stroke()
+    page[mask > 0] = 60
+    ink = ink_of(page)
+    assert kept(ink, mask) == 1
+    assert not ink[cv2.dilate(mask, np.ones((5, 5), np.uint8)) == 0].any()
+
+
+def test_light_ink_on_dark_paper_is_ink_too() -> None:
+    page, mask = 255 - paper(), stroke()
+    page[mask > 0] = 220
+    assert kept(ink_of(page), mask) == 1
+
+
+def test_shading_is_no_ink() -> None:
+    ramp = np.linspace(0.6, 1, W)
+    page, mask = (paper() * ramp).astype(np.uint8), stroke()
+    page[mask > 0] = 50
+    ink = ink_of(page)
+    assert kept(ink, mask) == 1
+    assert not ink[:, :50].any() and not ink[:, 110:].any()
+
+
+def test_empty_paper_gives_no_ink_where_the_page_has_some() -> None:
+    written = paper()
+    written[stroke() > 0] = 60
+    level = inks.ink_level([inks.darkness(written), inks.darkness(paper())])
+    assert not ink_of(paper(), level).any()
+    assert kept(ink_of(written, level), stroke()) == 1
+
+
+def test_paper_without_a_speck_gives_no_ink() -> None:
+    assert not ink_of(np.full((H, W), 230, np.uint8)).any()
+
+
+def test_the_level_of_ink_is_not_set_by_empty_crops() -> None:
+    written = np.zeros((H, W), np.uint8)
+    written[stroke() > 0] = 150
+    assert inks.ink_level([written, np.zeros((H, W), np.uint8)]) == pytest.approx(150)
+    assert inks.ink_level([]) > 0
+
+
+@pytest.mark.parametrize("thick", [1, 2, 3])
+def test_a_level_rule_goes_and_a_stroke_across_it_stays(thick: int) -> None:
+    mask = stroke()
+    ink = mask * np.uint8(255)
+    ink[30 : 30 + thick] = 255
+    out = inks.without_rules(ink, across=100, down=0)
+    assert kept(out, mask) > 0.97
+    far = cv2.dilate(mask, np.ones((3, 9), np.uint8)) == 0
+    assert np.count_nonzero(out[far]) <= thick
+
+
+@pytest.mark.parametrize("thick", [1, 2, 3])
+def test_an_upright_rule_goes_and_a_stroke_across_it_stays(thick: int) -> None:
+    mask = np.zeros((H, W), np.uint8)
+    cv2.line(mask, (40, 25), (120, 35), (1,), 4)
+    ink = mask * np.uint8(255)
+    ink[:, 80 : 80 + thick] = 255
+    out = inks.without_rules(ink, across=0, down=50)
+    assert kept(out, mask) > 0.97
+    far = cv2.dilate(mask, np.ones((9, 3), np.uint8)) == 0
+    assert np.count_nonzero(out[far]) <= thick
+
+
+def test_a_slightly_tilted_rule_with_gaps_goes() -> None:
+    ink = np.zeros((H, W), np.uint8)
+    cv2.line(ink, (0, 30), (W - 1, 32), (255,), 2)
+    ink[:, 50:53] = 0
+    assert np.count_nonzero(inks.without_rules(ink, across=100, down=0)) < 0.1 * np.count_nonzero(ink)
+
+
+def test_strokes_shorter_than_a_rule_stay() -> None:
+    ink = np.zeros((H, W), np.uint8)
+    ink[30:33, 40:90] = 255
+    assert np.array_equal(inks.without_rules(ink, across=100, down=0), ink)
+    assert np.array_equal(inks.without_rules(ink, across=0, down=0), ink)
+
+
+def test_a_printed_line_does_not_hide_faint_ink() -> None:
+    page, mask = paper(noise=1.0), stroke()
+    page[mask > 0] = 190
+    page[54:57] = 20
+    dark = inks.without_dark_rules(inks.darkness(page), across=100)
+    ink = inks.extract(dark, inks.threshold_of(dark))
+    assert kept(ink[:50], mask[:50]) > 0.97
+
+
+@pytest.mark.parametrize("colour", [(230, 120, 90), (110, 190, 120), (120, 150, 235)])
+def test_coloured_rules_drop_out_and_black_ink_stays(colour: tuple[int, int, int]) -> None:
+    page, mask = np.repeat(paper()[..., None], 3, 2), stroke()
+    page[[10, 11, 12, 46, 47, 48]] = colour
+    page[:, [20, 21, 22, 140, 141, 142]] = colour
+    page[mask > 0] = 40
+    ink = ink_of(page)
+    assert kept(ink, mask) > 0.9
+    assert not ink[cv2.dilate(mask, np.ones((7, 7), np.uint8)) == 0].any()
+
+
+def test_a_wall_is_found_where_it_is_and_taken_out() -> None:
+    ink = np.zeros((H, W), np.uint8)
+    ink[:, 77:80] = 255
+    ink[20:24, 60:100] = 255
+    first, last = inks.find_wall((ink[:, 60:95] > 0).astype(np.uint8)) or (0, 0)
+    assert abs(60 + first - 77) <= 1 and abs(60 + last - 79) <= 1
+    inks.remove_wall(ink, (60 + first, 60 + last))
+    assert (ink[21:23, 60:100] > 0).all()
+    assert not ink[:18, 77:80].any() and not ink[26:, 77:80].any()
+
+
+def test_no_wall_is_found_where_there_is_only_a_stroke() -> None:
+    assert inks.find_wall(stroke()[:, 60:100]) is None
+    assert inks.find_wall(np.zeros((0, 5), np.uint8)) is None

@@ -1,0 +1,70 @@
+"""The reused network, and that what ships is what was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inkshift.models import package
+from inkshift.models.package import Manifest, load_model, save_package
+from inkshift.models.runtime import classifier
+
+torch = pytest.importorskip("torch")
+
+from inkshift.models import export, networks, training  # noqa: E402
+
+
+def pictures(count: int = 40) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
+
+
+def test_the_network_of_the_paper_has_34_826_parameters() -> None:
+    net = networks.mnist_convnet()
+    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 34826
+
+
+def test_more_classes_only_widen_the_last_layer() -> None:
+    ten, twelve = networks.mnist_convnet(), networks.mnist_convnet(12)
+    assert [p.shape for p in ten.parameters()][:-2] == [p.shape for p in twelve.parameters()][:-2]
+    assert twelve(torch.zeros(3, 1, 28, 28)).shape == (3, 12)
+
+
+def test_the_seed_settles_the_first_weights() -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        training.seed_all(seed)
+        drawn.append(networks.mnist_convnet()[0].weight.detach().numpy().copy())
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
+def test_onnx_answers_as_torch_does(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    training.seed_all(7)
+    net = networks.mnist_convnet(12)
+    manifest = Manifest(
+        name="toy",
+        summary="",
+        architecture="mnist-convnet",
+        parameters=1,
+        classes=(*"0123456789", "junk", "crossed"),
+        reframing="gray|trim|resize(28)",
+        licence="Apache-2.0",
+    )
+    model = save_package(tmp_path / "toy", manifest, export.weights_bytes(net), export.graph_bytes(net))
+    run = classifier(model)
+    for images in (pictures(), pictures(1), pictures(600)):
+        assert np.abs(run(images) - training.predict(net, images)).max() < 1e-5
+    assert run(pictures(0)).shape == (0, 12)
+
+
+def test_the_weights_of_each_shipped_package_are_its_graph(shipped_model: str) -> None:
+    from safetensors.torch import load_file
+
+    for name in package.shipped():
+        model = load_model(name)
+        net = networks.ARCHITECTURES[model.manifest.architecture](len(model.manifest.classes))
+        net.load_state_dict(load_file(model.folder / package.WEIGHTS))
+        assert sum(p.numel() for p in net.parameters()) == model.manifest.parameters
+        assert np.abs(classifier(model)(pictures()) - training.predict(net, pictures())).max() < 1e-4
