@@ -35,7 +35,7 @@ def test_the_seed_settles_the_first_weights() -> None:
     drawn = []
     for seed in (1, 1, 2):
         training.seed_all(seed)
-        drawn.append(networks.mnist_convnet()[0].weight.detach().numpy().copy())
+        drawn.append(next(networks.mnist_convnet().parameters()).detach().numpy().copy())
     assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
 
 

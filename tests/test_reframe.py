@@ -35,8 +35,8 @@ def pictures(draw: st.DrawFn) -> npt.NDArray[Any]:
     height, width = draw(st.integers(1, 24)), draw(st.integers(1, 24))
     channels = draw(st.sampled_from([(), (1,), (2,), (3,), (4,)]))
     kind = draw(st.sampled_from([np.bool_, np.uint8, np.uint16, np.float32, np.float64]))
-    values = {"elements": st.floats(0, 1, width=32)} if np.dtype(kind).kind == "f" else {}
-    return draw(hnp.arrays(kind, (height, width, *channels), **values))
+    values = st.floats(0, 1, width=32) if np.dtype(kind).kind == "f" else None
+    return draw(hnp.arrays(np.dtype(kind), (height, width, *channels), elements=values))
 
 
 two_tone = hnp.arrays(np.bool_, st.tuples(st.integers(1, 24), st.integers(1, 24)))

@@ -13,7 +13,7 @@ from inkshift.errors import RegistrationError
 from inkshift.forms import register as registration
 from inkshift.forms.pages import PageRef, load_page
 from inkshift.forms.register import register
-from inkshift.forms.specimen import Layout, draw_blank
+from inkshift.forms.specimen import draw_blank
 from inkshift.forms.template import PageSpec, Template, load_template
 from inkshift.reframe import to_gray
 
@@ -47,7 +47,7 @@ def moved(angle: float, scale: float, tilt: float = 0.0) -> Matrix:
 def photographed(page: Gray, matrix: Matrix) -> Gray:
     seen = cv2.warpPerspective(page, matrix, (W, H), flags=cv2.INTER_AREA, borderValue=(255,))
     noise = np.random.default_rng(0).normal(0, 3, seen.shape)
-    return np.clip(cv2.GaussianBlur(seen, (0, 0), 0.6) * 0.9 + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(cv2.GaussianBlur(seen, (0, 0), 0.6) * 0.9 + noise, 0, 255), np.uint8)
 
 
 def off(found: Matrix, true: Matrix) -> float:
@@ -142,8 +142,10 @@ def another_form() -> Gray:
 
 
 def a_table() -> Gray:
-    layout = Layout(lines=tuple((30.0, float(y), 590.0, float(y)) for y in range(60, 860, 31)))
-    return draw_blank(page_spec(marks=[], fields=[], lines=[[30, 30, 590, 30]]), layout)
+    sheet = np.full((H, W), 255, np.uint8)
+    for y in range(60, 860, 31):
+        cv2.line(sheet, (30, y), (590, y), (40,), 2)
+    return sheet
 
 
 @pytest.mark.parametrize("sheet", [blank_sheet, noise, another_form, a_table])

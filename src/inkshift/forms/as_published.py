@@ -17,6 +17,8 @@ from inkshift.reframe import Reframing, to_gray
 
 # A component lower than this share of the crop is a speck or a rule.
 _LOWEST = 0.3
+# A component as wide as the crop that fills less than this share of its box is a frame around the number.
+_THINNEST = 0.15
 
 
 def prepare(job: Job, reframing: Reframing) -> Prepared:
@@ -43,9 +45,10 @@ def prepare(job: Job, reframing: Reframing) -> Prepared:
 
 def _components(white: npt.NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
     _, _, stats, _ = cv2.connectedComponentsWithStats(cv2.bitwise_not(white))
-    least = _LOWEST * white.shape[0]
-    boxes = [(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats[1:] if h >= least]
-    return sorted(boxes)
+    x, y, w, h, area = stats[1:].T
+    frame = (w > 0.8 * white.shape[1]) & (area < _THINNEST * w * h)
+    keep = (h >= _LOWEST * white.shape[0]) & ~frame
+    return sorted(zip(x[keep].tolist(), y[keep].tolist(), (x + w)[keep].tolist(), (y + h)[keep].tolist(), strict=True))
 
 
 def _whole(white: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:

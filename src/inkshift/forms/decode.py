@@ -34,14 +34,14 @@ class Costs:
     """
 
     skip_small: float = 0.02
-    skip_large: float = 2.1
+    skip_large: float = 2.6
     gap: float = 9.9
-    short: float = 12.0
-    wide: float = 1.5
-    split: float = 2.5
-    cross: float = 0.92
-    sliver: float = 0.43
-    power: float = 1.6
+    short: float = 15.0
+    wide: float = 0.6
+    split: float = 2.35
+    cross: float = 1.3
+    sliver: float = 0.58
+    power: float = 1.32
 
 
 COSTS = Costs()
