@@ -41,7 +41,7 @@ def commands_page() -> str:
 def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     """A command and all those below it, each with the words that call it."""
     yield path, command
-    for name, child in getattr(command, "commands", {}).items():
+    for name, child in sorted(getattr(command, "commands", {}).items()):
         yield from walk(f"{path} {name}", child)
 
 

@@ -156,10 +156,7 @@ def test_another_sheet_is_refused(sheet: object, spec: PageSpec) -> None:
         register(sheet(), spec)
 
 
-COLLAPSED = pytest.mark.xfail(reason="a homography that folds the page onto a line is not refused yet")
-
-
-@pytest.mark.parametrize("sheet", [blank_sheet, noise, pytest.param(another_form, marks=COLLAPSED)])
+@pytest.mark.parametrize("sheet", [blank_sheet, noise, another_form])
 def test_another_sheet_is_refused_by_keypoints(sheet: object, example: Template, telegram: Path) -> None:
     assert callable(sheet)
     blank = to_gray(load_page(PageRef(str(telegram / "blank.png"), 1)))

@@ -43,8 +43,11 @@ def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
 
 
 def runs(mask: Gray, height: int, width: int) -> Gray:
-    """Pixels of a 0/1 mask that lie in a filled rectangle of that size; beyond the border there is no ink."""
-    kernel = np.ones((height, width), np.uint8)
+    """Pixels of a 0/1 mask that lie in a filled rectangle of that size; beyond the border there is no ink.
+
+    Sides are made odd: an even one would shift the mask by a pixel.
+    """
+    kernel = np.ones((height | 1, width | 1), np.uint8)
     opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
     return np.asarray(opened, np.uint8)
 

@@ -69,7 +69,7 @@ class PageReading:
     """One page as it was read, before forms are put together.
 
     design: which page of the template it is, from 0. quality: of its registration, 0 to 1. turn: degrees
-    clockwise that it was turned. identity: what the page says its form is. error: why it was not read.
+    clockwise that it was turned to stand upright. identity: what the page says its form is. error: why it was not read.
     """
 
     source: str

@@ -36,7 +36,7 @@ class Registered:
 
     image: the page, turned upright, (H, W) or (H, W, 3) uint8. matrix: 3x3, template to image pixels.
     quality: share, 0 to 1, of the template's printed lines found where they should be. turn: degrees
-    clockwise that the page was turned. paper: gray level of its paper. least: quality below which it is not
+    clockwise that it was turned to stand upright. paper: gray level of its paper. least: quality below which it is not
     believed.
     """
 
@@ -211,9 +211,17 @@ def by_keypoints(gray: Gray, reference: Gray) -> Matrix | None:
     a = np.array([ours[m.queryIdx].pt for m in good], np.float32) / shrink[0]
     b = np.array([theirs[m.trainIdx].pt for m in good], np.float32) / shrink[1]
     matrix, inside = cv2.findHomography(a, b, cv2.USAC_MAGSAC, 3.0)
-    if matrix is None or inside.sum() < 12:
+    if matrix is None or inside.sum() < 12 or not _is_a_page(np.asarray(matrix, np.float64), reference, gray):
         return None
     return np.asarray(matrix, np.float64)
+
+
+def _is_a_page(matrix: Matrix, reference: Gray, gray: Gray) -> bool:
+    """Whether a homography lays the blank page down whole: not mirrored, crushed or mostly off the scan."""
+    h, w = reference.shape
+    corners = lines.project(np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64), matrix).astype(np.float32)
+    area = cv2.contourArea(corners, oriented=True)
+    return bool(cv2.isContourConvex(corners) and 0.3 < area / gray.size < 3)
 
 
 def quality(gray: Gray, page: PageSpec, matrix: Matrix) -> float:
