@@ -65,6 +65,8 @@ def ground_of(pixels: Gray) -> int:
     picture lies on; its level is the median of that side. Where the two sides nearly balance (a crop
     tight around a thick stroke) the border of the picture decides.
     """
+    if pixels.size > 250_000:
+        pixels = np.ascontiguousarray(pixels[::4, ::4])
     threshold, _ = cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     light = pixels > threshold
     share = float(light.mean())

@@ -23,10 +23,14 @@ _FAINT_LINE = 5.0
 
 @lru_cache(maxsize=64)
 def sample(lines: tuple[Line, ...]) -> tuple[Points, npt.NDArray[np.bool_]]:
-    """Points (N, 2) every 8 px along lines x1, y1, x2, y2, and for each whether its line is upright."""
+    """Points (N, 2) along lines x1, y1, x2, y2, and for each whether its line is upright.
+
+    Every 8 px, or farther apart where that would make more than two thousand.
+    """
+    step = max(_STEP, sum(max(abs(x2 - x1), abs(y2 - y1)) for x1, y1, x2, y2 in lines) / 2000)
     points, upright = [], []
     for x1, y1, x2, y2 in lines:
-        n = max(2, int(max(abs(x2 - x1), abs(y2 - y1)) / _STEP))
+        n = max(2, int(max(abs(x2 - x1), abs(y2 - y1)) / step))
         t = (np.arange(n) + 0.5) / n
         points.append(np.column_stack([x1 + (x2 - x1) * t, y1 + (y2 - y1) * t]))
         upright.append(np.full(n, abs(y2 - y1) > abs(x2 - x1)))
