@@ -32,6 +32,10 @@ Probabilities = npt.NDArray[np.float32]
 Kind = Literal["cells", "number", "digit"]
 Frame = Callable[[Gray], Gray]
 
+# Where what a field allows is less probable than the first and what it does not allow more than the second, the
+# field is not read as something else: it overflows.
+_FAR_FETCHED, _PLAIN = 0.05, 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -88,9 +92,11 @@ def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
     def finish(probabilities: Probabilities) -> FieldReading:
         temperature = calibration.get("number temperature", 1.0)
         decoded = decode(lattice, probabilities, job.digits, job.largest, temperature)
-        if decoded.candidates or not lattice.atoms:
+        if not lattice.atoms or (decoded.candidates and decoded.candidates[0].probability > _FAR_FETCHED):
             return _reading(job, decoded.candidates, decoded.cells)
         free = decode(lattice, probabilities, (1, 20), None, temperature)
+        if decoded.candidates and free.candidates[0].probability < _PLAIN:
+            return _reading(job, decoded.candidates, decoded.cells)
         return _overflow(job, free.candidates, free.cells)
 
     return Prepared(pictures, finish)
