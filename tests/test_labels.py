@@ -146,3 +146,12 @@ def test_labels_of_c1():
     assert len(labels) == 50
     assert labels[0] == Label("c1-01", "r01", "012", "012")
     assert labels[3] == Label("c1-01", "B", "", "XXX")
+
+
+def test_real_columns_give_whole_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "labels.sqlite"
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("create table t (form text, value real)")
+        base.executemany("insert into t values (?, ?)", [("a", 7.0), ("b", 120.0)])
+        base.commit()
+    assert [label.value for label in read_labels(f"sqlite:///{path}", "select form, value from t")] == ["7", "120"]

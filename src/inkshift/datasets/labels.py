@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path, PureWindowsPath
 
 import sqlalchemy as sa
@@ -61,7 +62,7 @@ def _label(where: str, row: dict[str, str]) -> Label:
     if not form:
         raise DataError(f"{where}: names no form")
     if not re.fullmatch("[0-9]*", value or ""):
-        raise DataError(f"{where}: a value has digits only, found {value!r}")
+        raise DataError(f"{where}: a value has digits only, found {value!r}; mend it or cast it in the query")
     if not re.fullmatch("[0-9X_?]*", written or ""):
         raise DataError(f"{where}: written has digits, X, _ and ? only, found {written!r}")
     if value is None:
@@ -84,7 +85,7 @@ def _read_database(url: str, query: str) -> list[tuple[int, dict[str, str]]]:
         with engine.connect() as connection:
             result = connection.execute(sa.text(query))
             rows = [
-                {key.lower(): "" if cell is None else str(cell).strip() for key, cell in row.items()}
+                {key.lower(): "" if cell is None else _plain(cell) for key, cell in row.items()}
                 for row in result.mappings()
             ]
     except (sa.exc.SQLAlchemyError, ImportError) as e:
@@ -93,6 +94,13 @@ def _read_database(url: str, query: str) -> list[tuple[int, dict[str, str]]]:
     if not rows:
         raise DataError(f"{_shown(url)}: no rows from {query!r}; expected one for each field")
     return list(enumerate(rows, 1))
+
+
+def _plain(cell: object) -> str:
+    """A cell as text; whole numbers of a REAL or NUMERIC column without their decimals."""
+    if isinstance(cell, float | Decimal) and cell == int(cell):
+        return str(int(cell))
+    return str(cell).strip()
 
 
 def _shown(source: str) -> str:
