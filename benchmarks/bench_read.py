@@ -119,10 +119,18 @@ SETS: dict[str, tuple[str, str, int, Callable[[str], Outcome]]] = {
 }
 
 
+# Why a target is missed where it is; printed below the table.
+REASONS = {
+    "telegram": "Digits that touch: in two numbers a 1 is drawn onto the loop of a 0, and the model takes the two "
+    "for one 0 with a stray stroke; a third has a 4 that is closed like a 9.",
+}
+
+
 def accuracy(names: list[str]) -> Iterator[str]:
     """The rows of the table of right answers."""
     yield "| set | counted | n | as published | default | 95 % interval | asked |"
     yield "|---|---|---|---|---|---|---|"
+    missed = []
     for name in names:
         title, counted, asked, measure = SETS[name]
         try:
@@ -132,10 +140,15 @@ def accuracy(names: list[str]) -> Iterator[str]:
             continue
         low, high = wilson(sum(right), len(right))
         wanted = f"{asked} %" if asked else ""
+        if 100 * np.mean(right) < asked:
+            missed.append(f"Missed, {title}: {REASONS.get(name, 'not yet looked into.')}")
         yield (
             f"| {title}{', ' + note if note else ''} | {counted} | {len(right)} | {np.mean(before):.1%} "
             f"| **{np.mean(right):.1%}** | {low:.1%} to {high:.1%} | {wanted} |"
         )
+    for line in missed:
+        yield ""
+        yield line
 
 
 def machine() -> str:

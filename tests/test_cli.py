@@ -200,26 +200,30 @@ class TestWrongUse:
         assert "no-such-scan.jpg" in answer.err
 
 
+# Enough that a stop after the first few is certain to come before the last.
+PAGES = 100
+
+
 @reads
 def test_a_reading_that_was_stopped_goes_on(run: Run, tmp_path: Path) -> None:
     pages = tmp_path / "pages"
     pages.mkdir()
-    for i in range(20):
+    for i in range(PAGES):
         Image.open(TELEGRAM / f"scan-{i % 6 + 1}.jpg").resize((620, 877)).save(pages / f"{i}.jpg")
     out, journal = tmp_path / "readings.csv", tmp_path / ".readings.csv.journal"
     command = ["read", str(pages), "--template", str(TEMPLATE), "--workers", "2"]
     unbroken = run(*command)
-    assert (unbroken.status, len(unbroken.rows)) == (0, 20 * 13)
+    assert (unbroken.status, len(unbroken.rows)) == (0, PAGES * 13)
     out.write_text("older readings")
 
     stopped = stop([*command, "--out", str(out)], journal, 2, signal.SIGINT)
     assert stopped == (130, "stopped; run the same command again to go on\n")
     done = finished(journal)
-    assert 2 <= len(done) < 20
+    assert 2 <= len(done) < PAGES
     assert stop([*command, "--out", str(out)], journal, len(done) + 2, signal.SIGKILL)[0] == -signal.SIGKILL
     assert out.read_text() == "older readings"
     done = finished(journal)
-    assert 4 <= len(done) < 20
+    assert 4 <= len(done) < PAGES
 
     for source in done:
         spoil(source)  # read a second time, they would be bad files
