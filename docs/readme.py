@@ -51,7 +51,9 @@ def draw() -> None:
         subprocess.run([*call, "--out", str(out)], cwd=ROOT, check=True, capture_output=True)
         picture = Image.open(out).convert("RGB")
     small = picture.resize((picture.width * 2 // 3, picture.height * 2 // 3), Image.Resampling.LANCZOS)
-    small.quantize(24, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
+    white_paper = small.point(lambda level: 255 if level > 205 else level)
+    colours = white_paper.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colours.save(PICTURE, optimize=True)
 
 
 def main() -> None:
