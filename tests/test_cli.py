@@ -237,12 +237,17 @@ def stop(arguments: list[str], journal: Path, after: int, how: signal.Signals) -
     """Run inkshift, stop it when its journal holds `after` pages; its exit status and standard error."""
     environment = os.environ | {"PYTHONPATH": str(SRC)}
     command = [sys.executable, "-m", "inkshift", *arguments]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         assert process.stderr is not None
         while process.poll() is None and len(finished(journal)) < after:
             time.sleep(0.005)
         process.send_signal(how)
         return process.wait(), process.stderr.read()
+
+
+def heed() -> None:
+    """Heed an interrupt even where the tests themselves run in the background, with interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finished(journal: Path) -> list[Path]:
