@@ -83,7 +83,7 @@ def report() -> Iterator[str]:
     yield ""
     yield (
         "Missed where below the target: each field takes several hundred small calls of OpenCV and NumPy from Python "
-        "(frame, components, views, framing), and on this machine each costs 10 to 50 microseconds."
+        "(frame, components, views, framing); the network itself takes the share shown."
     )
     yield ""
     few, many = peak_memory(100), peak_memory(PAGES)

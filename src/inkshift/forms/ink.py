@@ -35,7 +35,7 @@ def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
     size = max(2, round(gray.shape[1] / shrink)), max(2, round(gray.shape[0] / shrink))
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
     paper = cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), 15)
-    if not window or window >= min(gray.shape) // 2:
+    if window >= min(gray.shape) // 2:
         paper = np.maximum(paper, np.uint8(np.median(small)))
     if paper.shape != gray.shape:
         paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
