@@ -30,10 +30,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """/good has the file, with ranges; /wrong other bytes; /small few; /short breaks off; else none."""
 
     asked: ClassVar[list[tuple[str, str | None]]] = []
+    paths: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         folder, ranged = self.path.split("/")[1], self.headers["Range"]
         self.asked.append((folder, ranged))
+        self.paths.append(self.path)
         body = {"good": CONTENT, "wrong": CONTENT[::-1], "short": CONTENT, "small": CONTENT[:9]}.get(folder)
         if body is None:
             self.send_error(404)
@@ -54,7 +56,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("INKSHIFT_DATA", str(tmp_path))
+    monkeypatch.delenv("INKSHIFT_MIRROR", raising=False)
     monkeypatch.setattr(Handler, "asked", [])
+    monkeypatch.setattr(Handler, "paths", [])
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
         thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
         thread.start()
@@ -90,6 +94,21 @@ def test_fetch_tries_the_mirrors_in_order(server: str, monkeypatch: pytest.Monke
     (path,) = fetch("toy", mirrors=[f"{server}/elsewhere/"])
     assert path.read_bytes() == CONTENT
     assert [folder for folder, _ in Handler.asked] == ["elsewhere", "none", "wrong", "small", "good"]
+
+
+def test_a_mirror_of_ones_own_comes_first(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is laid out as the data root is: a folder for each set."""
+    publish(monkeypatch, f"{server}/none")
+    monkeypatch.setenv("INKSHIFT_MIRROR", f"{server}/good/data/")
+    assert fetch("toy")[0].read_bytes() == CONTENT
+    assert Handler.paths == ["/good/data/toy/toy.bin"]
+    (tmp_path / "toy" / "toy.bin").unlink()
+    monkeypatch.setenv("INKSHIFT_MIRROR", f"{server}/wrong")
+    with pytest.raises(DataError, match=r"wrong/toy/toy\.bin: .*hash.*none/toy\.bin: .*404"):
+        fetch("toy")
+    monkeypatch.setenv("INKSHIFT_MIRROR", "/mnt/mirror")
+    with pytest.raises(SettingError, match="INKSHIFT_MIRROR"):
+        fetch("toy")
 
 
 def test_a_wrong_file_never_gets_in(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -167,6 +186,10 @@ def test_entries_are_complete():
         assert entry.title and entry.licence
         assert all(url.startswith("https://") for file in entry.files for url in file.urls)
         assert set(entry.splits) <= {"train", "test"}
+        assert set(entry.stated) <= set(entry.splits)
+        for spaces in entry.stated.values():
+            if "digits+characters" in spaces:
+                assert spaces["digits"] + spaces["characters"] == spaces["digits+characters"]
     assert {name for name, entry in CATALOG.items() if entry.splits} == set(catalog._LOADERS)
 
 
@@ -214,6 +237,7 @@ def test_commands(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert run("fetch", "toy", "--to", str(tmp_path)).strip() == str(tmp_path / "toy" / "toy.bin")
     assert json.loads(run("show", "toy", "--json"))["here"] == str(tmp_path / "toy")
     assert "must not ship" in run("show", "toy")
+    assert "images as published   digits: 60,000" in run("show", "mnist")
 
 
 @needs_data
@@ -226,6 +250,7 @@ def test_commands(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("optdigits32", "train", 1_934, 10),
         ("optdigits32", "test", 946, 10),
         ("handletters62", "train", 6_200, 62),
+        ("unipen62", "train", 27_900, 62),
         ("dida", "test", 5_000, 10),
         ("ufpr", "test", 1_200, 10),
         ("orand_car_a", "test", 3_122, 10),
@@ -237,6 +262,8 @@ def test_research_sets_load(monkeypatch: pytest.MonkeyPatch, name: str, split: c
     assert (len(data), len(np.unique(data.labels)), data.name) == (count, classes, f"{name}/{split}")
     assert max(int(image.max()) for image in data.images[:20]) > 1
     assert all(image.dtype == np.uint8 and image.size for image in data.images)
+    for space, stated in catalog.find(name).stated.get(split, {}).items():
+        assert space == "digits" and stated == count
 
 
 @needs_data

@@ -64,7 +64,7 @@ def test_the_weights_of_each_shipped_package_are_its_graph(shipped_model: str) -
 
     for name in package.shipped():
         model = load_model(name)
-        net = networks.ARCHITECTURES[model.manifest.architecture](len(model.manifest.classes))
+        net = networks.build(model.manifest.architecture, len(model.manifest.classes), 28)
         net.load_state_dict(load_file(model.folder / package.WEIGHTS))
         assert sum(p.numel() for p in net.parameters()) == model.manifest.parameters
         assert np.abs(classifier(model)(pictures()) - training.predict(net, pictures())).max() < 1e-4

@@ -14,7 +14,7 @@ import importlib, pkgutil, sys
 
 class NoTorch:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "onnx", "onnxscript"):
+        if name.partition(".")[0] in ("torch", "torchvision", "timm", "onnx", "onnxscript"):
             raise ImportError(f"{name} is forbidden here")
 
 sys.meta_path.insert(0, NoTorch())
@@ -22,7 +22,9 @@ sys.meta_path.insert(0, NoTorch())
 
 IMPORTS = """
 import inkshift
-allowed = {"inkshift.models.networks", "inkshift.models.training", "inkshift.models.export", "inkshift.models.recipes"}
+models = {"networks", "convolutions", "training", "export", "recipes"}
+transfer = {"regimes", "run", "frozen", "deliver", "estimate"}
+allowed = {f"inkshift.models.{name}" for name in models} | {f"inkshift.transfer.{name}" for name in transfer}
 for module in pkgutil.walk_packages(inkshift.__path__, "inkshift."):
     if module.name not in allowed and not module.name.endswith("__main__"):
         importlib.import_module(module.name)

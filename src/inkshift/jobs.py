@@ -142,12 +142,14 @@ def run(
     setup_args: tuple[Any, ...] = (),
     journal: Journal | None = None,
     on_crash: Callable[[str], R] | None = None,
+    fresh: bool = False,
 ) -> Generator[tuple[str, R], None, None]:
     """Yield (key, work(item)) for each (key, item), in the order of `items`, which are taken a few ahead.
 
     One worker is this process; more are warm processes, each calling `setup(*setup_args)` first; then `work`,
-    `setup`, items and results must be picklable. Keys are unique. With a journal, finished items are
-    not worked on again and every result is what JSON gives back, on the first run as on a later one.
+    `setup`, items and results must be picklable. fresh: a new process for each item, also with one worker.
+    Keys are unique. With a journal, finished items are not worked on again and every result is what JSON gives back,
+    on the first run as on a later one.
 
     A worker process that dies costs its own item a second try, with no other item beside it; if that dies
     too, the result is `on_crash(key)`, or InkshiftError without `on_crash`. What `work` raises is raised
@@ -156,9 +158,9 @@ def run(
     """
     if workers < 1:
         raise SettingError(f"workers: expected 1 or more, found {workers}; leave it out for 1")
-    if workers == 1:
+    if workers == 1 and not fresh:
         return _run_here(work, items, setup, setup_args, journal)
-    return _run_crew(_Crew(workers, (work, setup, setup_args), journal, on_crash), items)
+    return _run_crew(_Crew(workers, (work, setup, setup_args), journal, on_crash, fresh), items)
 
 
 def _run_here(
@@ -224,8 +226,10 @@ class _Crew(Generic[T, R]):
         duty: tuple[Any, ...],
         journal: Journal | None,
         on_crash: Callable[[str], R] | None,
+        fresh: bool,
     ) -> None:
         self.size = size
+        self._fresh = fresh
         self._duty = duty
         self._journal = journal
         self._on_crash = on_crash
@@ -274,6 +278,9 @@ class _Crew(Generic[T, R]):
                 self._finish(job, value)
             else:
                 job.done, job.error = True, value
+            if job is not None and self._fresh:
+                self._workers.remove(worker)
+                _end(worker)
 
     def _bury(self, worker: _Worker[T, R]) -> None:
         self._workers.remove(worker)

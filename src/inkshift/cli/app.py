@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMMAND_MODULES = ("read", "evaluate", "template", "model", "data", "dataset", "doctor")
+COMMAND_MODULES = ("read", "evaluate", "template", "model", "data", "dataset", "study", "doctor")
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +13,9 @@ import typer
 from inkshift.cli.app import app, err, out
 
 if TYPE_CHECKING:
-    from inkshift.datasets.catalog import DataSet
+    from inkshift.datasets.catalog import DataSet, Progress
 
-data_app = typer.Typer(no_args_is_help=True, help="List, show and fetch the data sets inkshift knows.")
+data_app = typer.Typer(no_args_is_help=True, help="List, show, fetch and pack the data sets inkshift knows.")
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -77,6 +79,9 @@ def show(name: Name, as_json: Json = False) -> None:
     for split, counts in facts["classes"].items():
         line = "  ".join(f"{label}: {count:,}" for label, count in counts.items())
         out.print(f"{split:9} {sum(counts.values()):,} images   {line}", markup=False, highlight=False)
+    for split, spaces in entry.stated.items() if not facts["classes"] else ():
+        line = "  ".join(f"{space}: {count:,}" for space, count in spaces.items())
+        out.print(f"{split:9} images as published   {line}", markup=False, highlight=False)
 
 
 @data_app.command()
@@ -93,15 +98,56 @@ def fetch(
 ) -> None:
     """Download a data set from its publisher, verify it, and print the files.
 
-    Run again after a break: files that are whole are kept, a broken download goes on where it stopped.
+    Run again after a break: files that are whole are kept, a broken download goes on where it stopped. nist-sd19
+    is packed after it (see `inkshift data pack`). INKSHIFT_MIRROR=https://... names a mirror that is tried
+    first; the files of a set lie in its folder NAME.
 
     Example: inkshift data fetch mnist --to data
     """
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-
     from inkshift.datasets import catalog
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with _bars() as advance:
+        paths = catalog.fetch(name, root=to, progress=advance)
+    for path in paths:
+        typer.echo(path)
+    if to is not None:
+        err.print(f"set INKSHIFT_DATA={to.resolve()} so that inkshift finds it", markup=False, highlight=False)
+
+
+@data_app.command()
+def pack(
+    name: Name,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            help="by_class.zip, or the folder unpacked from it. Without it, what lies in the folder of the set.",
+        ),
+    ] = None,
+) -> None:
+    """Pack nist-sd19, one bit a pixel, so that it loads at once; print the files.
+
+    The 1.7 GB go into the folder of the set, packed/. Run again after a break: it goes on where it stopped; once
+    packed, it is verified. Afterwards by_class.zip is needed no more and may be deleted.
+
+    Example: inkshift data pack nist-sd19 --from ~/Downloads/by_class.zip
+    """
+    from inkshift.datasets import catalog
+
+    with _bars() as advance:
+        paths = catalog.pack(name, source=source, progress=advance)
+    for path in paths:
+        typer.echo(path)
+    err.print(f"{name} is packed; by_class.zip may be deleted", markup=False, highlight=False)
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """A progress bar of bytes on the terminal for each file that is reported."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
 
@@ -110,11 +156,7 @@ def fetch(
                 tasks[file] = bars.add_task(file)
             bars.update(tasks[file], completed=done, total=total)
 
-        paths = catalog.fetch(name, root=to, progress=advance)
-    for path in paths:
-        typer.echo(path)
-    if to is not None:
-        err.print(f"set INKSHIFT_DATA={to.resolve()} so that inkshift finds it", markup=False, highlight=False)
+        yield advance
 
 
 def _facts(entry: DataSet) -> dict[str, Any]:
@@ -134,6 +176,7 @@ def _facts(entry: DataSet) -> dict[str, Any]:
         "citation": entry.citation,
         "note": entry.note,
         "ships": entry.ships,
+        "stated": entry.stated,
         "here": here,
         "files": [{"name": f.name, "urls": f.urls, "md5": f.md5, "size": f.size} for f in entry.files],
     }

@@ -7,19 +7,26 @@ import logging
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pooch
 
-from inkshift.datasets.formats import LabelledImages, Pixels, load_idx_pair, load_npz, read_npz, read_ragged
+from inkshift.datasets import nist
+from inkshift.datasets.formats import (
+    LabelledImages,
+    PackedImages,
+    Pixels,
+    load_idx_pair,
+    load_npz,
+    read_npz,
+    read_ragged,
+)
+from inkshift.datasets.formats import Progress as Progress
+from inkshift.datasets.formats import Split as Split
 from inkshift.errors import DataError, SettingError, nearest
-
-Split = Literal["train", "test"]
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,8 @@ class DataSet:
     source: address of its official page, empty where there is none. ships: whether weights trained on it
     may be in a package that ships. splits: what `load` can give. files: what `fetch` gets; a set without
     files is found locally or not at all. title: a short name, a colon, what it holds.
-    note: what else its user should know.
+    note: what else its user should know. packed: whether it is packed once, into NAME/packed, to be loaded.
+    stated: images of a split by label space, as published, for planning without the data.
     """
 
     name: str
@@ -51,6 +59,8 @@ class DataSet:
     splits: tuple[Split, ...] = ()
     files: tuple[RemoteFile, ...] = ()
     note: str = ""
+    packed: bool = False
+    stated: Mapping[Split, Mapping[str, int]] = field(default_factory=dict, hash=False)
 
 
 def data_root() -> Path:
@@ -69,12 +79,26 @@ def find(name: str) -> DataSet:
 
 
 def locate(name: str) -> Path:
-    """The folder of a data set with all its files. Raises DataError that says how to get it."""
+    """The folder of a data set with all its files, or packed. Raises DataError that says how to get it."""
     entry, folder = find(name), data_root() / name
-    if folder.is_dir() and all((folder / file.name).is_file() for file in entry.files):
+    if entry.packed:
+        if _is_packed(folder):
+            return folder
+        if _unpacked(folder):
+            raise DataError(f"data set {name!r} is in {folder}, but not packed; run  inkshift data pack {name}")
+    elif folder.is_dir() and all((folder / file.name).is_file() for file in entry.files):
         return folder
     how = f"run  inkshift data fetch {name}" if entry.files else "it cannot be fetched, so put its files there"
     raise DataError(f"data set {name!r} is not in {folder}; {how}, or set INKSHIFT_DATA to the folder above it")
+
+
+def _is_packed(folder: Path) -> bool:
+    return (folder / "packed" / nist.MANIFEST).is_file()
+
+
+def _unpacked(folder: Path) -> Path | None:
+    """by_class.zip, or else by_class, in the folder of the data set."""
+    return next((path for path in (folder / "by_class.zip", folder / "by_class") if path.exists()), None)
 
 
 def load(name: str, split: Split) -> LabelledImages:
@@ -94,6 +118,24 @@ def load(name: str, split: Split) -> LabelledImages:
     return LabelledImages(data.images, data.labels, f"{name}/{split}")
 
 
+def pack(
+    name: str, *, source: Path | None = None, root: Path | None = None, progress: Progress | None = None
+) -> list[Path]:
+    """Pack a set that is packed to be loaded into root/name/packed (see `nist.pack`), and give the files there.
+
+    source: by_class.zip or the folder by_class; where None, what lies in root/name. root: data_root() where
+    None. What is packed already is verified; its source is not needed any more.
+    Raises DataError where there is nothing to pack or it is damaged, SettingError for any other set.
+    """
+    entry, folder = find(name), (root or data_root()) / name
+    if not entry.packed:
+        raise SettingError(f"data set {name!r} is not packed, but loaded as it is; only nist-sd19 is packed")
+    source = source or _unpacked(folder)
+    if source is None and not _is_packed(folder):
+        raise DataError(f"{folder}: no by_class.zip and no by_class; run  inkshift data fetch {name}, or give --from")
+    return nist.pack(source or folder, folder / "packed", progress)
+
+
 def _load_mnist(folder: Path, split: Split) -> LabelledImages:
     stem = "train" if split == "train" else "t10k"
     return load_idx_pair(folder / f"{stem}-images-idx3-ubyte.gz", folder / f"{stem}-labels-idx1-ubyte.gz")
@@ -103,6 +145,11 @@ def _load_optdigits(folder: Path, split: Split) -> LabelledImages:
     """Its 0 and 1 become 0 and 255: white ink on black."""
     arrays = read_npz(folder / "optdigits32.npz")
     return LabelledImages(arrays[f"{split}_images"] * np.uint8(255), arrays[f"{split}_labels"].astype(str), "")
+
+
+def _load_unipen(folder: Path, _: Split) -> LabelledImages:
+    arrays = read_npz(folder / "unipen62_128px_bits.npz")
+    return LabelledImages(PackedImages(arrays["bits"]), arrays["labels"], "")
 
 
 def _load_orand_digits(folder: Path, split: Split) -> LabelledImages:
@@ -125,9 +172,11 @@ def _load_orand_digits(folder: Path, split: Split) -> LabelledImages:
 
 _LOADERS: dict[str, Callable[[Path, Split], LabelledImages]] = {
     "mnist": _load_mnist,
+    "nist-sd19": lambda folder, split: nist.load(folder / "packed", split),
     "nist_emnist": lambda folder, split: load_npz(folder / f"{split}.npz"),
     "optdigits32": _load_optdigits,
     "handletters62": lambda folder, _: load_npz(folder / "handletters62.npz"),
+    "unipen62": _load_unipen,
     "dida": lambda folder, _: load_npz(folder / "digits.npz"),
     "ufpr": lambda folder, _: load_npz(folder / "digits.npz"),
     "orand_car_a": _load_orand_digits,
@@ -139,18 +188,29 @@ def fetch(
 ) -> list[Path]:
     """Get the files of a data set into root/name; those already there and whole are kept.
 
-    root: data_root() where None. mirrors: addresses of folders that are tried before the official ones.
+    root: data_root() where None. mirrors: addresses that are tried before $INKSHIFT_MIRROR, which is tried before
+    the official ones; each is laid out as the data root is: MIRROR/name/file. A set that is packed to be
+    loaded is packed too, and not fetched again once it is.
     progress: called with file, bytes so far and bytes in all (None if not stated). A broken download goes
     on where it stopped if the server allows it. Size and MD5 are verified; where the publisher states none,
     the SHA-256 of the first fetch is written to SHA256SUMS beside the file and holds from then on.
-    Raises DataError where nobody publishes the set, or no address gives the right file.
+    Raises DataError where nobody publishes the set, no address gives the right file or it cannot be packed,
+    SettingError for a mirror that is no address.
     """
     entry, folder = find(name), (root or data_root()) / name
     if not entry.files:
         where = f" (see {entry.source})" if entry.source else ""
         raise DataError(f"data set {name!r} cannot be fetched{where}; put its files in {folder}")
+    if entry.packed and _is_packed(folder):
+        return pack(name, root=root)
+    bases = [*mirrors, *filter(None, [os.environ.get("INKSHIFT_MIRROR")])]
+    for base in bases:
+        if not base.startswith(("http://", "https://")):
+            raise SettingError(f"mirror {base!r}: expected an address that begins with https:// (INKSHIFT_MIRROR)")
+    folders = [f"{base.rstrip('/')}/{name}" for base in bases]
     logging.getLogger("pooch").setLevel(logging.WARNING)
-    return [_fetch_file(file, folder, mirrors, progress, entry.source) for file in entry.files]
+    paths = [_fetch_file(file, folder, folders, progress, entry.source) for file in entry.files]
+    return paths + (pack(name, root=root, progress=progress) if entry.packed else [])
 
 
 def _fetch_file(file: RemoteFile, folder: Path, mirrors: Sequence[str], progress: Progress | None, page: str) -> Path:
@@ -240,6 +300,7 @@ _ENTRIES = (
         citation="LeCun et al. (1998), Gradient-based learning applied to document recognition",
         ships=True,
         splits=("train", "test"),
+        stated={"train": {"digits": 60_000}, "test": {"digits": 10_000}},
         files=(
             _mnist_file("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9912422),
             _mnist_file("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", 28881),
@@ -249,11 +310,18 @@ _ENTRIES = (
     ),
     DataSet(
         name="nist-sd19",
-        title="NIST SD19 by_class: over 800,000 characters of 3,600 writers, 128x128 PNG, 62 classes",
+        title="NIST SD19 by_class: 731,668 + 82,587 characters of 3,600 writers, 128x128, 62 classes",
         source="https://www.nist.gov/srd/nist-special-database-19",
         licence="US government work",
         citation="Grother & Hanaoka (2016), NIST Special Database 19, 2nd edition",
+        note="train is train_<class>, test is hsf_4, as its guide advises; packed, it takes 1.7 GB",
         ships=True,
+        splits=("train", "test"),
+        packed=True,
+        stated={  # the counts of train_<class> and hsf_4 in the user's guide, 2nd edition
+            "train": {"digits": 344_307, "characters": 387_361, "digits+characters": 731_668},
+            "test": {"digits": 58_646, "characters": 23_941, "digits+characters": 82_587},
+        },
         files=(
             RemoteFile(
                 "by_class.zip",
@@ -319,6 +387,7 @@ _ENTRIES = (
         note="the release used says CC BY 4.0; UNIPEN's own terms forbid commercial use of the data",
         citation="Guyon et al. (1994), UNIPEN project of on-line data exchange and recognizer benchmarks",
         ships=False,
+        splits=("train",),
     ),
     DataSet(
         name="dida",

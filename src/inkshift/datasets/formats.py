@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import math
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from PIL import Image, UnidentifiedImageError
 from inkshift.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
+Split = Literal["train", "test"]
+Progress = Callable[[str, int, int | None], None]
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -42,6 +45,43 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+class PackedImages(Sequence[Pixels]):
+    """Images of one size, one bit a pixel, unpacked when they are asked for.
+
+    bits: (N, H, W / 8) uint8, 1 = ink, the leftmost pixel in the highest bit; a numpy.memmap stays on disk,
+    also in another process. `images[3]` is (H, W) uint8, ink 255 on 0; `images[rows]`, with a slice or an
+    array of row numbers or of booleans, is (n, H, W). Raises DataError for bits of another kind.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, bits: npt.NDArray[np.uint8]) -> None:
+        if bits.dtype != np.uint8 or bits.ndim != 3:
+            raise DataError(f"packed images must be uint8 (N, H, W / 8), found {bits.dtype} with shape {bits.shape}")
+        self._bits = bits
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, H, W) of the images."""
+        count, height, width = self._bits.shape
+        return count, height, 8 * width
+
+    def __len__(self) -> int:
+        return len(self._bits)
+
+    def __getitem__(self, rows: Any) -> Any:
+        return np.unpackbits(np.asarray(self._bits[rows]), axis=-1) * np.uint8(255)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if isinstance(self._bits, np.memmap) and self._bits.filename:
+            return _map_packed, (self._bits.filename, self._bits.shape)
+        return PackedImages, (self._bits,)
+
+
+def _map_packed(path: str | Path, shape: tuple[int, int, int]) -> PackedImages:
+    return PackedImages(np.memmap(path, np.uint8, "r", shape=shape))
 
 
 def read_idx(path: str | Path) -> Pixels:
@@ -170,6 +210,23 @@ def load_csv(path: str | Path) -> LabelledImages:
     return LabelledImages([read_image(f) for f in files], np.array([row[column] for row in rows]), str(path))
 
 
+def load_path(path: str | Path, split: Split) -> LabelledImages:
+    """One split of a user's own data: the folder has `train.csv`, `train.npz` or `train/`, and so for test.
+
+    The first of them that is there is read: the CSV as in `load_csv`, the npz as in `load_npz`, the folder
+    as in `load_class_folders`. Raises DataError where none is there or what is there is damaged.
+    """
+    path = Path(path)
+    if (table := path / f"{split}.csv").is_file():
+        return load_csv(table)
+    if (arrays := path / f"{split}.npz").is_file():
+        return load_npz(arrays)
+    if (folder := path / split).is_dir():
+        return load_class_folders(folder)
+    wanted = f"{split}.csv, {split}.npz or a folder {split} of class folders"
+    raise DataError(f"{path}: expected a folder with {wanted}, found {'none' if path.is_dir() else 'no such folder'}")
+
+
 def read_csv(path: str | Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells, by column name in lower case, of each row of a UTF-8 CSV with a header.
 
@@ -204,7 +261,16 @@ def read_image(path: str | Path) -> Pixels:
     Raises DataError for a file that is missing, damaged or no picture.
     """
     try:
-        with Image.open(path) as picture:
+        data = Path(path).read_bytes()
+    except OSError as e:
+        raise DataError(f"{path}: cannot be read as a picture ({e}); expected PNG or JPEG") from None
+    return decode_image(data, path)
+
+
+def decode_image(data: bytes, name: str | Path) -> Pixels:
+    """The picture in the bytes of a file, as `read_image` gives it; `name` is what an error calls it."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
             if picture.mode.startswith("I"):
                 return (np.asarray(picture) // 257).astype(np.uint8)
             if picture.has_transparency_data:
@@ -212,7 +278,7 @@ def read_image(path: str | Path) -> Pixels:
                 return np.asarray(Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB"))
             return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as e:
-        raise DataError(f"{path}: cannot be read as a picture ({e}); expected PNG or JPEG") from None
+        raise DataError(f"{name}: cannot be read as a picture ({e}); expected PNG or JPEG") from None
 
 
 def _need(path: str | Path, arrays: dict[str, npt.NDArray[Any]], names: Sequence[str]) -> None:

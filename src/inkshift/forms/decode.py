@@ -8,13 +8,14 @@ says; summed over all paths it normalises to a probability for the whole number.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.errors import ModelError
 from inkshift.forms.reading import DIGITS, Candidate, CellReading
 from inkshift.forms.segment import Lattice, Segment
 
@@ -184,6 +185,33 @@ def _geometry(segment: Segment, lattice: Lattice, costs: Costs) -> float:
     if (atoms[0].cut is not None or (after is not None and after.cut is not None)) and x1 - x0 < 0.25 * height:
         score -= costs.sliver
     return score
+
+
+def reading_classes(
+    names: Sequence[str],
+) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+    """What brings (N, C) probabilities of a model's classes into the order read here: 0-9, junk, crossed.
+
+    Classes that are neither count as junk, as letters on a form of numbers are. A model of ten digits alone
+    stays as it is. Raises ModelError where a digit is missing.
+    """
+    missing = [digit for digit in "0123456789" if digit not in names]
+    if missing:
+        raise ModelError(f"its classes are {' '.join(names)}, without {missing[0]}; take a model that knows ten digits")
+    digits = [names.index(digit) for digit in "0123456789"]
+    others = [i for i, name in enumerate(names) if i not in digits and name != "crossed"]
+    if not others and "crossed" not in names:
+        return lambda probabilities: probabilities[:, digits]
+
+    def ordered(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        out = np.zeros((len(probabilities), 12), np.float32)
+        out[:, :10] = probabilities[:, digits]
+        out[:, JUNK] = probabilities[:, others].sum(1)
+        if "crossed" in names:
+            out[:, CROSSED] = probabilities[:, names.index("crossed")]
+        return out
+
+    return ordered
 
 
 def cell_symbols(probabilities: npt.NDArray[np.float32], flat: Sequence[bool]) -> npt.NDArray[np.float32]:

@@ -17,10 +17,11 @@ import numpy.typing as npt
 import zxingcpp
 
 from inkshift import jobs
-from inkshift.errors import InkshiftError, InputError, RegistrationError, SettingError
+from inkshift.errors import InkshiftError, InputError, ModelError, RegistrationError, SettingError
 from inkshift.forms import as_published, fields
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
+from inkshift.forms.decode import reading_classes
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
 from inkshift.forms.reading import FieldReading, FormReading, PageReading, page_from_json, page_to_json
 from inkshift.forms.register import Registered, cut, register
@@ -81,6 +82,10 @@ class Reader:
         self._references = _references(self.template, Path(template).parent) if self.template else []
         self._classify = classifier(self.model)
         self._frame = self.model.reframing.of_ink()
+        try:
+            self._ordered = reading_classes(self.model.manifest.classes)
+        except ModelError as e:
+            raise ModelError(f"{self.model.folder}: {e}") from None
         self.seconds: dict[str, float] = {}
 
     def read(
@@ -157,7 +162,7 @@ class Reader:
         start = self._spent("prepare", start)
         pictures = [picture for item in prepared for picture in item.pictures]
         logits = self._classify(np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.uint8))
-        probabilities = softmax(logits)
+        probabilities = self._ordered(softmax(logits))
         start = self._spent("classify", start)
         readings, at = [], 0
         for job, item in zip(work, prepared, strict=True):

@@ -17,13 +17,13 @@ def weights_bytes(net: nn.Module) -> bytes:
     return safetensors.torch.save({name: value.contiguous() for name, value in net.state_dict().items()})
 
 
-def graph_bytes(net: nn.Module, side: int = 28) -> bytes:
+def graph_bytes(net: nn.Module, side: int = 28, channels: int = 1) -> bytes:
     """An ONNX file: (N, side, side) uint8 in, (N, classes) float32 logits out, any N."""
     try:
         import onnxscript  # noqa: F401
     except ImportError:
         raise MissingExtraError("study", "writing an ONNX graph") from None
-    whole = FromBytes(net).eval()
+    whole = FromBytes(net, channels).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

@@ -39,3 +39,11 @@ def scores(predicted: npt.NDArray[np.int64], true: npt.NDArray[np.int64], classe
     precision, recall, f1 = macro(counts)
     accuracy = float(np.diag(counts).sum() / max(counts.sum(), 1))
     return {"accuracy": accuracy, "precision": precision or 0.0, "recall": recall or 0.0, "F1": f1 or 0.0}
+
+
+def f1_score(confusion: Counts, average: str = "macro") -> float:
+    """F1, 0 to 1, over the classes that occur: their plain mean (`macro`), or weighted by images (`weighted`)."""
+    hits, labelled, read = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    each = 2 * hits / np.maximum(read + labelled, 1)
+    weights = labelled > 0 if average == "macro" else labelled
+    return float((each * weights).sum() / max(int(weights.sum()), 1))

@@ -1,9 +1,16 @@
-"""The networks, in torch."""
+"""The networks, in torch: the small convnet, and any backbone of timm with a new final layer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
+
+from inkshift.errors import MissingExtraError, SettingError, nearest
+from inkshift.models.convolutions import use_shortcuts
+
+CONVNET = "mnist-convnet"
 
 
 def mnist_convnet(classes: int = 10) -> nn.Sequential:
@@ -31,15 +38,76 @@ def mnist_convnet(classes: int = 10) -> nn.Sequential:
     return net
 
 
-class FromBytes(nn.Module):
-    """A network behind the scaling of its input: (N, 28, 28) uint8 in, logits out. This is what ships."""
+def build(backbone: str, classes: int, side: int, channels: int = 1, shortcuts: bool = True) -> nn.Module:
+    """A network with random weights: input (N, channels, side, side) float in 0..1, output (N, classes) logits.
 
-    def __init__(self, net: nn.Module) -> None:
+    backbone: `mnist-convnet`, or the name of a timm model, such as `resnet18`. shortcuts: see
+    `inkshift.models.convolutions`. Weights follow from torch's random state. Raises SettingError for a name
+    that timm does not have, or a network that cannot take such pictures.
+    """
+    if backbone == CONVNET:
+        if (side, channels) != (28, 1):
+            raise SettingError(f"backbone {CONVNET} takes 28 px and 1 channel, found {side} px, {channels}")
+        return mnist_convnet(classes)
+    try:
+        import timm
+    except ImportError:
+        raise MissingExtraError("study", f"the backbone {backbone}") from None
+    if backbone not in timm.list_models():
+        raise SettingError(f"backbone: no network is called {backbone!r}; {_hint(backbone, timm.list_models())}")
+    net: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=classes, in_chans=channels)
+    _try_out(net, backbone, side, channels)
+    return use_shortcuts(net) if shortcuts else net
+
+
+def _hint(name: str, known: list[str]) -> str:
+    meant = nearest(name, [CONVNET, *known]).partition("; ")[2]
+    return f"take {CONVNET} or a name that timm.list_models() gives" + (f"; {meant}" if meant else "")
+
+
+def _try_out(net: nn.Module, backbone: str, side: int, channels: int) -> None:
+    net.eval()
+    try:
+        with torch.inference_mode():
+            net(torch.zeros(1, channels, side, side))
+    except (RuntimeError, AssertionError, ValueError) as e:
+        problem = str(e).splitlines()[0]
+        raise SettingError(f"backbone {backbone}: cannot take pictures of {side} px ({problem}); resize them") from None
+
+
+def final_layer(net: nn.Module) -> nn.Linear:
+    """The layer that a frozen network learns anew. Raises SettingError where the network ends in another kind."""
+    last = net[-1] if isinstance(net, nn.Sequential) else net.get_classifier()  # type: ignore[operator]
+    if not isinstance(last, nn.Linear):
+        raise SettingError(f"a frozen network must end in one linear layer; {type(net).__name__} ends in {last}")
+    return last
+
+
+def trunk(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What `net` does before its final layer: (N, channels, side, side) -> features (N, d)."""
+    if isinstance(net, nn.Sequential):
+        return net[:-1]
+    return lambda x: net.forward_head(net.forward_features(x), pre_logits=True)  # type: ignore[operator]
+
+
+def native_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself; where it does not, bfloat16 is slower than float32."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) or torch.cuda.is_available()
+
+
+class FromBytes(nn.Module):
+    """A network behind the scaling of its input: (N, H, W) uint8 in, logits out. This is what ships."""
+
+    def __init__(self, net: nn.Module, channels: int = 1) -> None:
         super().__init__()
         self.net = net
+        self.channels = channels
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.net(images.unsqueeze(1).to(torch.float32) / 255)  # type: ignore[no-any-return]
+        return self.net(as_input(images, self.channels))  # type: ignore[no-any-return]
 
 
-ARCHITECTURES = {"mnist-convnet": mnist_convnet}
+def as_input(images: torch.Tensor, channels: int = 1) -> torch.Tensor:
+    """(N, H, W) uint8 -> (N, channels, H, W) float32 in 0..1, the same in every channel."""
+    pictures = images.unsqueeze(1).to(torch.float32) / 255
+    return pictures if channels == 1 else pictures.expand(-1, channels, -1, -1)

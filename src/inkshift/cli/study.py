@@ -1,0 +1,197 @@
+"""`inkshift study`: does a handwriting model carry over? Run, watch and report a transfer study."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from inkshift.cli.app import app, err, out
+
+if TYPE_CHECKING:
+    from inkshift.transfer.estimate import Estimate
+    from inkshift.transfer.plan import Plan
+
+study_app = typer.Typer(
+    no_args_is_help=True, help="Transfer studies: networks trained from scratch against networks reused."
+)
+app.add_typer(study_app, name="study")
+
+Spec = Annotated[
+    Path, typer.Argument(help="The study: a TOML file, or a Python file with `study`.", show_default=False)
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--folder", metavar="DIR", help="Where its runs lie.", show_default="runs/NAME"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@study_app.command()
+def run(
+    spec: Spec,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
+    folder: Folder = None,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where networks are trained.")] = "cpu",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Run nothing: list the runs, and estimate time and disk.")
+    ] = False,
+) -> None:
+    """Run what is not finished of a study: a process a run, a folder a run.
+
+    Stopped or killed, it goes on when the same command is run again, and ends with the same numbers. A run that
+    fails is named with its folder, the others go on, and the exit status is 1.
+
+    Examples:
+
+      inkshift study run studies/kooverjee-2020.toml --dry-run
+
+      inkshift study run studies/kooverjee-2020-small.toml --workers 2
+    """
+    import os
+
+    from inkshift.transfer import engine
+    from inkshift.transfer.plan import plan
+    from inkshift.transfer.spec import Study
+
+    study = Study.load(spec)
+    where = engine.study_folder(study, folder)
+    count = workers or os.cpu_count() or 1
+    engine.need_extra()
+    planned = plan(study)
+    if dry_run:
+        from inkshift.transfer.estimate import estimate
+
+        _show_estimate(estimate(study, planned, where, count), count)
+        return
+    try:
+        with _progress_bar(planned, where):
+            problems = engine.run(study, where, workers=count, device=device)
+    except KeyboardInterrupt:
+        err.print("stopped; run the same command again to go on")
+        raise typer.Exit(130) from None
+    for problem in problems.values():
+        err.print(problem, style="red", markup=False, highlight=False)
+    done = len(planned.runs) - len(problems)
+    err.print(f"{done} of {len(planned.runs)} runs are finished, in {where}", markup=False, highlight=False)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"digest {engine.study_digest(study, where)}")
+
+
+@study_app.command()
+def status(spec: Spec, folder: Folder = None, as_json: Json = False) -> None:
+    """What is finished, begun and failed in each arm of a study, and its F1 so far.
+
+    Example: inkshift study status studies/kooverjee-2020-small.toml
+    """
+    from rich import box
+    from rich.table import Table
+
+    from inkshift.transfer import engine
+    from inkshift.transfer.plan import plan
+    from inkshift.transfer.spec import Study
+
+    study = Study.load(spec)
+    where = engine.study_folder(study, folder)
+    rows = engine.status(plan(study), where)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    table = Table(
+        "set", "regime", "runs", "finished", "begun", "failed", "epochs", "F1", box=box.SIMPLE, pad_edge=False
+    )
+    for row in rows:
+        f1 = "" if row["f1"] is None else f"{row['f1']:.4f}"
+        table.add_row(
+            *(str(row[key]) for key in ("set", "regime", "runs", "finished", "begun", "failed", "epochs")), f1
+        )
+    out.print(table, soft_wrap=False)
+    for problem in (problem for row in rows for problem in row["problems"]):
+        err.print(problem, style="red", markup=False, highlight=False)
+
+
+@study_app.command()
+def report(
+    spec: Spec,
+    to: Annotated[
+        Path | None, typer.Option("--out", metavar="HTML", help="The page.", show_default="report.html in its folder")
+    ] = None,
+    folder: Folder = None,
+) -> None:
+    """Write the report: one HTML page; beside it every figure as SVG and PNG and every number as CSV.
+
+    It can be written at any time: what is not finished is named, and never averaged over.
+
+    Example: inkshift study report studies/kooverjee-2020-small.toml --out report.html
+    """
+    from inkshift.transfer.spec import Study
+
+    typer.echo(Study.load(spec).report(to, folder))
+
+
+@contextmanager
+def _progress_bar(planned: Plan, folder: Path) -> Iterator[None]:
+    """Epochs on disk against epochs planned, read off the run folders every two seconds."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from inkshift.transfer.engine import epochs_done, epochs_planned
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
+    with Progress(
+        *columns, TimeRemainingColumn(), console=err, disable=not err.is_terminal, speed_estimate_period=600
+    ) as bars:
+        total = epochs_planned(planned)
+        task = bars.add_task("training", total=total, completed=epochs_done(planned, folder))
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(2):
+                bars.update(task, completed=epochs_done(planned, folder))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
+            bars.update(task, completed=epochs_done(planned, folder))
+
+
+def _show_estimate(found: Estimate, workers: int) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for name in ("set", "regime"):
+        table.add_column(name)
+    for name in ("runs", "to do", "epochs", "images an epoch", "one run", "all to do"):
+        table.add_column(name, justify="right")
+    for line in found.lines:
+        numbers = (f"{line.runs:,}", f"{line.todo:,}", str(line.epochs), f"{line.images:,}")
+        table.add_row(line.set, line.regime, *numbers, span(line.seconds_each), span(line.seconds))
+    out.print(table, soft_wrap=False)
+    todo = sum(line.todo for line in found.lines)
+    out.print(f"{todo} runs to do, at most {span(found.seconds)} with {workers} workers (early stops shorten it);")
+    out.print(f"on one core of this machine {span(found.core_seconds)}")
+    out.print(f"disk: {_size(found.disk)} when finished, up to {_size(found.peak)} on the way")
+    if found.stated:
+        out.print(f"not here, so counted as stated: {', '.join(found.stated)}", markup=False, highlight=False)
+
+
+def span(seconds: float) -> str:
+    """A stretch of time in the unit that suits it: 40 s, 12 min, 3.5 h, 390 days."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size or (unit == "min" and seconds >= 100):
+            return f"{seconds / size:,.3g} {unit}" if seconds < 1000 * size else f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,177 @@
+"""A task: a label space over a data set, and how the label spaces of two tasks relate."""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from inkshift.datasets import catalog, formats
+from inkshift.datasets.catalog import CATALOG, Split
+from inkshift.datasets.formats import LabelledImages, Pixels
+from inkshift.errors import DataError, nearest
+from inkshift.reframe import Reframing
+
+LABEL_SPACES = {
+    "digits": tuple(string.digits),
+    "uppercase": tuple(string.ascii_uppercase),
+    "lowercase": tuple(string.ascii_lowercase),
+    "characters": tuple(string.ascii_uppercase + string.ascii_lowercase),
+    "digits+characters": tuple(string.digits + string.ascii_uppercase + string.ascii_lowercase),
+}
+_IN_MEMORY = 512 * 2**20  # bytes; larger samples are reframed when they are asked for
+
+
+class Relation(StrEnum):
+    """How the label space of a source task relates to that of a target task (Kooverjee et al. 2020, III-A)."""
+
+    EQUAL = "equal"
+    SUBSET = "subset"
+    SUPERSET = "superset"
+    OVERLAPPING = "overlapping"
+    DISJOINT = "disjoint"
+
+    @property
+    def formula(self) -> str:
+        """As the paper writes it, Y_S being the label space of the source and Y_T that of the target."""
+        return _FORMULAS[self]
+
+
+_FORMULAS = {
+    Relation.EQUAL: "Y_S = Y_T",
+    Relation.SUBSET: "Y_S ⊂ Y_T",
+    Relation.SUPERSET: "Y_S ⊃ Y_T",
+    Relation.OVERLAPPING: "Y_S ∩ Y_T ≠ ∅, neither within the other",
+    Relation.DISJOINT: "Y_S ∩ Y_T = ∅",
+}
+
+
+class Task(BaseModel):
+    """A label space over a data set.
+
+    data: a name of the catalogue, or a path (see `formats.load_path`). labels: the classes, in the order of a
+    network's outputs; also a name in LABEL_SPACES. Of a catalogued set a task takes the images of its classes; data of
+    one's own must hold no other.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    labels: tuple[str, ...]
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in LABEL_SPACES:
+            raise ValueError(f"no label space is called {value!r}; {nearest(value, LABEL_SPACES)}, or list the classes")
+        return LABEL_SPACES[value]
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(labels) < 2 or len(set(labels)) < len(labels):
+            raise ValueError(f"expected two classes or more, no class twice, found {', '.join(labels)}")
+        return labels
+
+    @property
+    def space(self) -> str:
+        """The name of the label space, or its classes."""
+        return next((name for name, labels in LABEL_SPACES.items() if labels == self.labels), " ".join(self.labels))
+
+    def __str__(self) -> str:
+        return f"{self.data} {self.space}"
+
+    def relation(self, other: Task) -> Relation:
+        """How this task's label space, as the source's, relates to the other's, as the target's."""
+        mine, theirs = set(self.labels), set(other.labels)
+        if mine == theirs:
+            return Relation.EQUAL
+        if mine < theirs:
+            return Relation.SUBSET
+        if mine > theirs:
+            return Relation.SUPERSET
+        return Relation.OVERLAPPING if mine & theirs else Relation.DISJOINT
+
+    def load(self, split: Split) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
+        """The images of a split, and the index of each one's class in `labels`, -1 for those of other classes.
+
+        Raises DataError where the data are not here or damaged, a class has no image, or data of one's own
+        have a label outside the label space.
+        """
+        own = self.data not in CATALOG
+        data = formats.load_path(Path(self.data), split) if own else catalog.load(self.data, split)
+        index = {label: i for i, label in enumerate(self.labels)}
+        names, inverse = np.unique(data.labels, return_inverse=True)
+        outside = [str(name) for name in names if name not in index]
+        if own and outside:
+            raise DataError(
+                f"{data.name}: label {outside[0]!r} is outside the label space {self.space}; "
+                "add it to the task's labels, or remove its images"
+            )
+        classes = np.array([index.get(str(name), -1) for name in names], np.int64)[inverse]
+        for i, count in enumerate(np.bincount(classes[classes >= 0], minlength=len(index))):
+            if count == 0:
+                raise DataError(f"{data.name}: class {self.labels[i]!r} has no {split} image; leave it out of labels")
+        return data, classes
+
+
+def stratified(classes: npt.NDArray[np.int64], count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """`count` rows, in order, drawn so that each class keeps its share, and no class that has an image loses all.
+
+    All rows where there are no more than `count`. Raises DataError if `count` is below the number of classes.
+    """
+    if count >= len(classes):
+        return np.arange(len(classes))
+    names, sizes = np.unique(classes, return_counts=True)
+    if count < len(names):
+        raise DataError(f"a sample of {count} images cannot hold {len(names)} classes; take at least {len(names)}")
+    extra = (sizes - 1) * ((count - len(names)) / (len(classes) - len(names)))
+    take = 1 + np.floor(extra).astype(np.int64)
+    most_left = np.argsort(np.floor(extra) - extra, kind="stable")
+    take[most_left[: count - int(take.sum())]] += 1
+    rows = [rng.permutation(np.flatnonzero(classes == name))[:n] for name, n in zip(names, take, strict=True)]
+    return np.sort(np.concatenate(rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Framed:
+    """Images of any size, reframed to (side, side) uint8 when they are asked for."""
+
+    images: Sequence[Pixels] | Pixels
+    rows: npt.NDArray[np.int64]
+    reframing: Reframing
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> npt.NDArray[np.uint8]:
+        return np.stack([self.reframing(self.images[int(row)]) for row in self.rows[rows]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Pictures framed for a network, (N, side, side) uint8 when indexed, and their classes (N,) int64."""
+
+    images: Framed | npt.NDArray[np.uint8]
+    classes: npt.NDArray[np.int64]
+    name: str
+
+
+def sample(
+    data: LabelledImages, classes: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], reframing: Reframing
+) -> Sample:
+    """The pictures of some rows of a data set, in memory if they fit in half a gibibyte."""
+    framed = Framed(data.images, rows, reframing)
+    size = math.prod(framed[:1].shape) * len(rows)
+    images = framed[np.arange(len(rows))] if size <= _IN_MEMORY else framed
+    return Sample(images, classes[rows], data.name)

@@ -1,0 +1,253 @@
+"""A study's runs on this machine's cores: sources first, a fresh process for each job, nothing finished run again.
+
+What is known of a run lies in its folder, so that a study which was killed goes on from there. Another way of running
+jobs (a cluster) has only to do what `jobs.run` does: take (key, job) pairs, call `work_on` on each somewhere that sees
+the study's folder, and give back (key, problem).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inkshift import jobs
+from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError
+from inkshift.transfer.plan import Plan, Run, index, plan
+from inkshift.transfer.record import DONE, EPOCHS, ERROR, PACKAGE, WEIGHTS, write_json
+from inkshift.transfer.spec import Study
+
+Progress = Callable[[str, str | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Runs that one process does: one run, or frozen ones that share a trunk. packed: keys of those to package."""
+
+    runs: tuple[Run, ...]
+    folder: Path
+    device: str
+    packed: frozenset[str]
+
+    @property
+    def key(self) -> str:
+        return jobs.digest(*(run.key for run in self.runs))[:16]
+
+
+def study_folder(study: Study, folder: str | Path | None = None) -> Path:
+    """Where a study's runs lie: `runs/NAME` below the working folder unless another is given."""
+    return Path(folder) if folder else Path("runs") / study.name
+
+
+def finished(folder: Path, run: Run) -> bool:
+    return (folder / "runs" / run.key / DONE).is_file()
+
+
+def run(
+    study: Study,
+    folder: Path,
+    *,
+    workers: int = 1,
+    device: str = "cpu",
+    progress: Progress = lambda key, problem: None,
+) -> dict[str, str]:
+    """Run all of a study that is not finished; returns the problem of each run that failed, by its key.
+
+    progress: called with the key of each run as it ends, and its problem, None if it is finished.
+    A run that fails costs no other; those that start from it fail as well, naming it. Raises SettingError where the
+    folder holds another study, DataError where a data set is missing or is not what the study began with.
+    """
+    need_extra()
+    from inkshift.transfer.audit import audit_study
+
+    planned = plan(study)
+    begin(study, planned, folder)
+    problems: dict[str, str] = {}
+    packed = _packed(study, planned)
+    for stage in (planned.sources, planned.targets):
+        todo = [one for one in stage if not finished(folder, one)]
+        for done in _work(_jobs(todo, folder, device, packed), workers):
+            for key, problem in done:
+                progress(key, problem)
+                if problem:
+                    problems[key] = problem
+    if not problems:
+        shutil.rmtree(folder / "features", ignore_errors=True)
+    if not (folder / "overlap.json").is_file():
+        audit_study(planned, folder)
+    return problems
+
+
+def need_extra() -> None:
+    """Raises MissingExtraError where torch or timm is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "timm", "scipy")):
+        raise MissingExtraError("study", "running a study")
+
+
+def begin(study: Study, planned: Plan, folder: Path) -> None:
+    """Write what the study is, and hold it to what an earlier start of it wrote."""
+    from inkshift.transfer.provenance import data_checksums, machine, versions
+
+    path = folder / "index.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if before and before["name"] != study.name:
+        raise SettingError(f"{folder}: holds the study {before['name']!r}, not {study.name!r}; give another folder")
+    data = data_checksums(planned)
+    for name, facts in before.get("data", {}).items():
+        if name in data and data[name]["sha256"] != facts["sha256"]:
+            raise DataError(
+                f"{name}: is not what this study began with (SHA-256 {facts['sha256'][:12]}..., "
+                f"now {data[name]['sha256'][:12]}...); restore it, or give another folder than {folder}"
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        entries = {"versions": versions(), "machine": machine(), "data": before.get("data", {}) | data}
+        write_json(path, index(study, planned) | entries)
+        write_json(folder / "study.json", study.model_dump(mode="json", by_alias=True))
+    except OSError as e:
+        raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder, or free its disk") from e
+
+
+def _packed(study: Study, planned: Plan) -> frozenset[str]:
+    if study.packages == "none":
+        return frozenset()
+    return frozenset(run.key for run in planned.targets if study.packages == "all" or run.replicate == 0)
+
+
+def _jobs(runs: Iterable[Run], folder: Path, device: str, packed: frozenset[str]) -> list[Job]:
+    groups: dict[str, list[Run]] = {}
+    for one in runs:
+        alike = one.config() | {"replicate": None, "seed": None}
+        key = json.dumps(alike, sort_keys=True) if one.batched else one.key
+        groups.setdefault(key, []).append(one)
+    return [Job(tuple(group), folder, device, packed) for group in groups.values()]
+
+
+def _work(todo: Sequence[Job], workers: int) -> Iterable[list[tuple[str, str | None]]]:
+    by_key = {job.key: job for job in todo}
+
+    def crashed(key: str) -> list[tuple[str, str | None]]:
+        problem = "its process died twice; free memory (fewer workers, smaller batch), then run the study again"
+        return fail(by_key[key], problem)
+
+    running = jobs.run(work_on, by_key.items(), workers=workers, fresh=True, on_crash=crashed)
+    with closing(running):
+        for _, results in running:
+            yield results
+
+
+def work_on(job: Job) -> list[tuple[str, str | None]]:
+    """Do the runs of a job, each into its folder; returns (key, problem or None) for each."""
+    try:
+        return _do(job)
+    except (InkshiftError, OSError) as e:
+        return fail(job, str(e))
+    except Exception as e:  # a fault of ours or of a library must not cost the other runs
+        return fail(job, f"{type(e).__name__}: {e}")
+
+
+def _do(job: Job) -> list[tuple[str, str | None]]:
+    from inkshift.models.export import weights_bytes
+    from inkshift.transfer.deliver import save_run_package
+    from inkshift.transfer.frozen import train_frozen
+    from inkshift.transfer.record import write_atomic
+    from inkshift.transfer.run import apply_as_is, train_run
+
+    first = job.runs[0]
+    if first.batched:
+        results = train_frozen(job.runs, job.folder, job.device)
+    else:
+        results = [(apply_as_is if first.regime == "as-is" else train_run)(first, job.folder, job.device)]
+    for one, (net, record, stopped) in zip(job.runs, results, strict=True):
+        net.cpu()
+        if one.role == "source":
+            write_atomic(record.folder / WEIGHTS, weights_bytes(net))
+        if one.key in job.packed:
+            save_run_package(one, net, record, record.folder / PACKAGE)
+        record.finish(stopped)
+    return [(one.key, None) for one in job.runs]
+
+
+def fail(job: Job, problem: str) -> list[tuple[str, str | None]]:
+    """Leave the problem in the folder of each run of a job that is not finished."""
+    results: list[tuple[str, str | None]] = []
+    for one in job.runs:
+        if finished(job.folder, one):
+            results.append((one.key, None))
+            continue
+        folder = job.folder / "runs" / one.key
+        message = problem if str(folder) in problem else f"{folder}: {problem}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / ERROR, {"error": message})
+        except OSError:
+            message += " (its error.json could not be written)"
+        results.append((one.key, message))
+    return results
+
+
+def study_digest(study: Study, folder: Path) -> str:
+    """Names the outcome: SHA-256 over the digests of all runs. Raises InkshiftError while some are not finished."""
+    parts = []
+    for one in plan(study).runs:
+        path = folder / "runs" / one.key / DONE
+        if not path.is_file():
+            raise InkshiftError(f"{path.parent}: not finished, so the study has no digest; run it again")
+        parts.append(f"{one.key} {json.loads(path.read_text(encoding='utf-8'))['digest']}")
+    return jobs.digest(*sorted(parts))
+
+
+def epochs_planned(planned: Plan) -> int:
+    """What `epochs_done` comes to when all is finished and no run stops early."""
+    return sum(_epochs(one) for one in planned.runs)
+
+
+def epochs_done(planned: Plan, folder: Path) -> int:
+    """Epochs that are on disk; a finished run counts whole, however early it stopped."""
+    return sum(_epochs(one) if finished(folder, one) else min(_rows(folder, one), _epochs(one)) for one in planned.runs)
+
+
+def _epochs(one: Run) -> int:
+    return 1 if one.batched or one.regime == "as-is" else one.protocol.epochs
+
+
+def _rows(folder: Path, one: Run) -> int:
+    try:
+        return max(0, len((folder / "runs" / one.key / EPOCHS).read_text(encoding="utf-8").splitlines()) - 1)
+    except OSError:
+        return 0
+
+
+def status(planned: Plan, folder: Path) -> list[dict[str, Any]]:
+    """For each arm: how many runs are finished, begun and failed, epochs on disk, mean F1 of the finished ones."""
+    rows = [_arm_status("source networks", str(run.task), (run,), folder) for run in planned.sources]
+    arms = ((one.spec.name, arm) for one in planned.sets for arm in one.arms)
+    return rows + [_arm_status(name, arm.regime, arm.runs, folder) for name, arm in arms]
+
+
+def _arm_status(name: str, regime: str, runs: tuple[Run, ...], folder: Path) -> dict[str, Any]:
+    done = [one for one in runs if finished(folder, one)]
+    errors = [folder / "runs" / one.key / ERROR for one in runs]
+    problems = [json.loads(path.read_text(encoding="utf-8"))["error"] for path in errors if path.is_file()]
+    epochs = [_rows(folder, one) for one in runs]
+    return {
+        "set": name,
+        "regime": regime,
+        "runs": len(runs),
+        "finished": len(done),
+        "begun": sum(bool(count) for count in epochs) - len(done),
+        "failed": len(problems),
+        "epochs": f"{sum(epochs)}/{sum(one.protocol.epochs for one in runs)}",
+        "f1": sum(_last_f1(folder, one) for one in done) / len(done) if done else None,
+        "problems": problems,
+    }
+
+
+def _last_f1(folder: Path, one: Run) -> float:
+    last = (folder / "runs" / one.key / EPOCHS).read_text(encoding="utf-8").splitlines()[-1]
+    return float(last.split(",")[4])

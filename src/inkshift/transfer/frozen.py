@@ -1,0 +1,146 @@
+"""Frozen runs that share a trunk: its features once, then the final layers of all replicates side by side.
+
+A trunk whose weights and batch-norm statistics stay gives the same features for a picture in every epoch, so they are
+computed once. The final layers see different batches but do the same sums, so they are one batched matrix product.
+Each comes out as if it had been trained by itself in `models.training`: tests hold that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from inkshift.datasets.tasks import Sample
+from inkshift.errors import ModelError
+from inkshift.jobs import digest
+from inkshift.models.networks import final_layer, trunk
+from inkshift.models.training import Settings, forward
+from inkshift.transfer import regimes
+from inkshift.transfer.plan import Run
+from inkshift.transfer.record import Record
+from inkshift.transfer.run import Splits, cross_entropy, measure, open_record, source_weights, splits_of, stop_reason
+
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a trunk makes of each split: (N, d) float32."""
+
+    train: torch.Tensor
+    validation: torch.Tensor | None
+    test: torch.Tensor
+
+
+class Head:
+    """One replicate: its final layer, its order of batches, its record."""
+
+    def __init__(self, run: Run, net: nn.Module, record: Record) -> None:
+        layer = final_layer(net)
+        self.run, self.record = run, record
+        self.weight, self.bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+        self.order = torch.Generator().manual_seed(run.seed)
+        self.stopped: str | None = None
+
+
+def train_frozen(runs: Sequence[Run], study: Path, device: str = "cpu") -> list[tuple[nn.Module, Record, str]]:
+    """Train the final layers of runs that differ only in replicate; returns network, record and end of each."""
+    splits = splits_of(runs[0])
+    weights = source_weights(runs[0], study)
+    how = regimes.settings(runs[0], device)
+    torch.set_num_threads(how.threads)
+    features = compute_features(runs[0], splits, weights, how, study)
+    heads = [Head(r, regimes.network(r, weights), open_record(r, study, splits.test.classes)) for r in runs]
+    _train_heads(heads, features, splits, how)
+    done = []
+    for head in heads:
+        net = regimes.network(head.run, weights)
+        layer = final_layer(net)
+        with torch.no_grad():
+            layer.weight.copy_(head.weight)
+            layer.bias.copy_(head.bias)
+        done.append((net.eval(), head.record, head.stopped or "epochs"))
+    return done
+
+
+def compute_features(run: Run, splits: Splits, weights: Path | None, how: Settings, study: Path) -> Features:
+    """The trunk's features of all splits, kept on disk while the study goes on, so that a kill costs no split twice."""
+    net = regimes.network(run, weights).to(how.device).eval()
+    p = run.protocol
+    parts = (run.source, run.task.model_dump_json(), p.reframing, p.validation, p.train_images, p.test_images)
+    key = digest(*map(str, (*parts, run.sample_seed, p.precision)))[:16]
+
+    def of(split: Sample | None, name: str) -> torch.Tensor | None:
+        if split is None:
+            return None
+        return torch.from_numpy(_cached(study / "features" / f"{key}-{name}.npy", net, split, how))
+
+    train, test = of(splits.train, "train"), of(splits.test, "test")
+    assert train is not None and test is not None
+    return Features(train, of(splits.validation, "validation"), test)
+
+
+def _cached(path: Path, net: nn.Module, split: Sample, how: Settings) -> npt.NDArray[np.float32]:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        body = trunk(net)
+        with torch.inference_mode():
+            first = forward(body, split.images[np.arange(1)], how)
+            out = np.lib.format.open_memmap(part, "w+", np.float32, (len(split.images), first.shape[1]))
+            for start in range(0, len(out), _AT_ONCE):
+                rows = np.arange(start, min(start + _AT_ONCE, len(out)))
+                out[rows] = forward(body, split.images[rows], how).cpu().numpy()
+            out.flush()
+        part.replace(path)
+    return np.asarray(np.load(path, mmap_mode="c"))
+
+
+def _train_heads(heads: list[Head], features: Features, splits: Splits, how: Settings) -> None:
+    """Adam on all final layers at once; a head that has stopped keeps what it had then."""
+    weight = torch.stack([head.weight for head in heads]).to(how.device).requires_grad_()
+    bias = torch.stack([head.bias for head in heads]).to(how.device).requires_grad_()
+    optimiser = torch.optim.Adam([weight, bias], lr=how.rate)
+    x, y = features.train, torch.from_numpy(splits.train.classes)
+    for epoch in range(how.epochs):
+        orders = torch.stack([torch.randperm(len(y), generator=head.order) for head in heads])
+        total = torch.zeros(len(heads), dtype=torch.float64)
+        for rows in torch.split(orders, how.batch, dim=1):
+            each = torch.stack(
+                [
+                    nn.functional.cross_entropy(nn.functional.linear(x[r].to(how.device), w, b), y[r].to(how.device))
+                    for r, w, b in zip(rows, weight.unbind(), bias.unbind(), strict=True)
+                ]
+            )
+            optimiser.zero_grad(set_to_none=True)
+            each.sum().backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            total += each.detach().cpu().double() * rows.shape[1]
+        for head, loss, w, b in zip(heads, (total / len(y)).tolist(), weight.detach(), bias.detach(), strict=True):
+            if head.stopped is None:
+                head.weight, head.bias = w.cpu().clone(), b.cpu().clone()
+                _record_epoch(head, epoch, loss, features, splits)
+        if all(head.stopped for head in heads):
+            return
+
+
+def _record_epoch(head: Head, epoch: int, loss: float, features: Features, splits: Splits) -> None:
+    if not math.isfinite(loss):
+        raise ModelError(f"{head.record.folder}: training loss is {loss} in epoch {epoch + 1}; lower the rate")
+
+    def logits(of: torch.Tensor) -> npt.NDArray[np.float32]:
+        return nn.functional.linear(of, head.weight, head.bias).numpy()
+
+    aside = None
+    if features.validation is not None and splits.validation is not None:
+        aside = cross_entropy(logits(features.validation), splits.validation.classes)
+    true = splits.test.classes
+    head.record.add(measure(epoch + 1, loss, logits(features.test), true, aside, head.run.protocol), write=False)
+    head.stopped = stop_reason(head.record, head.run.protocol)

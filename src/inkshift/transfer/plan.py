@@ -1,0 +1,197 @@
+"""A study's specification as keyed runs: the same settings give the same key, alone or among thirty."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from inkshift.datasets.tasks import Task
+from inkshift.jobs import digest
+from inkshift.transfer.spec import CHOICES, Protocol, Regime, Study, TransferSet
+
+_ONLY_FROZEN = {"batch_norm": "freeze_stats"}
+_ONLY_TRANSFER = {"source_networks": "one", "source_epochs": 1}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network: what it learns, from where it starts, how it is trained.
+
+    role: `source` for a network that others start from. source: the key of the run whose weights it takes.
+    seed: of its initial weights and the order of its batches; the same for all regimes of a replicate, so that they
+    differ in the regime alone. sample_seed: of the images drawn from the data sets.
+    """
+
+    role: Literal["source", "target"]
+    regime: Regime
+    task: Task
+    replicate: int
+    seed: int
+    sample_seed: int
+    protocol: Protocol
+    source: str | None = None
+    source_task: Task | None = None
+
+    def config(self) -> dict[str, Any]:
+        """The settings as `config.json` has them."""
+        return {
+            "role": self.role,
+            "regime": self.regime,
+            "task": self.task.model_dump(mode="json"),
+            "source_task": self.source_task and self.source_task.model_dump(mode="json"),
+            "source": self.source,
+            "replicate": self.replicate,
+            "seed": self.seed,
+            "sample_seed": self.sample_seed,
+            "protocol": self.protocol.model_dump(mode="json"),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Names the run and its folder: the first 16 hex digits of the SHA-256 of its settings."""
+        return digest(json.dumps(self.config(), sort_keys=True))[:16]
+
+    @property
+    def batched(self) -> bool:
+        """Whether only a final layer learns on features that never change, so that replicates train together."""
+        return self.regime == "frozen" and self.protocol.batch_norm == "freeze_stats"
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One regime of a set: its settings and a run for each replicate."""
+
+    regime: Regime
+    protocol: Protocol
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSet:
+    """A set with its arms."""
+
+    spec: TransferSet
+    arms: tuple[Arm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All runs of a study, source networks first; a run that two sets share is there once."""
+
+    sources: tuple[Run, ...]
+    sets: tuple[PlannedSet, ...]
+
+    @property
+    def targets(self) -> tuple[Run, ...]:
+        runs = {run.key: run for one in self.sets for arm in one.arms for run in arm.runs}
+        return tuple(runs.values())
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        return self.sources + self.targets
+
+
+def plan(study: Study) -> Plan:
+    """The runs of a study. Raises SettingError or MissingExtraError where `precision = "auto"` cannot be settled."""
+    sources: dict[str, Run] = {}
+    sets = []
+    for one in study.sets:
+        arms = [_arm(study, one, regime, sources) for regime in one.regimes]
+        sets.append(PlannedSet(one, tuple(arms)))
+    return Plan(tuple(sources.values()), tuple(sets))
+
+
+def _arm(study: Study, one: TransferSet, regime: Regime, sources: dict[str, Run]) -> Arm:
+    protocol = _settled(study.settings(one, regime))
+    replicates = one.replicates or study.replicates
+    if regime == "as-is" and protocol.source_networks == "one":
+        replicates = 1  # nothing learns, so every replicate would be the same
+    runs = []
+    for replicate in range(replicates):
+        source = None
+        if regime != "control":
+            source = _source(study, one, protocol, 0 if protocol.source_networks == "one" else replicate)
+            sources[source.key] = source
+        runs.append(
+            Run(
+                role="target",
+                regime=regime,
+                task=one.target,
+                replicate=replicate,
+                seed=_seed(study.seed, "target", replicate),
+                sample_seed=study.seed,
+                protocol=_relevant(protocol, regime),
+                source=source.key if source else None,
+                source_task=one.source if source else None,
+            )
+        )
+    return Arm(regime, protocol, tuple(runs))
+
+
+def _source(study: Study, one: TransferSet, protocol: Protocol, replicate: int) -> Run:
+    training = protocol.model_copy(update={"epochs": protocol.source_epochs, **_ONLY_FROZEN, **_ONLY_TRANSFER})
+    seed = _seed(study.seed, "source", replicate)
+    return Run("source", "control", one.source, replicate, seed, study.seed, training)
+
+
+def _relevant(protocol: Protocol, regime: Regime) -> Protocol:
+    """The protocol with what a regime does not use set aside, so that it makes no second run of the same."""
+    unused: dict[str, Any] = {} if regime == "frozen" else dict(_ONLY_FROZEN)
+    if regime == "control":
+        unused |= _ONLY_TRANSFER
+    return protocol.model_copy(update=unused)
+
+
+def _settled(protocol: Protocol) -> Protocol:
+    if protocol.precision != "auto":
+        return protocol
+    from inkshift.models.networks import native_bfloat16
+
+    return protocol.model_copy(update={"precision": "bfloat16" if native_bfloat16() else "float32"})
+
+
+def _seed(study_seed: int, role: str, replicate: int) -> int:
+    return int(digest(str(study_seed), role, str(replicate))[:15], 16)
+
+
+def index(study: Study, planned: Plan) -> dict[str, Any]:
+    """What `index.json` says of the plan: sets, relations, arms, the keys of their runs."""
+    base = _settled(study.protocol).model_dump(mode="json")
+    return {
+        "name": study.name,
+        "title": study.title,
+        "seed": study.seed,
+        "margin": study.margin,
+        "settings": base,
+        "choices": list(CHOICES),
+        "sets": [_set_entry(one, base) for one in planned.sets],
+    }
+
+
+def _set_entry(one: PlannedSet, base: dict[str, Any]) -> dict[str, Any]:
+    relation = one.spec.source.relation(one.spec.target)
+    own = [_differences(arm.protocol, base) for arm in one.arms]
+    shared = {key: value for key, value in own[0].items() if all(other.get(key) == value for other in own)}
+    return {
+        "name": one.spec.name,
+        "source": one.spec.source.model_dump(mode="json"),
+        "target": one.spec.target.model_dump(mode="json"),
+        "relation": relation.value,
+        "relation_text": relation.formula,
+        "same_domain": one.spec.same_domain,
+        "settings": shared,
+        "arms": [
+            {
+                "regime": arm.regime,
+                "settings": {key: value for key, value in mine.items() if key not in shared},
+                "runs": [run.key for run in arm.runs],
+            }
+            for arm, mine in zip(one.arms, own, strict=True)
+        ],
+    }
+
+
+def _differences(protocol: Protocol, base: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in protocol.model_dump(mode="json").items() if base[key] != value}

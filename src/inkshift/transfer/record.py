@@ -1,0 +1,122 @@
+"""What a run leaves on disk: `config.json`, `epochs.csv`, `confusion.npz`, `done.json` or `error.json`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.jobs import digest
+from inkshift.models.metrics import Counts
+
+CONFIG, EPOCHS, CONFUSION, DONE, ERROR = "config.json", "epochs.csv", "confusion.npz", "done.json", "error.json"
+CHECKPOINT, WEIGHTS, PACKAGE = "checkpoint.pt", "weights.safetensors", "package"
+_COLUMNS = ("epoch", "training_loss", "test_loss", "validation_loss", "f1", "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What is measured after an epoch, counted from 1; 0 stands for a network that did not learn.
+
+    Losses are mean cross-entropies in nats, None where there is none. confusion: (C, C) counts on the test images, rows
+    true. predicted: (N,) class of each test image.
+    """
+
+    number: int
+    training_loss: float | None
+    test_loss: float | None
+    validation_loss: float | None
+    f1: float
+    confusion: Counts
+    predicted: npt.NDArray[np.int64]
+
+    @property
+    def accuracy(self) -> float:
+        return float(np.diag(self.confusion).sum() / self.confusion.sum())
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """The file as a whole or not at all, also if the machine stops."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+class Record:
+    """The epochs of one run, on disk after each. Taken up where `upto` epochs of an interrupted run hold."""
+
+    def __init__(self, folder: Path, classes: tuple[str, ...], true: npt.NDArray[np.int64]) -> None:
+        self.folder = folder
+        self._classes = np.array(classes)
+        self._true = true.astype(np.int16)
+        self.rows: list[list[str]] = []
+        self._confusions: list[Counts] = []
+        self._predicted: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def take_up(self, epochs: int) -> None:
+        """Read back the first `epochs` rows that an interrupted run left."""
+        if epochs == 0:
+            return
+        with (self.folder / EPOCHS).open(encoding="utf-8", newline="") as file:
+            self.rows = list(csv.reader(file))[1 : epochs + 1]
+        with np.load(self.folder / CONFUSION) as arrays:
+            self._confusions = list(arrays["confusions"][:epochs].astype(np.int64))
+            self._predicted = arrays["predicted"].astype(np.int64)
+
+    def losses(self, column: str) -> list[float]:
+        """A column of losses so far."""
+        return [float(row[_COLUMNS.index(column)] or "nan") for row in self.rows]
+
+    def add(self, epoch: Epoch, write: bool = True) -> None:
+        """Keep an epoch; one of the same number that is there already, and all after it, are dropped."""
+        kept = [i for i, row in enumerate(self.rows) if int(row[0]) < epoch.number]
+        values = (epoch.training_loss, epoch.test_loss, epoch.validation_loss, epoch.f1, epoch.accuracy)
+        self.rows = [self.rows[i] for i in kept] + [[str(epoch.number), *map(_number, values)]]
+        self._confusions = [self._confusions[i] for i in kept] + [epoch.confusion]
+        self._predicted = epoch.predicted
+        if write:
+            self.write()
+
+    def write(self) -> None:
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([_COLUMNS, *self.rows])
+        arrays = io.BytesIO()
+        np.savez_compressed(
+            arrays,
+            confusions=np.stack(self._confusions).astype(np.int32),
+            classes=self._classes,
+            true=self._true,
+            predicted=self._predicted.astype(np.int16),
+        )
+        write_atomic(self.folder / CONFUSION, arrays.getvalue())
+        write_atomic(self.folder / EPOCHS, out.getvalue().encode())
+
+    def finish(self, stopped: str) -> None:
+        """Declare the run finished: what ended it, and the digest of what it measured."""
+        self.write()
+        done = {"stopped": stopped, "epochs": int(self.rows[-1][0]), "digest": digest(*self._files())}
+        write_json(self.folder / DONE, done)
+        for name in (CHECKPOINT, ERROR):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _files(self) -> Iterable[bytes]:
+        return ((self.folder / name).read_bytes() for name in (CONFIG, EPOCHS, CONFUSION))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,71 @@
+"""What a regime is: where the weights start, and which of them learn.
+
+Control: random weights, all learn. Frozen: the weights of a network trained on the source task, of which only a new
+final layer learns. Fine-tuned: the same, and all learn (Kooverjee et al. 2020, III-A). As-is: the source network
+unchanged, all work being in the reframing of its input (Pacchiotti et al. 2023, section 3.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import safetensors.torch
+from torch import nn
+
+from inkshift.errors import ModelError
+from inkshift.models.networks import build, final_layer
+from inkshift.models.training import Settings, seed_all
+from inkshift.transfer.plan import Run
+
+
+def settings(run: Run, device: str = "cpu") -> Settings:
+    """How the training loop is to train this run."""
+    p = run.protocol
+    return Settings(
+        epochs=p.epochs,
+        batch=p.batch,
+        rate=p.rate,
+        seed=run.seed,
+        channels=p.channels,
+        precision="bfloat16" if p.precision == "bfloat16" else "float32",
+        fast=not run.batched,
+        device=device,
+    )
+
+
+def network(run: Run, source_weights: Path | None, classes: int | None = None) -> nn.Module:
+    """The network a run starts from, ready for its regime: `requires_grad` is set for what learns.
+
+    source_weights: safetensors of the source network, for every regime but control. classes: outputs, those of the
+    run's task if None. Raises ModelError where the weights do not fit the network.
+    """
+    seed_all(run.seed)
+    p = run.protocol
+    net = build(p.backbone, classes or len(run.task.labels), p.side, p.channels)
+    if source_weights is not None:
+        _take_over(net, source_weights, whole=run.regime == "as-is")
+    if run.regime == "frozen":
+        net.requires_grad_(False)
+        final_layer(net).requires_grad_(True)
+    return net
+
+
+def _take_over(net: nn.Module, weights: Path, whole: bool) -> None:
+    """Load all weights, or all but those of the final layer, which stays as it was drawn."""
+    last = final_layer(net)
+    own = next(name for name, module in net.named_modules() if module is last)
+    try:
+        state = safetensors.torch.load_file(weights)
+        kept = {k: v for k, v in state.items() if whole or not k.startswith(f"{own}.")}
+        missing, unexpected = net.load_state_dict(kept, strict=False)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as e:
+        problem = str(e).splitlines()[0]
+        raise ModelError(f"{weights}: not the weights of this network ({problem}); run its source again") from None
+    if unexpected or any(whole or not name.startswith(f"{own}.") for name in missing):
+        raise ModelError(f"{weights}: not the weights of this network; run its source again")
+
+
+def learning_mode(run: Run) -> Callable[[nn.Module], object]:
+    """What puts the network in the mode it learns in: a frozen trunk with `freeze_stats` stays as in use."""
+    return nn.Module.eval if run.batched else nn.Module.train

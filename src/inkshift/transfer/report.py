@@ -1,0 +1,238 @@
+"""A study's outcome as one HTML file, with its figures and every number beside it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from inkshift.errors import DataError
+from inkshift.transfer import analysis as analyses
+from inkshift.transfer.analysis import Analysis
+from inkshift.transfer.compare import Comparison, Interval
+from inkshift.transfer.figures import Picture, pictures
+from inkshift.transfer.results import Arm, Missing, Results, Set, load
+from inkshift.transfer.tables import write_tables, write_whole
+
+NONE = "–"
+STOPPED = {"epochs": "ran all epochs", "as-published": "test loss settled", "held-out": "validation loss settled"}
+VERDICTS = {
+    "alike": "{arm} and {baseline} are alike",
+    "ahead": "{arm} is ahead of {baseline}",
+    "behind": "{arm} is behind {baseline}",
+    "undecided": "{arm} against {baseline} is undecided",
+}
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Missing runs of one arm that share state and error. folders: those that exist, relative to the study's."""
+
+    set: str
+    arm: str
+    replicates: str
+    state: str
+    error: str
+    folders: tuple[str, ...]
+
+
+def write(folder: Path, out: Path | None = None) -> Path:
+    """Write the report of the study in `folder` to `out`, default `folder/report.html`; the path written.
+
+    Beside it, in a folder of its name without ending: `figures/` (SVG and PNG) and `tables/` (CSV).
+    Raises DataError for a folder without a readable index, SettingError where nothing can be written.
+    """
+    path = out or folder / "report.html"
+    results = load(folder)
+    analysis = analyses.analyse(results)
+    slugs = slugs_of([study_set.name for study_set in results.sets])
+    drawn = list(pictures(results, slugs))
+    beside = path.with_suffix("") if path.suffix else path.with_name(path.name + "-files")
+    for picture in drawn:
+        write_whole(beside / "figures" / f"{picture.name}.svg", picture.svg)
+        write_whole(beside / "figures" / f"{picture.name}.png", picture.png)
+    write_tables(analysis, beside / "tables", slugs)
+    write_whole(path, page(analysis, drawn, beside.name).encode("utf-8"))
+    return path
+
+
+def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
+    """The report as one HTML page that needs no other file. beside: name of the folder with figures and tables."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(f1=f1, points=points, bounds=bounds, gap=gap, epochs=epoch_counts, labels=labels)
+    environment.globals.update(address=_address, sentence=sentence, stopped=_stopped, sheet=_sheet, NONE=NONE)
+    results, spreads = analysis.results, _spreads(analysis.results)
+    return environment.get_template("report.html.j2").render(
+        analysis=analysis,
+        results=results,
+        drawn=drawn,
+        beside=beside,
+        margin=f"{100 * results.margin:g}",
+        states=analyses.states(results),
+        planned=sum(arm.planned for study_set in results.sets for arm in study_set.arms),
+        lost=lost(results),
+        answers={study_set.name: answers(study_set, analysis) for study_set in results.sets},
+        start=[row for row in analysis.comparisons if row.measure in ("epoch 1", "epoch 2")],
+        end=[row for row in analysis.comparisons if row.measure in ("last epoch", "peak")],
+        spreads=spreads,
+        spread_epochs=sorted({epoch for _, _, by_epoch in spreads for epoch in by_epoch}),
+        arm_settings=_arm_settings(results),
+    )
+
+
+def answers(study_set: Set, analysis: Analysis) -> list[str]:
+    """The verdicts of one set at the last epoch, in sentences."""
+    rows = [row for row in (*analysis.comparisons, *analysis.settings) if row.set == study_set.name]
+    found = [sentence(row, analysis.results.margin) for row in rows if row.measure == "last epoch"]
+    if not any(arm.replicates for arm in study_set.arms):
+        return ["No run is finished yet."]
+    return found or ["Nothing to compare: no replicate is finished both in a control and in another regime."]
+
+
+def sentence(row: Comparison, margin: float) -> str:
+    """A verdict in words, with its numbers in points (hundredths) of F1."""
+    baseline = row.baseline if row.baseline_set == row.set else f"{row.baseline} of {row.baseline_set}"
+    text = VERDICTS[row.verdict].format(arm=row.arm, baseline=baseline)
+    text = text[0].upper() + text[1:]
+    text += f" ({row.setting})" if row.setting else ""
+    interval, limit = row.interval, f"±{100 * margin:g}"
+    if interval.low is None or interval.high is None:
+        return f"{text}: {gap(interval.mean)} points in the only pair, which gives no interval{_epochs(row)}."
+    where = {
+        "alike": f"within the margin of {limit}",
+        "undecided": f"which reaches across an edge of the margin of {limit}",
+    }.get(row.verdict, f"wholly beyond the margin of {limit}")
+    share = f"{100 * interval.level:.0f} % interval {bounds(interval, True)}"
+    return f"{text}: {gap(interval.mean)} points ({share}, {where}; {interval.n} pairs{_epochs(row)})."
+
+
+def _epochs(row: Comparison) -> str:
+    """What a verdict must not be read without: that the two did not end at the same epoch."""
+    return "".join(f"; {note}" for note in row.note.split("; ") if note.startswith("last epochs"))
+
+
+def lost(results: Results) -> list[Lost]:
+    """The missing runs, those of one arm with the same state and error together."""
+
+    def key(run: Missing) -> tuple[str, str, str, str]:
+        return run.set, run.arm, run.state, run.error
+
+    order = {key(run): i for i, run in reversed(list(enumerate(results.missing)))}
+    rows = []
+    for (name, arm, state, error), group in groupby(sorted(results.missing, key=lambda run: order[key(run)]), key):
+        runs = list(group)
+        numbers = [run.replicate for run in runs if run.replicate is not None]
+        folders = tuple(f"runs/{run.digest}" for run in runs if run.folder is not None and run.folder.is_dir())
+        rows.append(Lost(name, arm, _ranges(numbers), state, error, folders))
+    return rows
+
+
+def slugs_of(names: Sequence[str]) -> list[str]:
+    """A file name for each set, all different: lower-case letters, digits and hyphens."""
+    slugs: list[str] = []
+    for i, name in enumerate(names, 1):
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "set"
+        slugs.append(slug if slug not in slugs else f"{slug}-{i}")
+    return slugs
+
+
+def f1(value: float | None) -> str:
+    """A score, 0 to 1, with four decimals."""
+    return NONE if value is None else f"{value:.4f}".replace("-", "−")
+
+
+def points(value: float | None) -> str:
+    """A share, 0 to 1, in hundredths with two decimals and no sign."""
+    return NONE if value is None else f"{100 * value:.2f}"
+
+
+def gap(value: float | None) -> str:
+    """A difference, -1 to 1, in signed hundredths with two decimals."""
+    if value is None:
+        return NONE
+    text = f"{100 * value:+.2f}".replace("-", "−")
+    return "0.00" if text[1:] == "0.00" else text
+
+
+def bounds(interval: Interval | None, difference: bool = False) -> str:
+    """The two ends of an interval, or a dash where it has none."""
+    if interval is None or interval.low is None or interval.high is None:
+        return NONE
+    return " to ".join(gap(end) if difference else f1(end) for end in (interval.low, interval.high))
+
+
+def epoch_counts(epochs: Sequence[int | None] | None) -> str:
+    """Epochs of several runs in words: `epoch 4 (2 runs), never (3 runs)`."""
+    if epochs is None:
+        return NONE
+    count = Counter(epochs)
+    known = sorted(epoch for epoch in count if epoch is not None)
+    parts = [f"{epoch} ({_plural(count[epoch], 'run')})" for epoch in known]
+    return ", ".join(parts + ([f"never ({_plural(count[None], 'run')})"] if count[None] else []))
+
+
+def labels(task: Mapping[str, Any]) -> str:
+    """A task in words: its data, how many classes, and which."""
+    names = [str(name) for name in task["labels"]]
+    return f"{task['data']}, {len(names)} classes: {('' if all(len(n) == 1 for n in names) else ' ').join(names)}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """1, 2, 3, 7 as `1 to 3, 7`."""
+    groups = groupby(enumerate(sorted(numbers)), lambda item: item[1] - item[0])
+    spans = [[number for _, number in group] for _, group in groups]
+    return ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in spans)
+
+
+def _stopped(results: Results, name: str, arm: str) -> str:
+    runs = next(a.distinct for s in results.sets if s.name == name for a in s.arms if a.name == arm)
+    return ", ".join(f"{STOPPED.get(how, how)} ({n})" for how, n in Counter(run.stopped for run in runs).items())
+
+
+def _spreads(results: Results) -> list[tuple[str, str, dict[int, float]]]:
+    """Set, arm, and the standard deviation of F1 over replicates by epoch, where at least two have the epoch."""
+    found = []
+    for study_set in results.sets:
+        for arm in study_set.arms:
+            curve = arm.curve("f1")
+            known = {int(epoch): float(sd) for epoch, sd in zip(curve.epochs, curve.sd, strict=True) if np.isfinite(sd)}
+            if known and arm.regime != "as-is":
+                found.append((study_set.name, arm.name, known))
+    return found
+
+
+def _arm_settings(results: Results) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Where settings differ from the study's: set, arm ("" for the whole set), the settings."""
+    whole: list[tuple[Set, Arm | None, Mapping[str, Any]]] = [(s, None, s.settings) for s in results.sets]
+    single = [(s, arm, arm.settings) for s in results.sets for arm in s.arms]
+    return [(s.name, arm.name if arm else "", settings) for s, arm, settings in (*whole, *single) if settings]
+
+
+def _address(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _sheet(path: Path) -> str:
+    """The audit's contact sheet as a data address. Raises DataError where it cannot be read."""
+    try:
+        return _address(path.read_bytes(), "png")
+    except OSError as e:
+        raise DataError(f"{path}: cannot be read ({e.strerror}); run the overlap audit again") from None

@@ -1,0 +1,321 @@
+"""The runs of a study folder as arrays: what is finished, and what is missing and why."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.errors import DataError
+from inkshift.models import metrics
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+State = Literal["not begun", "unfinished", "failed", "damaged"]
+Measure = Literal["training_loss", "test_loss", "validation_loss", "f1", "accuracy"]
+
+COLUMNS = ("epoch", "training_loss", "test_loss", "validation_loss", "f1", "accuracy")
+
+
+@dataclass(frozen=True, eq=False)
+class Replicate:
+    """One finished run. E epochs, C classes, N test images; losses and scores (E,), NaN where none was measured."""
+
+    number: int
+    digest: str
+    folder: Path
+    seed: int | None
+    stopped: str
+    epochs: Counts
+    training_loss: Floats
+    test_loss: Floats
+    validation_loss: Floats
+    f1: Floats
+    accuracy: Floats
+    classes: tuple[str, ...]
+    confusions: Counts
+    true: Counts
+    predicted: Counts
+
+    def per_class(self) -> Floats:
+        """(E, C) accuracy of each class, 0 to 1; NaN for a class without test images."""
+        labelled = self.confusions.sum(axis=2).astype(np.float64)
+        hits = np.diagonal(self.confusions, axis1=1, axis2=2)
+        shares: Floats = np.divide(hits, labelled, out=np.full(labelled.shape, np.nan), where=labelled > 0)
+        return shares
+
+    def held_out(self) -> bool:
+        """Whether every epoch has a validation loss."""
+        return bool(np.isfinite(self.validation_loss).all())
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A planned run that counts nowhere. arm "" is a run that belongs to no arm: a source network."""
+
+    set: str
+    arm: str
+    replicate: int | None
+    digest: str
+    folder: Path | None
+    state: State
+    error: str
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A measure by epoch: `values` (R, E), NaN where a replicate had stopped before that epoch."""
+
+    epochs: Counts
+    values: Floats
+
+    @cached_property
+    def n(self) -> Counts:
+        """(E,) replicates that have each epoch; mean, low and high are over these only."""
+        return np.asarray(np.isfinite(self.values).sum(axis=0), np.int64)
+
+    @cached_property
+    def mean(self) -> Floats:
+        return np.array([column[np.isfinite(column)].mean() for column in self.values.T])
+
+    @cached_property
+    def sd(self) -> Floats:
+        """Sample standard deviation; NaN with fewer than two replicates."""
+        kept = [column[np.isfinite(column)] for column in self.values.T]
+        return np.array([column.std(ddof=1) if len(column) > 1 else np.nan for column in kept])
+
+    @cached_property
+    def low(self) -> Floats:
+        return np.nanmin(self.values, axis=0) if self.values.size else np.zeros(0)
+
+    @cached_property
+    def high(self) -> Floats:
+        return np.nanmax(self.values, axis=0) if self.values.size else np.zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """All replicates of one regime in one set. settings: those that differ from the set's."""
+
+    name: str
+    regime: str
+    settings: Mapping[str, Any]
+    planned: int
+    replicates: tuple[Replicate, ...]
+
+    @property
+    def distinct(self) -> tuple[Replicate, ...]:
+        """The replicates without those that share one run, which would count one network twice."""
+        return tuple({run.digest: run for run in reversed(self.replicates)}.values())[::-1]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.replicates[0].classes if self.replicates else ()
+
+    def curve(self, measure: Measure) -> Curve:
+        """`measure` by epoch, for the epochs that at least one replicate has a value for."""
+        epochs = np.unique(np.concatenate([run.epochs for run in self.replicates] or [np.zeros(0, np.int64)]))
+        values = np.full((len(self.replicates), len(epochs)), np.nan)
+        for row, run in zip(values, self.replicates, strict=True):
+            row[np.searchsorted(epochs, run.epochs)] = getattr(run, measure)
+        some = np.isfinite(values).any(axis=0)
+        return Curve(epochs[some], values[:, some])
+
+
+@dataclass(frozen=True, eq=False)
+class Set:
+    """One pair of source and target task. relation_text: how their label spaces relate, in the paper's terms."""
+
+    name: str
+    source: Mapping[str, Any]
+    target: Mapping[str, Any]
+    relation: str
+    relation_text: str
+    same_domain: bool
+    settings: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A study folder as `load` found it. margin: of F1, 0 to 1; choices: settings the paper leaves unsaid."""
+
+    folder: Path
+    name: str
+    title: str
+    seed: int
+    margin: float
+    settings: Mapping[str, Any]
+    choices: tuple[str, ...]
+    versions: Mapping[str, Any]
+    machine: str
+    data: Mapping[str, Mapping[str, Any]]
+    sets: tuple[Set, ...]
+    missing: tuple[Missing, ...]
+
+    @property
+    def average(self) -> str:
+        """How the runs' F1 is averaged over classes: `macro` or `weighted`."""
+        return str(self.settings.get("f1", "macro"))
+
+    def settings_of(self, study_set: Set, arm: Arm) -> dict[str, Any]:
+        """The settings an arm ran with: the study's, the set's over them, its own over both."""
+        return {**self.settings, **study_set.settings, **arm.settings}
+
+
+def load(folder: Path) -> Results:
+    """Read `index.json` and every run it names. A run that cannot be used is listed, and stops nothing.
+
+    Raises DataError if the index is missing, or lacks or mistypes a part.
+    """
+    path = folder / "index.json"
+    index = _json(path, "run the study first: inkshift study run SPEC")
+    missing: list[Missing] = []
+    try:
+        sets = tuple(_set(folder, item, missing) for item in index["sets"])
+        known = {str(digest) for item in index["sets"] for arm in item["arms"] for digest in arm["runs"]}
+        return Results(
+            folder=folder,
+            name=str(index["name"]),
+            title=str(index["title"]),
+            seed=int(index["seed"]),
+            margin=float(index["margin"]),
+            settings=dict(index["settings"]),
+            choices=tuple(index["choices"]),
+            versions=dict(index["versions"]),
+            machine=_words(index["machine"]),
+            data=dict(index["data"]),
+            sets=sets,
+            missing=(*missing, *_other_failures(folder, known)),
+        )
+    except KeyError as e:
+        raise DataError(f"{path}: {e.args[0]!r} is not there; write the index again: inkshift study run SPEC") from None
+    except (TypeError, ValueError, AttributeError) as e:
+        raise DataError(f"{path}: not an index of a study ({e}); write it again: inkshift study run SPEC") from None
+
+
+def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
+    regimes = [arm["regime"] for arm in item["arms"]]
+    arms = []
+    for arm in item["arms"]:
+        settings = dict(arm.get("settings") or {})
+        name = str(arm["regime"])
+        if regimes.count(name) > 1 and settings:
+            name += f" ({', '.join(f'{key} {value}' for key, value in settings.items())})"
+        found = [_run(folder, item["name"], name, i, digest) for i, digest in enumerate(arm["runs"], 1)]
+        missing += [run for run in found if isinstance(run, Missing)]
+        finished = [run for run in found if isinstance(run, Replicate)]
+        arms.append(Arm(name, arm["regime"], settings, len(arm["runs"]), _alike_shaped(finished, item, name, missing)))
+    return Set(
+        name=str(item["name"]),
+        source=dict(item["source"]),
+        target=dict(item["target"]),
+        relation=str(item["relation"]),
+        relation_text=str(item["relation_text"]),
+        same_domain=bool(item["same_domain"]),
+        settings=dict(item.get("settings") or {}),
+        arms=tuple(arms),
+    )
+
+
+def _alike_shaped(
+    runs: list[Replicate], item: Mapping[str, Any], arm: str, missing: list[Missing]
+) -> tuple[Replicate, ...]:
+    """Runs of one arm that share the first one's classes and test images; the others are put down as damaged."""
+    kept = []
+    for run in runs:
+        if run.classes == runs[0].classes and np.array_equal(run.true, runs[0].true):
+            kept.append(run)
+        else:
+            error = f"its classes or test images are not those of replicate {runs[0].number}"
+            missing.append(Missing(item["name"], arm, run.number, run.digest, run.folder, "damaged", error))
+    return tuple(kept)
+
+
+def _run(folder: Path, study_set: str, arm: str, number: int, digest: str | None) -> Replicate | Missing:
+    if digest is None:
+        return Missing(study_set, arm, number, "", None, "not begun", "the study has not come to it")
+    run = folder / "runs" / digest
+
+    def absent(state: State, error: str) -> Missing:
+        return Missing(study_set, arm, number, digest, run, state, error)
+
+    if not run.is_dir():
+        return absent("not begun", "the study has not come to it")
+    try:
+        if (run / "done.json").is_file():
+            return _replicate(run, number, digest)
+        if (run / "error.json").is_file():
+            return absent("failed", str(_json(run / "error.json")["error"]))
+    except DataError as e:
+        return absent("damaged", str(e).replace(str(run), run.name))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        return absent("damaged", f"{run.name}: not as a run leaves it ({e}); delete the folder and run the study again")
+    return absent("unfinished", "interrupted or still running; run the study again")
+
+
+def _replicate(run: Path, number: int, digest: str) -> Replicate:
+    done, config = _json(run / "done.json"), _json(run / "config.json")
+    with (run / "epochs.csv").open(newline="", encoding="utf-8") as file:
+        rows = [[float(row[column] or "nan") for column in COLUMNS] for row in csv.DictReader(file)]
+    table = np.array(rows, np.float64).reshape(-1, len(COLUMNS))
+    with np.load(run / "confusion.npz", allow_pickle=False) as arrays:
+        confusions, true, predicted = (arrays[key].astype(np.int64) for key in ("confusions", "true", "predicted"))
+        classes = tuple(str(name) for name in arrays["classes"])
+    count = len(classes)
+    if not len(table) or confusions.shape != (len(table), count, count):
+        raise ValueError(f"{len(table)} epochs in epochs.csv, confusion matrices of shape {confusions.shape}")
+    if not np.isfinite(table[:, 4]).all():
+        raise ValueError("an epoch in epochs.csv has no f1")
+    if not np.array_equal(metrics.confusion(predicted, true, count), confusions[-1]):
+        raise ValueError("the predictions in confusion.npz do not add up to its last confusion matrix")
+    seed = config.get("seed")
+    return Replicate(
+        number=number,
+        digest=digest,
+        seed=seed if isinstance(seed, int) else None,
+        stopped=str(done["stopped"]),
+        epochs=table[:, 0].astype(np.int64),
+        **dict(zip(COLUMNS[1:], table.T[1:], strict=True)),
+        folder=run,
+        classes=classes,
+        confusions=confusions,
+        true=true,
+        predicted=predicted,
+    )
+
+
+def _other_failures(folder: Path, known: set[str]) -> list[Missing]:
+    """Failed runs of no arm: a source network that failed takes its arms with it."""
+    failed = []
+    for path in sorted((folder / "runs").glob("*/error.json")):
+        if path.parent.name not in known and not (path.parent / "done.json").is_file():
+            try:
+                error = str(_json(path).get("error", ""))
+            except DataError as e:
+                error = str(e)
+            failed.append(Missing("", "", None, path.parent.name, path.parent, "failed", error))
+    return failed
+
+
+def _json(path: Path, mend: str = "delete its folder and run the study again") -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as e:
+        raise DataError(f"{path}: cannot be read ({e.strerror}); {mend}") from None
+    except ValueError as e:
+        raise DataError(f"{path}: not JSON ({e}); {mend}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected an object, found {type(value).__name__}; {mend}")
+    return value
+
+
+def _words(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,164 @@
+"""One run from its settings to its folder: data, network, training, what is measured after each epoch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from inkshift.datasets.tasks import Sample, Task, sample, stratified
+from inkshift.errors import DataError, ModelError
+from inkshift.models import training
+from inkshift.models.metrics import confusion, f1_score
+from inkshift.reframe import parse
+from inkshift.transfer import regimes
+from inkshift.transfer.plan import Run
+from inkshift.transfer.record import CHECKPOINT, CONFIG, DONE, WEIGHTS, Epoch, Record, write_json
+from inkshift.transfer.spec import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """The pictures of a run; `validation` is None where none is set aside."""
+
+    train: Sample
+    validation: Sample | None
+    test: Sample
+
+
+def runs_folder(study: Path) -> Path:
+    return study / "runs"
+
+
+@lru_cache(maxsize=2)
+def load_splits(
+    task: Task, reframing: str, validation: int, train_images: int | None, test_images: int | None, seed: int
+) -> Splits:
+    """The samples of a task that `seed` draws: the same for every replicate, and for any regime."""
+    rng = np.random.default_rng([seed, 1])
+    data, classes = task.load("train")
+    rows = np.flatnonzero(classes >= 0)
+    if validation + len(task.labels) > len(rows):
+        raise DataError(f"{data.name}: has {len(rows)} images of {task.space}, too few to set {validation} aside")
+    framing = parse(reframing)
+    aside = None
+    if validation:
+        aside_rows = rows[stratified(classes[rows], validation, rng)]
+        aside = sample(data, classes, aside_rows, framing)
+        rows = np.setdiff1d(rows, aside_rows)
+    if train_images is not None:
+        rows = rows[stratified(classes[rows], train_images, rng)]
+    train = sample(data, classes, rows, framing)
+    data, classes = task.load("test")
+    rows = np.flatnonzero(classes >= 0)
+    if test_images is not None:
+        rows = rows[stratified(classes[rows], test_images, np.random.default_rng([seed, 2]))]
+    return Splits(train, aside, sample(data, classes, rows, framing))
+
+
+def splits_of(run: Run) -> Splits:
+    p = run.protocol
+    return load_splits(run.task, p.reframing, p.validation, p.train_images, p.test_images, run.sample_seed)
+
+
+def open_record(run: Run, study: Path, true: npt.NDArray[np.int64]) -> Record:
+    """The run's folder, with its settings in it."""
+    folder = runs_folder(study) / run.key
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG, run.config())
+    return Record(folder, run.task.labels, true)
+
+
+def source_weights(run: Run, study: Path) -> Path | None:
+    """The weights a run takes over. Raises ModelError where its source network is not finished."""
+    if run.source is None:
+        return None
+    folder = runs_folder(study) / run.source
+    if not (folder / DONE).is_file() or not (folder / WEIGHTS).is_file():
+        raise ModelError(f"{folder}: the source network is not finished; see its error.json, then run the study again")
+    return folder / WEIGHTS
+
+
+def measure(
+    number: int,
+    training_loss: float | None,
+    logits: npt.NDArray[np.float32],
+    true: npt.NDArray[np.int64],
+    validation_loss: float | None,
+    protocol: Protocol,
+) -> Epoch:
+    """What one epoch is recorded as, from the test images' logits (N, C)."""
+    predicted = np.asarray(logits.argmax(1), np.int64)
+    counts = confusion(predicted, true, logits.shape[1])
+    f1 = f1_score(counts, protocol.f1)
+    return Epoch(number, training_loss, cross_entropy(logits, true), validation_loss, f1, counts, predicted)
+
+
+def cross_entropy(logits: npt.NDArray[np.float32], true: npt.NDArray[np.int64]) -> float:
+    """Mean over images, in nats."""
+    return float(nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(true)))
+
+
+def stop_reason(record: Record, protocol: Protocol) -> str | None:
+    """`as-published` or `held-out` once the loss that the rule watches has settled (paper, III-A)."""
+    if protocol.stop == "never":
+        return None
+    losses = record.losses("test_loss" if protocol.stop == "as-published" else "validation_loss")
+    settled = len(losses) > 1 and abs(losses[-1] - losses[-2]) < protocol.tolerance
+    return protocol.stop if settled else None
+
+
+def train_run(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, Record, str]:
+    """Train one network by itself, going on from its checkpoint; returns it, its record, and what ended it."""
+    splits = splits_of(run)
+    record = open_record(run, study, splits.test.classes)
+    how = regimes.settings(run, device)
+    net = regimes.network(run, source_weights(run, study))
+    checkpoint = record.folder / CHECKPOINT
+    record.take_up(training.epochs_of(checkpoint, how))
+
+    def report(epoch: int, loss: float) -> bool:
+        aside = splits.validation
+        held_out = None
+        if aside is not None:
+            held_out = cross_entropy(training.predict(net, aside.images, settings=how), aside.classes)
+        logits = training.predict(net, splits.test.images, settings=how)
+        row = measure(epoch + 1, loss, logits, splits.test.classes, held_out, run.protocol)
+        if not math.isfinite(row.test_loss or 0):
+            raise ModelError(f"test loss is {row.test_loss} after epoch {epoch + 1}; lower the rate")
+        record.add(row)
+        return stop_reason(record, run.protocol) is not None
+
+    training.train(
+        net,
+        lambda epoch: (splits.train.images, splits.train.classes),
+        how,
+        mode=regimes.learning_mode(run),
+        checkpoint=checkpoint,
+        report=report,
+    )
+    return net, record, stop_reason(record, run.protocol) or "epochs"
+
+
+def apply_as_is(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, Record, str]:
+    """The source network on the target's test images, among the classes that both tasks have."""
+    assert run.source_task is not None
+    splits = splits_of(run)
+    record = open_record(run, study, splits.test.classes)
+    net = regimes.network(run, source_weights(run, study), len(run.source_task.labels))
+    net.to(device)
+    known = [label for label in run.source_task.labels if label in run.task.labels]
+    logits = training.predict(net, splits.test.images, settings=regimes.settings(run, device))
+    out = np.full((len(logits), len(run.task.labels)), -np.inf, np.float32)
+    for label in known:
+        out[:, run.task.labels.index(label)] = logits[:, run.source_task.labels.index(label)]
+    row = measure(0, None, out, splits.test.classes, None, run.protocol)
+    loss = row.test_loss if row.test_loss is not None and math.isfinite(row.test_loss) else None
+    record.add(Epoch(0, None, loss, None, row.f1, row.confusion, row.predicted))
+    return net, record, "epochs"

@@ -1,0 +1,208 @@
+"""The specification of a study: one TOML or Python file, checked whole before anything runs."""
+
+from __future__ import annotations
+
+import runpy
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from inkshift.datasets.tasks import Task
+from inkshift.errors import InkshiftError, SettingError, nearest
+from inkshift.reframe import parse
+
+Regime = Literal["control", "frozen", "fine-tuned", "as-is"]
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Protocol(BaseModel):
+    """How networks are trained and measured. The defaults are those of Kooverjee et al. 2020, section III.
+
+    backbone: `mnist-convnet` or a timm name. reframing: how every picture is made the network's input; its last
+    resize is the input size. epochs, source_epochs: at most so many for a target or a source network. rate: Adam's.
+    stop: end when the loss changes by less than `tolerance` from one epoch to the next, the test loss
+    (`as-published`) or that of a validation split (`held-out`), or never. validation: images of the training split
+    set aside for it; they are not trained on. train_images, test_images: a sample of so many, all if left out.
+    batch_norm: in a frozen network, statistics stay (`freeze_stats`) or follow the target data (`adapt`).
+    source_networks: one for all replicates, or one each. f1: averaging over classes. precision: `auto` is bfloat16
+    where the processor has it, else float32.
+    """
+
+    model_config = _STRICT
+
+    backbone: str = "resnet18"
+    reframing: str = "gray|light_ink|resize(128)"
+    channels: Literal[1, 3] = 1
+    rate: float = Field(default=0.001, gt=0)
+    batch: int = Field(default=128, ge=1)
+    epochs: int = Field(default=20, ge=1)
+    source_epochs: int = Field(default=20, ge=1)
+    stop: Literal["as-published", "held-out", "never"] = "as-published"
+    tolerance: float = Field(default=1e-5, ge=0)
+    validation: int = Field(default=0, ge=0)
+    train_images: int | None = Field(default=None, ge=2)
+    test_images: int | None = Field(default=None, ge=2)
+    batch_norm: Literal["freeze_stats", "adapt"] = "freeze_stats"
+    source_networks: Literal["one", "each"] = "one"
+    f1: Literal["macro", "weighted"] = "macro"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @field_validator("reframing")
+    @classmethod
+    def _sized(cls, text: str) -> str:
+        try:
+            names = [name for name, _ in parse(text).steps]
+        except InkshiftError as e:
+            raise ValueError(str(e)) from None
+        if "resize" not in names or {"trim", "square", "margin", "deslant"} & set(names[names.index("resize") :]):
+            raise ValueError(f"a study needs pictures of one size: end the reframing with resize(...), found {text!r}")
+        return text
+
+    @model_validator(mode="after")
+    def _held_out_needs_images(self) -> Protocol:
+        if self.stop == "held-out" and not self.validation:
+            raise ValueError("stop is held-out, so validation must say how many training images are set aside")
+        return self
+
+    @property
+    def side(self) -> int:
+        """Height and width of the network's input in pixels."""
+        return next(int(size or 0) for name, size in reversed(parse(self.reframing).steps) if name == "resize")
+
+
+# What the paper leaves unsaid; a report lists these as our choices.
+CHOICES = (
+    "reframing",
+    "channels",
+    "batch",
+    "source_epochs",
+    "validation",
+    "batch_norm",
+    "source_networks",
+    "f1",
+    "precision",
+)
+
+
+class TransferSet(BaseModel):
+    """A source and a target task, and what is compared on them.
+
+    same_domain: whether source and target images come from one distribution, which only their owner can say.
+    protocol, regime: settings of this set, and of one regime in it, that differ from the study's.
+    """
+
+    model_config = _STRICT
+
+    name: str
+    source: Task
+    target: Task
+    same_domain: bool
+    regimes: tuple[Regime, ...] = ("control", "frozen", "fine-tuned")
+    replicates: int | None = Field(default=None, ge=1)
+    protocol: dict[str, Any] = {}
+    regime: dict[Regime, dict[str, Any]] = {}
+
+
+class Study(BaseModel):
+    """A transfer study: sets of source and target, regimes, replicates.
+
+    margin: a difference of F1 within it, either way, counts as alike. packages: which trained networks are kept as
+    model packages, `first` being replicate 0 of each arm. regime: settings of one regime in all sets.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str = ""
+    seed: int = 0
+    replicates: int = Field(default=30, ge=1)
+    margin: float = Field(default=0.01, gt=0, lt=1)
+    packages: Literal["none", "first", "all"] = "first"
+    protocol: Protocol = Protocol()
+    regime: dict[Regime, dict[str, Any]] = {}
+    sets: tuple[TransferSet, ...] = Field(alias="set", min_length=1)
+
+    @model_validator(mode="after")
+    def _settings_of_arms(self) -> Study:
+        names = [one.name for one in self.sets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two sets have one name; found {', '.join(names)}")
+        for one in self.sets:
+            for regime in one.regimes:
+                self.settings(one, regime)
+            if "as-is" in one.regimes and not set(one.source.labels) & set(one.target.labels):
+                raise ValueError(f"set {one.name!r}: as-is needs a class that source and target share")
+        return self
+
+    def settings(self, one: TransferSet, regime: Regime) -> Protocol:
+        """The protocol of one arm: the study's, then its regime's, then the set's, then that of the regime in it."""
+        changes = self.regime.get(regime, {}) | one.protocol | one.regime.get(regime, {})
+        try:
+            return Protocol.model_validate(self.protocol.model_dump() | changes)
+        except ValidationError as e:
+            raise ValueError(f"set {one.name!r}, regime {regime}: {explain(e, Protocol)}") from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Study:
+        """Read a specification: TOML, or a Python file that leaves it in a variable `study`.
+
+        Raises SettingError that names the setting, what it allows and the nearest valid name.
+        """
+        return load_study(Path(path))
+
+    def run(self, folder: str | Path | None = None, *, workers: int = 1, device: str = "cpu") -> Path:
+        """Run what is not finished yet in `runs/NAME`, or `folder`; returns it. See `inkshift.transfer.engine.run`."""
+        from inkshift.transfer.engine import run, study_folder
+
+        where = study_folder(self, folder)
+        run(self, where, workers=workers, device=device)
+        return where
+
+    def report(self, out: str | Path | None = None, folder: str | Path | None = None) -> Path:
+        """Write the report of what is finished in `runs/NAME`, or `folder`, as one HTML file; returns its path."""
+        from inkshift.transfer.engine import study_folder
+        from inkshift.transfer.report import write
+
+        return write(study_folder(self, folder), Path(out) if out else None)
+
+
+def load_study(path: Path) -> Study:
+    try:
+        if path.suffix == ".py":
+            content = runpy.run_path(str(path)).get("study")
+        else:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise SettingError(f"{path}: cannot be read ({e}); give the TOML or Python file of a study") from None
+    except tomllib.TOMLDecodeError as e:
+        raise SettingError(f"{path}: not valid TOML ({e})") from None
+    if isinstance(content, Study):
+        return content
+    if not isinstance(content, dict):
+        raise SettingError(f"{path}: leaves no variable `study` that is a Study or a dict of its settings")
+    try:
+        return Study.model_validate(content)
+    except ValidationError as e:
+        raise SettingError(f"{path}: {explain(e, Study)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem as one line: setting, what is wrong with it, and the nearest valid name."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, first["loc"][:-1])
+        return f"{where}: no such setting; {nearest(str(first['loc'][-1]), known)}"
+    message = first["msg"].removeprefix("Value error, ")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    found = "" if isinstance(first["input"], dict) or not where else f", found {first['input']!r}"
+    return f"{where}{': ' if where else ''}{message}{found}{more}"
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    inner: dict[str, type[BaseModel]] = {"protocol": Protocol, "set": TransferSet, "source": Task, "target": Task}
+    named: list[type[BaseModel]] = [inner[part] for part in path if isinstance(part, str) and part in inner]
+    at = named[-1] if named else model
+    return [field.alias or name for name, field in at.model_fields.items()]

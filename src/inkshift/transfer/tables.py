@@ -1,0 +1,206 @@
+"""Every number of a study's report as CSV files: F1, accuracy and shares 0 to 1, an empty cell where there is none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inkshift.errors import SettingError
+from inkshift.transfer.analysis import Analysis
+from inkshift.transfer.compare import Comparison, Interval
+from inkshift.transfer.results import COLUMNS, Results
+
+Rows = Iterable[Sequence[Any]]
+BOUNDS = ("mean", "low", "high")
+
+
+def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> list[Path]:
+    """Write all tables into `folder`, which is made if need be; the paths written. slugs: a file name for each set."""
+    results = analysis.results
+    tables: dict[str, Rows] = {
+        "epochs.csv": _epochs(results),
+        "curves.csv": _curves(results),
+        "per_class.csv": _per_class(results),
+        "summary.csv": _summary(analysis),
+        "comparisons.csv": _comparisons((*analysis.comparisons, *analysis.settings)),
+        "stopping.csv": _stopping(analysis),
+        "reach.csv": _reach(analysis),
+        "worst_classes.csv": _worst(analysis),
+        "settings.csv": _settings(results),
+        "data.csv": _data(results),
+        "runs.csv": _runs(results),
+        **({"overlap.csv": _overlap(analysis)} if analysis.overlaps else {}),
+        **dict(_confusions(results, slugs)),
+    }
+    written = []
+    for name, rows in tables.items():
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+        write_whole(folder / name, text.getvalue().encode("utf-8"))
+        written.append(folder / name)
+    return written
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it appears whole or not at all, making its folder. Raises SettingError if it cannot."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as e:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place or make room") from None
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}" if math.isfinite(value) else ""
+    return "" if value is None else value
+
+
+def _bounds(interval: Interval | None) -> tuple[float | None, ...]:
+    return (interval.mean, interval.low, interval.high) if interval else (None, None, None)
+
+
+def _epochs(results: Results) -> Iterator[Sequence[Any]]:
+    yield "set", "regime", "replicate", *COLUMNS
+    for study_set in results.sets:
+        for arm in study_set.arms:
+            for run in arm.replicates:
+                columns = (run.epochs, run.training_loss, run.test_loss, run.validation_loss, run.f1, run.accuracy)
+                for row in zip(*columns, strict=True):
+                    yield study_set.name, arm.name, run.number, *row
+
+
+def _curves(results: Results) -> Iterator[Sequence[Any]]:
+    yield "set", "regime", "measure", "epoch", "replicates", "mean", "sd", "lowest", "highest"
+    for study_set in results.sets:
+        for arm in study_set.arms:
+            for measure in COLUMNS[1:]:
+                curve = arm.curve(measure)  # type: ignore[arg-type]
+                for row in zip(curve.epochs, curve.n, curve.mean, curve.sd, curve.low, curve.high, strict=True):
+                    yield study_set.name, arm.name, measure, *row
+
+
+def _per_class(results: Results) -> Iterator[Sequence[Any]]:
+    yield "set", "regime", "replicate", "epoch", "class", "accuracy"
+    for study_set in results.sets:
+        for arm in study_set.arms:
+            for run in arm.replicates:
+                for epoch, row in zip(run.epochs, run.per_class(), strict=True):
+                    for name, accuracy in zip(run.classes, row, strict=True):
+                        yield study_set.name, arm.name, run.number, epoch, name, accuracy
+
+
+def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
+    yield (
+        *("set", "regime", "planned", "finished", "networks"),
+        *("f1_last", "replicates_low_95", "replicates_high_95", "images_low_95", "images_high_95", "sd_last"),
+        *("f1_peak", "peak_low_95", "peak_high_95", "curve_peak", "curve_peak_epoch", "accuracy_last"),
+    )
+    for row in analysis.summaries:
+        yield (
+            *(row.set, row.arm.name, row.arm.planned, len(row.arm.replicates), len(row.arm.distinct)),
+            *(*_bounds(row.last), row.images.low, row.images.high, row.spread),
+            *(*_bounds(row.peak), *row.curve_peak, row.accuracy),
+        )
+
+
+def _comparisons(rows: Iterable[Comparison]) -> Iterator[Sequence[Any]]:
+    yield (
+        *("set", "regime", "against_set", "against", "setting", "measure", "pairs"),
+        *("difference", "low_90", "high_90", "images_low_90", "images_high_90", "verdict", "note"),
+    )
+    for row in rows:
+        images = _bounds(row.images)[1:]
+        yield (
+            *(row.set, row.arm, row.baseline_set, row.baseline, row.setting, row.measure, row.interval.n),
+            *(*_bounds(row.interval), *images, row.verdict, row.note),
+        )
+
+
+def _stopping(analysis: Analysis) -> Iterator[Sequence[Any]]:
+    names = [f"{what}_{part}" for what in ("test_minus_validation", "test_minus_last") for part in BOUNDS]
+    yield (
+        *("set", "regime", "networks", "tolerance", "f1_lowest_test_loss", "f1_lowest_validation_loss", "f1_last"),
+        *(*names, "stop_epochs_test", "stop_epochs_validation", "last_epochs"),
+    )
+    for row in analysis.stops:
+        yield (
+            *(row.set, row.arm, row.runs, row.tolerance, row.on_test, row.on_validation, row.last),
+            *(*_bounds(row.optimism), *_bounds(row.waste)),
+            *(_listed(row.fired), _listed(row.held_out), _listed(row.epochs)),
+        )
+
+
+def _listed(epochs: Sequence[int | None] | None) -> str:
+    return "" if epochs is None else " ".join("never" if epoch is None else str(epoch) for epoch in epochs)
+
+
+def _reach(analysis: Analysis) -> Iterator[Sequence[Any]]:
+    yield "set", "regime", "target_f1", "median_epoch", "first_epochs"
+    for row in analysis.reaches:
+        yield row.set, row.arm, row.target, row.median, _listed(row.epochs)
+
+
+def _worst(analysis: Analysis) -> Iterator[Sequence[Any]]:
+    yield "set", "regime", "class", "accuracy", "most_read_as", "share"
+    for (study_set, arm), classes in analysis.worst.items():
+        for row in classes:
+            yield study_set, arm, row.name, row.accuracy, row.taken_for, row.share
+
+
+def _settings(results: Results) -> Iterator[Sequence[Any]]:
+    yield "set", "regime", "setting", "value", "our_choice"
+    for name, value in results.settings.items():
+        yield "", "", name, value, name in results.choices
+    for study_set in results.sets:
+        for name, value in study_set.settings.items():
+            yield study_set.name, "", name, value, name in results.choices
+        for arm in study_set.arms:
+            for name, value in arm.settings.items():
+                yield study_set.name, arm.name, name, value, name in results.choices
+
+
+def _data(results: Results) -> Iterator[Sequence[Any]]:
+    yield "data", "images", "sha256"
+    for name, item in results.data.items():
+        yield name, item.get("images"), item.get("sha256")
+
+
+def _runs(results: Results) -> Iterator[Sequence[Any]]:
+    yield "set", "regime", "replicate", "digest", "seed", "state", "stopped", "epochs", "error"
+    for study_set in results.sets:
+        for arm in study_set.arms:
+            for run in arm.replicates:
+                where = (study_set.name, arm.name, run.number, run.digest, run.seed)
+                yield *where, "finished", run.stopped, run.epochs[-1], ""
+    for lost in results.missing:
+        yield lost.set, lost.arm, lost.replicate, lost.digest, "", lost.state, "", "", lost.error
+
+
+def _overlap(analysis: Analysis) -> Iterator[Sequence[Any]]:
+    yield "set", "pairs", "test_images", "share", "threshold", "regime", "f1_all", "f1_without"
+    for row in analysis.overlaps:
+        for arm in row.arms:
+            yield row.set, row.pairs, row.test_images, row.share, row.threshold, arm.arm, arm.all, arm.without
+
+
+def _confusions(results: Results, slugs: Sequence[str]) -> Iterator[tuple[str, Rows]]:
+    """Counts of first and last epoch, added up over replicates: by row the label, by column the reading."""
+    for study_set, slug in zip(results.sets, slugs, strict=True):
+        for i, arm in enumerate((arm for arm in study_set.arms if arm.replicates), 1):
+            for epoch, when in ((0, "first"), (-1, "last")):
+                counts = np.stack([run.confusions[epoch] for run in arm.distinct]).sum(axis=0)
+                rows = [[name, *row] for name, row in zip(arm.classes, counts.tolist(), strict=True)]
+                yield f"confusion-{slug}-{i}-{arm.regime}-{when}.csv", [["label", *arm.classes], *rows]

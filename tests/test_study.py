@@ -1,0 +1,231 @@
+"""A study whole, on drawn pictures: through the command line, killed, gone on, broken, and its networks read with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inkshift.errors import DataError, SettingError
+from inkshift.models.package import load_model
+from inkshift.models.runtime import classifier
+
+torch = pytest.importorskip("torch")
+
+from inkshift.transfer import engine  # noqa: E402
+from inkshift.transfer.plan import plan  # noqa: E402
+from inkshift.transfer.spec import Study  # noqa: E402
+
+SRC = Path(__file__).parents[1] / "src"
+SPEC = """
+name = "tiny"
+seed = 7
+replicates = 2
+
+[protocol]
+backbone = "mnist-convnet"
+reframing = "gray|light_ink|resize(28)"
+batch = 16
+epochs = 2
+source_epochs = 2
+validation = 20
+source_networks = "one"
+
+[[set]]
+name = "bars to bars and dots"
+source = {{ data = "{root}/source", labels = ["0", "1", "2"] }}
+target = {{ data = "{root}/target", labels = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"] }}
+same_domain = false
+regimes = ["control", "frozen", "fine-tuned", "as-is"]
+"""
+
+
+def write_pictures(folder: Path, classes: int, seed: int) -> None:
+    """Pictures of `classes` kinds: a bright bar, each kind at its own height, 12 of each kind in each split."""
+    folder.mkdir(parents=True)
+    for split in ("train", "test"):
+        rng = np.random.default_rng([seed, len(split)])
+        labels = np.repeat(np.arange(classes), 12)
+        images = rng.integers(0, 40, (len(labels), 28, 28), dtype=np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2 * label + 2 : 2 * label + 5, 5:23] += 200
+        np.savez(folder / f"{split}.npz", images=images, labels=labels.astype(str))
+
+
+def write_study(root: Path, text: str = SPEC) -> Path:
+    write_pictures(root / "source", 3, 1)
+    write_pictures(root / "target", 10, 2)
+    spec = root / "tiny.toml"
+    spec.write_text(text.format(root=root), encoding="utf-8")
+    return spec
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "inkshift", "study", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(SRC), os.environ.get("PYTHONPATH", "")])}
+
+
+def inkshift(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """A finished study: its specification, its folder, what the command printed."""
+    root = tmp_path_factory.mktemp("study")
+    spec = write_study(root)
+    ran = inkshift("run", spec, "--folder", root / "out", "--workers", "2")
+    assert ran.returncode == 0, ran.stderr
+    return spec, root / "out", ran.stdout
+
+
+def test_every_run_leaves_its_folder(done: tuple[Path, Path, str]) -> None:
+    spec, folder, printed = done
+    study = Study.load(spec)
+    planned = plan(study)
+    assert len(planned.runs) == 1 + 2 + 2 + 2 + 1
+    assert {path.name for path in (folder / "runs").iterdir()} == {run.key for run in planned.runs}
+    for run in planned.runs:
+        files = {path.name for path in (folder / "runs" / run.key).iterdir()}
+        assert {"config.json", "epochs.csv", "confusion.npz", "done.json"} <= files
+        assert not files & {"checkpoint.pt", "error.json"}
+    assert printed.strip() == f"digest {engine.study_digest(study, folder)}"
+    index = json.loads((folder / "index.json").read_text())
+    assert index["sets"][0]["relation"] == "subset" and index["sets"][0]["relation_text"] == "Y_S ⊂ Y_T"
+    assert len(index["data"]) == 4 and all(len(facts["sha256"]) == 64 for facts in index["data"].values())
+
+
+def test_what_is_finished_is_not_run_again(done: tuple[Path, Path, str]) -> None:
+    spec, folder, printed = done
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("epochs.csv")}
+    again = inkshift("run", spec, "--folder", folder, "--workers", "1")
+    assert again.stdout == printed
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("epochs.csv")}
+
+
+def test_a_study_that_was_killed_goes_on_and_ends_with_the_same_digest(
+    done: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    spec, _, printed = done
+    folder = tmp_path / "out"
+    running = subprocess.Popen(
+        command("run", spec, "--folder", folder, "--workers", "2"),
+        env=environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list((folder / "runs").glob("*/checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert len(list((folder / "runs").glob("*/done.json"))) < len(plan(Study.load(spec)).runs)
+    again = inkshift("run", spec, "--folder", folder, "--workers", "2")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == printed
+
+
+def test_a_network_leaves_as_a_package_that_the_reader_takes(done: tuple[Path, Path, str], tmp_path: Path) -> None:
+    spec, folder, _ = done
+    run = next(arm for arm in plan(Study.load(spec)).sets[0].arms if arm.regime == "fine-tuned").runs[0]
+    package = folder / "runs" / run.key / "package"
+    model = load_model(package)
+    images = np.load(spec.parent / "target" / "test.npz")["images"]
+    true = np.load(folder / "runs" / run.key / "confusion.npz")
+    assert (classifier(model)(images).argmax(1) == true["predicted"]).mean() > 0.98
+    picture = tmp_path / "digit.png"
+    from PIL import Image
+
+    Image.fromarray(255 - images[40]).save(picture)
+    read = subprocess.run(
+        [sys.executable, "-m", "inkshift", "read", str(picture), "--as", "digit", "--model", str(package)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert read.returncode == 0, read.stderr
+    assert read.stdout.startswith("form,field,value") and len(read.stdout.splitlines()) == 2
+
+
+def test_status_and_report_of_a_study_that_has_a_gap(done: tuple[Path, Path, str], tmp_path: Path) -> None:
+    spec, folder, _ = done
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    lost = plan(Study.load(spec)).sets[0].arms[2].runs[1].key
+    (copy / "runs" / lost / "done.json").unlink()
+    status = json.loads(inkshift("status", spec, "--folder", copy, "--json").stdout)
+    assert [(row["regime"], row["finished"], row["runs"]) for row in status[1:]] == [
+        ("control", 2, 2),
+        ("frozen", 2, 2),
+        ("fine-tuned", 1, 2),
+        ("as-is", 1, 1),
+    ]
+    reported = inkshift("report", spec, "--folder", copy, "--out", tmp_path / "report.html")
+    assert reported.returncode == 0, reported.stderr
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert lost in page and "Y_S ⊂ Y_T" in page and "http" not in page.partition("<body")[0]
+
+
+def test_the_dry_run_counts_and_writes_nothing(done: tuple[Path, Path, str], tmp_path: Path) -> None:
+    spec, _, _ = done
+    dry = inkshift("run", spec, "--folder", tmp_path / "none", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "8 runs to do" in dry.stdout and "disk:" in dry.stdout
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_run_that_diverges_costs_no_other(tmp_path: Path) -> None:
+    text = SPEC.replace('"frozen", "fine-tuned", "as-is"]', '"fine-tuned"]\nregime = {{ control = {{ rate = 1e30 }} }}')
+    spec = write_study(tmp_path, text.replace("replicates = 2", "replicates = 1"))
+    folder = tmp_path / "out"
+    ran = inkshift("run", spec, "--folder", folder)
+    assert ran.returncode == 1
+    failed = plan(Study.load(spec)).sets[0].arms[0].runs[0].key
+    assert str(folder / "runs" / failed) in ran.stderr and "lower the rate" in ran.stderr
+    assert "2 of 3 runs are finished" in ran.stderr
+    error = json.loads((folder / "runs" / failed / "error.json").read_text())["error"]
+    assert "loss is" in error and not (folder / "runs" / failed / "done.json").exists()
+
+
+def test_data_that_changed_since_the_study_began_are_refused(tmp_path: Path) -> None:
+    spec = write_study(tmp_path)
+    study = Study.load(spec)
+    planned = plan(study)
+    engine.begin(study, planned, tmp_path / "out")
+    shutil.rmtree(tmp_path / "target")
+    write_pictures(tmp_path / "target", 10, 3)
+    with pytest.raises(DataError, match="is not what this study began with"):
+        engine.begin(study, planned, tmp_path / "out")
+    with pytest.raises(SettingError, match="holds the study 'tiny', not 'other'"):
+        other = Study.model_validate(study.model_dump(by_alias=True) | {"name": "other"})
+        engine.begin(other, planned, tmp_path / "out")
+
+
+@pytest.mark.parametrize("broken", ["checkpoint", "weights"])
+def test_files_of_another_run_are_refused(done: tuple[Path, Path, str], tmp_path: Path, broken: str) -> None:
+    spec, folder, _ = done
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    planned = plan(Study.load(spec))
+    arm = next(arm for arm in planned.sets[0].arms if arm.regime == "fine-tuned")
+    own = copy / "runs" / arm.runs[0].key
+    (own / "done.json").unlink()
+    if broken == "checkpoint":
+        (own / "checkpoint.pt").write_bytes(b"no checkpoint")
+    else:
+        (copy / "runs" / planned.sources[0].key / "weights.safetensors").write_bytes(b"no weights")
+    [(key, problem)] = engine.work_on(engine.Job((arm.runs[0],), copy, "cpu", frozenset()))
+    assert key == arm.runs[0].key and problem is not None and broken in problem
+    assert json.loads((own / "error.json").read_text())["error"] == problem

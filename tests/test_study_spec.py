@@ -1,0 +1,139 @@
+"""Specifications: what is allowed, what an error says, and that the same settings give the same run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkshift.errors import SettingError
+from inkshift.transfer.plan import index, plan
+from inkshift.transfer.spec import Study
+
+STUDIES = Path(__file__).parents[1] / "studies"
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    one = {
+        "name": "1",
+        "source": {"data": "mnist", "labels": "digits"},
+        "target": {"data": "nist_emnist", "labels": "characters"},
+        "same_domain": False,
+    }
+    base = {"name": "s", "seed": 1, "replicates": 3, "protocol": {"precision": "float32"}, "set": [one]}
+    return base | changes
+
+
+def make(**changes: Any) -> Study:
+    return Study.model_validate(settings(**changes))
+
+
+def test_the_papers_study_is_270_runs_and_two_sources() -> None:
+    study = Study.load(STUDIES / "kooverjee-2020.toml")
+    planned = plan(study.model_copy(update={"protocol": study.protocol.model_copy(update={"precision": "float32"})}))
+    assert len(planned.targets) == 270 and len(planned.sources) == 2
+    assert [one.spec.source.relation(one.spec.target) for one in planned.sets] == ["equal", "subset", "disjoint"]
+    assert {arm.protocol.epochs for one in planned.sets for arm in one.arms} == {20}
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.name)
+def test_shipped_studies_load(path: Path) -> None:
+    study = Study.load(path)
+    assert study.name == path.stem
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_a_replicate_is_the_same_alone_or_among_thirty() -> None:
+    few, many = plan(make(replicates=8)), plan(make(replicates=30))
+    for a, b in zip(few.sets[0].arms, many.sets[0].arms, strict=True):
+        assert a.runs == b.runs[:8]
+        assert a.runs[7].key == b.runs[7].key
+    assert len({run.seed for arm in many.sets[0].arms for run in arm.runs}) == 30
+
+
+def test_regimes_of_a_replicate_share_their_seed_and_data() -> None:
+    arms = {arm.regime: arm for arm in plan(make()).sets[0].arms}
+    assert arms["control"].runs[1].seed == arms["fine-tuned"].runs[1].seed == arms["frozen"].runs[1].seed
+    assert arms["control"].runs[1].source is None and arms["frozen"].runs[1].source is not None
+
+
+def test_one_source_network_or_one_each() -> None:
+    assert len(plan(make()).sources) == 1
+    each = plan(make(protocol={"precision": "float32", "source_networks": "each"}))
+    assert len(each.sources) == 3
+    assert len({run.source for run in each.sets[0].arms[1].runs}) == 3
+
+
+def test_runs_that_two_sets_share_are_run_once() -> None:
+    twice = settings()["set"][0] | {"name": "2", "protocol": {"batch_norm": "adapt"}}
+    planned = plan(make(set=[*settings()["set"], twice]))
+    keys = [{run.key for run in arm.runs} for one in planned.sets for arm in one.arms]
+    assert keys[0] == keys[3] and keys[2] == keys[5], "batch norm in a frozen network is nothing to the others"
+    assert not keys[1] & keys[4]
+    assert len(planned.targets) == 12
+
+
+def test_another_seed_or_setting_is_another_run() -> None:
+    keys = {
+        plan(study).sets[0].arms[0].runs[0].key
+        for study in (make(), make(seed=2), make(protocol={"precision": "float32", "rate": 0.01}))
+    }
+    assert len(keys) == 3
+    assert plan(make(margin=0.02, title="t")).targets == plan(make()).targets
+
+
+def test_settings_of_a_regime_a_set_and_a_regime_in_it() -> None:
+    one = settings()["set"][0] | {"protocol": {"epochs": 9}, "regime": {"control": {"epochs": 4}}}
+    study = make(regime={"frozen": {"epochs": 30}, "fine-tuned": {"batch": 7}}, set=[one])
+    found = {arm.regime: (arm.protocol.epochs, arm.protocol.batch) for arm in plan(study).sets[0].arms}
+    assert found == {"control": (4, 128), "frozen": (9, 128), "fine-tuned": (9, 7)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"replicate": 3}, "replicate: no such setting; known: .*did you mean 'replicates'"),
+        ({"protocol": {"epoch": 3}}, r"protocol.epoch: no such setting; .*did you mean 'epochs'"),
+        ({"protocol": {"epochs": 0}}, "protocol.epochs: .* found 0"),
+        ({"protocol": {"stop": "held-out"}}, "validation must say how many"),
+        ({"protocol": {"reframing": "gray|resise(32)"}}, "did you mean 'resize'"),
+        ({"protocol": {"reframing": "gray|trim"}}, r"end the reframing with resize"),
+        ({"regime": {"frozen": {"epocs": 3}}}, "set '1', regime frozen: epocs: no such setting; .*'epochs'"),
+        ({"regime": {"warm": {}}}, "regime.warm"),
+        ({"set": []}, "set"),
+        ({"set": settings()["set"] * 2}, "two sets have one name"),
+        ({"set": [settings()["set"][0] | {"regimes": ["as-is"]}]}, "as-is needs a class"),
+        ({"set": [settings()["set"][0] | {"source": {"data": "mnist", "labels": "digit"}}]}, "mean 'digits'"),
+        ({"name": "../x"}, "name"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    spec = tmp_path / "wrong.py"
+    spec.write_text(f"study = {settings(**changes)!r}\n", encoding="utf-8")
+    with pytest.raises(SettingError, match=message) as caught:
+        Study.load(spec)
+    assert str(caught.value).startswith(f"{spec}: ") and "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_study(tmp_path: Path) -> None:
+    for name, text in (("a.toml", "x = ["), ("b.py", "x = 1")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(SettingError, match=name):
+            Study.load(tmp_path / name)
+    with pytest.raises(SettingError, match="cannot be read"):
+        Study.load(tmp_path / "none.toml")
+
+
+def test_a_python_file_may_leave_a_study(tmp_path: Path) -> None:
+    spec = tmp_path / "own.py"
+    spec.write_text(f"from inkshift.transfer.spec import Study\nstudy = Study.model_validate({settings()!r})\n")
+    assert Study.load(spec) == make()
+
+
+def test_the_index_tells_what_differs() -> None:
+    one = settings()["set"][0] | {"protocol": {"epochs": 9}, "regime": {"control": {"epochs": 4}}}
+    study = make(set=[one])
+    [entry] = index(study, plan(study))["sets"]
+    assert entry["relation"] == "disjoint" and entry["settings"] == {}
+    assert [arm["settings"] for arm in entry["arms"]] == [{"epochs": 4}, {"epochs": 9}, {"epochs": 9}]

@@ -1,0 +1,113 @@
+"""Label spaces, how they relate, and the samples drawn from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from inkshift.datasets.formats import LabelledImages
+from inkshift.datasets.tasks import LABEL_SPACES, Framed, Relation, Task, sample, stratified
+from inkshift.errors import DataError
+from inkshift.reframe import parse
+
+spaces = st.lists(st.sampled_from("abcdefgh"), min_size=2, unique=True)
+
+
+def task(labels: object) -> Task:
+    return Task(data="mnist", labels=labels)  # type: ignore[arg-type]
+
+
+def test_the_sets_of_the_paper_relate_as_the_paper_says() -> None:
+    digits, characters, both = task("digits"), task("characters"), task("digits+characters")
+    assert digits.relation(digits) is Relation.EQUAL
+    assert digits.relation(both) is Relation.SUBSET and both.relation(digits) is Relation.SUPERSET
+    assert digits.relation(characters) is Relation.DISJOINT
+    assert Relation.DISJOINT.formula == "Y_S ∩ Y_T = ∅"
+    assert task(["a", "b"]).relation(task(["b", "c"])) is Relation.OVERLAPPING
+
+
+@given(spaces, spaces)
+def test_a_relation_is_that_of_the_sets(a: list[str], b: list[str]) -> None:
+    found = task(a).relation(task(b))
+    assert (found is Relation.EQUAL) == (set(a) == set(b))
+    assert (found is Relation.DISJOINT) == (not set(a) & set(b))
+    swapped = {Relation.SUBSET: Relation.SUPERSET, Relation.SUPERSET: Relation.SUBSET}
+    assert task(b).relation(task(a)) is swapped.get(found, found)
+
+
+def test_sizes_of_the_named_label_spaces() -> None:
+    assert {name: len(labels) for name, labels in LABEL_SPACES.items()} == {
+        "digits": 10,
+        "uppercase": 26,
+        "lowercase": 26,
+        "characters": 52,
+        "digits+characters": 62,
+    }
+
+
+@pytest.mark.parametrize("labels", ["digit", ["1"], ["1", "1"]])
+def test_a_label_space_that_is_none_is_refused(labels: object) -> None:
+    with pytest.raises(ValidationError, match=r"did you mean 'digits'|two classes or more"):
+        task(labels)
+
+
+@given(st.lists(st.integers(0, 9), min_size=20, max_size=300), st.data())
+def test_a_sample_keeps_every_class_and_its_share(labels: list[int], data: st.DataObject) -> None:
+    classes = np.array(labels, np.int64)
+    kinds = len(set(labels))
+    count = data.draw(st.integers(kinds, len(labels)))
+    rows = stratified(classes, count, np.random.default_rng(0))
+    assert len(rows) == count and len(set(rows.tolist())) == count and (np.diff(rows) > 0).all()
+    assert set(classes[rows].tolist()) == set(labels)
+    share = np.bincount(classes, minlength=10) * count / len(labels)
+    assert (np.abs(np.bincount(classes[rows], minlength=10) - share) < kinds + 1).all()
+    assert np.array_equal(rows, stratified(classes, count, np.random.default_rng(0)))
+
+
+def test_a_sample_too_small_for_its_classes_is_refused() -> None:
+    with pytest.raises(DataError, match="cannot hold 3 classes"):
+        stratified(np.array([0, 1, 2, 2]), 2, np.random.default_rng(0))
+
+
+def write_own(folder: Path, labels: str, test_labels: str) -> None:
+    for split, kinds in (("train", labels), ("test", test_labels)):
+        folder.mkdir(exist_ok=True)
+        np.savez(folder / f"{split}.npz", images=np.zeros((len(kinds), 5, 4), np.uint8), labels=np.array(list(kinds)))
+
+
+def test_own_data_must_lie_within_the_label_space(tmp_path: Path) -> None:
+    write_own(tmp_path, "aab", "ab")
+    own = Task(data=str(tmp_path), labels=("b", "a"))
+    data, classes = own.load("train")
+    assert classes.tolist() == [1, 1, 0] and len(data) == 3
+    with pytest.raises(DataError, match="label 'b' is outside the label space a c"):
+        Task(data=str(tmp_path), labels=("a", "c")).load("train")
+
+
+def test_a_class_without_test_images_is_refused(tmp_path: Path) -> None:
+    write_own(tmp_path, "ab", "a")
+    with pytest.raises(DataError, match="class 'b' has no test image"):
+        Task(data=str(tmp_path), labels=("a", "b")).load("test")
+
+
+def test_pictures_are_framed_alike_at_once_and_when_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (rng.integers(5, 30), rng.integers(5, 30)), dtype=np.uint8) for _ in range(6)]
+    data = LabelledImages(images, np.array(list("ababab")), "drawn")
+    rows, framing = np.array([4, 1, 2]), parse("gray|light_ink|resize(8)")
+    taken = sample(data, np.array([0, 1] * 3), rows, framing)
+    lazy = Framed(images, rows, framing)
+    assert isinstance(taken.images, np.ndarray) and taken.images.shape == (3, 8, 8)
+    assert np.array_equal(lazy[np.array([2, 0])], taken.images[[2, 0]])
+    assert taken.classes.tolist() == [0, 1, 0] and len(lazy) == 3
+
+
+def test_catalogued_sets_give_the_images_of_their_task(shared_data: Path) -> None:
+    data, classes = Task(data="nist_emnist", labels="characters").load("test")  # type: ignore[arg-type]
+    assert (classes >= 0).sum() == np.char.isalpha(data.labels).sum()
+    assert data.labels[classes == 0][0] == "A" and data.labels[classes == 51][0] == "z"
