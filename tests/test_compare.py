@@ -262,3 +262,26 @@ def test_scores_without_near_duplicates() -> None:
     assert (round(whole, 3), without) == (0.873, 1.0)
     with pytest.raises(ValueError, match="test image 8 of 8"):
         f1_without(arm("control", [worse]), np.array([8]))
+
+
+def test_the_verdict_is_that_of_two_one_sided_tests() -> None:
+    ttost = pytest.importorskip("statsmodels.stats.weightstats").ttost_paired
+    rng = np.random.default_rng(4)
+    for spread in (0.001, 0.005, 0.01, 0.03):
+        a = 0.9 + rng.normal(0, spread, 6)
+        b = a + rng.normal(0.002, spread, 6)
+        larger = ttost(b, a, -0.01, 0.01)[0]
+        interval = t_interval(b - a, 0.90)
+        assert interval.low is not None and interval.high is not None
+        assert (larger < 0.05) == (interval.low > -0.01 and interval.high < 0.01)
+
+
+def test_macro_f1_is_that_of_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    from inkshift.models.metrics import confusion, f1_score
+
+    rng = np.random.default_rng(5)
+    true, predicted = rng.integers(0, 7, 400), rng.integers(0, 8, 400)
+    for average in ("macro", "weighted"):
+        expected = metrics.f1_score(true, predicted, average=average, labels=range(7), zero_division=0)
+        assert f1_score(confusion(predicted, true, 8), average) == pytest.approx(expected)

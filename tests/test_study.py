@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,14 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from inkshift.errors import DataError, SettingError
+import inkshift
+from inkshift.errors import SettingError
 from inkshift.models.package import load_model
 from inkshift.models.runtime import classifier
 
 torch = pytest.importorskip("torch")
 
-from inkshift.transfer import engine  # noqa: E402
+from inkshift.transfer import engine, record  # noqa: E402
 from inkshift.transfer.plan import plan  # noqa: E402
 from inkshift.transfer.spec import Study  # noqa: E402
 
@@ -29,6 +32,7 @@ SPEC = """
 name = "tiny"
 seed = 7
 replicates = 2
+packages = "none"
 
 [protocol]
 backbone = "mnist-convnet"
@@ -76,7 +80,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(SRC), os.environ.get("PYTHONPATH", "")])}
 
 
-def inkshift(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def command_line(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True)
 
 
@@ -85,7 +89,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """A finished study: its specification, its folder, what the command printed."""
     root = tmp_path_factory.mktemp("study")
     spec = write_study(root)
-    ran = inkshift("run", spec, "--folder", root / "out", "--workers", "2")
+    ran = command_line("run", spec, "--folder", root / "out", "--workers", "2")
     assert ran.returncode == 0, ran.stderr
     return spec, root / "out", ran.stdout
 
@@ -109,7 +113,7 @@ def test_every_run_leaves_its_folder(done: tuple[Path, Path, str]) -> None:
 def test_what_is_finished_is_not_run_again(done: tuple[Path, Path, str]) -> None:
     spec, folder, printed = done
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("epochs.csv")}
-    again = inkshift("run", spec, "--folder", folder, "--workers", "1")
+    again = command_line("run", spec, "--folder", folder, "--workers", "1")
     assert again.stdout == printed
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("epochs.csv")}
 
@@ -132,31 +136,28 @@ def test_a_study_that_was_killed_goes_on_and_ends_with_the_same_digest(
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     assert len(list((folder / "runs").glob("*/done.json"))) < len(plan(Study.load(spec)).runs)
-    again = inkshift("run", spec, "--folder", folder, "--workers", "2")
+    again = command_line("run", spec, "--folder", folder, "--workers", "2")
     assert again.returncode == 0, again.stderr
     assert again.stdout == printed
 
 
 def test_a_network_leaves_as_a_package_that_the_reader_takes(done: tuple[Path, Path, str], tmp_path: Path) -> None:
     spec, folder, _ = done
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
     run = next(arm for arm in plan(Study.load(spec)).sets[0].arms if arm.regime == "fine-tuned").runs[0]
-    package = folder / "runs" / run.key / "package"
-    model = load_model(package)
+    (copy / "runs" / run.key / "done.json").unlink()
+    assert engine.work_on(engine.Job((run,), copy, "cpu", frozenset([run.key]))) == [(run.key, None)]
+    same = [(where / "runs" / run.key / "epochs.csv").read_text() for where in (folder, copy)]
+    assert same[0] == same[1]
+    package = copy / "runs" / run.key / "package"
     images = np.load(spec.parent / "target" / "test.npz")["images"]
-    true = np.load(folder / "runs" / run.key / "confusion.npz")
-    assert (classifier(model)(images).argmax(1) == true["predicted"]).mean() > 0.98
+    predicted = np.load(folder / "runs" / run.key / "confusion.npz")["predicted"]
+    assert (classifier(load_model(package))(images).argmax(1) == predicted).mean() > 0.98
     picture = tmp_path / "digit.png"
-    from PIL import Image
-
     Image.fromarray(255 - images[40]).save(picture)
-    read = subprocess.run(
-        [sys.executable, "-m", "inkshift", "read", str(picture), "--as", "digit", "--model", str(package)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert read.returncode == 0, read.stderr
-    assert read.stdout.startswith("form,field,value") and len(read.stdout.splitlines()) == 2
+    [form] = inkshift.Reader(read_as="digit", model=package).read([picture])
+    assert form["digit"].state in ("written", "blank", "crossed-out", "overwritten", "overflow")
 
 
 def test_status_and_report_of_a_study_that_has_a_gap(done: tuple[Path, Path, str], tmp_path: Path) -> None:
@@ -165,22 +166,23 @@ def test_status_and_report_of_a_study_that_has_a_gap(done: tuple[Path, Path, str
     shutil.copytree(folder, copy)
     lost = plan(Study.load(spec)).sets[0].arms[2].runs[1].key
     (copy / "runs" / lost / "done.json").unlink()
-    status = json.loads(inkshift("status", spec, "--folder", copy, "--json").stdout)
+    status = json.loads(command_line("status", spec, "--folder", copy, "--json").stdout)
     assert [(row["regime"], row["finished"], row["runs"]) for row in status[1:]] == [
         ("control", 2, 2),
         ("frozen", 2, 2),
         ("fine-tuned", 1, 2),
         ("as-is", 1, 1),
     ]
-    reported = inkshift("report", spec, "--folder", copy, "--out", tmp_path / "report.html")
+    reported = command_line("report", spec, "--folder", copy, "--out", tmp_path / "report.html")
     assert reported.returncode == 0, reported.stderr
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert lost in page and "Y_S ⊂ Y_T" in page and "http" not in page.partition("<body")[0]
+    assert lost in page and "Y_S ⊂ Y_T" in page
+    assert "src=\"http" not in page and "<link" not in page and "<script" not in page
 
 
 def test_the_dry_run_counts_and_writes_nothing(done: tuple[Path, Path, str], tmp_path: Path) -> None:
     spec, _, _ = done
-    dry = inkshift("run", spec, "--folder", tmp_path / "none", "--dry-run")
+    dry = command_line("run", spec, "--folder", tmp_path / "none", "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "8 runs to do" in dry.stdout and "disk:" in dry.stdout
     assert not (tmp_path / "none").exists()
@@ -190,7 +192,7 @@ def test_a_run_that_diverges_costs_no_other(tmp_path: Path) -> None:
     text = SPEC.replace('"frozen", "fine-tuned", "as-is"]', '"fine-tuned"]\nregime = {{ control = {{ rate = 1e30 }} }}')
     spec = write_study(tmp_path, text.replace("replicates = 2", "replicates = 1"))
     folder = tmp_path / "out"
-    ran = inkshift("run", spec, "--folder", folder)
+    ran = command_line("run", spec, "--folder", folder)
     assert ran.returncode == 1
     failed = plan(Study.load(spec)).sets[0].arms[0].runs[0].key
     assert str(folder / "runs" / failed) in ran.stderr and "lower the rate" in ran.stderr
@@ -203,14 +205,40 @@ def test_data_that_changed_since_the_study_began_are_refused(tmp_path: Path) -> 
     spec = write_study(tmp_path)
     study = Study.load(spec)
     planned = plan(study)
-    engine.begin(study, planned, tmp_path / "out")
+    folder = tmp_path / "out"
+    assert engine.begin(study, planned, folder) == {}
     shutil.rmtree(tmp_path / "target")
     write_pictures(tmp_path / "target", 10, 3)
-    with pytest.raises(DataError, match="is not what this study began with"):
-        engine.begin(study, planned, tmp_path / "out")
+    [(task, problem)] = engine.begin(study, planned, folder).items()
+    assert task == str(study.sets[0].target) and "is not what this study began with" in problem
     with pytest.raises(SettingError, match="holds the study 'tiny', not 'other'"):
         other = Study.model_validate(study.model_dump(by_alias=True) | {"name": "other"})
-        engine.begin(other, planned, tmp_path / "out")
+        engine.begin(other, planned, folder)
+
+
+def test_data_that_are_damaged_cost_only_their_own_runs(tmp_path: Path) -> None:
+    study = Study.load(write_study(tmp_path, SPEC.replace('"frozen", "fine-tuned", "as-is"]', '"fine-tuned"]')))
+    file = tmp_path / "target" / "test.npz"
+    file.write_bytes(file.read_bytes()[:500])
+    problems = engine.run(study, tmp_path / "out")
+    planned = plan(study)
+    assert set(problems) == {run.key for run in planned.targets}
+    assert all(str(tmp_path / "out" / "runs" / key) in text and str(file) in text for key, text in problems.items())
+    assert engine.finished(tmp_path / "out", planned.sources[0])
+
+
+def test_a_full_disk_is_named_with_the_run(
+    done: tuple[Path, Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    spec, _, _ = done
+    run = plan(Study.load(spec)).sets[0].arms[0].runs[0]
+    monkeypatch.setattr(record, "write_atomic", full)
+    [(key, problem)] = engine.work_on(engine.Job((run,), tmp_path, "cpu", frozenset()))
+    assert key == run.key and problem is not None
+    assert str(tmp_path / "runs" / run.key) in problem and "No space left on device" in problem
 
 
 @pytest.mark.parametrize("broken", ["checkpoint", "weights"])

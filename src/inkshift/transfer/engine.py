@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from inkshift import jobs
-from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError
+from inkshift.errors import InkshiftError, MissingExtraError, SettingError
 from inkshift.transfer.plan import Plan, Run, index, plan
 from inkshift.transfer.record import DONE, EPOCHS, ERROR, PACKAGE, WEIGHTS, write_json
 from inkshift.transfer.spec import Study
@@ -59,26 +59,26 @@ def run(
     """Run all of a study that is not finished; returns the problem of each run that failed, by its key.
 
     progress: called with the key of each run as it ends, and its problem, None if it is finished.
-    A run that fails costs no other; those that start from it fail as well, naming it. Raises SettingError where the
-    folder holds another study, DataError where a data set is missing or is not what the study began with.
+    A run that fails costs no other; those that start from it fail as well, naming it, and so do those whose data are
+    missing, damaged or not what the study began with. Raises SettingError where the folder holds another study.
     """
     need_extra()
     from inkshift.transfer.audit import audit_study
 
     planned = plan(study)
-    begin(study, planned, folder)
+    unfit = begin(study, planned, folder)
     problems: dict[str, str] = {}
     packed = _packed(study, planned)
     for stage in (planned.sources, planned.targets):
         todo = [one for one in stage if not finished(folder, one)]
-        for done in _work(_jobs(todo, folder, device, packed), workers):
+        for done in _work(_jobs(todo, folder, device, packed), workers, unfit):
             for key, problem in done:
                 progress(key, problem)
                 if problem:
                     problems[key] = problem
     if not problems:
         shutil.rmtree(folder / "features", ignore_errors=True)
-    if not (folder / "overlap.json").is_file():
+    if not unfit and not (folder / "overlap.json").is_file():
         audit_study(planned, folder)
     return problems
 
@@ -89,28 +89,36 @@ def need_extra() -> None:
         raise MissingExtraError("study", "running a study")
 
 
-def begin(study: Study, planned: Plan, folder: Path) -> None:
-    """Write what the study is, and hold it to what an earlier start of it wrote."""
+def begin(study: Study, planned: Plan, folder: Path) -> dict[str, str]:
+    """Write what the study is; returns the problem of each task whose data are missing, damaged or altered.
+
+    Raises SettingError where the folder holds another study or cannot be written.
+    """
     from inkshift.transfer.provenance import data_checksums, machine, versions
 
     path = folder / "index.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if before and before["name"] != study.name:
         raise SettingError(f"{folder}: holds the study {before['name']!r}, not {study.name!r}; give another folder")
-    data = data_checksums(planned)
-    for name, facts in before.get("data", {}).items():
-        if name in data and data[name]["sha256"] != facts["sha256"]:
-            raise DataError(
-                f"{name}: is not what this study began with (SHA-256 {facts['sha256'][:12]}..., "
-                f"now {data[name]['sha256'][:12]}...); restore it, or give another folder than {folder}"
-            )
+    known = before.get("data", {})
+    data, problems = data_checksums(planned)
+    for task, splits in data.items():
+        for name, facts in splits.items():
+            was = known.get(f"{task} {name}", facts)["sha256"]
+            if was != facts["sha256"]:
+                problems[task] = (
+                    f"{task} {name}: is not what this study began with (SHA-256 {was[:12]}..., now "
+                    f"{facts['sha256'][:12]}...); restore it, or give another folder than {folder}"
+                )
+    found = {f"{task} {name}": facts for task, splits in data.items() for name, facts in splits.items()}
+    entries = {"versions": versions(), "machine": machine(), "data": found | known}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        entries = {"versions": versions(), "machine": machine(), "data": before.get("data", {}) | data}
         write_json(path, index(study, planned) | entries)
         write_json(folder / "study.json", study.model_dump(mode="json", by_alias=True))
     except OSError as e:
         raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder, or free its disk") from e
+    return problems
 
 
 def _packed(study: Study, planned: Plan) -> frozenset[str]:
@@ -128,8 +136,14 @@ def _jobs(runs: Iterable[Run], folder: Path, device: str, packed: frozenset[str]
     return [Job(tuple(group), folder, device, packed) for group in groups.values()]
 
 
-def _work(todo: Sequence[Job], workers: int) -> Iterable[list[tuple[str, str | None]]]:
-    by_key = {job.key: job for job in todo}
+def _work(todo: Sequence[Job], workers: int, unfit: dict[str, str]) -> Iterable[list[tuple[str, str | None]]]:
+    by_key = {}
+    for job in todo:
+        broken = [unfit[str(task)] for task in (job.runs[0].task, job.runs[0].source_task) if str(task) in unfit]
+        if broken:
+            yield fail(job, broken[0])
+        else:
+            by_key[job.key] = job
 
     def crashed(key: str) -> list[tuple[str, str | None]]:
         problem = "its process died twice; free memory (fewer workers, smaller batch), then run the study again"

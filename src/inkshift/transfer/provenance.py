@@ -11,6 +11,7 @@ import numpy as np
 
 from inkshift.datasets.catalog import Split
 from inkshift.datasets.tasks import Task
+from inkshift.errors import DataError
 from inkshift.transfer.plan import Plan
 
 _PACKAGES = ("inkshift", "torch", "torchvision", "timm", "numpy", "scipy", "opencv-python-headless")
@@ -18,10 +19,17 @@ _BLOCK = 4096
 _SPLITS: tuple[Split, ...] = ("train", "test")
 
 
-def data_checksums(planned: Plan) -> dict[str, dict[str, Any]]:
-    """For each split of each task, how many images it has and the SHA-256 of their pixels and labels."""
+def data_checksums(planned: Plan) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, str]]:
+    """By task and split, how many images there are and the SHA-256 of their pixels and labels; and by task, why not."""
     tasks = {str(task): task for run in planned.runs for task in (run.task, run.source_task) if task}
-    return {f"{name} {split}": _checksum(task, split) for name, task in sorted(tasks.items()) for split in _SPLITS}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    problems: dict[str, str] = {}
+    for name, task in sorted(tasks.items()):
+        try:
+            found[name] = {split: _checksum(task, split) for split in _SPLITS}
+        except DataError as e:
+            problems[name] = str(e)
+    return found, problems
 
 
 def _checksum(task: Task, split: Split) -> dict[str, Any]:
