@@ -1,0 +1,263 @@
+"""The paper's findings held against a study of its three sets: one page with its figures and tables.
+
+    python benchmarks/kooverjee.py runs/kooverjee-2020-small --out docs/results/kooverjee-2020-small
+
+Every number on the page comes from the study's folder, but for those in the paper's own words. No picture of the data
+is copied. Sets are told by their tasks and settings, so any study of the paper's sets will do, finished or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from inkshift import jobs
+from inkshift.transfer import report
+from inkshift.transfer.analysis import Analysis, analyse, states
+from inkshift.transfer.compare import Comparison
+from inkshift.transfer.figures import Picture, pictures
+from inkshift.transfer.results import Results, load
+from inkshift.transfer.tables import write_tables, write_whole
+from kooverjee_findings import CLAIMS, Arms, judge, main_set, reasons, roles
+from kooverjee_questions import questions
+from kooverjee_rules import Answer
+
+PAPER = (
+    "N. Kooverjee, S. James and T. van Zyl (2020), Inter- and Intra-domain Knowledge Transfer for Related Tasks in "
+    "Deep Character Recognition"
+)
+TITLES = {"1": "set 1, MNIST to NIST digits", "2": "set 2, MNIST to NIST digits and characters"}
+TITLES["3"] = "set 3, NIST digits to NIST characters"
+
+
+def write(folder: Path, out: Path) -> Path:
+    """Write `README.md`, `figures/` and `tables/` of the study in `folder` to `out`; the page's path.
+
+    To keep it small: no confusion matrix as a figure but the page's own, and no table of each class in each epoch,
+    which the report of `inkshift study report` has.
+    """
+    analysis = analyse(load(folder))
+    slugs = report.slugs_of([study_set.name for study_set in analysis.results.sets])
+    drawn = [
+        one for one in pictures(analysis.results, slugs) if one.kind != "confusion" or _shown(analysis.results, one)
+    ]
+    for picture in drawn:
+        write_whole(out / "figures" / f"{picture.name}.svg", picture.svg)
+        write_whole(out / "figures" / f"{picture.name}.png", picture.png)
+    write_tables(analysis, out / "tables", slugs)
+    (out / "tables" / "per_class.csv").unlink()
+    path = out / "README.md"
+    write_whole(path, ("\n".join(page(analysis, drawn, f"{folder} --out {out}")) + "\n").encode("utf-8"))
+    return path
+
+
+def page(analysis: Analysis, drawn: Sequence[Picture], given: str) -> Iterator[str]:
+    """The page's lines. given: what the command was called with."""
+    results = analysis.results
+    arms = roles(results)
+    yield from _head(results, given)
+    yield from _missing(results)
+    yield from _verdicts(analysis)
+    yield from _scores(analysis)
+    yield from _findings(results, arms)
+    yield from ["## What the paper leaves open", ""]
+    for number, question, answer in questions(analysis, arms):
+        yield from [f"**{number}. {question}** {answer}", ""]
+    yield from _figures(results, drawn)
+    yield from _choices(results)
+
+
+def _head(results: Results, given: str) -> Iterator[str]:
+    spec = Path("studies") / f"{results.name}.toml"
+    yield from [f"# {results.title}", "", f"The three sets of {PAPER}, run as a study.", ""]
+    run = f"`inkshift study run {spec}`" if spec.is_file() else "`inkshift study run SPEC`"
+    rows = [
+        ("run by", run),
+        ("this page by", f"`python benchmarks/kooverjee.py {given}`"),
+        *_times(results.folder),
+        ("machine", results.machine),
+        ("versions", ", ".join(f"{name} {version}" for name, version in results.versions.items())),
+        ("seed, margin", f"{results.seed}; {results.margin:g} of F1"),
+        ("digest of the outcome", digest(results) or "none, since runs are missing"),
+    ]
+    yield from _table(("", ""), rows)
+
+
+def _times(folder: Path) -> Iterator[tuple[str, str]]:
+    begun = [path.stat().st_mtime for path in (folder / "runs").glob("*/config.json")]
+    ended = [path.stat().st_mtime for path in (folder / "runs").glob("*/done.json")]
+    if begun and ended:
+        first, last = (datetime.fromtimestamp(one, UTC) for one in (min(begun), max(ended)))
+        hours = (last - first).total_seconds() / 3600
+        days = " to ".join(dict.fromkeys(one.date().isoformat() for one in (first, last)))
+        yield "dates of the runs", days
+        yield "time", f"{hours:.1f} hours from the first run's start to the last one's end, pauses included"
+
+
+def digest(results: Results) -> str | None:
+    """The study's digest as `inkshift study run` prints it, or None while a run or source network is missing."""
+    if results.missing:
+        return None
+    try:
+        used = {run.digest: run.folder for s in results.sets for arm in s.arms for run in arm.replicates}
+        for folder in list(used.values()):
+            source = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("source")
+            if source:
+                used[source] = folder.parent / source
+        outcomes = {key: json.loads((path / "done.json").read_text(encoding="utf-8")) for key, path in used.items()}
+    except OSError:
+        return None
+    return jobs.digest(*sorted(f"{key} {done['digest']}" for key, done in outcomes.items()))
+
+
+def _missing(results: Results) -> Iterator[str]:
+    planned, finished = sum(arm.planned for s in results.sets for arm in s.arms), states(results)["finished"]
+    if not results.missing:
+        yield from [f"All {planned} planned runs are finished.", ""]
+        return
+    yield from [
+        f"> **Not complete: {finished} of {planned} planned runs are finished.** What follows rests on these.",
+        "",
+    ]
+    rows = [
+        (one.set or "source networks", one.arm, one.replicates, one.state, one.error) for one in report.lost(results)
+    ]
+    yield from _table(("set", "regime", "replicates", "state", "why"), rows)
+
+
+def _verdicts(analysis: Analysis) -> Iterator[str]:
+    margin = f"{100 * analysis.results.margin:g}"
+    yield from ["## Verdicts", "", "F1 in points, paired by replicate. At the peak: the best epoch of each run."]
+    yield from [f"Alike: the 90 % interval within ±{margin}.", ""]
+    rows = [
+        _verdict(row) for row in (*analysis.comparisons, *analysis.settings) if row.measure in ("last epoch", "peak")
+    ]
+    yield from _table(("set", "comparison", "at", "difference", "90 % interval", "pairs", "verdict", "note"), rows)
+
+
+def _verdict(row: Comparison) -> tuple[str, ...]:
+    other = row.baseline if row.baseline_set == row.set else f"{row.baseline} of {row.baseline_set}"
+    note = "; ".join(part for part in (row.setting, row.note) if part)
+    interval = row.interval
+    ends = (report.gap(interval.mean), report.bounds(interval, True), str(interval.n))
+    return row.set, f"{row.arm} − {other}", row.measure, *ends, f"**{row.verdict}**", note
+
+
+def _scores(analysis: Analysis) -> Iterator[str]:
+    yield from [f"## F1 on the test images, {analysis.results.average} average", ""]
+    names = ("last epoch", "95 % over replicates", "95 % over images", "peak of the mean curve", "its epoch")
+    rows = [
+        (
+            *(row.set, row.arm.name, f"{len(row.arm.replicates)} of {row.arm.planned}", report.f1(row.last.mean)),
+            *(report.bounds(row.last), report.bounds(row.images), report.f1(row.curve_peak[0]), str(row.curve_peak[1])),
+        )
+        for row in analysis.summaries
+    ]
+    yield from _table(("set", "regime", "runs", *names), rows)
+
+
+def _findings(results: Results, arms: Arms) -> Iterator[str]:
+    answers = {claim.number: judge(claim, results, arms) for claim in CLAIMS}
+    count = Counter(answer.holds for answer in answers.values())
+    yield from ["## The paper's findings, one by one", ""]
+    why = "at this size, or since runs are missing" if results.missing else "at this size"
+    yield (
+        f"Of {len(CLAIMS)} findings {count['yes']} hold, {count['no']} do not, and of {count['cannot be told']} it "
+        f"cannot be told {why}. Each is decided by a rule fixed in code, below. Differences are in points, with 90 % "
+        "intervals over replicates; “at the peak” is the best epoch of each run on the test images, as the paper reads "
+        "its curves, so it favours whoever runs for more epochs or varies more."
+    )
+    yield ""
+    rows = [(c.number, f"{c.says} ({c.section})", answers[c.number].ours, _bold(answers[c.number])) for c in CLAIMS]
+    yield from _table(("", "the paper", "ours", "holds?"), rows)
+    yield from _differing(results, answers)
+    yield from ["### The rules", "", "Where half of an arm's runs or more are missing, nothing is decided.", ""]
+    for words in dict.fromkeys(claim.rule.words for claim in CLAIMS):
+        numbers = ", ".join(claim.number for claim in CLAIMS if claim.rule.words == words)
+        yield f"- {numbers}: {words}"
+    yield ""
+
+
+def _bold(answer: Answer) -> str:
+    return f"**{answer.holds}**" if answer.holds == "no" else answer.holds
+
+
+def _differing(results: Results, answers: dict[str, Answer]) -> Iterator[str]:
+    """For each finding that does not hold, where this study departs from the paper."""
+    differ = [claim for claim in CLAIMS if answers[claim.number].holds == "no"]
+    if not differ:
+        return
+    known = reasons(results)
+    named = {claim.number: [name for name in claim.reasons.split() if name in known] for claim in differ}
+    yield from ["### Where ours differs", "", "Possible reasons; none of them was tested apart from the others.", ""]
+    yield from (f"- *{name}*: {text}." for name, text in known.items() if any(name in one for one in named.values()))
+    yield ""
+    for number, names in named.items():
+        yield f"- {number}: {' or '.join(f'*{name}*' for name in names) or 'no reason is known'}."
+    yield ""
+
+
+def _figures(results: Results, drawn: Sequence[Picture]) -> Iterator[str]:
+    yield from [
+        "## Figures",
+        "",
+        "Also in [figures](figures), as SVG and PNG; the numbers are in [tables](tables).",
+        "",
+    ]
+    by_set = {number: study_set.name for number in TITLES if (study_set := main_set(results, number))}
+    wanted: list[tuple[str, str, str | None]]
+    wanted = [(f"F1 by epoch, {TITLES[number]}", "f1", name) for number, name in by_set.items()]
+    wanted.append(("Accuracy of each class, set 2 (figure 4)", "per-class", by_set.get("2")))
+    wanted.append(("Frozen networks of all sets (figure 6)", "frozen", ""))
+    wanted.append(("What control takes for what, set 2", "confusion", by_set.get("2")))
+    for title, kind, name in wanted:
+        for picture in drawn:
+            if (picture.kind, picture.set) == (kind, name) and (kind != "confusion" or _shown(results, picture)):
+                yield from [f"### {title}", "", f"![{picture.alt}](figures/{picture.name}.svg)", ""]
+
+
+def _shown(results: Results, confusion: Picture) -> bool:
+    """Whether a confusion matrix is that of set 2's control."""
+    main = main_set(results, "2")
+    return main is not None and confusion.set == main.name and confusion.name.endswith("-control")
+
+
+def _choices(results: Results) -> Iterator[str]:
+    yield from ["## Our choices", "", "All settings; those that the paper leaves unsaid are marked.", ""]
+    rows = [
+        (name, f"`{value}`", "unsaid in the paper" if name in results.choices else "")
+        for name, value in results.settings.items()
+    ]
+    yield from _table(("setting", "value", ""), rows)
+    own = [(s.name, "all", s.settings) for s in results.sets] + [
+        (s.name, arm.name, arm.settings) for s in results.sets for arm in s.arms
+    ]
+    rows = [(name, arm, f"{key} `{value}`") for name, arm, settings in own for key, value in settings.items()]
+    if rows:
+        yield from _table(("set", "regime", "its own setting"), rows)
+    facts = [(name, f"{item.get('images', 0):,}", f"`{item.get('sha256', '')}`") for name, item in results.data.items()]
+    yield from _table(("data", "images", "SHA-256 of pixels and labels"), facts)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+    yield ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the study's folder; nothing is written there")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the page, its figures and tables")
+    given = parser.parse_args()
+    print(write(given.folder, given.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The page that holds the paper's findings against a study, on folders made up of random numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="comparing runs needs inkshift[study]")
+pytest.importorskip("matplotlib", reason="figures need inkshift[study]")
+
+from inkshift import jobs
+from inkshift.datasets.tasks import LABEL_SPACES
+from inkshift.transfer import results
+from inkshift.transfer.analysis import analyse
+from inkshift.transfer.compare import Interval
+from inkshift.transfer.figures import Picture, pictures
+from test_study_report import DIGITS, Folder
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import kooverjee
+import kooverjee_findings as findings
+import kooverjee_rules as rules
+
+LETTERS, BOTH = LABEL_SPACES["characters"], LABEL_SPACES["digits+characters"]
+LEARNING = ["control", "frozen", "fine-tuned"]
+
+
+def study_of(path: Path, runs: int = 3) -> Folder:
+    """The paper's three sets, set 1 with batch norm that adapts, set 2 for 20 epochs, and as-is; names say nothing."""
+    folder = Folder(path, images=620, epochs=4)
+    folder.add("z", LETTERS, LEARNING, runs)
+    folder.add("y", BOTH, LEARNING, runs)
+    folder.add("x", DIGITS, LEARNING, runs)
+    folder.add("w", DIGITS, ["frozen"], runs, batch_norm="adapt")
+    folder.add("u", DIGITS, ["as-is"], 1)
+    folder.epochs = 20
+    folder.add("v", BOTH, ["control", "fine-tuned"], 1, epochs=20)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return study_of(tmp_path_factory.mktemp("whole")).index()
+
+
+def text_of(folder: Path) -> str:
+    """The page without its figures, which take most of the time."""
+    return "\n".join(kooverjee.page(analyse(results.load(folder)), [], f"{folder} --out out"))
+
+
+def answers(folder: Path) -> dict[str, rules.Answer]:
+    found = results.load(folder)
+    return {claim.number: findings.judge(claim, found, findings.roles(found)) for claim in findings.CLAIMS}
+
+
+def test_sets_are_told_by_their_tasks_and_settings(study: Path) -> None:
+    found = results.load(study)
+    arms = findings.roles(found)
+    by_name = {study_set.name: study_set.arms for study_set in found.sets}
+    assert arms["1 control"] is by_name["x"][0] and arms["2 frozen"] is by_name["y"][1]
+    assert arms["3 fine-tuned"] is by_name["z"][2] and arms["1 as-is"] is by_name["u"][0]
+    assert arms["1 other frozen"] is by_name["w"][0] and arms["2 long control"] is by_name["v"][0]
+
+
+def test_every_claim_gets_an_answer_from_its_rule(study: Path) -> None:
+    found = answers(study)
+    assert list(found) == [claim.number for claim in findings.CLAIMS]
+    assert found["3a"].holds == found["7a"].holds == found["12a"].holds == "yes"
+    assert found["4"].holds == "no"
+    assert found["7c"].holds == "no" and "0 in every run: none" in found["7c"].ours
+    assert found["3b"] == rules.Answer("cannot be told", "set 1 frozen ends at epoch 4")
+    assert found["6b"].holds == "no" and "in the long run" in found["6b"].ours
+    assert found["5a"].ours.startswith("set 2, fine-tuned − control, at the peak: ")
+
+
+def test_numbers_on_the_page_are_those_of_the_runs(study: Path) -> None:
+    text = text_of(study)
+    control = results.load(study).sets[2].arms[0]
+    assert f"| x | control | 3 of 3 | {np.mean([run.f1[-1] for run in control.replicates]):.4f} |" in text
+    count = re.search(r"Of 25 findings (\d+) hold, (\d+) do not, and of (\d+) it cannot be told at this size", text)
+    assert count and sum(map(int, count.groups())) == 25
+    assert "All 33 planned runs are finished." in text and "Not complete" not in text
+    assert f"| digest of the outcome | {kooverjee.digest(results.load(study))} |" in text
+    assert "Set 1 after epoch 4, adapt − freeze_stats: " in text
+    assert "as-is" in text and "the overlap audit has not been run" in text
+
+
+def test_the_digest_is_that_of_all_runs_and_source_networks(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, images=50)
+    folder.add("one", DIGITS, ["control"], 1)
+    config = tmp_path / "runs" / "s1-control-1" / "config.json"
+    config.write_text(json.dumps({"seed": 1, "source": "abc"}))
+    assert kooverjee.digest(results.load(folder.index())) is None
+    (tmp_path / "runs" / "abc").mkdir()
+    (tmp_path / "runs" / "abc" / "config.json").write_text("{}")
+    (tmp_path / "runs" / "abc" / "done.json").write_text('{"digest": "d"}')
+    expected = jobs.digest("abc d", "s1-control-1 s1-control-1")
+    assert kooverjee.digest(results.load(tmp_path)) == expected
+
+
+def test_what_is_missing_is_said_first_and_decides_nothing(tmp_path: Path) -> None:
+    folder = study_of(tmp_path)
+    for digest in ("s3-control-1", "s3-control-2", *(f"s2-frozen-{i}" for i in (1, 2, 3))):
+        (tmp_path / "runs" / digest / "done.json").unlink()
+    text = text_of(folder.index())
+    assert text.index("Not complete: 28 of 33 planned runs are finished") < text.index("## Verdicts")
+    assert "| digest of the outcome | none, since runs are missing |" in text
+    found = answers(tmp_path)
+    assert found["7b"] == rules.Answer("cannot be told", "no finished run of set 2 frozen")
+    assert found["1a"].holds == "cannot be told" and found["1a"].ours.endswith("[set 1 control 1 of 3 runs]")
+    assert found["9"].holds == "no"
+
+
+def test_a_study_without_a_finished_run_has_a_page(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.add("one", DIGITS, LEARNING, 2)
+    for path in tmp_path.glob("runs/*/done.json"):
+        path.unlink()
+    text = text_of(folder.index())
+    assert "Not complete: 0 of 6 planned runs are finished" in text
+    assert "Of 25 findings 0 hold, 0 do not" in text and "Where ours differs" not in text
+
+
+def test_overlap_is_told_with_and_without(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.add("one", DIGITS, ["control"], 2)
+    item = {"name": "one", "pairs": 3, "test_images": 200, "share": 0.015, "threshold": 0.95, "rows": [1, 2, 3]}
+    (tmp_path / "overlap.json").write_text(json.dumps({"method": "How.", "sets": [item]}))
+    text = text_of(folder.index())
+    assert re.search(r"How\. one: 3 of 200 test images \(1\.5 %\); F1 .* control 0\.\d+ with, 0\.\d+ without\.", text)
+
+
+def test_the_folder_has_page_figures_and_tables_and_no_picture_of_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kooverjee, "pictures", lambda *given: islice(pictures(*given), 1))
+    folder = Folder(tmp_path / "study", images=50)
+    folder.add("one", DIGITS, ["control"], 2)
+    (folder.path / "overlap-1.png").write_bytes(b"data")
+    page = kooverjee.write(folder.index(), tmp_path / "page")
+    linked = re.findall(r"\]\((figures/[^)]+)\)", page.read_text("utf-8"))
+    assert linked == ["figures/f1-one.svg"]
+    names = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.*")}
+    assert {*linked, "figures/f1-one.png", "tables/summary.csv", "README.md"} <= names
+    assert not any("overlap" in name for name in names)
+
+
+def test_figures_are_those_of_the_three_sets(study: Path) -> None:
+    kinds = [("f1", "x"), ("f1", "y"), ("f1", "z"), ("f1", "v"), ("per-class", "y"), ("per-class", "x")]
+    drawn = [Picture(f"{kind}-{name}", kind, name, "alt", b"", b"") for kind, name in kinds]  # type: ignore[arg-type]
+    drawn += [Picture(f"confusion-y-{end}", "confusion", "y", "alt", b"", b"") for end in ("1-control", "2-frozen")]
+    drawn += [Picture("frozen", "frozen", "", "alt", b"", b"")]
+    text = "\n".join(kooverjee.page(analyse(results.load(study)), drawn, "x"))
+    shown = ["f1-x", "f1-y", "f1-z", "per-class-y", "frozen", "confusion-y-1-control"]
+    assert re.findall(r"figures/(.+)\.svg", text) == shown
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "limit", "holds"),
+    [
+        (0.001, 0.004, 0, "yes"),
+        (-0.004, 0.004, 0, "no"),
+        (-0.03, -0.02, 0, "no"),
+        (-0.02, 0.02, 0, "cannot be told"),
+        (None, None, 0, "cannot be told"),
+        (0.06, 0.08, 0.05, "yes"),
+        (0.04, 0.08, 0.05, "cannot be told"),
+        (0.01, 0.02, 0.05, "no"),
+    ],
+)
+def test_an_interval_decides_only_where_it_is_clear_of_the_limit(low: Any, high: Any, limit: float, holds: str) -> None:
+    assert rules.beyond(Interval(0.0, low, high, 0.9, 5), limit, 0.01) == holds
+
+
+def test_one_no_decides_a_claim_about_several() -> None:
+    assert rules.all_of(["yes", "cannot be told", "no"]) == "no"
+    assert rules.all_of(["yes", "cannot be told"]) == "cannot be told"
+    assert rules.all_of(["yes", "yes"]) == "yes"
