@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow lint bench-read docs readme clean
+.PHONY: help demo test test-slow lint bench-read bench-study docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,6 +30,9 @@ lint: .venv/.test ## ruff, mypy and the layers
 
 bench-read: .venv/.test ## accuracy and speed of reading on the sets in $INKSHIFT_DATA
 	$(BIN)/python benchmarks/bench_read.py --out docs/results/reading.md
+
+bench-study: .venv/.test ## speed of studies against the recipe that people script, on the same work
+	$(BIN)/python benchmarks/study.py --out docs/results/study-speed.md
 
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py

@@ -48,8 +48,7 @@ from inkshift.transfer.run import runs_folder
 from inkshift.transfer.spec import Study
 
 CORES = len(os.sched_getaffinity(0))
-BATCH, RATE, EPOCHS_FROZEN = 128, 0.001, 20
-MARGIN = 0.01  # of F1, as studies have it
+BATCH, RATE, EPOCHS_FROZEN, MARGIN = 128, 0.001, 20, 0.01
 MEASURES = {
     "memory": "uint8 pictures in memory, framed once, for PIL and DataLoader",
     "processes": f"{CORES} processes of one thread for one of {CORES}",
@@ -166,9 +165,7 @@ def study(data: Path, side: int, regime: str, replicates: int, epochs: int, **pr
     return Study(name="speed", replicates=replicates, packages="none", protocol=protocol, sets=(one,))
 
 
-@cache
-def random_weights(side: int) -> bytes:
-    return weights_bytes(build("resnet18", 10, side))
+random_weights = cache(lambda side: weights_bytes(build("resnet18", 10, side)))
 
 
 def jobs_of(study: Study, folder: Path) -> list[Job]:
@@ -245,11 +242,8 @@ def trained(data: Path, side: int, size: Size, workers: int) -> str:
 
 
 def frozen(data: Path, side: int, size: Size, workers: int) -> Iterator[str]:
-    works = {
-        "1 run": (1, "one"),
-        f"{CORES} runs, a trunk each": (CORES, "each"),
-        f"{size.replicates} runs on one trunk": (size.replicates, "one"),
-    }
+    works = {"1 run": (1, "one"), f"{CORES} runs, a trunk each": (CORES, "each")}
+    works[f"{size.replicates} runs on one trunk"] = (size.replicates, "one")
     theirs: list[float] = []
     ours: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
     for _ in range(size.repeats):
@@ -269,7 +263,7 @@ def begin_together(barrier: Any) -> None:
     _together = barrier
 
 
-def one_epoch(data: Path, side: int, measures: Measures, workers: int, _: int = 0) -> float:
+def one_epoch(data: Path, side: int, measures: Measures, workers: int) -> float:
     """Seconds of one epoch of training by the recipe with some of our measures; building and framing left out."""
     net = recipe_network().train()
     if "shortcuts" in measures:
@@ -282,6 +276,11 @@ def one_epoch(data: Path, side: int, measures: Measures, workers: int, _: int = 
         torch.set_num_threads(1)
         _together.wait()
     return seconds(lambda: learn(net, batches, optimiser, measures))
+
+
+def abreast(pool: ProcessPoolExecutor, epoch: Callable[[], float]) -> float:
+    """Seconds for one epoch where each core does one at the same time."""
+    return max(done.result() for done in [pool.submit(epoch) for _ in range(CORES)]) / CORES
 
 
 def from_memory(data: Path, side: int) -> Batches:
@@ -301,17 +300,17 @@ def ablation(data: Path, size: Size, workers: dict[int, int]) -> Iterator[str]:
             for side in workers:
                 for variant in variants:
                     epoch = partial(one_epoch, data, side, variant, workers[side])
-                    took = max(pool.map(epoch, range(CORES))) / CORES if "processes" in variant else epoch()
+                    took = abreast(pool, epoch) if "processes" in variant else epoch()
                     rates.setdefault((side, variant), []).append(size.train / took)
     yield f"| measure | {' | '.join(f'{side} px: images/s | times the recipe' for side in workers)} |"
     yield "|---|" + "---|---|" * len(workers)
     for variant in variants:
         title = MEASURES[next(iter(variant))] if len(variant) == 1 else "all of these" if variant else "the recipe"
-        cells = []
+        cells = [title]
         for side in workers:
             mine, base = rates[side, variant], rates[side, variants[0]]
             cells += [f"{statistics.median(mine):.0f}", spread([a / b for a, b in zip(mine, base, strict=True)], ".2f")]
-        yield f"| {title} | {' | '.join(cells)} |"
+        yield f"| {' | '.join(cells)} |"
 
 
 def precision_pair(data: Path, size: Size) -> str:
@@ -320,11 +319,11 @@ def precision_pair(data: Path, size: Size) -> str:
         return "Not measured: this processor has no bfloat16 of its own, so `auto` takes float32 here."
     settings = {"side": 32, "regime": "control", "replicates": 5, "epochs": size.epochs}
     scores = [last_f1(study(data, precision=precision, **settings)) for precision in ("float32", "bfloat16")]
-    interval = t_interval(np.subtract(scores[1], scores[0]), 0.90)
+    found = t_interval(np.subtract(scores[1], scores[0]), 0.90)
     return (
-        f"bfloat16 minus float32, 32 px, 5 replicates, {size.epochs} epochs of {size.train} images: F1 "
-        f"{interval.mean:+.4f}, 90 % interval {interval.low:+.4f} to {interval.high:+.4f}, margin {MARGIN:g}: "
-        f"**{decide(interval, MARGIN)}**."
+        f"bfloat16 minus float32, 32 px, 5 replicates, {size.epochs} epochs of {size.train} images: "
+        f"F1 {found.mean:+.4f}, 90 % interval {found.low:+.4f} to {found.high:+.4f}, margin {MARGIN:g}: "
+        f"**{decide(found, MARGIN)}**."
     )
 
 
@@ -332,8 +331,8 @@ def last_f1(study: Study) -> list[float]:
     """Macro F1 of each of a study's runs after its last epoch."""
     with tempfile.TemporaryDirectory() as folder:
         run_jobs(todo := jobs_of(study, Path(folder)))
-        tables = [runs_folder(Path(folder)) / job.runs[0].key / EPOCHS for job in todo]
-        return [float(list(csv.DictReader(table.read_text().splitlines()))[-1]["f1"]) for table in tables]
+        written = [(runs_folder(Path(folder)) / job.runs[0].key / EPOCHS).read_text() for job in todo]
+        return [float(list(csv.DictReader(table.splitlines()))[-1]["f1"]) for table in written]
 
 
 def quicker_loader(data: Path, side: int) -> tuple[int, str]:
@@ -352,11 +351,11 @@ def lines(size: Size) -> Iterator[str]:
         kind = write_pictures(data, size)
         yield "# The speed of a study, measured"
         yield f"\nPrinted by `make bench-study` on {made}.\n"
+        precision = "bfloat16" if native_bfloat16() else "float32, since this processor has no bfloat16 of its own"
         yield (
             f"ResNet-18 on {kind}, batches of {BATCH}. The recipe: one process of {torch.get_num_threads()} threads, "
-            f"one run after another; the engine: {CORES} processes of one thread. Timed in turn, {size.repeats} times: "
-            "the median, and the range in brackets. The precision is "
-            f"{'bfloat16' if native_bfloat16() else 'float32, since this processor has no bfloat16 of its own'}."
+            f"one run after another; the engine: {CORES} processes of one thread, in {precision}. Timed in turn, "
+            f"{size.repeats} times: the median, and the range in brackets."
         )
         workers = {}
         for side in (64, 32):
@@ -376,8 +375,7 @@ def tables(data: Path, size: Size, workers: dict[int, int]) -> Iterator[str]:
     yield (
         f"\nA run has {size.train} training and {size.test} test images. Start-up is that of a process for each job. "
         f"Of the frozen recipe, {size.epochs} of {EPOCHS_FROZEN} epochs of one run were timed and multiplied, "
-        "for its epochs and its runs are alike; the engine's work was done whole. "
-        "Its images/s are the recipe's work in its time."
+        "its epochs and runs being alike; the engine's work was done whole. Its images/s are the recipe's in its time."
     )
     yield f"\n## What each measure brings alone\n\nOne epoch of training on {size.train} images.\n"
     yield from ablation(data, size, workers)

@@ -119,7 +119,7 @@ def read_idx(path: str | Path) -> Pixels:
 def read_npz(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     """All arrays of an npz file, without pickle. Raises DataError where it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as e:
         raise DataError(f"{path}: cannot be read as npz without pickle ({e}); write it with numpy.savez") from None
