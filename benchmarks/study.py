@@ -71,7 +71,7 @@ class Size(NamedTuple):
     replicates: int
 
 
-FULL = Size(repeats=3, train=512, test=128, epochs=4, replicates=30)
+FULL = Size(repeats=2, train=384, test=96, epochs=4, replicates=30)
 QUICK = Size(repeats=1, train=40, test=20, epochs=1, replicates=3)
 
 
@@ -279,7 +279,7 @@ def one_epoch(data: Path, side: int, measures: Measures, workers: int) -> float:
 
 
 def abreast(pool: ProcessPoolExecutor, epoch: Callable[[], float]) -> float:
-    """Seconds for one epoch where each core does one at the same time."""
+    """Seconds an epoch where each core does one at the same time."""
     return max(done.result() for done in [pool.submit(epoch) for _ in range(CORES)]) / CORES
 
 

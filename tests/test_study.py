@@ -177,7 +177,7 @@ def test_status_and_report_of_a_study_that_has_a_gap(done: tuple[Path, Path, str
     assert reported.returncode == 0, reported.stderr
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert lost in page and "Y_S ⊂ Y_T" in page
-    assert "src=\"http" not in page and "<link" not in page and "<script" not in page
+    assert 'src="http' not in page and "<link" not in page and "<script" not in page
 
 
 def test_the_dry_run_counts_and_writes_nothing(done: tuple[Path, Path, str], tmp_path: Path) -> None:
