@@ -71,7 +71,7 @@ class Size(NamedTuple):
     replicates: int
 
 
-FULL = Size(repeats=2, train=384, test=96, epochs=4, replicates=30)
+FULL = Size(repeats=1, train=256, test=64, epochs=4, replicates=30)
 QUICK = Size(repeats=1, train=40, test=20, epochs=1, replicates=3)
 
 
@@ -355,7 +355,7 @@ def lines(size: Size) -> Iterator[str]:
         yield (
             f"ResNet-18 on {kind}, batches of {BATCH}. The recipe: one process of {torch.get_num_threads()} threads, "
             f"one run after another; the engine: {CORES} processes of one thread, in {precision}. Timed in turn, "
-            f"{size.repeats} times: the median, and the range in brackets."
+            f"{'once' if size.repeats == 1 else f'{size.repeats} times: the median, and the range in brackets'}."
         )
         workers = {}
         for side in (64, 32):
