@@ -45,7 +45,7 @@ def assert_same(ours: torch.Tensor, theirs: torch.Tensor, of: list[torch.Tensor]
         torch.testing.assert_close(mine, expected, rtol=tolerance, atol=tolerance)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(counts, counts, counts, st.sampled_from([1, 2]), st.sampled_from([1, 2]), st.booleans(), precisions, counts)
 def test_a_small_map_is_convolved_as_torch_does(
     count: int,
@@ -64,7 +64,7 @@ def test_a_small_map_is_convolved_as_torch_does(
     assert_same(ours, conv2d(maps, weight, *bias, stride=stride, padding=1), drawn, tolerance)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(counts, counts, sizes, sizes, st.integers(1, 7), counts, st.integers(0, 3), precisions, counts)
 def test_a_picture_of_one_channel_is_convolved_as_torch_does(
     count: int,

@@ -51,10 +51,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def study(
-    folder: Path, backbone: tuple[str, int], regime: str = "frozen", replicates: int = 3, **protocol: object
+    folder: Path, backbone: tuple[str, int], regime: str = "frozen", replicates: int = 2, **protocol: object
 ) -> Study:
     name, side = backbone
-    settings = {"backbone": name, "reframing": f"gray|resize({side})", "batch": 16, "epochs": 3, "source_epochs": 1}
+    settings = {"backbone": name, "reframing": f"gray|resize({side})", "batch": 16, "epochs": 2, "source_epochs": 1}
     source, target = ({"data": str(folder / task), "labels": list("0123")} for task in ("source", "target"))
     one = {"name": "one", "source": source, "target": target, "same_domain": True, "regimes": [regime]}
     return Study.model_validate(
@@ -111,7 +111,7 @@ def test_heads_trained_side_by_side_are_to_the_bit_those_trained_alone_and_those
 
 @pytest.mark.parametrize("regime", ["frozen", "control"])
 def test_replicate_7_is_the_same_alone_and_among_thirty(folder: Path, tmp_path: Path, regime: str) -> None:
-    few, many = (study(folder, CONVNET, regime, count, epochs=2) for count in (8, 30))
+    few, many = (study(folder, CONVNET, regime, count) for count in (8, 30))
     assert plan(few).targets == plan(many).targets[:8]
     runs = prepare(few, folder)
     assert len({run.seed for run in runs}) == len({run.key for run in runs}) == 8
@@ -128,7 +128,7 @@ def test_replicate_7_is_the_same_alone_and_among_thirty(folder: Path, tmp_path: 
 
 @pytest.mark.parametrize("train", [lambda r, f: train_frozen([r], f)[0], train_run], ids=["heads", "loop"])
 def test_with_statistics_frozen_nothing_of_the_trunk_moves(folder: Path, train: Any) -> None:
-    [run] = prepare(study(folder, RESNET, replicates=1, epochs=2), folder)
+    [run] = prepare(study(folder, RESNET, replicates=1), folder)
     before, after = source_state(run, folder), train(run, folder)[0].state_dict()
     moved = {name for name in after if not torch.equal(before[name], after[name])}
     assert moved == {"fc.weight", "fc.bias"}
