@@ -47,10 +47,10 @@ def test_it_names_the_pairs_by_their_places_and_counts_them_by_class(tmp_path: P
     assert told == ["one", "two"] == [one["name"], two["name"]]
     assert (one["source"], one["target"]) == ("mnist/train", "nist_emnist/test")
     assert (one["rows"], one["partners"]) == ([18, 19], [0, 1])
-    assert (one["twins"], one["test_images"], one["share"]) == (2, 20, 0.1)
+    assert (one["pairs"], one["test_images"], one["share"]) == (2, 20, 0.1)
     assert one["by_class"] == {"3": 0, "5": 2, "a": 0}
     assert min(one["correlations"]) >= one["threshold"]
-    assert (two["twins"], two["rows"], two["share"]) == (0, [], 0)
+    assert (two["pairs"], two["rows"], two["share"]) == (0, [], 0)
     assert str(one["threshold"]) in content["method"] and str(one["ratio"]) in content["method"]
 
 

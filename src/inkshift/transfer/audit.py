@@ -124,7 +124,6 @@ def _entry(name: str, data: Audited, found: Twins) -> dict[str, Any]:
         "source": data.source,
         "target": data.target,
         "test_images": len(data.test),
-        "twins": len(found),
         "pairs": len(found),
         "share": len(found) / len(data.test),
         "threshold": found.floor,

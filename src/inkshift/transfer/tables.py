@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 from inkshift.errors import SettingError
 from inkshift.transfer.analysis import Analysis
 from inkshift.transfer.compare import Comparison, Interval
+from inkshift.transfer.record import write_atomic
 from inkshift.transfer.results import COLUMNS, Results
 
 Rows = Iterable[Sequence[Any]]
@@ -51,14 +50,10 @@ def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> list
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it appears whole or not at all, making its folder. Raises SettingError if it cannot."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        write_atomic(path, data)
     except OSError as e:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place or make room") from None
 
 
