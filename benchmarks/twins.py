@@ -2,8 +2,8 @@
 
     python benchmarks/twins.py
 
-Prints the figures of decision 0005, 2026-11-22. `expected` is the number if MNIST had been drawn evenly from the 402,953 digits of
-Special Database 19, class by class. A few minutes.
+Prints the figures of decision 0005, 2026-11-22. `expected` is the number if MNIST had been drawn evenly from the
+402,953 digits of Special Database 19, class by class. A few minutes.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def kept_by_the_recipe() -> str:
     limit = threshold_between(ours, labels.astype(np.int64), theirs, other_labels.astype(np.int64))
     dropped = nearest_correlation(ours, theirs) > limit
     return (
-        f"The recipe drops {int(dropped.sum()):,} of {len(ours):,}, above {limit:.3f}; of {len(found):,} twins of MNIST "
-        f"test digits it drops {int(dropped[found].sum()):,} and keeps {int((~dropped[found]).sum()):,}."
+        f"The recipe drops {int(dropped.sum()):,} of {len(ours):,}, above {limit:.3f}; of {len(found):,} twins of "
+        f"MNIST test digits it drops {int(dropped[found].sum()):,} and keeps {int((~dropped[found]).sum()):,}."
     )
 
 
