@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ from torch import nn  # noqa: E402
 
 from inkshift.models import training  # noqa: E402
 from inkshift.models.networks import build  # noqa: E402
+from inkshift.transfer import frozen  # noqa: E402
 from inkshift.transfer.engine import Job, work_on  # noqa: E402
-from inkshift.transfer.frozen import train_frozen  # noqa: E402
+from inkshift.transfer.frozen import Trained, train_frozen  # noqa: E402
 from inkshift.transfer.plan import Run, plan  # noqa: E402
-from inkshift.transfer.record import DONE, WEIGHTS, Record  # noqa: E402
+from inkshift.transfer.record import DONE, WEIGHTS  # noqa: E402
 from inkshift.transfer.run import runs_folder, source_weights, train_run  # noqa: E402
 from inkshift.transfer.spec import Study  # noqa: E402
 
 CONVNET, RESNET = ("mnist-convnet", 28), ("resnet18", 32)
-Trained = tuple[nn.Module, Record, str]
 Weights = dict[str, torch.Tensor]
 
 
@@ -81,9 +82,11 @@ def prepare(study: Study, folder: Path) -> tuple[Run, ...]:
 def outcome(trained: Trained) -> tuple[Weights, str, str]:
     """Weights, epochs.csv, and the digest of all that the run recorded."""
     net, record, stopped = trained
+    assert isinstance(stopped, str)
     record.finish(stopped)
     digest = json.loads((record.folder / DONE).read_text())["digest"]
-    return net.state_dict(), (record.folder / "epochs.csv").read_text(), digest
+    weights = {name: value.clone() for name, value in net.state_dict().items()}
+    return weights, (record.folder / "epochs.csv").read_text(), digest
 
 
 def same(a: Weights, b: Weights) -> bool:
@@ -117,7 +120,7 @@ def test_replicate_7_is_the_same_alone_and_among_thirty(folder: Path, tmp_path: 
     assert len({run.seed for run in runs}) == len({run.key for run in runs}) == 8
     seventh = runs[7]
     if regime == "frozen":
-        among = outcome(train_frozen(runs, folder)[7])
+        among = [outcome(trained) for trained in train_frozen(runs, folder)][7]
         [alone] = train_frozen([seventh], folder)
     else:
         train_run(runs[6], folder)
@@ -126,7 +129,26 @@ def test_replicate_7_is_the_same_alone_and_among_thirty(folder: Path, tmp_path: 
     assert_to_the_bit(outcome(alone), among)
 
 
-@pytest.mark.parametrize("train", [lambda r, f: train_frozen([r], f)[0], train_run], ids=["heads", "loop"])
+def test_a_head_that_diverges_costs_no_other(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = prepare(study(folder, CONVNET, epochs=2), folder)
+    shutil.copytree(runs_folder(folder) / str(runs[0].source), runs_folder(tmp_path) / str(runs[0].source))
+    drawn = frozen.Head.__init__
+
+    def broken(head: frozen.Head, run: Run, *rest: Any) -> None:
+        drawn(head, run, *rest)
+        if run is runs[1]:
+            head.weight.fill_(float("nan"))
+
+    whole = [outcome(trained) for trained in train_frozen(runs, folder)]
+    monkeypatch.setattr(frozen.Head, "__init__", broken)
+    found = dict(work_on(Job(runs, tmp_path, "cpu", frozenset())))
+    problem = found.pop(runs[1].key)
+    assert problem is not None and runs[1].key in problem and "lower the rate" in problem
+    assert found == {runs[0].key: None}
+    assert (runs_folder(tmp_path) / runs[0].key / "epochs.csv").read_text() == whole[0][1]
+
+
+@pytest.mark.parametrize("train", [lambda r, f: next(train_frozen([r], f)), train_run], ids=["heads", "loop"])
 def test_with_statistics_frozen_nothing_of_the_trunk_moves(folder: Path, train: Any) -> None:
     [run] = prepare(study(folder, RESNET, replicates=1), folder)
     before, after = source_state(run, folder), train(run, folder)[0].state_dict()

@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,23 +168,29 @@ def work_on(job: Job) -> list[tuple[str, str | None]]:
 def _do(job: Job) -> list[tuple[str, str | None]]:
     from inkshift.models.export import weights_bytes
     from inkshift.transfer.deliver import save_run_package
-    from inkshift.transfer.frozen import train_frozen
+    from inkshift.transfer.frozen import Trained, train_frozen
     from inkshift.transfer.record import write_atomic
     from inkshift.transfer.run import apply_as_is, train_run
 
     first = job.runs[0]
+    results: Iterable[Trained]
     if first.batched:
         results = train_frozen(job.runs, job.folder, job.device)
     else:
         results = [(apply_as_is if first.regime == "as-is" else train_run)(first, job.folder, job.device)]
+    done: list[tuple[str, str | None]] = []
     for one, (net, record, stopped) in zip(job.runs, results, strict=True):
+        if isinstance(stopped, InkshiftError):
+            done += fail(replace(job, runs=(one,)), str(stopped))
+            continue
         net.cpu()
         if one.role == "source":
             write_atomic(record.folder / WEIGHTS, weights_bytes(net))
         if one.key in job.packed:
             save_run_package(one, net, record, record.folder / PACKAGE)
         record.finish(stopped)
-    return [(one.key, None) for one in job.runs]
+        done.append((one.key, None))
+    return done
 
 
 def fail(job: Job, problem: str) -> list[tuple[str, str | None]]:

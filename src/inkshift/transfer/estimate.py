@@ -79,7 +79,7 @@ def estimate(study: Study, planned: Plan, folder: Path, workers: int) -> Estimat
         lines.append(_line(name, arm, [run for run in own if not finished(folder, run)]))
     total = sum(line.seconds for line in lines)
     disk, peak = _disk(study, planned, workers)
-    stated = {str(t) for run in planned.runs for t in (run.task,) if not _here(t)}
+    stated = {str(run.task) for run in planned.runs if _count(run.task, "test")[1]}
     return Estimate(
         tuple(lines), total / max(1, min(workers, os.cpu_count() or 1)), total, disk, peak, tuple(sorted(stated))
     )
@@ -112,24 +112,21 @@ def image_counts(run: Run) -> tuple[int, int]:
     return min(train, p.train_images or train), min(test, p.test_images or test) + p.validation
 
 
-@lru_cache
 def count_images(task: Task, split: Split) -> int:
     """Images of a task in a split: counted where the data are here, else as the catalogue states them."""
+    return _count(task, split)[0]
+
+
+@lru_cache
+def _count(task: Task, split: Split) -> tuple[int, bool]:
+    """How many images, and whether that is only what the catalogue states."""
     try:
-        return int((task.load(split)[1] >= 0).sum())
+        return int((task.load(split)[1] >= 0).sum()), False
     except DataError:
         stated = CATALOG[task.data].stated.get(split, {}) if task.data in CATALOG else {}
         if task.space not in stated:
             raise
-        return stated[task.space]
-
-
-def _here(task: Task) -> bool:
-    try:
-        task.load("test")
-    except DataError:
-        return False
-    return True
+        return stated[task.space], True
 
 
 def measure_speed(run: Run) -> Speed:

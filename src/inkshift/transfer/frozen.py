@@ -9,7 +9,7 @@ trained by itself in `models.training`: tests hold that. In bfloat16 the final l
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from inkshift.transfer import regimes
 from inkshift.transfer.plan import Run
 from inkshift.transfer.record import Record
 from inkshift.transfer.run import Splits, cross_entropy, measure, open_record, source_weights, splits_of, stop_reason
+
+Trained = tuple[nn.Module, Record, str | ModelError]
 
 _AT_ONCE = 256
 
@@ -48,11 +50,15 @@ class Head:
         self.run, self.record = run, record
         self.weight, self.bias = layer.weight.detach().clone(), layer.bias.detach().clone()
         self.order = torch.Generator().manual_seed(run.seed)
-        self.stopped: str | None = None
+        self.stopped: str | ModelError | None = None
 
 
-def train_frozen(runs: Sequence[Run], study: Path, device: str = "cpu") -> list[tuple[nn.Module, Record, str]]:
-    """Train the final layers of runs that differ only in replicate; returns network, record and end of each."""
+def train_frozen(runs: Sequence[Run], study: Path, device: str = "cpu") -> Iterator[Trained]:
+    """Train the final layers of runs that differ only in replicate; then network, record and end of each in turn.
+
+    It is one network that gets one final layer after another: be done with it before taking the next. The end of a
+    replicate whose loss is no longer a number is a ModelError, and costs no other replicate.
+    """
     splits = splits_of(runs[0])
     weights = source_weights(runs[0], study)
     how = regimes.settings(runs[0], device)
@@ -60,15 +66,13 @@ def train_frozen(runs: Sequence[Run], study: Path, device: str = "cpu") -> list[
     features = compute_features(runs[0], splits, weights, how, study)
     heads = [Head(r, regimes.network(r, weights), open_record(r, study, splits.test.classes)) for r in runs]
     _train_heads(heads, features, splits, how)
-    done = []
+    net = regimes.network(runs[0], weights).eval()
+    layer = final_layer(net)
     for head in heads:
-        net = regimes.network(head.run, weights)
-        layer = final_layer(net)
         with torch.no_grad():
             layer.weight.copy_(head.weight)
             layer.bias.copy_(head.bias)
-        done.append((net.eval(), head.record, head.stopped or "epochs"))
-    return done
+        yield net, head.record, head.stopped or "epochs"
 
 
 def compute_features(run: Run, splits: Splits, weights: Path | None, how: Settings, study: Path) -> Features:
@@ -134,7 +138,8 @@ def _train_heads(heads: list[Head], features: Features, splits: Splits, how: Set
 
 def _record_epoch(head: Head, epoch: int, loss: float, features: Features, splits: Splits) -> None:
     if not math.isfinite(loss):
-        raise ModelError(f"{head.record.folder}: training loss is {loss} in epoch {epoch + 1}; lower the rate")
+        head.stopped = ModelError(f"training loss is {loss} in epoch {epoch + 1}; lower the rate")
+        return
 
     def logits(of: torch.Tensor) -> npt.NDArray[np.float32]:
         return nn.functional.linear(of, head.weight, head.bias).numpy()
