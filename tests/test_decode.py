@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkshift.errors import ModelError
 from inkshift.forms import decode as decoding
 from inkshift.forms.decode import COSTS, cell_symbols, decode, decode_cells
 from inkshift.forms.segment import Atom, Lattice, Segment
@@ -167,3 +168,19 @@ def test_a_dash_is_a_crossing_out_not_junk() -> None:
     assert plain[11] == pytest.approx(0.9) and plain[10] == 0
     assert dash[10] == pytest.approx(0.9) and dash[11] == 0
     assert plain[1] == dash[1] == pytest.approx(0.1)
+
+
+def test_a_model_with_other_classes_is_read_by_its_digits() -> None:
+    names = (*"ABC", *"9876543210", "crossed")
+    probabilities = np.arange(2 * len(names), dtype=np.float32).reshape(2, -1)
+    found = decoding.reading_classes(names)(probabilities)
+    assert found.shape == (2, 12)
+    assert found[0, :10].tolist() == [12, 11, 10, 9, 8, 7, 6, 5, 4, 3]
+    assert found[0, decoding.JUNK] == 0 + 1 + 2 and found[0, decoding.CROSSED] == 13
+
+
+def test_ten_digits_alone_stay_ten_and_a_missing_one_is_named() -> None:
+    ten = np.eye(10, dtype=np.float32)
+    assert np.array_equal(decoding.reading_classes("0123456789")(ten), ten)
+    with pytest.raises(ModelError, match="without 7; take a model that knows ten digits"):
+        decoding.reading_classes("012345689")

@@ -169,8 +169,8 @@ def _show_estimate(found: Estimate, workers: int) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in ("set", "regime"):
-        table.add_column(name)
+    table.add_column("set")
+    table.add_column("regime", no_wrap=True)
     for name in ("runs", "to do", "epochs", "images an epoch", "one run", "all to do"):
         table.add_column(name, justify="right")
     for line in found.lines:
