@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import pickle
 import struct
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from PIL import Image
 
 from inkshift.datasets.formats import (
     LabelledImages,
+    PackedImages,
     load_class_folders,
     load_csv,
     load_idx_pair,
     load_npz,
+    load_path,
     read_csv,
     read_idx,
     read_image,
@@ -249,3 +252,38 @@ def test_research_data_is_read():
     images, arrays = read_ragged(DATA / "c1" / "fields.npz")
     assert len(images) == len(arrays["labels"]) == 50
     assert len(load_npz(DATA / "dida" / "digits.npz")) == 5000
+
+
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 5), st.integers(1, 4), st.sampled_from([8, 16]))), st.data())
+def test_packed_images_index_as_an_array_does(ink: np.ndarray, data: st.DataObject):
+    whole, images = ink * np.uint8(255), PackedImages(np.packbits(ink, axis=2))
+    rows = data.draw(st.lists(st.integers(-len(ink), len(ink) - 1), max_size=6))
+    assert images.shape == whole.shape
+    np.testing.assert_array_equal(np.stack(list(images)), whole, strict=True)
+    for chosen in (np.array(rows, int), slice(*[None, *rows][-2:]), ink.any(axis=(1, 2)), *rows):
+        np.testing.assert_array_equal(images[chosen], whole[chosen], strict=True)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(images))[:], whole)
+    with pytest.raises(IndexError):
+        images[len(ink)]
+
+
+def test_bits_of_another_kind_are_refused():
+    with pytest.raises(DataError, match=r"uint8 \(N, H, W / 8\), found bool"):
+        PackedImages(np.zeros((2, 8, 8), bool))
+
+
+def test_data_of_ones_own_by_path(tmp_path: Path):
+    """A CSV before an npz before class folders; a split may be of another kind than the other."""
+    for split, label in (("train", "7"), ("test", "8")):
+        (tmp_path / split / label).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(tmp_path / split / label / "a.png")
+        assert load_path(tmp_path, split).labels.tolist() == [label]
+    np.savez(tmp_path / "train.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.array(["a", "b"]))
+    assert load_path(tmp_path, "train").labels.tolist() == ["a", "b"]
+    (tmp_path / "train.csv").write_text("file,label\ntrain/7/a.png,x\n")
+    assert load_path(tmp_path, "train").labels.tolist() == ["x"]
+    assert load_path(tmp_path, "test").labels.tolist() == ["8"]
+    with pytest.raises(DataError, match=r"expected a folder with test\.csv, test\.npz or a folder test .*found none"):
+        load_path(tmp_path / "train", "test")
+    with pytest.raises(DataError, match=r"nowhere: .*no such folder"):
+        load_path(tmp_path / "nowhere", "train")

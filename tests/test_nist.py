@@ -18,16 +18,13 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from PIL import Image
 from typer.testing import CliRunner
 
 import inkshift.cli.data  # noqa: F401 -- registers the commands
 from inkshift.cli.app import app
 from inkshift.datasets import catalog, nist
-from inkshift.datasets.formats import PackedImages, load_path
+from inkshift.datasets.formats import PackedImages
 from inkshift.errors import DataError, SettingError
 
 FOLDERS = {"train_{}": 2, "hsf_4": 1, "hsf_0": 1}
@@ -135,24 +132,6 @@ def test_packed_images_are_read_lazily(packed: Path):
     there = pickle.dumps(images)
     assert len(there) < 1000
     np.testing.assert_array_equal(pickle.loads(there)[7], images[7])
-
-
-@given(hnp.arrays(bool, st.tuples(st.integers(1, 5), st.integers(1, 4), st.sampled_from([8, 16]))), st.data())
-def test_packed_images_index_as_an_array_does(ink: np.ndarray, data: st.DataObject):
-    whole, images = ink * np.uint8(255), PackedImages(np.packbits(ink, axis=2))
-    rows = data.draw(st.lists(st.integers(-len(ink), len(ink) - 1), max_size=6))
-    assert images.shape == whole.shape
-    np.testing.assert_array_equal(np.stack(list(images)), whole, strict=True)
-    for chosen in (np.array(rows, int), slice(*[None, *rows][-2:]), ink.any(axis=(1, 2)), *rows):
-        np.testing.assert_array_equal(images[chosen], whole[chosen], strict=True)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(images))[:], whole)
-    with pytest.raises(IndexError):
-        images[len(ink)]
-
-
-def test_bits_of_another_kind_are_refused():
-    with pytest.raises(DataError, match=r"uint8 \(N, H, W / 8\), found bool"):
-        PackedImages(np.zeros((2, 8, 8), bool))
 
 
 KILLED = """
@@ -410,20 +389,3 @@ def test_pack_command(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert str(folder / "packed" / "test.bits") in run("pack", "nist-sd19").splitlines()
     assert run("pack", "nist-sd19", "--from", str(folder / "by_class.zip")) == run("pack", "nist-sd19")
     assert "train     124 images" in run("show", "nist-sd19")
-
-
-def test_data_of_ones_own_by_path(tmp_path: Path):
-    """A CSV before an npz before class folders; a split may be of another kind than the other."""
-    for split, label in (("train", "7"), ("test", "8")):
-        (tmp_path / split / label).mkdir(parents=True)
-        (tmp_path / split / label / "a.png").write_bytes(png(character(label, 0)))
-        assert load_path(tmp_path, split).labels.tolist() == [label]
-    np.savez(tmp_path / "train.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.array(["a", "b"]))
-    assert load_path(tmp_path, "train").labels.tolist() == ["a", "b"]
-    (tmp_path / "train.csv").write_text("file,label\ntrain/7/a.png,x\n")
-    assert load_path(tmp_path, "train").labels.tolist() == ["x"]
-    assert load_path(tmp_path, "test").labels.tolist() == ["8"]
-    with pytest.raises(DataError, match=r"expected a folder with test\.csv, test\.npz or a folder test .*found none"):
-        load_path(tmp_path / "train", "test")
-    with pytest.raises(DataError, match=r"nowhere: .*no such folder"):
-        load_path(tmp_path / "nowhere", "train")
