@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow lint bench-read bench-study docs readme clean
+.PHONY: help demo test test-slow lint bench-read bench-study bench-peers docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,9 @@ bench-read: .venv/.test ## accuracy and speed of reading on the sets in $INKSHIF
 bench-study: .venv/.test ## speed of studies against the recipe that people script, on the same work
 	$(BIN)/python benchmarks/study.py --out docs/results/study-speed.md
 
+bench-peers: .venv/.test .venv-peers/.ready ## our readers and others on the same numbers; apt-get install tesseract-ocr for all rows
+	$(BIN)/python benchmarks/peers.py --errors --gallery --out docs/results/peers.md
+
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py
 
@@ -41,7 +44,7 @@ readme: .venv/.demo ## put what `make demo` and `make bench-read` printed into R
 	$(BIN)/python docs/readme.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -52,5 +55,11 @@ clean: ## remove what the other targets made
 	@touch $@
 
 .venv/.test: pyproject.toml .venv/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,keras,pp-ocr,dev]'
+	@touch $@
+
+# The readers that `make bench-peers` measures ours against, apart from ours.
+.venv-peers/.ready:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check rapidocr==3.10.0 onnxruntime
 	@touch $@

@@ -145,6 +145,16 @@ def _resize(pixels: Gray, ground: int, side: float) -> Framed:
     return np.asarray(cv2.resize(pixels, (n, n), interpolation=way), np.uint8), ground
 
 
+def _line(pixels: Gray, ground: int, height: float) -> Framed:
+    """`height` pixels high, the width in proportion, 8 pixels to 40 times the height."""
+    n = int(height)
+    width = min(max(round(pixels.shape[1] * n / pixels.shape[0]), 8), 40 * n)
+    if pixels.shape == (n, width):
+        return pixels, ground
+    way = cv2.INTER_AREA if pixels.shape[0] >= n else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, n), interpolation=way), np.uint8), ground
+
+
 def _center_mass(pixels: Gray, ground: int) -> Framed:
     """Whole-pixel shift that brings the centre of mass of the ink to the middle, never cutting ink off."""
     distance = cv2.absdiff(pixels, np.full_like(pixels, ground)) if ground else pixels
@@ -195,6 +205,7 @@ _STEPS: dict[str, _Step] = {
     "square": _Step(_square),
     "margin": _Step(_margin, (0, 2)),
     "resize": _Step(_resize, (1, 1024), whole=True),
+    "line": _Step(_line, (8, 256), whole=True),
     "center_mass": _Step(_center_mass),
     "deslant": _Step(_deslant),
 }

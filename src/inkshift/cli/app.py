@@ -20,7 +20,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMMAND_MODULES = ("read", "evaluate", "template", "model", "data", "dataset", "study", "doctor")
+COMMAND_MODULES = (
+    "read",
+    "evaluate",
+    "template",
+    "model",
+    "model_train",
+    "model_import",
+    "data",
+    "dataset",
+    "study",
+    "doctor",
+)
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)

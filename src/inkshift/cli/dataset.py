@@ -99,6 +99,36 @@ def build(
         raise typer.Exit(1)
 
 
+@dataset_app.command()
+def compose(
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there, or be empty.")],
+    count: Annotated[int, typer.Option(min=1, help="How many numbers.")] = 200,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.")] = 0,
+) -> None:
+    """Compose hand-written numbers out of single digits, as the model `numbers` learns from: look at sheets/.
+
+    Digits are those of the data sets that are here (`inkshift data list`), and drawn ones; none of them was learned
+    from, so the numbers also test a reader.
+
+    Example:
+
+      inkshift dataset compose --out composed --count 300
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from inkshift.forms import composed
+    from inkshift.models import rehearsal
+
+    columns = (TextColumn("numbers"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
+        task = bar.add_task("numbers", total=count)
+        memory = rehearsal.load()
+        composed.write(out, memory.held_out, count, seed, lambda done, _: bar.update(task, completed=done))
+    if memory.note:
+        err.print(memory.note, markup=False, highlight=False)
+    typer.echo(out)
+
+
 def _summarise(result: Harvest) -> None:
     """What was gathered and what was left out, on stderr."""
     from rich import box

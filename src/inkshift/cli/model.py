@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from inkshift.cli.app import app, err, out
-
-if TYPE_CHECKING:
-    from inkshift.models.package import Model
+from inkshift.cli.app import app, out
 
 model_app = typer.Typer(no_args_is_help=True, help="List and show model packages; train those that ship.")
 app.add_typer(model_app, name="model")
@@ -61,40 +55,3 @@ def show(name: Name, as_json: Json = False) -> None:
         out.print(Markdown(card(manifest)), soft_wrap=False)
     else:
         typer.echo(card(manifest), nl=False)
-
-
-@model_app.command()
-def train(
-    recipe: Annotated[Literal["mnist-as-published", "digits"], typer.Argument(help="Which model.", show_default=False)],
-    to: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The package to write.", show_default=False)],
-    work: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Where checkpoints are kept.", show_default="OUT.work beside it"),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the pictures.", show_default="the recipe's own")
-    ] = None,
-) -> None:
-    """Train a shipped model anew, by its recipe, from the data sets that `inkshift data list` shows.
-
-    A training that was stopped goes on from its last finished epoch when the same command is run again.
-
-    Example: inkshift model train digits --out models/digits
-    """
-    from inkshift.errors import MissingExtraError, SettingError
-    from inkshift.models.package import MANIFEST
-
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "onnxscript")):
-        raise MissingExtraError("study", "training a model")
-    if to.exists() and not (to / MANIFEST).is_file():
-        raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")
-    from inkshift.models import recipes
-
-    make: Callable[..., Model] = recipes.mnist_as_published if recipe == "mnist-as-published" else recipes.digits
-    checkpoints = work or to.with_name(f"{to.name}.work")
-    make(to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
-    err.print(f"wrote {to}; checkpoints are in {checkpoints}", markup=False, highlight=False)
-
-
-def _epoch_line(name: str, epoch: int, epochs: int, loss: float) -> None:
-    err.print(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}", markup=False)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms import ink as inks
-from inkshift.forms import segment
+from inkshift.forms import numbers, segment
 from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
 from inkshift.forms.decode import cell_symbols, decode, decode_cells
 from inkshift.forms.reading import (
@@ -26,9 +26,11 @@ from inkshift.forms.reading import (
     state_of,
     value_of,
 )
+from inkshift.models.weigh import allowed, weigh
 
 Gray = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
+Lines = Sequence[Probabilities]
 Kind = Literal["cells", "number", "digit"]
 Frame = Callable[[Gray], Gray]
 
@@ -42,6 +44,7 @@ class Job:
     """What is to be read from one crop.
 
     frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
+    struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Job:
     digits: tuple[int, int] = (1, 8)
     largest: int | None = None
     printed: bool = False
+    struck: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,16 @@ class Prepared:
 
     pictures: Sequence[Gray]
     finish: Callable[[Probabilities], FieldReading]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedNumber:
+    """Pictures (H, W) uint8 for a line recogniser, the crop for a second one, and what turns both answers into a
+    reading."""
+
+    pictures: Sequence[Gray]
+    crop: Gray
+    finish: Callable[[Lines, Lines], FieldReading]
 
 
 def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
@@ -100,6 +114,64 @@ def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
         return _overflow(job, free.candidates, free.cells)
 
     return Prepared(pictures, finish)
+
+
+def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | None) -> PreparedNumber:
+    """A field's number as a line recogniser is to see it; the rest as for `prepare`."""
+    crop, dark = seen(job)
+
+    def finish(views: Lines, others: Lines) -> FieldReading:
+        texts = weigh(views, others, job.digits, job.largest, reader.calibration)
+        best, share = next(iter(texts.items()))
+        if job.struck > 0.5:
+            given = (
+                Candidate(CROSSED, job.struck),
+                *(Candidate(t, p * (1 - job.struck)) for t, p in texts.items() if t),
+            )
+            return FieldReading(job.name, "", CROSSED, "crossed-out", job.struck, given[:5])
+        if not best:
+            return _nothing_read(job, share, dark, reference)
+        fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
+        total = sum(fitting.values())
+        if total > _FAR_FETCHED or (fitting and share < _PLAIN):
+            scale = total + texts.get("", 0.0)
+            given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:5])
+            return _reading(job, given, _digits(job, look.band, given[0].written, views))
+        given = tuple(Candidate(t, p) for t, p in list(texts.items())[:5] if t)
+        return _overflow(job, given, _digits(job, look.band, given[0].written, views))
+
+    look = numbers.line(crop, dark, reader.frame, reader.views)
+    return PreparedNumber(look.pictures, crop, finish)
+
+
+def _digits(job: Job, band: tuple[int, int], text: str, views: Lines) -> tuple[CellReading, ...]:
+    """Where each digit of a number is, in pixels of the job's crop, and how probable it is there to the views."""
+    x, y = (max(start - _room(job), 0) for start in job.frame[:2])
+    boxes = numbers.digit_boxes(band, text, views[0])
+    sure = [np.mean([view[:, int(d)].max() for view in views]) for d in text]
+    return tuple(
+        CellReading(d, float(p), (a + x, b + y, c + x, e + y))
+        for d, p, (a, b, c, e) in zip(text, sure, boxes, strict=len(boxes) == len(text))
+    )
+
+
+def _room(job: Job) -> int:
+    return round(0.06 * (job.frame[3] - job.frame[1]))
+
+
+def seen(job: Job) -> tuple[Gray, Gray]:
+    """A field's box and a little around it, since digits leave their boxes: dark ink on white, and its darkness."""
+    x0, y0, x1, y1 = job.frame
+    room = _room(job)
+    dark = job.dark[max(y0 - room, 0) : y1 + room, max(x0 - room, 0) : x1 + room]
+    return np.asarray(cv2.bitwise_not(dark), np.uint8), dark
+
+
+def _nothing_read(job: Job, share: float, dark: Gray, reference: float | None) -> FieldReading:
+    """A field in which no digit was read: blank, or crossed out where there is ink none the less."""
+    ink = line_ink(dark, reference)
+    written = CROSSED if np.count_nonzero(ink) > 0.01 * ink.size else EMPTY
+    return FieldReading(job.name, "", written, state_of(written), share, (Candidate(written, share),))
 
 
 def line_ink(dark: Gray, reference: float | None = None) -> Gray:

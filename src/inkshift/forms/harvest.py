@@ -124,7 +124,7 @@ class _Gatherer:
         self.seen.add(form.name)
         self.result.forms += 1
         for _, page in itertools.groupby(form.fields, key=lambda item: (item.source, item.page)):
-            jobs = [_job(item, self.specs.get(item.name)) for item in page]
+            jobs = [job_of(item, self.specs.get(item.name)) for item in page]
             level = inks.ink_level([fields.inner(job) for job in jobs]) if len(jobs) > 1 else None
             for job in jobs:
                 self._field(form, job, level)
@@ -231,7 +231,7 @@ def match(
     return [(i, digit, picture) for (i, picture), digit in zip(pieces, label.value, strict=True)], []
 
 
-def _job(reading: FieldReading, spec: FieldSpec | None) -> fields.Job:
+def job_of(reading: FieldReading, spec: FieldSpec | None) -> fields.Job:
     """The reader's job again, from the crop it kept."""
     assert reading.crop is not None
     crop = reading.crop

@@ -155,7 +155,7 @@ def _write_sheets(folder: Path, harvest: Harvest) -> None:
     sheets = folder / "sheets"
     sheets.mkdir()
     numbers = [(folder / "numbers" / row.file, f"{row.label}   {row.form} {row.field}") for row in harvest.numbers]
-    _sheets(numbers, _NUMBERS, lambda n: sheets / f"numbers-{n}.png")
+    number_sheets(sheets, numbers)
     for digit in DIGITS:
         tiles = [
             (folder / "digits" / row.file, f"{row.form} {row.field} {row.position}")
@@ -163,6 +163,11 @@ def _write_sheets(folder: Path, harvest: Harvest) -> None:
             if row.label == digit
         ]
         _sheets(tiles, _DIGITS, lambda n, digit=digit: sheets / f"digit-{digit}-{n}.png")  # type: ignore[misc]
+
+
+def number_sheets(folder: Path, tiles: Sequence[tuple[Path, str]]) -> None:
+    """Contact sheets numbers-1.png, numbers-2.png ... of pictures of numbers and what stands below each."""
+    _sheets(tiles, _NUMBERS, lambda n: folder / f"numbers-{n}.png")
 
 
 def _sheets(tiles: Sequence[tuple[Path, str]], grid: _Grid, name: Callable[[int], Path]) -> None:

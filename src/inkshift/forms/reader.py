@@ -18,21 +18,23 @@ import zxingcpp
 
 from inkshift import jobs
 from inkshift.errors import InkshiftError, InputError, ModelError, RegistrationError, SettingError
-from inkshift.forms import as_published, fields
+from inkshift.forms import as_published, fields, numbers
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
+from inkshift.forms.columns import Row, find_rows, row_crop
 from inkshift.forms.decode import reading_classes
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
 from inkshift.forms.reading import FieldReading, FormReading, PageReading, page_from_json, page_to_json
 from inkshift.forms.register import Registered, cut, register
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
-from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, Model, load_model
-from inkshift.models.runtime import classifier, softmax
+from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
+from inkshift.models.runtime import classifier, recogniser, softmax
 from inkshift.reframe import to_gray
 
 Pixels = npt.NDArray[np.uint8]
-ReadAs = Literal["number", "digit"]
+ReadAs = Literal["number", "digit", "column"]
 Method = Literal["default", "as-published"]
+SecondReader = Literal["pp-ocrv6"]
 Progress = Callable[[int, int], None]
 
 # Template pixels around a field that are cut with it, as a share of its height: digits leave their boxes.
@@ -43,26 +45,31 @@ MARGIN = 0.18
 class Settings:
     """What a reader reads with. template: a file; read_as: instead of one, what each picture shows.
 
-    model: a shipped package's name or a package's folder; empty for the method's own. crops: keep each
-    field's picture in its reading.
+    model: a shipped package's name or a package's folder; empty for the method's own. second_reader: another reader
+    of whole numbers, reused as it is. crops: keep each field's picture in its reading.
     """
 
     template: str = ""
     read_as: ReadAs | None = None
     model: str = ""
     method: Method = "default"
+    second_reader: SecondReader | None = None
     crops: bool = False
 
 
 class Reader:
-    """Reads forms. Give a template file, or `read_as="number"` or `"digit"` for pictures that show just that.
+    """Reads forms. Give a template file, or `read_as="number"` or `"digit"` for pictures that show just that, or
+    `"column"` for numbers below each other, which become the fields 1, 2, 3 from the top.
 
     >>> reader = Reader(template="examples/telegram/template.json")
     >>> for form in reader.read(["scans/"]):
     ...     print(form.name, form["total"].value, form["total"].confidence)
 
-    model: name of a shipped model package or folder of another. method: `as-published` reads as
-    Pacchiotti et al. 2023 did. Raises TemplateError, ModelError or SettingError.
+    model: name of a shipped model package or folder of another: a model of digits reads cells, and numbers digit
+    by digit; a model of numbers reads numbers whole, and cells are left to `digits`. Without it, cells are read by
+    `digits` and numbers by `numbers`. method: `as-published` reads as Pacchiotti et al. 2023 did. second_reader:
+    reads numbers too, and the two are weighed against each other. Raises TemplateError, ModelError, SettingError or
+    MissingExtraError.
     """
 
     def __init__(
@@ -72,16 +79,20 @@ class Reader:
         read_as: ReadAs | None = None,
         model: str | Path = "",
         method: Method = "default",
+        second_reader: SecondReader | None = None,
         crops: bool = False,
     ) -> None:
         if bool(template) == (read_as is not None):
-            raise SettingError("give a template, or say what each picture shows (number or digit): one of the two")
-        self.settings = Settings(str(template), read_as, str(model), method, crops)
+            raise SettingError(
+                "give a template, or say what each picture shows (number, digit or column): one of the two"
+            )
+        self.settings = Settings(str(template), read_as, str(model), method, second_reader, crops)
         self.template = load_template(template) if template else None
-        self.model = load_model(model or (AS_PUBLISHED if method == "as-published" else DEFAULT_MODEL))
+        self.model, self.number_model = _models(self.settings)
         self._references = _references(self.template, Path(template).parent) if self.template else []
         self._classify = classifier(self.model)
         self._frame = self.model.reframing.of_ink()
+        self._numbers = number_reader(self.number_model, second_reader) if self.number_model else None
         try:
             self._ordered = reading_classes(self.model.manifest.classes)
         except ModelError as e:
@@ -125,7 +136,8 @@ class Reader:
         """Names what a page's reading depends on besides the page: settings, template and model."""
         template = Path(self.settings.template).read_bytes() if self.settings.template else b""
         pictures = b"".join(b"" if picture is None else picture.tobytes() for picture in self._references)
-        return jobs.digest(version("inkshift"), repr(self.settings), template, pictures, self.model.digest)
+        digests = [model.digest for model in (self.model, self.number_model) if model]
+        return jobs.digest(version("inkshift"), repr(self.settings), template, pictures, *digests)
 
     def _pages(
         self, refs: list[tuple[PageRef, str]], results: Iterator[tuple[str, str]], progress: Progress | None
@@ -154,23 +166,46 @@ class Reader:
         start = time.perf_counter()
         work = self._jobs(found)
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
+        whole = [job for job in work if job.kind == "number" and self._numbers]
+        readings = {job.name: reading for job, reading in self._whole_numbers(whole, level)}
+        start = time.perf_counter()
+        pieces = [job for job in work if job.name not in readings]
         constants = self.model.manifest.calibration
         if self.settings.method == "as-published":
-            prepared = [as_published.prepare(job, self.model.reframing) for job in work]
+            prepared = [as_published.prepare(job, self.model.reframing) for job in pieces]
         else:
-            prepared = [fields.prepare(job, self._frame, constants, level) for job in work]
+            prepared = [fields.prepare(job, self._frame, constants, level) for job in pieces]
         start = self._spent("prepare", start)
         pictures = [picture for item in prepared for picture in item.pictures]
         logits = self._classify(np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.uint8))
         probabilities = self._ordered(softmax(logits))
         start = self._spent("classify", start)
-        readings, at = [], 0
-        for job, item in zip(work, prepared, strict=True):
-            reading = item.finish(probabilities[at : at + len(item.pictures)])
+        at = 0
+        for job, item in zip(pieces, prepared, strict=True):
+            readings[job.name] = item.finish(probabilities[at : at + len(item.pictures)])
             at += len(item.pictures)
-            readings.append(replace(reading, crop=job.crop) if self.settings.crops else reading)
         self._spent("decode", start)
-        return readings
+        if self.settings.crops:
+            return [replace(readings[job.name], crop=job.crop) for job in work]
+        return [readings[job.name] for job in work]
+
+    def _whole_numbers(
+        self, work: Sequence[fields.Job], level: float | None
+    ) -> Iterator[tuple[fields.Job, FieldReading]]:
+        """The numbers among a page's fields, each read whole, the views of all recognised at once."""
+        reader = self._numbers
+        if reader is None or not work:
+            return
+        start = time.perf_counter()
+        prepared = [fields.prepare_number(job, reader, level) for job in work]
+        start = self._spent("prepare", start)
+        seen = reader.run([picture for item in prepared for picture in item.pictures])
+        others = reader.second([item.crop for item in prepared]) if reader.second else []
+        start = self._spent("classify", start)
+        views = len(reader.views)
+        for k, (job, item) in enumerate(zip(work, prepared, strict=True)):
+            yield job, item.finish(seen[k * views : (k + 1) * views], others[k : k + 1])
+        self._spent("decode", start)
 
     def _lay(self, image: Pixels) -> list[_Laid]:
         """The page on the design of the template that it fits best; more than once where its way up is open."""
@@ -196,9 +231,10 @@ class Reader:
             dark = inks.darkness(found.page.image, _window(found))
             return [_job(found.page, dark, spec, crops) for spec in found.spec.fields]
         image = found.page.image
-        frame = (0, 0, image.shape[1], image.shape[0])
-        name: ReadAs = self.settings.read_as or "number"
-        return [fields.Job(name, name, image, inks.darkness(image), frame)]
+        if self.settings.read_as == "column":
+            return [_row_job(image, row, name) for name, row in enumerate(find_rows(image), 1)]
+        kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
+        return [_whole(image, kind, kind)]
 
     def _identity(self, found: _Laid, readings: list[FieldReading]) -> str:
         """What the page says its form is; empty where it does not say, or its file does."""
@@ -213,6 +249,35 @@ class Reader:
         now = time.perf_counter()
         self.seconds[step] = self.seconds.get(step, 0.0) + now - start
         return now
+
+
+def _models(settings: Settings) -> tuple[Model, Model | None]:
+    """The model of digits and the model of whole numbers that these settings mean."""
+    if settings.method == "as-published":
+        if settings.second_reader:
+            raise SettingError("second reader: method as-published reads digit by digit; leave one of the two out")
+        return load_model(settings.model or AS_PUBLISHED), None
+    given = load_model(settings.model) if settings.model else None
+    if given is not None and given.manifest.reads == "digit":
+        if settings.second_reader:
+            raise SettingError(
+                f"second reader: needs a model that reads whole numbers beside it, such as {NUMBER_MODEL}; "
+                f"{settings.model} reads digits"
+            )
+        return given, None
+    return load_model(DEFAULT_MODEL), given or load_model(NUMBER_MODEL)
+
+
+def number_reader(model: Model, second_reader: SecondReader | None = None, threads: int = 1) -> numbers.NumberReader:
+    """A reader of whole numbers from a package. Raises MissingExtraError where the second reader is not installed."""
+    second = None
+    if second_reader:
+        from inkshift.models import pp_ocr
+
+        second = pp_ocr.recogniser(threads)
+    return numbers.NumberReader(
+        model.reframing, recogniser(model, threads), model.manifest.calibration, numbers.VIEWS, second
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +312,15 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fi
     frame = (m, m, m + round(w * scale), m + round(h * scale))
     kind: fields.Kind = "cells" if spec.cells else "number"
     return fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
+
+
+def _whole(image: Pixels, name: str, kind: fields.Kind, struck: float = 0.0) -> fields.Job:
+    frame = (0, 0, image.shape[1], image.shape[0])
+    return fields.Job(name, kind, image, inks.darkness(image), frame, struck=struck)
+
+
+def _row_job(image: Pixels, row: Row, number: int) -> fields.Job:
+    return _whole(row_crop(image, row), str(number), "number", row.struck)
 
 
 def _references(template: Template, folder: Path) -> list[Pixels | None]:
@@ -293,6 +367,7 @@ def _open_reader(settings: Settings) -> None:
             read_as=settings.read_as,
             model=settings.model,
             method=settings.method,
+            second_reader=settings.second_reader,
             crops=settings.crops,
         )
     ]

@@ -11,6 +11,8 @@ from torch import nn
 from inkshift.errors import MissingExtraError
 from inkshift.models.networks import FromBytes
 
+_DIMS = {"n": torch.export.Dim("n"), "w": 8 * torch.export.Dim("w", min=1, max=400)}
+
 
 def weights_bytes(net: nn.Module) -> bytes:
     """All parameters and buffers of `net` as a safetensors file."""
@@ -19,6 +21,15 @@ def weights_bytes(net: nn.Module) -> bytes:
 
 def graph_bytes(net: nn.Module, side: int = 28, channels: int = 1) -> bytes:
     """An ONNX file: (N, side, side) uint8 in, (N, classes) float32 logits out, any N."""
+    return _export(net, channels, (side, side), {0: "n"})
+
+
+def line_graph_bytes(net: nn.Module, height: int) -> bytes:
+    """An ONNX file: (N, height, 8 W) uint8 in, (N, 2 W, classes) float32 logits out, any N and W."""
+    return _export(net, 1, (height, 64), {0: "n", 2: "w"})
+
+
+def _export(net: nn.Module, channels: int, size: tuple[int, int], free: dict[int, str]) -> bytes:
     try:
         import onnxscript  # noqa: F401
     except ImportError:
@@ -28,10 +39,10 @@ def graph_bytes(net: nn.Module, side: int = 28, channels: int = 1) -> bytes:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             whole,
-            (torch.zeros(2, side, side, dtype=torch.uint8),),
+            (torch.zeros(2, *size, dtype=torch.uint8),),
             input_names=["images"],
             output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamic_shapes=({axis: _DIMS[name] for axis, name in free.items()},),
             dynamo=True,
             verbose=False,
         )

@@ -38,6 +38,67 @@ def mnist_convnet(classes: int = 10) -> nn.Sequential:
     return net
 
 
+NUMBERS = "number-net"
+LINE_HEIGHT, LINE_STRIDE, BLANK = 32, 4, 10
+
+
+class _Residual(nn.Module):
+    """x + two convolutions along the line (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, (1, 3), padding=(0, 1), bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, (1, 3), padding=(0, 1), bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.relu(x + self.body(x))
+
+
+class NumberNet(nn.Module):
+    """Reads a whole number: convolutions over the line, then one column of features for every four pixels.
+
+    Input (N, 1, 32, W) float in 0..1, light ink on black; output (N, W / 4, 11) logits: the digits, then the blank of
+    connectionist temporal classification (Graves et al. 2006). widths: channels of the four stages.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 48, 128, 192)) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.trunk = nn.Sequential(
+            *_convolution(1, a, 5, stride=2),
+            *_convolution(a, a, 3),
+            nn.MaxPool2d(2),
+            *_convolution(a, b, 3),
+            *_convolution(b, b, 3),
+            nn.MaxPool2d((2, 1)),
+            *_convolution(b, c, 3),
+            *_convolution(c, c, 3),
+        )
+        self.line = nn.Sequential(
+            nn.Conv2d(c, d, (LINE_HEIGHT // 8, 1), bias=False),
+            nn.BatchNorm2d(d),
+            nn.ReLU(inplace=True),
+            _Residual(d),
+            _Residual(d),
+            nn.Dropout(0.1),
+        )
+        self.head = nn.Linear(d, 11)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        columns = self.line(self.trunk(x)).squeeze(2).transpose(1, 2)
+        return self.head(columns)  # type: ignore[no-any-return]
+
+
+def _convolution(inputs: int, outputs: int, side: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    layer = nn.Conv2d(inputs, outputs, side, stride=stride, padding=side // 2, bias=False)
+    return layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+
+
 def build(backbone: str, classes: int, side: int, channels: int = 1, shortcuts: bool = True) -> nn.Module:
     """A network with random weights: input (N, channels, side, side) float in 0..1, output (N, classes) logits.
 

@@ -17,6 +17,7 @@ from inkshift.errors import InkshiftError, ModelError, nearest
 from inkshift.reframe import Reframing, parse
 
 DEFAULT_MODEL = "digits"
+NUMBER_MODEL = "numbers"
 AS_PUBLISHED = "mnist-as-published"
 WEIGHTS, GRAPH, MANIFEST, CARD = "model.safetensors", "model.onnx", "package.json", "README.md"
 
@@ -35,6 +36,7 @@ class Source(BaseModel):
 class Manifest(BaseModel):
     """What `package.json` says.
 
+    reads: what one picture shows, a digit or a whole number (then the last class is the blank between digits).
     classes: names of the outputs, in order. reframing: see `inkshift.reframe`. calibration: constants by
     name, fitted as the card says. scores: figure by name. digests: SHA-256 by file.
     """
@@ -44,6 +46,7 @@ class Manifest(BaseModel):
     format: Literal[1] = 1
     name: str
     summary: str
+    reads: Literal["digit", "number"] = "digit"
     architecture: str
     parameters: int
     classes: tuple[str, ...]
@@ -144,8 +147,10 @@ def card(manifest: Manifest) -> str:
     lines = [f"# {m.name}", "", m.summary, "", "| | |", "|---|---|"]
     lines += [f"| architecture | {m.architecture}, {m.parameters:,} parameters |"]
     lines += [f"| classes | {' '.join(m.classes)} |", f"| reframing | `{m.reframing.replace('|', chr(92) + '|')}` |"]
-    lines += [f"| licence of the weights | {m.licence} |", "", "## Learned from", ""]
-    lines += [f"- {s.name}: {s.images:,} images; {s.licence}. {s.cite}" for s in m.sources]
+    lines += [f"| licence of the weights | {m.licence} |"]
+    if m.sources:
+        lines += ["", "## Learned from", ""]
+        lines += [f"- {s.name}: {s.images:,} images; {s.licence}. {s.cite}" for s in m.sources]
     for title, values in (("Training", m.training), ("Calibration", m.calibration), ("Scores", m.scores)):
         if values:
             lines += ["", f"## {title}", "", "| | |", "|---|---|"]

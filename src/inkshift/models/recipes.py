@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets import catalog, crops, overlap
-from inkshift.datasets.formats import LabelledImages
+from inkshift.datasets import catalog, crops
 from inkshift.models import training
 from inkshift.models.export import graph_bytes, weights_bytes
+from inkshift.models.glyphs import MNIST_CITE, MNIST_LICENCE, REFRAMING, arrays, digit_sets, of_classes
 from inkshift.models.metrics import scores
 from inkshift.models.networks import mnist_convnet
 from inkshift.models.package import Manifest, Model, Source, save_package
@@ -28,11 +28,7 @@ Report = Callable[[str, int, int, float], None]
 Data = Callable[[int], tuple[training.Images, training.Labels]]
 
 AS_PUBLISHED_REFRAMING = "gray|square|margin(0.2)|resize(28)|invert"
-REFRAMING = "gray|light_ink|stretch|trim|square|margin(0.2)|resize(28)|center_mass"
 _FRAME = parse(REFRAMING).after("trim")
-
-MNIST_LICENCE = "CC BY-SA 3.0 (whether share-alike reaches weights is unsettled)"
-MNIST_CITE = "LeCun, Cortes, Burges 1998, The MNIST database of handwritten digits"
 
 
 def _quiet(name: str, epoch: int, epochs: int, loss: float) -> None:
@@ -49,8 +45,8 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
     Trains `seeds` networks (the card states mean and range of each score on MNIST test, their Table 1)
     and packs the first. folder: the package. work: checkpoints; a killed run goes on from them.
     """
-    images, labels = _arrays(catalog.load("mnist", "train"))
-    test = _arrays(catalog.load("mnist", "test"))
+    images, labels = arrays(catalog.load("mnist", "train"))
+    test = arrays(catalog.load("mnist", "test"))
     results, first = [], None
     for seed in range(seeds):
         training.seed_all(seed)
@@ -92,7 +88,7 @@ def digits(
     The temperature of number probabilities is fitted afterwards, by `benchmarks/fit_lattice.py --write`.
     """
     pool, sources = glyph_pool()
-    test = _arrays(catalog.load("mnist", "test"))
+    test = arrays(catalog.load("mnist", "test"))
     framed = np.stack([_FRAME(image, ground=0) for image in test[0]])
     training.seed_all(seed)
     net = mnist_convnet(len(crops.CLASSES))
@@ -126,53 +122,22 @@ def digits(
 
 
 def glyph_pool() -> tuple[crops.Pool, tuple[Source, ...]]:
-    """Glyphs of the sets whose weights may ship, without those that match an MNIST test digit."""
-    test, test_labels = _framed(catalog.load("mnist", "test"))
-    nist = catalog.load("nist_emnist", "train")
-    drawn = catalog.load("handletters62", "train")
-    parts: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]] = [_framed(catalog.load("mnist", "train"))]
-    sources = [Source(name="MNIST train", images=len(parts[0][0]), licence=MNIST_LICENCE, cite=MNIST_CITE)]
-    others = [(_digits_of(nist), 1), (catalog.load("optdigits32", "train"), 4), (_digits_of(drawn), 4)]
-    for part, repeat in others:
-        images, labels = _framed(part)
-        limit = overlap.threshold_between(images, labels, test, test_labels)
-        keep = overlap.nearest_correlation(images, test) <= limit
-        entry = catalog.find(part.name.partition("/")[0])
-        dropped = f"{int((~keep).sum())} dropped that correlate above {limit:.3f} with an MNIST test digit."
-        note = f"{dropped} {entry.citation or 'Origin not explained.'}"
-        sources.append(Source(name=entry.name, images=int(keep.sum()), licence=entry.licence, cite=note))
-        parts.append((np.tile(images[keep], (repeat, 1, 1)), np.tile(labels[keep], repeat)))
-    letters = [_of(nist, crops.JUNK_LETTERS), _of(drawn, crops.JUNK_LETTERS)]
-    crosses = [_of(nist, crops.CROSS_LETTERS), _of(drawn, crops.CROSS_LETTERS)]
+    """Glyphs of `digit_sets`, the small sets four times, with letters for junk and crosses."""
+    sets = digit_sets()
+    repeats = (1, 1, 4, 4)
+    nist, drawn = catalog.load("nist_emnist", "train"), catalog.load("handletters62", "train")
+    letters = [of_classes(nist, crops.JUNK_LETTERS), of_classes(drawn, crops.JUNK_LETTERS)]
+    crosses = [of_classes(nist, crops.CROSS_LETTERS), of_classes(drawn, crops.CROSS_LETTERS)]
     count = sum(map(len, letters)) + sum(map(len, crosses))
     note = "Letters that no digit looks like, for junk, and x, for crossed, of the two sets above."
-    sources.append(Source(name="nist_emnist, handletters62", images=count, licence="as above", cite=note))
+    junk = Source(name="nist_emnist, handletters62", images=count, licence="as above", cite=note)
     pool = crops.make_pool(
-        np.concatenate([p[0] for p in parts]),
-        np.concatenate([p[1] for p in parts]),
+        np.concatenate([np.tile(images, (n, 1, 1)) for (_, images, _), n in zip(sets, repeats, strict=True)]),
+        np.concatenate([np.tile(labels, n) for (_, _, labels), n in zip(sets, repeats, strict=True)]),
         np.concatenate(letters),
         np.concatenate(crosses),
     )
-    return pool, tuple(sources)
-
-
-def _of(data: LabelledImages, classes: frozenset[str]) -> npt.NDArray[np.uint8]:
-    rows = np.flatnonzero(np.isin(data.labels, sorted(classes)))
-    return np.stack([parse(REFRAMING)(data.images[int(i)]) for i in rows])
-
-
-def _digits_of(data: LabelledImages) -> LabelledImages:
-    rows = np.flatnonzero(np.char.isdigit(data.labels))
-    return LabelledImages([data.images[int(i)] for i in rows], data.labels[rows], data.name)
-
-
-def _arrays(data: LabelledImages) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    return np.asarray(data.images, np.uint8), data.labels.astype(np.int64)
-
-
-def _framed(data: LabelledImages) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    whole = parse(REFRAMING)
-    return np.stack([whole(image) for image in data.images]), data.labels.astype(np.int64)
+    return pool, (*(source for source, _, _ in sets), junk)
 
 
 _POOL: list[crops.Pool] = []

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from inkshift.datasets.strings import pad
 from inkshift.errors import ModelError
 from inkshift.models.package import GRAPH, Model
 
 Classifier = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+Recogniser = Callable[[Sequence[npt.NDArray[np.uint8]]], list[npt.NDArray[np.float32]]]
 
 _BATCH = 256
+_LINES = 16
 
 
 def classifier(model: Model, threads: int = 1) -> Classifier:
@@ -21,6 +24,38 @@ def classifier(model: Model, threads: int = 1) -> Classifier:
 
     The logits are (N, classes) float32; N may be 0. Raises ModelError where the graph cannot be run.
     """
+    session, name = _open(model, threads)
+    classes = len(model.manifest.classes)
+
+    def run(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        parts = [session.run(None, {name: images[i : i + _BATCH]})[0] for i in range(0, len(images), _BATCH)]
+        return np.concatenate(parts) if parts else np.zeros((0, classes), np.float32)
+
+    return run
+
+
+def recogniser(model: Model, threads: int = 1) -> Recogniser:
+    """A function from pictures of numbers, framed as the model's reframing says, to probabilities for each step.
+
+    Each picture is (H, W) uint8, H the same for all; each answer (T, classes) float32, rows that sum to 1, T a quarter
+    of W rounded up. Pictures of like width are run together. Raises ModelError as `classifier` does.
+    """
+    session, name = _open(model, threads)
+
+    def run(pictures: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
+        widths = np.array([picture.shape[1] for picture in pictures], np.int64)
+        order = np.argsort(widths, kind="stable")
+        found: list[npt.NDArray[np.float32]] = [np.zeros((0, 0), np.float32)] * len(pictures)
+        for rows in (order[i : i + _LINES] for i in range(0, len(order), _LINES)):
+            logits = session.run(None, {name: pad([pictures[int(i)] for i in rows])})[0]
+            for i, steps in zip(rows, softmax(logits), strict=True):
+                found[int(i)] = steps[: -(-int(widths[i]) // 4)]
+        return found
+
+    return run
+
+
+def _open(model: Model, threads: int) -> tuple[onnxruntime.InferenceSession, str]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -30,14 +65,7 @@ def classifier(model: Model, threads: int = 1) -> Classifier:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # ONNX Runtime raises classes of its own that share no base but Exception
         raise ModelError(f"{path}: ONNX Runtime cannot load it ({str(e).splitlines()[0]})") from None
-    name = session.get_inputs()[0].name
-    classes = len(model.manifest.classes)
-
-    def run(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        parts = [session.run(None, {name: images[i : i + _BATCH]})[0] for i in range(0, len(images), _BATCH)]
-        return np.concatenate(parts) if parts else np.zeros((0, classes), np.float32)
-
-    return run
+    return session, session.get_inputs()[0].name
 
 
 def softmax(logits: npt.NDArray[np.float32], temperature: float = 1.0) -> npt.NDArray[np.float32]:

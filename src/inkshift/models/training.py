@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from inkshift.errors import ModelError
-from inkshift.models.networks import as_input
+from inkshift.models.networks import BLANK, as_input
 
 Labels = npt.NDArray[np.int64]
 Precision = Literal["float32", "bfloat16"]
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Images(Protocol):
@@ -32,7 +34,7 @@ class Settings:
     """epochs: passes over what `data` gives; anneal: whether the rate falls to zero along a cosine.
 
     channels: of the network's input. precision: what matrix products are computed in. fast: channels-last memory
-    and fused Adam, which change sums in their last bits only.
+    and fused Adam, which change sums in their last bits only. clip: largest norm of a gradient, 0 for any.
     """
 
     epochs: int
@@ -45,6 +47,7 @@ class Settings:
     precision: Precision = "float32"
     fast: bool = False
     device: str = "cpu"
+    clip: float = 0.0
 
 
 def seed_all(seed: int) -> None:
@@ -58,13 +61,17 @@ def train(
     settings: Settings,
     *,
     mode: Callable[[nn.Module], object] = nn.Module.train,
+    loss: Loss = nn.functional.cross_entropy,
+    average: AveragedModel | None = None,
     checkpoint: Path | None = None,
     report: Callable[[int, float], bool | None] = lambda epoch, loss: None,
 ) -> None:
-    """Train in place what of `net` requires a gradient: cross-entropy, Adam (Kingma and Ba 2015), uint8 pictures.
+    """Train in place what of `net` requires a gradient with Adam (Kingma and Ba 2015), on uint8 pictures.
 
     data: epoch, from 0, -> images (N, H, W) uint8 and labels (N,) int64. mode: puts the network in the mode it learns
-    in. report: called after each epoch with its number and mean training loss; True ends the training. checkpoint:
+    in. loss: of logits and labels. average: from `averaged`, follows the weights after each step. Where several
+    processes of one torch.distributed group call this together, each with its own data, they take each step together.
+    report: called after each epoch with its number and mean training loss; True ends the training. checkpoint:
     file to go on from and to save to after each epoch; a run that was killed ends with the same weights as one
     that was not, and `report` hears of an epoch again if the kill came before its checkpoint was whole.
     Raises ModelError where the loss is no longer a number, or the checkpoint is of other settings.
@@ -77,30 +84,84 @@ def train(
     learning = [p for p in net.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(learning, lr=settings.rate, fused=settings.fast)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
-    first = _restore(checkpoint, net, optimiser, schedule, settings) if checkpoint else 0
+    parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
+    if average is not None:
+        parts["average"] = average
+    first = _restore(checkpoint, parts, settings) if checkpoint else 0
     for epoch in range(first, settings.epochs):
         images, labels = data(epoch)
         y = torch.from_numpy(labels).to(settings.device)
         mode(net)
         total = 0.0
-        for rows in torch.split(torch.randperm(len(labels)), settings.batch):
-            logits = forward(net, images[rows.numpy()], settings)
-            loss = nn.functional.cross_entropy(logits, y[rows.to(y.device)])
+        for rows in _batches(images, torch.randperm(len(labels)), settings.batch):
+            logits = forward(net, images[rows], settings)
+            value = loss(logits, y[torch.from_numpy(rows).to(y.device)])
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            value.backward()  # type: ignore[no-untyped-call]
+            _agree(learning, settings.clip)
             optimiser.step()
-            total += loss.item() * len(rows)
+            if average is not None:
+                average.update_parameters(net)
+            total += value.item() * len(rows)
         mean = total / len(labels)
         if not math.isfinite(mean):
             raise ModelError(f"training loss is {mean} in epoch {epoch + 1}; lower the rate ({settings.rate:g})")
         if settings.anneal:
             schedule.step()
         ended = bool(report(epoch, mean))
-        if checkpoint:
-            _save(checkpoint, epoch + 1, ended, net, optimiser, schedule, settings)
+        if checkpoint and _leads():
+            _save(checkpoint, epoch + 1, ended, parts, settings)
         if ended:
             break
     net.eval()
+
+
+def _batches(images: Images, order: torch.Tensor, size: int) -> list[npt.NDArray[np.int64]]:
+    """Rows of each batch; pictures that differ in width say themselves which belong together."""
+    own = getattr(images, "batches", None)
+    return list(own(order.numpy(), size)) if own else [rows.numpy() for rows in torch.split(order, size)]
+
+
+def _agree(learning: list[nn.Parameter], clip: float) -> None:
+    """Gradients averaged over the processes that train together, and no longer than `clip`."""
+    if _in_group():
+        flat = torch.cat([p.grad.flatten() for p in learning if p.grad is not None])
+        torch.distributed.all_reduce(flat)
+        at = 0
+        for p in learning:
+            if p.grad is not None:
+                p.grad.copy_(flat[at : at + p.numel()].view_as(p) / torch.distributed.get_world_size())
+                at += p.numel()
+    if clip:
+        nn.utils.clip_grad_norm_(learning, clip)
+
+
+def _in_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _leads() -> bool:
+    """Whether this process is the one that writes, of those that train together."""
+    return not _in_group() or torch.distributed.get_rank() == 0
+
+
+def averaged(net: nn.Module, decay: float) -> AveragedModel:
+    """A copy of `net` that follows it: weights and buffers averaged over about 1 / (1 - decay) steps."""
+    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(net, multi_avg_fn=follow, use_buffers=True)
+
+
+def number_loss(logits: torch.Tensor, digits: torch.Tensor) -> torch.Tensor:
+    """Connectionist temporal classification (Graves et al. 2006): mean over numbers of -log P(digits | picture).
+
+    logits: (N, T, 11). digits: (N, L) int64, -1 where a number has ended.
+    """
+    length = (digits >= 0).sum(1)
+    steps = torch.full_like(length, logits.shape[1])
+    log = logits.log_softmax(-1).transpose(0, 1)
+    targets = digits[digits >= 0]
+    each = nn.functional.ctc_loss(log, targets, steps, length, blank=BLANK, reduction="none", zero_infinity=True)
+    return each.mean()
 
 
 def forward(
@@ -127,23 +188,13 @@ def predict(
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
-def _save(
-    path: Path,
-    done: int,
-    ended: bool,
-    net: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    settings: Settings,
-) -> None:
+def _save(path: Path, done: int, ended: bool, parts: dict[str, Any], settings: Settings) -> None:
     state = {
         "done": done,
         "next": settings.epochs if ended else done,
         "settings": _key(settings),
-        "net": net.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "schedule": schedule.state_dict(),
         "random": torch.get_rng_state(),
+        **{name: part.state_dict() for name, part in parts.items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(path.suffix + ".part")
@@ -156,19 +207,12 @@ def epochs_of(checkpoint: Path, settings: Settings) -> int:
     return int(_load(checkpoint, settings)["done"]) if checkpoint.exists() else 0
 
 
-def _restore(
-    path: Path,
-    net: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    settings: Settings,
-) -> int:
+def _restore(path: Path, parts: dict[str, Any], settings: Settings) -> int:
     if not path.exists():
         return 0
     state = _load(path, settings)
-    net.load_state_dict(state["net"])
-    optimiser.load_state_dict(state["optimiser"])
-    schedule.load_state_dict(state["schedule"])
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
     torch.set_rng_state(state["random"].cpu())
     return int(state["next"])
 
@@ -189,4 +233,6 @@ def _load(path: Path, settings: Settings) -> dict[str, Any]:
 def _key(settings: Settings) -> str:
     s = settings
     key = f"epochs {s.epochs}, batch {s.batch}, rate {s.rate:g}, anneal {s.anneal}, seed {s.seed}"
-    return key if (s.precision, s.fast) == ("float32", False) else f"{key}, {s.precision}, fast {s.fast}"
+    if (s.precision, s.fast) != ("float32", False):
+        key = f"{key}, {s.precision}, fast {s.fast}"
+    return f"{key}, clip {s.clip:g}" if s.clip else key

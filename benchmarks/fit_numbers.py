@@ -1,0 +1,111 @@
+"""The weights by which views, and a second reader, are weighed: fitted on composed numbers of glyphs held out.
+
+    python benchmarks/fit_numbers.py --work FOLDER [--model numbers] [--count 1500] [--write]
+
+FOLDER is where `inkshift model train numbers` kept its glyphs. Half of the numbers fit the constants (least negative
+log-likelihood, Nelder and Mead 1965), the other half shows what they are worth; no real form is looked at. --write puts
+the constants into the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from inkshift.datasets import paper, strings
+from inkshift.forms import ink
+from inkshift.forms import numbers as views_of
+from inkshift.forms.fields import Job, seen
+from inkshift.models import ctc, numbers, weigh
+from inkshift.models.package import MANIFEST, load_model
+from inkshift.models.runtime import recogniser
+
+START = {"number mean": 1.0, "number product": 0.2, "number floor": 1e-3, "second mean": 0.7, "second floor": 1e-2}
+
+
+def scores(given: argparse.Namespace) -> list[tuple[list[str], int, np.ndarray, np.ndarray | None]]:
+    """For each number its texts, which of them is right (-1: none), and the scores of views and second reader."""
+    recipe, model = numbers.load_recipe(), load_model(given.model)
+    glyphs, papers = numbers.load_glyphs(recipe, given.work, "held-out"), paper.make_papers(recipe.seed + 2)
+    rng, run = np.random.default_rng([recipe.seed, 7]), recogniser(model)
+    second = None
+    if given.second:
+        from inkshift.models import pp_ocr
+
+        second = pp_ocr.recogniser()
+    out = []
+    for _ in range(given.count):
+        picture, label = strings.compose(glyphs, papers, rng)
+        crop, dark = seen(Job("", "number", picture, ink.darkness(picture), (0, 0, picture.shape[1], picture.shape[0])))
+        own = run(views_of.line(crop, dark, model.reframing).pictures)
+        others = second([crop]) if second else []
+        texts = list({t: None for view in (*own, *others) for t, _ in ctc.beam(view, (0, 20))[:4]})
+        right = texts.index(label) if label in texts else -1
+        out.append((texts, right, ctc.score(own, texts), ctc.score(others, texts) if others else None))
+    return out
+
+
+def loss(constants: dict[str, float], rows: list) -> float:
+    """Mean negative log-probability of the right text; numbers whose right text nobody proposed count a fixed 5."""
+    total = 0.0
+    for _, right, own, other in rows:
+        odds = weigh.log_odds(own, other, constants)
+        total += 5.0 if right < 0 else float(np.logaddexp.reduce(odds) - odds[right])
+    return total / len(rows)
+
+
+def fit(rows: list, names: list[str], fixed: dict[str, float]) -> dict[str, float]:
+    """The constants called `names`, the rest as `fixed`."""
+    start = np.log([START[name] for name in names])
+
+    def cost(x: np.ndarray) -> float:
+        return loss(fixed | dict(zip(names, np.exp(x), strict=True)), rows)
+
+    found = minimize(cost, start, method="Nelder-Mead", options={"maxiter": 160, "xatol": 0.02, "fatol": 1e-5})
+    return fixed | {name: round(float(v), 5) for name, v in zip(names, np.exp(found.x), strict=True)}
+
+
+def told(rows: list, constants: dict[str, float]) -> str:
+    """Accuracy, mean confidence and calibration error (10 bins of equal mass) of rows."""
+    sure, right = [], []
+    for _, good, own, other in rows:
+        odds = weigh.log_odds(own, other, constants)
+        best = int(odds.argmax())
+        sure.append(float(np.exp(odds[best] - np.logaddexp.reduce(odds))))
+        right.append(best == good)
+    order = np.argsort(sure)
+    bins = np.array_split(order, 10)
+    error = sum(len(b) * abs(np.mean(np.array(sure)[b]) - np.mean(np.array(right)[b])) for b in bins) / len(order)
+    return f"right {np.mean(right):.4f}, mean confidence {np.mean(sure):.4f}, calibration error {error:.4f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--model", default="numbers")
+    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--second", action="store_true", help="fit the second reader's weight too")
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    rows = scores(given)
+    learn, test = rows[::2], rows[1::2]
+    alone = [(t, r, own, None) for t, r, own, _ in learn]
+    constants = fit(alone, ["number mean", "number product", "number floor"], {})
+    print("one view of six, held out:", told([(t, r, own[:1], None) for t, r, own, _ in test], constants))
+    print("six views, held out:", told([(t, r, own, None) for t, r, own, _ in test], constants))
+    if given.second:
+        constants = fit(learn, ["second mean", "second floor"], constants)
+        print("with the second reader, held out:", told(test, constants))
+    print(json.dumps(constants))
+    if given.write:
+        model = load_model(given.model)
+        manifest = model.manifest.model_copy(update={"calibration": model.manifest.calibration | constants})
+        (model.folder / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

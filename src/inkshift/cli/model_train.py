@@ -1,0 +1,200 @@
+"""`inkshift model train` and `adapt`: models made anew, taught on own labels, or adapted to own pages."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from inkshift.cli.app import err, out
+from inkshift.cli.model import model_app
+
+if TYPE_CHECKING:
+    from inkshift.forms.reader import Reader
+    from inkshift.models.adapt import Round
+    from inkshift.models.finetune import Epoch
+    from inkshift.models.package import Model
+
+Recipe = Annotated[
+    Literal["mnist-as-published", "digits", "numbers"] | None,
+    typer.Argument(help="A shipped model, to be made anew by its recipe.", show_default=False),
+]
+To = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The package to write.", show_default=False)]
+Work = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Where checkpoints are kept.", show_default="OUT.work beside it"),
+]
+From = Annotated[
+    str, typer.Option("--from", metavar="MODEL", help="A model of whole numbers: its name, or a package's folder.")
+]
+Pages = Annotated[
+    list[Path] | None,
+    typer.Option(help="Pages, or pictures of one number each, or folders of them; may be given again."),
+]
+Template = Annotated[
+    Path | None, typer.Option("--template", help="Template of the form on the pages; without it, one number each.")
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="What is written: CSV with form (or file), field where a form has several, and value."),
+]
+
+
+@model_app.command()
+def train(
+    to: To,
+    recipe: Recipe = None,
+    work: Work = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the pictures.", show_default="the recipe's own")
+    ] = None,
+    base: From = "",
+    pages: Pages = None,
+    labels: Labels = None,
+    template: Template = None,
+) -> None:
+    """Make a shipped model anew, or teach a model of whole numbers on your own labelled numbers.
+
+    With --from: 50 labelled numbers help, a few hundred help much; a fifth of the forms is held out to see when to
+    stop. What it made of your numbers and of composed ones, before and after, is printed. It takes minutes.
+
+    A training that was stopped goes on from its last finished epoch when the same command is run again.
+
+    Examples:
+
+      inkshift model train digits --out models/digits
+
+      inkshift model train --from numbers --pages amounts/ --labels labels.csv --out models/mine
+    """
+    from inkshift.errors import SettingError
+
+    _check(to)
+    if (recipe is None) == (not base):
+        raise SettingError("give the name of a recipe (digits, numbers ...), or --from MODEL with --pages and --labels")
+    checkpoints = work or to.with_name(f"{to.name}.work")
+    if recipe is None:
+        _teach(base, pages or [], labels, template, to, checkpoints, epochs)
+        return
+    from inkshift.models import numbers, recipes
+
+    makers: dict[str, Callable[..., Model]] = {
+        "mnist-as-published": recipes.mnist_as_published,
+        "digits": recipes.digits,
+        "numbers": numbers.numbers,
+    }
+    makers[recipe](to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
+    _note(f"wrote {to}; checkpoints are in {checkpoints}")
+
+
+@model_app.command()
+def adapt(
+    pages: Annotated[list[Path], typer.Option(help="Pages that nobody labelled, or folders; may be given again.")],
+    to: To,
+    base: From = "numbers",
+    template: Template = None,
+    second_reader: Annotated[
+        Literal["pp-ocrv6"] | None, typer.Option("--second-reader", help="A reading must be this one's too.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of reading and learning, at most.")] = 3,
+    check_pages: Annotated[
+        list[Path] | None, typer.Option("--check", help="Labelled pages, not among the others, to see the gain on.")
+    ] = None,
+    labels: Labels = None,
+) -> None:
+    """Adapt a model of whole numbers to your pages without any label.
+
+    It reads the pages, learns from the readings that its own views agree on (and the second reader, where given), and
+    reads again, until they agree no more than before. Composed numbers show that it forgets nothing; labelled pages
+    given with --check and --labels show what was gained. Half an hour for a thousand numbers on two cores.
+
+    Example: inkshift model adapt --pages scans/ --template form.json --out models/adapted
+    """
+    from inkshift.errors import SettingError
+
+    _check(to)
+    if bool(check_pages) != bool(labels):
+        raise SettingError("--check and --labels belong together: labelled pages, and what is written on them")
+    from inkshift.forms import teach
+    from inkshift.models.adapt import Unlabelled
+    from inkshift.models.teaching import adapt_to
+
+    reader = _reader(base, template)
+    found = teach.unlabelled(reader, pages, second_reader)
+    _note(f"{len(found.numbers):,} numbers on the pages")
+    given = Unlabelled([n.views for n in found.numbers], [n.form for n in found.numbers], found.second)
+    assert reader.number_model is not None
+    model, _ = adapt_to(reader.number_model, given, to, rounds=rounds, report=_round_line)
+    if check_pages and labels:
+        for name, folder in (("before", base), ("after", str(model.folder))):
+            right, n = teach.score(_reader(folder, template), check_pages, labels)
+            out.print(f"labelled pages, {name}: {right:,} of {n:,} numbers right ({right / n:.1%})", highlight=False)
+    _note(f"wrote {to}")
+
+
+def _teach(
+    base: str, pages: list[Path], labels: str | None, template: Path | None, to: Path, work: Path, epochs: int | None
+) -> None:
+    from inkshift.datasets.labels import read_labels
+    from inkshift.errors import SettingError
+    from inkshift.forms import teach
+    from inkshift.models.finetune import Numbers, Plan
+    from inkshift.models.teaching import teach as fine_tune
+
+    if not pages or not labels:
+        raise SettingError("--from: needs --pages, the pages or pictures, and --labels, what is written on them")
+    reader = _reader(base, template)
+    found = teach.labelled(reader, pages, read_labels(labels))
+    for reason, count in found.left_out.items():
+        _note(f"left out, {reason}: {count:,}")
+    _note(f"{len(found.numbers):,} labelled numbers")
+    seen = [(view, label, n.form) for n, label in zip(found.numbers, found.labels, strict=True) for view in n.views[:2]]
+    numbers = Numbers(*(list(part) for part in zip(*seen, strict=True)))
+    assert reader.number_model is not None
+    plan = Plan(epochs=epochs) if epochs else Plan()
+    done = fine_tune(reader.number_model, numbers, to, plan=plan, checkpoint=work / "own.pt", report=_own_line)
+    _note(done.note)
+    out.print(
+        f"own numbers of {done.forms:,} forms held out: {done.before.own:.1%} right before, {done.after.own:.1%} after"
+    )
+    out.print(f"composed numbers, the old task: {done.before.composed:.1%} before, {done.after.composed:.1%} after")
+    _note(f"wrote {to}; read with  inkshift read ... --model {to}")
+
+
+def _check(to: Path) -> None:
+    from inkshift.errors import MissingExtraError, SettingError
+    from inkshift.models.package import MANIFEST
+
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "onnxscript")):
+        raise MissingExtraError("study", "training a model")
+    if to.exists() and not (to / MANIFEST).is_file():
+        raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")
+
+
+def _reader(model: str, template: Path | None) -> Reader:
+    from inkshift.forms.reader import Reader
+
+    return Reader(template or "", read_as=None if template else "number", model=model, crops=True)
+
+
+def _epoch_line(name: str, epoch: int, epochs: int, loss: float) -> None:
+    _note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
+
+
+def _own_line(found: Epoch) -> None:
+    _note(f"epoch {found.epoch}: loss {found.loss:.3f}, held out {found.held_out_loss:.3f}, {found.held_out:.1%} right")
+
+
+def _round_line(found: Round) -> None:
+    kept = "" if found.kept else "; not kept"
+    _note(
+        f"round {found.round}: mean agreement {found.agreement:.4f}, {found.labels:,} sure readings, "
+        f"{found.source:.1%} of composed numbers right{kept}"
+    )
+
+
+def _note(line: str) -> None:
+    if line:
+        err.print(line, markup=False, highlight=False)

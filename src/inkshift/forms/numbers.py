@@ -1,0 +1,125 @@
+"""A number as a line recogniser is to see it: a crop becomes several views of the line, framed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms import ink as inks
+from inkshift.models.ctc import LineProbabilities, align
+from inkshift.models.runtime import Recogniser
+from inkshift.reframe import Reframing
+
+Gray = npt.NDArray[np.uint8]
+
+
+_ROOM = 0.14
+# Of the recogniser: height of its picture, and pixels along the line to a step.
+HEIGHT, STRIDE = 32, 4
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to look at a crop. band: cut to the rows that hold ink, with `room` of its height above and below.
+
+    shear: how far the top is moved right, in heights. wide: how much it is stretched along the line.
+    """
+
+    band: bool
+    room: float = _ROOM
+    shear: float = 0.0
+    wide: float = 1.0
+
+
+ONE = (View(band=True),)
+VIEWS = (
+    View(band=True),
+    View(band=False),
+    View(band=True, room=0.3, wide=1.1),
+    View(band=True, room=0.06, wide=0.92),
+    View(band=True, room=0.2, shear=-0.18),
+    View(band=True, room=0.1, shear=0.12, wide=1.2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A number as a recogniser is to see it. pictures: a framed one of each view. band: first and last row, the last
+    left out, of its ink in the crop."""
+
+    pictures: Sequence[Gray]
+    band: tuple[int, int]
+
+
+def line(picture: Gray, dark: Gray, frame: Reframing, views: Sequence[View] = VIEWS) -> Line:
+    """A crop, (H, W) uint8 dark on light, as each view shows it, framed for the recogniser.
+
+    dark: how much darker than its paper each pixel is (`ink.darkness`), of the same shape.
+    """
+    band, paper = ink_band(dark), int(np.median(picture))
+    return Line([frame(_seen(picture, view, band, paper)) for view in views], band)
+
+
+def digit_boxes(band: tuple[int, int], text: str, seen: LineProbabilities) -> list[tuple[int, int, int, int]]:
+    """xmin, ymin, xmax, ymax of each digit in pixels of the crop, as the first view of `VIEWS` saw it; [] where not.
+
+    seen: (T, 11) of that view. A recogniser tells where a digit is to about a third of its width.
+    """
+    top, bottom = band
+    high = (bottom - top) * (1 + 2 * VIEWS[0].room)
+    step = high * STRIDE / HEIGHT
+    middles = [(first + last + 1) / 2 * step for first, last in align(seen, text)]
+    half = 0.3 * (bottom - top)
+    edges = [(a + b) / 2 for a, b in pairwise(middles)]
+    lefts = [max(m - half, e) for m, e in zip(middles, [-np.inf, *edges], strict=True)] if middles else []
+    rights = [min(m + half, e) for m, e in zip(middles, [*edges, np.inf], strict=True)] if middles else []
+    return [(max(round(a), 0), top, round(b), bottom) for a, b in zip(lefts, rights, strict=True)]
+
+
+def ink_band(dark: Gray) -> tuple[int, int]:
+    """First and last row, the last left out, of what is written; level rules do not count, nor stray specks."""
+    h, w = dark.shape
+    unruled = inks.without_dark_rules(dark, across=max(round(0.6 * w), round(1.5 * h)))
+    mask = (unruled > inks.threshold_of(unruled)).view(np.uint8)
+    rows = mask.sum(1, dtype=np.int64)
+    total = int(rows.sum())
+    if total < 8:
+        return 0, h
+    mass = np.cumsum(rows)
+    core = int(np.searchsorted(mass, 0.02 * total)), int(np.searchsorted(mass, 0.98 * total)) + 1
+    return (0, h) if core[1] - core[0] < 0.2 * h else core
+
+
+def _seen(picture: Gray, view: View, band: tuple[int, int], paper: int) -> Gray:
+    h, w = picture.shape
+    top, bottom = band if view.band else (0, h)
+    room = view.room * (bottom - top) if view.band else 0.0
+    y0, y1 = top - room, bottom + room
+    if not view.shear and view.wide == 1 and y0 >= 0 and y1 <= h:
+        return picture[int(y0) : int(np.ceil(y1))]
+    extra = abs(view.shear) * (y1 - y0)
+    width = max(4, round((w + extra) * view.wide))
+    start = extra if view.shear < 0 else 0.0
+    # Rows above move by the shear; what the crop does not hold is paper.
+    matrix = np.array(
+        [[view.wide, -view.shear * view.wide, (start + view.shear * y1) * view.wide], [0, 1, -y0]], np.float32
+    )
+    size = (width, max(4, int(np.ceil(y1 - y0))))
+    seen = cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_CONSTANT, borderValue=(paper,))
+    return np.asarray(seen, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberReader:
+    """A line recogniser and how it is used. second: another one, which takes crops as they are."""
+
+    frame: Reframing
+    run: Recogniser
+    calibration: Mapping[str, float]
+    views: Sequence[View] = VIEWS
+    second: Recogniser | None = None

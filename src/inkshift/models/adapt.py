@@ -1,0 +1,139 @@
+"""A number recogniser taught on pages that nobody labelled: by what it reads there and can trust (self-training).
+
+Each round reads every number several ways, takes as labels the readings that the views agree on (and the second
+reader, where there is one), and fine-tunes on them beside composed numbers (Scudder 1965; agreement of views: Yarowsky
+1995). It ends when agreement no longer grows, or when the score on composed numbers falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.datasets import strings
+from inkshift.errors import DataError
+from inkshift.models import ctc, training
+from inkshift.models.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form
+from inkshift.models.networks import NumberNet
+from inkshift.models.weigh import weigh
+
+Gray = npt.NDArray[np.uint8]
+
+# Least share of views that read the same digits, and least probability of them, for a reading to become a label.
+AGREE, SURE = 0.8, 0.9
+# Fewest labels a round learns from, and the score on composed numbers that may be lost (a share of 1).
+FEWEST, MAY_LOSE = 20, 0.01
+# A round must raise the mean agreement by this much to be kept.
+GROWTH = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """Numbers nobody labelled. views: of each number (H, W) uint8 framed pictures, as many of each; forms: where each
+    is from; second: probabilities (T, 11) of a second reader for each number, or None."""
+
+    views: Sequence[Sequence[Gray]]
+    forms: Sequence[str]
+    second: Sequence[ctc.LineProbabilities] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round, 0 before any. agreement: mean probability of the readings, 0 to 1; labels: readings that are sure;
+    source: share of composed numbers read right. kept: whether the model went on from it."""
+
+    round: int
+    agreement: float
+    labels: int
+    source: float
+    kept: bool
+
+
+def adapt(
+    net: NumberNet,
+    pages: Unlabelled,
+    *,
+    rehearse: Compose,
+    check: tuple[strings.Lines, Sequence[str]],
+    calibration: dict[str, float],
+    rounds: int = 3,
+    plan: Plan = Plan(epochs=6, patience=3),
+    report: Callable[[Round], None] = lambda found: None,
+) -> list[Round]:
+    """Adapt `net` in place; it keeps the weights of the last round that was kept.
+
+    check: composed numbers and their digits that nothing is learned from. Raises DataError where too few readings are
+    sure to begin with.
+    """
+    readings = _read(net, pages, calibration)
+    history = [Round(0, _agreement(readings), len(_sure(readings)), judge(net, *check)[1], True)]
+    report(history[0])
+    if history[0].labels < FEWEST:
+        raise DataError(
+            f"adapting: {history[0].labels} of {len(pages.views)} numbers are read surely, at least {FEWEST} are "
+            "needed; give more pages, or label some and use model train --from"
+        )
+    for number in range(1, rounds + 1):
+        sure = _sure(readings)
+        before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        numbers = Numbers(
+            [pages.views[i][k] for i in sure for k in range(2)],
+            [readings[i][0] for i in sure for _ in range(2)],
+            [pages.forms[i] for i in sure for _ in range(2)],
+        )
+        learn, held_out = split_by_form(numbers, 0.15, number)
+        fine_tune(net, learn, held_out, replace(plan, seed=plan.seed + number), rehearse=rehearse)
+        fresh = _read(net, pages, calibration)
+        found = Round(number, _agreement(fresh), len(_sure(fresh)), judge(net, *check)[1], True)
+        grown = found.agreement >= history[-1].agreement + GROWTH
+        holds = found.source >= history[0].source - MAY_LOSE
+        history.append(replace(found, kept=grown and holds))
+        report(history[-1])
+        if not history[-1].kept:
+            net.load_state_dict(before)
+            break
+        readings = fresh
+    return history
+
+
+_Reading = tuple[str, float, bool]
+
+
+def _read(net: NumberNet, pages: Unlabelled, calibration: dict[str, float]) -> list[_Reading]:
+    """Each number's likeliest text, its probability, and whether views and second reader agree on it."""
+    flat = [view for views in pages.views for view in views]
+    probabilities = _probabilities(net, flat)
+    each = len(flat) // len(pages.views)
+    out = []
+    for i in range(len(pages.views)):
+        seen = probabilities[i * each : (i + 1) * each]
+        others = [pages.second[i]] if pages.second else []
+        text, share = next(iter(weigh(seen, others, calibration=calibration).items()))
+        votes = [ctc.collapse(view.argmax(1)) == text for view in seen]
+        second = all(ctc.collapse(view.argmax(1)) == text for view in others)
+        out.append((text, share, float(np.mean(votes)) >= AGREE and second))
+    return out
+
+
+def _probabilities(net: NumberNet, pictures: Sequence[Gray]) -> list[ctc.LineProbabilities]:
+    lines = strings.Lines(pictures)
+    out: list[ctc.LineProbabilities] = [np.zeros((0, 11), np.float32)] * len(pictures)
+    settings = training.Settings(epochs=0, fast=True)
+    for rows in lines.batches(np.arange(len(pictures)), 32):
+        logits = training.predict(net, lines[rows], settings=settings)
+        shares = np.exp(logits - logits.max(-1, keepdims=True))
+        shares /= shares.sum(-1, keepdims=True)
+        for i, row in zip(rows, shares, strict=True):
+            out[int(i)] = row[: -(-int(lines.widths[i]) // 4)]
+    return out
+
+
+def _sure(readings: Sequence[_Reading]) -> list[int]:
+    return [i for i, (text, share, agreed) in enumerate(readings) if text and agreed and share >= SURE]
+
+
+def _agreement(readings: Sequence[_Reading]) -> float:
+    return float(np.mean([share for _, share, _ in readings]))

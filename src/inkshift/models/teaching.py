@@ -1,0 +1,125 @@
+"""From a package of the number recogniser and a user's own numbers to a package that reads them better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from inkshift.datasets import strings
+from inkshift.models import rehearsal
+from inkshift.models.adapt import Round, Unlabelled, adapt
+from inkshift.models.export import line_graph_bytes, weights_bytes
+from inkshift.models.finetune import Epoch, Numbers, Plan, fine_tune, judge, net_of, split_by_form
+from inkshift.models.networks import LINE_HEIGHT, NumberNet
+from inkshift.models.package import Model, Source, save_package
+
+_HELD_OUT = 0.2
+_CHECKED = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Share, 0 to 1, of numbers read right by one view: the user's own held out, and composed ones (the old task)."""
+
+    own: float
+    composed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A model taught on labels. learned, held_out: how many numbers; forms: how many of them were held out."""
+
+    model: Model
+    learned: int
+    held_out: int
+    forms: int
+    before: Scores
+    after: Scores
+    note: str
+
+
+def teach(
+    base: Model,
+    numbers: Numbers,
+    folder: Path,
+    *,
+    plan: Plan | None = None,
+    checkpoint: Path | None = None,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> Taught:
+    """Fine-tune `base` on labelled numbers, a fifth of the forms held out to stop by, and write the package `folder`.
+
+    checkpoint: file from which a run that was killed goes on. Raises DataError for numbers of one form alone,
+    ModelError for a package that reads no numbers.
+    """
+    net, memory = net_of(base), rehearsal.load()
+    plan = plan or Plan()
+    learn, held_out = split_by_form(numbers, _HELD_OUT, plan.seed)
+    check = memory.check(_CHECKED)
+
+    def score() -> Scores:
+        own = judge(net, strings.Lines(held_out.pictures), held_out.labels)[1]
+        return Scores(own, judge(net, *check)[1])
+
+    before = score()
+    fine_tune(net, learn, held_out, plan, rehearse=memory.compose, checkpoint=checkpoint, report=report)
+    after = score()
+    source = Source(name="own labelled numbers", images=len(learn), licence="the user's", cite="model train --from")
+    facts: dict[str, Any] = {
+        f"own numbers held out ({len(held_out)}), before and after": _pair(before.own, after.own),
+        f"composed numbers ({_CHECKED}), before and after": _pair(before.composed, after.composed),
+    }
+    model = _save(net, base, folder, source, facts, f"fine-tuned on {len(learn)} own numbers")
+    return Taught(model, len(learn), len(held_out), len(set(held_out.forms)), before, after, memory.note)
+
+
+def adapt_to(
+    base: Model,
+    pages: Unlabelled,
+    folder: Path,
+    *,
+    rounds: int = 3,
+    report: Callable[[Round], None] = lambda found: None,
+) -> tuple[Model, list[Round]]:
+    """Adapt `base` to numbers that nobody labelled and write the package `folder`; see `inkshift.models.adapt`."""
+    net, memory = net_of(base), rehearsal.load()
+    history = adapt(
+        net,
+        pages,
+        rehearse=memory.compose,
+        check=memory.check(_CHECKED),
+        calibration=base.manifest.calibration,
+        rounds=rounds,
+        report=report,
+    )
+    kept = [found for found in history if found.kept]
+    source = Source(
+        name="own numbers, unlabelled", images=len(pages.views), licence="the user's", cite="inkshift model adapt"
+    )
+    facts: dict[str, Any] = {
+        "agreement on the own numbers, before and after": _pair(history[0].agreement, kept[-1].agreement),
+        f"composed numbers ({_CHECKED}), before and after": _pair(history[0].source, kept[-1].source),
+    }
+    return _save(net, base, folder, source, facts, f"adapted in {len(kept) - 1} rounds"), history
+
+
+def _pair(before: float, after: float) -> str:
+    return f"{before:.4f}, {after:.4f}"
+
+
+def _save(net: NumberNet, base: Model, folder: Path, source: Source, scores: dict[str, Any], how: str) -> Model:
+    old = base.manifest
+    manifest = old.model_copy(
+        update={
+            "name": folder.name,
+            "summary": f"{old.name}, {how}. {old.summary}",
+            "sources": (*old.sources, source),
+            "training": old.training | {how: date.today().isoformat()},
+            "scores": scores,
+            "digests": {},
+        }
+    )
+    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, LINE_HEIGHT))

@@ -1,0 +1,126 @@
+"""A number recogniser taught on own numbers: split by form, gone on after a kill, never worse than it began unseen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inkshift.datasets import paper, shapes, strings
+from inkshift.errors import DataError, ModelError
+from inkshift.models import adapt, finetune, training
+from inkshift.models.networks import NumberNet
+from inkshift.models.package import load_model
+from inkshift.reframe import parse
+
+FRAME = parse("gray|light_ink|stretch|line(32)")
+TINY = (4, 4, 4, 8)
+
+
+@pytest.fixture(scope="module")
+def composed() -> finetune.Numbers:
+    """Twenty-four numbers of six forms."""
+    maps, labels = shapes.bank(2, 0)
+    glyphs, papers = strings.make_glyphs(maps, labels, [len(labels)], [1.0]), paper.make_papers(0, each=1)
+    rng = np.random.default_rng(0)
+    made = [strings.compose(glyphs, papers, rng) for _ in range(24)]
+    return finetune.Numbers([FRAME(p) for p, _ in made], [t for _, t in made], [f"form {i // 4}" for i in range(24)])
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=30), st.floats(0.05, 0.9), st.integers(0, 50))
+def test_a_form_is_on_one_side_and_both_sides_have_some(forms: list[int], share: float, seed: int) -> None:
+    numbers = finetune.Numbers([np.zeros((2, 8), np.uint8)] * len(forms), ["1"] * len(forms), [str(f) for f in forms])
+    if len(set(forms)) < 2:
+        with pytest.raises(DataError, match="at least two forms"):
+            finetune.split_by_form(numbers, share, seed)
+        return
+    learn, held_out = finetune.split_by_form(numbers, share, seed)
+    assert len(learn) + len(held_out) == len(forms) and len(learn) and len(held_out)
+    assert not set(learn.forms) & set(held_out.forms)
+
+
+def test_labels_are_digits_alone() -> None:
+    with pytest.raises(DataError, match="'12a'"):
+        finetune.Numbers([np.zeros((2, 8), np.uint8)], ["12a"], ["x"])
+
+
+def taught(composed: finetune.Numbers, checkpoint: Path | None, epochs: int) -> tuple[NumberNet, list[finetune.Epoch]]:
+    torch.manual_seed(0)
+    net = NumberNet(TINY)
+    learn, held_out = finetune.split_by_form(composed, 0.3, 0)
+    plan = finetune.Plan(epochs=epochs, patience=9, batch=8, least=16, rate=0.01)
+    return net, finetune.fine_tune(net, learn, held_out, plan, rehearse=None, checkpoint=checkpoint)
+
+
+def test_it_keeps_the_weights_that_did_best_on_the_forms_held_out(composed: finetune.Numbers) -> None:
+    net, history = taught(composed, None, 4)
+    _, held_out = finetune.split_by_form(composed, 0.3, 0)
+    loss, _ = finetune.judge(net, strings.Lines(held_out.pictures), held_out.labels)
+    assert loss == pytest.approx(min(epoch.held_out_loss for epoch in history), rel=1e-4)
+    assert history[-1].loss < history[0].loss
+
+
+def test_a_run_that_was_killed_ends_with_the_same_weights(
+    composed: finetune.Numbers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, history = taught(composed, None, 3)
+    real, calls = finetune.judge, []
+
+    def dies(*args: object) -> tuple[float, float]:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finetune, "judge", dies)
+    with pytest.raises(KeyboardInterrupt):
+        taught(composed, tmp_path / "own.pt", 3)
+    monkeypatch.setattr(finetune, "judge", real)
+    again, gone_on = taught(composed, tmp_path / "own.pt", 3)
+    assert gone_on == history
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_several_processes_would_take_the_mean_of_their_gradients_and_clip_it() -> None:
+    weight = torch.nn.Parameter(torch.zeros(4))
+    weight.grad = torch.full((4,), 10.0)
+    training._agree([weight], 1.0)
+    assert float(weight.grad.norm()) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_the_loss_is_the_negative_log_of_the_texts_probability() -> None:
+    from inkshift.models import ctc
+
+    torch.manual_seed(1)
+    logits = torch.randn(3, 7, 11)
+    texts = ["12", "7", "0000"[:2]]
+    shares = logits.softmax(-1).numpy()
+    expected = -np.mean([ctc.score([view], [text])[0, 0] for view, text in zip(shares, texts, strict=True)])
+    found = training.number_loss(logits, torch.from_numpy(strings.encode(texts)))
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_model_of_digits_cannot_be_taught_numbers() -> None:
+    with pytest.raises(ModelError, match="expected a number recogniser"):
+        finetune.net_of(load_model("digits"))
+
+
+def test_a_package_comes_back_as_the_network_it_was_made_from() -> None:
+    net = NumberNet((4, 6, 8, 10))
+    assert finetune.widths_of(net.state_dict()) == (4, 6, 8, 10)
+
+
+def test_adapting_needs_readings_that_are_sure(composed: finetune.Numbers) -> None:
+    pages = adapt.Unlabelled([[p, p] for p in composed.pictures], composed.forms)
+    with pytest.raises(DataError, match="0 of 24 numbers are read surely"):
+        adapt.adapt(
+            NumberNet(TINY).eval(),
+            pages,
+            rehearse=lambda count, seed: (strings.Lines(composed.pictures), strings.encode(composed.labels)),
+            check=(strings.Lines(composed.pictures), composed.labels),
+            calibration={},
+        )
