@@ -23,7 +23,7 @@ sys.meta_path.insert(0, NoTorch())
 IMPORTS = """
 import inkshift
 models = {"networks", "convolutions", "training", "export", "recipes", "numbers", "finetune", "adapt", "teaching"}
-transfer = {"regimes", "run", "frozen", "deliver", "estimate"}
+transfer = {"regimes", "run", "frozen", "deliver", "estimate", "strings_run", "strings_estimate"}
 allowed = {f"inkshift.models.{name}" for name in models} | {f"inkshift.transfer.{name}" for name in transfer}
 for module in pkgutil.walk_packages(inkshift.__path__, "inkshift."):
     if module.name not in allowed and not module.name.endswith("__main__"):

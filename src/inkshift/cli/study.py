@@ -15,7 +15,7 @@ from inkshift.cli.app import app, err, out
 
 if TYPE_CHECKING:
     from inkshift.transfer.estimate import Estimate
-    from inkshift.transfer.plan import Plan
+    from inkshift.transfer.kinds import AnyPlan
 
 study_app = typer.Typer(
     no_args_is_help=True, help="Transfer studies: networks trained from scratch against networks reused."
@@ -56,18 +56,17 @@ def run(
     import os
 
     from inkshift.transfer import engine
-    from inkshift.transfer.plan import plan
+    from inkshift.transfer.kinds import kind_of
     from inkshift.transfer.spec import Study
 
     study = Study.load(spec)
     where = engine.study_folder(study, folder)
     count = workers or os.cpu_count() or 1
     engine.need_extra()
-    planned = plan(study)
+    kind = kind_of(study)
+    planned = kind.plan(study)
     if dry_run:
-        from inkshift.transfer.estimate import estimate
-
-        _show_estimate(estimate(study, planned, where, count), count)
+        _show_estimate(kind.estimate(study, planned, where, count), count)
         return
     try:
         with _progress_bar(planned, where):
@@ -94,22 +93,32 @@ def status(spec: Spec, folder: Folder = None, as_json: Json = False) -> None:
     from rich.table import Table
 
     from inkshift.transfer import engine
-    from inkshift.transfer.plan import plan
+    from inkshift.transfer.kinds import kind_of
     from inkshift.transfer.spec import Study
 
     study = Study.load(spec)
     where = engine.study_folder(study, folder)
-    rows = engine.status(plan(study), where)
+    kind = kind_of(study)
+    rows = engine.status(kind.plan(study), where)
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     table = Table(
-        "set", "regime", "runs", "finished", "begun", "failed", "epochs", "F1", box=box.SIMPLE, pad_edge=False
+        "set",
+        "regime",
+        "runs",
+        "finished",
+        "begun",
+        "failed",
+        "epochs",
+        kind.measure.replace("f1", "F1"),
+        box=box.SIMPLE,
+        pad_edge=False,
     )
     for row in rows:
-        f1 = "" if row["f1"] is None else f"{row['f1']:.4f}"
+        score = "" if row[kind.measure] is None else f"{row[kind.measure]:.4f}"
         table.add_row(
-            *(str(row[key]) for key in ("set", "regime", "runs", "finished", "begun", "failed", "epochs")), f1
+            *(str(row[key]) for key in ("set", "regime", "runs", "finished", "begun", "failed", "epochs")), score
         )
     out.print(table, soft_wrap=False)
     for problem in (problem for row in rows for problem in row["problems"]):
@@ -136,7 +145,7 @@ def report(
 
 
 @contextmanager
-def _progress_bar(planned: Plan, folder: Path) -> Iterator[None]:
+def _progress_bar(planned: AnyPlan, folder: Path) -> Iterator[None]:
     """Epochs on disk against epochs planned, read off the run folders every two seconds."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -22,7 +22,7 @@ class Page:
 
     ink, print: (H, W) float32 coverage 0 to 1. middle: row of the digits' middles. start: first column to write in.
     right: (H,) for each row the column after its last ink. x0, x1: columns of the digits so far. cells: number and
-    width of boxes.
+    width of boxes. box: their top and bottom.
     """
 
     ink: Plane
@@ -33,11 +33,12 @@ class Page:
     x0: int
     x1: int
     cells: tuple[int, float] = (0, 0.0)
+    box: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def blank(cls, body: float, digits: int) -> Page:
         """A strip wide enough for `digits` digits `body` pixels high and what may stand beside them."""
-        h, w = int(3.2 * body), int((digits * 1.75 + 7) * body)
+        h, w = int(3.8 * body), int((digits * 1.75 + 12) * body)
         start = int(2.2 * body)
         zeros = np.zeros((h, w), np.float32)
         return cls(zeros, zeros.copy(), h // 2, start, np.full(h, -_FAR, np.int64), start, start)
@@ -167,6 +168,16 @@ def between(page: Page, body: float, pen: float, rng: Rng, left: int) -> None:
         _draw(page.ink, spline(points), 0.8 * pen * body)
 
 
+def join(page: Page, body: float, pen: float, down: float, rng: Rng) -> None:
+    """A stroke from the top of the digit just written to the next, as between zeros written in one go."""
+    y = page.middle + down - rng.uniform(0.2, 0.5) * body
+    reach = rng.uniform(0.2, 0.5) * body
+    points = np.array(
+        [[page.x1 - 0.25 * body, y], [page.x1 + reach / 2, y + rng.uniform(-0.05, 0.15) * body], [page.x1 + reach, y]]
+    )
+    _draw(page.ink, spline(points), 0.8 * pen * body)
+
+
 def trail(page: Page, body: float, pen: float, rng: Rng) -> None:
     """What comes after a number: mostly nothing; a dot, a dash or two, an equals sign, a flourish."""
     chance = rng.random()
@@ -245,10 +256,12 @@ def _boxes(page: Page, body: float, rng: Rng) -> None:
     """A box for each digit, or one with marks between, some lines missing."""
     count, pitch = page.cells
     width, level = rng.uniform(0.6, 3.0), rng.uniform(0.35, 1.0)
-    top = page.middle - rng.uniform(0.5, 0.85) * body
-    bottom = page.middle + rng.uniform(0.5, 0.85) * body
+    roomy = max(0.0, pitch / body - 1.2)
+    top = page.middle - (rng.uniform(0.5, 0.85) + rng.uniform(0, 0.7) * roomy) * body
+    bottom = page.middle + (rng.uniform(0.5, 0.85) + rng.uniform(0, 0.7) * roomy) * body
     left, right = page.start, page.start + count * pitch
     apart = rng.uniform(0.02, 0.12) * pitch if rng.random() < 0.25 else 0.0
+    page.box = top, bottom
     if rng.random() < 0.1:
         return
     for i in range(count + 1):
@@ -271,6 +284,8 @@ def crop_box(ink: Plane, page: Page, body: float, rng: Rng, in_cells: bool) -> t
     if in_cells:
         count, pitch = page.cells
         left, right = min(left, page.start), max(right, round(page.start + count * pitch))
+        if rng.random() < 0.7:
+            top, bottom = min(top, round(page.box[0])), max(bottom, round(page.box[1]))
     room = rng.uniform(-0.04, 0.12, 4) if rng.random() < 0.5 else rng.uniform(0, 0.55, 4)
     sides = np.array([left, top, right, bottom]) + np.array([-1, -1, 1, 1]) * np.maximum(room, [0, -1, 0, -1]) * body
     x0, y0, x1, y1 = (round(float(v)) for v in sides)

@@ -52,7 +52,8 @@ def make_glyphs(
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """How one number is written. body: height of a digit, pixels; the rest in shares of it, but slant (a shear)."""
+    """How one number is written. body: height of a digit, pixels; the rest in shares of it, but slant (a shear), and
+    trend: how much larger, in logs, the last digit is than the first."""
 
     body: float
     pen: float
@@ -64,6 +65,7 @@ class Hand:
     drift: float
     uneven: float
     squeeze: float
+    trend: float
 
 
 def draw_hand(rng: Rng) -> Hand:
@@ -80,6 +82,7 @@ def draw_hand(rng: Rng) -> Hand:
         drift=rng.uniform(0.0, 0.07),
         uneven=rng.uniform(0.0, 0.14),
         squeeze=float(np.exp(rng.normal(0, 0.18))),
+        trend=rng.normal(0, 0.12) if rng.random() < 0.7 else rng.uniform(-0.6, 0.3),
     )
 
 
@@ -87,7 +90,7 @@ def draw_label(rng: Rng) -> str:
     """A number of one to eight digits; one in five is a round amount that ends in zeros."""
     n = 1 + int(np.searchsorted(_LENGTHS, rng.random() * _LENGTHS[-1]))
     digits = rng.integers(0, 10, n)
-    if n > 2 and rng.random() < 0.2:
+    if n > 2 and rng.random() < 0.22:
         digits[-int(rng.integers(2, n)) :] = 0
     return "".join(map(str, digits))
 
@@ -98,7 +101,7 @@ def compose(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) 
     hand = draw_hand(rng)
     page = marks.Page.blank(hand.body, len(text))
     kind = rng.random()
-    in_cells = kind < 0.25 and len(text) <= 5
+    in_cells = kind < 0.3 and len(text) <= 5
     _write(page, text, glyphs, hand, rng, in_cells)
     marks.surround(page, hand.body, rng, in_cells, neighbour=lambda: _any_digit(glyphs, hand, rng))
     ink, print_ = page.ink, page.print
@@ -116,11 +119,12 @@ def _write(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, rng: Rng, in
     if not in_cells:
         marks.lead_in(page, hand.body, hand.pen, rng)
     cells = _cell_plan(text, rng) if in_cells else list(text)
-    pitch = hand.body * rng.uniform(0.85, 1.3)
+    pitch = hand.body * (rng.uniform(0.85, 1.3) if rng.random() < 0.5 else rng.uniform(1.2, 2.6))
+    zeros, zeros_size = _linked_zeros(text, rng)
     for at, symbol in enumerate(cells):
         if symbol in "X_":
             if symbol == "X":
-                _put_cell(page, augment.crossing(rng), hand, rng, at, pitch)
+                _put_cell(page, augment.crossing(rng), hand, rng, at, pitch, rng.uniform(0.5, 1.1))
             continue
         if symbol not in own or rng.random() < 0.35:
             choices = glyphs.rows[_source(glyphs, rng) if rng.random() < 0.3 else source, int(symbol)]
@@ -129,9 +133,14 @@ def _write(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, rng: Rng, in
         if in_cells:
             _put_cell(page, field_, hand, rng, at, pitch)
             continue
-        stroke = _render(field_, hand, rng)
-        page.append(stroke, _gap(hand, rng), rng.normal(0, hand.drift) * hand.body, touch=rng.random() < hand.touch)
-        if at + 1 < len(cells):
+        size = float(np.exp(hand.trend * at / max(len(cells) - 1, 1)))
+        linked = at >= len(cells) - zeros
+        stroke = _render(field_, hand, rng, size * (zeros_size if linked else 1.0))
+        down = rng.normal(0, hand.drift) * hand.body + (rng.uniform(-0.1, 0.3) * hand.body if linked else 0)
+        page.append(stroke, _gap(hand, rng), down, touch=rng.random() < (0.5 if linked else hand.touch))
+        if linked and at + 1 < len(cells) and rng.random() < 0.5:
+            marks.join(page, hand.body * zeros_size, hand.pen, down, rng)
+        elif at + 1 < len(cells):
             marks.between(page, hand.body, hand.pen, rng, len(cells) - at - 1)
     if in_cells:
         page.cells = (len(cells), pitch)
@@ -139,9 +148,15 @@ def _write(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, rng: Rng, in
         marks.trail(page, hand.body, hand.pen, rng)
 
 
+def _linked_zeros(text: str, rng: Rng) -> tuple[int, float]:
+    """How many zeros at the end are written in one go, as on round amounts, and how large: smaller than the rest."""
+    zeros = len(text) - len(text.rstrip("0"))
+    return (min(zeros, 6), rng.uniform(0.4, 0.9)) if zeros > 1 and rng.random() < 0.5 else (0, 1.0)
+
+
 def _cell_plan(text: str, rng: Rng) -> list[str]:
     """The cells of a field: unused ones before the number are crossed out or empty."""
-    spare = int(rng.integers(0, 3)) if rng.random() < 0.5 else 0
+    spare = int(rng.integers(1, 3)) if rng.random() < 0.5 else 0
     mark = "X" if rng.random() < 0.7 else "_"
     return [mark] * spare + list(text)
 
@@ -150,8 +165,8 @@ def _gap(hand: Hand, rng: Rng) -> float:
     return float(rng.normal(hand.gap, hand.gap_spread)) * hand.body
 
 
-def _put_cell(page: marks.Page, field_: Plane, hand: Hand, rng: Rng, at: int, pitch: float) -> None:
-    stroke = _render(field_, hand, rng)
+def _put_cell(page: marks.Page, field_: Plane, hand: Hand, rng: Rng, at: int, pitch: float, size: float = 1.0) -> None:
+    stroke = _render(field_, hand, rng, size)
     centre = page.start + (at + 0.5) * pitch + rng.normal(0, 0.07) * pitch
     page.put(stroke, round(centre - stroke.shape[1] / 2), rng.normal(0, hand.drift + 0.03) * hand.body)
 
@@ -164,9 +179,9 @@ def _any_digit(glyphs: Glyphs, hand: Hand, rng: Rng) -> Plane:
     return _render(augment.unpack(glyphs.maps[rng.integers(len(glyphs.maps))]), hand, rng)
 
 
-def _render(field_: Plane, hand: Hand, rng: Rng) -> Plane:
+def _render(field_: Plane, hand: Hand, rng: Rng, size: float = 1.0) -> Plane:
     """The map drawn with the hand's pen at its size and slant, bent a little: coverage, cut tight."""
-    scale = hand.body / _BODY * float(np.exp(rng.normal(0, hand.uneven)))
+    scale = size * hand.body / _BODY * float(np.exp(rng.normal(0, hand.uneven)))
     sx, slant, turn = scale * hand.squeeze, (hand.slant + rng.normal(0, 0.05)) * scale, rng.normal(0, 0.05) * scale
     w, h = int(_MAP * sx + abs(slant) * 40) + 6, int(_MAP * scale) + 6
     forward = np.array([[sx, -slant], [turn, scale]])

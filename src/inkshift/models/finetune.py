@@ -7,6 +7,7 @@ few settings too: `fine-tuned` begins with a package's weights, `control` with r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def split_by_form(numbers: Numbers, share: float, seed: int) -> tuple[Numbers, N
         raise DataError(f"labelled numbers: all are from {forms or 'no form'}; label numbers of at least two forms")
     order = [forms[int(i)] for i in np.random.default_rng(seed).permutation(len(forms))]
     held: set[str] = set()
-    counts = {form: list(numbers.forms).count(form) for form in forms}
+    counts = Counter(numbers.forms)
     for form in order[:-1]:
         if held and sum(counts[f] for f in held) >= share * len(numbers):
             break

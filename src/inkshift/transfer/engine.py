@@ -18,9 +18,9 @@ from typing import Any
 
 from inkshift import jobs
 from inkshift.errors import InkshiftError, MissingExtraError, SettingError
-from inkshift.transfer.plan import Plan, Run, index, plan
+from inkshift.transfer.kinds import AnyPlan, AnyRun, kind_of
 from inkshift.transfer.record import DONE, EPOCHS, ERROR, PACKAGE, WEIGHTS, write_json
-from inkshift.transfer.spec import Study
+from inkshift.transfer.spec import AnyStudy
 
 Progress = Callable[[str, str | None], None]
 
@@ -29,7 +29,7 @@ Progress = Callable[[str, str | None], None]
 class Job:
     """Runs that one process does: one run, or frozen ones that share a trunk. packed: keys of those to package."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[Any, ...]
     folder: Path
     device: str
     packed: frozenset[str]
@@ -39,17 +39,17 @@ class Job:
         return jobs.digest(*(run.key for run in self.runs))[:16]
 
 
-def study_folder(study: Study, folder: str | Path | None = None) -> Path:
+def study_folder(study: AnyStudy, folder: str | Path | None = None) -> Path:
     """Where a study's runs lie: `runs/NAME` below the working folder unless another is given."""
     return Path(folder) if folder else Path("runs") / study.name
 
 
-def finished(folder: Path, run: Run) -> bool:
+def finished(folder: Path, run: AnyRun) -> bool:
     return (folder / "runs" / run.key / DONE).is_file()
 
 
 def run(
-    study: Study,
+    study: AnyStudy,
     folder: Path,
     *,
     workers: int = 1,
@@ -63,9 +63,8 @@ def run(
     missing, damaged or not what the study began with. Raises SettingError where the folder holds another study.
     """
     need_extra()
-    from inkshift.transfer.audit import audit_study
-
-    planned = plan(study)
+    kind = kind_of(study)
+    planned = kind.plan(study)
     unfit = begin(study, planned, folder)
     problems: dict[str, str] = {}
     packed = _packed(study, planned)
@@ -78,8 +77,8 @@ def run(
                     problems[key] = problem
     if not problems:
         shutil.rmtree(folder / "features", ignore_errors=True)
-    if not unfit and not (folder / "overlap.json").is_file():
-        audit_study(planned, folder)
+    if not unfit:
+        kind.audit(planned, folder)
     return problems
 
 
@@ -89,19 +88,20 @@ def need_extra() -> None:
         raise MissingExtraError("study", "running a study")
 
 
-def begin(study: Study, planned: Plan, folder: Path) -> dict[str, str]:
+def begin(study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[str, str]:
     """Write what the study is; returns the problem of each task whose data are missing, damaged or altered.
 
     Raises SettingError where the folder holds another study or cannot be written.
     """
-    from inkshift.transfer.provenance import data_checksums, machine, versions
+    from inkshift.transfer.provenance import machine, versions
 
     path = folder / "index.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if before and before["name"] != study.name:
         raise SettingError(f"{folder}: holds the study {before['name']!r}, not {study.name!r}; give another folder")
     known = before.get("data", {})
-    data, problems = data_checksums(planned)
+    kind = kind_of(study)
+    data, problems = kind.checksums(planned)
     for task, splits in data.items():
         for name, facts in splits.items():
             was = known.get(f"{task} {name}", facts)["sha256"]
@@ -114,21 +114,21 @@ def begin(study: Study, planned: Plan, folder: Path) -> dict[str, str]:
     entries = {"versions": versions(), "machine": machine(), "data": found | known}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, index(study, planned) | entries)
+        write_json(path, kind.index(study, planned) | entries)
         write_json(folder / "study.json", study.model_dump(mode="json", by_alias=True))
     except OSError as e:
         raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder, or free its disk") from e
     return problems
 
 
-def _packed(study: Study, planned: Plan) -> frozenset[str]:
-    if study.packages == "none":
+def _packed(study: AnyStudy, planned: AnyPlan) -> frozenset[str]:
+    if study.packed == "none":
         return frozenset()
-    return frozenset(run.key for run in planned.targets if study.packages == "all" or run.replicate == 0)
+    return frozenset(run.key for run in planned.targets if study.packed == "all" or run.replicate == 0)
 
 
-def _jobs(runs: Iterable[Run], folder: Path, device: str, packed: frozenset[str]) -> list[Job]:
-    groups: dict[str, list[Run]] = {}
+def _jobs(runs: Iterable[AnyRun], folder: Path, device: str, packed: frozenset[str]) -> list[Job]:
+    groups: dict[str, list[AnyRun]] = {}
     for one in runs:
         alike = one.config() | {"replicate": None, "seed": None}
         key = json.dumps(alike, sort_keys=True) if one.batched else one.key
@@ -158,14 +158,15 @@ def _work(todo: Sequence[Job], workers: int, unfit: dict[str, str]) -> Iterable[
 def work_on(job: Job) -> list[tuple[str, str | None]]:
     """Do the runs of a job, each into its folder; returns (key, problem or None) for each."""
     try:
-        return _do(job)
+        return kind_of(job.runs[0]).do(job)
     except (InkshiftError, OSError) as e:
         return fail(job, str(e))
     except Exception as e:  # a fault of ours or of a library must not cost the other runs
         return fail(job, f"{type(e).__name__}: {e}")
 
 
-def _do(job: Job) -> list[tuple[str, str | None]]:
+def train_and_keep(job: Job) -> list[tuple[str, str | None]]:
+    """Train the networks of a job of characters, and write what is kept of them."""
     from inkshift.models.export import weights_bytes
     from inkshift.transfer.deliver import save_run_package
     from inkshift.transfer.frozen import Trained, train_frozen
@@ -211,10 +212,10 @@ def fail(job: Job, problem: str) -> list[tuple[str, str | None]]:
     return results
 
 
-def study_digest(study: Study, folder: Path) -> str:
+def study_digest(study: AnyStudy, folder: Path) -> str:
     """Names the outcome: SHA-256 over the digests of all runs. Raises InkshiftError while some are not finished."""
     parts = []
-    for one in plan(study).runs:
+    for one in kind_of(study).plan(study).runs:
         path = folder / "runs" / one.key / DONE
         if not path.is_file():
             raise InkshiftError(f"{path.parent}: not finished, so the study has no digest; run it again")
@@ -222,39 +223,38 @@ def study_digest(study: Study, folder: Path) -> str:
     return jobs.digest(*sorted(parts))
 
 
-def epochs_planned(planned: Plan) -> int:
+def epochs_planned(planned: AnyPlan) -> int:
     """What `epochs_done` comes to when all is finished and no run stops early."""
     return sum(_epochs(one) for one in planned.runs)
 
 
-def epochs_done(planned: Plan, folder: Path) -> int:
+def epochs_done(planned: AnyPlan, folder: Path) -> int:
     """Epochs that are on disk; a finished run counts whole, however early it stopped."""
     return sum(_epochs(one) if finished(folder, one) else min(_rows(folder, one), _epochs(one)) for one in planned.runs)
 
 
-def _epochs(one: Run) -> int:
+def _epochs(one: AnyRun) -> int:
     return 1 if one.batched or one.regime == "as-is" else one.protocol.epochs
 
 
-def _rows(folder: Path, one: Run) -> int:
+def _rows(folder: Path, one: AnyRun) -> int:
     try:
         return max(0, len((folder / "runs" / one.key / EPOCHS).read_text(encoding="utf-8").splitlines()) - 1)
     except OSError:
         return 0
 
 
-def status(planned: Plan, folder: Path) -> list[dict[str, Any]]:
-    """For each arm: how many runs are finished, begun and failed, epochs on disk, mean F1 of the finished ones."""
-    rows = [_arm_status("source networks", str(run.task), (run,), folder) for run in planned.sources]
-    arms = ((one.spec.name, arm) for one in planned.sets for arm in one.arms)
-    return rows + [_arm_status(name, arm.regime, arm.runs, folder) for name, arm in arms]
+def status(planned: AnyPlan, folder: Path) -> list[dict[str, Any]]:
+    """For each arm: how many runs are finished, begun and failed, epochs on disk, mean score of the finished ones."""
+    return [_arm_status(name, arm, runs, folder) for name, arm, runs in planned.groups]
 
 
-def _arm_status(name: str, regime: str, runs: tuple[Run, ...], folder: Path) -> dict[str, Any]:
+def _arm_status(name: str, regime: str, runs: tuple[AnyRun, ...], folder: Path) -> dict[str, Any]:
     done = [one for one in runs if finished(folder, one)]
     errors = [folder / "runs" / one.key / ERROR for one in runs]
     problems = [json.loads(path.read_text(encoding="utf-8"))["error"] for path in errors if path.is_file()]
     epochs = [_rows(folder, one) for one in runs]
+    kind = kind_of(runs[0])
     return {
         "set": name,
         "regime": regime,
@@ -263,11 +263,6 @@ def _arm_status(name: str, regime: str, runs: tuple[Run, ...], folder: Path) -> 
         "begun": sum(bool(count) for count in epochs) - len(done),
         "failed": len(problems),
         "epochs": f"{sum(epochs)}/{sum(one.protocol.epochs for one in runs)}",
-        "f1": sum(_last_f1(folder, one) for one in done) / len(done) if done else None,
+        kind.measure: sum(kind.score(folder / "runs" / one.key) for one in done) / len(done) if done else None,
         "problems": problems,
     }
-
-
-def _last_f1(folder: Path, one: Run) -> float:
-    last = (folder / "runs" / one.key / EPOCHS).read_text(encoding="utf-8").splitlines()[-1]
-    return float(last.split(",")[4])

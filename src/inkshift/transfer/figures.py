@@ -21,6 +21,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from inkshift.transfer.results import Arm, Curve, Floats, Results, Set
 
+PictureKind = Literal["f1", "frozen", "per-class", "losses", "confusion", "budget"]
 Style = tuple[str, str, str]  # colour, marker, line
 INK, SOFT, LINE = "#1f2933", "#52606d", "#cbd2d9"
 STYLES: dict[str, Style] = {
@@ -56,7 +57,7 @@ class Picture:
     """A figure under its file name without ending. alt: what it shows, in words; kind and set: where it belongs."""
 
     name: str
-    kind: Literal["f1", "frozen", "per-class", "losses", "confusion"]
+    kind: PictureKind
     set: str
     alt: str
     svg: bytes
@@ -70,7 +71,7 @@ def pictures(results: Results, slugs: Sequence[str]) -> Iterator[Picture]:
             arms = [arm for arm in study_set.arms if arm.replicates]
             if not arms:
                 continue
-            make = partial(_picture, study_set=study_set.name)
+            make = partial(picture, study_set=study_set.name)
             name = study_set.name
             yield make(f"f1-{slug}", "f1", f"{name}: F1 on the test images by epoch", f1_by_epoch(study_set, arms))
             yield make(
@@ -87,7 +88,7 @@ def pictures(results: Results, slugs: Sequence[str]) -> Iterator[Picture]:
                 yield make(f"confusion-{slug}-{i}-{arm.regime}", "confusion", alt, confusion(study_set, arm))
         frozen = [(s.name, arm) for s in results.sets for arm in s.arms if arm.regime == "frozen" and arm.replicates]
         if frozen:
-            yield _picture("frozen", "frozen", "Frozen runs of all sets: F1 by epoch", frozen_by_epoch(frozen), "")
+            yield picture("frozen", "frozen", "Frozen runs of all sets: F1 by epoch", frozen_by_epoch(frozen), "")
 
 
 def f1_by_epoch(study_set: Set, arms: Sequence[Arm]) -> Figure:
@@ -97,7 +98,7 @@ def f1_by_epoch(study_set: Set, arms: Sequence[Arm]) -> Figure:
     """
     pair = [arm for arm in arms if arm.regime in ("control", "fine-tuned")]
     closer = 1 < len(pair) < len(arms)
-    figure, panels = _canvas(9.6 if closer else 6.4, 3.9, 1 + closer, study_set.name)
+    figure, panels = canvas(9.6 if closer else 6.4, 3.9, 1 + closer, study_set.name)
     for axes, shown in zip(panels, (arms, pair), strict=False):
         drawn = [(arm.name, _style(arm, shown), arm.curve("f1")) for arm in shown]
         _curves(axes, drawn)
@@ -110,7 +111,7 @@ def f1_by_epoch(study_set: Set, arms: Sequence[Arm]) -> Figure:
 
 def frozen_by_epoch(arms: Sequence[tuple[str, Arm]]) -> Figure:
     """Figure 6: the frozen arms of all sets."""
-    figure, (axes,) = _canvas(8.4, 4.2, 1, "Frozen, all sets")
+    figure, (axes,) = canvas(8.4, 4.2, 1, "Frozen, all sets")
     names = [name for name, _ in arms]
     drawn = [
         (name if names.count(name) == 1 else f"{name}, {arm.name}", SPARE[i % len(SPARE)], arm.curve("f1"))
@@ -125,7 +126,7 @@ def per_class(study_set: Set, arms: Sequence[Arm]) -> Figure:
     """Figure 4: mean accuracy of each class after the first and the last epoch of each run; a plot for each arm."""
     classes = arms[0].classes
     width = min(max(6.0, 1.2 + 0.2 * len(classes)), 13.0)
-    figure, panels = _canvas(width, 0.8 + 1.4 * len(arms), len(arms), study_set.name, rows=True)
+    figure, panels = canvas(width, 0.8 + 1.4 * len(arms), len(arms), study_set.name, rows=True)
     for axes, arm in zip(panels, arms, strict=True):
         table = np.stack([run.per_class()[[0, -1]] for run in arm.distinct]).mean(axis=0)
         x = np.arange(len(arm.classes))
@@ -146,7 +147,7 @@ def per_class(study_set: Set, arms: Sequence[Arm]) -> Figure:
 
 def losses(study_set: Set, arms: Sequence[Arm]) -> Figure:
     """Mean training, test and validation loss; a plot for each arm, all on one scale."""
-    figure, panels = _canvas(1.2 + 2.9 * len(arms), 3.1, len(arms), study_set.name, share=True)
+    figure, panels = canvas(1.2 + 2.9 * len(arms), 3.1, len(arms), study_set.name, share=True)
     looks = (("training_loss", "training", "x", ":"), ("test_loss", "test", "o", "-"))
     lowest = np.inf
     for axes, arm in zip(panels, arms, strict=True):
@@ -174,7 +175,7 @@ def confusion(study_set: Set, arm: Arm) -> Figure:
     shares = row_shares(arm)
     count = len(arm.classes)
     side = min(max(4.2, 0.115 * count + 1.2), 8.2)
-    figure, (axes,) = _canvas(side, side + 0.35, 1, study_set.name)
+    figure, (axes,) = canvas(side, side + 0.35, 1, study_set.name)
     axes.set_title(arm.name, loc="left", fontsize=9, color=SOFT)
     axes.imshow(np.sqrt(shares), cmap="Greys", vmin=0, vmax=1.15, interpolation="nearest")
     if count <= MOST_COUNTS:
@@ -224,10 +225,10 @@ def _curves(axes: Axes, drawn: Sequence[tuple[str, Style, Curve]]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
     axes.grid(axis="y", color="#e4e7eb", lw=0.6)
     axes.margins(y=0.08)
-    _labels(axes, ends, last)
+    end_labels(axes, ends, last)
 
 
-def _labels(axes: Axes, ends: list[tuple[float, int, str, Style]], last: int) -> None:
+def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, Style]], last: float) -> None:
     """Marker and name to the right of the plot, moved apart where lines end close together; a line leads to each."""
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
     low, high = axes.get_ylim()
@@ -261,9 +262,10 @@ def _reach(groups: Sequence[Sequence[float]]) -> float:
     return sum(len(group) for group in groups) / 2
 
 
-def _canvas(
+def canvas(
     width: float, height: float, plots: int, title: str, *, rows: bool = False, share: bool = False
 ) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches, and its plots, one beside or below another."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, color=INK)
@@ -274,13 +276,14 @@ def _canvas(
     return figure, panels
 
 
-def _picture(
+def picture(
     name: str,
-    kind: Literal["f1", "frozen", "per-class", "losses", "confusion"],
+    kind: PictureKind,
     alt: str,
     figure: Figure,
     study_set: str,
 ) -> Picture:
+    """The figure as SVG and PNG, the same bytes each time."""
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     figure.set_layout_engine("none")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from inkshift.datasets.tasks import Task
 from inkshift.jobs import digest
@@ -23,6 +23,8 @@ class Run:
     seed: of its initial weights and the order of its batches; the same for all regimes of a replicate, so that they
     differ in the regime alone. sample_seed: of the images drawn from the data sets.
     """
+
+    kind: ClassVar[str] = "characters"
 
     role: Literal["source", "target"]
     regime: Regime
@@ -92,6 +94,12 @@ class Plan:
     def runs(self) -> tuple[Run, ...]:
         return self.sources + self.targets
 
+    @property
+    def groups(self) -> list[tuple[str, str, tuple[Run, ...]]]:
+        """Runs as a table shows them: set, regime, and the runs; source networks first, each by itself."""
+        rows = [("source networks", str(run.task), (run,)) for run in self.sources]
+        return rows + [(one.spec.name, arm.regime, arm.runs) for one in self.sets for arm in one.arms]
+
 
 def plan(study: Study) -> Plan:
     """The runs of a study. Raises SettingError or MissingExtraError where `precision = "auto"` cannot be settled."""
@@ -120,7 +128,7 @@ def _arm(study: Study, one: TransferSet, regime: Regime, sources: dict[str, Run]
                 regime=regime,
                 task=one.target,
                 replicate=replicate,
-                seed=_seed(study.seed, "target", replicate),
+                seed=replicate_seed(study.seed, "target", replicate),
                 sample_seed=study.seed,
                 protocol=_relevant(protocol, regime),
                 source=source.key if source else None,
@@ -132,7 +140,7 @@ def _arm(study: Study, one: TransferSet, regime: Regime, sources: dict[str, Run]
 
 def _source(study: Study, one: TransferSet, protocol: Protocol, replicate: int) -> Run:
     training = protocol.model_copy(update={"epochs": protocol.source_epochs, **_ONLY_FROZEN, **_ONLY_TRANSFER})
-    seed = _seed(study.seed, "source", replicate)
+    seed = replicate_seed(study.seed, "source", replicate)
     return Run("source", "control", one.source, replicate, seed, study.seed, training)
 
 
@@ -152,7 +160,8 @@ def _settled(protocol: Protocol) -> Protocol:
     return protocol.model_copy(update={"precision": "bfloat16" if native_bfloat16() else "float32"})
 
 
-def _seed(study_seed: int, role: str, replicate: int) -> int:
+def replicate_seed(study_seed: int, role: str, replicate: int) -> int:
+    """A seed of 60 bits, which follows from the study's and the number of the replicate alone."""
     return int(digest(str(study_seed), role, str(replicate))[:15], 16)
 
 

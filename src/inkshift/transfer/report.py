@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -30,6 +30,13 @@ VERDICTS = {
     "behind": "{arm} is behind {baseline}",
     "undecided": "{arm} against {baseline} is undecided",
 }
+
+
+class WithMissing(Protocol):
+    """The results of any kind of study."""
+
+    @property
+    def missing(self) -> tuple[Missing, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -55,43 +62,58 @@ def write(folder: Path, out: Path | None = None) -> Path:
     analysis = analyses.analyse(results)
     slugs = slugs_of([study_set.name for study_set in results.sets])
     drawn = list(pictures(results, slugs))
-    beside = path.with_suffix("") if path.suffix else path.with_name(path.name + "-files")
-    for picture in drawn:
-        write_whole(beside / "figures" / f"{picture.name}.svg", picture.svg)
-        write_whole(beside / "figures" / f"{picture.name}.png", picture.png)
+    beside = write_pictures(path, drawn)
     write_tables(analysis, beside / "tables", slugs)
     write_whole(path, page(analysis, drawn, beside.name).encode("utf-8"))
     return path
 
 
+def write_pictures(page: Path, drawn: Sequence[Picture]) -> Path:
+    """Write the figures of a page into the folder beside it; returns that folder."""
+    beside = page.with_suffix("") if page.suffix else page.with_name(page.name + "-files")
+    for picture in drawn:
+        write_whole(beside / "figures" / f"{picture.name}.svg", picture.svg)
+        write_whole(beside / "figures" / f"{picture.name}.png", picture.png)
+    return beside
+
+
 def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
     """The report as one HTML page that needs no other file. beside: name of the folder with figures and tables."""
-    environment = Environment(
+    results, spreads = analysis.results, _spreads(analysis.results)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            analysis=analysis,
+            results=results,
+            drawn=drawn,
+            beside=beside,
+            margin=f"{100 * results.margin:g}",
+            states=analyses.states(results),
+            planned=sum(arm.planned for study_set in results.sets for arm in study_set.arms),
+            lost=lost(results),
+            answers={study_set.name: answers(study_set, analysis) for study_set in results.sets},
+            start=[row for row in analysis.comparisons if row.measure in ("epoch 1", "epoch 2")],
+            end=[row for row in analysis.comparisons if row.measure in ("last epoch", "peak")],
+            spreads=spreads,
+            spread_epochs=sorted({epoch for _, _, by_epoch in spreads for epoch in by_epoch}),
+            arm_settings=_arm_settings(results),
+        )
+    )
+
+
+def environment() -> Environment:
+    """What templates are rendered with: pages of any kind of study share its filters and its style sheet."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(f1=f1, points=points, bounds=bounds, gap=gap, epochs=epoch_counts, labels=labels)
-    environment.globals.update(address=_address, sentence=sentence, stopped=_stopped, sheet=_sheet, NONE=NONE)
-    results, spreads = analysis.results, _spreads(analysis.results)
-    return environment.get_template("report.html.j2").render(
-        analysis=analysis,
-        results=results,
-        drawn=drawn,
-        beside=beside,
-        margin=f"{100 * results.margin:g}",
-        states=analyses.states(results),
-        planned=sum(arm.planned for study_set in results.sets for arm in study_set.arms),
-        lost=lost(results),
-        answers={study_set.name: answers(study_set, analysis) for study_set in results.sets},
-        start=[row for row in analysis.comparisons if row.measure in ("epoch 1", "epoch 2")],
-        end=[row for row in analysis.comparisons if row.measure in ("last epoch", "peak")],
-        spreads=spreads,
-        spread_epochs=sorted({epoch for _, _, by_epoch in spreads for epoch in by_epoch}),
-        arm_settings=_arm_settings(results),
-    )
+    made.filters.update(f1=f1, points=points, bounds=bounds, gap=gap, epochs=epoch_counts, labels=labels)
+    made.globals.update(address=_address, sentence=sentence, stopped=_stopped, sheet=_sheet, NONE=NONE)
+    return made
 
 
 def answers(study_set: Set, analysis: Analysis) -> list[str]:
@@ -125,7 +147,7 @@ def _epochs(row: Comparison) -> str:
     return "".join(f"; {note}" for note in row.note.split("; ") if note.startswith("last epochs"))
 
 
-def lost(results: Results) -> list[Lost]:
+def lost(results: WithMissing) -> list[Lost]:
     """The missing runs, those of one arm with the same state and error together."""
 
     def key(run: Missing) -> tuple[str, str, str, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from inkshift.models import metrics
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
+Found = TypeVar("Found")
 State = Literal["not begun", "unfinished", "failed", "damaged"]
 Measure = Literal["training_loss", "test_loss", "validation_loss", "f1", "accuracy"]
 
@@ -176,7 +177,7 @@ def load(folder: Path) -> Results:
     Raises DataError if the index is missing, or lacks or mistypes a part.
     """
     path = folder / "index.json"
-    index = _json(path, "run the study first: inkshift study run SPEC")
+    index = read_json(path, "run the study first: inkshift study run SPEC")
     missing: list[Missing] = []
     try:
         sets = tuple(_set(folder, item, missing) for item in index["sets"])
@@ -190,7 +191,7 @@ def load(folder: Path) -> Results:
             settings=dict(index["settings"]),
             choices=tuple(index["choices"]),
             versions=dict(index["versions"]),
-            machine=_words(index["machine"]),
+            machine=words(index["machine"]),
             data=dict(index["data"]),
             sets=sets,
             missing=(*missing, *_other_failures(folder, known)),
@@ -209,7 +210,7 @@ def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
         name = str(arm["regime"])
         if regimes.count(name) > 1 and settings:
             name += f" ({', '.join(f'{key} {value}' for key, value in settings.items())})"
-        found = [_run(folder, item["name"], name, i, digest) for i, digest in enumerate(arm["runs"], 1)]
+        found = [find_run(folder, item["name"], name, i, key, _replicate) for i, key in enumerate(arm["runs"], 1)]
         missing += [run for run in found if isinstance(run, Missing)]
         finished = [run for run in found if isinstance(run, Replicate)]
         arms.append(Arm(name, arm["regime"], settings, len(arm["runs"]), _alike_shaped(finished, item, name, missing)))
@@ -239,7 +240,10 @@ def _alike_shaped(
     return tuple(kept)
 
 
-def _run(folder: Path, study_set: str, arm: str, number: int, digest: str | None) -> Replicate | Missing:
+def find_run(
+    folder: Path, study_set: str, arm: str, number: int, digest: str | None, read: Callable[[Path, int, str], Found]
+) -> Found | Missing:
+    """A finished run as `read` takes it from its folder, number and digest; or that it is missing, and why."""
     if digest is None:
         return Missing(study_set, arm, number, "", None, "not begun", "the study has not come to it")
     run = folder / "runs" / digest
@@ -251,9 +255,9 @@ def _run(folder: Path, study_set: str, arm: str, number: int, digest: str | None
         return absent("not begun", "the study has not come to it")
     try:
         if (run / "done.json").is_file():
-            return _replicate(run, number, digest)
+            return read(run, number, digest)
         if (run / "error.json").is_file():
-            return absent("failed", str(_json(run / "error.json")["error"]))
+            return absent("failed", str(read_json(run / "error.json")["error"]))
     except DataError as e:
         return absent("damaged", str(e).replace(str(run), run.name))
     except (OSError, ValueError, KeyError, TypeError) as e:
@@ -262,7 +266,7 @@ def _run(folder: Path, study_set: str, arm: str, number: int, digest: str | None
 
 
 def _replicate(run: Path, number: int, digest: str) -> Replicate:
-    done, config = _json(run / "done.json"), _json(run / "config.json")
+    done, config = read_json(run / "done.json"), read_json(run / "config.json")
     with (run / "epochs.csv").open(newline="", encoding="utf-8") as file:
         rows = [[float(row[column] or "nan") for column in COLUMNS] for row in csv.DictReader(file)]
     table = np.array(rows, np.float64).reshape(-1, len(COLUMNS))
@@ -298,14 +302,15 @@ def _other_failures(folder: Path, known: set[str]) -> list[Missing]:
     for path in sorted((folder / "runs").glob("*/error.json")):
         if path.parent.name not in known and not (path.parent / "done.json").is_file():
             try:
-                error = str(_json(path).get("error", ""))
+                error = str(read_json(path).get("error", ""))
             except DataError as e:
                 error = str(e)
             failed.append(Missing("", "", None, path.parent.name, path.parent, "failed", error))
     return failed
 
 
-def _json(path: Path, mend: str = "delete its folder and run the study again") -> dict[str, Any]:
+def read_json(path: Path, mend: str = "delete its folder and run the study again") -> dict[str, Any]:
+    """The object in a JSON file. Raises DataError, which ends in how to mend it, for anything else."""
     try:
         value = json.loads(path.read_bytes())
     except OSError as e:
@@ -317,5 +322,6 @@ def _json(path: Path, mend: str = "delete its folder and run the study again") -
     return value
 
 
-def _words(value: Any) -> str:
+def words(value: Any) -> str:
+    """A value, or the entries of a table, in a line."""
     return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)

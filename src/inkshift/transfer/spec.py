@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import runpy
 import tomllib
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from inkshift.datasets.numbers import check_name
 from inkshift.datasets.tasks import Task
 from inkshift.errors import InkshiftError, SettingError, nearest
 from inkshift.reframe import parse
 
 Regime = Literal["control", "frozen", "fine-tuned", "as-is"]
+StringRegime = Literal["as-is", "fine-tuned", "control"]
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -105,12 +108,8 @@ class TransferSet(BaseModel):
     regime: dict[Regime, dict[str, Any]] = {}
 
 
-class Study(BaseModel):
-    """A transfer study: sets of source and target, regimes, replicates.
-
-    margin: a difference of F1 within it, either way, counts as alike. packages: which trained networks are kept as
-    model packages, `first` being replicate 0 of each arm. regime: settings of one regime in all sets.
-    """
+class AnyStudy(BaseModel):
+    """What every study has, of whichever kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -119,10 +118,45 @@ class Study(BaseModel):
     seed: int = 0
     replicates: int = Field(default=30, ge=1)
     margin: float = Field(default=0.01, gt=0, lt=1)
+
+    @property
+    def packed(self) -> Literal["none", "first", "all"]:
+        """Which trained networks are kept as model packages."""
+        return "none"
+
+    def run(self, folder: str | Path | None = None, *, workers: int = 1, device: str = "cpu") -> Path:
+        """Run what is not finished yet in `runs/NAME`, or `folder`; returns it. See `inkshift.transfer.engine.run`."""
+        from inkshift.transfer.engine import run, study_folder
+
+        where = study_folder(self, folder)
+        run(self, where, workers=workers, device=device)
+        return where
+
+    def report(self, out: str | Path | None = None, folder: str | Path | None = None) -> Path:
+        """Write the report of what is finished in `runs/NAME`, or `folder`, as one HTML file; returns its path."""
+        from inkshift.transfer.engine import study_folder
+        from inkshift.transfer.kinds import kind_of
+
+        return kind_of(self).report(study_folder(self, folder), Path(out) if out else None)
+
+
+class Study(AnyStudy):
+    """A transfer study: sets of source and target, regimes, replicates.
+
+    margin: a difference of F1 within it, either way, counts as alike. packages: which trained networks are kept as
+    model packages, `first` being replicate 0 of each arm. regime: settings of one regime in all sets.
+    """
+
+    kind: ClassVar[str] = "characters"
+
     packages: Literal["none", "first", "all"] = "first"
     protocol: Protocol = Protocol()
     regime: dict[Regime, dict[str, Any]] = {}
     sets: tuple[TransferSet, ...] = Field(alias="set", min_length=1)
+
+    @property
+    def packed(self) -> Literal["none", "first", "all"]:
+        return self.packages
 
     @model_validator(mode="after")
     def _settings_of_arms(self) -> Study:
@@ -145,30 +179,86 @@ class Study(BaseModel):
             raise ValueError(f"set {one.name!r}, regime {regime}: {explain(e, Protocol)}") from None
 
     @classmethod
-    def load(cls, path: str | Path) -> Study:
+    def load(cls, path: str | Path) -> Study | StringStudy:
         """Read a specification: TOML, or a Python file that leaves it in a variable `study`.
 
         Raises SettingError that names the setting, what it allows and the nearest valid name.
         """
         return load_study(Path(path))
 
-    def run(self, folder: str | Path | None = None, *, workers: int = 1, device: str = "cpu") -> Path:
-        """Run what is not finished yet in `runs/NAME`, or `folder`; returns it. See `inkshift.transfer.engine.run`."""
-        from inkshift.transfer.engine import run, study_folder
 
-        where = study_folder(self, folder)
-        run(self, where, workers=workers, device=device)
-        return where
+class Teaching(BaseModel):
+    """How a number recogniser learns a user's numbers; see `inkshift.models.finetune.Plan`, whose defaults these are.
 
-    def report(self, out: str | Path | None = None, folder: str | Path | None = None) -> Path:
-        """Write the report of what is finished in `runs/NAME`, or `folder`, as one HTML file; returns its path."""
-        from inkshift.transfer.engine import study_folder
-        from inkshift.transfer.report import write
+    held_out: share of the labels that is not learned from, but tells when to stop.
+    """
 
-        return write(study_folder(self, folder), Path(out) if out else None)
+    model_config = _STRICT
+
+    epochs: int = Field(default=24, ge=1)
+    patience: int = Field(default=5, ge=1)
+    batch: int = Field(default=32, ge=1)
+    least: int = Field(default=512, ge=1)
+    rate: float = Field(default=4e-4, gt=0)
+    held_out: float = Field(default=0.2, gt=0, lt=1)
 
 
-def load_study(path: Path) -> Study:
+class StringStudy(AnyStudy):
+    """How many labelled numbers does it take? A number recogniser on one set of whole numbers, by budget of labels.
+
+    source: model of whole numbers, a shipped one by name or a package's folder. data: see `datasets.numbers`. budgets:
+    numbers that are labelled, those of a small budget among those of a larger one. test_share: of the numbers, never
+    learned from. old_task: composed numbers on which each run tells what was forgotten; composed: of the glyphs of
+    the shipped recogniser's recipe, or of drawn digits alone; `auto` is the recipe's where its data are here.
+    margin: a difference of the share of numbers read right within it, either way, counts as alike.
+    """
+
+    kind: Literal["string"] = "string"
+
+    replicates: int = Field(default=5, ge=1)
+    source: str = "numbers"
+    data: str
+    regimes: tuple[StringRegime, ...] = Field(default=("as-is", "fine-tuned", "control"), min_length=1)
+    budgets: tuple[int, ...] = Field(default=(50, 100, 350), min_length=1)
+    test_share: float = Field(default=0.5, gt=0, lt=1)
+    old_task: int = Field(default=500, ge=1)
+    composed: Literal["auto", "recipe", "drawn"] = "auto"
+    training: Teaching = Teaching()
+    regime: dict[StringRegime, dict[str, Any]] = {}
+
+    @field_validator("data")
+    @classmethod
+    def _of_numbers(cls, data: str) -> str:
+        try:
+            return check_name(data)
+        except InkshiftError as e:
+            raise ValueError(str(e)) from None
+
+    @field_validator("budgets")
+    @classmethod
+    def _rising(cls, budgets: tuple[int, ...]) -> tuple[int, ...]:
+        if budgets[0] < 2 or any(a >= b for a, b in pairwise(budgets)):
+            raise ValueError("expected rising numbers of labels, 2 or more")
+        return budgets
+
+    @model_validator(mode="after")
+    def _settings_of_regimes(self) -> StringStudy:
+        if len(set(self.regimes)) < len(self.regimes):
+            raise ValueError(f"a regime is there twice; found {', '.join(self.regimes)}")
+        for regime in self.regimes:
+            self.settings(regime)
+        return self
+
+    def settings(self, regime: StringRegime) -> Teaching:
+        """How a regime learns: the study's settings, then its own."""
+        try:
+            return Teaching.model_validate(self.training.model_dump() | self.regime.get(regime, {}))
+        except ValidationError as e:
+            raise ValueError(f"regime {regime}: {explain(e, Teaching)}") from None
+
+
+def load_study(path: Path) -> Study | StringStudy:
+    """See `Study.load`."""
     try:
         if path.suffix == ".py":
             content = runpy.run_path(str(path)).get("study")
@@ -178,14 +268,20 @@ def load_study(path: Path) -> Study:
         raise SettingError(f"{path}: cannot be read ({e}); give the TOML or Python file of a study") from None
     except tomllib.TOMLDecodeError as e:
         raise SettingError(f"{path}: not valid TOML ({e})") from None
-    if isinstance(content, Study):
+    if isinstance(content, Study | StringStudy):
         return content
     if not isinstance(content, dict):
         raise SettingError(f"{path}: leaves no variable `study` that is a Study or a dict of its settings")
+    if content.get("kind", "string") != "string":
+        known = nearest(str(content["kind"]), ["string"])
+        raise SettingError(
+            f"{path}: kind: no study is of kind {content['kind']!r}; {known}; leave it out for characters"
+        )
+    kind = StringStudy if "kind" in content else Study
     try:
-        return Study.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as e:
-        raise SettingError(f"{path}: {explain(e, Study)}") from None
+        raise SettingError(f"{path}: {explain(e, kind)}") from None
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -202,7 +298,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    inner: dict[str, type[BaseModel]] = {"protocol": Protocol, "set": TransferSet, "source": Task, "target": Task}
+    inner: dict[str, type[BaseModel]] = {
+        "protocol": Protocol,
+        "set": TransferSet,
+        "source": Task,
+        "target": Task,
+        "training": Teaching,
+    }
     named: list[type[BaseModel]] = [inner[part] for part in path if isinstance(part, str) and part in inner]
     at = named[-1] if named else model
     return [field.alias or name for name, field in at.model_fields.items()]

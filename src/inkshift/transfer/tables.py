@@ -41,11 +41,16 @@ def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> list
     }
     written = []
     for name, rows in tables.items():
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
-        write_whole(folder / name, text.getvalue().encode("utf-8"))
+        write_table(folder / name, rows)
         written.append(folder / name)
     return written
+
+
+def write_table(path: Path, rows: Rows) -> None:
+    """Write rows, the header among them, as one CSV file. Raises SettingError if it cannot be written."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+    write_whole(path, text.getvalue().encode("utf-8"))
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -63,7 +68,8 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _bounds(interval: Interval | None) -> tuple[float | None, ...]:
+def bounds_of(interval: Interval | None) -> tuple[float | None, ...]:
+    """Mean, low and high of an interval, as three cells."""
     return (interval.mean, interval.low, interval.high) if interval else (None, None, None)
 
 
@@ -106,8 +112,8 @@ def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
     for row in analysis.summaries:
         yield (
             *(row.set, row.arm.name, row.arm.planned, len(row.arm.replicates), len(row.arm.distinct)),
-            *(*_bounds(row.last), row.images.low, row.images.high, row.spread),
-            *(*_bounds(row.peak), *row.curve_peak, row.accuracy),
+            *(*bounds_of(row.last), row.images.low, row.images.high, row.spread),
+            *(*bounds_of(row.peak), *row.curve_peak, row.accuracy),
         )
 
 
@@ -117,10 +123,10 @@ def _comparisons(rows: Iterable[Comparison]) -> Iterator[Sequence[Any]]:
         *("difference", "low_90", "high_90", "images_low_90", "images_high_90", "verdict", "note"),
     )
     for row in rows:
-        images = _bounds(row.images)[1:]
+        images = bounds_of(row.images)[1:]
         yield (
             *(row.set, row.arm, row.baseline_set, row.baseline, row.setting, row.measure, row.interval.n),
-            *(*_bounds(row.interval), *images, row.verdict, row.note),
+            *(*bounds_of(row.interval), *images, row.verdict, row.note),
         )
 
 
@@ -133,7 +139,7 @@ def _stopping(analysis: Analysis) -> Iterator[Sequence[Any]]:
     for row in analysis.stops:
         yield (
             *(row.set, row.arm, row.runs, row.tolerance, row.on_test, row.on_validation, row.last),
-            *(*_bounds(row.optimism), *_bounds(row.waste)),
+            *(*bounds_of(row.optimism), *bounds_of(row.waste)),
             *(_listed(row.fired), _listed(row.held_out), _listed(row.epochs)),
         )
 

@@ -1,0 +1,283 @@
+"""The runs of a study of whole numbers, and what they say: shares read right, differences, what was forgotten."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.errors import DataError
+from inkshift.transfer.compare import DRAWS, PAIRED, SINGLE, Interval, Verdict, decide, percentile_interval, t_interval
+from inkshift.transfer.results import Counts, Missing, find_run, read_json, words
+from inkshift.transfer.strings_plan import arm_name
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """One finished run. rows: (N,) of its test numbers in the data; right: (N,) whether each was read right.
+
+    scores: as `scores.json` has them. epochs: rows of `epochs.csv`, as text.
+    """
+
+    number: int
+    digest: str
+    folder: Path
+    seed: int
+    stopped: str
+    seconds: float
+    rows: Counts
+    forms: tuple[str, ...]
+    labels: tuple[str, ...]
+    read: tuple[str, ...]
+    scores: Mapping[str, Any]
+    epochs: tuple[Mapping[str, str], ...]
+
+    @property
+    def hits(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether each test number was read right."""
+        return np.array([label == text for label, text in zip(self.labels, self.read, strict=True)])
+
+    @property
+    def right(self) -> float:
+        return float(self.hits.mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """All replicates of one regime with one budget of labels, None where nothing learns."""
+
+    regime: str
+    budget: int | None
+    settings: Mapping[str, Any]
+    planned: int
+    replicates: tuple[Taught, ...]
+
+    @property
+    def name(self) -> str:
+        return arm_name(self.regime, self.budget)
+
+    @property
+    def seconds(self) -> float:
+        """Mean over replicates of how long a run took, by one thread."""
+        return float(np.mean([run.seconds for run in self.replicates]))
+
+    def mean(self, name: str) -> float:
+        """Mean over replicates of a count in `scores.json`."""
+        return float(np.mean([run.scores[name] for run in self.replicates]))
+
+
+@dataclass(frozen=True, eq=False)
+class StringResults:
+    """A study folder as `load` found it. margin: of the share of numbers read right."""
+
+    folder: Path
+    name: str
+    title: str
+    seed: int
+    margin: float
+    settings: Mapping[str, Any]
+    source: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    machine: str
+    data: Mapping[str, Mapping[str, Any]]
+    arms: tuple[Arm, ...]
+    missing: tuple[Missing, ...]
+
+    def arm(self, regime: str, budget: int | None = None) -> Arm | None:
+        """The arm, if it was planned and one of its runs is finished."""
+        return next((a for a in self.arms if (a.regime, a.budget) == (regime, budget) and a.replicates), None)
+
+    def of(self, regime: str) -> list[Arm]:
+        """The arms of a regime that have a finished run, by rising budget."""
+        return [arm for arm in self.arms if arm.regime == regime and arm.replicates]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`arm` minus `baseline` in the share of numbers read right, over the replicates that both finished, at 90 %.
+
+    replicates: over splits and draws of labels; numbers: over test numbers, resampled by form. The verdict needs both.
+    """
+
+    arm: Arm
+    baseline: Arm
+    replicates: Interval
+    numbers: Interval
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One arm in numbers. right: mean share read right, at 95 % over replicates. digit_errors: for each digit.
+
+    old_before, old_after: share of composed numbers read right before and after learning; None: no before. forgotten:
+    after minus before, paired, at 90 %.
+    """
+
+    arm: Arm
+    right: Interval
+    digit_errors: float
+    old_before: float | None
+    old_after: float
+    forgotten: Interval | None
+    as_is: Difference | None
+    control: Difference | None
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """Everything a report says. more: each budget of the fine-tuned against the next smaller one; most: the largest
+    against each smaller one."""
+
+    results: StringResults
+    summaries: tuple[Summary, ...]
+    more: tuple[Difference, ...]
+    most: tuple[Difference, ...]
+
+
+def right(folder: Path) -> float:
+    """Share of test numbers that a finished run read right."""
+    return float(json.loads((folder / "scores.json").read_text(encoding="utf-8"))["right"])
+
+
+def load(folder: Path) -> StringResults:
+    """Read `index.json` and every run it names. A run that cannot be used is listed, and stops nothing.
+
+    Raises DataError where the index is missing, or is not that of a study of whole numbers.
+    """
+    path = folder / "index.json"
+    index = read_json(path, "run the study first: inkshift study run SPEC")
+    missing: list[Missing] = []
+    try:
+        return StringResults(
+            folder=folder,
+            name=str(index["name"]),
+            title=str(index["title"]),
+            seed=int(index["seed"]),
+            margin=float(index["margin"]),
+            settings=dict(index["settings"]),
+            source=dict(index["source"]),
+            versions=dict(index["versions"]),
+            machine=words(index["machine"]),
+            data=dict(index["data"]),
+            arms=tuple(_arm(folder, item, missing) for item in index["arms"]),
+            missing=tuple(missing),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise DataError(
+            f"{path}: not the index of a study of numbers ({type(e).__name__}: {e}); "
+            "write it again: inkshift study run SPEC"
+        ) from None
+
+
+def _arm(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Arm:
+    name = arm_name(item["regime"], item["budget"])
+    found = [find_run(folder, "", name, i, key, _taught) for i, key in enumerate(item["runs"], 1)]
+    missing += [run for run in found if isinstance(run, Missing)]
+    finished = tuple(run for run in found if isinstance(run, Taught))
+    return Arm(item["regime"], item["budget"], dict(item["settings"]), len(found), finished)
+
+
+def _taught(run: Path, number: int, digest: str) -> Taught:
+    done, config, scores = (read_json(run / name) for name in ("done.json", "config.json", "scores.json"))
+    readings, epochs = (_rows(run / name) for name in ("readings.csv", "epochs.csv"))
+    found = Taught(
+        number=number,
+        digest=digest,
+        folder=run,
+        seed=int(config["seed"]),
+        stopped=str(done["stopped"]),
+        seconds=float(done["seconds"]),
+        rows=np.array([int(row["row"]) for row in readings], np.int64),
+        forms=tuple(row["form"] for row in readings),
+        labels=tuple(row["label"] for row in readings),
+        read=tuple(row["read"] for row in readings),
+        scores=scores,
+        epochs=epochs,
+    )
+    if not readings or abs(found.right - scores["right"]) > 1e-9:
+        raise ValueError("readings.csv does not add up to the share of right numbers in scores.json")
+    return found
+
+
+def _rows(path: Path) -> tuple[dict[str, str], ...]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(csv.DictReader(file))
+
+
+def analyse(results: StringResults) -> Analysis:
+    """Work out every interval and verdict; the same results give the same numbers."""
+    finished = [arm for arm in results.arms if arm.replicates]
+    tuned = results.of("fine-tuned")
+    return Analysis(
+        results,
+        tuple(_summary(results, arm) for arm in finished),
+        _some(compare(results, b, a) for a, b in pairwise(tuned)),
+        _some(compare(results, tuned[-1], a) for a in tuned[:-1]),
+    )
+
+
+def _some(found: Iterable[Difference | None]) -> tuple[Difference, ...]:
+    return tuple(item for item in found if item is not None)
+
+
+def _summary(results: StringResults, arm: Arm) -> Summary:
+    old = [run.scores["old_task"] for run in arm.replicates]
+    known = [item for item in old if item["before"] is not None]
+    changes = [item["after"] - item["before"] for item in known]
+    learns = arm.regime == "fine-tuned"
+    as_is, control = results.arm("as-is"), results.arm("control", arm.budget)
+    return Summary(
+        arm,
+        t_interval([run.right for run in arm.replicates], SINGLE),
+        sum(run.scores["digit_errors"] for run in arm.replicates) / sum(run.scores["digits"] for run in arm.replicates),
+        float(np.mean([item["before"] for item in known])) if known else None,
+        float(np.mean([item["after"] for item in old])),
+        t_interval(changes, PAIRED) if learns and changes else None,
+        compare(results, arm, as_is) if as_is and arm.regime != "as-is" else None,
+        compare(results, arm, control) if control and learns else None,
+    )
+
+
+def compare(results: StringResults, arm: Arm, baseline: Arm) -> Difference | None:
+    """`arm` minus `baseline`, None where no replicate is finished in both."""
+    others = {run.number: run for run in baseline.replicates}
+    pairs = [(run, others[run.number]) for run in arm.replicates if run.number in others]
+    if not pairs:
+        return None
+    replicates = t_interval([a.right - b.right for a, b in pairs], PAIRED)
+    numbers = over_numbers(pairs, results.seed)
+    return Difference(arm, baseline, replicates, numbers, decide(_both(replicates, numbers), results.margin))
+
+
+def _both(one: Interval, other: Interval) -> Interval:
+    """The interval that holds both, without bounds where one has none."""
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return Interval(one.mean, None, None, one.level, one.n)
+    return Interval(one.mean, min(one.low, other.low), max(one.high, other.high), one.level, one.n)
+
+
+def over_numbers(pairs: Sequence[tuple[Taught, Taught]], seed: int) -> Interval:
+    """The mean difference's interval over test numbers: the forms of all test halves drawn with replacement.
+
+    A form brings all that it was read as, in every replicate that tested it, in both arms.
+    """
+    gain: dict[str, float] = {}
+    count: dict[str, int] = {}
+    for a, b in pairs:
+        for form, ours, theirs in zip(a.forms, a.hits.astype(int), b.hits.astype(int), strict=True):
+            gain[form] = gain.get(form, 0.0) + float(ours - theirs)
+            count[form] = count.get(form, 0) + 1
+    forms = sorted(gain)
+    gains, counts = (np.array([table[form] for form in forms], np.float64) for table in (gain, count))
+    even = np.full(len(forms), 1 / len(forms))
+    weights = np.random.default_rng(seed).multinomial(len(forms), even, DRAWS).astype(np.float64)
+    mean = float(gains.sum() / counts.sum())
+    return percentile_interval(mean, weights @ gains / (weights @ counts), PAIRED)

@@ -1,0 +1,172 @@
+"""One run of a study of whole numbers: who may learn what, the learning, and the reading of the test half."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from inkshift.datasets import strings
+from inkshift.datasets.numbers import load_numbers
+from inkshift.errors import DataError, ModelError, SettingError
+from inkshift.jobs import digest
+from inkshift.models import ctc, finetune, rehearsal, training
+from inkshift.models.networks import NumberNet, as_input
+from inkshift.models.package import load_model
+from inkshift.reframe import parse
+from inkshift.transfer.engine import Job
+from inkshift.transfer.kinds import Outcome
+from inkshift.transfer.record import CONFIG, DONE, EPOCHS, ERROR, write_atomic, write_json
+from inkshift.transfer.strings_plan import StringRun
+
+READINGS, SCORES = "readings.csv", "scores.json"
+_BATCH = 64
+
+
+def do(job: Job) -> Outcome:
+    """Do one run, from its beginning: a run that was killed leaves nothing that another could go on from.
+
+    Raises SettingError for a device other than the CPU, DataError where there are too few numbers, ModelError where
+    the source is not the package it was planned with.
+    """
+    run: StringRun = job.runs[0]
+    if job.device != "cpu":
+        raise SettingError(f"device {job.device}: numbers are learned on the CPU; leave the setting out")
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    folder = job.folder / "runs" / run.key
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG, run.config())
+    pictures, labels, forms = load_numbers(run.task)
+    learn, test = deal(forms, run.test_share, run.budget or 0, run.seed, run.task)
+    frame = parse(run.reframing)
+    own = finetune.Numbers([frame(pictures[i]) for i in learn], [labels[i] for i in learn], [forms[i] for i in learn])
+    memory = rehearsal.load(drawn=run.composed == "drawn")
+    check = memory.check(run.old_task)
+    net = network(run)
+    before = None if run.regime == "control" else finetune.judge(net, *check)[1]
+    history, sizes = _learn(run, net, own, memory, folder)
+    after = before if run.budget is None else finetune.judge(net, *check)[1]
+    read = readings(net, strings.Lines([frame(pictures[i]) for i in test]))
+    _write_rows(
+        folder / READINGS,
+        [
+            ("row", "form", "label", "read"),
+            *((i, forms[i], labels[i], text) for i, text in zip(test, read, strict=True)),
+        ],
+    )
+    best = 1 + int(np.argmin([epoch.held_out_loss for epoch in history])) if history else 0
+    old = {"numbers": run.old_task, "before": before, "after": after, "note": memory.note}
+    scores = _scores([labels[i] for i in test], read)
+    learned = {"learned": sizes[0], "held_out": sizes[1], "best_epoch": best}
+    write_json(folder / SCORES, scores | learned | {"old_task": old})
+    _finish(run, folder, len(history), time.monotonic() - started)
+    return [(run.key, None)]
+
+
+def deal(forms: Sequence[str], test_share: float, budget: int, seed: int, data: str) -> tuple[list[int], list[int]]:
+    """Rows to learn from, `budget` of them, and rows of the test half; no form is on both sides.
+
+    The same seed deals the same halves, and the rows of a small budget are the first of a larger one's.
+    Raises DataError where fewer than `budget` are left to learn from, or none to test on.
+    """
+    names = sorted(set(forms))
+    rows: dict[str, list[int]] = {name: [] for name in names}
+    for i, form in enumerate(forms):
+        rows[form].append(i)
+    test: list[int] = []
+    rest: list[int] = []
+    for k in np.random.default_rng([seed, 1]).permutation(len(names)):
+        (test if len(test) < round(test_share * len(forms)) else rest).extend(rows[names[int(k)]])
+    if len(rest) < budget or not test:
+        raise DataError(
+            f"{data}: {len(rest)} numbers are left to learn from beside the {len(test)} of the test half, "
+            f"but the budget is {budget}; lower budgets or test_share, or label more"
+        )
+    return rest[:budget], sorted(test)
+
+
+def network(run: StringRun) -> NumberNet:
+    """The network a run starts from. Raises ModelError where the source is not what it was planned with."""
+    source = load_model(run.source)
+    if source.digest != run.source_digest:
+        raise ModelError(f"{source.folder}: changed since the study was planned; run the study again")
+    net = finetune.net_of(source)
+    if run.regime == "control":
+        training.seed_all(run.seed)
+        net = NumberNet(finetune.widths_of(net.state_dict()))
+    return net
+
+
+def _learn(
+    run: StringRun, net: NumberNet, own: finetune.Numbers, memory: rehearsal.Memory, folder: Path
+) -> tuple[list[finetune.Epoch], tuple[int, int]]:
+    """Teach `net` in place; its epochs, and how many numbers it learned from and was stopped by."""
+    rows: list[Sequence[object]] = [("epoch", "training_loss", "held_out_loss", "held_out_right")]
+    _write_rows(folder / EPOCHS, rows)
+    if run.budget is None:
+        return [], (0, 0)
+
+    def report(epoch: finetune.Epoch) -> None:
+        rows.append((epoch.epoch, *(f"{v:.9g}" for v in (epoch.loss, epoch.held_out_loss, epoch.held_out))))
+        _write_rows(folder / EPOCHS, rows)
+
+    p = run.protocol
+    learn, held_out = finetune.split_by_form(own, p.held_out, run.seed)
+    how = finetune.Plan(p.epochs, p.patience, p.batch, p.least, p.rate, run.seed)
+    rehearse = memory.compose if run.regime == "fine-tuned" else None
+    return finetune.fine_tune(net, learn, held_out, how, rehearse=rehearse, report=report), (len(learn), len(held_out))
+
+
+def readings(net: nn.Module, lines: strings.Lines) -> list[str]:
+    """What `net` reads in each picture, by the likeliest symbol of each step."""
+    net.eval()
+    found = [""] * len(lines)
+    for rows in lines.batches(np.arange(len(lines)), _BATCH):
+        with torch.inference_mode():
+            symbols = net(as_input(torch.from_numpy(lines[rows]))).argmax(-1).numpy()
+        for i, steps in zip(rows, symbols, strict=True):
+            found[int(i)] = ctc.collapse(steps)
+    return found
+
+
+def _scores(labels: Sequence[str], read: Sequence[str]) -> dict[str, float]:
+    wrong = [edit_distance(label, text) for label, text in zip(labels, read, strict=True)]
+    return {
+        "numbers": len(labels),
+        "right": wrong.count(0) / len(labels),
+        "digits": sum(map(len, labels)),
+        "digit_errors": sum(wrong),
+    }
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Insertions, deletions and replacements that make one of the other (Levenshtein 1966)."""
+    before = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        row = [i]
+        for j, right in enumerate(b, 1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (left != right)))
+        before = row
+    return before[-1]
+
+
+def _write_rows(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_atomic(path, text.getvalue().encode())
+
+
+def _finish(run: StringRun, folder: Path, epochs: int, seconds: float) -> None:
+    """Declare the run finished: what ended it, and the digest of what it measured."""
+    stopped = "nothing learns" if run.budget is None else "held-out" if epochs < run.protocol.epochs else "epochs"
+    files = [(folder / name).read_bytes() for name in (CONFIG, EPOCHS, READINGS, SCORES)]
+    done = {"stopped": stopped, "epochs": epochs, "seconds": round(seconds, 1), "digest": digest(*files)}
+    write_json(folder / DONE, done)
+    (folder / ERROR).unlink(missing_ok=True)
