@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow lint bench-read bench-study bench-peers docs readme clean
+.PHONY: help demo test test-slow lint bench-read bench-study bench-peers bench-teach docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -36,6 +36,9 @@ bench-study: .venv/.test ## speed of studies against the recipe that people scri
 
 bench-peers: .venv/.test .venv-peers/.ready ## our readers and others on the same numbers; apt-get install tesseract-ocr for all rows
 	$(BIN)/python benchmarks/peers.py --errors --gallery --out docs/results/peers.md
+
+bench-teach: .venv/.test ## the number recogniser taught on half of the cheque amounts, tested on the other half
+	$(BIN)/python benchmarks/teaching.py --out docs/results/teaching.md
 
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py

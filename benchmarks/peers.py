@@ -40,6 +40,9 @@ PEERS_PYTHON = HERE.parent / ".venv-peers/bin/python"
 OURS: dict[str, dict[str, Any]] = {
     "inkshift": {},
     "inkshift+pp-ocrv6": {"second_reader": "pp-ocrv6"},
+    "one view": {"one_view": True},
+    "digit by digit": {"model": "digits"},
+    "as published": {"method": "as-published"},
 }
 # Kind and settings of peers_worker.py. The first is the one that speed is measured against.
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -50,13 +53,18 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 BASE = next(iter(PEERS))
 TITLES = {
+    "inkshift": "inkshift, as it comes",
+    "inkshift+pp-ocrv6": "inkshift with PP-OCRv6 as second reader",
+    "one view": "inkshift, one view instead of six",
+    "digit by digit": "inkshift with the model `digits`",
+    "as published": "inkshift, method as-published",
     "pp-ocrv6": "PP-OCRv6 small, masked to digits",
     "rapidocr-line": "rapidocr's interface, recognition only",
     "rapidocr": "rapidocr's interface, as it comes",
     "tesseract": "Tesseract, digits only, page mode 7",
 }
 # Readers that take seconds a picture read the first so many of a set.
-SLOW = {"rapidocr": 30}
+SLOW = {"rapidocr": 10}
 # Peers and ours take turns.
 ORDER = ["pp-ocrv6", "inkshift", "rapidocr-line", "inkshift+pp-ocrv6", "rapidocr", "tesseract"]
 READERS = [*ORDER, *(name for name in (*OURS, *PEERS) if name not in ORDER)]

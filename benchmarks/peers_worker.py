@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,15 +44,18 @@ class NotAvailable(Exception):
     """A reader that is not installed or not known here."""
 
 
-def inkshift(read_as: str, **settings: Any) -> Opened:
-    """Ours, a picture at a time; of a column the rows that are written."""
+def inkshift(read_as: str, one_view: bool = False, **settings: Any) -> Opened:
+    """Ours, a picture at a time; of a column the rows that are written. one_view: of six, to see what they cost."""
     from inkshift import Reader
     from inkshift.errors import InkshiftError
+    from inkshift.forms.numbers import ONE
 
     try:
         reader = Reader(read_as=read_as, **settings)  # type: ignore[arg-type]
     except (InkshiftError, TypeError) as e:
         raise NotAvailable(str(e)) from None
+    if one_view and reader._numbers:
+        reader._numbers = replace(reader._numbers, views=ONE)
 
     def read(images: list[np.ndarray]) -> list[Numbers]:
         pages = [reader.read_page(image).fields for image in images]

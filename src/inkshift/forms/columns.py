@@ -30,14 +30,18 @@ Box = tuple[int, int, int, int]
 SMALLEST = 8
 # Pixels that a row may rise or fall for each pixel to the right: 4 degrees.
 STEEPEST = 0.07
-# The rest are shares of the digit height. What is at least CORE high shows where a row is, what is higher than
-# TALL reaches over two; rows are at least APART; MARGIN is kept around a row's ink.
-CORE, TALL, APART, ENOUGH, FLAT, SPECK, MARGIN = 0.45, 1.8, 0.6, 0.75, 0.15, 0.13, 0.12
-# A rule runs along this share of the picture. An upright one is FILLED with ink: digits over each other leave gaps.
-LONG = 0.5
-FILLED = 0.85
-# Pixels that an upright rule strays from a straight line for each pixel of its length.
-STRAIGHT = 0.006
+# Shares of the digit height. What is at least CORE high shows where a row is. What is higher than TALL reaches over
+# two, or if ENOUGH of it stands out of the one it is in. Rows are at least APART. A long piece that strays from a
+# straight line less than FLAT is none of digits. SPECK: less is noise. MARGIN: paper kept around a row's ink.
+CORE, TALL, ENOUGH, APART, FLAT, SPECK, MARGIN = 0.45, 1.8, 0.75, 0.6, 0.15, 0.13, 0.12
+# Shares of the picture that a rule runs along, and of the rule that is ink: digits side by side leave gaps. Upright
+# ones stray from a straight line by less than so many pixels for each pixel of their length.
+LONG, FILLED, STRAIGHT = 0.5, 0.85, 0.006
+# For `_struck`: pixels of the height that digits are brought to; how wide a digit is with the gap beside it, and a
+# lone one at most; gaps in which digits touch, of how many, before a column is seen. Log odds, fitted to composed
+# numbers: of any row, of a line through it, of each crossing and loop, and of a piece of it as wide as high.
+SIZE, DIGIT_WIDTH, LONE, TOUCHING = 32, 0.75, 1.3, (0.3, 2.0)
+RARE, THROUGH, CROSSING, WIDTH = -1.5, 2.5, 0.5, -2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class Row:
     """One row of a column.
 
     box: xmin, ymin, xmax, ymax in pixels of the picture; all the row's ink lies in it. struck: 0 to 1, how sure
-    it is that the row was struck out. foreign: (ymax - ymin, xmax - xmin) bool, ink in the box of other rows.
+    it is that a number of two digits or more was struck out. foreign: (ymax - ymin, xmax - xmin) bool, ink in
+    the box of other rows.
     """
 
     box: Box
@@ -72,7 +77,7 @@ def find_rows(image: Image) -> tuple[Row, ...]:
         return ()
     owner = np.concatenate([np.zeros(1, np.int32), owners])[labels]
     rules = _claim_lines(owner, line_map, lines, spans, height)
-    struck = _struck([owner == k + 1 for k in range(len(spans))], spans, height)
+    struck = _struck([owner == k + 1 for k in range(len(spans))], spans)
     found = _boxed(_back(owner, shift, dark.shape[0]), struck, height)
     found += [Row(box, 0.0, _foreign(owner, box, 0)) for box in _empty(rules, spans, shift, dark.shape, height)]
     return tuple(sorted(found, key=lambda row: row.box[1] + row.box[3]))
@@ -103,19 +108,19 @@ def row_crop(image: Image, row: Row) -> Image:
 def _shift(dark: Gray) -> Labels:
     """(W,) pixels that each column of a column of numbers must go up for its rows to be level."""
     h, w = dark.shape
-    y, x = np.nonzero(dark > inks.threshold_of(dark))
-    thin = max(1, len(y) // 12_000)
-    y, x = y[::thin].astype(np.float32), x[::thin] - np.float32(w / 2)
+    rows, columns = np.nonzero(dark > inks.threshold_of(dark))
+    thin = max(1, len(rows) // 6_000)
+    y, x = rows[::thin].astype(np.float32), columns[::thin] - np.float32(w / 2)
 
     def sharpness(slope: float) -> float:
         profile = np.bincount((y - slope * x + (h + w)).astype(np.int32))
         return float(np.square(profile, dtype=np.float64).sum())
 
-    best = max(np.arange(-STEEPEST, STEEPEST + 1e-6, 0.01), key=sharpness)
-    best = max(best + np.arange(-0.0075, 0.008, 0.0025), key=sharpness)
+    coarse = max(np.arange(-STEEPEST, STEEPEST + 1e-6, 0.01).tolist(), key=sharpness)
+    best = max([coarse + fine for fine in np.arange(-0.0075, 0.008, 0.0025).tolist()], key=sharpness)
     if sharpness(best) < 1.02 * sharpness(0.0):
         best = 0.0
-    return np.rint(best * (np.arange(w) - w / 2)).astype(np.int32)
+    return np.asarray(np.rint(best * (np.arange(w) - w / 2)), np.int32)
 
 
 def _flat(picture: Gray, shift: Labels) -> Gray:
@@ -140,7 +145,7 @@ def _ink_and_lines(dark: Gray) -> tuple[Gray, Labels, Labels]:
     Of those: a map (H, W) of the numbers of their ink from 1, and a row x, y, width, height for each.
     """
     across, down = masks(np.asarray(255 - dark, np.uint8), 3)
-    faint = dark > 0.4 * inks.threshold_of(inks.without_dark_rules(dark, across=round(LONG * dark.shape[1])))
+    faint = dark > 0.4 * inks.threshold_of(np.where(across > 0, 0, dark).astype(np.uint8))
     line_map, lines = _lines(across, faint)
     threshold = inks.threshold_of(np.where(line_map > 0, 0, dark).astype(np.uint8))
     ink = (dark > threshold).view(np.uint8)
@@ -185,9 +190,10 @@ def _walls(down: Gray, faint: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     wall = np.zeros(down.shape, np.bool_)
     for k, (x, y, w, h) in stats:
         own = labels[y : y + h, x : x + w] == k
-        if (own & faint[y : y + h, x : x + w]).any(0).mean() > FILLED and _bend(own) < max(1.5, STRAIGHT * w):
+        straight = _bend(own) < 0.3 * own.sum() / w + max(1.0, STRAIGHT * w)
+        if straight and (own & faint[y : y + h, x : x + w]).any(0).mean() > FILLED:
             wall[y : y + h, x : x + w] |= own
-    return wall
+    return grown(wall.view(np.uint8), 5, 1) > 0
 
 
 def _chains(ridges: Gray) -> tuple[Labels, list[tuple[int, list[int]]]]:
@@ -220,11 +226,11 @@ def _uncrossed(line: npt.NDArray[np.bool_], ink: Gray) -> npt.NDArray[np.bool_]:
         return line
     mask = np.ascontiguousarray(line).view(np.uint8)
     thick = 2 * float(np.percentile(cv2.distanceTransform(mask, cv2.DIST_C, 3)[line], 95))
-    off = ink & ~grown(mask, 3, 1)
+    off = ink & ~mask
     kernel = np.ones((round(thick) + 5, 5), np.uint8)
-    above = cv2.dilate(off, kernel, anchor=(2, len(kernel) - 1), borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
-    below = cv2.dilate(off, kernel, anchor=(2, 0), borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
-    return np.asarray(line & ((above & below) == 0), np.bool_)
+    above = cv2.dilate(off, kernel, anchor=(2, len(kernel) - 1)) > 0
+    below = cv2.dilate(off, kernel, anchor=(2, 0)) > 0
+    return np.asarray(line & ~(above & below), np.bool_)
 
 
 def _without_flat(labels: Labels, stats: Labels, height: float) -> Labels:
@@ -299,7 +305,8 @@ def _owners(stats: Labels, height: float, rows: int) -> tuple[Labels, Labels]:
     nearest = np.abs(middle[:, None] - peaks[None, :]).argmin(1).astype(np.int32)
     owners[core] = nearest[core] + 1
     spans = np.array([_span(stats[owners == k + 1]) for k in range(len(peaks))], np.int32)
-    near = (middle >= spans[nearest, 0]) & (middle <= spans[nearest, 1])
+    slack = 0.1 * height
+    near = (middle >= spans[nearest, 0] - slack) & (middle <= spans[nearest, 1] + slack)
     small = ~core & near & (np.maximum(stats[:, 2], stats[:, 3]) >= SPECK * height)
     owners[small] = nearest[small] + 1
     return owners, spans
@@ -346,7 +353,7 @@ def _claim_lines(owner: Labels, line_map: Labels, lines: Labels, spans: Labels, 
         rule[k] = width > usual and beyond > height / 2
         if not rule[k]:
             owner[(line_map == k + 1) & (owner == 0)] = nearest[k] + 1
-    return lines[rule]
+    return np.asarray(lines[rule], np.int32)
 
 
 def _boxed(owner: Labels, struck: list[float], height: float) -> list[Row]:
@@ -391,5 +398,99 @@ def _empty(rules: Labels, spans: Labels, shift: Labels, shape: tuple[int, int], 
     return boxes
 
 
-def _struck(rows: list[npt.NDArray[np.bool_]], spans: Labels, height: float) -> list[float]:
-    return [0.0] * len(rows)
+def _struck(rows: list[npt.NDArray[np.bool_]], spans: Labels) -> list[float]:
+    """For each row, a mask (H, W) of its ink, how sure it is that it was struck out: 0 to 1.
+
+    Strokes through a number leave no gap in it, cross its own and close loops with them (Chaudhuri and Adak, "An
+    approach for detecting and cleaning of struck-out handwritten text", Pattern Recognition 61, 2017). How likely
+    it is that a number has no gap all the same is told by the column's other rows. Of a single digit nothing is told.
+    """
+    figures = [_figure(own, top, bottom) for own, (top, bottom) in zip(rows, spans.tolist(), strict=True)]
+    widths = [_wide(figure) for figure in figures]
+    wide = np.array([figure.shape[1] / SIZE for figure in figures])
+    pieces = np.array([len(width) for width in widths])
+    gaps = np.maximum(np.maximum(pieces, wide / DIGIT_WIDTH) - 1, 0.0)
+    closed = np.maximum(gaps + 1 - pieces, 0.0)
+    touching = (TOUCHING[0] + closed.sum() - closed) / (TOUCHING[1] + gaps.sum() - gaps)
+    sure = []
+    for k, (figure, width) in enumerate(zip(figures, widths, strict=True)):
+        if wide[k] < LONE or not len(width) or width.max() < 0.9 * figure.shape[1]:
+            sure.append(0.0)
+            continue
+        extra = _crossings(figure, _path(figure)) + _loops(figure)
+        odds = (
+            RARE + THROUGH * _line_through(figure) + CROSSING * extra + WIDTH * wide[k] - gaps[k] * np.log(touching[k])
+        )
+        sure.append(float(1 / (1 + np.exp(-odds))))
+    return sure
+
+
+def _figure(own: npt.NDArray[np.bool_], top: int, bottom: int) -> Gray:
+    """A row's pieces as high as a digit, from the first to the last: 0/1, digits SIZE pixels high."""
+    high = max(bottom - top, SMALLEST)
+    part = own[max(top - high // 4, 0) : bottom + high // 4].view(np.uint8)
+    labels, stats = components(part)
+    part = np.concatenate([[False], stats[:, 3] >= CORE * high])[labels].astype(np.uint8)
+    extent = len(part) - part[::-1].argmax(0) - part.argmax(0)
+    columns = np.flatnonzero(part.any(0) & (extent >= CORE * high))
+    if not len(columns):
+        return np.zeros((SIZE, 1), np.uint8)
+    part = part[:, columns[0] : columns[-1] + 1] * np.uint8(255)
+    size = max(2, round(part.shape[1] * SIZE / high)), max(2, round(part.shape[0] * SIZE / high))
+    return (np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA)) > 140).astype(np.uint8)
+
+
+def _wide(figure: Gray) -> Labels:
+    """Widths of the pieces of a figure, specks and marks left out."""
+    _, stats = components(figure)
+    return np.asarray(stats[stats[:, 3] >= CORE * SIZE, 2], np.int32)
+
+
+def _line_through(figure: Gray) -> float:
+    """1 where a straight line of ink goes from one end of a figure to the other with ink above and below; else to 0."""
+    h, w = figure.shape
+    ends = np.arange(SIZE // 16, h - SIZE // 16, 2)
+    left, right = (grid.ravel()[:, None] for grid in np.meshgrid(ends, ends))
+    lines = np.rint(left + (right - left) * np.linspace(0, 1, w)).astype(np.int32)
+    covered = np.asarray(figure[lines, np.arange(w)].mean(1), np.float64)
+    line = lines[int(np.argmax(covered - 0.002 * np.abs(left - right)[:, 0]))]
+    y, apart = np.arange(h)[:, None], SIZE // 6
+    above, below = (figure * (y < line - apart)).any(0), (figure * (y > line + apart)).any(0)
+    sides = min(int(above.sum()), int(below.sum())) / max(int((above | below).sum()), 1)
+    return float(np.clip((float(covered.max()) - 0.93) / 0.05, 0, 1) * np.clip((sides - 0.2) / 0.25, 0, 1))
+
+
+def _path(figure: Gray) -> Labels:
+    """Where a pen that went from left to right through a figure, level and on its ink, may have gone: (W,) rows.
+
+    The cheapest path: a pixel of paper costs 1, a step up or down and a place far from the middle 0.3.
+    """
+    h, w = figure.shape
+    rows = np.arange(h)
+    cell = 1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]
+    cost, back = cell[:, 0], np.zeros((w, h), np.int32)
+    for x in range(1, w):
+        around = np.pad(cost, 1, constant_values=np.inf)
+        choices = np.stack([around[1:-1], around[:-2] + 0.3, around[2:] + 0.3])
+        choice = choices.argmin(0)
+        back[x] = rows + np.array([0, -1, 1])[choice]
+        cost = choices[choice, rows] + cell[:, x]
+    path = np.full(w, int(cost.argmin()), np.int32)
+    for x in range(w - 1, 0, -1):
+        path[x - 1] = back[x, path[x]]
+    return path
+
+
+def _crossings(figure: Gray, path: Labels) -> int:
+    """How often there is ink on both sides of a path, just beyond the thickness of a stroke."""
+    edges = int(np.count_nonzero(np.diff(figure, axis=0)) + np.count_nonzero(np.diff(figure, axis=1)))
+    off = round(max(2.0, 2.5 * int(np.count_nonzero(figure)) / max(edges, 1))) + 1
+    padded = np.pad(figure, ((off, off), (0, 0)))
+    columns = np.arange(len(path))
+    above, below = (grown(padded[path + at, columns][None], 1, 5) for at in (0, 2 * off))
+    return int(np.count_nonzero(np.diff((above & below)[0], prepend=0) == 1))
+
+
+def _loops(figure: Gray) -> int:
+    """Patches of paper that the ink of a figure encloses."""
+    return int(cv2.connectedComponents(1 - np.pad(figure, 1), connectivity=4)[0]) - 2

@@ -69,11 +69,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class PreparedNumber:
-    """Pictures (H, W) uint8 for a line recogniser, the crop for a second one, and what turns both answers into a
-    reading."""
+    """Pictures (H, W) uint8 for a line recogniser, the crop as it is, (H, W) or (H, W, 3) uint8, for a second one, and
+    what turns both answers into a reading."""
 
     pictures: Sequence[Gray]
-    crop: Gray
+    crop: npt.NDArray[np.uint8]
     finish: Callable[[Lines, Lines], FieldReading]
 
 
@@ -141,7 +141,7 @@ def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | No
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
-    return PreparedNumber(look.pictures, crop, finish)
+    return PreparedNumber(look.pictures, job.crop[_around(job)], finish)
 
 
 def _digits(job: Job, band: tuple[int, int], text: str, views: Lines) -> tuple[CellReading, ...]:
@@ -161,10 +161,15 @@ def _room(job: Job) -> int:
 
 def seen(job: Job) -> tuple[Gray, Gray]:
     """A field's box and a little around it, since digits leave their boxes: dark ink on white, and its darkness."""
+    dark = job.dark[_around(job)]
+    return np.asarray(cv2.bitwise_not(dark), np.uint8), dark
+
+
+def _around(job: Job) -> tuple[slice, slice]:
+    """Rows and columns of a field's box in its crop, and a little around it."""
     x0, y0, x1, y1 = job.frame
     room = _room(job)
-    dark = job.dark[max(y0 - room, 0) : y1 + room, max(x0 - room, 0) : x1 + room]
-    return np.asarray(cv2.bitwise_not(dark), np.uint8), dark
+    return slice(max(y0 - room, 0), y1 + room), slice(max(x0 - room, 0), x1 + room)
 
 
 def _nothing_read(job: Job, share: float, dark: Gray, reference: float | None) -> FieldReading:

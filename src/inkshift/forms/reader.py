@@ -227,7 +227,7 @@ class Reader:
 
     def _jobs(self, found: _Laid) -> list[fields.Job]:
         if found.spec is not None:
-            crops = self.settings.crops or self.settings.method == "as-published"
+            crops = self.settings.crops or self.settings.method == "as-published" or bool(self.settings.second_reader)
             dark = inks.darkness(found.page.image, _window(found))
             return [_job(found.page, dark, spec, crops) for spec in found.spec.fields]
         image = found.page.image

@@ -28,7 +28,7 @@ class Number:
     form: str
     field: str
     views: Sequence[Gray]
-    crop: Gray
+    crop: npt.NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -125,5 +125,5 @@ def of_form(reader: Reader, form: FormReading) -> Iterator[Number]:
 
 
 def _number(form: str, name: str, job: fields.Job, frame: Reframing) -> Number:
-    crop, dark = fields.seen(job)
-    return Number(form, name, numbers.line(crop, dark, frame).pictures, crop)
+    picture, dark = fields.seen(job)
+    return Number(form, name, numbers.line(picture, dark, frame).pictures, job.crop)

@@ -1,0 +1,357 @@
+"""Rows of a column: as many as were written, each with all of its ink, and struck out only where struck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from inkshift.forms.columns import Row, find_rows, row_crop
+from inkshift.forms.pen import Glyphs, draw_hand, lay_ink, mnist_test_glyphs, write_digits
+
+Gray = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a column is written. Lengths are shares of the digit height; slope in degrees; noise 0 to 1.
+
+    pitch: from row to row; uneven: what it varies by. dash: longest dash before a number. tail: of how many
+    numbers the last digit reaches down into the next row. gap: rows left empty, struck: rows struck out, by
+    number; strike: how. feet: numbers stand on the rules.
+    """
+
+    height: int = 36
+    pitch: float = 1.7
+    uneven: float = 0.0
+    slope: float = 0.0
+    rules: bool = False
+    box: bool = False
+    dash: float = 0.0
+    tail: float = 0.0
+    noise: float = 0.0
+    faint: bool = False
+    touch: float = 0.0
+    gap: tuple[int, ...] = ()
+    strike: str = ""
+    struck: tuple[int, ...] = ()
+    feet: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """image: (H, W) uint8; written: where each number's ink is, (H, W), top to bottom."""
+
+    image: Gray
+    written: tuple[Mask, ...]
+
+
+def compose(texts: Sequence[str], glyphs: Glyphs, rng: np.random.Generator, look: Look) -> Column:
+    """The numbers under each other, right-aligned more or less."""
+    h = look.height
+    hand = draw_hand(rng, h, look.touch, look.faint)
+    inks = [write_digits(text, glyphs, rng, hand) for text in texts]
+    side, dash = round(0.5 * h), round(look.dash * h)
+    width = max(ink.shape[1] for ink in inks) + 2 * side + dash
+    pitches = look.pitch * h * (1 + look.uneven * rng.uniform(-1, 1, len(texts)))
+    edges = np.rint(0.4 * h + np.concatenate([[0], np.cumsum(pitches)])).astype(int)
+    lean = int(np.ceil(np.tan(np.deg2rad(abs(look.slope))) * width / 2)) + 2
+    size = edges[-1] + round(0.4 * h) + 2 * lean, width
+    page: npt.NDArray[np.float32] = np.full(size, 255 - look.noise * rng.uniform(15, 55), np.float32)
+    edges += lean
+    print_gray, pen = rng.uniform(70, 150), max(1, h // 24)
+    written = []
+    for k, ink in enumerate(inks):
+        feet = edges[k + 1] - 1 if look.feet else (edges[k] + edges[k + 1] + ink.shape[0]) // 2
+        x = width - side - ink.shape[1] - int(rng.uniform(0, 0.3 * side))
+        layer = np.zeros(page.shape, np.float32)
+        top = feet - ink.shape[0]
+        layer[top:feet, x : x + ink.shape[1]] = ink
+        mask = layer > 0.4
+        if rng.random() < look.tail:
+            _tail(layer, rng, h)
+        if k not in look.gap:
+            if look.dash and rng.random() < 0.7:
+                y = (top + feet) // 2
+                cv2.line(layer, (int(rng.uniform(0, dash / 2)), y), (x - round(0.05 * h), y), 0.9, max(2, h // 14))
+            if k in look.struck:
+                _strike(layer, (x, top, x + ink.shape[1], feet), look.strike, rng, h)
+            lay_ink(page, layer, 0, 0, hand.ink, rng)
+            written.append(mask)
+    if look.rules:
+        for y in edges.tolist():
+            page[y : y + pen] = np.minimum(page[y : y + pen], print_gray)
+    if look.box:
+        cv2.rectangle(page, (2, int(edges[0]) - 3), (width - 3, int(edges[-1]) + 3), print_gray, pen + 1)
+    turn = cv2.getRotationMatrix2D((width / 2, page.shape[0] / 2), look.slope, 1.0)
+    paper = float(np.median(page))
+    laid = cv2.warpAffine(page, turn, size[::-1], flags=cv2.INTER_LINEAR, borderValue=(paper,))
+    masks = [cv2.warpAffine(mask.astype(np.uint8), turn, size[::-1], flags=cv2.INTER_NEAREST) for mask in written]
+    seen = cv2.GaussianBlur(laid, (0, 0), 0.5) + 9 * look.noise * rng.standard_normal(size, dtype=np.float32)
+    return Column(np.clip(np.rint(seen), 0, 255).astype(np.uint8), tuple(np.asarray(mask) > 0 for mask in masks))
+
+
+def _tail(layer: npt.NDArray[np.float32], rng: np.random.Generator, height: int) -> None:
+    """A stroke from the lowest ink downwards."""
+    y, x = np.argwhere(layer > 0.5)[-1]
+    end = int(x - rng.uniform(0, 0.3) * height), int(y + rng.uniform(0.3, 0.6) * height)
+    cv2.line(layer, (int(x), int(y)), end, 0.9, max(2, height // 14), cv2.LINE_AA)
+
+
+def _strike(
+    layer: npt.NDArray[np.float32], box: tuple[int, int, int, int], kind: str, rng: np.random.Generator, height: int
+) -> None:
+    x0, y0, x1, y1 = box
+    pen = max(2, height // 14)
+    if kind == "bars":
+        for at in (0.4, 0.65):
+            y = y0 + at * (y1 - y0)
+            _curve(layer, [x0 - 4, x1 + 4], [y, y + rng.uniform(-0.1, 0.1) * height], pen)
+    elif kind == "level":
+        y = y0 + rng.uniform(0.35, 0.65) * (y1 - y0)
+        lean = rng.uniform(-0.15, 0.15) * height
+        over = rng.uniform(0, 0.4, 2) * height
+        _curve(layer, [x0 - over[0], x1 + over[1]], [y - lean, y + lean], pen)
+    elif kind == "wavy":
+        x = np.arange(x0 - 0.1 * height, x1 + 0.1 * height)
+        wave = rng.uniform(0.08, 0.18) * height * np.sin(x / height * rng.uniform(3, 6) + rng.uniform(0, 6))
+        _curve(layer, x, (y0 + y1) / 2 + wave, pen)
+    elif kind == "cross":
+        _curve(layer, [x0, x1], [y0, y1], pen)
+        _curve(layer, [x0, x1], [y1, y0], pen)
+    elif kind == "zigzag":
+        n = max(4, round((x1 - x0) / (rng.uniform(0.25, 0.4) * height)))
+        ends = np.where(np.arange(n + 1) % 2, y0 + 0.1 * height, y1 - 0.1 * height)
+        _curve(layer, np.linspace(x0, x1, n + 1), ends + rng.normal(0, 0.04 * height, n + 1), pen)
+
+
+def _curve(layer: npt.NDArray[np.float32], x: npt.ArrayLike, y: npt.ArrayLike, pen: int) -> None:
+    points = np.rint(np.column_stack([np.asarray(x, float), np.asarray(y, float)])).astype(np.int32)
+    cv2.polylines(layer, [points], isClosed=False, color=0.9, thickness=pen, lineType=cv2.LINE_AA)
+
+
+def numbers(rng: np.random.Generator, rows: int, digits: tuple[int, int] = (1, 5)) -> list[str]:
+    return ["".join(rng.choice(list("0123456789"), rng.integers(digits[0], digits[1] + 1))) for _ in range(rows)]
+
+
+@pytest.fixture(scope="module")
+def glyphs(drawn_digits: Gray) -> Glyphs:
+    return Glyphs(drawn_digits, np.arange(10, dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def written_glyphs(shared_data: Path) -> Glyphs:
+    return mnist_test_glyphs(shared_data / "mnist")
+
+
+def is_sound(rows: Sequence[Row], image: npt.NDArray[np.uint8]) -> None:
+    """What holds of the rows of any picture."""
+    middles = [row.box[1] + row.box[3] for row in rows]
+    assert middles == sorted(middles)
+    for row in rows:
+        x0, y0, x1, y1 = row.box
+        assert 0 <= x0 < x1 <= image.shape[1] and 0 <= y0 < y1 <= image.shape[0]
+        assert 0 <= row.struck <= 1
+        assert row.foreign.shape == (y1 - y0, x1 - x0)
+        crop = row_crop(image, row)
+        assert crop.shape == (y1 - y0, x1 - x0, *image.shape[2:]) and crop.dtype == np.uint8
+
+
+def holds(row: Row, written: Mask) -> bool:
+    """Whether all of a number's ink lies in a row's box, give or take a pixel."""
+    x, y, w, h = cv2.boundingRect(written.view(np.uint8))
+    x0, y0, x1, y1 = row.box
+    return x0 <= x + 1 and y0 <= y + 1 and x1 >= x + w - 1 and y1 >= y + h - 1
+
+
+LOOKS = {
+    "clean": Look(),
+    "tight": Look(pitch=1.25),
+    "uneven": Look(uneven=0.2),
+    "rising": Look(slope=3),
+    "falling": Look(slope=-3, pitch=1.4),
+    "ruled": Look(rules=True),
+    "boxed": Look(rules=True, box=True, slope=1.5),
+    "standing on the rule": Look(rules=True, feet=True, pitch=1.3),
+    "dashes": Look(dash=2.0, rules=True),
+    "noise": Look(noise=1.0),
+    "faint": Look(faint=True, noise=0.5),
+    "small": Look(height=14),
+    "large": Look(height=80, rules=True),
+}
+HARD = {
+    "tails": Look(tail=0.7, pitch=1.45),
+    "tight tails": Look(tail=0.7, pitch=1.3),
+    "all": Look(rules=True, box=True, dash=1.5, tail=0.3, noise=0.5, slope=2.5, uneven=0.15, pitch=1.5, touch=0.3),
+    "none ruled": Look(dash=1.5, tail=0.3, noise=0.5, slope=-2.5, uneven=0.2, pitch=1.4, touch=0.5),
+    "faint in a box": Look(faint=True, rules=True, box=True, noise=0.4),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
+def test_each_number_is_a_row_that_holds_it(look: Look, glyphs: Glyphs) -> None:
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        column = compose(numbers(rng, int(rng.integers(2, 13))), glyphs, rng, look)
+        rows = find_rows(column.image)
+        is_sound(rows, column.image)
+        assert len(rows) == len(column.written)
+        assert all(map(holds, rows, column.written))
+        assert all(row.struck < 0.5 for row in rows)
+
+
+def counted(glyphs: Glyphs, looks: Sequence[Look], columns: int, most: int) -> tuple[float, float]:
+    """Share of columns with as many rows as numbers, and in these the share of numbers that their rows hold."""
+    right, held = [], []
+    for at, look in enumerate(looks):
+        for seed in range(columns):
+            rng = np.random.default_rng((seed, at))
+            column = compose(numbers(rng, int(rng.integers(2, most + 1))), glyphs, rng, look)
+            rows = find_rows(column.image)
+            right.append(len(rows) == len(column.written))
+            held += list(map(holds, rows, column.written)) if right[-1] else []
+    return float(np.mean(right)), float(np.mean(held))
+
+
+def test_rows_of_harder_columns(glyphs: Glyphs) -> None:
+    right, held = counted(glyphs, list(HARD.values()), 2, 20)
+    assert right >= 0.85 and held >= 0.97
+
+
+def test_rows_of_hand_written_digits(written_glyphs: Glyphs) -> None:
+    right, held = counted(written_glyphs, [*LOOKS.values(), *HARD.values()], 1, 10)
+    assert right >= 0.85 and held >= 0.97
+
+
+def test_rows_overlap_little(glyphs: Glyphs) -> None:
+    rng = np.random.default_rng(3)
+    rows = find_rows(compose(numbers(rng, 9), glyphs, rng, Look(slope=1, rules=True)).image)
+    for upper, lower in pairwise(rows):
+        assert upper.box[3] - lower.box[1] < 0.2 * (upper.box[3] - upper.box[1])
+
+
+@pytest.mark.parametrize("box", [False, True])
+def test_an_empty_row_between_rules_is_counted(glyphs: Glyphs, box: bool) -> None:
+    rng = np.random.default_rng(1)
+    column = compose(["123", "45", "678", "9", "210", "33"], glyphs, rng, Look(rules=True, box=box, gap=(1, 4)))
+    rows = find_rows(column.image)
+    assert len(rows) == 6
+    assert all(holds(rows[k], ink) for k, ink in zip((0, 2, 3, 5), column.written, strict=True))
+    for k in (1, 4):
+        x0, y0, x1, y1 = rows[k].box
+        assert rows[k].struck == 0
+        assert not any(ink[y0:y1, x0:x1].any() for ink in column.written)
+
+
+def test_an_empty_row_without_rules_is_not_there(glyphs: Glyphs) -> None:
+    rng = np.random.default_rng(1)
+    column = compose(["123", "45", "678", "91"], glyphs, rng, Look(gap=(1,)))
+    assert len(find_rows(column.image)) == 3
+
+
+STRIKES = {"level": 0.8, "bars": 0.8, "cross": 0.7, "zigzag": 0.45, "wavy": 0.4}
+
+
+@pytest.mark.parametrize("kind", STRIKES)
+@pytest.mark.parametrize("ruled", [False, True])
+def test_struck_rows_are_told(kind: str, ruled: bool, glyphs: Glyphs) -> None:
+    struck: list[bool] = []
+    plain: list[bool] = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        out = tuple(rng.choice(8, 2, replace=False).tolist())
+        look = Look(strike=kind, struck=out, rules=ruled, dash=1.5 * ruled, slope=rng.uniform(-2, 2), noise=0.3)
+        rows = find_rows(compose(numbers(rng, 8, (3, 5)), glyphs, rng, look).image)
+        assert len(rows) == 8
+        for k, row in enumerate(rows):
+            (struck if k in out else plain).append(row.struck > 0.5)
+    assert np.mean(struck) >= STRIKES[kind] and np.mean(plain) < 0.05
+
+
+def barred_sevens(page: npt.NDArray[np.uint8], rows: Sequence[Row]) -> None:
+    for row in rows:
+        x0, y0, x1, y1 = row.box
+        y = (y0 + y1) // 2
+        for x in np.linspace(x0, x1, 4)[:-1] + 8:
+            cv2.line(page, (int(x), y), (int(x) + 12, y), (40,), 3)
+
+
+def test_marks_that_strike_nothing(glyphs: Glyphs) -> None:
+    rng = np.random.default_rng(5)
+    look = Look(rules=True, feet=True, dash=2.0, pitch=1.5)
+    column = compose(["777", "717", "471", "777", "17"], glyphs, rng, look)
+    page = column.image.copy()
+    rows = find_rows(page)
+    barred_sevens(page, rows)
+    for row in rows:
+        x, y = row.box[2] + 2, (row.box[1] + row.box[3]) // 2
+        cv2.line(page, (x, y - 4), (x + 12, y - 4), (40,), 2)
+        cv2.line(page, (x, y + 4), (x + 12, y + 4), (40,), 2)
+    marked = find_rows(page)
+    assert len(marked) == 5
+    assert all(row.struck < 0.5 for row in marked)
+
+
+def test_a_crop_shows_its_own_row_only(glyphs: Glyphs) -> None:
+    rng = np.random.default_rng(2)
+    column = compose(["469", "109", "789", "359"], glyphs, rng, Look(tail=1.0, pitch=1.35))
+    for row, own in zip(find_rows(column.image), column.written, strict=True):
+        x0, y0, x1, y1 = row.box
+        crop, before = row_crop(column.image, row), column.image[y0:y1, x0:x1]
+        others = np.logical_or.reduce([ink for ink in column.written if ink is not own])[y0:y1, x0:x1]
+        assert (crop[others] > 200).mean() > 0.9 if others.any() else True
+        assert np.array_equal(crop[own[y0:y1, x0:x1]], before[own[y0:y1, x0:x1]])
+
+
+def test_neighbours_are_painted_over_with_the_paper_beside_them(glyphs: Glyphs) -> None:
+    rng = np.random.default_rng(8)
+    column = compose(["12", "34"], glyphs, rng, Look())
+    page = np.dstack([column.image // 2 + 90, column.image // 2 + 85, column.image // 2 + 75]).astype(np.uint8)
+    row = find_rows(page)[0]
+    x0, y0, x1, y1 = row.box
+    taller = replace(row, box=(x0, y0, x1, y1 + 60), foreign=np.zeros((y1 + 60 - y0, x1 - x0), bool))
+    taller.foreign[y1 - y0 :] = column.written[1][y1 : y1 + 60, x0:x1]
+    crop = row_crop(page, taller)
+    assert taller.foreign.any()
+    assert np.abs(crop[taller.foreign].astype(int) - (217, 212, 202)).max() < 12
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_no_ink_no_rows(shade: int) -> None:
+    noise = np.random.default_rng(0).normal(shade, 5, (300, 200))
+    assert find_rows(np.full((300, 200), shade, np.uint8)) == ()
+    assert find_rows(np.clip(noise, 0, 255).astype(np.uint8)) == ()
+
+
+def test_rules_alone_are_no_rows() -> None:
+    page = np.full((300, 200), 240, np.uint8)
+    page[30::60] = page[31::60] = 120
+    assert find_rows(page) == ()
+
+
+@settings(max_examples=40)
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 50), st.integers(1, 50))))
+def test_any_picture_gives_sound_rows(image: Gray) -> None:
+    is_sound(find_rows(image), image)
+    colour = np.dstack([image, image // 2, image])
+    is_sound(find_rows(colour), colour)
+
+
+def test_form34a_rows_are_found(shared_data: Path) -> None:
+    """Four numbers in each column; empty rows and, in the second, a struck-out one come with them."""
+    data = np.load(shared_data / "form34a" / "columns.npz")
+    for k, (h, w) in enumerate(data["shapes"]):
+        image = data["pixels"][data["offsets"][k] : data["offsets"][k + 1]].reshape(h, w)
+        rows = find_rows(image)
+        assert 8 <= len(rows) <= 10
+        assert (rows[0].struck > 0.5) == (k == 1)

@@ -1,0 +1,133 @@
+"""Numbers read whole: views of a line, what a field may hold, second readers, columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from inkshift import Reader
+from inkshift.datasets import shapes, strings
+from inkshift.errors import MissingExtraError, SettingError
+from inkshift.forms import fields, ink, numbers
+from inkshift.models.package import load_model
+
+Gray = npt.NDArray[np.uint8]
+
+
+def written(text: str, seed: int, body: int = 32, gap: float = 0.18) -> Gray:
+    """A number of drawn digits on white paper, with room around it."""
+    rng = np.random.default_rng(seed)
+    strokes = []
+    for digit in text:
+        field = shapes.draw(int(digit), rng)
+        picture = np.clip((field * body / 40 + 0.3) + 0.5, 0, 1).astype(np.float32)
+        strokes.append(strings.tight(picture))
+    height = max(s.shape[0] for s in strokes)
+    width = sum(s.shape[1] for s in strokes) + round(gap * 40) * (len(strokes) + 1)
+    page = np.zeros((height + 24, width + 16), np.float32)
+    x = 8 + round(gap * 40)
+    for stroke in strokes:
+        y = (page.shape[0] - stroke.shape[0]) // 2
+        part = page[y : y + stroke.shape[0], x : x + stroke.shape[1]]
+        np.maximum(part, stroke, out=part)
+        x += stroke.shape[1] + round(gap * 40)
+    return np.asarray(245 - 200 * page, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(read_as="number")
+
+
+def job(image: Gray, **settings: object) -> fields.Job:
+    h, w = image.shape
+    return fields.Job("n", "number", image, ink.darkness(image), (0, 0, w, h), **settings)  # type: ignore[arg-type]
+
+
+def test_most_drawn_numbers_are_read(reader: Reader) -> None:
+    rng = np.random.default_rng(5)
+    texts = ["".join(map(str, rng.integers(0, 10, rng.integers(1, 7)))) for _ in range(40)]
+    read = [reader.read_page(written(text, i)).fields[0] for i, text in enumerate(texts)]
+    assert sum(field.value == text for field, text in zip(read, texts, strict=True)) >= 34
+    sure = [field.value == text for field, text in zip(read, texts, strict=True) if field.confidence > 0.9]
+    assert np.mean(sure) > 0.9
+
+
+def test_a_reading_says_where_its_digits_are(reader: Reader) -> None:
+    image = written("3047", 1)
+    field = reader.read_page(image).fields[0]
+    assert field.value == "3047" and [cell.symbol for cell in field.cells] == list("3047")
+    for left, right in zip(field.cells, field.cells[1:], strict=False):
+        assert left.box[0] < right.box[0] and left.box[2] <= right.box[2]
+    dark = ink.darkness(image) > 60
+    for cell in field.cells:
+        x0, y0, x1, y1 = cell.box
+        assert dark[y0:y1, x0:x1].any()
+
+
+def test_every_view_is_as_high_as_the_model_takes() -> None:
+    image, frame = written("512", 2), load_model("numbers").reframing
+    look = numbers.line(image, ink.darkness(image), frame)
+    assert len(look.pictures) == len(numbers.VIEWS)
+    assert {picture.shape[0] for picture in look.pictures} == {numbers.HEIGHT}
+    top, bottom = look.band
+    inked = np.flatnonzero((ink.darkness(image) > 60).any(1))
+    assert top <= inked[0] + 3 and bottom >= inked[-1] - 3
+
+
+def test_white_paper_is_blank_and_nothing_is_read_as_zero(reader: Reader) -> None:
+    field = reader.read_page(np.full((40, 120), 245, np.uint8)).fields[0]
+    assert (field.state, field.value, field.written) == ("blank", "", "_")
+
+
+def test_what_a_field_may_not_hold_is_not_read(reader: Reader) -> None:
+    assert reader._numbers is not None
+    image = written("48", 3)
+    plain = reader.read_page(image).fields[0]
+    assert plain.value == "48"
+    prepared = fields.prepare_number(job(image, digits=(3, 3)), reader._numbers, None)
+    found = prepared.finish(reader._numbers.run(prepared.pictures), [])
+    assert found.state == "overflow" or len(found.value) == 3
+
+
+def test_a_struck_out_number_is_crossed_out_and_keeps_what_it_was(reader: Reader) -> None:
+    assert reader._numbers is not None
+    prepared = fields.prepare_number(job(written("48", 3), struck=0.9), reader._numbers, None)
+    found = prepared.finish(reader._numbers.run(prepared.pictures), [])
+    assert (found.state, found.value, found.confidence) == ("crossed-out", "", 0.9)
+    assert found.candidates[1].written == "48"
+
+
+def test_a_column_is_read_from_the_top() -> None:
+    texts = ["407", "23", "518"]
+    rows = [written(text, i) for i, text in enumerate(texts)]
+    width = max(row.shape[1] for row in rows)
+    page = np.vstack([np.pad(r, ((6, 6), (0, width - r.shape[1])), constant_values=245) for r in rows])
+    found = Reader(read_as="column").read_page(page).fields
+    assert [field.name for field in found] == ["1", "2", "3"]
+    assert [field.value for field in found] == texts
+
+
+def test_the_digits_of_a_model_of_digits_are_still_cut_out() -> None:
+    found = Reader(read_as="number", model="digits").read_page(written("48", 3)).fields[0]
+    assert found.value == "48" and len(found.cells) == 2
+
+
+def test_a_second_reader_goes_with_a_model_of_numbers_alone() -> None:
+    with pytest.raises(SettingError, match="second reader: needs a model that reads whole numbers"):
+        Reader(read_as="number", model="digits", second_reader="pp-ocrv6")
+    with pytest.raises(SettingError, match="method as-published reads digit by digit"):
+        Reader(read_as="number", method="as-published", second_reader="pp-ocrv6")
+
+
+def test_a_second_reader_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"inkshift\[pp-ocr\]"):
+        Reader(read_as="number", second_reader="pp-ocrv6")
+
+
+def test_two_readers_are_asked_where_both_are_there() -> None:
+    pytest.importorskip("rapidocr", reason="pip install 'inkshift[pp-ocr]'")
+    found = Reader(read_as="number", second_reader="pp-ocrv6").read_page(written("2750", 4)).fields[0]
+    assert found.value == "2750"
