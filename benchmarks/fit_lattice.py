@@ -19,7 +19,7 @@ import numpy as np
 from inkshift import load_model
 from inkshift.datasets import catalog
 from inkshift.forms import decode, fields, pen, segment
-from inkshift.forms.ink import darkness
+from inkshift.forms.ink import darkness, line_ink
 from inkshift.models.package import GRAPH, WEIGHTS, Model, save_package
 from inkshift.models.runtime import classifier, softmax
 from inkshift.reframe import parse
@@ -73,7 +73,7 @@ def lattices(model: Model, numbers: Numbers) -> Lattices:
     run, frame = classifier(model), model.reframing.after("trim")
     out: Lattices = []
     for picture, text in numbers:
-        lattice = segment.build(fields.upright(fields.line_ink(darkness(picture))))
+        lattice = segment.build(fields.upright(line_ink(darkness(picture))))
         cuts = [frame(part.picture, ground=0) for part in lattice.segments]
         out.append((lattice, softmax(run(np.stack(cuts) if cuts else np.zeros((0, 28, 28), np.uint8))), text))
     return out

@@ -174,35 +174,15 @@ def _around(job: Job) -> tuple[slice, slice]:
 
 def _nothing_read(job: Job, share: float, dark: Gray, reference: float | None) -> FieldReading:
     """A field in which no digit was read: blank, or crossed out where there is ink none the less."""
-    ink = line_ink(dark, reference)
+    ink = inks.line_ink(dark, reference)
     written = CROSSED if np.count_nonzero(ink) > 0.01 * ink.size else EMPTY
     return FieldReading(job.name, "", written, state_of(written), share, (Candidate(written, share),))
-
-
-def line_ink(dark: Gray, reference: float | None = None) -> Gray:
-    """Ink of a line of digits without printed rules, from its darkness (H, W) uint8.
-
-    Level rules go before the threshold is chosen, or faint ink would be judged by them. Upright ones go only
-    where level ones show that there is a box: a 1 may fill a tight crop from top to bottom.
-    """
-    h, w = dark.shape
-    length = _rule_length(h, w)
-    unruled = inks.without_dark_rules(dark, across=length)
-    ink = inks.extract(unruled, inks.threshold_of(unruled, reference))
-    ink = inks.without_rules(ink, across=length, down=0)
-    boxed = np.count_nonzero(dark) - np.count_nonzero(unruled) > 0.6 * w
-    return inks.without_rules(ink, across=0, down=round(0.75 * h)) if boxed else ink
-
-
-def _rule_length(height: int, width: int) -> int:
-    """How long a level stroke must be to be no part of a digit."""
-    return max(round(0.55 * width), round(1.3 * height)) if width > 1.3 * height else round(0.9 * width)
 
 
 def number_ink(job: Job, reference: float | None = None) -> Gray:
     """Ink of the number in a field, without its box and what lies outside of it, slant removed."""
     h, w = job.dark.shape
-    ink = line_ink(job.dark, reference)
+    ink = inks.line_ink(job.dark, reference)
     return upright(ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame))
 
 

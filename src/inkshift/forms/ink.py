@@ -154,6 +154,26 @@ def _rules(mask: Gray, length: int) -> Gray:
     return np.asarray(grown(found, 3, 1) & mask & (1 - tall), np.uint8)
 
 
+def line_ink(dark: Gray, reference: float | None = None) -> Gray:
+    """Ink of a line of digits without printed rules, from its darkness (H, W) uint8.
+
+    Level rules go before the threshold is chosen, or faint ink would be judged by them. Upright ones go only
+    where level ones show that there is a box: a 1 may fill a tight crop from top to bottom.
+    """
+    h, w = dark.shape
+    length = _rule_length(h, w)
+    unruled = without_dark_rules(dark, across=length)
+    ink = extract(unruled, threshold_of(unruled, reference))
+    ink = without_rules(ink, across=length, down=0)
+    boxed = np.count_nonzero(dark) - np.count_nonzero(unruled) > 0.6 * w
+    return without_rules(ink, across=0, down=round(0.75 * h)) if boxed else ink
+
+
+def _rule_length(height: int, width: int) -> int:
+    """How long a level stroke must be to be no part of a digit."""
+    return max(round(0.55 * width), round(1.3 * height)) if width > 1.3 * height else round(0.9 * width)
+
+
 def find_wall(mask: Gray) -> tuple[int, int] | None:
     """First and last column of a printed upright line in a 0/1 mask of the strip that it should be in, or None.
 

@@ -82,11 +82,9 @@ def digit_boxes(band: tuple[int, int], text: str, seen: LineProbabilities) -> li
 
 
 def ink_band(dark: Gray) -> tuple[int, int]:
-    """First and last row, the last left out, of what is written; level rules do not count, nor stray specks."""
-    h, w = dark.shape
-    unruled = inks.without_dark_rules(dark, across=max(round(0.6 * w), round(1.5 * h)))
-    mask = (unruled > inks.threshold_of(unruled)).view(np.uint8)
-    rows = mask.sum(1, dtype=np.int64)
+    """First and last row, the last left out, of what is written; printed lines do not count, nor do stray specks."""
+    h = dark.shape[0]
+    rows = np.count_nonzero(inks.line_ink(dark), axis=1)
     total = int(rows.sum())
     if total < 8:
         return 0, h
