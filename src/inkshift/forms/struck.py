@@ -1,0 +1,121 @@
+"""Whether a number was struck out: a line, a cross or a zigzag drawn through its digits."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms.ink import grown
+from inkshift.forms.segment import components
+
+Gray = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int32]
+
+# Pixels: digits are at least this high.
+SMALLEST = 8
+# Share of the digit height: what is at least so high shows where a row is.
+CORE = 0.45
+# Pixels of the height that digits are brought to; how wide a digit is with the gap beside it, and a
+# lone one at most; gaps in which digits touch, of how many, before a column is seen. Log odds, fitted to composed
+# numbers: of any row, of a line through it, of each crossing and loop, and of a piece of it as wide as high.
+SIZE, DIGIT_WIDTH, LONE, TOUCHING = 32, 0.75, 1.3, (0.3, 2.0)
+RARE, THROUGH, CROSSING, WIDTH = -1.5, 2.5, 0.5, -2.0
+
+
+def struck_rows(rows: list[npt.NDArray[np.bool_]], spans: Labels) -> list[float]:
+    """For each row, a mask (H, W) of its ink, how sure it is that it was struck out: 0 to 1.
+
+    Strokes through a number leave no gap in it, cross its own and close loops with them (Chaudhuri and Adak, "An
+    approach for detecting and cleaning of struck-out handwritten text", Pattern Recognition 61, 2017). How likely
+    it is that a number has no gap all the same is told by the column's other rows. Of a single digit nothing is told.
+    """
+    figures = [_figure(own, top, bottom) for own, (top, bottom) in zip(rows, spans.tolist(), strict=True)]
+    widths = [_wide(figure) for figure in figures]
+    wide = np.array([figure.shape[1] / SIZE for figure in figures])
+    pieces = np.array([len(width) for width in widths])
+    gaps = np.maximum(np.maximum(pieces, wide / DIGIT_WIDTH) - 1, 0.0)
+    closed = np.maximum(gaps + 1 - pieces, 0.0)
+    touching = (TOUCHING[0] + closed.sum() - closed) / (TOUCHING[1] + gaps.sum() - gaps)
+    sure = []
+    for k, (figure, width) in enumerate(zip(figures, widths, strict=True)):
+        if wide[k] < LONE or not len(width) or width.max() < 0.9 * figure.shape[1]:
+            sure.append(0.0)
+            continue
+        extra = _crossings(figure, _path(figure)) + _loops(figure)
+        odds = (
+            RARE + THROUGH * _line_through(figure) + CROSSING * extra + WIDTH * wide[k] - gaps[k] * np.log(touching[k])
+        )
+        sure.append(float(1 / (1 + np.exp(-odds))))
+    return sure
+
+
+def _figure(own: npt.NDArray[np.bool_], top: int, bottom: int) -> Gray:
+    """A row's pieces as high as a digit, from the first to the last: 0/1, digits SIZE pixels high."""
+    high = max(bottom - top, SMALLEST)
+    part = own[max(top - high // 4, 0) : bottom + high // 4].view(np.uint8)
+    labels, stats = components(part)
+    part = np.concatenate([[False], stats[:, 3] >= CORE * high])[labels].astype(np.uint8)
+    extent = len(part) - part[::-1].argmax(0) - part.argmax(0)
+    columns = np.flatnonzero(part.any(0) & (extent >= CORE * high))
+    if not len(columns):
+        return np.zeros((SIZE, 1), np.uint8)
+    part = part[:, columns[0] : columns[-1] + 1] * np.uint8(255)
+    size = max(2, round(part.shape[1] * SIZE / high)), max(2, round(part.shape[0] * SIZE / high))
+    return (np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA)) > 140).astype(np.uint8)
+
+
+def _wide(figure: Gray) -> Labels:
+    """Widths of the pieces of a figure, specks and marks left out."""
+    _, stats = components(figure)
+    return np.asarray(stats[stats[:, 3] >= CORE * SIZE, 2], np.int32)
+
+
+def _line_through(figure: Gray) -> float:
+    """1 where a straight line of ink goes from one end of a figure to the other with ink above and below; else to 0."""
+    h, w = figure.shape
+    ends = np.arange(SIZE // 16, h - SIZE // 16, 2)
+    left, right = (grid.ravel()[:, None] for grid in np.meshgrid(ends, ends))
+    lines = np.rint(left + (right - left) * np.linspace(0, 1, w)).astype(np.int32)
+    covered = np.asarray(figure[lines, np.arange(w)].mean(1), np.float64)
+    line = lines[int(np.argmax(covered - 0.002 * np.abs(left - right)[:, 0]))]
+    y, apart = np.arange(h)[:, None], SIZE // 6
+    above, below = (figure * (y < line - apart)).any(0), (figure * (y > line + apart)).any(0)
+    sides = min(int(above.sum()), int(below.sum())) / max(int((above | below).sum()), 1)
+    return float(np.clip((float(covered.max()) - 0.93) / 0.05, 0, 1) * np.clip((sides - 0.2) / 0.25, 0, 1))
+
+
+def _path(figure: Gray) -> Labels:
+    """Where a pen that went from left to right through a figure, level and on its ink, may have gone: (W,) rows.
+
+    The cheapest path: a pixel of paper costs 1, a step up or down and a place far from the middle 0.3.
+    """
+    h, w = figure.shape
+    rows = np.arange(h)
+    cell = 1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]
+    cost, back = cell[:, 0], np.zeros((w, h), np.int32)
+    for x in range(1, w):
+        around = np.pad(cost, 1, constant_values=np.inf)
+        choices = np.stack([around[1:-1], around[:-2] + 0.3, around[2:] + 0.3])
+        choice = choices.argmin(0)
+        back[x] = rows + np.array([0, -1, 1])[choice]
+        cost = choices[choice, rows] + cell[:, x]
+    path = np.full(w, int(cost.argmin()), np.int32)
+    for x in range(w - 1, 0, -1):
+        path[x - 1] = back[x, path[x]]
+    return path
+
+
+def _crossings(figure: Gray, path: Labels) -> int:
+    """How often there is ink on both sides of a path, just beyond the thickness of a stroke."""
+    edges = int(np.count_nonzero(np.diff(figure, axis=0)) + np.count_nonzero(np.diff(figure, axis=1)))
+    off = round(max(2.0, 2.5 * int(np.count_nonzero(figure)) / max(edges, 1))) + 1
+    padded = np.pad(figure, ((off, off), (0, 0)))
+    columns = np.arange(len(path))
+    above, below = (grown(padded[path + at, columns][None], 1, 5) for at in (0, 2 * off))
+    return int(np.count_nonzero(np.diff((above & below)[0], prepend=0) == 1))
+
+
+def _loops(figure: Gray) -> int:
+    """Patches of paper that the ink of a figure encloses."""
+    return int(cv2.connectedComponents(1 - np.pad(figure, 1), connectivity=4)[0]) - 2
