@@ -90,13 +90,16 @@ def _models() -> Iterator[Finding]:
     import numpy as np
 
     from inkshift.errors import ModelError
-    from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, load_model
-    from inkshift.models.runtime import classifier
+    from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, load_model
+    from inkshift.models.runtime import classifier, recogniser
 
-    for name in (DEFAULT_MODEL, AS_PUBLISHED):
+    for name in (DEFAULT_MODEL, NUMBER_MODEL, AS_PUBLISHED):
         try:
             model = load_model(name)
-            answer = classifier(model)(np.zeros((1, 28, 28), np.uint8))
+            if model.manifest.reads == "number":
+                answer = recogniser(model)([np.zeros((32, 4), np.uint8)])[0]
+            else:
+                answer = classifier(model)(np.zeros((1, 28, 28), np.uint8))
         except ModelError as e:
             yield f"model {name}", str(e), False
             continue
