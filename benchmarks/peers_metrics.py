@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from inkshift.forms.evaluate import wilson
+from inkshift.models.metrics import edit_distance
 
 BINS = 10
 ERRORS = (0.01, 0.02)
@@ -66,17 +67,6 @@ def beside(labels: Sequence[str], found: Sequence[tuple[str, float]], image: int
         both = zip_longest(labels[a:b], found[c:d])
         pairs += [Read(label or "", *(one or ("", 0.0)), image) for label, one in both]
     return pairs
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Insertions, deletions and replacements that make one of the other (Levenshtein 1966)."""
-    before = list(range(len(b) + 1))
-    for i, left in enumerate(a, 1):
-        row = [i]
-        for j, right in enumerate(b, 1):
-            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (left != right)))
-        before = row
-    return before[-1]
 
 
 def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = BINS) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inkshift.models import package
+from inkshift.models import ctc, package
 from inkshift.models.package import Manifest, load_model, save_package
 from inkshift.models.runtime import classifier, recogniser
 
@@ -79,7 +79,7 @@ def test_the_weights_of_the_number_recogniser_are_its_graph_at_any_width() -> No
     net, run = net_of(model), recogniser(model)
     assert sum(p.numel() for p in net.parameters()) == model.manifest.parameters <= 2_000_000
     for width in (8, 64, 203):
-        picture = np.random.default_rng(width).integers(0, 256, (networks.LINE_HEIGHT, width), dtype=np.uint8)
+        picture = np.random.default_rng(width).integers(0, 256, (ctc.HEIGHT, width), dtype=np.uint8)
         padded = np.pad(picture, ((0, 0), (0, -width % 8)))
         expected = torch.from_numpy(training.predict(net, padded[None])).softmax(-1).numpy()[0]
         found = run([picture])[0]

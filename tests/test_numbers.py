@@ -12,6 +12,7 @@ from inkshift import Reader
 from inkshift.datasets import shapes, strings
 from inkshift.errors import MissingExtraError, SettingError
 from inkshift.forms import fields, ink, numbers
+from inkshift.models import ctc
 from inkshift.models.package import load_model
 
 Gray = npt.NDArray[np.uint8]
@@ -72,7 +73,7 @@ def test_every_view_is_as_high_as_the_model_takes() -> None:
     image, frame = written("512", 2), load_model("numbers").reframing
     look = numbers.line(image, ink.darkness(image), frame)
     assert len(look.pictures) == len(numbers.VIEWS)
-    assert {picture.shape[0] for picture in look.pictures} == {numbers.HEIGHT}
+    assert {picture.shape[0] for picture in look.pictures} == {ctc.HEIGHT}
     top, bottom = look.band
     inked = np.flatnonzero((ink.darkness(image) > 60).any(1))
     assert top <= inked[0] + 3 and bottom >= inked[-1] - 3

@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import peers
 import peers_metrics
 import peers_worker
-from peers_metrics import Read, accepted_share, beside, calibration_error, edit_distance
+from inkshift.models.metrics import edit_distance
+from peers_metrics import Read, accepted_share, beside, calibration_error
 
 digits = st.text("0123", max_size=6)
 readings = st.lists(st.tuples(st.sampled_from([0.1, 0.4, 0.5, 0.9, 1.0]), st.booleans()), min_size=1, max_size=40)

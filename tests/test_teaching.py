@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inkshift.datasets import paper, shapes, strings
 from inkshift.errors import DataError, ModelError
-from inkshift.models import adapt, finetune, training
+from inkshift.models import adapt, finetune, numbers, training
 from inkshift.models.networks import NumberNet
 from inkshift.models.package import load_model
 from inkshift.reframe import parse
@@ -33,12 +33,12 @@ def composed() -> finetune.Numbers:
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=30), st.floats(0.05, 0.9), st.integers(0, 50))
 def test_a_form_is_on_one_side_and_both_sides_have_some(forms: list[int], share: float, seed: int) -> None:
-    numbers = finetune.Numbers([np.zeros((2, 8), np.uint8)] * len(forms), ["1"] * len(forms), [str(f) for f in forms])
+    labelled = finetune.Numbers([np.zeros((2, 8), np.uint8)] * len(forms), ["1"] * len(forms), [str(f) for f in forms])
     if len(set(forms)) < 2:
         with pytest.raises(DataError, match="at least two forms"):
-            finetune.split_by_form(numbers, share, seed)
+            finetune.split_by_form(labelled, share, seed)
         return
-    learn, held_out = finetune.split_by_form(numbers, share, seed)
+    learn, held_out = finetune.split_by_form(labelled, share, seed)
     assert len(learn) + len(held_out) == len(forms) and len(learn) and len(held_out)
     assert not set(learn.forms) & set(held_out.forms)
 
@@ -85,7 +85,20 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
 
 
-def test_several_processes_would_take_the_mean_of_their_gradients_and_clip_it() -> None:
+def agreed(rank: int, folder: str) -> None:
+    """What one of several processes makes of a gradient of its own, left in a file."""
+    weight = torch.nn.Parameter(torch.zeros(4))
+    weight.grad = torch.full((4,), 1.0 + 2 * rank)
+    training._agree([weight], 0.0)
+    Path(folder, str(rank)).write_text(str(weight.grad.tolist()))
+
+
+def test_processes_that_train_together_take_the_mean_of_their_gradients(tmp_path: Path) -> None:
+    numbers.together(2, agreed, str(tmp_path))
+    assert [(tmp_path / str(rank)).read_text() for rank in (0, 1)] == [str([2.0] * 4)] * 2
+
+
+def test_a_gradient_is_no_longer_than_it_may_be() -> None:
     weight = torch.nn.Parameter(torch.zeros(4))
     weight.grad = torch.full((4,), 10.0)
     training._agree([weight], 1.0)

@@ -90,6 +90,7 @@ def _models() -> Iterator[Finding]:
     import numpy as np
 
     from inkshift.errors import ModelError
+    from inkshift.models.ctc import HEIGHT, STRIDE
     from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, load_model
     from inkshift.models.runtime import classifier, recogniser
 
@@ -97,7 +98,7 @@ def _models() -> Iterator[Finding]:
         try:
             model = load_model(name)
             if model.manifest.reads == "number":
-                answer = recogniser(model)([np.zeros((32, 4), np.uint8)])[0]
+                answer = recogniser(model)([np.zeros((HEIGHT, STRIDE), np.uint8)])[0]
             else:
                 answer = classifier(model)(np.zeros((1, 28, 28), np.uint8))
         except ModelError as e:

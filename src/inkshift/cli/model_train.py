@@ -58,8 +58,8 @@ def train(
 ) -> None:
     """Make a shipped model anew, or teach a model of whole numbers on your own labelled numbers.
 
-    With --from: 50 labelled numbers help, a few hundred help much; a fifth of the forms is held out to see when to
-    stop. What it made of your numbers and of composed ones, before and after, is printed. It takes minutes.
+    With --from: a fifth of the forms is held out to see when to stop. What it made of your numbers and of composed
+    ones, before and after, is printed.
 
     A training that was stopped goes on from its last finished epoch when the same command is run again.
 
@@ -108,7 +108,7 @@ def adapt(
 
     It reads the pages, learns from the readings that its own views agree on (and the second reader, where given), and
     reads again, until they agree no more than before. Composed numbers show that it forgets nothing; labelled pages
-    given with --check and --labels show what was gained. Half an hour for a thousand numbers on two cores.
+    given with --check and --labels show what was gained.
 
     Example: inkshift model adapt --pages scans/ --template form.json --out models/adapted
     """

@@ -46,14 +46,20 @@ class Page:
     def put(self, stroke: Plane, x: int, down: float) -> None:
         """Lay a stroke (h, w) on the page, its left side at column x, its middle `down` pixels below the line's."""
         h, w = stroke.shape
-        y = min(max(round(self.middle - h / 2 + down), 0), self.ink.shape[0] - h)
-        x = min(max(x, 0), self.ink.shape[1] - w)
-        part = self.ink[y : y + h, x : x + w]
-        np.maximum(part, stroke, out=part)
+        x, y = self.lay(stroke, x, down)
         solid = stroke > 0.4
         ends = np.where(solid.any(1), x + w - np.argmax(solid[:, ::-1], axis=1), -_FAR)
         np.maximum(self.right[y : y + h], ends, out=self.right[y : y + h])
         self.x0, self.x1 = min(self.x0, x), max(self.x1, x + w)
+
+    def lay(self, stroke: Plane, x: int, down: float) -> tuple[int, int]:
+        """As `put`, but the stroke is no part of the number. Gives the column and row that it begins at."""
+        h, w = stroke.shape
+        y = min(max(round(self.middle - h / 2 + down), 0), self.ink.shape[0] - h)
+        x = min(max(x, 0), self.ink.shape[1] - w)
+        part = self.ink[y : y + h, x : x + w]
+        np.maximum(part, stroke, out=part)
+        return x, y
 
     def append(self, stroke: Plane, gap: float, down: float, touch: bool) -> None:
         """Lay a stroke after all that is there: `gap` pixels on, or so that the two touch or overlap a little."""
@@ -216,15 +222,7 @@ def surround(page: Page, body: float, rng: Rng, in_cells: bool, neighbour: Calla
             for _ in range(int(rng.integers(1, 4))):
                 stroke = neighbour()
                 x = int(rng.integers(page.x0 - 10, page.x1 + 10))
-                _beside(page, stroke, x, side * rng.uniform(1.05, 1.3) * body)
-
-
-def _beside(page: Page, stroke: Plane, x: int, down: float) -> None:
-    h, w = stroke.shape
-    y = min(max(round(page.middle - h / 2 + down), 0), page.ink.shape[0] - h)
-    x = min(max(x, 0), page.ink.shape[1] - w)
-    part = page.ink[y : y + h, x : x + w]
-    np.maximum(part, stroke, out=part)
+                page.lay(stroke, x, side * rng.uniform(1.05, 1.3) * body)
 
 
 def _level(page: Page, y: float, width: float, level: float) -> None:

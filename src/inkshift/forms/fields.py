@@ -141,7 +141,7 @@ def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | No
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
-    return PreparedNumber(look.pictures, job.crop[_around(job)], finish)
+    return PreparedNumber(look.pictures, job.crop[around(job)], finish)
 
 
 def _digits(job: Job, band: tuple[int, int], text: str, views: Lines) -> tuple[CellReading, ...]:
@@ -161,11 +161,11 @@ def _room(job: Job) -> int:
 
 def seen(job: Job) -> tuple[Gray, Gray]:
     """A field's box and a little around it, since digits leave their boxes: dark ink on white, and its darkness."""
-    dark = job.dark[_around(job)]
+    dark = job.dark[around(job)]
     return np.asarray(cv2.bitwise_not(dark), np.uint8), dark
 
 
-def _around(job: Job) -> tuple[slice, slice]:
+def around(job: Job) -> tuple[slice, slice]:
     """Rows and columns of a field's box in its crop, and a little around it."""
     x0, y0, x1, y1 = job.frame
     room = _room(job)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms import ink as inks
-from inkshift.models.ctc import LineProbabilities, align
+from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align
 from inkshift.models.runtime import Recogniser
 from inkshift.reframe import Reframing
 
@@ -19,8 +19,6 @@ Gray = npt.NDArray[np.uint8]
 
 
 _ROOM = 0.14
-# Of the recogniser: height of its picture, and pixels along the line to a step.
-HEIGHT, STRIDE = 32, 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,7 @@ class Reader:
         start = time.perf_counter()
         work = self._jobs(found)
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
+        self._spent("prepare", start)
         whole = [job for job in work if job.kind == "number" and self._numbers]
         readings = {job.name: reading for job, reading in self._whole_numbers(whole, level)}
         start = time.perf_counter()

@@ -18,6 +18,7 @@ from inkshift.errors import DataError
 from inkshift.models import ctc, training
 from inkshift.models.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form
 from inkshift.models.networks import NumberNet
+from inkshift.models.runtime import softmax
 from inkshift.models.weigh import weigh
 
 Gray = npt.NDArray[np.uint8]
@@ -125,10 +126,8 @@ def _probabilities(net: NumberNet, pictures: Sequence[Gray]) -> list[ctc.LinePro
     settings = training.Settings(epochs=0, fast=True)
     for rows in lines.batches(np.arange(len(pictures)), 32):
         logits = training.predict(net, lines[rows], settings=settings)
-        shares = np.exp(logits - logits.max(-1, keepdims=True))
-        shares /= shares.sum(-1, keepdims=True)
-        for i, row in zip(rows, shares, strict=True):
-            out[int(i)] = row[: -(-int(lines.widths[i]) // 4)]
+        for i, row in zip(rows, softmax(logits), strict=True):
+            out[int(i)] = row[: -(-int(lines.widths[i]) // ctc.STRIDE)]
     return out
 
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 LineProbabilities = npt.NDArray[np.float32]
 
+# Of the recognisers that ship: pixels of a picture's height, and along the line to a step.
+HEIGHT, STRIDE = 32, 4
 BLANK = 10
 _FLOOR = 1e-6
 _UNLIKELY = 1e-3

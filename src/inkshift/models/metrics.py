@@ -47,3 +47,14 @@ def f1_score(confusion: Counts, average: str = "macro") -> float:
     each = 2 * hits / np.maximum(read + labelled, 1)
     weights = labelled > 0 if average == "macro" else labelled
     return float((each * weights).sum() / max(int(weights.sum()), 1))
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Insertions, deletions and replacements that make one of the other (Levenshtein 1966)."""
+    before = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        row = [i]
+        for j, right in enumerate(b, 1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (left != right)))
+        before = row
+    return before[-1]

@@ -9,6 +9,7 @@ from torch import nn
 
 from inkshift.errors import MissingExtraError, SettingError, nearest
 from inkshift.models.convolutions import use_shortcuts
+from inkshift.models.ctc import HEIGHT
 
 CONVNET = "mnist-convnet"
 
@@ -39,7 +40,6 @@ def mnist_convnet(classes: int = 10) -> nn.Sequential:
 
 
 NUMBERS = "number-net"
-LINE_HEIGHT, LINE_STRIDE, BLANK = 32, 4, 10
 
 
 class _Residual(nn.Module):
@@ -80,7 +80,7 @@ class NumberNet(nn.Module):
             *_convolution(c, c, 3),
         )
         self.line = nn.Sequential(
-            nn.Conv2d(c, d, (LINE_HEIGHT // 8, 1), bias=False),
+            nn.Conv2d(c, d, (HEIGHT // 8, 1), bias=False),
             nn.BatchNorm2d(d),
             nn.ReLU(inplace=True),
             _Residual(d),

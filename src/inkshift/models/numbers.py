@@ -16,10 +16,11 @@ import torch
 
 from inkshift.datasets import paper, strings
 from inkshift.models import recipes, training
+from inkshift.models.ctc import HEIGHT
 from inkshift.models.export import line_graph_bytes, weights_bytes
 from inkshift.models.finetune import judge
 from inkshift.models.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
-from inkshift.models.networks import LINE_HEIGHT, NUMBERS, NumberNet
+from inkshift.models.networks import NUMBERS, NumberNet
 from inkshift.models.package import Manifest, Model, Source, save_package
 from inkshift.reframe import parse
 
@@ -70,7 +71,7 @@ def pack(folder: Path, work: Path, recipe: Recipe, sources: tuple[Source, ...]) 
         scores={"2,000 composed numbers of glyphs held out, one view, whole numbers": round(right, 4)},
         licence=MNIST_LICENCE,
     )
-    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, LINE_HEIGHT))
+    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, HEIGHT))
 
 
 def together(processes: int, work: Callable[..., None], *args: Any) -> None:

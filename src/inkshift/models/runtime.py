@@ -10,6 +10,7 @@ import onnxruntime
 
 from inkshift.datasets.strings import pad
 from inkshift.errors import ModelError
+from inkshift.models.ctc import STRIDE
 from inkshift.models.package import GRAPH, Model
 
 Classifier = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
@@ -49,7 +50,7 @@ def recogniser(model: Model, threads: int = 1) -> Recogniser:
         for rows in (order[i : i + _LINES] for i in range(0, len(order), _LINES)):
             logits = session.run(None, {name: pad([pictures[int(i)] for i in rows])})[0]
             for i, steps in zip(rows, softmax(logits), strict=True):
-                found[int(i)] = steps[: -(-int(widths[i]) // 4)]
+                found[int(i)] = steps[: -(-int(widths[i]) // STRIDE)]
         return found
 
     return run

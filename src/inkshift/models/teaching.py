@@ -11,9 +11,10 @@ from typing import Any
 from inkshift.datasets import strings
 from inkshift.models import rehearsal
 from inkshift.models.adapt import Round, Unlabelled, adapt
+from inkshift.models.ctc import HEIGHT
 from inkshift.models.export import line_graph_bytes, weights_bytes
 from inkshift.models.finetune import Epoch, Numbers, Plan, fine_tune, judge, net_of, split_by_form
-from inkshift.models.networks import LINE_HEIGHT, NumberNet
+from inkshift.models.networks import NumberNet
 from inkshift.models.package import Model, Source, save_package
 
 _HELD_OUT = 0.2
@@ -122,4 +123,4 @@ def _save(net: NumberNet, base: Model, folder: Path, source: Source, scores: dic
             "digests": {},
         }
     )
-    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, LINE_HEIGHT))
+    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, HEIGHT))

@@ -17,6 +17,7 @@ from inkshift.datasets.numbers import load_numbers
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.jobs import digest
 from inkshift.models import ctc, finetune, rehearsal, training
+from inkshift.models.metrics import edit_distance
 from inkshift.models.networks import NumberNet, as_input
 from inkshift.models.package import load_model
 from inkshift.reframe import parse
@@ -144,17 +145,6 @@ def _scores(labels: Sequence[str], read: Sequence[str]) -> dict[str, float]:
         "digits": sum(map(len, labels)),
         "digit_errors": sum(wrong),
     }
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Insertions, deletions and replacements that make one of the other (Levenshtein 1966)."""
-    before = list(range(len(b) + 1))
-    for i, left in enumerate(a, 1):
-        row = [i]
-        for j, right in enumerate(b, 1):
-            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (left != right)))
-        before = row
-    return before[-1]
 
 
 def _write_rows(path: Path, rows: Sequence[Sequence[object]]) -> None:
