@@ -151,6 +151,15 @@ def regional(label: int, field: npt.NDArray[np.float32], rng: Rng) -> npt.NDArra
     return field
 
 
+def spline(points: npt.NDArray[np.float64], steps: int = 8) -> npt.NDArray[np.float64]:
+    """A smooth curve through (N, 2) points, N at least 2: (M, 2). Uniform parameters (Catmull and Rom 1974)."""
+    ends = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
+    p0, p1, p2, p3 = (ends[i : len(ends) - 3 + i, None] for i in range(4))
+    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    return np.concatenate([curve.reshape(-1, 2), points[-1:]])
+
+
 def strokes(lines: Sequence[npt.NDArray[np.float64]], width: float) -> npt.NDArray[np.float32]:
     """Distance map of pen strokes; each an (N, 2) polyline of x, y in 0..1 of the body."""
     paper = np.full((_CANVAS, _CANVAS), 1, np.uint8)
@@ -185,13 +194,19 @@ def _barred(field: npt.NDArray[np.float32], rng: Rng) -> npt.NDArray[np.float32]
 
 
 def crossing(rng: Rng) -> npt.NDArray[np.float32]:
-    """Distance map of what a clerk puts in a cell that is not used: mostly a cross, sometimes a scribble."""
-    if rng.random() < 0.8:
+    """Distance map of what a clerk puts in a cell that is not used: mostly a cross, sometimes a scribble.
+
+    A cross may lean, have one arm shorter than the other (like a y), or be written in one go, like a loop.
+    """
+    if rng.random() < 0.85:
         jitter = rng.normal(0, 0.07, (2, 3, 2))
-        wide = rng.uniform(0.55, 1.0)
-        one = np.array([[0.5 - wide / 2, 0], [0.5, 0.5], [0.5 + wide / 2, 1]]) + jitter[0]
-        two = np.array([[0.5 + wide / 2, 0], [0.5, 0.5], [0.5 - wide / 2, 1]]) + jitter[1]
-        return strokes([one, two], rng.uniform(1.1, 3.0))
+        wide, lean = rng.uniform(0.5, 1.0), rng.normal(0, 0.12)
+        first, last = (rng.uniform(0, 0.3), 1.0) if rng.random() < 0.5 else (0.0, rng.uniform(0.65, 1.0))
+        along = np.array([0.0, 0.5, 1.0])[:, None]
+        one = np.array([0.5 - wide / 2, first]) + along * [wide, last - first] + jitter[0]
+        two = np.array([0.5 + wide / 2 + lean, 0.0]) + along * [-wide - 2 * lean, 1.0] + jitter[1]
+        joined = [spline(np.concatenate([one, two]))] if rng.random() < 0.12 else [spline(one), spline(two)]
+        return strokes(joined, rng.uniform(1.1, 3.0))
     turns = int(rng.integers(5, 12))
     zigzag = np.stack([np.linspace(0, 1, turns), np.tile([0.0, 1.0], turns)[:turns]], 1) + rng.normal(
         0, 0.1, (turns, 2)

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets.augment import Rng
+from inkshift.datasets.augment import Rng, spline
 from inkshift.datasets.paper import Plane
-from inkshift.datasets.shapes import spline
 
 _FAR = 1 << 14
 

@@ -94,8 +94,8 @@ def lay(ink: Plane, print_: Plane, papers: Papers, rng: Rng) -> Plane:
     pen = level * (rng.uniform(0.05, 0.5) if rng.random() < 0.8 else rng.uniform(0.5, 0.72))
     page = np.full((h, w), level, np.float32)
     kind = rng.random()
-    if kind < 0.35:
-        page += _cut(papers.print, h, w, rng) * rng.uniform(0.02, 0.14) * (level - pen)
+    if kind < 0.4:
+        page += _cut(papers.print, h, w, rng) * rng.uniform(0.02, 0.18) * (level - pen)
     if kind > 0.2:
         page += _cut(papers.grain, h, w, rng) * rng.uniform(0.005, 0.08) * (level - pen)
     if rng.random() < 0.2:

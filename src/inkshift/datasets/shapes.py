@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets.augment import Rng, pack, strokes
+from inkshift.datasets.augment import Rng, pack, spline, strokes
 
 Points = Sequence[tuple[float, float]]
 
@@ -109,21 +109,12 @@ ALLOGRAPHS: dict[int, tuple[tuple[Points, ...], ...]] = {
 }  # fmt: skip
 
 
-def spline(points: npt.NDArray[np.float64], steps: int = 8) -> npt.NDArray[np.float64]:
-    """A smooth curve through (N, 2) points, N at least 2: (M, 2), the centripetal idea left out (Catmull and Rom 1974)."""
-    ends = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    p0, p1, p2, p3 = (ends[i : len(ends) - 3 + i, None] for i in range(4))
-    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
-    return np.concatenate([curve.reshape(-1, 2), points[-1:]])
-
-
 def draw(digit: int, rng: Rng) -> npt.NDArray[np.float32]:
     """One drawing of `digit`, 0 to 9: a distance map (64, 64) float32, see `augment.distance_map`."""
     forms = ALLOGRAPHS[digit]
     form = forms[int(rng.integers(len(forms)))]
-    loose = rng.uniform(0.015, 0.05)
-    narrow = rng.uniform(0.55, 1.0)
+    loose = rng.uniform(0.015, 0.06)
+    narrow = rng.uniform(0.55, 1.1)
     moved: dict[tuple[float, float], npt.NDArray[np.float64]] = {}
     lines = []
     for points in form:

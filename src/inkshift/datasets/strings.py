@@ -87,7 +87,9 @@ def draw_hand(rng: Rng) -> Hand:
 
 
 def draw_label(rng: Rng) -> str:
-    """A number of one to eight digits; one in five is a round amount that ends in zeros."""
+    """A number of one to eight digits; one in five is a round amount that ends in zeros, one in fifty is no number."""
+    if rng.random() < 0.02:
+        return ""
     n = 1 + int(np.searchsorted(_LENGTHS, rng.random() * _LENGTHS[-1]))
     digits = rng.integers(0, 10, n)
     if n > 2 and rng.random() < 0.22:
@@ -124,7 +126,7 @@ def _write(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, rng: Rng, in
     for at, symbol in enumerate(cells):
         if symbol in "X_":
             if symbol == "X":
-                _put_cell(page, augment.crossing(rng), hand, rng, at, pitch, rng.uniform(0.5, 1.1))
+                _put_cell(page, augment.crossing(rng), hand, rng, at, pitch, rng.uniform(0.4, 1.1))
             continue
         if symbol not in own or rng.random() < 0.35:
             choices = glyphs.rows[_source(glyphs, rng) if rng.random() < 0.3 else source, int(symbol)]
@@ -156,8 +158,8 @@ def _linked_zeros(text: str, rng: Rng) -> tuple[int, float]:
 
 def _cell_plan(text: str, rng: Rng) -> list[str]:
     """The cells of a field: unused ones before the number are crossed out or empty."""
-    spare = int(rng.integers(1, 3)) if rng.random() < 0.5 else 0
-    mark = "X" if rng.random() < 0.7 else "_"
+    spare = int(rng.integers(1, 4)) if rng.random() < 0.6 or not text else 0
+    mark = "X" if rng.random() < 0.75 else "_"
     return [mark] * spare + list(text)
 
 

@@ -32,7 +32,7 @@ class TrainingPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int
+    epochs: tuple[int, ...]
     strings: int
     batch: int
     processes: int

@@ -24,8 +24,6 @@ from inkshift.models.networks import NUMBERS, NumberNet
 from inkshift.models.package import Manifest, Model, Source, save_package
 from inkshift.reframe import parse
 
-CHECKPOINT = "numbers.pt"
-
 
 def numbers(folder: Path, work: Path, *, epochs: int | None = None, report: recipes.Report = recipes._quiet) -> Model:
     """Train the number recogniser on composed numbers and pack it.
@@ -35,7 +33,7 @@ def numbers(folder: Path, work: Path, *, epochs: int | None = None, report: reci
     """
     recipe = load_recipe()
     if epochs:
-        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": (epochs,)})})
     sources = prepare_glyphs(recipe, work)
     together(recipe.training.processes, _train, recipe, work, report)
     return pack(folder, work, recipe, sources)
@@ -44,7 +42,7 @@ def numbers(folder: Path, work: Path, *, epochs: int | None = None, report: reci
 def pack(folder: Path, work: Path, recipe: Recipe, sources: tuple[Source, ...]) -> Model:
     """A package of the averaged weights in the checkpoint, with its score on numbers of glyphs held out."""
     net = NumberNet(recipe.widths)
-    state = torch.load(work / CHECKPOINT, weights_only=True)["average"]
+    state = torch.load(_checkpoint(work, len(recipe.training.epochs)), weights_only=True)["average"]
     net.load_state_dict({k.removeprefix("module."): v for k, v in state.items() if k.startswith("module.")})
     net.eval()
     right = judge(net, *check_set(recipe, work, 2000))[1]
@@ -60,10 +58,10 @@ def pack(folder: Path, work: Path, recipe: Recipe, sources: tuple[Source, ...]) 
         sources=sources,
         training={
             "loss": "connectionist temporal classification",
-            "optimiser": f"Adam, rate {t.rate:g}, cosine to zero",
+            "optimiser": f"Adam, rate {t.rate:g}, cosine to zero in each part (Loshchilov and Hutter 2017)",
             "weights averaged over": f"about {1 / (1 - t.average):.0f} steps",
             "batch": t.batch * t.processes,
-            "epochs": t.epochs,
+            "epochs": " + ".join(map(str, t.epochs)),
             "numbers composed an epoch": t.strings * t.processes,
             "date": date.today().isoformat(),
             "machine": f"{platform.machine()}, {t.processes} processes of one thread",
@@ -91,27 +89,34 @@ def _join(rank: int, processes: int, folder: str, work: Callable[..., None], arg
         torch.distributed.destroy_process_group()
 
 
+def _checkpoint(work: Path, part: int) -> Path:
+    return work / f"numbers-{part}.pt"
+
+
 def _train(rank: int, recipe: Recipe, work: Path, tell: recipes.Report) -> None:
-    """One of the processes: composes its own numbers; the first keeps the checkpoint and tells how it goes."""
+    """One of the processes: composes its own numbers; the first keeps the checkpoints and tells how it goes."""
     t = recipe.training
     glyphs, papers, frame = load_glyphs(recipe, work), paper.make_papers(recipe.seed), parse(recipe.reframing)
     training.seed_all(recipe.seed)
     net = NumberNet(recipe.widths)
-    average = training.averaged(net, t.average)
     checks = check_set(recipe, work) if rank == 0 else None
+    before = 0
 
     def data(epoch: int) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
-        return strings.epoch(glyphs, papers, t.strings, [recipe.seed, rank, epoch], frame)
+        return strings.epoch(glyphs, papers, t.strings, [recipe.seed, rank, before + epoch], frame)
 
     def report(epoch: int, loss: float) -> None:
         if rank == 0:
-            tell("numbers", epoch, t.epochs, loss)
-        if checks and (epoch % 5 == 4 or epoch + 1 == t.epochs):
+            tell("numbers", before + epoch, sum(t.epochs), loss)
+        if checks and (epoch % 5 == 4 or epoch + 1 == epochs):
             with (work / "log.csv").open("a", encoding="utf-8") as log:
-                log.write(f"{epoch + 1},{loss:.5f},{judge(average.module, *checks)[1]:.4f}\n")
+                log.write(f"{before + epoch + 1},{loss:.5f},{judge(average.module, *checks)[1]:.4f}\n")
 
-    settings = training.Settings(
-        epochs=t.epochs, batch=t.batch, rate=t.rate, anneal=True, seed=recipe.seed, fast=True, clip=t.clip
-    )
-    path = work / CHECKPOINT
-    training.train(net, data, settings, loss=training.number_loss, average=average, checkpoint=path, report=report)
+    for part, epochs in enumerate(t.epochs, start=1):
+        average = training.averaged(net, t.average)
+        settings = training.Settings(
+            epochs=epochs, batch=t.batch, rate=t.rate, anneal=True, seed=recipe.seed, fast=True, clip=t.clip
+        )
+        path = _checkpoint(work, part)
+        training.train(net, data, settings, loss=training.number_loss, average=average, checkpoint=path, report=report)
+        before += epochs
