@@ -153,6 +153,15 @@ def test_coloured_rules_drop_out_and_black_ink_stays(colour: tuple[int, int, int
     assert not ink[cv2.dilate(mask, np.ones((7, 7), np.uint8)) == 0].any()
 
 
+@pytest.mark.parametrize("paper", [(250, 235, 150), (180, 220, 250)])
+def test_ink_on_coloured_paper_is_ink(paper: tuple[int, int, int]) -> None:
+    crop = np.full((60, 200, 3), paper, np.uint8)
+    cv2.line(crop, (60, 10), (70, 50), (40, 40, 60), 4)
+    dark = inks.darkness(crop)
+    assert dark[30, 65] > 100
+    assert dark[30, 150] < 10
+
+
 def test_a_wall_is_found_where_it_is_and_taken_out() -> None:
     ink = np.zeros((H, W), np.uint8)
     ink[:, 77:80] = 255

@@ -84,10 +84,11 @@ def test_colour_is_taken_as_rgb() -> None:
     assert pp_ocr._field(red, 48, 320)[:, 0, 0].tolist() == [-1, -1, 1]
 
 
-def test_other_characters_are_struck_out() -> None:
-    output = np.array([[[0.1] + [0.0] * 9 + [0.3], [0.0] * 11]], np.float32)
-    first, second = pp_ocr._masked(output)[0]
-    assert first.tolist() == pytest.approx([0.25] + [0] * 9 + [0.75])
+def test_other_characters_are_struck_out_or_count_as_what_they_mean() -> None:
+    meaning = pp_ocr._meaning(["", "0", "7", "O", "é"], {"O": [0.9, *[0.0] * 9, 0.1]})
+    output = np.array([[[0.2, 0.0, 0.1, 0.4, 0.3], [0.0] * 5]], np.float32)
+    first, second = pp_ocr._scaled(output @ meaning)[0]
+    assert first.tolist() == pytest.approx([0.36 / 0.7, *[0] * 6, 0.1 / 0.7, 0, 0, 0.24 / 0.7])
     assert second.tolist() == [0] * 10 + [1]
 
 

@@ -5,7 +5,7 @@ from inkshift.errors import InkshiftError
 from inkshift.forms.reader import Reader, read
 from inkshift.forms.template import Template, load_template
 from inkshift.models.package import Model, load_model
-from inkshift.transfer.spec import Study
+from inkshift.transfer.spec import StringStudy, Study
 
 __version__ = "0.1.0"
 
@@ -13,6 +13,7 @@ __all__ = [
     "InkshiftError",
     "Model",
     "Reader",
+    "StringStudy",
     "Study",
     "Task",
     "Template",

@@ -61,7 +61,9 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
     """Gray picture in which printing of the colour of the long straight rules is as light as paper."""
     gray = to_gray(crop)
     hsv = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2HSV)
-    coloured = (hsv[..., 1] > COLOURED).astype(np.uint8)
+    paper_colour = int(np.median(hsv[..., 1]))
+    base = paper_colour if paper_colour > COLOURED else 0
+    coloured = (hsv[..., 1] > base + COLOURED).astype(np.uint8)
     if not coloured.any():
         return gray
     h, w = coloured.shape
@@ -72,7 +74,7 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
         return gray
     hue = float(np.median(hsv[..., 0][rules]))
     away = np.abs((hsv[..., 0].astype(np.float32) - hue + 90) % 180 - 90)
-    print_ = ((away < 15) & (hsv[..., 1] > COLOURED // 2)).astype(np.uint8)
+    print_ = ((away < 15) & (hsv[..., 1] > base + COLOURED // 2)).astype(np.uint8)
     paper = int(np.median(gray[coloured == 0])) if (coloured == 0).any() else 255
     return np.where(cv2.dilate(print_, np.ones((2, 2), np.uint8)) > 0, np.maximum(gray, paper), gray).astype(np.uint8)
 

@@ -7,8 +7,9 @@ The model is PaddleOCR's, Apache-2.0, with 18,708 characters; here it reads digi
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from inkshift.models.ctc import LineProbabilities
 Pixels = npt.NDArray[np.uint8]
 LineRecogniser = Callable[[Sequence[Pixels]], list[LineProbabilities]]
 
+MEANINGS = Path(__file__).with_name("pp_ocr.json")
 PACKAGE, FILE = "rapidocr", "models/PP-OCRv6_rec_small.onnx"
 
 # As rapidocr prepares pictures: 48 pixels high, on a field at least 320 wide. Beyond that its field is as wide as the
@@ -53,13 +55,13 @@ def recogniser(threads: int = 1) -> LineRecogniser:
 
     Pictures are (H, W) or (H, W, 3) RGB uint8, dark ink, H and W at least 1; there may be none. Each gives (T, 11)
     float32 whose rows sum to 1: columns 0 to 9 the digits, column 10 the CTC blank. T is an eighth of the field's
-    width, thus at least 40. Masked means that all other characters are struck from the model's output and the
-    probability of digits and blank is scaled to 1 in each step: a softmax over those eleven logits alone. So
-    where the model sees a separator or a letter, the likeliest of the eleven stands in its place. Raises
-    MissingExtraError and ModelError as `model_file` does, and ModelError where the file is not that model.
+    width, thus at least 40. What the model takes for one of the characters in `pp_ocr.json`, such as a separator or
+    an O, counts as what is written where it sees one: that was counted on composed numbers (`benchmarks/fit_pp_ocr.py`).
+    All other characters are struck out, and the rest is scaled to sum to 1 in each step. Raises MissingExtraError and
+    ModelError as `model_file` does, and ModelError where the file is not that model.
     """
     session = _session(model_file(), threads)
-    columns = _columns(session)
+    meaning = _meaning(characters(session), json.loads(MEANINGS.read_text(encoding="utf-8"))["meanings"])
     name = session.get_inputs()[0].name
 
     def run(pictures: Sequence[Pixels]) -> list[LineProbabilities]:
@@ -69,7 +71,7 @@ def recogniser(threads: int = 1) -> LineRecogniser:
         for alike in [list(group) for _, group in groupby(order, key=lambda i: widths[i][1])]:
             for rows in [alike[i : i + _BATCH] for i in range(0, len(alike), _BATCH)]:
                 output = session.run(None, {name: np.stack([_field(pictures[i], *widths[i]) for i in rows])})[0]
-                read.update(zip(rows, _masked(output[:, :, columns]), strict=True))
+                read.update(zip(rows, _scaled(output @ meaning), strict=True))
         return [read[i] for i in range(len(pictures))]
 
     return run
@@ -86,16 +88,26 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         raise ModelError(f"{path}: ONNX Runtime cannot load it ({str(e).splitlines()[0]})") from None
 
 
-def _columns(session: onnxruntime.InferenceSession) -> list[int]:
-    """Where the output has the ten digits and, last, the blank: class 0 is the blank, the listed characters follow."""
+def characters(session: onnxruntime.InferenceSession) -> list[str]:
+    """What each class of the model's output is: "" for the blank, the listed characters, a space."""
     listed = session.get_modelmeta().custom_metadata_map.get("character", "").split("\n")
-    try:
-        return [listed.index(digit) + 1 for digit in "0123456789"] + [0]
-    except ValueError:
+    if not set("0123456789") <= set(listed):
         raise ModelError(
             f"{model_file()}: expected a list of characters with the ten digits in its metadata, found none; "
             "run  pip install --force-reinstall 'inkshift[pp-ocr]'"
-        ) from None
+        )
+    return ["", *listed, " "]
+
+
+def _meaning(known: Sequence[str], meanings: Mapping[str, Sequence[float]]) -> npt.NDArray[np.float32]:
+    """(classes, 11): the share of each class that goes to each digit and to the blank."""
+    out = np.zeros((len(known), 11), np.float32)
+    for at, character in enumerate(known):
+        if character in ("", *"0123456789"):
+            out[at, int(character or 10)] = 1
+        elif character in meanings:
+            out[at] = meanings[character]
+    return out
 
 
 def _widths(height: int, width: int) -> tuple[int, int]:
@@ -112,8 +124,7 @@ def _field(picture: Pixels, scaled: int, width: int) -> npt.NDArray[np.float32]:
     return field
 
 
-def _masked(output: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _scaled(kept: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Probabilities (N, T, 11) scaled to sum to 1; the blank where none of the eleven has any."""
-    kept = output.copy()
     kept[..., -1] = np.maximum(kept[..., -1], np.finfo(np.float32).tiny)
     return np.asarray(kept / kept.sum(axis=-1, keepdims=True), np.float32)
