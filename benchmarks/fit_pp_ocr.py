@@ -2,11 +2,11 @@
 
     python benchmarks/fit_pp_ocr.py --work FOLDER [--count 1600] [--write]
 
-FOLDER is where `inkshift model train numbers` kept its glyphs. PP-OCRv6 knows 18,708 characters; where it sees a point, a
-cross or an O, the number goes on, or there is a 0. Each composed number of glyphs held out is aligned with its label, and
-the probability of each character is added up by the digit, or the nothing, that is written there. Half of the numbers are
-counted, the other half shows what it is worth beside striking all other characters out; then all are. No real form is
-looked at. --write puts the table beside the code.
+FOLDER is where `inkshift model train numbers` kept its glyphs. PP-OCRv6 knows 18,708 characters; where it sees a
+point, a cross or an O, the number goes on, or there is a 0. Each composed number of glyphs held out is aligned with
+its label, and the probability of each character is added up by the digit, or the nothing, that is written there. Half
+of the numbers are counted, the other half shows what it is worth beside striking all other characters out; then all
+are. No real form is looked at. --write puts the table beside the code.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/int8.py --work FOLDER [--model numbers] [--out FOLDER]
 
-FOLDER is where `inkshift model train numbers` kept its glyphs. Weights and activations are quantised to eight bits, the
-ranges of activations from composed numbers (ONNX Runtime, static, QDQ); the score is that of 2,000 other composed numbers
-of glyphs held out, one view, and speed that of both graphs by turns. --out leaves a package where no more than 0.3 points
-are lost.
+FOLDER is where `inkshift model train numbers` kept its glyphs. Weights and activations are quantised to eight bits,
+the ranges of activations from composed numbers (ONNX Runtime, static, QDQ); the score is that of 2,000 other composed
+numbers of glyphs held out, one view, and speed that of both graphs by turns. --out leaves a package where no more
+than 0.3 points are lost.
 """
 
 from __future__ import annotations

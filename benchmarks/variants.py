@@ -2,10 +2,10 @@
 
     python benchmarks/variants.py --work FOLDER [--epochs 6] [--out FILE]
 
-FOLDER is where `inkshift model train numbers` kept its glyphs. `reused` is structure reframing (Hernandez-Orallo et al.
-2016): the convolutions of the model `digits`, which know single digits, slid along the line, with the same layers along
-the line behind them; frozen, or learning on. The score is the share of composed numbers of glyphs held out that one view
-reads right, and on ORAND amounts (where $INKSHIFT_DATA or ../shared/data holds them) likewise.
+FOLDER is where `inkshift model train numbers` kept its glyphs. `reused` is structure reframing (Hernandez-Orallo et
+al. 2016): the convolutions of the model `digits`, which know single digits, slid along the line, with the same layers
+along the line behind them; frozen, or learning on. The score is the share of composed numbers of glyphs held out that
+one view reads right, and on ORAND amounts (where $INKSHIFT_DATA or ../shared/data holds them) likewise.
 """
 
 from __future__ import annotations
