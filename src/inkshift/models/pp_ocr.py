@@ -56,7 +56,8 @@ def recogniser(threads: int = 1) -> LineRecogniser:
     Pictures are (H, W) or (H, W, 3) RGB uint8, dark ink, H and W at least 1; there may be none. Each gives (T, 11)
     float32 whose rows sum to 1: columns 0 to 9 the digits, column 10 the CTC blank. T is an eighth of the field's
     width, thus at least 40. What the model takes for one of the characters in `pp_ocr.json`, such as a separator or
-    an O, counts as what is written where it sees one, as counted on composed numbers (`benchmarks/fit_pp_ocr.py`). All other characters are struck out, and the rest is scaled to sum to 1 in each step. Raises MissingExtraError and
+    an O, counts as what is written where it sees one, as counted on composed numbers (`benchmarks/fit_pp_ocr.py`).
+    All other characters are struck out, and the rest is scaled to sum to 1 in each step. Raises MissingExtraError and
     ModelError as `model_file` does, and ModelError where the file is not that model.
     """
     session = _session(model_file(), threads)
