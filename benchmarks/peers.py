@@ -55,7 +55,7 @@ BASE = next(iter(PEERS))
 TITLES = {
     "inkshift": "inkshift, as it comes",
     "inkshift+pp-ocrv6": "inkshift with PP-OCRv6 as second reader",
-    "one view": "inkshift, one view instead of six",
+    "one view": "inkshift, one view instead of five",
     "digit by digit": "inkshift with the model `digits`",
     "as published": "inkshift, method as-published",
     "pp-ocrv6": "PP-OCRv6 small, masked to digits",

@@ -45,7 +45,7 @@ class NotAvailable(Exception):
 
 
 def inkshift(read_as: str, one_view: bool = False, **settings: Any) -> Opened:
-    """Ours, a picture at a time; of a column the rows that are written. one_view: of six, to see what they cost."""
+    """Ours, a picture at a time; of a column the rows that are written. one_view: of five, to see what they cost."""
     from inkshift import Reader
     from inkshift.errors import InkshiftError
     from inkshift.forms.numbers import ONE

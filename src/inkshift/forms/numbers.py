@@ -13,7 +13,7 @@ import numpy.typing as npt
 from inkshift.forms import ink as inks
 from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align
 from inkshift.models.runtime import Recogniser
-from inkshift.reframe import Reframing
+from inkshift.reframe import Reframing, ground_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 
@@ -25,23 +25,24 @@ _ROOM = 0.14
 class View:
     """One way to look at a crop. band: cut to the rows that hold ink, with `room` of its height above and below.
 
-    shear: how far the top is moved right, in heights. wide: how much it is stretched along the line.
+    shear: how far the top is moved right, in heights. wide: how much it is stretched along the line. level: slow
+    shading and the paper's gray taken out.
     """
 
     band: bool
     room: float = _ROOM
     shear: float = 0.0
     wide: float = 1.0
+    level: bool = True
 
 
 ONE = (View(band=True),)
 VIEWS = (
     View(band=True),
     View(band=False),
-    View(band=True, room=0.3, wide=1.1),
-    View(band=True, room=0.06, wide=0.92),
-    View(band=True, room=0.2, shear=-0.18),
+    View(band=False, level=False),
     View(band=True, room=0.1, shear=0.12, wide=1.2),
+    View(band=True, room=0.2, shear=-0.18, level=False),
 )
 
 
@@ -54,13 +55,17 @@ class Line:
     band: tuple[int, int]
 
 
-def line(picture: Gray, dark: Gray, frame: Reframing, views: Sequence[View] = VIEWS) -> Line:
-    """A crop, (H, W) uint8 dark on light, as each view shows it, framed for the recogniser.
+def line(crop: npt.NDArray[np.uint8], dark: Gray, frame: Reframing, views: Sequence[View] = VIEWS) -> Line:
+    """A crop, (H, W) or (H, W, 3) uint8, as each view shows it, framed for the recogniser.
 
-    dark: how much darker than its paper each pixel is (`ink.darkness`), of the same shape.
+    dark: how much darker than its paper each pixel is (`ink.darkness`), (H, W) uint8.
     """
-    band, paper = ink_band(dark), int(np.median(picture))
-    return Line([frame(_seen(picture, view, band, paper)) for view in views], band)
+    band, plain = ink_band(dark), to_gray(crop)
+    if ground_of(plain) < inks.LIGHT_ON_DARK:
+        plain = np.asarray(cv2.bitwise_not(plain), np.uint8)
+    level = np.asarray(cv2.bitwise_not(dark), np.uint8)
+    shown = [(level if view.level else plain, view) for view in views]
+    return Line([frame(_seen(picture, view, band, int(np.median(picture)))) for picture, view in shown], band)
 
 
 def digit_boxes(band: tuple[int, int], text: str, seen: LineProbabilities) -> list[tuple[int, int, int, int]]:

@@ -50,7 +50,8 @@ def log_odds(
 ) -> npt.NDArray[np.float64]:
     """Log-odds (texts,) of each text from its scores (views, texts), the likeliest text of each view 0 at most.
 
-    Views that see something else than the rest are heard, but no view can veto: the mean is over probabilities.
+    Views that see something else than the rest are heard, but no view can veto: the mean is over probabilities. Two
+    readers err on the same numbers now and then, so that what they say together counts less than if they did not.
     """
     given = calibration.get
     floor = given("number floor", 1e-4)
@@ -61,4 +62,5 @@ def log_odds(
     if other is not None:
         second = np.exp(other - np.logaddexp.reduce(other, axis=1, keepdims=True))
         total = total + given("second mean", 1.0) * np.log(second.mean(0) + given("second floor", 1e-3))
+        total = given("both", 1.0) * total
     return np.asarray(total)
