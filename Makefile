@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow lint bench-read bench-study bench-peers bench-teach docs readme clean
+.PHONY: help demo test test-slow lint bench-read bench-study bench-peers bench-teach bench-trust docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -40,6 +40,12 @@ bench-peers: .venv/.test .venv-peers/.ready ## our readers and others on the sam
 bench-teach: .venv/.test ## the number recogniser taught on half of the cheque amounts, tested on the other half
 	$(BIN)/python benchmarks/teaching.py --out docs/results/teaching.md
 
+bench-trust: .venv/.test ## how far readings can be trusted: promises, rules, forecasts, label audit
+	$(BIN)/python benchmarks/trust_promise.py --out docs/results/trust-promise.md
+	$(BIN)/python benchmarks/trust_joint.py --out docs/results/trust-joint.md
+	$(BIN)/python benchmarks/trust_shift.py --out docs/results/trust-shift.md
+	$(BIN)/python benchmarks/trust_audit.py --out docs/results/trust-audit.md
+
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py
 
@@ -58,7 +64,7 @@ clean: ## remove what the other targets made
 	@touch $@
 
 .venv/.test: pyproject.toml .venv/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,keras,pp-ocr,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,keras,pp-ocr,trust,rules,dev]'
 	@touch $@
 
 # The readers that `make bench-peers` measures ours against, apart from ours.

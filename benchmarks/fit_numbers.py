@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 
+from inkshift import Reader
 from inkshift.datasets import paper, strings
 from inkshift.forms import ink
 from inkshift.forms import numbers as views_of
@@ -28,17 +30,29 @@ START = {
     "number mean": 1.0,
     "number product": 0.2,
     "number floor": 1e-3,
+    "spelled": 1.0,
     "second mean": 0.7,
     "second floor": 1e-2,
     "both": 0.8,
 }
 
 
-def scores(given: argparse.Namespace) -> list[tuple[list[str], int, np.ndarray, np.ndarray | None]]:
-    """For each number its texts, which of them is right (-1: none), and the scores of views and second reader."""
+class Row(NamedTuple):
+    """A number as it is seen: which of the texts proposed is right (-1: none), their scores (views, texts) in the views
+    and to the second reader, their probability (texts,) to the model of digits."""
+
+    right: int
+    own: np.ndarray
+    other: np.ndarray | None
+    spelled: np.ndarray | None
+
+
+def scores(given: argparse.Namespace) -> list[Row]:
+    """Each number as it is seen."""
     recipe, model = glyphs.load_recipe(), load_model(given.model)
     held_out, papers = glyphs.load_glyphs(recipe, given.work, "held-out"), paper.make_papers(recipe.seed + 2)
     rng, run = np.random.default_rng([recipe.seed, 7]), recogniser(model)
+    speller = Reader(read_as="number", model="digits")
     second = None
     if given.second:
         from inkshift.models import pp_ocr
@@ -50,22 +64,25 @@ def scores(given: argparse.Namespace) -> list[tuple[list[str], int, np.ndarray, 
         crop, dark = seen(Job("", "number", picture, ink.darkness(picture), (0, 0, picture.shape[1], picture.shape[0])))
         own = run(views_of.line(crop, dark, model.reframing).pictures)
         others = second([picture]) if second else []
-        texts = list({t: None for view in (*own, *others) for t, _ in ctc.beam(view, (0, 20))[:4]})
+        spelled = {c.written: c.probability for c in speller.read_page(picture).fields[0].candidates}
+        beams = {t: None for view in (*own, *others) for t, _ in ctc.beam(view, (0, 20))[:4]}
+        texts = list(beams | dict.fromkeys(spelled))
         right = texts.index(label) if label in texts else -1
-        out.append((texts, right, ctc.score(own, texts), ctc.score(others, texts) if others else None))
+        shares = np.array([spelled.get(text, 0.0) for text in texts])
+        out.append(Row(right, ctc.score(own, texts), ctc.score(others, texts) if others else None, shares))
     return out
 
 
 def loss(constants: dict[str, float], rows: list) -> float:
     """Mean negative log-probability of the right text; numbers whose right text nobody proposed count a fixed 5."""
     total = 0.0
-    for _, right, own, other in rows:
-        odds = weigh.log_odds(own, other, constants)
-        total += 5.0 if right < 0 else float(np.logaddexp.reduce(odds) - odds[right])
+    for row in rows:
+        odds = weigh.log_odds(row.own, row.other, constants, row.spelled)
+        total += 5.0 if row.right < 0 else float(np.logaddexp.reduce(odds) - odds[row.right])
     return total / len(rows)
 
 
-def fit(rows: list, names: list[str], fixed: dict[str, float]) -> dict[str, float]:
+def fit(rows: list[Row], names: list[str], fixed: dict[str, float]) -> dict[str, float]:
     """The constants called `names`, the rest as `fixed`."""
     start = np.log([START[name] for name in names])
 
@@ -78,19 +95,19 @@ def fit(rows: list, names: list[str], fixed: dict[str, float]) -> dict[str, floa
     return fixed | {name: round(float(v), 5) for name, v in zip(names, np.exp(found.x), strict=True)}
 
 
-def second_alone(row: tuple) -> tuple:
-    texts, right, _, other = row
-    return texts, right, np.zeros((1, len(texts))), other
+def second_alone(row: Row) -> Row:
+    assert row.other is not None
+    return Row(row.right, np.zeros((1, row.other.shape[1])), row.other, None)
 
 
-def told(rows: list, constants: dict[str, float]) -> str:
+def told(rows: list[Row], constants: dict[str, float]) -> str:
     """Accuracy, mean confidence and calibration error (10 bins of equal mass) of rows."""
     sure, right = [], []
-    for _, good, own, other in rows:
-        odds = weigh.log_odds(own, other, constants)
+    for row in rows:
+        odds = weigh.log_odds(row.own, row.other, constants, row.spelled)
         best = int(odds.argmax())
         sure.append(float(np.exp(odds[best] - np.logaddexp.reduce(odds))))
-        right.append(best == good)
+        right.append(best == row.right)
     order = np.argsort(sure)
     bins = np.array_split(order, 10)
     error = sum(len(b) * abs(np.mean(np.array(sure)[b]) - np.mean(np.array(right)[b])) for b in bins) / len(order)
@@ -107,10 +124,12 @@ def main() -> None:
     given = parser.parse_args()
     rows = scores(given)
     learn, test = rows[::2], rows[1::2]
-    alone = [(t, r, own, None) for t, r, own, _ in learn]
-    constants = fit(alone, ["number mean", "number product", "number floor"], {})
-    print("one view, held out:", told([(t, r, own[:1], None) for t, r, own, _ in test], constants))
-    print("all views, held out:", told([(t, r, own, None) for t, r, own, _ in test], constants))
+    alone = [row._replace(other=None) for row in learn]
+    constants = fit(alone, ["number mean", "number product", "number floor", "spelled"], {})
+    one = [row._replace(own=row.own[:1], other=None, spelled=None) for row in test]
+    print("one view, held out:", told(one, constants))
+    print("all views, held out:", told([row._replace(other=None, spelled=None) for row in test], constants))
+    print("spelled by digits too, held out:", told([row._replace(other=None) for row in test], constants))
     if given.second:
         # Each reader's probabilities are made right by themselves and then multiplied: fitted together, the weights
         # would trust ours for being at home among composed numbers, where the other is a guest. That they err together

@@ -114,3 +114,30 @@ def test_one_view_of_a_digit_is_free_of_its_neighbour(drawn_digits: Gray) -> Non
     picture[4:28, 41:44] = 255
     cell = Cell((0, 0, 44, 32), views_of_digit(picture), ())
     assert shows(cell, drawn_digits[5])
+
+
+def test_a_line_through_all_cells_crosses_them_out(drawn_digits: Gray) -> None:
+    ink = field(drawn_digits, "___", frame=True)
+    cv2.line(ink, (MARGIN + 8, MARGIN + 42), (MARGIN + 3 * CELL - 8, MARGIN + 8), (255,), 3)
+    cells = cells_of_field(ink, 3, FRAME, printed=True)
+    assert [cell.flat for cell in cells] == [True, True, True]
+
+
+def test_two_digits_in_one_cell_are_noticed(drawn_digits: Gray) -> None:
+    ink = field(drawn_digits, "___")
+    for start in (CELL + 12, CELL + 32):
+        cv2.line(ink, (MARGIN + start, MARGIN + 10), (MARGIN + start + 4, MARGIN + 38), (255,), 3)
+    assert [cell.over > 0.5 for cell in cells_of_field(ink, 3, FRAME, printed=False)] == [False, True, False]
+    plain = cells_of_field(field(drawn_digits, "471"), 3, FRAME, printed=False)
+    assert not any(cell.over for cell in plain)
+
+
+@pytest.mark.parametrize(("text", "noticed"), [("_57", True), ("157", False)])
+def test_a_digit_that_reaches_in_from_beside_is_noticed_where_it_finds_an_empty_cell(
+    drawn_digits: Gray, text: str, noticed: bool
+) -> None:
+    ink = np.pad(field(drawn_digits, text), ((0, 0), (30, 0)))
+    cv2.ellipse(ink, (MARGIN + 28, MARGIN + 25), (12, 16), 0, 0, 360, (255,), 3)
+    frame = (FRAME[0] + 30, FRAME[1], FRAME[2] + 30, FRAME[3])
+    cells = cells_of_field(ink, 3, frame, printed=False)
+    assert [cell.over > 0.5 for cell in cells] == [noticed, False, False]

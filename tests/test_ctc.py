@@ -120,3 +120,13 @@ def test_digits_lie_in_order_or_nowhere(seed: int, count: int, text: str) -> Non
     assert len(found) == (len(text) if needed <= count else 0)
     assert all(first <= last for first, last in found)
     assert all(a[1] < b[0] for a, b in itertools.pairwise(found))
+
+
+@given(shares=st.lists(st.floats(0, 1), min_size=2, max_size=2))
+def test_what_is_spelled_speaks_for_a_text_and_never_against_one(shares: list[float]) -> None:
+    views, constants = [sure_of("47", 0.8), sure_of("41", 0.6)], {"spelled": 1.0}
+    plain = weigh.weigh(views, calibration=constants, spelled={"41": 0.0, "912": 0.0})
+    spelled = weigh.weigh(views, calibration=constants, spelled=dict(zip(("41", "912"), shares, strict=True)))
+    assert spelled["41"] / spelled["47"] >= plain["41"] / plain["47"] - 1e-9
+    assert "912" in spelled
+    assert sum(spelled.values()) == pytest.approx(1)

@@ -90,14 +90,14 @@ def test_what_a_field_may_not_hold_is_not_read(reader: Reader) -> None:
     plain = reader.read_page(image).fields[0]
     assert plain.value == "48"
     prepared = fields.prepare_number(job(image, digits=(3, 3)), reader._numbers, None)
-    found = prepared.finish(reader._numbers.run(prepared.pictures), [])
+    found = prepared.finish(reader._numbers.run(prepared.pictures), [], {})
     assert found.state == "overflow" or len(found.value) == 3
 
 
 def test_a_struck_out_number_is_crossed_out_and_keeps_what_it_was(reader: Reader) -> None:
     assert reader._numbers is not None
     prepared = fields.prepare_number(job(written("48", 3), struck=0.9), reader._numbers, None)
-    found = prepared.finish(reader._numbers.run(prepared.pictures), [])
+    found = prepared.finish(reader._numbers.run(prepared.pictures), [], {})
     assert (found.state, found.value, found.confidence) == ("crossed-out", "", 0.9)
     assert found.candidates[1].written == "48"
 

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -66,6 +67,11 @@ def test_every_crop_stands_beside_its_reading(tmp_path: Path) -> None:
     assert Pillow.open(io.BytesIO(data)).size == (90, 40)
     assert 'class="value">127<' in text
     assert "scan.pdf, page 1, fits its template 93 %" in text
+
+
+def test_a_picture_read_without_a_template_fits_none(tmp_path: Path) -> None:
+    text = render(tmp_path, replace(FORM, pages=(PageNote("scan.png", 1),)))
+    assert "scan.png, page 1</p>" in text
 
 
 def test_what_a_person_should_look_at_is_marked(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def composed() -> finetune.Numbers:
     maps, labels = shapes.bank(2, 0)
     glyphs, papers = strings.make_glyphs(maps, labels, [len(labels)], [1.0]), paper.make_papers(0, each=1)
     rng = np.random.default_rng(0)
-    made = [strings.compose(glyphs, papers, rng) for _ in range(24)]
+    made = [strings.compose(glyphs, papers, rng, str(rng.integers(10, 99999))) for _ in range(24)]
     return finetune.Numbers([FRAME(p) for p, _ in made], [t for _, t in made], [f"form {i // 4}" for i in range(24)])
 
 

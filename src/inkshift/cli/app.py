@@ -23,6 +23,10 @@ app = typer.Typer(
 COMMAND_MODULES = (
     "read",
     "evaluate",
+    "calibrate",
+    "audit",
+    "shift",
+    "verify",
     "template",
     "model",
     "model_train",

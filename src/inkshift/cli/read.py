@@ -64,6 +64,23 @@ Report = Annotated[
     Path | None,
     typer.Option(metavar="HTML", help="One HTML page with the picture of each field beside its reading."),
 ]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        metavar="JSON",
+        help="What `inkshift calibrate` wrote: each field is marked accepted, or left for a person to look at.",
+        show_default=False,
+    ),
+]
+Trail = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="JSONL",
+        help="Add where each value comes from to this file, which `inkshift verify` checks.",
+        show_default=False,
+    ),
+]
 Expected = Annotated[
     Path | None,
     typer.Option(metavar="CSV", help="Forms that should be there, in a column `form`; missing and unknown are listed."),
@@ -85,6 +102,8 @@ def read(
     out: Out = Path("-"),
     format: Format = None,
     report: Report = None,
+    policy: PolicyFile = None,
+    trail: Trail = None,
     expected: Expected = None,
     workers: Workers = None,
 ) -> None:
@@ -105,7 +124,7 @@ def read(
     from inkshift.forms.reader import Reader
 
     file = None if str(out) == "-" else out
-    target = Target(file, format, report)
+    target = Target(file, format, report, trail)
     names = expected_forms(expected) if expected else []
     reader = Reader(
         template or "",
@@ -113,6 +132,7 @@ def read(
         model=model,
         method=method,
         second_reader=second_reader,
+        policy=policy or "",
         crops=target.shows_crops,
     )
     try:
@@ -151,6 +171,9 @@ def _progress_bar() -> Iterator[Progress]:
 def _tell(summary: Summary) -> None:
     roll = summary.roll
     _note(f"read {_count(roll.forms, 'form')}, {_count(summary.fields, 'field')}")
+    if summary.accepted is not None and summary.straight is not None:
+        _note(f"accepted {_share(summary.accepted, summary.fields, 'field')}; the rest is for a person to look at")
+        _note(f"forms of which every field is accepted: {_share(summary.straight, roll.forms, 'form')}")
     if summary.unread:
         _note(f"pages not read: {len(summary.unread):,}", "red")
         for line in summary.unread:
@@ -168,6 +191,10 @@ def _tell(summary: Summary) -> None:
                 _note(f"  {name}")
             if len(names) > SHOWN:
                 _note(f"  and {len(names) - SHOWN:,} more")
+
+
+def _share(part: int, whole: int, what: str) -> str:
+    return f"{part:,} of {_count(whole, what)} ({100 * part / max(whole, 1):.1f} %)"
 
 
 def _count(n: int, what: str) -> str:

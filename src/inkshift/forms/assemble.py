@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from inkshift.forms.joint import decode_form
 from inkshift.forms.reading import FieldReading, FormReading, PageNote, PageReading
 from inkshift.forms.rules import mark_rules
 from inkshift.forms.template import Template
@@ -49,7 +50,10 @@ def _form(held: list[PageReading], template: Template | None) -> FormReading:
     fields: list[FieldReading] = [item for page in held for item in page.fields]
     notes = tuple(PageNote(p.source, p.page, p.quality, p.error) for p in held)
     form = FormReading(name, tuple(fields), notes)
-    return mark_rules(form, template.rules) if template and template.rules else form
+    if template is None or not template.rules:
+        return form
+    rules = template.parsed_rules
+    return mark_rules(decode_form(form, rules, template.fields), rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from inkshift.forms.pages import find_files, page_refs
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.report import write_report
+from inkshift.forms.trail import write_trail
 
 # Fewer pages than this are read before further processes have started.
 FEW_PAGES = 8
@@ -26,12 +27,14 @@ FEW_PAGES = 8
 class Target:
     """Where readings go. out: None is standard output. format: None takes the ending of `out`, or csv.
 
-    report: an HTML page beside them. Raises SettingError for what cannot be written, before anything is read.
+    report: an HTML page beside them. trail: file to which the trail of each value is added. Raises SettingError for
+    what cannot be written, before anything is read.
     """
 
     out: Path | None = None
     format: Format | None = None
     report: Path | None = None
+    trail: Path | None = None
 
     def __post_init__(self) -> None:
         if self.out is None and self.format == "xlsx":
@@ -40,7 +43,7 @@ class Target:
             )
         if self.out is not None and self.format is None:
             format_of(self.out)
-        for path in filter(None, (self.out, self.report)):
+        for path in filter(None, (self.out, self.report, self.trail)):
             if path.is_dir() or not path.parent.is_dir():
                 found = "a folder" if path.is_dir() else "no folder to put it in"
                 raise SettingError(f"{path}: expected a place for a file, found {found}; choose another place")
@@ -54,12 +57,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was read. unread: a line for each page that was not. broken: form and rule, each once."""
+    """What was read. unread: a line for each page that was not. broken: form and rule, each once.
+
+    accepted: fields that the policy accepted, and straight: forms of which it accepted all; None without a policy.
+    """
 
     fields: int
     roll: Roll
     unread: tuple[str, ...]
     broken: tuple[tuple[str, str], ...]
+    accepted: int | None = None
+    straight: int | None = None
 
 
 def read_into(
@@ -84,16 +92,18 @@ def read_into(
         write_readings(reader.read(paths, journal=journal), target.out, target.format)
         if target.report is not None:
             write_report(reader.read(paths, journal=journal), target.report, _title(reader))
+        if target.trail is not None:
+            write_trail(reader.read(paths, journal=journal), reader, target.trail)
     return summary
 
 
 def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:
     """Raise SettingError where what is written would take the place of what is read, or of each other."""
     read = {path.resolve() for path in find_files(paths)} | {Path(reader.settings.template or ".").resolve()}
-    written = [path.resolve() for path in (target.out, target.report) if path is not None]
+    written = [path.resolve() for path in (target.out, target.report, target.trail) if path is not None]
     for path in written:
         if path in read or written.count(path) > 1:
-            what = "an input" if path in read else "both --out and --report"
+            what = "an input" if path in read else "another output"
             raise SettingError(f"{path}: expected a file of its own to write to, found {what}; choose another name")
 
 
@@ -150,12 +160,22 @@ def _sum_up(forms: Iterable[FormReading], expected: Collection[str], pages: int)
     unread: list[str] = []
     broken: dict[tuple[str, str], None] = {}
     read: list[Called] = []
+    accepted: list[list[bool]] = []
     for form in forms:
         fields += len(form.fields)
+        accepted.append([item.accepted for item in form.fields if item.accepted is not None])
         unread += form.errors
         broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
         read.append(Called(form.name, len(form.errors), sum(not note.error for note in form.pages)))
-    return Summary(fields, call_roll(read, expected, pages), tuple(unread), tuple(broken))
+    judged = [fields for fields in accepted if fields]
+    return Summary(
+        fields,
+        call_roll(read, expected, pages),
+        tuple(unread),
+        tuple(broken),
+        sum(map(sum, judged)) if judged else None,
+        sum(map(all, judged)) if judged else None,
+    )
 
 
 def _title(reader: Reader) -> str:

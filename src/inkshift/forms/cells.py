@@ -6,7 +6,7 @@ without rules and intruders, its main stroke, and the classifier says which of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,25 @@ Box = tuple[int, int, int, int]
 class Cell:
     """A cell's views, each light ink on black; none where it is empty. weights: how far each is believed.
 
-    flat: its ink is a single dash.
+    flat: its ink is a single dash, or part of a line through the field. over: 0 to 1, how much it looks as if it held
+    more than its own digit: two beside each other, or part of one from outside of the field.
     """
 
     box: Box
     views: tuple[Gray, ...]
     weights: tuple[float, ...]
     flat: bool = False
+    over: float = 0.0
+
+
+# Shares of the height of a field's box, and of the width of a cell: what is at least so high may be a digit, and so
+# much white parts two of them. Shares of the field's width and of its height: how wide a line through it is at least,
+# and how far from straight. Of a piece of ink: how much of it reaches into the field at least, to be a digit beside it.
+_DIGIT, _APART = 0.45, 0.08
+_ACROSS, _STRAIGHT = 0.8, 0.05
+_INSIDE = 0.25
+# How sure two such digits, or one that reaches in, make it that the field overflows.
+_CROWDED, _REACHING = 0.8, 0.7
 
 
 def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Cell, ...]:
@@ -44,7 +56,9 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
         edges, (y0, y1) = _remove_frame(ink, edges, (y0, y1))
     labels, stats = components(ink)
     wide = np.flatnonzero(stats[:, 2] > 1.25 * (x1 - x0) / count) + 1
+    struck = np.zeros(ink.shape, bool)
     if len(wide) and count > 1:
+        struck = _lines_through(labels, stats, wide, x1 - x0, y1 - y0)
         across = np.isin(labels, wide)
         for edge in edges[1:-1]:
             column = round(edge)
@@ -54,12 +68,46 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     middle_x, middle_y = stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2
     owner = np.searchsorted(np.array(edges), middle_x) - 1
     inside = (middle_y > y0) & (middle_y < y1) & (owner >= 0) & (owner < count)
+    reaching = _reaching_in(stats, ~inside, (edges[0], y0, edges[-1], y1))
     out = []
     for i in range(count):
         box = (round(edges[i]), round(y0), round(edges[i + 1]), round(y1))
         mine = np.flatnonzero(inside & (owner == i))
-        out.append(_cell(ink, labels, stats, mine, box, height))
+        cell = _cell(ink, labels, stats, mine, box, height)
+        if cell.views and struck.any():
+            own = np.isin(labels, mine + 1)
+            cell = replace(cell, flat=cell.flat or bool(struck[own].mean() > 0.9))
+        near = (middle_x[reaching] < box[2]) if i == 0 else (middle_x[reaching] > box[0]) if i == count - 1 else ()
+        if not cell.views and np.any(near):
+            cell = replace(cell, over=_REACHING)
+        out.append(cell)
     return tuple(out)
+
+
+def _lines_through(
+    labels: npt.NDArray[np.int32], stats: npt.NDArray[np.int32], wide: npt.NDArray[np.intp], width: int, height: int
+) -> npt.NDArray[np.bool_]:
+    """Mask of the pieces of ink, among those numbered `wide`, that are one straight stroke through the whole field."""
+    out = np.zeros(labels.shape, bool)
+    for k in wide.tolist():
+        if stats[k - 1, 2] < _ACROSS * width:
+            continue
+        y, x = np.nonzero(labels == k)
+        slope, start = np.polyfit(x, y, 1)
+        if np.sqrt(np.mean((y - slope * x - start) ** 2)) < _STRAIGHT * height:
+            out |= labels == k
+    return out
+
+
+def _reaching_in(
+    stats: npt.NDArray[np.int32], outside: npt.NDArray[np.bool_], frame: tuple[float, float, float, float]
+) -> npt.NDArray[np.intp]:
+    """Pieces as high as a digit whose middle is outside of the field, to the left or right, but that reach into it."""
+    x0, y0, x1, y1 = frame
+    x, y, w, h, _ = stats.T
+    shared = np.minimum(x + w, x1) - np.maximum(x, x0)
+    level = (y + h / 2 > y0) & (y + h / 2 < y1)
+    return np.flatnonzero(outside & level & (h > _DIGIT * (y1 - y0)) & (shared > _INSIDE * w) & (w > 0.1 * h))
 
 
 def _remove_frame(ink: Gray, edges: list[float], rows: tuple[int, int]) -> tuple[list[float], tuple[int, int]]:
@@ -105,7 +153,16 @@ def _cell(
         views.append(_picture(ink, labels, stats, np.array([largest])))
         weights.append(float(stats[largest, 4] / stats[mine, 4].sum()) ** 4)
     _, _, w, h, _ = stats[largest]
-    return Cell(box, tuple(views), tuple(weights), flat=bool(len(mine) <= 2 and w > 2.2 * h and h < 0.3 * height))
+    flat = bool(len(mine) <= 2 and w > 2.2 * h and h < 0.3 * height)
+    return Cell(box, tuple(views), tuple(weights), flat, _CROWDED * _crowded(stats[mine], box, height))
+
+
+def _crowded(stats: npt.NDArray[np.int32], box: Box, height: float) -> bool:
+    """Whether two pieces of ink as high as a digit stand beside each other in one cell."""
+    tall = stats[stats[:, 3] > _DIGIT * height]
+    tall = tall[np.argsort(tall[:, 0])]
+    gaps = tall[1:, 0] - (tall[:-1, 0] + tall[:-1, 2])
+    return bool((gaps > _APART * (box[2] - box[0])).any())
 
 
 def _remains_of_frame(stats: npt.NDArray[np.int32], box: Box) -> npt.NDArray[np.bool_]:

@@ -22,6 +22,8 @@ from inkshift.forms.segment import Lattice, Segment
 JUNK, CROSSED = 10, 11
 _FLOOR = 1e-4
 _BEST = 8
+MOST_CANDIDATES = 20
+"""Candidates of a field that are kept for its form's rules to choose from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def _rank(
     ]
     if not allowed:
         return Decoded((), ())
-    candidates = tuple(Candidate(text, min(1.0, math.exp(score - total))) for score, text, _ in allowed[:5])
+    candidates = tuple(Candidate(text, min(1.0, math.exp(score - total))) for score, text, _ in allowed)
     cells = tuple(CellReading(DIGITS[d], float(probabilities[k, d]), lattice.segments[k].box) for k, d in allowed[0][2])
     return Decoded(candidates, cells)
 
@@ -227,7 +229,7 @@ def cell_symbols(probabilities: npt.NDArray[np.float32], flat: Sequence[bool]) -
 
 
 def decode_cells(symbols: Sequence[dict[str, float]]) -> tuple[Candidate, ...]:
-    """The five most probable readings of a field of cells.
+    """The twenty most probable readings of a field of cells, or fewer.
 
     symbols: for each cell the probability of each symbol it may hold (see forms.reading).
     """
@@ -235,5 +237,5 @@ def decode_cells(symbols: Sequence[dict[str, float]]) -> tuple[Candidate, ...]:
     for cell in symbols:
         top = sorted(cell.items(), key=lambda item: -item[1])[:4]
         grown = [(text + symbol, p * q) for text, p in beam for symbol, q in top]
-        beam = sorted(grown, key=lambda item: -item[1])[:_BEST]
-    return tuple(Candidate(text, float(p)) for text, p in beam[:5])
+        beam = sorted(grown, key=lambda item: -item[1])[:MOST_CANDIDATES]
+    return tuple(Candidate(text, float(p)) for text, p in beam)

@@ -36,6 +36,8 @@ COLUMNS = (
     "written",
 )
 CROP_HEIGHT = 96
+SHOWN = 5
+"""Candidates of a field that files show."""
 
 
 def format_of(path: Path) -> Format:
@@ -59,7 +61,7 @@ def row(form: FormReading, field: FieldReading) -> Row:
         "state": field.state,
         "confidence": f"{field.confidence:.4f}",
         "accepted": "" if field.accepted is None else str(field.accepted).lower(),
-        "candidates": " ".join(f"{c.written}:{c.probability:.4f}" for c in field.candidates),
+        "candidates": " ".join(f"{c.written}:{c.probability:.4f}" for c in field.candidates[:SHOWN]),
         "rules_broken": "; ".join(field.rules_broken),
         "source": field.source,
         "page": str(field.page),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from inkshift.forms import ink as inks
 from inkshift.forms import numbers, segment
 from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
-from inkshift.forms.decode import cell_symbols, decode, decode_cells
+from inkshift.forms.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells
 from inkshift.forms.reading import (
     CROSSED,
     DIGITS,
@@ -70,11 +70,11 @@ class Prepared:
 @dataclass(frozen=True, slots=True)
 class PreparedNumber:
     """Pictures (H, W) uint8 for a line recogniser, the crop as it is, (H, W) or (H, W, 3) uint8, for a second one, and
-    what turns both answers into a reading."""
+    what turns both answers, and what a model of single digits makes of it, into a reading."""
 
     pictures: Sequence[Gray]
     crop: npt.NDArray[np.uint8]
-    finish: Callable[[Lines, Lines], FieldReading]
+    finish: Callable[[Lines, Lines, Mapping[str, float]], FieldReading]
 
 
 def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
@@ -120,28 +120,28 @@ def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | No
     """A field's number as a line recogniser is to see it; the rest as for `prepare`."""
     crop, dark = seen(job)
 
-    def finish(views: Lines, others: Lines) -> FieldReading:
-        texts = weigh(views, others, job.digits, job.largest, reader.calibration)
+    def finish(views: Lines, others: Lines, spelled: Mapping[str, float]) -> FieldReading:
+        texts = weigh(views, others, job.digits, job.largest, reader.calibration, spelled)
         best, share = next(iter(texts.items()))
         if job.struck > 0.5:
             given = (
                 Candidate(CROSSED, job.struck),
                 *(Candidate(t, p * (1 - job.struck)) for t, p in texts.items() if t),
             )
-            return FieldReading(job.name, "", CROSSED, "crossed-out", job.struck, given[:5])
+            return FieldReading(job.name, "", CROSSED, "crossed-out", job.struck, given[:MOST_CANDIDATES])
         if not best:
-            return _nothing_read(job, share, dark, reference)
+            return _nothing_read(job, texts, dark, reference)
         fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
         total = sum(fitting.values())
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
             scale = total + texts.get("", 0.0)
-            given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:5])
+            given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
             return _reading(job, given, _digits(job, look.band, given[0].written, views))
-        given = tuple(Candidate(t, p) for t, p in list(texts.items())[:5] if t)
+        given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
-    return PreparedNumber(look.pictures, job.crop[around(job)], finish)
+    return PreparedNumber(look.pictures, crop, finish)
 
 
 def _digits(job: Job, band: tuple[int, int], text: str, views: Lines) -> tuple[CellReading, ...]:
@@ -159,10 +159,9 @@ def _room(job: Job) -> int:
     return round(0.06 * (job.frame[3] - job.frame[1]))
 
 
-def seen(job: Job) -> tuple[Gray, Gray]:
-    """A field's box and a little around it, since digits leave their boxes: dark ink on white, and its darkness."""
-    dark = job.dark[around(job)]
-    return np.asarray(cv2.bitwise_not(dark), np.uint8), dark
+def seen(job: Job) -> tuple[npt.NDArray[np.uint8], Gray]:
+    """A field's box and a little around it, since digits leave their boxes: as on the page, and its darkness."""
+    return job.crop[around(job)], job.dark[around(job)]
 
 
 def around(job: Job) -> tuple[slice, slice]:
@@ -172,11 +171,16 @@ def around(job: Job) -> tuple[slice, slice]:
     return slice(max(y0 - room, 0), y1 + room), slice(max(x0 - room, 0), x1 + room)
 
 
-def _nothing_read(job: Job, share: float, dark: Gray, reference: float | None) -> FieldReading:
-    """A field in which no digit was read: blank, or crossed out where there is ink none the less."""
+def _nothing_read(job: Job, texts: Mapping[str, float], dark: Gray, reference: float | None) -> FieldReading:
+    """A field in which no digit was read: blank, or crossed out where there is ink none the less.
+
+    texts: what else it may hold, with probabilities; "" for nothing.
+    """
     ink = inks.line_ink(dark, reference)
     written = CROSSED if np.count_nonzero(ink) > 0.01 * ink.size else EMPTY
-    return FieldReading(job.name, "", written, state_of(written), share, (Candidate(written, share),))
+    others = [Candidate(t, p) for t, p in texts.items() if t and allowed(t, job.digits, job.largest)]
+    given = (Candidate(written, texts[""]), *others)[:MOST_CANDIDATES]
+    return FieldReading(job.name, "", written, state_of(written), texts[""], given)
 
 
 def number_ink(job: Job, reference: float | None = None) -> Gray:
@@ -237,11 +241,18 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
             _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
         ]
         candidates = decode_cells(symbols)
+        over = max(
+            cell.over * (1 - max((given[d] for d in DIGITS if d in given), default=0.0))
+            for cell, given in zip(cells, symbols, strict=True)
+        )
         allowed = tuple(c for c in candidates if _allowed(c.written, job.largest))
         best = (allowed or candidates)[0].written
         readings = tuple(
             CellReading(s, given[s], cell.box) for s, given, cell in zip(best, symbols, cells, strict=True)
         )
+        if over > 0.5:
+            others = (Candidate(c.written, c.probability * (1 - over)) for c in candidates[1:])
+            return _overflow(job, (Candidate(best, over), *others), readings)
         return _reading(job, allowed, readings) if allowed else _overflow(job, candidates, readings)
 
     return Prepared(pictures, finish)

@@ -19,6 +19,8 @@ Gray = npt.NDArray[np.uint8]
 FAINTEST = 12
 # Pixels this saturated (0 to 255) are coloured print; pen and pencil scans stay below it or share no rule.
 COLOURED = 45
+# Paper darker than this (0 to 255) is dark paper with light ink.
+LIGHT_ON_DARK = 96
 
 
 def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
@@ -28,7 +30,7 @@ def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
     window: pixels within which there is paper to be seen everywhere; half of the shorter side if not given.
     """
     gray = _without_coloured_rules(image) if image.ndim == 3 else to_gray(image)
-    if ground_of(gray) < 96:
+    if ground_of(gray) < LIGHT_ON_DARK:
         gray = np.asarray(cv2.bitwise_not(gray), np.uint8)
     window = max(15, window or min(gray.shape) // 2)
     shrink = max(1.0, window / 15)

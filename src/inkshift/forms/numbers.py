@@ -60,12 +60,17 @@ def line(crop: npt.NDArray[np.uint8], dark: Gray, frame: Reframing, views: Seque
 
     dark: how much darker than its paper each pixel is (`ink.darkness`), (H, W) uint8.
     """
-    band, plain = ink_band(dark), to_gray(crop)
-    if ground_of(plain) < inks.LIGHT_ON_DARK:
-        plain = np.asarray(cv2.bitwise_not(plain), np.uint8)
-    level = np.asarray(cv2.bitwise_not(dark), np.uint8)
-    shown = [(level if view.level else plain, view) for view in views]
-    return Line([frame(_seen(picture, view, band, int(np.median(picture)))) for picture, view in shown], band)
+    band = ink_band(dark)
+    shown = {level: _shown(crop, dark, level) for level in {view.level for view in views}}
+    papers = {level: int(np.median(picture)) for level, picture in shown.items()}
+    return Line([frame(_seen(shown[view.level], view, band, papers[view.level])) for view in views], band)
+
+
+def _shown(crop: npt.NDArray[np.uint8], dark: Gray, level: bool) -> Gray:
+    """The crop as (H, W) uint8, dark on light, levelled or as it is."""
+    plain = dark if level else to_gray(crop)
+    turned = level or ground_of(plain) < inks.LIGHT_ON_DARK
+    return np.asarray(cv2.bitwise_not(plain), np.uint8) if turned else plain
 
 
 def digit_boxes(band: tuple[int, int], text: str, seen: LineProbabilities) -> list[tuple[int, int, int, int]]:
@@ -117,10 +122,12 @@ def _seen(picture: Gray, view: View, band: tuple[int, int], paper: int) -> Gray:
 
 @dataclass(frozen=True, slots=True)
 class NumberReader:
-    """A line recogniser and how it is used. second: another one, which takes crops as they are."""
+    """A line recogniser and how it is used. second: another one, which takes crops as they are. spell: whether the
+    model of single digits is heard too."""
 
     frame: Reframing
     run: Recogniser
     calibration: Mapping[str, float]
     views: Sequence[View] = VIEWS
     second: Recogniser | None = None
+    spell: bool = True

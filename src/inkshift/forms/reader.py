@@ -24,9 +24,11 @@ from inkshift.forms.assemble import assemble
 from inkshift.forms.columns import Row, find_rows, row_crop
 from inkshift.forms.decode import reading_classes
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
+from inkshift.forms.place import Box, on_page
 from inkshift.forms.reading import FieldReading, FormReading, PageReading, page_from_json, page_to_json
 from inkshift.forms.register import Registered, cut, register
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
+from inkshift.forms.trust import apply, load_policy
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
 from inkshift.models.runtime import classifier, recogniser, softmax
 from inkshift.reframe import to_gray
@@ -46,7 +48,8 @@ class Settings:
     """What a reader reads with. template: a file; read_as: instead of one, what each picture shows.
 
     model: a shipped package's name or a package's folder; empty for the method's own. second_reader: another reader
-    of whole numbers, reused as it is. crops: keep each field's picture in its reading.
+    of whole numbers, reused as it is. policy: the file of an acceptance policy. crops: keep each field's picture in
+    its reading.
     """
 
     template: str = ""
@@ -54,6 +57,7 @@ class Settings:
     model: str = ""
     method: Method = "default"
     second_reader: SecondReader | None = None
+    policy: str = ""
     crops: bool = False
 
 
@@ -68,8 +72,8 @@ class Reader:
     model: name of a shipped model package or folder of another: a model of digits reads cells, and numbers digit
     by digit; a model of numbers reads numbers whole, and cells are left to `digits`. Without it, cells are read by
     `digits` and numbers by `numbers`. method: `as-published` reads as Pacchiotti et al. 2023 did. second_reader:
-    reads numbers too, and the two are weighed against each other. Raises TemplateError, ModelError, SettingError or
-    MissingExtraError.
+    reads numbers too, and the two are weighed against each other. policy: file that `inkshift calibrate` wrote; each
+    field is then accepted or not. Raises TemplateError, ModelError, SettingError, InputError or MissingExtraError.
     """
 
     def __init__(
@@ -80,14 +84,16 @@ class Reader:
         model: str | Path = "",
         method: Method = "default",
         second_reader: SecondReader | None = None,
+        policy: str | Path = "",
         crops: bool = False,
     ) -> None:
         if bool(template) == (read_as is not None):
             raise SettingError(
                 "give a template, or say what each picture shows (number, digit or column): one of the two"
             )
-        self.settings = Settings(str(template), read_as, str(model), method, second_reader, crops)
+        self.settings = Settings(str(template), read_as, str(model), method, second_reader, str(policy), crops)
         self.template = load_template(template) if template else None
+        self.policy = load_policy(policy) if policy else None
         self.model, self.number_model = _models(self.settings)
         self._references = _references(self.template, Path(template).parent) if self.template else []
         self._classify = classifier(self.model)
@@ -127,7 +133,8 @@ class Reader:
                 on_crash=_crashed,
             )
             with closing(results):
-                yield from assemble(self._pages(refs, results, progress), self.template)
+                for form in assemble(self._pages(refs, results, progress), self.template):
+                    yield apply(self.policy, form) if self.policy else form
         finally:
             if keep:
                 keep.close()
@@ -137,7 +144,8 @@ class Reader:
         template = Path(self.settings.template).read_bytes() if self.settings.template else b""
         pictures = b"".join(b"" if picture is None else picture.tobytes() for picture in self._references)
         digests = [model.digest for model in (self.model, self.number_model) if model]
-        return jobs.digest(version("inkshift"), repr(self.settings), template, pictures, *digests)
+        settings = replace(self.settings, policy="")
+        return jobs.digest(version("inkshift"), repr(settings), template, pictures, *digests)
 
     def _pages(
         self, refs: list[tuple[PageRef, str]], results: Iterator[tuple[str, str]], progress: Progress | None
@@ -159,36 +167,40 @@ class Reader:
         found, readings = max(tried, key=lambda one: sum(r.confidence for r in one[1])) if len(tried) > 1 else tried[0]
         identity = self._identity(found, readings)
         named = tuple(replace(reading, source=source, page=page) for reading in readings)
-        return PageReading(source, page, found.design, found.page.quality, found.page.turn, identity, named)
+        quality = found.page.quality if found.spec else None
+        return PageReading(source, page, found.design, quality, found.page.turn, identity, named)
 
     def _fields(self, found: _Laid) -> list[FieldReading]:
         """All fields of a page that lies on its template, the pictures of all classified at once."""
         start = time.perf_counter()
-        work = self._jobs(found)
+        work, boxes = self._jobs(found)
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
         whole = [job for job in work if job.kind == "number" and self._numbers]
         readings = {job.name: reading for job, reading in self._whole_numbers(whole, level)}
-        start = time.perf_counter()
         pieces = [job for job in work if job.name not in readings]
+        readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
+        kept = [job.crop if self.settings.crops else None for job in work]
+        return [replace(readings[job.name], box=b, crop=c) for job, b, c in zip(work, boxes, kept, strict=True)]
+
+    def _by_digits(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
+        """Fields read digit by digit, the pictures of all classified at once."""
+        start = time.perf_counter()
         constants = self.model.manifest.calibration
         if self.settings.method == "as-published":
-            prepared = [as_published.prepare(job, self.model.reframing) for job in pieces]
+            prepared = [as_published.prepare(job, self.model.reframing) for job in work]
         else:
-            prepared = [fields.prepare(job, self._frame, constants, level) for job in pieces]
+            prepared = [fields.prepare(job, self._frame, constants, level) for job in work]
         start = self._spent("prepare", start)
         pictures = [picture for item in prepared for picture in item.pictures]
         logits = self._classify(np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.uint8))
         probabilities = self._ordered(softmax(logits))
         start = self._spent("classify", start)
-        at = 0
-        for job, item in zip(pieces, prepared, strict=True):
-            readings[job.name] = item.finish(probabilities[at : at + len(item.pictures)])
-            at += len(item.pictures)
+        ends = np.cumsum([len(item.pictures) for item in prepared])
+        parts = np.split(probabilities, ends[:-1]) if prepared else []
+        readings = [item.finish(part) for item, part in zip(prepared, parts, strict=True)]
         self._spent("decode", start)
-        if self.settings.crops:
-            return [replace(readings[job.name], crop=job.crop) for job in work]
-        return [readings[job.name] for job in work]
+        return readings
 
     def _whole_numbers(
         self, work: Sequence[fields.Job], level: float | None
@@ -197,6 +209,7 @@ class Reader:
         reader = self._numbers
         if reader is None or not work:
             return
+        spelled = self._by_digits(work, level) if reader.spell else []
         start = time.perf_counter()
         prepared = [fields.prepare_number(job, reader, level) for job in work]
         start = self._spent("prepare", start)
@@ -205,7 +218,8 @@ class Reader:
         start = self._spent("classify", start)
         views = len(reader.views)
         for k, (job, item) in enumerate(zip(work, prepared, strict=True)):
-            yield job, item.finish(seen[k * views : (k + 1) * views], others[k : k + 1])
+            given = {c.written: c.probability for c in spelled[k].candidates} if spelled else {}
+            yield job, item.finish(seen[k * views : (k + 1) * views], others[k : k + 1], given)
         self._spent("decode", start)
 
     def _lay(self, image: Pixels) -> list[_Laid]:
@@ -226,16 +240,19 @@ class Reader:
             raise failed
         return best
 
-    def _jobs(self, found: _Laid) -> list[fields.Job]:
+    def _jobs(self, found: _Laid) -> tuple[list[fields.Job], list[Box]]:
+        """What is to be read, and where on the page each of it is."""
         if found.spec is not None:
-            crops = self.settings.crops or self.settings.method == "as-published" or bool(self.settings.second_reader)
+            crops = self.settings.crops or self.settings.method == "as-published"
             dark = inks.darkness(found.page.image, _window(found))
-            return [_job(found.page, dark, spec, crops) for spec in found.spec.fields]
+            specs = found.spec.fields
+            return [_job(found.page, dark, spec, crops) for spec in specs], [on_page(found.page, s.box) for s in specs]
         image = found.page.image
         if self.settings.read_as == "column":
-            return [_row_job(image, row, name) for name, row in enumerate(find_rows(image), 1)]
+            rows = find_rows(image)
+            return [_row_job(image, row, n) for n, row in enumerate(rows, 1)], [row.box for row in rows]
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
-        return [_whole(image, kind, kind)]
+        return [_whole(image, kind, kind)], [(0, 0, image.shape[1], image.shape[0])]
 
     def _identity(self, found: _Laid, readings: list[FieldReading]) -> str:
         """What the page says its form is; empty where it does not say, or its file does."""
@@ -308,7 +325,8 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fi
     x, y, w, h = spec.box
     margin = MARGIN * h
     cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0)
-    crop = cut(page.image, page, (x, y, w, h), margin, page.paper)[0] if with_crop else cut_dark
+    shown = with_crop or not spec.cells
+    crop = cut(page.image, page, (x, y, w, h), margin, page.paper)[0] if shown else cut_dark
     m = round(margin * scale)
     frame = (m, m, m + round(w * scale), m + round(h * scale))
     kind: fields.Kind = "cells" if spec.cells else "number"

@@ -47,6 +47,7 @@ class FieldReading:
     accepted: None without an acceptance policy.
     candidates: most probable first, at most five.
     rules_broken: the template's rules that the values of this form break and this field is part of.
+    box: xmin, ymin, xmax, ymax of the field in pixels of its page as `pages.load_page` gives it.
     crop: (H, W) or (H, W, 3) uint8, what was read; kept only where the reader was asked to.
     """
 
@@ -61,6 +62,7 @@ class FieldReading:
     rules_broken: tuple[str, ...] = ()
     source: str = ""
     page: int = 1
+    box: tuple[float, float, float, float] | None = None
     crop: Image | None = field(default=None, compare=False, repr=False)
 
 
@@ -68,14 +70,15 @@ class FieldReading:
 class PageReading:
     """One page as it was read, before forms are put together.
 
-    design: which page of the template it is, from 0. quality: of its registration, 0 to 1. turn: degrees
-    clockwise that it was turned to stand upright. identity: what the page says its form is. error: why it was not read.
+    design: which page of the template it is, from 0. quality: of its registration, 0 to 1; None without a template.
+    turn: degrees clockwise that it was turned to stand upright. identity: what the page says its form is. error: why
+    it was not read.
     """
 
     source: str
     page: int
     design: int = 0
-    quality: float = 0.0
+    quality: float | None = None
     turn: int = 0
     identity: str = ""
     fields: tuple[FieldReading, ...] = ()
@@ -84,11 +87,11 @@ class PageReading:
 
 @dataclass(frozen=True, slots=True)
 class PageNote:
-    """How one page went: quality of registration 0 to 1, and the error if it was not read."""
+    """How one page went: quality of registration 0 to 1, None without a template, and the error if it was not read."""
 
     source: str
     page: int
-    quality: float = 0.0
+    quality: float | None = None
     error: str = ""
 
 
@@ -137,6 +140,7 @@ def _field(data: dict[str, Any]) -> FieldReading:
     data["candidates"] = tuple(Candidate(**c) for c in data["candidates"])
     data["cells"] = tuple(CellReading(c["symbol"], c["probability"], tuple(c["box"])) for c in data["cells"])
     data["rules_broken"] = tuple(data["rules_broken"])
+    data["box"] = tuple(data["box"]) if data.get("box") else None
     if data["crop"]:
         packed = np.frombuffer(base64.b64decode(data["crop"]), np.uint8)
         picture = np.asarray(cv2.imdecode(packed, cv2.IMREAD_UNCHANGED), np.uint8)

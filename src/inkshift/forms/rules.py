@@ -1,41 +1,155 @@
-"""The sums of a form: which of a template's rules its readings break.
+"""The rules of a form: what its fields must add up to, and which of these rules its readings break.
 
-A rule says that two sides add up, such as `r01 + r02 = A`. A blank or crossed-out field counts as 0, and
-the message says so. A rule with a field that was not read, or not for certain, is left unchecked.
+A rule compares sums of fields: `r01 + r02 = A`, `p01..p12 + blank = total`, `A + B <= C`, `10 <= A <= 300`,
+`A = copy_A`. A blank or crossed-out field counts as 0 in a rule, and the message says so. A rule with a field that
+was not read, or not for certain, is left unchecked.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
 
+from inkshift.errors import nearest
 from inkshift.forms.reading import FormReading, state_of, value_of
-from inkshift.forms.template import rule_fields
+
+Level = Literal["error", "warning"]
+Operator = Literal["=", "<="]
 
 COUNTED = ("written", "blank", "crossed-out")
+SLIP = 0.02
+"""How often a rule is taken to be broken by those who fill in the form, where a template does not say."""
+
+_LIKE = "must read like 'a + b = c', 'a <= b', '10 <= a <= 300' or 'p01..p12 = total'"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What stands on one side of a rule. fields: added up, as often as they are named; number: added to them."""
+
+    text: str
+    fields: tuple[str, ...]
+    number: int = 0
+
+    def value(self, values: Mapping[str, int]) -> int:
+        """The sum of this side. Raises KeyError for a field that is not in `values`."""
+        return sum(values[name] for name in self.fields) + self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Sides that are equal, or none larger than the next.
+
+    code: names the rule and does not change when others come or go. slip: share of forms, over 0 to 1, whose writer
+    breaks it.
+    """
+
+    text: str
+    operator: Operator
+    sides: tuple[Side, ...]
+    code: str
+    level: Level = "error"
+    slip: float = SLIP
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields concerned, each once, in their order."""
+        return tuple(dict.fromkeys(name for side in self.sides for name in side.fields))
+
+    def broken_at(self, values: Mapping[str, int]) -> tuple[Side, Side] | None:
+        """The first two sides that do not keep the rule; None where all do."""
+        for left, right in pairwise(self.sides):
+            a, b = left.value(values), right.value(values)
+            if a > b or (self.operator == "=" and a != b):
+                return left, right
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A rule that does not hold, the fields in it, and one line that shows the sum."""
+    """A rule that does not hold, the fields in it, and one line that begins with its code and shows the sum."""
 
     rule: str
+    code: str
+    level: Level
     fields: tuple[str, ...]
     message: str
 
 
-def broken_rules(rules: Sequence[str], written: Mapping[str, str]) -> list[Broken]:
+def parse_rule(
+    text: str, names: Sequence[str], code: str | None = None, level: Level = "error", slip: float = SLIP
+) -> Rule:
+    """A rule over the fields called `names`, in the template's order, by which a run such as `p01..p12` goes.
+
+    A term that is a field's name is that field, else a whole number is a number. Raises ValueError with one line
+    that names the rule, what is wrong, and the nearest field.
+    """
+    parts = [part.strip() for part in re.split(r"(<=|=)", text)]
+    found, operators = parts[::2], sorted(set(parts[1::2]))
+    terms = [[term.strip() for term in side.split("+")] for side in found]
+    if len(operators) != 1 or not all(term for side in terms for term in side):
+        raise ValueError(f"rule {text!r} {_LIKE}")
+    operator: Operator = "=" if operators == ["="] else "<="
+    sides = tuple(_side(text, side, names) for side in terms)
+    if not any(side.fields for side in sides):
+        raise ValueError(f"rule {text!r} names no field; it {_LIKE}")
+    plain = f" {operator} ".join(side.text for side in sides)
+    return Rule(plain, operator, sides, code or _code(operator, sides), level, slip)
+
+
+def _side(rule: str, terms: Sequence[str], names: Sequence[str]) -> Side:
+    fields: list[str] = []
+    number = 0
+    for term in terms:
+        first, dots, last = (part.strip() for part in term.partition(".."))
+        if term in names:
+            fields.append(term)
+        elif re.fullmatch(r"[0-9]+", term):
+            number += int(term)
+        elif dots:
+            start, end = (names.index(_known(rule, name, names)) for name in (first, last))
+            if end <= start:
+                raise ValueError(
+                    f"rule {rule!r}: {last!r} does not come after {first!r} in the template; turn them round"
+                )
+            fields += names[start : end + 1]
+        else:
+            fields.append(_known(rule, term, names))
+    return Side(" + ".join(terms), tuple(fields), number)
+
+
+def _known(rule: str, name: str, names: Sequence[str]) -> str:
+    if name not in names:
+        raise ValueError(f"rule {rule!r} names the field {name!r}; {nearest(name, names)}")
+    return name
+
+
+def _code(operator: Operator, sides: Sequence[Side]) -> str:
+    """What kind of rule it is and four digits that follow from its fields, whichever way round they are written."""
+    plain = [(sorted(side.fields), side.number) for side in sides]
+    if operator == "=":
+        kind = "sum" if any(len(side.fields) != 1 or side.number for side in sides) else "equal"
+        plain.sort()
+    else:
+        kind = "range" if any(not side.fields for side in sides) else "most"
+    return f"{kind}-{hashlib.sha256(repr((operator, plain)).encode()).hexdigest()[:4]}"
+
+
+def broken_rules(rules: Sequence[Rule], written: Mapping[str, str]) -> list[Broken]:
     """The rules that do not hold, in their order.
 
     written: field name to its cells as read, such as `X57`. A rule that names a field which is not in
-    `written` or has an unreadable cell is unchecked, and not returned. Raises ValueError for a rule that
-    does not read like `a + b = c`.
+    `written` or has an unreadable cell is unchecked, and not returned.
     """
     checked = (_check(rule, written) for rule in rules)
     return [broken for broken in checked if broken is not None]
 
 
-def mark_rules(form: FormReading, rules: Sequence[str]) -> FormReading:
+def mark_rules(form: FormReading, rules: Sequence[Rule]) -> FormReading:
     """The form with `rules_broken` of each field set to the messages of the broken rules it is part of.
 
     Fields whose state is `overwritten` or `overflow` leave their rules unchecked.
@@ -45,25 +159,39 @@ def mark_rules(form: FormReading, rules: Sequence[str]) -> FormReading:
     return replace(form, fields=tuple(fields))
 
 
-def _check(rule: str, written: Mapping[str, str]) -> Broken | None:
-    names = rule_fields(rule)
+def level_of(message: str) -> Level:
+    """Whether a message of `rules_broken` is an error or a warning."""
+    return "warning" if message.startswith("warning ") else "error"
+
+
+def _check(rule: Rule, written: Mapping[str, str]) -> Broken | None:
+    names = rule.fields
     if any(name not in written or state_of(written[name]) not in COUNTED for name in names):
         return None
-    values = [int(value_of(written[name]) or 0) for name in names]
-    split = rule.split("=")[0].count("+") + 1
-    left, right = (names[:split], values[:split]), (names[split:], values[split:])
-    if sum(left[1]) == sum(right[1]):
+    values = {name: int(value_of(written[name]) or 0) for name in names}
+    sides = rule.broken_at(values)
+    if sides is None:
         return None
-    start = _sum(left[1]) if split > 1 else _is(*left)
-    zeros = [f"{n} counted as 0: {state_of(written[n])}" for n in dict.fromkeys(names) if not value_of(written[n])]
+    left, right = sides
+    if left.fields and right.fields:
+        shown = f"{_terms(left, values) if _several(left) else _is(left, values)}, but {_is(right, values)}"
+    else:
+        shown = _is(left if left.fields else right, values)
+    zeros = [f"{n} counted as 0: {state_of(written[n])}" for n in names if not value_of(written[n])]
     note = f" ({', '.join(zeros)})" if zeros else ""
-    return Broken(rule, tuple(dict.fromkeys(names)), f"{rule}: {start}, but {_is(*right)}{note}")
+    head = f"warning {rule.code}" if rule.level == "warning" else rule.code
+    return Broken(rule.text, rule.code, rule.level, names, f"{head} {rule.text}: {shown}{note}")
 
 
-def _is(names: Sequence[str], values: Sequence[int]) -> str:
-    return f"{' + '.join(names)} is {_sum(values)}"
+def _several(side: Side) -> bool:
+    return len(side.fields) + bool(side.number) > 1
 
 
-def _sum(values: Sequence[int]) -> str:
-    terms = " + ".join(map(str, values))
-    return f"{terms} = {sum(values)}" if len(values) > 1 else terms
+def _is(side: Side, values: Mapping[str, int]) -> str:
+    return f"{side.text} is {_terms(side, values)}"
+
+
+def _terms(side: Side, values: Mapping[str, int]) -> str:
+    terms = [values[name] for name in side.fields] + [side.number] * bool(side.number)
+    shown = " + ".join(map(str, terms))
+    return f"{shown} = {sum(terms)}" if len(terms) > 1 else shown

@@ -19,6 +19,7 @@ from PIL import ImageDraw, ImageFont
 from inkshift.errors import SettingError
 from inkshift.forms.pen import Glyphs, Hand, draw_hand, lay_ink, write_digits
 from inkshift.forms.reading import Image
+from inkshift.forms.rules import Rule, Side
 from inkshift.forms.scanner import Gray, Wear, scan
 from inkshift.forms.template import Box, FieldSpec, PageSpec, Template
 
@@ -97,9 +98,10 @@ def specimen_pages(
 def plausible_values(template: Template, rng: np.random.Generator) -> Values:
     """Values for all fields that keep the template's rules, low ones common as in figure 10 of the paper.
 
-    Raises SettingError where a rule is not `a + b + ... = c`, or no values keep all rules and limits.
+    Raises SettingError where an equality is not `a + b + ... = c`, or no values keep all rules and limits.
     """
-    sums = dict(_target(rule) for rule in template.rules)
+    rules = template.parsed_rules
+    sums = dict(_target(rule) for rule in rules if rule.operator == "=")
     limits = {spec.name: 10 ** spec.digits[1] - 1 if spec.max is None else spec.max for spec in template.fields}
     for attempt in range(200):
         drawn = {
@@ -108,9 +110,9 @@ def plausible_values(template: Template, rng: np.random.Generator) -> Values:
             if name not in sums
         }
         for _ in sums:
-            ready = {t: parts for t, parts in sums.items() if t not in drawn and set(parts) <= set(drawn)}
-            drawn |= {target: sum(drawn[part] for part in parts) for target, parts in ready.items()}
-        if set(drawn) == set(limits) and _holds(template, drawn, limits):
+            ready = {t: parts for t, parts in sums.items() if t not in drawn and set(parts.fields) <= set(drawn)}
+            drawn |= {target: parts.value(drawn) for target, parts in ready.items()}
+        if set(drawn) == set(limits) and _holds(rules, drawn, limits):
             return {spec.name: str(drawn[spec.name]).zfill(spec.digits[0]) for spec in template.fields}
     raise SettingError(f"template {template.name!r}: no values found that keep its rules and limits; check both")
 
@@ -232,21 +234,22 @@ def _digit_height(template: Template) -> float:
     return 0.55 * smallest
 
 
-def _target(rule: str) -> tuple[str, list[str]]:
+def _target(rule: Rule) -> tuple[str, Side]:
     """The sum of a rule and its parts; `a + b = c` and `c = a + b` are the same."""
-    left, right = ([name.strip() for name in side.split("+")] for side in rule.split("="))
-    if len(right) > 1:
-        left, right = right, left
-    if len(right) > 1:
-        raise SettingError(f"rule {rule!r} has sums on both sides; specimens need 'a + b = c'")
-    return right[0], left
+    parts, target = rule.sides[0], rule.sides[-1]
+    if _several(target):
+        parts, target = target, parts
+    if _several(target) or len(rule.sides) > 2:
+        raise SettingError(f"rule {rule.text!r} has sums on both sides; specimens need 'a + b = c'")
+    return target.fields[0], parts
 
 
-def _holds(template: Template, drawn: Mapping[str, int], limits: Mapping[str, int]) -> bool:
-    pairs = [_target(rule) for rule in template.rules]
-    return all(drawn[name] <= limits[name] for name in limits) and all(
-        drawn[target] == sum(drawn[part] for part in parts) for target, parts in pairs
-    )
+def _several(side: Side) -> bool:
+    return len(side.fields) != 1 or side.number > 0
+
+
+def _holds(rules: Sequence[Rule], drawn: Mapping[str, int], limits: Mapping[str, int]) -> bool:
+    return all(drawn[name] <= limits[name] for name in limits) and not any(rule.broken_at(drawn) for rule in rules)
 
 
 def _point(x: float, y: float) -> tuple[int, int]:

@@ -125,5 +125,5 @@ def of_form(reader: Reader, form: FormReading) -> Iterator[Number]:
 
 
 def _number(form: str, name: str, job: fields.Job, frame: Reframing) -> Number:
-    picture, dark = fields.seen(job)
-    return Number(form, name, numbers.line(picture, dark, frame).pictures, job.crop[fields.around(job)])
+    crop, dark = fields.seen(job)
+    return Number(form, name, numbers.line(crop, dark, frame).pictures, crop)

@@ -11,9 +11,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from inkshift.errors import TemplateError, nearest
+from inkshift.forms.rules import SLIP, Level, Rule, parse_rule
 
 Box = tuple[float, float, float, float]
 
@@ -113,14 +114,40 @@ class Identity(_Strict):
         return self
 
 
+class RuleSpec(_Strict):
+    """A rule with what else there is to say about it; a rule alone may be given as a string.
+
+    rule: such as `r01 + r02 = A`. code: names it in messages; without one it follows from its kind and fields.
+    level: broken rules of level error are never accepted. slip: how often those who fill in the form break it.
+    """
+
+    rule: str
+    code: Annotated[str, Field(pattern=r"^[^\s;()]+$")] | None = None
+    level: Level = "error"
+    slip: Annotated[float, Field(gt=0, le=1)] = SLIP
+
+    @model_validator(mode="after")
+    def _sane(self) -> RuleSpec:
+        if self.code is not None and self.code.startswith("warning"):
+            raise ValueError(f"code {self.code!r} of rule {self.rule!r} looks like a level; begin it otherwise")
+        return self
+
+
+def _form_of(rule: Any) -> str:
+    return "text" if isinstance(rule, str) else "object"
+
+
+AnyRule = Annotated[Annotated[str, Tag("text")] | Annotated[RuleSpec, Tag("object")], Discriminator(_form_of)]
+
+
 class Template(_Strict):
-    """A form design. rules: sums such as `r01 + r02 = A` over field names."""
+    """A form design. rules: what its fields must add up to, such as `r01 + r02 = A` (see docs/rules.md)."""
 
     name: str
     version: int = 1
     pages: Annotated[tuple[PageSpec, ...], Field(min_length=1)]
     identity: Identity = Identity()
-    rules: tuple[str, ...] = ()
+    rules: tuple[AnyRule, ...] = ()
 
     @model_validator(mode="after")
     def _sane(self) -> Template:
@@ -132,10 +159,9 @@ class Template(_Strict):
             raise ValueError(f"field names must differ; more than one field is called {doubled[0]!r}")
         if self.identity.field is not None and self.identity.field not in names:
             raise ValueError(f"identity names the field {self.identity.field!r}; {nearest(self.identity.field, names)}")
-        for rule in self.rules:
-            for operand in rule_fields(rule):
-                if operand not in names:
-                    raise ValueError(f"rule {rule!r} names the field {operand!r}; {nearest(operand, names)}")
+        codes = [rule.code for rule in self.parsed_rules]
+        if twice := sorted({code for code in codes if codes.count(code) > 1}):
+            raise ValueError(f"two rules have the code {twice[0]!r}; leave one out, or give it another code")
         return self
 
     @property
@@ -143,13 +169,12 @@ class Template(_Strict):
         """All fields, page by page."""
         return tuple(spec for page in self.pages for spec in page.fields)
 
-
-def rule_fields(rule: str) -> list[str]:
-    """Field names of a rule `a + b = c`; ValueError where it is not of that form."""
-    sides = rule.split("=")
-    if len(sides) != 2 or not all(part.strip() for side in sides for part in side.split("+")):
-        raise ValueError(f"rule {rule!r} must read like 'a + b = c'")
-    return [part.strip() for side in sides for part in side.split("+")]
+    @property
+    def parsed_rules(self) -> tuple[Rule, ...]:
+        """The rules, their runs of fields written out."""
+        names = [spec.name for spec in self.fields]
+        given = (RuleSpec(rule=rule) if isinstance(rule, str) else rule for rule in self.rules)
+        return tuple(parse_rule(spec.rule, names, spec.code, spec.level, spec.slip) for spec in given)
 
 
 def load_template(path: str | Path) -> Template:
@@ -186,7 +211,7 @@ def _any_under(loc: tuple[Any, ...], inside: set[tuple[Any, ...]]) -> bool:
 
 def _explain(path: Path, text: str, data: Any, error: Any) -> str:
     """One line: file, line, setting, what was expected and found, and the nearest valid key."""
-    loc = error["loc"]
+    loc = tuple(part for part in error["loc"] if part not in ("text", "object"))
     where = ".".join(str(part) for part in loc) or "template"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
@@ -197,7 +222,13 @@ def _explain(path: Path, text: str, data: Any, error: Any) -> str:
 
 
 def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
-    owners: dict[str, type[BaseModel]] = {"pages": PageSpec, "fields": FieldSpec, "marks": Mark, "identity": Identity}
+    owners: dict[str, type[BaseModel]] = {
+        "pages": PageSpec,
+        "fields": FieldSpec,
+        "marks": Mark,
+        "identity": Identity,
+        "rules": RuleSpec,
+    }
     named = [part for part in loc[:-1] if isinstance(part, str) and part in owners]
     return sorted((owners[named[-1]] if named else Template).model_fields)
 

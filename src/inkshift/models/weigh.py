@@ -22,20 +22,24 @@ def weigh(
     digits: tuple[int, int] = (1, 8),
     largest: int | None = None,
     calibration: Mapping[str, float] | None = None,
+    spelled: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """What the number may be: texts, the likeliest first, with probabilities that sum to 1; "" where nothing is read.
 
-    seen: (T, 11) of each view. others: of a second reader. digits, largest: what is allowed, so that it is proposed
+    seen: (T, 11) of each view. others: of a second reader. spelled: what a model of single digits makes of the
+    number cut up, with probabilities. digits, largest: what is allowed, so that it is proposed
     even where something else looks likelier. Each text that any of them proposes is scored exactly in all of them; the
     mean over views and the second reader's score make its log-odds, with the weights in `calibration` that were fitted
     on composed numbers (`benchmarks/fit_numbers.py`).
     """
     views = (*seen, *others)
     proposed = {text: None for view in views for text, _ in ctc.beam(view, (0, _LONGEST))[:4]}
+    proposed |= dict.fromkeys(spelled or ())
     if any(text and not allowed(text, digits, largest) for text in proposed):
         proposed |= {text: None for view in views for text, _ in ctc.beam(view, digits, largest)[:4]}
     texts = list(proposed)
-    odds = log_odds(ctc.score(seen, texts), ctc.score(others, texts) if others else None, calibration or {})
+    shares = np.array([(spelled or {}).get(text, 0.0) for text in texts])
+    odds = log_odds(ctc.score(seen, texts), ctc.score(others, texts) if others else None, calibration or {}, shares)
     share = np.exp(odds - np.logaddexp.reduce(odds))
     return {texts[i]: float(share[i]) for i in np.argsort(-share, kind="stable")}
 
@@ -46,9 +50,14 @@ def allowed(text: str, digits: tuple[int, int], largest: int | None) -> bool:
 
 
 def log_odds(
-    own: npt.NDArray[np.float64], other: npt.NDArray[np.float64] | None, calibration: Mapping[str, float]
+    own: npt.NDArray[np.float64],
+    other: npt.NDArray[np.float64] | None,
+    calibration: Mapping[str, float],
+    spelled: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.float64]:
     """Log-odds (texts,) of each text from its scores (views, texts), the likeliest text of each view 0 at most.
+
+    spelled: (texts,) probability of each to a model of single digits; it speaks for a text, but never against one.
 
     Views that see something else than the rest are heard, but no view can veto: the mean is over probabilities. Two
     readers err on the same numbers now and then, so that what they say together counts less than if they did not.
@@ -59,6 +68,8 @@ def log_odds(
     mean = given("number mean", 1.0) * np.log(shares.mean(0) + floor)
     product = given("number product", 0.0) * np.log(shares + floor).mean(0)
     total = mean + product
+    if spelled is not None:
+        total = total + given("spelled", 0.0) * spelled
     if other is not None:
         second = np.exp(other - np.logaddexp.reduce(other, axis=1, keepdims=True))
         total = total + given("second mean", 1.0) * np.log(second.mean(0) + given("second floor", 1e-3))

@@ -1,0 +1,71 @@
+"""`inkshift audit`: the labels of a database that the ink does not bear out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inkshift.cli.app import app, err, out
+
+Readings = Annotated[
+    Path, typer.Argument(metavar="READINGS", help="What `inkshift read --out` wrote: CSV or JSON Lines.")
+]
+Labels = Annotated[
+    str,
+    typer.Argument(
+        metavar="LABELS",
+        help="The entries to look through: a CSV file with the columns form (or file), field, and value (or label, "
+        "or written), or the SQLAlchemy URL of a database, with --query.",
+    ),
+]
+Query = Annotated[
+    str | None, typer.Option(metavar="SQL", help="SQL that gives these columns from the database in LABELS.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="CSV file for every entry that disagrees with the ink.")
+]
+Top = Annotated[int, typer.Option(min=1, help="How many entries to print.")]
+
+
+@app.command()
+def audit(readings: Readings, labels: Labels, query: Query = None, file: Out = None, top: Top = 40) -> None:
+    """List the entries of a database that are probably wrong, by what is on paper.
+
+    Every entry that disagrees with its reading, the one that is most
+    probably the database's error first. Nothing is changed: look at the paper.
+
+    Example:
+
+      inkshift audit readings.csv sqlite:///votes.db --query "select * from votes" --out to-check.csv
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    from inkshift.datasets.labels import read_labels
+    from inkshift.forms.audit import audit as suspects_of
+    from inkshift.forms.audit import write_suspects
+    from inkshift.forms.evaluate import match
+    from inkshift.forms.export import read_rows
+
+    rows, known = read_rows(readings), read_labels(labels, query)
+    cases, _ = match(rows, known, str(readings), labels if query is None else "the database")
+    suspects = suspects_of(cases, rows)
+    doubted = [s for s in suspects if s.disagrees]
+    table = Table(title_justify="left", box=SIMPLE_HEAD)
+    for name in ("rank", "form", "field", "label", "read", "label wrong"):
+        table.add_column(name, justify="right" if name in ("rank", "label wrong") else "left")
+    for rank, s in enumerate(doubted[:top], 1):
+        texts = (s.form, s.field, s.label or "(blank)", s.read or "(blank)")
+        table.add_row(str(rank), *map(escape, texts), f"{s.wrong:.1%}")
+    out.print(table)
+    wrong = sum(s.wrong for s in suspects)
+    err.print(
+        f"{len(suspects):,} entries were read, {len(doubted):,} disagree; about {wrong:.0f} entries are probably wrong",
+        highlight=False,
+    )
+    if file:
+        write_suspects(suspects, file)
+        typer.echo(file)

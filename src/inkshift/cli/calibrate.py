@@ -1,0 +1,224 @@
+"""`inkshift calibrate`: which readings can be accepted unseen, with what promise."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inkshift.cli.app import app, err, out
+
+if TYPE_CHECKING:
+    from inkshift.datasets.labels import Label
+    from inkshift.forms.audit import Suspect
+    from inkshift.forms.evaluate import Case
+    from inkshift.forms.export import Row
+    from inkshift.forms.guarantee import Calibration, Promise
+    from inkshift.forms.trust import Policy
+
+SHOWN = 10
+BESIDE = (0.05, 0.03, 0.02, 0.01)
+
+Readings = Annotated[
+    Path, typer.Argument(metavar="READINGS", help="What `inkshift read --out` wrote: CSV or JSON Lines.")
+]
+Labels = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="LABELS",
+        help="What is really written on a random sample of forms: a CSV file with the columns form (or file), field, "
+        "and value (or label, or written), or the SQLAlchemy URL of a database, with --query.",
+    ),
+]
+Error = Annotated[
+    float, typer.Option(help="At most this share of the accepted fields is to be wrong. Choose it beforehand.")
+]
+Confidence = Annotated[float, typer.Option(help="How sure that promise is to be, 0 to 1.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Policy to write, JSON; with --sample the CSV file to key.")
+]
+Query = Annotated[
+    str | None, typer.Option(metavar="SQL", help="SQL that gives these columns from the database in LABELS.")
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="FIELDS", help="Instead: draw forms at random, to at least so many fields, to key."),
+]
+Seed = Annotated[int, typer.Option(help="Decides which forms are drawn, and which learn and which test.")]
+
+
+@app.command()
+def calibrate(
+    readings: Readings,
+    labels: Labels = None,
+    error: Error = 0.01,
+    confidence: Confidence = 0.95,
+    file: Out = None,
+    query: Query = None,
+    sample: Sample = None,
+    seed: Seed = 0,
+) -> None:
+    """Find out which fields can be accepted without a second look.
+
+    From readings and labels of a random sample of forms, it makes a policy
+    for `inkshift read --policy`, with a promise: of the fields it accepts, at
+    most --error are wrong, with --confidence. Where nothing can be promised
+    it says how many labels are missing, and the exit status is 1.
+
+    Examples:
+
+      inkshift calibrate readings.csv --sample 400 --out to-key.csv
+
+      inkshift calibrate readings.csv keyed.csv --error 0.02 --out policy.json
+    """
+    from inkshift.datasets.labels import read_labels
+    from inkshift.errors import SettingError
+    from inkshift.forms import audit, guarantee, trust
+    from inkshift.forms.evaluate import match
+    from inkshift.forms.export import read_rows
+
+    for name, share in (("--error", error), ("--confidence", confidence)):
+        if not 0 < share < 1:
+            raise SettingError(f"{name} {share}: expected a share between 0 and 1, such as 0.01")
+    if (sample is None) == (labels is None):
+        raise SettingError("calibrate: give LABELS, or --sample to draw what is to be keyed: one of the two")
+    rows = read_rows(readings)
+    if sample is not None or labels is None:
+        return _to_key(rows, sample or 0, file, seed)
+    known = read_labels(labels, query)
+    cases, _ = match(rows, known, str(readings), labels if query is None else "the database")
+    calibration = guarantee.calibrate(cases, rows, seed)
+    promises = [calibration.promise(e, confidence) for e in sorted({error, *BESIDE}, reverse=True)]
+    _show(promises, calibration, error, confidence)
+    asked = next(p for p in promises if p.error == error)
+    _suspicious(audit.audit(cases, rows), cases, calibration, asked)
+    if asked.threshold is None:
+        _too_little(calibration, error, confidence)
+        raise typer.Exit(1)
+    if file:
+        policy = _policy(calibration, asked, confidence, _sources(readings, labels, query, known))
+        trust.save_policy(policy, file)
+        typer.echo(file)
+
+
+def _to_key(rows: list[Row], fields: int, file: Path | None, seed: int) -> None:
+    from inkshift.errors import SettingError
+    from inkshift.forms.export import whole_file
+    from inkshift.forms.guarantee import draw_sample
+
+    if file is None:
+        raise SettingError("--sample: needs --out, a CSV file for the fields that are to be keyed")
+    drawn = draw_sample(rows, fields, seed)
+    with whole_file(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as open_file:
+        table = csv.writer(open_file, lineterminator="\n")
+        table.writerow(["form", "field", "value", "source", "page"])
+        table.writerows([row["form"], row["field"], "", row["source"], row["page"]] for row in drawn)
+    forms = len({row["form"] for row in drawn})
+    err.print(
+        f"{len(drawn)} fields of {forms} forms. Two people key the column value, each without seeing the readings or "
+        "the other; settle where they differ, leave empty what is empty on paper, and calibrate with the result.",
+        highlight=False,
+    )
+    typer.echo(file)
+
+
+def _show(promises: list[Promise], calibration: Calibration, error: float, confidence: float) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from inkshift.forms.guarantee import needed
+
+    fields, forms = len(calibration.test.form), calibration.test.forms
+    table = Table(
+        title=f"what can be promised at {confidence:.0%} confidence: {forms:,} forms test ({fields:,} fields), "
+        f"{calibration.learn.forms:,} others learn",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
+    for name in ("error at most", "accepted", "wrong among them", "share accepted", "least labels needed"):
+        table.add_column(name, justify="left" if name == "error at most" else "right")
+    for p in promises:
+        name = f"{100 * p.error:g} %" + (" (asked)" if p.error == error else "")
+        cells = [f"{p.accepted:,}", f"{p.wrong:,}", f"{p.accepted / fields:.1%}"]
+        told = cells if p.threshold is not None else ["too few labels", "-", "-"]
+        table.add_row(name, *told, f"{needed(p.error, confidence):,}")
+    out.print(table)
+
+
+def _suspicious(suspects: list[Suspect], cases: list[Case], calibration: Calibration, asked: Promise) -> None:
+    """The labels to look at first: those that count as errors among what would be accepted."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    from inkshift.forms.trust import scores
+
+    least = asked.threshold or 0.0
+    wrong = {(c.form, c.field) for c in cases if c.outcome != "right"}
+    first = [
+        s
+        for s in suspects
+        if (s.form, s.field) in wrong and scores(calibration.knots, s.confidence) >= least and s.wrong > 0.1
+    ][:SHOWN]
+    if not first:
+        return
+    table = Table(
+        title="look at these labels first: each wrong one eats the promise", title_justify="left", box=SIMPLE_HEAD
+    )
+    for name in ("form", "field", "label", "read", "label wrong"):
+        table.add_column(name, justify="right" if name == "label wrong" else "left")
+    for s in first:
+        texts = (s.form, s.field, s.label or "(blank)", s.read or "(blank)")
+        table.add_row(*map(escape, texts), f"{s.wrong:.0%}")
+    out.print(table)
+
+
+def _too_little(calibration: Calibration, error: float, confidence: float) -> None:
+    from inkshift.forms.guarantee import needed
+
+    counts = [needed(error, confidence, wrong) for wrong in range(3)]
+    lack, possible = calibration.lacking(error, confidence), calibration.possible(confidence)
+    now = f"with these {100 * possible:g} % could be promised" if possible else "with these nothing can be promised"
+    more = f"about {lack.forms:,} more forms to key" if lack.accepted else "key more forms"
+    err.print(
+        f"too few labels: {100 * error:g} % at {100 * confidence:g} % needs {counts[0]:,} accepted labels without one "
+        f"wrong, {counts[1]:,} with one, {counts[2]:,} with two; at best {lack.accepted:,} are accepted with "
+        f"{lack.wrong:,} wrong, so that some {lack.labels:,} are missing ({more}); {now}",
+        style="red",
+        markup=False,
+        highlight=False,
+    )
+
+
+def _sources(readings: Path, labels: str, query: str | None, known: list[Label]) -> tuple[tuple[str, str], ...]:
+    """Name and SHA-256 of the readings and of the labels."""
+    text = "\n".join(f"{label.form},{label.field},{label.value},{label.written}" for label in known).encode()
+    content = Path(labels).read_bytes() if query is None else text
+    named = labels if query is None else "a database"
+    return tuple(
+        (name, hashlib.sha256(data).hexdigest())
+        for name, data in ((str(readings), readings.read_bytes()), (named, content))
+    )
+
+
+def _policy(
+    calibration: Calibration, asked: Promise, confidence: float, sources: tuple[tuple[str, str], ...]
+) -> Policy:
+    from inkshift.forms.trust import Policy, Source
+
+    assert asked.threshold is not None
+    readings, labels = (Source(name=name, sha256=sha256) for name, sha256 in sources)
+    return Policy(
+        threshold=asked.threshold,
+        score=calibration.knots,
+        error=asked.error,
+        confidence=confidence,
+        readings=readings,
+        labels=labels,
+        seed=calibration.seed,
+        for_score=calibration.part(calibration.learn, asked.threshold),
+        for_threshold=calibration.part(calibration.test, asked.threshold),
+    )

@@ -1,0 +1,109 @@
+"""`inkshift shift`: will it hold on these pages?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inkshift.cli.app import app, err, out
+from inkshift.cli.read import ModelName, Paths, ReadAs, Second, TemplateFile, Workers, _count, _progress_bar
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from inkshift.forms.shift import Shift
+
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="HTML", help="One HTML page with all of it, and pictures of the fields that are furthest."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of tables.")]
+
+
+@app.command()
+def shift(
+    paths: Paths,
+    template: TemplateFile = None,
+    read_as: ReadAs = None,
+    model: ModelName = "",
+    second_reader: Second = None,
+    report: Report = None,
+    as_json: AsJson = False,
+    workers: Workers = None,
+) -> None:
+    """Predict how many numbers are read right, before anybody has labelled any, and say what is different about them.
+
+    The pages are read as `inkshift read` would. What share of the numbers is right is predicted from the readings
+    alone, with an interval that should hold nine times of ten. Then follow the looks of the fields beside what the
+    model learned from, and how often each digit occurs. Needs the extra `trust`.
+
+    Examples:
+
+      inkshift shift scans/ --template telegram.json --out shift.html
+
+      inkshift shift amounts/*.png --as number --json
+    """
+    from inkshift.forms.batch import workers_for
+    from inkshift.forms.reader import Reader
+    from inkshift.forms.shift import shift as examined
+    from inkshift.forms.shift_report import plain, write_shift
+
+    reader = Reader(template or "", read_as=read_as, model=model, second_reader=second_reader, crops=True)
+    with _progress_bar() as progress:
+        found = examined(reader, paths, workers=workers or workers_for(paths), progress=progress)
+    if report:
+        write_shift(found, report)
+    if as_json:
+        typer.echo(json.dumps(plain(found)))
+    else:
+        _show(found)
+    for line in found.errors:
+        err.print(line, style="red", markup=False, highlight=False)
+    raise typer.Exit(1 if found.errors else 0)
+
+
+def _show(found: Shift) -> None:
+    share = found.predicted
+    told = f"{share.share:.1%} probably read right, between {share.low:.1%} and {share.high:.1%}"
+    out.print(f"{_count(share.n, 'number')}: {told}", highlight=False)
+    for note in found.notes:
+        out.print(f"note: {note}", markup=False, highlight=False)
+    differs = [one.told for one in found.differences if one.told]
+    out.print("what differs: " + ("; ".join(differs) or "nothing to speak of"), markup=False, highlight=False)
+    out.print(_looks(found))
+    if found.digits:
+        out.print(_digits(found))
+        otherwise = _count(found.changed, "digit")
+        out.print(f"{otherwise} would be read otherwise with these shares as a prior", highlight=False)
+
+
+def _looks(found: Shift) -> Table:
+    table = _table("feature", "here", "learned", "learned below", "distance", "p")
+    for one in found.differences:
+        row = (f"{one.median:.2f}", f"{one.learned:.2f}", f"{one.above:.0%}", f"{one.distance:.2f}", f"{one.p:.2g}")
+        table.add_row(f"{one.name}: {one.what}", *row)
+    return table
+
+
+def _digits(found: Shift) -> Table:
+    table = _table("digit", "estimated", "interval", "as read", "MNIST")
+    for one in found.digits:
+        table.add_row(
+            one.digit, f"{one.share:.1%}", f"{one.low:.1%}-{one.high:.1%}", f"{one.counted:.1%}", f"{one.mnist:.1%}"
+        )
+    return table
+
+
+def _table(*columns: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    for name in columns:
+        table.add_column(name, justify="left" if name == columns[0] else "right")
+    return table

@@ -1,0 +1,54 @@
+"""`inkshift verify`: does a trail hold, and do its pages still say what it says?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inkshift.cli.app import app, err, out
+
+TrailFile = Annotated[Path, typer.Argument(metavar="TRAIL", help="What `inkshift read --trail` wrote.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Check the chain of lines and the files' SHA-256, but read no page again.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")]
+
+
+@app.command()
+def verify(trail: TrailFile, quick: Quick = False, as_json: AsJson = False) -> None:
+    """Check a trail: that no line was changed, that the files are those that were read, and that they read the same.
+
+    Every page is read anew with the settings and the model that the trail names; each line whose value, state or
+    candidates differ is named, and the exit status is then 1. Run it from the folder where the pages were read.
+
+    Examples:
+
+      inkshift verify readings.trail
+
+      inkshift verify readings.trail --quick
+    """
+    from inkshift.cli.read import _progress_bar
+    from inkshift.forms.trail import check, files_as_read, read_again
+
+    found = check(trail)
+    faults = [*found.faults, *files_as_read(found)]
+    if not quick:
+        with _progress_bar() as progress:
+            faults += [fault for run in found.runs for fault in read_again(run, progress)]
+    faults.sort(key=lambda fault: fault.line)
+    if as_json:
+        listed = [{"line": fault.line, "message": fault.message} for fault in faults]
+        typer.echo(
+            json.dumps({"runs": len(found.runs), "values": found.values, "digest": found.digest, "faults": listed})
+        )
+    else:
+        for fault in faults:
+            out.print(f"{trail}:{fault.line}: {fault.message}", style="red", markup=False, highlight=False)
+        done = "chain and files checked" if quick else "chain and files checked, pages read again"
+        told = f"{len(faults)} faults" if faults else "all as it was written"
+        err.print(f"{found.values:,} values in {len(found.runs)} runs; {done}: {told}", highlight=False)
+        err.print(f"SHA-256 of the last line: {found.digest}", highlight=False)
+    raise typer.Exit(1 if faults else 0)

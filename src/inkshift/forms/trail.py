@@ -1,0 +1,332 @@
+"""The trail of each value: from which file, where on it, by which model under which settings, and what else it may be.
+
+A trail is a JSON Lines file that is only ever added to. Each line carries the SHA-256 of the line before it, so that
+no line can be changed, taken out or put in without a trace. A run of reading is a line of settings, a line for each
+value and each page that was not read, and a line that ends it and says how many there were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from inkshift.errors import DataError, InkshiftError, SettingError
+from inkshift.forms.reader import Progress, Reader
+from inkshift.forms.reading import Candidate, FieldReading, FormReading
+
+Record = dict[str, Any]
+READER = "reader"
+NOTHING = "0" * 64
+
+# Candidates at least so probable must come back, with a probability no further off: other processors add up in
+# another order.
+LIKELY, NEAR = 0.01, 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a line, counted from 1."""
+
+    line: int
+    message: str
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a trail: its settings and values, each with its line."""
+
+    line: int
+    settings: Record
+    records: list[tuple[int, Record]] = field(default_factory=list)
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A trail as it was found. digest: SHA-256 of its last line, which stands for all of them."""
+
+    runs: tuple[Run, ...]
+    faults: tuple[Fault, ...]
+    digest: str
+
+    @property
+    def values(self) -> int:
+        return sum(record["kind"] == "value" for run in self.runs for _, record in run.records)
+
+
+def write_trail(forms: Iterable[FormReading], reader: Reader, path: Path) -> None:
+    """Add a run to the trail at `path`, which is begun where there is none; all of it is added at the end, or nothing.
+
+    Raises DataError where the trail that is there is torn, SettingError where it cannot be written.
+    """
+    _append(path, _records(forms, reader))
+
+
+def _records(forms: Iterable[FormReading], reader: Reader) -> Iterator[Record]:
+    yield {"kind": "settings", "time": _now(), **described(reader)}
+    digests = lru_cache(maxsize=64)(_sha256)
+    count = 0
+    for form in forms:
+        for note in form.pages:
+            if note.error:
+                count += 1
+                yield {"kind": "page", "file": note.source, "page": note.page, "error": note.error}
+        for item in form.fields:
+            count += 1
+            yield {"kind": "value", **_value(form.name, item), "sha256": digests(item.source), "time": _now()}
+    yield {"kind": "end", "lines": count}
+
+
+def described(reader: Reader) -> Record:
+    """What a run of this reader depends on: version, settings, and the SHA-256 of the files they name and of models."""
+    settings = {name: value for name, value in asdict(reader.settings).items() if name != "crops"}
+    named = {name: value for name, value in settings.items() if isinstance(value, str) and Path(value).is_file()}
+    models = {model.manifest.name: model.digest for model in (reader.model, reader.number_model) if model}
+    if reader.settings.second_reader:
+        from inkshift.models import pp_ocr
+
+        models[reader.settings.second_reader] = _sha256(str(pp_ocr.model_file()))
+    files = {name: _sha256(value) for name, value in named.items()}
+    return {"inkshift": version("inkshift"), "settings": settings, "files": files, "models": models}
+
+
+def _value(form: str, item: FieldReading) -> Record:
+    return {
+        "form": form,
+        "field": item.name,
+        "file": item.source,
+        "page": item.page,
+        "box": None if item.box is None else [round(float(v), 1) for v in item.box],
+        "value": item.value,
+        "written": item.written,
+        "state": item.state,
+        "confidence": round(item.confidence, 6),
+        "candidates": [[c.written, round(c.probability, 6)] for c in item.candidates],
+        "rules_broken": list(item.rules_broken),
+        "accepted": item.accepted,
+        "decided_by": READER,
+    }
+
+
+def _append(path: Path, records: Iterable[Record]) -> None:
+    try:
+        before, size = _end_of(path)
+        with tempfile.TemporaryFile() as made:
+            for record in records:
+                line = _line({"previous": before, **record})
+                before = hashlib.sha256(line).hexdigest()
+                made.write(line + b"\n")
+            made.seek(0)
+            with path.open("ab") as file:
+                if file.tell() != size:
+                    raise SettingError(f"{path}: another reading has added to it meanwhile; read again into it")
+                shutil.copyfileobj(made, file)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as e:
+        raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place for the trail") from None
+
+
+def _end_of(path: Path) -> tuple[str, int]:
+    """SHA-256 of a trail's last line, and its size. Raises DataError where that line does not end a run."""
+    if not path.exists():
+        return NOTHING, 0
+    last, size = b"", 0
+    with path.open("rb") as file:
+        for line in file:
+            last = line
+            size += len(line)
+    if not size:
+        return NOTHING, 0
+    record = _parsed(last.removesuffix(b"\n"))
+    if not last.endswith(b"\n") or record is None or record.get("kind") != "end":
+        raise DataError(
+            f"{path}: its last line does not end a run, so nothing is added to it; look at it with "
+            "`inkshift verify`, keep it, and begin another trail"
+        )
+    return hashlib.sha256(last[:-1]).hexdigest(), size
+
+
+def check(path: Path) -> Trail:
+    """Read a trail and check its chain. Raises DataError where there is no such file or nothing in it."""
+    runs: list[Run] = []
+    faults: list[Fault] = []
+    before, number, whole = NOTHING, 0, True
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                whole = line.endswith(b"\n")
+                content = line.removesuffix(b"\n")
+                record = _parsed(content)
+                if record is None:
+                    faults.append(Fault(number, _NOT_OURS if whole else _TORN))
+                else:
+                    faults += _linked(number, record, before)
+                    faults += _placed(number, record, runs)
+                before = hashlib.sha256(content).hexdigest()
+    except OSError as e:
+        raise DataError(f"{path}: no trail can be read there ({e.strerror}); check the path") from None
+    if not number:
+        raise DataError(f"{path}: expected a trail, found an empty file; write one with `inkshift read --trail`")
+    if not whole and _TORN not in {fault.message for fault in faults}:
+        faults.append(Fault(number, _TORN))
+    if runs and not runs[-1].ended:
+        faults.append(Fault(runs[-1].line, "the run that begins here has no line that ends it; the rest was cut off"))
+    return Trail(tuple(runs), tuple(faults), before)
+
+
+_TORN = "is torn: it does not end as a line; what was being written when writing stopped, or the file was cut off"
+_NOT_OURS = "is not a line of a trail as it was written; it was changed"
+
+
+def _linked(number: int, record: Record, before: str) -> Iterator[Fault]:
+    if record["previous"] == before:
+        return
+    if number == 1:
+        yield Fault(1, "expected the first line of a trail, found one that follows another; lines were taken out")
+    else:
+        yield Fault(
+            number - 1,
+            f"was changed after it was written, or line {number}, which carries its SHA-256, was; or lines between the "
+            "two were taken out",
+        )
+
+
+def _placed(number: int, record: Record, runs: list[Run]) -> Iterator[Fault]:
+    """Put a line into its run; a fault where it cannot be there."""
+    kind = record["kind"]
+    open_run = bool(runs) and not runs[-1].ended
+    if kind == "settings":
+        if open_run:
+            yield Fault(runs[-1].line, "the run that begins here has no line that ends it")
+        runs.append(Run(number, record))
+    elif not open_run:
+        yield Fault(number, f"expected a line of settings before this one, of the kind {kind!r}; lines were taken out")
+    elif kind == "end":
+        runs[-1].ended = True
+        if record["lines"] != len(runs[-1].records):
+            yield Fault(number, f"ends a run of {record['lines']} lines, found {len(runs[-1].records)}")
+    else:
+        runs[-1].records.append((number, record))
+
+
+_KEYS = {
+    "settings": {"time", "inkshift", "settings", "files", "models"},
+    "value": {*_value("", FieldReading("", "", "", "blank", 0.0)), "sha256", "time"},
+    "page": {"file", "page", "error"},
+    "end": {"lines"},
+}
+
+
+def _parsed(line: bytes) -> Record | None:
+    """The record that a line holds, if it is one just as `write_trail` writes it."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or _line(record) != line:
+        return None
+    wanted = _KEYS.get(str(record.get("kind")))
+    return record if wanted is not None and set(record) == {"previous", "kind", *wanted} else None
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(record, ensure_ascii=True).encode("ascii")
+
+
+def files_as_read(trail: Trail) -> Iterator[Fault]:
+    """A fault for each file that is not there, or not the one that was read; the line is its first value's."""
+    seen: dict[tuple[str, str], str] = {}
+    for run in trail.runs:
+        for line, record in run.records:
+            key = str(record["file"]), str(record.get("sha256", ""))
+            if record["kind"] != "value" or key in seen:
+                continue
+            seen[key] = _sha256(key[0])
+            if not seen[key]:
+                yield Fault(line, f"{key[0]}: the file is missing; run this from the folder where it was read")
+            elif seen[key] != key[1]:
+                yield Fault(line, f"{key[0]}: the file has changed since it was read (SHA-256 {seen[key][:12]}...)")
+
+
+def read_again(run: Run, progress: Progress | None = None) -> Iterator[Fault]:
+    """Read the files of a run anew, with its settings, and name each line whose value, state or candidates differ.
+
+    Files that are not there any more, or changed, are left to `files_as_read`.
+    """
+    try:
+        reader = Reader(**run.settings["settings"])
+    except (InkshiftError, TypeError) as e:
+        yield Fault(run.line, f"cannot be read again: {e}")
+        return
+    differing = list(_other_inputs(run, described(reader)))
+    if differing:
+        yield from differing
+        return
+    wanted = {
+        (r["form"], r["field"], r["file"], r["page"]): (line, r)
+        for line, r in run.records
+        if r["kind"] == "value" and r["decided_by"] == READER and _sha256(r["file"]) == r["sha256"]
+    }
+    files = list(dict.fromkeys(key[2] for key in wanted))
+    for form in reader.read(files, progress=progress) if files else ():
+        for item in form.fields:
+            line, record = wanted.pop((form.name, item.name, item.source, item.page), (0, {}))
+            if not record:
+                yield Fault(run.line, f"form {form.name} field {item.name} is read now, but has no line in this run")
+            elif told := _difference(record, item):
+                yield Fault(line, f"form {form.name} field {item.name}: {told}")
+    for (name_of_form, name, *_), (line, _) in wanted.items():
+        yield Fault(line, f"form {name_of_form} field {name} is not read any more")
+
+
+def _other_inputs(run: Run, now: Record) -> Iterator[Fault]:
+    for what, then in (("file", run.settings["files"]), ("model", run.settings["models"])):
+        for name, digest in then.items():
+            found = now[f"{what}s"].get(name, "none")
+            if found != digest:
+                yield Fault(
+                    run.line,
+                    f"was read with another {what}: {name} had SHA-256 {digest[:12]}..., here it has {found[:12]}...; "
+                    "its values were not read again",
+                )
+
+
+def _difference(record: Record, item: FieldReading) -> str:
+    """How a reading differs from its line; empty where it does not."""
+    for name in ("value", "state"):
+        if record[name] != getattr(item, name):
+            return f"{name} {record[name]!r} in the trail, {getattr(item, name)!r} read now"
+    then, now = {w: float(p) for w, p in record["candidates"]}, _shares(item.candidates)
+    for written in {**then, **now}:
+        a, b = then.get(written, 0.0), now.get(written, 0.0)
+        if max(a, b) >= LIKELY and abs(a - b) > NEAR:
+            return f"candidate {written!r} with probability {a:.4f} in the trail, {b:.4f} read now"
+    return ""
+
+
+def _shares(candidates: Iterable[Candidate]) -> dict[str, float]:
+    return {c.written: c.probability for c in candidates}
+
+
+def _sha256(path: str) -> str:
+    """The digest of a file; empty where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

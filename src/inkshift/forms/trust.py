@@ -1,0 +1,130 @@
+"""Acceptance: which fields need no second look, by a policy that `inkshift calibrate` fitted.
+
+A policy is one JSON file: a threshold, the curve that turns a confidence into a score, the promise that goes with
+them, and the data they come from. Reading by a policy needs no extras.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from inkshift.errors import InputError, SettingError
+from inkshift.forms.export import whole_file
+from inkshift.forms.reading import FieldReading, FormReading
+from inkshift.forms.rules import level_of
+
+ACCEPTABLE = ("written", "blank", "crossed-out")
+DECIMALS = 4
+
+Knots = tuple[tuple[float, float], ...]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Source(_Strict):
+    """A file, or a database without its password, and the SHA-256 of what was in it."""
+
+    name: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Part(_Strict):
+    """Labelled forms, their labelled fields, and how many of these were accepted by the policy and wrong none the
+    less."""
+
+    forms: Count
+    fields: Count
+    accepted: Count
+    wrong: Count
+
+
+class Policy(_Strict):
+    """What is accepted, and what that promises.
+
+    threshold: the least score, 0 to 1, that is accepted. score: knots (confidence, score), both rising; between
+    them the score runs straight. error: at most this share of accepted fields is wrong, with probability
+    `confidence` over the draw of the labelled forms. for_score, for_threshold: the forms that each was fitted on.
+    """
+
+    version: Literal[1] = 1
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    score: Annotated[Knots, Field(min_length=2, strict=False)]
+    error: Share
+    confidence: Share
+    unit: Literal["form"] = "form"
+    readings: Source
+    labels: Source
+    seed: int
+    for_score: Part
+    for_threshold: Part
+
+    @field_validator("score")
+    @classmethod
+    def _rising(cls, knots: Knots) -> Knots:
+        if any(not 0 <= v <= 1 for knot in knots for v in knot):
+            raise ValueError("knots must be from 0 to 1")
+        steps = np.diff(np.array(knots), axis=0)
+        if (steps[:, 0] <= 0).any() or (steps[:, 1] < 0).any():
+            raise ValueError("knots must rise")
+        return knots
+
+
+def load_policy(path: str | Path) -> Policy:
+    """The policy in a JSON file. Raises InputError where it is missing, and SettingError where it is not valid."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "not UTF-8"
+        raise InputError(f"{path}: no policy can be read ({reason}); make one with `inkshift calibrate`") from None
+    try:
+        return Policy.model_validate_json(text)
+    except ValidationError as e:
+        first = e.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise SettingError(
+            f"{path}: {place}: {first['msg']} ({e.error_count()} found); make the policy anew with `inkshift calibrate`"
+        ) from None
+
+
+def save_policy(policy: Policy, path: str | Path) -> None:
+    """Write the policy as JSON; the file appears whole or not at all. Raises SettingError where it cannot."""
+    with whole_file(Path(path)) as temporary:
+        text = re.sub(r"\[\s+([^\[\],\s]+),\s+([^\[\],\s]+)\s+\]", r"[\1, \2]", policy.model_dump_json(indent=2))
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def scores(knots: Knots, confidence: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The score of each confidence, both 0 to 1.
+
+    A confidence counts with the decimals that a readings file gives it, so that a field is judged alike before it
+    is written and after.
+    """
+    x, y = np.array(knots).T
+    return np.asarray(np.interp(np.round(np.asarray(confidence, np.float64), DECIMALS), x, y))
+
+
+def acceptable(state: str, rules_broken: Sequence[str]) -> bool:
+    """Whether a field may be accepted at all: it is written, blank or crossed out, and breaks no rule but warnings."""
+    return state in ACCEPTABLE and all(level_of(m) == "warning" for m in rules_broken)
+
+
+def apply(policy: Policy, form: FormReading) -> FormReading:
+    """The form with `accepted` of each field set; confidences stay as they were read."""
+
+    def accepted(field: FieldReading) -> bool:
+        sure = float(scores(policy.score, field.confidence)) >= policy.threshold
+        return sure and acceptable(field.state, field.rules_broken)
+
+    return replace(form, fields=tuple(replace(field, accepted=accepted(field)) for field in form.fields))

@@ -1,0 +1,240 @@
+"""A form's fields read together: posteriors as counted one by one, clear digits kept, broken rules left broken."""
+
+from __future__ import annotations
+
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inkshift import Reader
+from inkshift.datasets.labels import read_labels
+from inkshift.forms import joint_linked, joint_tree
+from inkshift.forms.joint import decode_form, solve
+from inkshift.forms.joint_domain import prior_of
+from inkshift.forms.joint_tree import Link, Number
+from inkshift.forms.pen import mnist_test_glyphs
+from inkshift.forms.reading import Candidate, FieldReading, FormReading, state_of, value_of
+from inkshift.forms.rules import Rule, mark_rules, parse_rule
+from inkshift.forms.template import FieldSpec
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import trust_joint
+
+System = tuple[list[Number], list[Link]]
+
+
+@st.composite
+def systems(draw: st.DrawFn) -> System:
+    """Up to five numbers of up to three values, and up to three links, rings among them."""
+    count = draw(st.integers(2, 5))
+    share = st.floats(0.01, 1)
+    numbers = []
+    for _ in range(count):
+        values = draw(st.lists(st.integers(0, 6), max_size=3))
+        weights = draw(st.lists(share, min_size=len(values) + 1, max_size=len(values) + 1))
+        numbers.append(Number(np.array(values, np.int64), np.array(weights)))
+    links = []
+    for _ in range(draw(st.integers(1, 3))):
+        members = draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=count, unique=True))
+        signs = draw(st.lists(st.sampled_from([1, 1, -1, 2]), min_size=len(members), max_size=len(members)))
+        broken = draw(st.floats(1e-6, 1))
+        lost = draw(st.tuples(st.floats(broken, 1), st.floats(broken, 1)))
+        terms = tuple(zip(members, signs, strict=True))
+        links.append(Link(terms, draw(st.booleans()), draw(st.integers(-3, 8)), broken, lost))
+    return numbers, links
+
+
+def one_by_one(numbers: list[Number], links: list[Link]) -> dict[tuple[int, ...], float]:
+    """The weight of every assignment."""
+    return {
+        places: joint_linked.weight_of(numbers, links, places)
+        for places in product(*(range(len(number.weights)) for number in numbers))
+    }
+
+
+@given(systems())
+@settings(max_examples=60)
+def test_posteriors_are_those_of_all_assignments_counted_one_by_one(system: System) -> None:
+    numbers, links = system
+    weights = one_by_one(numbers, links)
+    whole = sum(weights.values())
+    found = solve(numbers, links)
+    assert weights[tuple(found.best)] == pytest.approx(max(weights.values()))
+    assert found.left_out == ()
+    for v, posterior in enumerate(found.posteriors):
+        counted = [sum(w for places, w in weights.items() if places[v] == k) / whole for k in range(len(posterior))]
+        assert posterior == pytest.approx(counted, abs=1e-9)
+        assert posterior.sum() == pytest.approx(1)
+
+
+@given(systems())
+@settings(max_examples=20)
+def test_the_order_of_rules_does_not_matter(system: System) -> None:
+    numbers, links = system
+    turned = links[::-1]
+    for one, other in zip(solve(numbers, links).posteriors, solve(numbers, turned).posteriors, strict=True):
+        assert one == pytest.approx(other, abs=1e-9)
+
+
+def test_links_in_rings_are_the_same_to_the_other_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ortools")
+    numbers = [Number(np.array([k, k + 1]), np.array([0.6, 0.3, 0.1])) for k in range(3)]
+    links = [
+        Link(((0, 1), (1, 1), (2, -1)), True, 0, 0.01, (0.01, 0.2)),
+        Link(((0, 1), (1, 2), (2, -1)), True, 1, 0.01, (0.01, 0.2)),
+    ]
+    exact = solve(numbers, links)
+    monkeypatch.setattr(joint_tree, "CASES", 1)
+    other = solve(numbers, links)
+    assert other.best == exact.best
+    for one, two in zip(exact.posteriors, other.posteriors, strict=True):
+        assert one == pytest.approx(two, abs=1e-3)
+    monkeypatch.setattr(joint_linked, "installed", lambda: False)
+    assert solve(numbers, links).left_out == (1,)
+
+
+SPECS = [FieldSpec(name=name, box=(0, 0, 60, 20), cells=3, digits=(0, 3)) for name in ("r01", "r02", "A", "B", "C")]
+NAMES = [spec.name for spec in SPECS]
+SUMS = ("r01 + r02 = A", "A + B = C")
+
+
+def rules(*texts: str, slip: float = 0.02) -> list[Rule]:
+    return [parse_rule(text, NAMES, slip=slip) for text in texts]
+
+
+def field(name: str, **candidates: float) -> FieldReading:
+    """A field with these candidates, the first of them read: `_045` stands for `045`, `__45` for `_45`."""
+    given = tuple(Candidate(text[1:], p) for text, p in candidates.items())
+    written, state = given[0].written, state_of(given[0].written)
+    value = value_of(written) if state == "written" else ""
+    return FieldReading(name, value, written, state, given[0].probability, given)
+
+
+def form(*fields: FieldReading) -> FormReading:
+    return FormReading("13", fields)
+
+
+def read(given: FormReading, *texts: str) -> FormReading:
+    return decode_form(given, rules(*texts), SPECS)
+
+
+PLAIN = form(field("r01", _012=0.97), field("r02", _115=0.6, _116=0.4), field("A", _128=0.7, _127=0.3))
+
+
+def test_a_sum_decides_between_candidates() -> None:
+    sharp = form(field("r01", _012=0.999), field("r02", _115=0.6, _116=0.4), field("A", _129=0.7, _127=0.3))
+    joint = read(sharp, SUMS[0])
+    assert [f.value for f in joint.fields] == ["012", "115", "127"]
+    assert joint["A"].confidence > 0.9 and joint["r02"].confidence > 0.9
+    assert joint["A"].candidates[0] == Candidate("127", joint["A"].confidence)
+    assert all(sum(c.probability for c in f.candidates) <= 1 + 1e-9 for f in joint.fields)
+
+
+def test_without_rules_or_where_nobody_keeps_them_each_field_is_read_by_itself() -> None:
+    assert read(PLAIN) == PLAIN
+    assert decode_form(PLAIN, rules(SUMS[0], slip=1.0), SPECS) == PLAIN
+    assert read(PLAIN, SUMS[1]) == PLAIN
+
+
+def test_a_clear_digit_is_not_overruled_and_the_broken_rule_is_named() -> None:
+    """As on form 13 of C1: 150 is written for 105."""
+    given = form(
+        field("r01", __44=0.98, __49=0.02),
+        field("r02", __61=0.99, __81=0.01),
+        field("A", _109=0.6, _105=0.4),
+        field("B", ____=0.94, ___1=0.02),
+        field("C", _150=0.995, _105=0.005),
+    )
+    joint = mark_rules(read(given, *SUMS), rules(*SUMS))
+    assert [f.written for f in joint.fields] == ["_44", "_61", "105", "___", "150"]
+    assert joint["B"].state == "blank"
+    assert joint["r01"].rules_broken == ()
+    assert [len(joint[name].rules_broken) for name in "ABC"] == [1, 1, 1]
+    assert all(joint[name].confidence <= p for name, p in (("A", 0.4), ("B", 0.94), ("C", 0.995)))
+
+
+def test_an_empty_cell_gets_no_digit() -> None:
+    given = form(field("A", _105=0.99), field("B", ____=0.9, ___1=0.1), field("C", _106=0.99))
+    assert read(given, SUMS[1])["B"].written == "___"
+
+
+def test_a_number_that_is_no_candidate_is_found_where_one_digit_of_it_is_open() -> None:
+    given = form(field("r01", _012=0.999), field("r02", _115=0.999), field("A", _123=0.4, _125=0.3))
+    assert read(given, SUMS[0])["A"].value == "127"
+    far = form(field("r01", _012=0.999), field("r02", _115=0.999), field("A", _145=0.4, _165=0.3))
+    assert read(far, SUMS[0])["A"].value == "145"
+
+
+def test_a_field_that_cannot_be_read_keeps_its_state_and_shows_what_it_should_hold() -> None:
+    given = form(field("r01", _012=0.999), field("r02", _115=0.999), field("A", **{"_1?7": 0.6, "_197": 0.1}))
+    joint = read(given, SUMS[0])["A"]
+    assert (joint.state, joint.value, joint.written, joint.confidence) == ("overwritten", "", "1?7", 0.6)
+    assert joint.candidates[0] == Candidate("1?7", 0.6)
+    assert joint.candidates[1].written == "127" and joint.candidates[1].probability > 0.3
+
+
+def test_an_unreadable_field_tells_nothing_of_the_others() -> None:
+    given = form(field("r01", _012=0.9, _072=0.1), field("r02", _115=0.7, _175=0.3), field("A", **{"_???": 0.99}))
+    joint = read(given, SUMS[0])
+    assert joint["r01"].value == "012" and joint["r01"].confidence == pytest.approx(0.9, abs=0.01)
+
+
+def test_cells_stay_in_step_with_what_is_written() -> None:
+    joint = read(PLAIN, SUMS[0])
+    for item in joint.fields:
+        assert "".join(cell.symbol for cell in item.cells) in ("", item.written)
+
+
+def test_copies_are_read_together() -> None:
+    given = form(field("A", _127=0.5, _121=0.5), field("B", _127=0.6, _727=0.4))
+    joint = read(given, "A = B")
+    assert [f.value for f in joint.fields] == ["127", "127"]
+    assert min(f.confidence for f in joint.fields) > 0.95
+
+
+def test_a_prior_learned_from_past_forms_is_heard() -> None:
+    given = form(field("A", _900=0.5, _003=0.5), field("B", _900=0.4, _003=0.4))
+    prior = prior_of([0, 1, 2, 3, 4, 5, 3, 2] * 5, 999)
+    joint = decode_form(given, rules("A <= B"), SPECS, {"A": prior, "B": prior})
+    assert [f.value for f in joint.fields] == ["003", "003"]
+    assert sum(prior(value) for value in range(1000)) == pytest.approx(1000)
+
+
+def test_rules_in_too_many_rings_say_which_extra_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joint_tree, "CASES", 1)
+    monkeypatch.setattr(joint_linked, "installed", lambda: False)
+    with pytest.warns(UserWarning, match=r"inkshift\[rules\]"):
+        joint = decode_form(PLAIN, rules("r01 + r02 = A", "r01 + A <= r02"), SPECS)
+    assert [item.value for item in joint.fields] == ["012", "116", "128"]
+
+
+def test_real_tallies(shared_data: Path, shipped_model: str) -> None:
+    """The pages of C1: as many fields right as alone or more, and the wrong total of form 13 named."""
+    folder = shared_data / "c1"
+    labels = {(item.form, item.field): item.value for item in read_labels(str(folder / "labels.csv"))}
+    template = Path(__file__).parents[1] / "examples" / "c1" / "template.json"
+    joint = {item.name: item for item in Reader(template).read([folder / "pages"])}
+    right = [item.value == labels[name, item.name] for name, one in joint.items() for item in one.fields]
+    assert sum(right) >= 48
+    assert [item.value for item in joint["c1-13"].fields] == ["44", "61", "105", "", "150"]
+    assert all("A + B = C: 105 + 0 = 105, but C is 150" in joint["c1-13"][name].rules_broken[0] for name in "ABC")
+
+
+@pytest.mark.slow
+def test_rules_mend_most_errors_and_overrule_no_clear_digit(
+    shared_data: Path, shipped_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forms put together from readings of blurred MNIST test digits; one in ten has a sum that its writer got wrong."""
+    monkeypatch.setattr(trust_joint, "FOLDER", tmp_path)
+    monkeypatch.setattr(trust_joint, "BLURS", (2.0,))
+    glyphs = mnist_test_glyphs(shared_data / "mnist")
+    tally, _ = trust_joint.counted(trust_joint.kinds()[0], glyphs, 200)
+    assert tally.wrong > 20
+    assert tally.wrong_joint <= 0.4 * tally.wrong
+    assert tally.clear > 200 and tally.overruled == 0

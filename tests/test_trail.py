@@ -1,0 +1,210 @@
+"""The trail of each value: what it holds, that nothing in it can be changed unseen, and that it can be read again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from inkshift.cli import verify as _registered  # noqa: F401
+from inkshift.cli.app import app
+from inkshift.errors import DataError, SettingError
+from inkshift.forms.pages import PageRef, load_page
+from inkshift.forms.place import on_page
+from inkshift.forms.reader import Reader
+from inkshift.forms.reading import page_from_json, page_to_json
+from inkshift.forms.register import Registered
+from inkshift.forms.trail import check, files_as_read, read_again, write_trail
+
+pytestmark = pytest.mark.usefixtures("shipped_model")
+
+
+def picture(path: Path, text: str) -> Path:
+    """A number in a line font, dark on white."""
+    image = np.full((48, 40 + 30 * len(text)), 250, np.uint8)
+    cv2.putText(image, text, (12, 38), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (30,), 3, cv2.LINE_AA)
+    cv2.imwrite(str(path), image)
+    return path
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(read_as="digit")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, reader: Reader) -> tuple[Path, bytes]:
+    """A trail of two runs over three pictures, one of them no picture; where it is, and its bytes."""
+    folder = tmp_path_factory.mktemp("trail")
+    pages = [picture(folder / f"{text}.png", text) for text in "37"] + [folder / "broken.png"]
+    pages[2].write_bytes(b"\x89PNG\r\n\x1a\n")
+    trail = folder / "readings.trail"
+    write_trail(reader.read(pages), reader, trail)
+    write_trail(reader.read(pages[:1]), reader, trail)
+    return trail, trail.read_bytes()
+
+
+def records(trail: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in trail.read_text().splitlines()]
+
+
+def faults(trail: Path) -> list[tuple[int, str]]:
+    found = check(trail)
+    both = [*found.faults, *files_as_read(found), *(fault for run in found.runs for fault in read_again(run))]
+    return [(fault.line, fault.message) for fault in both]
+
+
+def edited(made: tuple[Path, bytes], change: Callable[[bytes], bytes]) -> Path:
+    trail, whole = made
+    other = trail.with_name("edited.trail")
+    other.write_bytes(change(whole))
+    return other
+
+
+def test_a_value_has_its_file_place_model_and_candidates(made: tuple[Path, bytes], reader: Reader) -> None:
+    settings, value, _, page, end, again, *_ = records(made[0])
+    assert settings["models"][reader.model.manifest.name] == reader.model.digest  # type: ignore[index]
+    assert value["file"] == str(made[0].with_name("3.png")) and len(str(value["sha256"])) == 64
+    assert value["box"] == [0, 0, 70, 48]
+    assert value["decided_by"] == "reader"
+    assert value["candidates"][0] == [value["written"], value["confidence"]]  # type: ignore[index]
+    assert page["kind"] == "page" and "broken.png" in str(page["error"])
+    assert (end["kind"], end["lines"], again["kind"]) == ("end", 3, "settings")
+
+
+def test_a_trail_that_was_left_alone_holds_and_reads_the_same(made: tuple[Path, bytes]) -> None:
+    assert faults(made[0]) == []
+    found = check(made[0])
+    assert (len(found.runs), found.values) == (2, 3)
+
+
+@given(st.data())
+def test_any_changed_byte_is_found(made: tuple[Path, bytes], data: st.DataObject) -> None:
+    whole = made[1]
+    at = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda b: b != whole[at]))
+    trail = edited(made, lambda b: b[:at] + bytes([byte]) + b[at + 1 :])
+    assert check(trail).faults
+
+
+@given(st.data())
+def test_a_trail_cut_off_anywhere_but_between_runs_is_found(made: tuple[Path, bytes], data: st.DataObject) -> None:
+    whole = made[1]
+    first = whole.index(b"\n", whole.index(b'"kind": "end"')) + 1
+    at = data.draw(st.integers(1, len(whole) - 1).filter(lambda n: n != first))
+    assert check(edited(made, lambda b: b[:at])).faults
+
+
+def test_a_line_taken_out_moved_or_put_in_is_found(made: tuple[Path, bytes]) -> None:
+    lines = made[1].splitlines(keepends=True)
+    for i in range(len(lines)):
+        assert check(edited(made, lambda b, i=i: b"".join(lines[:i] + lines[i + 1 :]))).faults  # type: ignore[misc]
+        assert check(edited(made, lambda b, i=i: b"".join(lines[: i + 1] + lines[i:]))).faults  # type: ignore[misc]
+
+
+def test_an_edited_line_is_named(made: tuple[Path, bytes]) -> None:
+    trail = edited(made, lambda b: b.replace(b'"value": "3"', b'"value": "8"', 1))
+    (fault,) = check(trail).faults
+    assert fault.line == 2
+    assert "was changed after it was written" in fault.message
+
+
+def test_a_torn_last_line_is_named_and_nothing_is_added_to_it(made: tuple[Path, bytes], reader: Reader) -> None:
+    trail = edited(made, lambda b: b[:-9])
+    assert (9 - 1, True) in [(f.line, "is torn" in f.message) for f in check(trail).faults]
+    with pytest.raises(DataError, match="does not end a run"):
+        write_trail([], reader, trail)
+
+
+def rewritten(made: tuple[Path, bytes], reader: Reader, **changes: object) -> Path:
+    """A trail that was written with other contents in its first value, whole as a chain."""
+    trail = made[0].with_name("rewritten.trail")
+    trail.unlink(missing_ok=True)
+    (form,) = reader.read([made[0].with_name("3.png")])
+    write_trail([replace(form, fields=(replace(form.fields[0], **changes),))], reader, trail)  # type: ignore[arg-type]
+    return trail
+
+
+def test_a_value_that_the_page_does_not_say_is_named(made: tuple[Path, bytes], reader: Reader) -> None:
+    trail = rewritten(made, reader, value="8", written="8")
+    assert check(trail).faults == ()
+    assert faults(trail) == [(2, "form 3 field digit: value '8' in the trail, '3' read now")]
+
+
+def test_candidates_that_differ_are_named(made: tuple[Path, bytes], reader: Reader) -> None:
+    ((line, message),) = faults(rewritten(made, reader, candidates=()))
+    assert line == 2 and message.startswith("form 3 field digit: candidate '3' with probability 0.0000 in the trail")
+
+
+def test_a_missing_and_a_changed_page_are_named(tmp_path: Path, reader: Reader) -> None:
+    page, trail = picture(tmp_path / "5.png", "5"), tmp_path / "t"
+    write_trail(reader.read([page]), reader, trail)
+    picture(page, "6")
+    ((line, message),) = faults(trail)
+    assert line == 2 and "has changed since it was read" in message
+    page.unlink()
+    ((line, message),) = faults(trail)
+    assert line == 2 and "the file is missing" in message
+
+
+def test_another_model_is_named(tmp_path: Path, made: tuple[Path, bytes], reader: Reader) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(reader.model.folder, model)
+    page, trail = picture(tmp_path / "5.png", "5"), tmp_path / "t"
+    own = Reader(read_as="digit", model=model)
+    write_trail(own.read([page]), own, trail)
+    manifest = json.loads((model / "package.json").read_text())
+    (model / "package.json").write_text(json.dumps(manifest | {"summary": "another"}))
+    ((line, message),) = faults(trail)
+    assert line == 1 and "was read with another model: digits" in message
+    shutil.rmtree(model)
+    ((line, message),) = faults(trail)
+    assert line == 1 and "cannot be read again" in message
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, reader: Reader) -> None:
+    with pytest.raises(SettingError, match="choose another place for the trail"):
+        write_trail([], reader, tmp_path / "no such folder" / "t")
+    (tmp_path / "empty").touch()
+    with pytest.raises(DataError, match="empty file"):
+        check(tmp_path / "empty")
+
+
+def test_the_command_says_what_it_found(made: tuple[Path, bytes], reader: Reader) -> None:
+    good = CliRunner().invoke(app, ["verify", str(made[0]), "--json"])
+    assert good.exit_code == 0
+    assert json.loads(good.stdout)["faults"] == []
+    bad = CliRunner().invoke(app, ["verify", str(rewritten(made, reader, value="8")), "--quick"])
+    assert bad.exit_code == 0
+    bad = CliRunner().invoke(app, ["verify", str(rewritten(made, reader, value="8"))])
+    assert bad.exit_code == 1
+    assert "rewritten.trail:2: form 3 field digit: value '8' in the trail" in bad.stdout
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_box_lies_where_it_is_on_the_page_as_loaded(turn: int) -> None:
+    page = np.zeros((60, 100), np.uint8)
+    page[10:20, 30:70] = 255
+    upright = np.ascontiguousarray(np.rot90(page, -turn // 90))
+    rows, columns = np.nonzero(upright)
+    x, y = columns.min(), rows.min()
+    box = (float(x), float(y), float(columns.max() + 1 - x), float(rows.max() + 1 - y))
+    assert on_page(Registered(upright, np.eye(3), 1.0, turn), box) == (30, 10, 70, 20)
+
+
+def test_the_box_of_a_telegram_field_survives_the_journal(telegram: Path) -> None:
+    page = load_page(PageRef(str(telegram / "scan-1.jpg"), 1))
+    read = Reader(telegram / "template.json").read_page(page, "scan-1.jpg")
+    assert page_from_json(page_to_json(read)) == read
+    boxes = np.array([field.box for field in read.fields])
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (boxes >= 0).all() and (boxes <= np.tile(page.shape[1::-1], 2)).all()
