@@ -30,7 +30,7 @@ def verify(trail: TrailFile, quick: Quick = False, as_json: AsJson = False) -> N
 
       inkshift verify readings.trail --quick
     """
-    from inkshift.cli.read import _progress_bar
+    from inkshift.cli.read import _count, _progress_bar
     from inkshift.forms.trail import check, files_as_read, read_again
 
     found = check(trail)
@@ -48,7 +48,9 @@ def verify(trail: TrailFile, quick: Quick = False, as_json: AsJson = False) -> N
         for fault in faults:
             out.print(f"{trail}:{fault.line}: {fault.message}", style="red", markup=False, highlight=False)
         done = "chain and files checked" if quick else "chain and files checked, pages read again"
-        told = f"{len(faults)} faults" if faults else "all as it was written"
-        err.print(f"{found.values:,} values in {len(found.runs)} runs; {done}: {told}", highlight=False)
+        told = _count(len(faults), "fault") if faults else "all as it was written"
+        err.print(
+            f"{_count(found.values, 'value')} in {_count(len(found.runs), 'run')}; {done}: {told}", highlight=False
+        )
         err.print(f"SHA-256 of the last line: {found.digest}", highlight=False)
     raise typer.Exit(1 if faults else 0)

@@ -14,8 +14,10 @@ from inkshift.forms.rules import mark_rules
 from inkshift.forms.template import Template
 
 
-def assemble(pages: Iterable[PageReading], template: Template | None) -> Iterator[FormReading]:
-    """Forms from pages, in order.
+def assemble(
+    pages: Iterable[PageReading], template: Template | None, *, together: bool = True
+) -> Iterator[FormReading]:
+    """Forms from pages, in order. together: whether a form's fields are decoded together under its rules.
 
     A form of several pages is a run of pages, each a later page of the template than the one before, of one
     file that name no other form, or of several files that name the same. A page between them that was not
@@ -26,11 +28,11 @@ def assemble(pages: Iterable[PageReading], template: Template | None) -> Iterato
     held: list[PageReading] = []
     for page in pages:
         if held and not (len(held) < pages_of_form and _continues(held, page)):
-            yield _form(held, template)
+            yield _form(held, template, together)
             held = []
         held.append(page)
     if held:
-        yield _form(held, template)
+        yield _form(held, template, together)
 
 
 def _continues(held: list[PageReading], page: PageReading) -> bool:
@@ -43,7 +45,7 @@ def _continues(held: list[PageReading], page: PageReading) -> bool:
     return later and (not known or page.identity in ("", known))
 
 
-def _form(held: list[PageReading], template: Template | None) -> FormReading:
+def _form(held: list[PageReading], template: Template | None, together: bool) -> FormReading:
     first = held[0]
     stem = Path(first.source).stem + (f"-p{first.page}" if first.page > 1 else "")
     name = next((p.identity for p in held if p.identity), stem)
@@ -53,7 +55,7 @@ def _form(held: list[PageReading], template: Template | None) -> FormReading:
     if template is None or not template.rules:
         return form
     rules = template.parsed_rules
-    return mark_rules(decode_form(form, rules, template.fields), rules)
+    return mark_rules(decode_form(form, rules, template.fields) if together else form, rules)
 
 
 @dataclass(frozen=True, slots=True)

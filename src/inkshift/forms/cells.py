@@ -93,8 +93,9 @@ def _lines_through(
         if stats[k - 1, 2] < _ACROSS * width:
             continue
         y, x = np.nonzero(labels == k)
-        slope, start = np.polyfit(x, y, 1)
-        if np.sqrt(np.mean((y - slope * x - start) ** 2)) < _STRAIGHT * height:
+        along, across = x - x.mean(), y - y.mean()
+        slope = (along @ across) / max(along @ along, 1.0)
+        if np.sqrt(np.mean((across - slope * along) ** 2)) < _STRAIGHT * height:
             out |= labels == k
     return out
 

@@ -133,7 +133,8 @@ class Reader:
                 on_crash=_crashed,
             )
             with closing(results):
-                for form in assemble(self._pages(refs, results, progress), self.template):
+                together = self.settings.method != "as-published"
+                for form in assemble(self._pages(refs, results, progress), self.template, together=together):
                     yield apply(self.policy, form) if self.policy else form
         finally:
             if keep:

@@ -45,7 +45,7 @@ class FieldReading:
     value: the digits as written, leading zeros kept; empty unless state is `written`.
     confidence: probability, 0 to 1, that `written` is right as a whole.
     accepted: None without an acceptance policy.
-    candidates: most probable first, at most five.
+    candidates: most probable first, at most 20; files show five.
     rules_broken: the template's rules that the values of this form break and this field is part of.
     box: xmin, ymin, xmax, ymax of the field in pixels of its page as `pages.load_page` gives it.
     crop: (H, W) or (H, W, 3) uint8, what was read; kept only where the reader was asked to.
