@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from inkshift.forms import ink as inks
 from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align
-from inkshift.models.runtime import Recogniser
+from inkshift.models.package import Model
+from inkshift.models.runtime import Recogniser, recogniser
 from inkshift.reframe import Reframing, ground_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
@@ -131,3 +132,16 @@ class NumberReader:
     views: Sequence[View] = VIEWS
     second: Recogniser | None = None
     spell: bool = True
+
+
+def number_reader(model: Model, second_reader: str | None = None, threads: int = 1) -> NumberReader:
+    """A reader of whole numbers from a package. second_reader: `pp-ocrv6` beside it.
+
+    Raises MissingExtraError where the second reader is not installed.
+    """
+    second = None
+    if second_reader:
+        from inkshift.models import pp_ocr
+
+        second = pp_ocr.recogniser(threads)
+    return NumberReader(model.reframing, recogniser(model, threads), model.manifest.calibration, VIEWS, second)

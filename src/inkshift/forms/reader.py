@@ -30,7 +30,7 @@ from inkshift.forms.register import Registered, cut, register
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
-from inkshift.models.runtime import classifier, recogniser, softmax
+from inkshift.models.runtime import classifier, softmax
 from inkshift.reframe import to_gray
 
 Pixels = npt.NDArray[np.uint8]
@@ -98,7 +98,7 @@ class Reader:
         self._references = _references(self.template, Path(template).parent) if self.template else []
         self._classify = classifier(self.model)
         self._frame = self.model.reframing.of_ink()
-        self._numbers = number_reader(self.number_model, second_reader) if self.number_model else None
+        self._numbers = numbers.number_reader(self.number_model, second_reader) if self.number_model else None
         try:
             self._ordered = reading_classes(self.model.manifest.classes)
         except ModelError as e:
@@ -285,18 +285,6 @@ def _models(settings: Settings) -> tuple[Model, Model | None]:
             )
         return given, None
     return load_model(DEFAULT_MODEL), given or load_model(NUMBER_MODEL)
-
-
-def number_reader(model: Model, second_reader: SecondReader | None = None, threads: int = 1) -> numbers.NumberReader:
-    """A reader of whole numbers from a package. Raises MissingExtraError where the second reader is not installed."""
-    second = None
-    if second_reader:
-        from inkshift.models import pp_ocr
-
-        second = pp_ocr.recogniser(threads)
-    return numbers.NumberReader(
-        model.reframing, recogniser(model, threads), model.manifest.calibration, numbers.VIEWS, second
-    )
 
 
 @dataclass(frozen=True, slots=True)

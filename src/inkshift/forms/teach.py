@@ -13,7 +13,7 @@ import numpy.typing as npt
 from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError
 from inkshift.forms import fields, harvest, numbers
-from inkshift.forms.reader import Progress, Reader, SecondReader, number_reader
+from inkshift.forms.reader import Progress, Reader, SecondReader
 from inkshift.forms.reading import FormReading
 from inkshift.models.ctc import LineProbabilities
 from inkshift.reframe import Reframing
@@ -93,7 +93,7 @@ def unlabelled(
         raise DataError(f"{paths[0]}: no number was found on these pages; check the template, or the errors of read")
     second = None
     if second_reader and reader.number_model:
-        other = number_reader(reader.number_model, second_reader).second
+        other = numbers.number_reader(reader.number_model, second_reader).second
         second = other([number.crop for number in found]) if other else None
     return Found(found, second)
 
