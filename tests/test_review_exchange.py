@@ -28,7 +28,7 @@ from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 from inkshift.review import intake, labelled
 from inkshift.review import store as stores
 from inkshift.review.exchange import DECIDED, lines, write_label_studio, write_table
-from inkshift.review.queue import decide, next_field
+from inkshift.review.queue import crop, decide, next_field
 from inkshift.review.schema import Decision, Field, Form, Page
 from inkshift.review.store import Store
 
@@ -92,9 +92,11 @@ class TestIntake:
             assert reading.candidates == [["012", 0.93124], ["X12", 0.041]]
             assert field.page is not None and (field.page.source, field.page.number) == ("scans/c1.pdf", 2)
             assert (field.form.name, field.box, other.box) == ("=f1", [40, 40, 60, 30], [40, 90, 60, 30])
-            assert (other.crop, other.readings[0].accepted) == (None, None)
-            assert field.crop is not None
-            assert np.array_equal(np.asarray(Pillow.open(io.BytesIO(field.crop))), forms.CROP)
+            assert other.readings[0].accepted is None
+            ids = (field.id, other.id)
+        picture = crop(store, ids[0])
+        assert picture is not None and crop(store, ids[1]) is None
+        assert np.array_equal(np.asarray(Pillow.open(io.BytesIO(picture))), forms.CROP)
 
     def test_pages_carry_the_digest_of_their_file(self, store: Store, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(b"abc")
@@ -107,7 +109,7 @@ class TestIntake:
 
     def test_forms_that_are_there_are_passed_over(self, store: Store, batch: int) -> None:
         again = FormReading("=f1", READ.fields, (PageNote("scans/c1.pdf", 4, 0.8),))
-        assert intake.add_forms(store, batch, [READ, again]) == 1
+        assert intake.add_forms(store, batch, [READ, again, again]) == 1
         with store.reading() as session:
             assert session.scalar(sa.select(sa.func.count(Form.id))) == 2
 
@@ -242,17 +244,17 @@ class TestLabelled:
     def test_pictures_are_cut_to_the_box_and_a_little_around_it(self, store: Store, ann: int, tmp_path: Path) -> None:
         height, width = 100, 200
         margin = round(MARGIN * height)
-        crop = np.zeros((height + 2 * margin, width + 2 * margin), np.uint8)
-        crop[margin:-margin, margin:-margin] = 200
+        cut = np.zeros((height + 2 * margin, width + 2 * margin), np.uint8)
+        cut[margin:-margin, margin:-margin] = 200
         batch = intake.add_batch(
-            store, "two", [forms.form("f", FieldReading("a", "1", "1", "written", 0.5, crop=crop))], template=TEMPLATE
+            store, "two", [forms.form("f", FieldReading("a", "1", "1", "written", 0.5, crop=cut))], template=TEMPLATE
         )
         item = next_field(store, ann, batch)
         assert item is not None
         decide(store, ann, item.field, "1")
         labelled.write_labelled(store, [batch], tmp_path / "out")
         pictures, _, _ = load_numbers(str(tmp_path / "out" / "numbers.csv"))
-        room = jobs._room(jobs.Job("a", "number", crop, crop, (0, 0, width, height)))
+        room = jobs._room(jobs.Job("a", "number", cut, cut, (0, 0, width, height)))
         assert pictures[0].shape == (height + 2 * room, width + 2 * room)
 
     def test_parts_by_form(self, store: Store, ann: int, tmp_path: Path) -> None:

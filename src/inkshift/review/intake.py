@@ -87,8 +87,10 @@ def add_forms(store: Store, batch_id: int, forms: Iterable[FormReading], *, mode
     added, digests = 0, dict[str, str]()
     for form in forms:
         note = form.pages[0] if form.pages else None
-        if (form.name, note.source if note else None, note.page if note else None) in known:
+        place = (form.name, note.source if note else None, note.page if note else None)
+        if place in known:
             continue
+        known.add(place)
         for page in form.pages:
             if page.source not in digests:
                 digests[page.source] = _digest(page.source)

@@ -10,13 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.reading import DIGITS
-from inkshift.review.schema import Batch, Decision, Field, Form, Kind, Lease, Status, User
+from inkshift.review.schema import Batch, Decision, Field, Form, Kind, Lease, Moment, Reading, Status, User
 from inkshift.review.store import Store
 
 LEASE = timedelta(minutes=2)
@@ -34,7 +35,8 @@ class Item:
 
     settles: two people disagree on it, and this decision settles it; `answers` are theirs, in no telling order.
     suggestion: what the model read, as a decision is given; empty where keying is double, and so blind.
-    rules_broken: likewise. box: x, y, width, height on the template's page, where known.
+    rules_broken: likewise. page: id of its page; box: x, y, width, height on the template's page, where known.
+    urgency: see `schema.Field`.
     """
 
     field: int
@@ -79,6 +81,17 @@ class Standing:
     keyers: tuple[int, ...] = ()
 
 
+class Logged(NamedTuple):
+    """A line of the log as the queue needs it; see `schema.Decision`."""
+
+    id: int
+    user_id: int
+    kind: str
+    state: str
+    value: str
+    undoes: int | None
+
+
 def parse(value: str) -> tuple[str, str]:
     """A decision as (state, digits): 1 to 20 digits, or `blank`, `crossed-out`, `unreadable`. Raises SettingError."""
     if value in WORDS:
@@ -93,13 +106,13 @@ def shown(state: str, value: str) -> str:
     return value if state == "written" else state
 
 
-def effective(decisions: Sequence[Decision]) -> list[Decision]:
+def effective(decisions: Sequence[Logged]) -> list[Logged]:
     """The decisions of one field that stand, in their order."""
     undone = {decision.undoes for decision in decisions}
     return [d for d in decisions if d.kind != "undo" and d.id not in undone]
 
 
-def standing(decisions: Sequence[Decision], double: bool) -> Standing:
+def standing(decisions: Sequence[Logged], double: bool) -> Standing:
     """How a field stands after all its decisions, in their order."""
     stand = effective(decisions)
     keys = [d for d in stand if d.kind != "settle"][: 2 if double else 1]
@@ -121,15 +134,13 @@ def next_field(store: Store, user_id: int, batch_id: int) -> Item | None:
     with store.writing() as session:
         _person(session, user_id)
         now = store.clock()
-        mine = sa.and_(Lease.user_id == user_id, Lease.until > now)
-        field = session.scalar(_waiting(user_id, batch_id).join(Lease, Lease.field_id == Field.id).where(mine))
-        if field is not None and _hold(session, field, user_id, now):
-            return _item(session, field, user_id)
-        free = sa.or_(Lease.field_id.is_(None), Lease.until <= now)
-        wanted = _waiting(user_id, batch_id).outerjoin(Lease, Lease.field_id == Field.id).where(free)
-        while (field := session.scalar(wanted.execution_options(populate_existing=True))) is not None:
-            if _hold(session, field, user_id, now):  # else somebody took it between the two statements
-                return _item(session, field, user_id)
+        given = {"user": user_id, "batch": batch_id, "now": now}
+        field = session.scalar(_HELD, given)
+        if field is not None and _hold(session, field.id, user_id, now):
+            return _item(session, field)
+        while (field := session.scalar(_FREE, given)) is not None:
+            if _hold(session, field.id, user_id, now):  # else somebody took it between the two statements
+                return _item(session, field)
         return None
 
 
@@ -151,13 +162,12 @@ def decide(store: Store, user_id: int, field_id: int, value: str, seconds: float
             if (before.state, before.value) == answer:
                 return Decided(before.id, field_id, field.status)
             raise TakenError(f"field {field.name!r}: you decided it already; undo that first")
-        lease = session.get(Lease, field_id, with_for_update=True)
-        if lease is not None and lease.user_id != user_id and lease.until > store.clock():
+        if _holder(session, field_id, store.clock()) not in (None, user_id):
             raise TakenError(f"field {field.name!r}: somebody else has it now; take the next one")
         if not field.waiting:
             raise TakenError(f"field {field.name!r}: is settled by now; take the next one")
         kind: Kind = "settle" if field.status == "disputed" else "key"
-        return _append(session, field, decisions, _decision(store, user_id, kind, answer, seconds))
+        return _append(session, store, field, decisions, user_id, kind, answer, seconds)
 
 
 def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0) -> Decided:
@@ -167,11 +177,11 @@ def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float
     """
     answer = parse(value)
     with store.writing() as session:
-        person = _person(session, user_id)
-        if person.role != "supervisor":
-            raise SettingError(f"user {person.name!r}: settling any field needs a supervisor, found a {person.role}")
+        name, role = _person(session, user_id)
+        if role != "supervisor":
+            raise SettingError(f"user {name!r}: settling any field needs a supervisor, found a {role}")
         field, decisions = _locked(session, field_id)
-        return _append(session, field, decisions, _decision(store, user_id, "settle", answer, seconds))
+        return _append(session, store, field, decisions, user_id, "settle", answer, seconds)
 
 
 def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
@@ -190,27 +200,31 @@ def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
         if last is None:
             return None
         field, decisions = _locked(session, last.field_id)
-        taken_back = _decision(store, user_id, "undo", ("", ""), 0.0)
-        taken_back.undoes = last.id
-        _append(session, field, decisions, taken_back)
+        _append(session, store, field, decisions, user_id, "undo", undoes=last.id)
         mine = field.waiting and user_id not in (field.first_id, field.second_id)
-        held = mine and _hold(session, field, user_id, store.clock())
-        return Undone(field.id, field.status, _item(session, field, user_id) if held else None)
+        held = mine and _hold(session, field.id, user_id, store.clock())
+        return Undone(field.id, field.status, _item(session, field) if held else None)
 
 
 def renew(store: Store, user_id: int, field_id: int) -> bool:
     """Hold a field for two more minutes; False where it is no longer this person's."""
     with store.writing() as session:
         field, _ = _locked(session, field_id)
-        lease = session.get(Lease, field_id, with_for_update=True)
-        mine = lease is not None and lease.user_id == user_id and field.waiting
-        return mine and _hold(session, field, user_id, store.clock())
+        mine = sa.select(Lease.field_id).where(Lease.field_id == field_id, Lease.user_id == user_id)
+        held = field.waiting and session.scalar(mine) is not None
+        return held and _hold(session, field_id, user_id, store.clock())
 
 
 def release(store: Store, user_id: int) -> None:
     """Let go of all that a person holds, as when they log out."""
     with store.writing() as session:
         session.execute(sa.delete(Lease).where(Lease.user_id == user_id))
+
+
+def crop(store: Store, field_id: int) -> bytes | None:
+    """The picture of a field as PNG; None where there is none."""
+    with store.reading() as session:
+        return session.scalar(sa.select(Field.crop).where(Field.id == field_id))
 
 
 def record(
@@ -223,34 +237,57 @@ def record(
     decisions = _log(session, field.id)
     if any(d.user_id == user_id for d in effective(decisions)):
         return None
-    return _append(session, field, decisions, _decision(store, user_id, kind, answer, 0.0))
+    return _append(session, store, field, decisions, user_id, kind, answer)
 
 
-def _waiting(user_id: int, batch_id: int) -> sa.Select[Field]:
+def _waiting() -> sa.Select[Field]:
     """The most urgent field that waits for this person, its row locked; rows that others lock are passed over."""
-    keyed = [sa.or_(column.is_(None), column != user_id) for column in (Field.first_id, Field.second_id)]
+    me: sa.BindParameter[int] = sa.bindparam("user")
+    keyed = [sa.or_(column.is_(None), column != me) for column in (Field.first_id, Field.second_id)]
     return (
         sa.select(Field)
-        .where(Field.batch_id == batch_id, Field.waiting.is_(True), *keyed)
+        .where(Field.batch_id == sa.bindparam("batch"), Field.waiting.is_(True), *keyed)
         .order_by(Field.urgency, Field.confidence, Field.id)
         .limit(1)
         .with_for_update(of=Field, skip_locked=True)
+        .execution_options(populate_existing=True)
     )
 
 
-def _person(session: Session, user_id: int) -> User:
-    """The user, its row locked, so that one person's steps come one after another.
+_NOW = sa.bindparam("now", type_=Moment)
+_HELD = (
+    _waiting().join(Lease, Lease.field_id == Field.id).where(Lease.user_id == sa.bindparam("user"), Lease.until > _NOW)
+)
+_FREE = (
+    _waiting().outerjoin(Lease, Lease.field_id == Field.id).where(sa.or_(Lease.field_id.is_(None), Lease.until <= _NOW))
+)
+_TAKE = sa.text(
+    "INSERT INTO leases (field_id, user_id, until) VALUES (:field, :user, :until) "
+    "ON CONFLICT (field_id) DO UPDATE SET user_id = excluded.user_id, until = excluded.until "
+    "WHERE leases.user_id = excluded.user_id OR leases.until <= :now"
+).bindparams(_NOW, sa.bindparam("until", type_=Moment))
+_LOG = (
+    sa.select(Decision.id, Decision.user_id, Decision.kind, Decision.state, Decision.value, Decision.undoes)
+    .where(Decision.field_id == sa.bindparam("field"))
+    .order_by(Decision.number)
+)
+_USER = sa.select(User.name, User.role).where(User.id == sa.bindparam("user")).with_for_update(key_share=True)
+
+
+def _person(session: Session, user_id: int) -> tuple[str, str]:
+    """The user's name and role, its row locked, so that one person's steps come one after another.
 
     Raises SettingError for somebody who cannot decide.
     """
-    person = session.get(User, user_id, with_for_update={"key_share": True})
-    if person is None or person.role not in ("keyer", "supervisor"):
-        found = "nobody" if person is None else f"a {person.role}"
-        raise SettingError(f"user {user_id}: expected a keyer or a supervisor, found {found}")
-    return person
+    name, role = session.execute(_USER, {"user": user_id}).one_or_none() or ("", "")
+    if role not in ("keyer", "supervisor"):
+        raise SettingError(
+            f"user {user_id}: expected a keyer or a supervisor, found {f'a {role}' if role else 'nobody'}"
+        )
+    return name, role
 
 
-def _locked(session: Session, field_id: int) -> tuple[Field, list[Decision]]:
+def _locked(session: Session, field_id: int) -> tuple[Field, list[Logged]]:
     """A field, its row locked, and its decisions. Raises SettingError where there is none."""
     field = session.get(Field, field_id, with_for_update=True, populate_existing=True)
     if field is None:
@@ -258,49 +295,53 @@ def _locked(session: Session, field_id: int) -> tuple[Field, list[Decision]]:
     return field, _log(session, field_id)
 
 
-def _log(session: Session, field_id: int) -> list[Decision]:
-    return list(session.scalars(sa.select(Decision).where(Decision.field_id == field_id).order_by(Decision.number)))
+def _log(session: Session, field_id: int) -> list[Logged]:
+    return [Logged(*row) for row in session.execute(_LOG, {"field": field_id})]
 
 
-def _hold(session: Session, field: Field, user_id: int, now: datetime) -> bool:
+def _hold(session: Session, field_id: int, user_id: int, now: datetime) -> bool:
     """Hold a field whose row is locked, unless another person does."""
-    lease = session.get(Lease, field.id, with_for_update=True, populate_existing=True)
-    if lease is None:
-        lease = Lease(field_id=field.id)
-        session.add(lease)
-    elif lease.user_id != user_id and lease.until > now:
-        return False
-    lease.user_id, lease.until = user_id, now + LEASE
-    return True
+    found = session.execute(_TAKE, {"field": field_id, "user": user_id, "until": now + LEASE, "now": now})
+    return isinstance(found, sa.CursorResult) and found.rowcount == 1
 
 
-def _decision(store: Store, user_id: int, kind: Kind, answer: tuple[str, str], seconds: float) -> Decision:
-    state, value = answer
-    return Decision(user_id=user_id, kind=kind, state=state, value=value, time=store.clock(), seconds=seconds)
+def _holder(session: Session, field_id: int, now: datetime) -> int | None:
+    return session.scalar(sa.select(Lease.user_id).where(Lease.field_id == field_id, Lease.until > now))
 
 
-def _append(session: Session, field: Field, decisions: list[Decision], new: Decision) -> Decided:
+def _append(
+    session: Session,
+    store: Store,
+    field: Field,
+    decisions: list[Logged],
+    user_id: int,
+    kind: Kind,
+    answer: tuple[str, str] = ("", ""),
+    seconds: float = 0.0,
+    undoes: int | None = None,
+) -> Decided:
     """Add to the log of a field whose row is locked, and set down how it stands now.
 
     Its author lets go of the field, and everybody does once it is settled.
     """
-    new.field_id, new.number = field.id, len(decisions) + 1
-    session.add(new)
-    session.flush()
+    new = {"user_id": user_id, "kind": kind, "state": answer[0], "value": answer[1], "undoes": undoes}
+    place = {"field_id": field.id, "number": len(decisions) + 1, "time": store.clock(), "seconds": seconds}
+    number = session.execute(sa.insert(Decision).values(**new, **place).returning(Decision.id)).scalar_one()
     double = session.scalars(sa.select(Batch.double).where(Batch.id == field.batch_id)).one()
-    now = standing([*decisions, new], double)
+    now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
     field.status, field.state, field.value = now.status, now.state, now.value
     field.waiting = now.status != "settled"
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
-    held = sa.delete(Lease).where(Lease.field_id == field.id)
-    session.execute(held.where(Lease.user_id == new.user_id) if field.waiting else held)
-    return Decided(new.id, field.id, now.status)
+    held = sa.delete(Lease).where(Lease.field_id == field.id).execution_options(synchronize_session=False)
+    session.execute(held.where(Lease.user_id == user_id) if field.waiting else held)
+    return Decided(number, field.id, now.status)
 
 
-def _item(session: Session, field: Field, user_id: int) -> Item:
-    form = session.get_one(Form, field.form_id)
-    blind = session.get_one(Batch, field.batch_id).double
-    reading = None if blind else next(reversed(field.readings), None)
+def _item(session: Session, field: Field) -> Item:
+    about = sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == field.form_id)
+    form, blind = session.execute(about).one()
+    latest = sa.select(Reading.state, Reading.value, Reading.rules_broken).where(Reading.field_id == field.id)
+    reading = None if blind else session.execute(latest.order_by(Reading.id.desc()).limit(1)).first()
     suggestion = ""
     if reading is not None:
         suggestion = shown(reading.state, reading.value) if reading.state in ("written", *WORDS) else ""
@@ -309,8 +350,8 @@ def _item(session: Session, field: Field, user_id: int) -> Item:
     return Item(
         field.id,
         field.batch_id,
-        form.id,
-        form.name,
+        field.form_id,
+        form,
         field.name,
         field.page_id,
         tuple(field.box) if field.box else None,

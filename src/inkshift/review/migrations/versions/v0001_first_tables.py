@@ -13,6 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     _people_and_batches()
+    _forms()
     _fields()
     _decisions()
     _let_the_log_only_grow()
@@ -49,7 +50,7 @@ def _people_and_batches() -> None:
     )
 
 
-def _fields() -> None:
+def _forms() -> None:
     op.create_table(
         "forms",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -66,6 +67,9 @@ def _fields() -> None:
         sa.Column("quality", sa.Double, nullable=False),
         sa.Column("error", sa.String, nullable=False),
     )
+
+
+def _fields() -> None:
     op.create_table(
         "fields",
         sa.Column("id", sa.Integer, primary_key=True),
