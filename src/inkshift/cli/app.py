@@ -30,6 +30,7 @@ COMMAND_MODULES = (
     "data",
     "dataset",
     "study",
+    "review",
     "doctor",
 )
 

@@ -20,7 +20,9 @@ _pages = Environment(
 )
 
 
-def page(who: Visit, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **given: object) -> HTMLResponse:
+def page(
+    who: Visit, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **given: object
+) -> HTMLResponse:
     """One page, or a part of one, in the language of who asks."""
     text = _pages.get_template(template).render(who=who, t=who.words, **given)
     return HTMLResponse(text, status, dict(headers or {}))

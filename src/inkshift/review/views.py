@@ -85,7 +85,7 @@ def batch_rows(store: Store) -> list[BatchRow]:
     """All batches, the newest first."""
     with store.reading() as session:
         counted = sa.select(Form.batch_id, sa.func.count()).group_by(Form.batch_id)
-        forms = {batch: n for batch, n in session.execute(counted)}
+        forms = {row[0]: row[1] for row in session.execute(counted)}
         batches = list(session.scalars(sa.select(Batch).order_by(Batch.id.desc())))
     return [BatchRow(b.id, b.name, keying(b), forms.get(b.id, 0), progress(store, b.id)) for b in batches]
 
@@ -172,9 +172,7 @@ def behind(store: Store, batch_id: int, truth: str, read: str, most: int = 200) 
             .order_by(Field.id)
             .options(undefer(Field.crop), selectinload(Field.readings))
         )
-        return [
-            Mistaken(f.id, f.form_id, form, f.name, f.value, f.readings[-1].value, f.crop) for f, form in rows
-        ]
+        return [Mistaken(f.id, f.form_id, form, f.name, f.value, f.readings[-1].value, f.crop) for f, form in rows]
 
 
 def _settled_numbers(session: Session, batch_id: int) -> Iterator[tuple[int, str, str]]:
