@@ -51,8 +51,8 @@ document.addEventListener("submit", (event) => {
 }, true);
 
 document.addEventListener("htmx:configRequest", (event) => {
-  if ("seconds" in event.detail.parameters) {
-    event.detail.parameters.seconds = ((performance.now() - shown) / 1000).toFixed(2);
+  if (event.detail.formData.has("seconds")) {
+    event.detail.formData.set("seconds", ((performance.now() - shown) / 1000).toFixed(2));
   }
 });
 
