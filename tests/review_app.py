@@ -1,4 +1,4 @@
-"""What the tests of the web application share: a client, the token of its session, and the queue as a browser sees it."""
+"""What the tests of the web application share: a browser, its session, and the queue as it is shown."""
 
 from __future__ import annotations
 

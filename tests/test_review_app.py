@@ -12,8 +12,6 @@ from pathlib import Path
 import openpyxl
 import pytest
 from fastapi.testclient import TestClient
-from review_app import PASSWORD, client, logged_in, opened, post, shown_field, shown_name, token
-from review_forms import field, form
 
 from inkshift.errors import SettingError
 from inkshift.forms.reading import FormReading
@@ -24,6 +22,8 @@ from inkshift.review.intake import add_batch
 from inkshift.review.serve import Batch, is_local, read_batch, serve
 from inkshift.review.store import Store
 from inkshift.review.text import _TEXTS, language
+from review_app import PASSWORD, client, logged_in, opened, post, shown_field, shown_name, token
+from review_forms import field, form
 
 
 @pytest.fixture
@@ -77,7 +77,8 @@ def test_the_session_cookie_is_kept_from_scripts_and_other_sites(local: TestClie
 
 
 @pytest.mark.parametrize(
-    "path", ["/batches/1/decide", "/batches/1/undo", "/fields/1/hold", "/people", "/language", "/forms/1/fields/1/settle"]
+    "path",
+    ["/batches/1/decide", "/batches/1/undo", "/fields/1/hold", "/people", "/language", "/forms/1/fields/1/settle"],
 )
 def test_what_changes_something_needs_the_sessions_token(local: TestClient, path: str) -> None:
     local.get("/")
@@ -104,7 +105,9 @@ def test_nobody_gets_in_without_accounts_where_they_are_needed(store: Store) -> 
     assert client(store, Settings(accounts=True, hosts=())).get("/").headers["location"] == "/login"
 
 
-@pytest.mark.parametrize("path", ["/batches/1", "/forms/1", "/batches/1/export/csv", "/batches/1/confusions", "/people"])
+@pytest.mark.parametrize(
+    "path", ["/batches/1", "/forms/1", "/batches/1/export/csv", "/batches/1/confusions", "/people"]
+)
 def test_a_keyer_sees_only_the_queue_so_that_keying_stays_blind(team: Store, path: str) -> None:
     ana = logged_in(team, "ana")
     assert ana.get(path).status_code == 403
