@@ -131,7 +131,7 @@ def next_field(store: Store, user_id: int, batch_id: int) -> Item | None:
 
     A field they hold already comes again. Otherwise the most urgent that nobody holds and they did not key.
     """
-    with store.writing() as session:
+    with store.writing(durable=False) as session:
         _person(session, user_id)
         now = store.clock()
         given = {"user": user_id, "batch": batch_id, "now": now}
@@ -208,7 +208,7 @@ def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
 
 def renew(store: Store, user_id: int, field_id: int) -> bool:
     """Hold a field for two more minutes; False where it is no longer this person's."""
-    with store.writing() as session:
+    with store.writing(durable=False) as session:
         field, _ = _locked(session, field_id)
         mine = sa.select(Lease.field_id).where(Lease.field_id == field_id, Lease.user_id == user_id)
         held = field.waiting and session.scalar(mine) is not None
@@ -217,7 +217,7 @@ def renew(store: Store, user_id: int, field_id: int) -> bool:
 
 def release(store: Store, user_id: int) -> None:
     """Let go of all that a person holds, as when they log out."""
-    with store.writing() as session:
+    with store.writing(durable=False) as session:
         session.execute(sa.delete(Lease).where(Lease.user_id == user_id))
 
 

@@ -19,6 +19,7 @@ from inkshift.review.schema import MODEL, Base, Role, TrainedModel, User
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCAL = "local"
 _BUSY_SECONDS = 30
+_DO_NOT_WAIT = sa.text("SET LOCAL synchronous_commit = off")
 
 
 class Store:
@@ -30,7 +31,9 @@ class Store:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-        self._writers = engine.execution_options(immediate=True)
+        self._writers = {
+            durable: engine.execution_options(immediate=True, durable=durable) for durable in (True, False)
+        }
         self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
 
     @contextmanager
@@ -40,12 +43,15 @@ class Store:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def writing(self, durable: bool = True) -> Iterator[Session]:
         """A session that is one transaction: kept as a whole, on disk, when the block ends, or not at all.
 
-        On SQLite one at a time: threads wait for their turn here, since its own waiting is neither fair nor quick.
+        durable: False does not wait for the disk, as for who holds what: a killed process loses nothing of it, but a
+        power cut may. SQLite lets one write at a time: threads take turns here, more fairly and quickly than there.
         """
-        with self._my_turn(), Session(self._writers, expire_on_commit=False) as session, session.begin():
+        with self._my_turn(), Session(self._writers[durable], expire_on_commit=False) as session, session.begin():
+            if not durable and self._turn is None:
+                session.execute(_DO_NOT_WAIT)
             yield session
 
     @contextmanager
@@ -118,14 +124,15 @@ def _engine(address: sa.URL) -> sa.Engine:
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # transactions are begun below, not by the driver at some later statement
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("journal_mode = WAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     """A writer takes its lock at once: one that has read first might find that another wrote meanwhile."""
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate", False) else "BEGIN")
 
 
 def _upgrade(connection: sa.Connection, shown: str) -> None:
