@@ -34,6 +34,7 @@ COMMAND_MODULES = (
     "data",
     "dataset",
     "study",
+    "review",
     "doctor",
 )
 

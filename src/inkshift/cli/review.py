@@ -1,0 +1,57 @@
+"""`inkshift review`: people settle what the reader is not sure of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inkshift.cli.app import app, err
+
+
+@app.command()
+def review(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pages to read into a new batch, or none.", show_default=False),
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option("--template", help="Template of these pages.", show_default=False)
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the new batch.", show_default="the template's and the time")] = "",
+    double: Annotated[bool, typer.Option("--double", help="Two people must agree on each field, blind.")] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Show the bundled telegrams in a database that goes when you stop.")
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to answer at; any but this computer's own needs accounts.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to answer at; 0 takes a free one.")] = 8571,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    db: Annotated[
+        str, typer.Option("--db", metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
+    ] = "sqlite:///review.db",
+) -> None:
+    """Let people settle the fields in a browser, on this computer or for a team.
+
+    Stop it with Ctrl+C; what was decided stays in the database. Needs pip install 'inkshift[review]'.
+
+    Examples:
+
+      inkshift review --demo
+
+      inkshift review scans/ --template telegram.json --double
+    """
+    from inkshift.errors import MissingExtraError, SettingError
+
+    if demo and (paths or template):
+        raise SettingError("--demo shows the bundled telegrams; leave the pages out, or --demo")
+    if bool(paths) != bool(template):
+        raise SettingError("give pages together with --template FILE, or neither to go on with what is there")
+    try:
+        from inkshift.review.serve import Batch, serve
+    except ImportError:
+        raise MissingExtraError("review", "review") from None
+    batch = Batch([str(path) for path in paths], str(template), name, double) if paths else None
+    serve(db, batch, demo=demo, host=host, port=port, browser=not no_browser, say=err.print)

@@ -1,0 +1,69 @@
+"""The web application of review: one process, plain pages, htmx where a page should not load anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from inkshift.errors import InkshiftError
+from inkshift.review.queue import TakenError
+from inkshift.review.render import page
+from inkshift.review.routes import batches, confusions, entry, export, forms, keying, pictures
+from inkshift.review.security import LOOPBACK, Sessions, Shield, guard, visit
+from inkshift.review.store import Store
+
+STATIC = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """accounts: nobody gets in without logging in, even where no account is there yet.
+
+    hosts: names in a browser's address that are answered; all where empty.
+    """
+
+    accounts: bool = False
+    hosts: tuple[str, ...] = LOOPBACK
+
+
+def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
+    """The application over an open store, which it does not close."""
+    settings = settings or Settings()
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(guard)])
+    app.state.store, app.state.settings, app.state.sessions = store, settings, Sessions()
+    for module in (batches, keying, forms, pictures, export, confusions, entry):
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(Shield, hosts=settings.hosts)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(InkshiftError, _failed)
+    return app
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 401:
+        if "hx-request" in request.headers:
+            return Response(status_code=401, headers={"HX-Redirect": "/login"})
+        return RedirectResponse("/login", 303)
+    return _error_page(request, error.status_code, "")
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    return _error_page(request, 400, "")
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    return _error_page(request, 409 if isinstance(error, TakenError) else 400, str(error))
+
+
+def _error_page(request: Request, status: int, message: str) -> Response:
+    known = status if status in (400, 403, 404, 405, 409) else 400
+    return page(visit(request), "error.html", status=status, what=f"error_{known}", message=message)

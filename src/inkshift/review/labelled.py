@@ -1,0 +1,133 @@
+"""Settled fields as labelled numbers, which `inkshift model train --from` and studies learn from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+from PIL import Image as Pillow
+from sqlalchemy.orm import undefer
+
+from inkshift.errors import DataError, SettingError
+from inkshift.forms import fields
+from inkshift.forms.harvest import job_of, split_of
+from inkshift.forms.reading import FieldReading, Image
+from inkshift.forms.template import FieldSpec, Template
+from inkshift.review.schema import Batch, Field, Form
+from inkshift.review.store import Store
+
+Part = Literal["all", "train", "test"]
+TEST_SHARE = 0.2
+LABELS, NUMBERS = "labels.csv", "numbers.csv"
+
+
+class Number(NamedTuple):
+    """A settled number: its picture, digits, and where it is from."""
+
+    crop: Image
+    value: str
+    form: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How many numbers and forms a folder holds. left_out: settled fields that hold no number, or have no picture."""
+
+    numbers: int
+    forms: int
+    left_out: int
+
+
+def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Part = "all") -> Written:
+    """Write the settled numbers of some batches as PNG, with `labels.csv` (file, value) beside them, to be given as
+    `inkshift model train --from numbers --pages FOLDER --labels FOLDER/labels.csv`.
+
+    `numbers.csv` names form and field of each as well; a study takes it as its data. part: `test` is a fifth of the
+    forms, by their names alone, so that further forms never move one; `train` the rest. Pictures are cut to the field's
+    box and a little around it. The folder appears whole or not at all. Raises SettingError where it is there and not
+    empty or cannot be made, DataError where no number is settled.
+    """
+    forms: set[str] = set()
+    left_out = 0
+    rows: list[dict[str, str]] = []
+    with _new_folder(folder) as partial:
+        for number in _settled(store, batches, part):
+            if number is None:
+                left_out += 1
+                continue
+            stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{number.form}-{number.field}").lstrip(".")[:80]
+            file = f"{len(rows) + 1:06}-{stem}.png"
+            Pillow.fromarray(number.crop).save(partial / file)
+            rows.append({"file": file, "value": number.value, "form": number.form, "field": number.field})
+            forms.add(number.form)
+        if not rows:
+            raise DataError(f"{folder}: no number is settled in these forms yet; decide some fields first")
+        _write_csv(partial / LABELS, ("file", "value"), rows)
+        _write_csv(partial / NUMBERS, ("file", "value", "form", "field"), rows)
+    return Written(len(rows), len(forms), left_out)
+
+
+def _settled(store: Store, batches: Sequence[int], part: Part) -> Iterator[Number | None]:
+    """The settled fields: a number, or None for one without digits or picture."""
+    with store.reading() as session:
+        for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches)).order_by(Batch.id)).all():
+            template = Template.model_validate(batch.template) if batch.template else None
+            specs = {spec.name: spec for spec in template.fields} if template else {}
+            settled = (
+                sa.select(Form.name, Field)
+                .join(Field.form)
+                .where(Field.batch_id == batch.id, Field.status == "settled")
+                .order_by(Field.id)
+                .options(undefer(Field.crop))
+                .execution_options(yield_per=200)
+            )
+            for form, field in session.execute(settled):
+                if part != "all" and split_of(form, TEST_SHARE) != part:
+                    continue
+                if field.state != "written" or not field.crop:
+                    yield None
+                    continue
+                yield Number(_cut(field, field.crop, specs.get(field.name)), field.value, form, field.name)
+
+
+def _cut(field: Field, crop: bytes, spec: FieldSpec | None) -> Image:
+    """The crop as the reader looks at it: without most of the margin that it was cut with."""
+    pixels = np.asarray(Pillow.open(io.BytesIO(crop)), np.uint8)
+    job = job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=pixels), spec)
+    return pixels[fields.around(job)]
+
+
+def _write_csv(path: Path, names: Sequence[str], rows: Iterable[dict[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place on success and goes on failure."""
+    try:
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise SettingError(f"{out}: expected a new or empty folder, found something there; choose another")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as e:
+        raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
+    try:
+        part.chmod(0o755)
+        yield part
+        part.replace(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,35 @@
+"""The batches, how they get on, and the forms of each."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException
+from starlette.responses import HTMLResponse
+
+from inkshift.review import views
+from inkshift.review.agreement import agreement, progress
+from inkshift.review.render import page
+from inkshift.review.security import Id, Supervisor, Who
+
+router = APIRouter()
+
+
+@router.get("/")
+def batches(who: Who) -> HTMLResponse:
+    return page(who, "batches.html", batches=views.batch_rows(who.store))
+
+
+@router.get("/batches/{batch}")
+def batch(who: Supervisor, batch: Id) -> HTMLResponse:
+    """One batch: who keyed how much, how far they agree, and its forms."""
+    found = views.batch(who.store, batch)
+    if found is None:
+        raise HTTPException(404)
+    return page(
+        who,
+        "batch.html",
+        batch=found,
+        keying=views.keying(found),
+        progress=progress(who.store, batch),
+        pairs=agreement(who.store, batch),
+        forms=views.form_names(who.store, batch),
+    )

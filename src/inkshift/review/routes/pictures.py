@@ -1,0 +1,36 @@
+"""The whole page that a field is on."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException
+from starlette.responses import HTMLResponse, Response
+
+from inkshift.errors import InkshiftError
+from inkshift.review.pagepicture import page_of, picture
+from inkshift.review.render import page
+from inkshift.review.security import Id, Who
+
+router = APIRouter()
+
+
+@router.get("/fields/{field}/page")
+def whole_page(who: Who, field: Id) -> HTMLResponse:
+    """The page of a field, the field outlined, to be shown over the queue; says why where it cannot be shown."""
+    found = page_of(who.store, field)
+    if found is None:
+        raise HTTPException(404)
+    try:
+        _, size = picture(found)
+        error = ""
+    except InkshiftError as e:
+        size, error = (1, 1), str(e) if who.supervisor else ""
+    return page(who, "_page.html", field=found, size=size, error=error, shown=size != (1, 1))
+
+
+@router.get("/fields/{field}/page.jpg")
+def page_picture(who: Who, field: Id) -> Response:
+    found = page_of(who.store, field)
+    if found is None:
+        raise HTTPException(404)
+    jpeg, _ = picture(found)
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})

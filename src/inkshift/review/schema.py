@@ -1,0 +1,220 @@
+"""The tables of review. What people decide is a log that only grows; `fields` carries what follows from it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+Role = Literal["keyer", "supervisor", "model", "source"]
+Kind = Literal["key", "settle", "model", "undo"]
+Status = Literal["open", "disputed", "settled"]
+MODEL = "model"  # the name of the model among those who decide
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC, with its time zone on every database."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012
+        datetime: Moment,
+        float: sa.Double,
+        Role: sa.String(16),
+        Kind: sa.String(16),
+        Status: sa.String(16),
+        dict[str, Any]: sa.JSON,
+        list[Any]: sa.JSON,
+    }
+
+
+class User(Base):
+    """Who decides. role: `model` and `source` (of labels that were there before) cannot log in or key.
+
+    password: argon2 hash; empty for who cannot log in.
+    """
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(100), unique=True)
+    role: Mapped[Role]
+    password: Mapped[str] = mapped_column(default="")
+    created: Mapped[datetime]
+
+
+class Batch(Base):
+    """Forms that are reviewed together. template: as its JSON file; folder: where its reference pictures are.
+
+    double: two must agree on each field. model_keys: the model's reading counts as one of the two.
+    """
+
+    __tablename__ = "batches"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    template: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    folder: Mapped[str] = mapped_column(default="")
+    created: Mapped[datetime]
+    double: Mapped[bool]
+    model_keys: Mapped[bool]
+
+    forms: Mapped[list[Form]] = relationship(back_populates="batch", order_by="Form.id")
+
+
+class Form(Base):
+    __tablename__ = "forms"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"), index=True)
+    name: Mapped[str]
+
+    batch: Mapped[Batch] = relationship(back_populates="forms")
+    pages: Mapped[list[Page]] = relationship(back_populates="form", order_by="Page.id")
+    fields: Mapped[list[Field]] = relationship(back_populates="form", order_by="Field.id")
+
+
+class Page(Base):
+    """A page by its file. number: from 1 in that file; sha256: of the file, empty where it was not there.
+
+    quality: of its registration, 0 to 1. error: why it was not read.
+    """
+
+    __tablename__ = "pages"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    form_id: Mapped[int] = mapped_column(sa.ForeignKey("forms.id"), index=True)
+    source: Mapped[str]
+    number: Mapped[int]
+    sha256: Mapped[str] = mapped_column(sa.String(64), default="")
+    quality: Mapped[float]
+    error: Mapped[str] = mapped_column(default="")
+
+    form: Mapped[Form] = relationship(back_populates="pages")
+
+
+class Field(Base):
+    """One field, and where it stands, which follows from its decisions and its reading.
+
+    box: x, y, width, height in pixels of the template's page, where known. urgency: 0 a rule is broken, 1 not
+    accepted, 2 accepted by a policy; confidence: of the reading. Both order the queue, least first.
+    waiting: somebody is to see it, that is status is not `settled`. state, value: the settled answer, else empty.
+    first_id, second_id: whose answers count so far. crop: PNG as cut by the reader, last so that
+    other columns are read without it.
+    """
+
+    __tablename__ = "fields"
+    __table_args__ = (
+        sa.Index("queue", "batch_id", "waiting", "urgency", "confidence", "id"),
+        sa.CheckConstraint("status IN ('open', 'disputed', 'settled')", name="field_status"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"))
+    form_id: Mapped[int] = mapped_column(sa.ForeignKey("forms.id"), index=True)
+    page_id: Mapped[int | None] = mapped_column(sa.ForeignKey("pages.id"))
+    name: Mapped[str]
+    box: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    urgency: Mapped[int]
+    confidence: Mapped[float]
+    waiting: Mapped[bool] = mapped_column(default=True)
+    status: Mapped[Status] = mapped_column(default="open")
+    state: Mapped[str] = mapped_column(sa.String(16), default="")
+    value: Mapped[str] = mapped_column(default="")
+    first_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    second_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    crop: Mapped[bytes | None] = mapped_column(sa.LargeBinary, deferred=True)
+
+    form: Mapped[Form] = relationship(back_populates="fields")
+    page: Mapped[Page | None] = relationship()
+    readings: Mapped[list[Reading]] = relationship(back_populates="field", order_by="Reading.id")
+    decisions: Mapped[list[Decision]] = relationship(back_populates="field", order_by="Decision.number")
+
+
+class Reading(Base):
+    """What a model made of a field; see `forms.reading.FieldReading`. model: the package's digest.
+
+    candidates: [written, probability] each.
+    """
+
+    __tablename__ = "readings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    field_id: Mapped[int] = mapped_column(sa.ForeignKey("fields.id"), index=True)
+    model: Mapped[str] = mapped_column(sa.String(64), default="")
+    value: Mapped[str]
+    written: Mapped[str]
+    state: Mapped[str] = mapped_column(sa.String(16))
+    confidence: Mapped[float]
+    accepted: Mapped[bool | None]
+    candidates: Mapped[list[Any]]
+    rules_broken: Mapped[list[Any]]
+
+    field: Mapped[Field] = relationship(back_populates="readings")
+
+
+class Decision(Base):
+    """One line of the log: who decided what on a field, when, and how long it took.
+
+    The database refuses to change or delete it. number: from 1 within the field, without a gap. kind: `key`,
+    `settle` (a third person, or a supervisor), `model` (its reading as a keyer), or `undo`, which takes `undoes` back.
+    """
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        sa.UniqueConstraint("field_id", "number", name="decision_number"),
+        sa.Index("decisions_of_user", "user_id", "id"),
+        sa.CheckConstraint("kind IN ('key', 'settle', 'model', 'undo')", name="decision_kind"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    field_id: Mapped[int] = mapped_column(sa.ForeignKey("fields.id"))
+    number: Mapped[int]
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+    kind: Mapped[Kind]
+    state: Mapped[str] = mapped_column(sa.String(16), default="")
+    value: Mapped[str] = mapped_column(default="")
+    undoes: Mapped[int | None] = mapped_column(sa.ForeignKey("decisions.id"), unique=True)
+    time: Mapped[datetime]
+    seconds: Mapped[float]
+
+    field: Mapped[Field] = relationship(back_populates="decisions")
+    user: Mapped[User] = relationship()
+
+
+class Lease(Base):
+    """Who holds a field, until when. Written only while the field's row is locked."""
+
+    __tablename__ = "leases"
+
+    field_id: Mapped[int] = mapped_column(sa.ForeignKey("fields.id"), primary_key=True, autoincrement=False)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"), index=True)
+    until: Mapped[datetime]
+
+
+class TrainedModel(Base):
+    """A model package. based_on: digest of the one it was taught from. comparison: with that one, on held-out forms.
+
+    chosen: when it last became the default; the latest is the default.
+    """
+
+    __tablename__ = "models"
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    name: Mapped[str]
+    folder: Mapped[str]
+    based_on: Mapped[str] = mapped_column(sa.String(64), default="")
+    comparison: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    created: Mapped[datetime]
+    chosen: Mapped[datetime | None]

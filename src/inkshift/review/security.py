@@ -1,0 +1,218 @@
+"""What keeps strangers out: sessions, tokens against forged requests, headers, limits."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Path, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inkshift.review import store as stores
+from inkshift.review.schema import Role, User
+from inkshift.review.store import Store
+from inkshift.review.text import Words, language
+
+COOKIE = "inkshift"
+HOURS = 12
+MOST_BYTES = 64 * 1024
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PUBLIC = ("/login", "/language")
+TRIES, PAUSE = 10, 60.0
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """user: id. stamp: of the password that opened it, so that another password ends it. until: monotonic seconds."""
+
+    user: int
+    stamp: str
+    csrf: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who asks, in which language. accounts: people log in. Without a user it is a stranger at a public page."""
+
+    store: Store
+    words: Words
+    accounts: bool
+    csrf: str = ""
+    user: int | None = None
+    name: str = ""
+    role: Role = "keyer"
+
+    @property
+    def supervisor(self) -> bool:
+        return self.user is not None and self.role == "supervisor"
+
+
+class Sessions:
+    """The sessions of this process, by the digest of what their cookie holds; and who failed to log in how often."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._open: dict[str, Session] = {}
+        self._failed: dict[str, list[float]] = {}
+        self._turn = threading.Lock()
+
+    def start(self, user: User) -> tuple[str, Session]:
+        """The cookie's content, and the session."""
+        token, now = secrets.token_urlsafe(32), self._clock()
+        session = Session(user.id, _stamp(user), secrets.token_urlsafe(32), now + HOURS * 3600)
+        with self._turn:
+            self._open = {key: kept for key, kept in self._open.items() if kept.until > now}
+            self._open[_key(token)] = session
+        return token, session
+
+    def find(self, token: str) -> Session | None:
+        found = self._open.get(_key(token)) if token else None
+        return found if found and found.until > self._clock() else None
+
+    def end(self, token: str) -> None:
+        with self._turn:
+            self._open.pop(_key(token), None)
+
+    def may_try(self, address: str) -> bool:
+        """Whether somebody at this address may try another password; false for a minute after ten that were wrong."""
+        now = self._clock()
+        with self._turn:
+            self._failed = {who: late for who, times in self._failed.items() if (late := _since(times, now))}
+            return len(self._failed.get(address, [])) < TRIES
+
+    def failed(self, address: str) -> None:
+        with self._turn:
+            self._failed.setdefault(address, []).append(self._clock())
+
+
+def _since(times: list[float], now: float) -> list[float]:
+    return [at for at in times if at > now - PAUSE]
+
+
+def _key(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _stamp(user: User) -> str:
+    return hashlib.sha256(user.password.encode()).hexdigest()
+
+
+def has_accounts(store: Store) -> bool:
+    """Whether people log in: as soon as one supervisor has a password."""
+    return any(user.role == "supervisor" and user.password for user in stores.users(store))
+
+
+def visit(request: Request) -> Visit:
+    """Who asks. Without accounts everybody on this computer is the local user."""
+    state = request.app.state
+    store: Store = state.store
+    accounts = state.settings.accounts or has_accounts(store)
+    words = language(request.cookies.get("language", ""), request.headers.get("accept-language", ""))
+    session = state.sessions.find(request.cookies.get(COOKIE, ""))
+    user = stores.user(store, session.user) if session else None
+    if session and user and hmac.compare_digest(session.stamp, _stamp(user)) and (user.password or not accounts):
+        return Visit(store, words, accounts, session.csrf, user.id, user.name, user.role)
+    if accounts:
+        return Visit(store, words, accounts)
+    local = stores.user(store, stores.local_user(store))
+    assert local is not None
+    token, session = state.sessions.start(local)
+    keep(request, token)
+    return Visit(store, words, accounts, session.csrf, local.id, local.name, local.role)
+
+
+Who = Annotated[Visit, Depends(visit)]
+
+
+def keep(request: Request, token: str) -> None:
+    """Send the session's cookie with the answer, an empty one to end it; see `Shield`."""
+    secure = "; Secure" if request.url.scheme == "https" else ""
+    age = HOURS * 3600 if token else 0
+    request.state.cookie = f"{COOKIE}={token}; Max-Age={age}; Path=/; HttpOnly; SameSite=strict{secure}"
+
+
+async def guard(request: Request, who: Who) -> None:
+    """Before every page: strangers are sent to log in, and what changes something needs the session's token."""
+    if who.user is None and request.url.path not in PUBLIC:
+        raise HTTPException(401)
+    if request.method in ("GET", "HEAD"):
+        return
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403)
+    if who.user is None:
+        return  # a stranger who logs in: SameSite and Sec-Fetch-Site stand in for the token
+    given = request.headers.get("x-csrf-token") or (await request.form()).get("csrf", "")
+    if not (isinstance(given, str) and hmac.compare_digest(given.encode(), who.csrf.encode())):
+        raise HTTPException(403)
+
+
+def supervisor(who: Who) -> Visit:
+    if not who.supervisor:
+        raise HTTPException(403)
+    return who
+
+
+Supervisor = Annotated[Visit, Depends(supervisor)]
+
+
+class Shield:
+    """Around the whole application: who may be asked for, how much may be sent, and the headers of every answer.
+
+    hosts: names in the address that are answered, all of them where empty; else another site's name that leads
+    here could be read by that site.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = ()) -> None:
+        self.app = app
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        headers = Headers(scope=scope)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableHeaders(scope=message)
+                out.update(HEADERS)
+                out.setdefault("Cache-Control", "no-store")
+                if cookie := state.get("cookie"):
+                    out.append("Set-Cookie", cookie)
+            await send(message)
+
+        if self.hosts and _host(headers.get("host", "")) not in self.hosts:
+            await PlainTextResponse("wrong host", 400)(scope, receive, answer)
+        elif not headers.get("content-length", "0").isdigit() or int(headers.get("content-length", "0")) > MOST_BYTES:
+            await PlainTextResponse("too large", 413)(scope, receive, answer)
+        elif "chunked" in headers.get("transfer-encoding", "").lower():
+            await PlainTextResponse("length required", 411)(scope, receive, answer)
+        else:
+            await self.app(scope, receive, answer)
+
+
+def _host(header: str) -> str:
+    """The name without its port; an IPv6 address without its brackets."""
+    return header[1:].split("]")[0] if header.startswith("[") else header.rsplit(":", 1)[0]

@@ -1,0 +1,125 @@
+"""Run review: open the database, read what is to be reviewed, answer until it is stopped."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import tempfile
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import uvicorn
+
+from inkshift.errors import SettingError
+from inkshift.forms.reader import Reader
+from inkshift.review import store as stores
+from inkshift.review.app import Settings, make_app
+from inkshift.review.intake import add_batch
+from inkshift.review.security import LOOPBACK, has_accounts
+from inkshift.review.store import Store
+
+Say = Callable[[str], object]
+_PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pages to be read into a new batch. name: empty for the template's name and the time."""
+
+    paths: Sequence[str]
+    template: str
+    name: str = ""
+    double: bool = False
+
+
+def serve(url: str, batch: Batch | None, *, demo: bool, host: str, port: int, browser: bool, say: Say = print) -> None:
+    """Answer at `host` and `port` until the process is stopped; 0 is a free port.
+
+    demo: show the bundled telegrams in a database that goes at the end, whatever `url` says. Raises SettingError
+    where the address is not this computer's own and nobody has an account, and where it cannot be had.
+    """
+    with _opened(url, demo) as store:
+        local = is_local(host)
+        if not local and not has_accounts(store):
+            raise SettingError(
+                f"--host {host}: others can reach that address, and nobody has an account yet; start without --host, "
+                "add a supervisor with a password under People, then start again"
+            )
+        listening = _listen(host, port)
+        with listening:
+            if demo:
+                batch = demo_batch()
+            start = ""
+            if batch is not None:
+                say("reading the pages ...")
+                start = f"batches/{read_batch(store, batch)}/queue"
+            address = f"http://{_in_url(host)}:{listening.getsockname()[1]}/"
+            say(f"review is at {address}  (Ctrl+C stops it)")
+            if browser:
+                webbrowser.open(address + start)
+            app = make_app(store, Settings(accounts=not local, hosts=LOOPBACK if local else ()))
+            config = uvicorn.Config(app, log_level="warning", server_header=False, proxy_headers=False)
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def read_batch(store: Store, batch: Batch) -> int:
+    """Read the pages into a new batch; its id."""
+    reader = Reader(batch.template, crops=True)
+    assert reader.template is not None
+    name = batch.name or f"{reader.template.name} {datetime.now():%Y-%m-%d %H:%M:%S}"
+    model = (reader.number_model or reader.model).digest
+    return add_batch(
+        store,
+        name,
+        reader.read([Path(path).resolve() for path in batch.paths]),
+        template=reader.template,
+        folder=str(Path(batch.template).resolve().parent),
+        model=model,
+        double=batch.double,
+    )
+
+
+def demo_batch() -> Batch:
+    """The bundled telegrams: within the package where it is installed, beside it in its source."""
+    for root in (_PACKAGE, _PACKAGE.parents[1]):
+        folder = root / "examples" / "telegram"
+        if folder.is_dir():
+            return Batch(
+                [str(path) for path in sorted(folder.glob("scan-*.jpg"))], str(folder / "template.json"), "Demo"
+            )
+    raise SettingError("--demo: the bundled telegrams are not there; install inkshift again")
+
+
+def is_local(host: str) -> bool:
+    """Whether only this computer reaches that address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@contextmanager
+def _opened(url: str, demo: bool) -> Iterator[Store]:
+    with tempfile.TemporaryDirectory(prefix="inkshift-demo-") as folder:
+        store = stores.open(f"sqlite:///{folder}/review.db" if demo else url)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, UnicodeError) as e:
+        reason = getattr(e, "strerror", None) or "no such address"
+        raise SettingError(f"{host} port {port}: cannot be had ({reason}); give another --port or --host") from None
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,63 @@
+"""What the tests of the web application share: a browser, its session, and the queue as it is shown."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastapi.testclient import TestClient
+
+from inkshift.review import store as stores
+from inkshift.review.app import Settings, make_app
+from inkshift.review.store import Store
+
+PASSWORD = "a long password"
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Store]:
+    store = stores.open(f"sqlite:///{folder / 'review.db'}")
+    yield store
+    store.close()
+
+
+def client(store: Store, settings: Settings | None = None) -> TestClient:
+    return TestClient(make_app(store, settings), base_url="http://127.0.0.1:8571", follow_redirects=False)
+
+
+def logged_in(store: Store, name: str) -> TestClient:
+    """A browser of its own, logged in with `PASSWORD`."""
+    browser = client(store)
+    answer = browser.post("/login", data={"name": name, "password": PASSWORD})
+    assert answer.status_code == 303, answer.text
+    return browser
+
+
+def token(browser: TestClient) -> str:
+    found = re.search(r'X-CSRF-Token": "([^"]*)"', browser.get("/").text)
+    assert found
+    return found[1]
+
+
+def post(browser: TestClient, path: str, **data: object) -> str:
+    """Post as htmx does; the text of the answer."""
+    headers = {"X-CSRF-Token": token(browser), "HX-Request": "true"}
+    answer = browser.post(path, data=data, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def shown_field(text: str) -> int | None:
+    """The id of the field that a part of the page shows; None where all is done."""
+    found = re.search(r'data-field="(\d+)"', text)
+    return int(found[1]) if found else None
+
+
+def shown_name(text: str) -> tuple[str, str]:
+    """Form and name of the field that is shown."""
+    found = re.search(r'id="field-name"><span class="soft">(.*?)</span> (.*?)</h2>', text)
+    assert found
+    return html.unescape(found[1]), html.unescape(found[2])

@@ -1,0 +1,301 @@
+"""The web application of review through its pages: what it lets in, what it shows, what comes out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import openpyxl
+import pytest
+from fastapi.testclient import TestClient
+
+from inkshift.errors import SettingError
+from inkshift.forms.reading import FormReading
+from inkshift.review import store as stores
+from inkshift.review import views
+from inkshift.review.app import Settings
+from inkshift.review.intake import add_batch
+from inkshift.review.serve import Batch, is_local, read_batch, serve
+from inkshift.review.store import Store
+from inkshift.review.text import _TEXTS, language
+from review_app import PASSWORD, client, logged_in, opened, post, shown_field, shown_name, token
+from review_forms import field, form
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path) as found:
+        yield found
+
+
+def two_forms() -> list[FormReading]:
+    broken = field("b", "49", 0.95, rules_broken=("a + b = c: 12 + 49 = 61, but c is 56",))
+    return [form("one", field("a", "12", 0.5), broken), form("<two>", field("a", "7", 0.7), field("b", "=1", 0.99))]
+
+
+@pytest.fixture
+def local(store: Store) -> TestClient:
+    """A browser on this computer, a batch of two forms there, and no accounts."""
+    add_batch(store, "Tables & <more>", two_forms())
+    return client(store)
+
+
+@pytest.fixture
+def team(store: Store) -> Store:
+    """Two keyers and a supervisor with passwords, and a batch that is keyed twice."""
+    for name, role in (("ana", "keyer"), ("ben", "keyer"), ("sue", "supervisor")):
+        stores.add_user(store, name, role, PASSWORD)  # type: ignore[arg-type]
+    add_batch(store, "twice", two_forms(), double=True)
+    return store
+
+
+PAGES = ("/", "/batches/1", "/batches/1/queue", "/forms/1", "/batches/1/export", "/batches/1/confusions", "/people")
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("code", ["en", "es"])
+def test_every_page_shows_and_is_guarded(local: TestClient, path: str, code: str) -> None:
+    answer = local.get(path, headers={"Accept-Language": code})
+    assert answer.status_code == 200
+    assert f'<html lang="{code}">' in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "http://" not in answer.text.replace("http://www.w3.org", "") and "https://" not in answer.text
+    assert "style=" not in answer.text and "onclick" not in answer.text and "<more>" not in answer.text
+
+
+def test_the_session_cookie_is_kept_from_scripts_and_other_sites(local: TestClient) -> None:
+    cookie = local.get("/").headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/batches/1/decide", "/batches/1/undo", "/fields/1/hold", "/people", "/language", "/forms/1/fields/1/settle"],
+)
+def test_what_changes_something_needs_the_sessions_token(local: TestClient, path: str) -> None:
+    local.get("/")
+    data = {"field": "1", "value": "12", "code": "es"}
+    assert local.post(path, data=data).status_code == 403
+    assert local.post(path, data=data | {"csrf": "guess"}).status_code == 403
+    forged = {"X-CSRF-Token": token(local), "Sec-Fetch-Site": "cross-site"}
+    assert local.post(path, data=data, headers=forged).status_code == 403
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/fields/1/page", "/fields/1/page.jpg", "/batches/1/export/csv"])
+def test_a_stranger_is_sent_to_log_in(team: Store, path: str) -> None:
+    answer = client(team).get(path)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+
+
+def test_a_stranger_cannot_decide(team: Store) -> None:
+    answer = client(team).post("/batches/1/decide", data={"field": 1, "value": "3"}, headers={"HX-Request": "true"})
+    assert answer.status_code == 401
+    assert views.left(team, 1) == 4
+
+
+def test_nobody_gets_in_without_accounts_where_they_are_needed(store: Store) -> None:
+    assert client(store, Settings(accounts=True, hosts=())).get("/").headers["location"] == "/login"
+
+
+@pytest.mark.parametrize(
+    "path", ["/batches/1", "/forms/1", "/batches/1/export/csv", "/batches/1/confusions", "/people"]
+)
+def test_a_keyer_sees_only_the_queue_so_that_keying_stays_blind(team: Store, path: str) -> None:
+    ana = logged_in(team, "ana")
+    assert ana.get(path).status_code == 403
+    assert "12" not in ana.get("/batches/1/queue").text.split('id="known"')[1].split("<form")[0]
+
+
+def test_a_wrong_password_does_not_let_in_and_the_tenth_has_to_wait(team: Store) -> None:
+    browser = client(team)
+    for _ in range(10):
+        assert browser.post("/login", data={"name": "ana", "password": "wrong"}).status_code == 403
+    assert browser.post("/login", data={"name": "ana", "password": PASSWORD}).status_code == 429
+
+
+def test_another_password_or_logging_out_ends_the_session(team: Store) -> None:
+    ana, sue = logged_in(team, "ana"), logged_in(team, "sue")
+    assert ana.get("/").status_code == 200
+    stores.set_password(team, next(u.id for u in stores.users(team) if u.name == "ana"), "another password")
+    assert ana.get("/").status_code == 303
+    assert sue.post("/logout", data={"csrf": token(sue)}).status_code == 303
+    assert sue.get("/").status_code == 303
+
+
+def test_the_first_account_is_a_supervisor_and_the_last_one_stays(store: Store) -> None:
+    browser = client(store)
+    given = {"csrf": token(browser), "name": "ana", "password": PASSWORD}
+    assert browser.post("/people", data=given | {"role": "keyer"}).status_code == 400
+    assert browser.post("/people", data=given | {"role": "supervisor"}).status_code == 303
+    assert browser.get("/people").headers["location"] == "/login"
+    ana = logged_in(store, "ana")
+    user = next(u.id for u in stores.users(store) if u.name == "ana")
+    assert ana.post(f"/people/{user}/password", data={"csrf": token(ana), "password": ""}).status_code == 400
+    assert client(store).get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2f..%2fstore.py",
+        "/static//etc/passwd",
+        "/pages/base.html",
+        "/batches/0/queue",
+        "/batches/99999999999999999999/queue",
+        "/batches/1/export/..%2f..%2fetc",
+        "/batches/1/export/pdf",
+        "/fields/..%2f1/page.jpg",
+        "/forms/77",
+        "/openapi.json",
+        "/docs",
+    ],
+)
+def test_paths_lead_nowhere_else(local: TestClient, path: str) -> None:
+    answer = local.get(path)
+    assert answer.status_code in (400, 404)
+    assert "import" not in answer.text and "root:" not in answer.text
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_another_sites_name_and_large_bodies_are_refused(local: TestClient) -> None:
+    assert local.get("/", headers={"Host": "evil.example"}).status_code == 400
+    assert local.post("/batches/1/decide", content=b"x" * 70_000).status_code == 413
+
+
+def test_the_broken_rule_comes_first_and_markup_is_shown_as_text(local: TestClient) -> None:
+    text = local.get("/batches/1/queue").text
+    assert shown_name(text) == ("one", "b")
+    assert "12 + 49 = 61" in text
+    text = post(local, "/batches/1/decide", field=shown_field(text), value="44")
+    text = post(local, "/batches/1/decide", field=shown_field(text), value="12")
+    assert shown_name(text) == ("<two>", "a") and "&lt;two&gt;" in text
+
+
+def test_what_is_no_decision_keeps_the_field(local: TestClient) -> None:
+    field_id = shown_field(local.get("/batches/1/queue").text)
+    for value in ("", "4a", "９", "-1"):
+        text = post(local, "/batches/1/decide", field=field_id, value=value)
+        assert shown_field(text) == field_id and "Type the number first" in text
+    assert views.left(local.app.state.store, 1) == 4  # type: ignore[attr-defined]
+
+
+def test_undo_brings_the_field_back(local: TestClient) -> None:
+    first = shown_field(local.get("/batches/1/queue").text)
+    second = shown_field(post(local, "/batches/1/decide", field=first, value="44"))
+    assert second != first
+    text = post(local, "/batches/1/undo")
+    assert shown_field(text) == first and "Taken back" in text
+    assert "nothing to take back" in post(local, "/batches/1/undo")
+
+
+def test_it_works_without_scripts(local: TestClient) -> None:
+    field_id = shown_field(local.get("/batches/1/queue").text)
+    answer = local.post("/batches/1/decide", data={"csrf": token(local), "field": field_id, "value": "blank"})
+    assert answer.headers["location"] == "/batches/1/queue"
+    assert views.left(local.app.state.store, 1) == 3  # type: ignore[attr-defined]
+
+
+def test_two_keyers_never_get_the_same_field_and_a_third_settles(team: Store) -> None:
+    ana, ben, sue = (logged_in(team, name) for name in ("ana", "ben", "sue"))
+    first, second = (shown_field(who.get("/batches/1/queue").text) for who in (ana, ben))
+    assert first != second
+    assert "Somebody else" in post(ben, "/batches/1/decide", field=first, value="1")
+    for who, value in ((ana, "3"), (ben, "4")):
+        text = who.get("/batches/1/queue").text
+        while (field_id := shown_field(text)) is not None:
+            text = post(who, "/batches/1/decide", field=field_id, value=value)
+    text = sue.get("/batches/1/queue").text
+    assert "disagree" in text and "<strong>3</strong> / <strong>4</strong>" in text
+    while (field_id := shown_field(text)) is not None:
+        text = post(sue, "/batches/1/decide", field=field_id, value="4")
+    assert views.left(team, 1) == 0
+    assert "ana – ben" in sue.get("/batches/1").text
+
+
+def test_a_supervisor_settles_any_field_and_the_history_stays(local: TestClient) -> None:
+    post(local, "/batches/1/decide", field=2, value="44")
+    answer = local.post("/forms/1/fields/2/settle", data={"csrf": token(local), "value": "46"})
+    assert answer.headers["location"] == "/forms/1#field-2"
+    text = local.get("/forms/1").text
+    assert '<strong class="digits">46</strong>' in text and '<span class="digits">44</span>' in text
+
+
+def test_a_cell_of_the_confusions_opens_its_crops(local: TestClient) -> None:
+    post(local, "/batches/1/decide", field=2, value="44")
+    assert "Written 4, read as 9: 1" in local.get("/batches/1/confusions").text
+    cell = local.get("/batches/1/confusions/cell", params={"truth": "4", "read": "9"})
+    assert "one b" in cell.text and "data:image/png" in cell.text
+    assert local.get("/batches/1/confusions/cell", params={"truth": "x", "read": "9"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("truth", "read", "pairs"),
+    [
+        ("44", "49", [("4", "4"), ("4", "9")]),
+        ("123", "13", [("1", "1"), ("2", "∅"), ("3", "3")]),
+        ("", "7", [("∅", "7")]),
+        ("10", "", [("1", "∅"), ("0", "∅")]),
+    ],
+)
+def test_digits_stand_side_by_side(truth: str, read: str, pairs: list[tuple[str, str]]) -> None:
+    assert views.aligned(truth, read) == pairs
+
+
+def test_a_page_that_is_gone_is_said(local: TestClient) -> None:
+    assert "cannot be shown" in local.get("/fields/1/page").text
+    assert local.get("/fields/1/page.jpg").status_code == 400
+
+
+def test_the_telegrams_typed_are_what_the_exports_give(store: Store, telegram: Path) -> None:
+    with sqlite3.connect(telegram / "labels.sqlite") as database:
+        truth = {(f, n): v for f, n, v in database.execute("SELECT form, field, value FROM fields")}
+    database.close()
+    read_batch(store, Batch([str(telegram / f"scan-{i}.jpg") for i in (2, 4)], str(telegram / "template.json")))
+    browser = client(store)
+    text = browser.get("/batches/1/queue").text
+    page = browser.get(f"/fields/{shown_field(text)}/page")
+    assert '<rect class="outline"' in page.text
+    picture = browser.get(f"/fields/{shown_field(text)}/page.jpg")
+    assert picture.headers["content-type"] == "image/jpeg" and picture.content[:2] == b"\xff\xd8"
+    while (field_id := shown_field(text)) is not None:
+        text = post(browser, "/batches/1/decide", field=field_id, value=str(truth[shown_name(text)]), seconds="0.8")
+    rows = list(csv.DictReader(io.StringIO(browser.get("/batches/1/export/csv").text)))
+    assert len(rows) == 26
+    assert all(row["decided"] == str(truth[row["form"], row["field"]]) for row in rows)
+    lines = [json.loads(line) for line in browser.get("/batches/1/export/jsonl").text.splitlines()]
+    assert {line["decided"] for line in lines} == {row["decided"] for row in rows}
+    book = openpyxl.load_workbook(io.BytesIO(browser.get("/batches/1/export/xlsx").content))
+    assert book["review"].max_row == 27
+    assert len(browser.get("/batches/1/export/label-studio").json()) == 26
+
+
+def test_others_are_not_let_in_before_there_is_an_account(tmp_path: Path) -> None:
+    given = {"demo": False, "port": 0, "browser": False}
+    with pytest.raises(SettingError, match="nobody has an account yet"):
+        serve(f"sqlite:///{tmp_path / 'a.db'}", None, host="0.0.0.0", **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("host", "local"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)]
+)
+def test_which_addresses_are_this_computers_own(host: str, local: bool) -> None:
+    assert is_local(host) is local
+
+
+def test_every_text_is_there_in_both_languages_with_the_same_blanks() -> None:
+    for key, (english, spanish) in _TEXTS.items():
+        assert english and spanish, key
+        assert english.count("{") == spanish.count("{"), key
+    assert language("", "es-AR,es;q=0.9,en;q=0.8").code == "es"
+    assert language("en", "es").code == "en"
+    assert language("xx", "de").code == "en"

@@ -1,0 +1,175 @@
+"""Review in a real browser, by keyboard: Debian's Chromium, no download."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from inkshift.review import store as stores
+from inkshift.review import views
+from inkshift.review.app import make_app
+from inkshift.review.intake import add_batch
+from inkshift.review.serve import demo_batch, read_batch
+from inkshift.review.store import Store
+from review_app import PASSWORD, opened
+from review_forms import field, form
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+CHROMIUM = Path("/usr/bin/chromium")
+WAIT = 15_000
+REST = 300
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium: apt-get install chromium")
+
+
+@contextmanager
+def answering(store: Store) -> Iterator[str]:
+    """The address of the application on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(make_app(store), log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[sync_api.Browser]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the browser complains of: scripts that fail, and all that the content security policy blocks."""
+    found: list[str] = []
+    yield found
+    assert found == []
+
+
+def tab(chromium: sync_api.Browser, address: str, said: list[str]) -> sync_api.Page:
+    """A browser of its own, with its own cookies."""
+    page = chromium.new_context(base_url=address, viewport={"width": 1180, "height": 800}).new_page()
+    page.set_default_timeout(WAIT)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: None if request.url.startswith((address, "data:")) else said.append(request.url))
+    return page
+
+
+def shown(page: sync_api.Page) -> str:
+    return page.locator("#work > section").get_attribute("data-field") or ""
+
+
+def press(page: sync_api.Page, keys: str, last: str = "Enter") -> str:
+    """Type the keys and then one more, and wait for another field; which one."""
+    before = shown(page)
+    page.wait_for_timeout(REST)
+    page.keyboard.type(keys)
+    page.keyboard.press(last)
+    other = f"#work > section:not([data-field='{before}'])" if before else "#work > section[data-field]"
+    page.locator(other).wait_for()
+    return shown(page)
+
+
+def test_the_demo_is_keyed_without_the_mouse(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:
+    batch = read_batch(store, demo_batch())
+    with answering(store) as address:
+        page = tab(chromium, address, said)
+        page.goto(f"/batches/{batch}/queue")
+        first = shown(page)
+        assert page.locator("#known").inner_text().startswith("Rule broken")
+        page.keyboard.press("p")
+        page.locator("dialog[open] rect.outline").wait_for()
+        page.keyboard.press("Escape")
+        second = press(page, "118")
+        assert press(page, "", "z") == first
+        assert press(page, "119") == second
+        page.keyboard.type("4")
+        page.keyboard.press("b")
+        assert "Delete the digits first" in page.locator("#status").inner_text()
+        page.keyboard.press("Backspace")
+        for key in ("b", "x", "u", "Enter"):
+            press(page, "", key)
+        page.close()
+    fields = {row.id: row for form in range(1, 7) for row in views.form_page(store, form).fields}  # type: ignore[union-attr]
+    assert [(step.kind, step.value) for step in fields[int(first)].history] == [
+        ("key", "118"),
+        ("undo", ""),
+        ("key", "119"),
+    ]
+    assert all(step.seconds > 0 for step in fields[int(first)].history if step.kind == "key")
+    states = sorted(row.state for row in fields.values() if row.status == "settled")
+    assert states == ["blank", "crossed-out", "unreadable", "written", "written"]
+
+
+def test_a_batch_is_keyed_to_its_end_and_enter_alone_never_decides(
+    chromium: sync_api.Browser, store: Store, said: list[str]
+) -> None:
+    add_batch(store, "b", [form("f", field("a", "1"), field("b", "2"))], double=True)
+    with answering(store) as address:
+        page = tab(chromium, address, said)
+        page.goto("/batches/1/queue")
+        page.wait_for_timeout(REST)
+        page.keyboard.press("Enter")
+        assert "Type the number first" in page.locator("#status").inner_text()
+        assert "Read as" not in page.locator("#work").inner_text()
+        press(page, "1")
+        assert press(page, "2") == ""
+        assert "All done" in page.locator("#work").inner_text()
+        assert press(page, "", "z") != ""
+        page.close()
+    assert views.left(store, 1) == 2
+
+
+def test_two_people_at_once_never_get_the_same_field(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:
+    stores.add_user(store, "sue", "supervisor", PASSWORD)
+    stores.add_user(store, "ana", "keyer", PASSWORD)
+    add_batch(store, "b", [form(f"f{i}", field("a"), field("b")) for i in range(2)], double=True)
+    with answering(store) as address:
+        pages = [tab(chromium, address, said) for _ in range(2)]
+        for page, name in zip(pages, ("sue", "ana"), strict=True):
+            page.goto("/login")
+            page.fill("#name", name)
+            page.fill("#password", PASSWORD)
+            page.keyboard.press("Enter")
+            page.wait_for_url(re.compile(r"/$"))
+            page.goto("/batches/1/queue")
+        for _ in range(8):
+            for page in pages:
+                if not shown(page):  # the other one held what was left
+                    page.reload()
+            if not any(shown(page) for page in pages):
+                break
+            assert shown(pages[0]) != shown(pages[1])
+            for page in pages:
+                if shown(page):
+                    press(page, "12")
+        for page in pages:
+            page.close()
+    assert views.left(store, 1) == 0
+    for number in (1, 2):
+        found = views.form_page(store, number)
+        assert found is not None
+        assert all({step.who for step in row.history} == {"sue", "ana"} for row in found.fields)
