@@ -99,7 +99,7 @@ def test_the_demo_is_keyed_without_the_mouse(chromium: sync_api.Browser, store: 
         page = tab(chromium, address, said)
         page.goto(f"/batches/{batch}/queue")
         first = shown(page)
-        assert page.locator("#known").inner_text().startswith("Rule broken")
+        assert page.locator("#known").inner_text().startswith("Read as")
         page.keyboard.press("p")
         page.locator("dialog[open] rect.outline").wait_for()
         page.keyboard.press("Escape")

@@ -88,7 +88,7 @@ class Form(Base):
 class Page(Base):
     """A page by its file. number: from 1 in that file; sha256: of the file, empty where it was not there.
 
-    quality: of its registration, 0 to 1. error: why it was not read.
+    quality: of its registration, 0 to 1, none without a template. error: why it was not read.
     """
 
     __tablename__ = "pages"
@@ -98,7 +98,7 @@ class Page(Base):
     source: Mapped[str]
     number: Mapped[int]
     sha256: Mapped[str] = mapped_column(sa.String(64), default="")
-    quality: Mapped[float]
+    quality: Mapped[float | None]
     error: Mapped[str] = mapped_column(default="")
 
     form: Mapped[Form] = relationship(back_populates="pages")

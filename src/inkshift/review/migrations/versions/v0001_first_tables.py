@@ -64,7 +64,7 @@ def _forms() -> None:
         sa.Column("source", sa.String, nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
-        sa.Column("quality", sa.Double, nullable=False),
+        sa.Column("quality", sa.Double),
         sa.Column("error", sa.String, nullable=False),
     )
 
