@@ -154,7 +154,7 @@ def _write_csv(rows: Iterable[Row], file: IO[str]) -> None:
 
 def _write_jsonl(rows: Iterable[Row], file: IO[str]) -> None:
     for item in rows:
-        file.write(json.dumps(_typed(item), ensure_ascii=False) + "\n")
+        file.write(json.dumps(typed(item), ensure_ascii=False) + "\n")
 
 
 _TEXT: dict[str, Callable[[Iterable[Row], IO[str]], None]] = {"csv": _write_csv, "jsonl": _write_jsonl}
@@ -176,9 +176,9 @@ def _write_xlsx(items: Iterable[tuple[Row, Image | None]], path: Path) -> None:
                 if crop is not None and crop.size:
                     file = Path(folder, f"{line}.png")
                     file.write_bytes(png(crop))
-                    sheet.add_image(_fitted(Picture(str(file))), f"D{line}")
+                    sheet.add_image(fitted(Picture(str(file))), f"D{line}")
                     sheet.row_dimensions[line].height = 33
-                values = [_harmless(item[name]) for name in COLUMNS]
+                values = [harmless(item[name]) for name in COLUMNS]
                 sheet.append([*values[:3], None, *values[3:]])
         except BaseException:
             sheet.close()
@@ -186,14 +186,14 @@ def _write_xlsx(items: Iterable[tuple[Row, Image | None]], path: Path) -> None:
         book.save(path)
 
 
-def _fitted(picture: Any) -> Any:
+def fitted(picture: Any) -> Any:
     """The spreadsheet picture, shown at most 160 x 40 pixels large."""
     scale = min(160 / picture.width, 40 / picture.height)
     picture.width, picture.height = picture.width * scale, picture.height * scale
     return picture
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Text that no spreadsheet takes for a formula, without characters that XLSX does not allow."""
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
@@ -201,7 +201,7 @@ def _harmless(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def _typed(item: Mapping[str, str]) -> dict[str, Any]:
+def typed(item: Mapping[str, str]) -> dict[str, Any]:
     """A row for JSON: numbers, booleans, null and lists instead of text."""
     candidates = (pair.rpartition(":") for pair in item["candidates"].split())
     return dict(item) | {
@@ -214,7 +214,7 @@ def _typed(item: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _plain(item: Mapping[str, Any]) -> Row:
-    """The inverse of `_typed`."""
+    """The inverse of `typed`."""
     return {key: str(value) for key, value in item.items()} | {
         "confidence": f"{item['confidence']:.4f}",
         "accepted": "" if item["accepted"] is None else str(item["accepted"]).lower(),

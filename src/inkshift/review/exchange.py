@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 from sqlalchemy.orm import Session, aliased, selectinload, undefer
 
 from inkshift.errors import SettingError, nearest
-from inkshift.forms.export import COLUMNS, Row, _fitted, _harmless, _typed, png, row, whole_file
+from inkshift.forms.export import COLUMNS, Row, fitted, harmless, png, row, typed, whole_file
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
 from inkshift.review.schema import Decision, Field, Page, Reading, User
 from inkshift.review.store import Store
@@ -122,7 +122,7 @@ def write_table(store: Store, batch_id: int, path: Path) -> None:
 
 
 def _json(line: Line) -> dict[str, Any]:
-    return _typed(line.row) | {"decided_by": list(line.by), "keyers": line.keyers}
+    return typed(line.row) | {"decided_by": list(line.by), "keyers": line.keyers}
 
 
 def _write_xlsx(found: Iterable[Line], path: Path) -> None:
@@ -141,9 +141,9 @@ def _write_xlsx(found: Iterable[Line], path: Path) -> None:
                 if line.crop:
                     file = Path(folder, f"{at}.png")
                     file.write_bytes(png(_pixels(line.crop)))
-                    sheet.add_image(_fitted(Picture(str(file))), f"D{at}")
+                    sheet.add_image(fitted(Picture(str(file))), f"D{at}")
                     sheet.row_dimensions[at].height = 33
-                sheet.append([None if name == "crop" else _harmless(line.row[name]) for name in names])
+                sheet.append([None if name == "crop" else harmless(line.row[name]) for name in names])
         except BaseException:
             sheet.close()
             raise
