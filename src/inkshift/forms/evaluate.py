@@ -188,7 +188,7 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     middle = share + z * z / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
 
 
 def _case(key: tuple[str, str], label: Label, row: Row | None) -> Case:
