@@ -12,8 +12,6 @@ import argparse
 import csv
 import os
 import platform
-import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -29,6 +27,7 @@ from inkshift.datasets.formats import read_ragged
 from inkshift.errors import DataError
 from inkshift.forms.evaluate import wilson
 from inkshift.forms.reading import value_of
+from printed import options, show
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 METHODS = ("as-published", "default")
@@ -172,19 +171,12 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="NAME", help=", ".join(SETS))
     parser.add_argument("--no-speed", dest="speed", action="store_false", help="leave speed and memory out")
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    start, printed = time.monotonic(), []
-    for line in lines(given):
-        print(line, flush=True)
-        printed.append(line)
-    print(f"\n{time.monotonic() - start:.0f} s", file=sys.stderr)
-    if given.out:
-        given.out.write_text("\n".join(printed) + "\n", encoding="utf-8")
+    show(lines(given), given.out)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +30,7 @@ from inkshift.datasets.formats import read_ragged
 from inkshift.errors import DataError
 from inkshift.forms.reading import value_of
 from peers_metrics import ERRORS, Measures, Read, beside, measure
+from printed import options, show
 
 HERE = Path(__file__).parent
 OUTCOMES = Path("out/peers")
@@ -275,7 +275,7 @@ def cases(name: str, pictures: Pictures, results: dict[str, Result], given: argp
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="NAME", help=", ".join(SETS))
     known = ", ".join(READERS)
     parser.add_argument("--readers", nargs="+", choices=READERS, default=READERS, metavar="NAME", help=known)
@@ -291,16 +291,9 @@ def main() -> None:
         metavar="FOLDER",
         help="draw the numbers that we read wrongly, a sheet a set, into this folder (out/peers-wrong)",
     )
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     given = parser.parse_args()
     OUTCOMES.mkdir(parents=True, exist_ok=True)
-    start, printed = time.monotonic(), []
-    for line in lines(given):
-        print(line, flush=True)
-        printed.append(line)
-    print(f"\n{time.monotonic() - start:.0f} s", file=sys.stderr)
-    if given.out:
-        given.out.write_text("\n".join(printed) + "\n", encoding="utf-8")
+    show(lines(given), given.out)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,9 @@ here where it is absent. Each is timed in turn, several times over. Whatever it 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +44,7 @@ from inkshift.transfer.provenance import machine, versions
 from inkshift.transfer.record import DONE, EPOCHS, WEIGHTS, write_json
 from inkshift.transfer.run import runs_folder
 from inkshift.transfer.spec import Study
+from printed import options, show
 
 CORES = len(os.sched_getaffinity(0))
 BATCH, RATE, EPOCHS_FROZEN, MARGIN = 128, 0.001, 20, 0.01
@@ -383,17 +382,10 @@ def tables(data: Path, size: Size, workers: dict[int, int]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--quick", action="store_true", help="a small check that all of it runs; its ratios say little")
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     given = parser.parse_args()
-    start, printed = time.monotonic(), []
-    for line in lines(QUICK if given.quick else FULL):
-        print(line, flush=True)
-        printed.append(line)
-    print(f"\n{time.monotonic() - start:.0f} s", file=sys.stderr)
-    if given.out:
-        given.out.write_text("\n".join(printed) + "\n", encoding="utf-8")
+    show(lines(QUICK if given.quick else FULL), given.out)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from inkshift.models.adapt import Unlabelled
 from inkshift.models.finetune import Numbers, Plan
 from inkshift.models.package import Model, load_model
 from inkshift.models.teaching import adapt_to, teach
+from printed import options, show
 
 FOLDER = Path("out/teaching")
 WAYS = ("fine-tuned", "adapted", "adapted, two readers")
@@ -109,21 +110,15 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--only", nargs="*", choices=WAYS, default=list(WAYS), metavar="WAY", help=", ".join(WAYS))
     parser.add_argument("--model", default="numbers", help="a package that reads numbers")
     parser.add_argument("--epochs", type=int, default=Plan().epochs)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    printed = []
-    for line in lines(given):
-        print(line, flush=True)
-        printed.append(line)
-    if given.out:
-        given.out.write_text("\n".join(printed) + "\n", encoding="utf-8")
+    show(lines(given), given.out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ there. Of ORAND the audit sees the published labels alone; which of them are wro
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from inkshift.datasets.labels import Label
 from inkshift.forms.audit import Suspect, audit, corrupted
 from inkshift.forms.evaluate import match
 from inkshift.forms.export import Row
+from printed import options, show
 from trust_promise import READERS, orand_labels, read_set
 
 SHARE, FIRST, DRAWS = 0.02, 0.03, 20
@@ -86,20 +86,14 @@ def lines(folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--readings", type=Path, help="folder that keeps readings; what lies there is not read anew")
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    printed = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.readings or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for line in lines(folder):
-            print(line, flush=True)
-            printed.append(line)
-    if given.out:
-        given.out.write_text("\n".join(printed) + "\n", encoding="utf-8")
+        show(lines(folder), given.out)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from inkshift.forms.reading import FieldReading, FormReading, page_from_json, pa
 from inkshift.forms.rules import mark_rules
 from inkshift.forms.specimen import specimen_pages
 from inkshift.forms.template import FieldSpec, Template, load_template
+from printed import options, show
 
 FOLDER = Path("out/joint")
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -286,18 +287,12 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--forms", type=int, default=1000, help="forms of each kind")
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    printed = []
-    for line in lines(given):
-        print(line, flush=True)
-        printed.append(line)
-    if given.out:
-        given.out.write_text("\n".join(printed) + "\n", encoding="utf-8")
+    show(lines(given), given.out)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from inkshift.forms.export import Row, read_rows, write_readings
 from inkshift.forms.guarantee import Labelled
 from inkshift.forms.reading import FormReading
 from inkshift.forms.trust import DECIMALS, scores
+from printed import options, show
 
 ERRORS, CONFIDENCE = (0.05, 0.03, 0.02, 0.01), 0.95
 TOGETHER = 0.5
@@ -229,21 +230,15 @@ def lines(given: argparse.Namespace, folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--draws", type=int, default=2000)
     parser.add_argument("--readings", type=Path, help="folder that keeps readings; what lies there is not read anew")
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    printed = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.readings or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for line in lines(given, folder):
-            print(line, flush=True)
-            printed.append(line)
-    if given.out:
-        given.out.write_text("\n".join(printed) + "\n", encoding="utf-8")
+        show(lines(given, folder), given.out)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from inkshift.forms.shift import MNIST, digit_probabilities
 from inkshift.forms.shift_predict import LEVEL, Predicted, constants, spanned
 from inkshift.models import label_shift
 from inkshift.reframe import to_gray
+from printed import options, show
 from shift_cases import Read, read_case, readers, real_cases
 
 PLOT = Path(__file__).parents[1] / "docs/images/shift.png"
@@ -139,19 +140,13 @@ def digit_shares() -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--keep", type=Path, help="folder for what was read")
     parser.add_argument("--most", type=int, default=100, help="pictures of a set at most")
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     parser.add_argument("--plot", type=Path, default=PLOT)
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    printed = []
-    for line in lines(given):
-        print(line, flush=True)
-        printed.append(line)
-    if given.out:
-        given.out.write_text("\n".join(printed) + "\n", encoding="utf-8")
+    show(lines(given), given.out)
 
 
 if __name__ == "__main__":

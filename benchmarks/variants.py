@@ -31,6 +31,7 @@ from inkshift.models.finetune import judge
 from inkshift.models.networks import NumberNet, mnist_convnet
 from inkshift.models.package import WEIGHTS, load_model
 from inkshift.reframe import parse
+from printed import options, show
 
 CHECKS = 1000
 
@@ -114,19 +115,13 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder with the glyphs")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    printed = []
-    for line in lines(given):
-        print(line, flush=True)
-        printed.append(line)
-    if given.out:
-        given.out.write_text("\n".join(printed) + "\n", encoding="utf-8")
+    show(lines(given), given.out)
 
 
 if __name__ == "__main__":
