@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from inkshift.cli import verify as _registered  # noqa: F401
 from inkshift.cli.app import app
 from inkshift.errors import DataError, SettingError
+from inkshift.forms.batch import Target, read_into
 from inkshift.forms.pages import PageRef, load_page
 from inkshift.forms.place import on_page
 from inkshift.forms.reader import Reader
@@ -138,6 +139,20 @@ def test_a_value_that_the_page_does_not_say_is_named(made: tuple[Path, bytes], r
     trail = rewritten(made, reader, value="8", written="8")
     assert check(trail).faults == ()
     assert faults(trail) == [(2, "form 3 field digit: value '8' in the trail, '3' read now")]
+
+
+def test_what_was_accepted_or_broken_otherwise_is_named(made: tuple[Path, bytes], reader: Reader) -> None:
+    assert "accepted True in the trail, None read now" in str(faults(rewritten(made, reader, accepted=True)))
+    broken = faults(rewritten(made, reader, rules_broken=("sum-1 a = b: 1, but b is 2",)))
+    assert "rules_broken ['sum-1 a = b: 1, but b is 2'] in the trail, [] read now" in str(broken)
+
+
+def test_a_torn_trail_is_refused_before_anything_is_read(tmp_path: Path, reader: Reader) -> None:
+    page, trail, out = picture(tmp_path / "3.png", "3"), tmp_path / "t.jsonl", tmp_path / "out.csv"
+    trail.write_text('{"torn')
+    with pytest.raises(DataError, match="begin another trail"):
+        read_into(reader, [page], Target(out, trail=trail))
+    assert not out.exists() and trail.read_text() == '{"torn'
 
 
 def test_candidates_that_differ_are_named(made: tuple[Path, bytes], reader: Reader) -> None:

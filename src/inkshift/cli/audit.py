@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from inkshift.cli.app import app, err, out
+from inkshift.cli.app import app, out
+from inkshift.cli.evaluate import Query, Readings
+from inkshift.cli.show import note, table
 
-Readings = Annotated[
-    Path, typer.Argument(metavar="READINGS", help="What `inkshift read --out` wrote: CSV or JSON Lines.")
-]
 Labels = Annotated[
     str,
     typer.Argument(
@@ -19,9 +18,6 @@ Labels = Annotated[
         help="The entries to look through: a CSV file with the columns form (or file), field, and value (or label, "
         "or written), or the SQLAlchemy URL of a database, with --query.",
     ),
-]
-Query = Annotated[
-    str | None, typer.Option(metavar="SQL", help="SQL that gives these columns from the database in LABELS.")
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="CSV file for every entry that disagrees with the ink.")
@@ -40,9 +36,7 @@ def audit(readings: Readings, labels: Labels, query: Query = None, file: Out = N
 
       inkshift audit readings.csv sqlite:///votes.db --query "select * from votes" --out to-check.csv
     """
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
 
     from inkshift.datasets.labels import read_labels
     from inkshift.forms.audit import audit as suspects_of
@@ -54,17 +48,15 @@ def audit(readings: Readings, labels: Labels, query: Query = None, file: Out = N
     cases, _ = match(rows, known, str(readings), labels if query is None else "the database")
     suspects = suspects_of(cases, rows)
     doubted = [s for s in suspects if s.disagrees]
-    table = Table(title_justify="left", box=SIMPLE_HEAD)
-    for name in ("rank", "form", "field", "label", "read", "label wrong"):
-        table.add_column(name, justify="right" if name in ("rank", "label wrong") else "left")
+    columns = ("rank", "form", "field", "label", "read", "label wrong")
+    shown = table(*columns, left=columns[1:-1])
     for rank, s in enumerate(doubted[:top], 1):
         texts = (s.form, s.field, s.label or "(blank)", s.read or "(blank)")
-        table.add_row(str(rank), *map(escape, texts), f"{s.wrong:.1%}")
-    out.print(table)
+        shown.add_row(str(rank), *map(escape, texts), f"{s.wrong:.1%}")
+    out.print(shown)
     wrong = sum(s.wrong for s in suspects)
-    err.print(
-        f"{len(suspects):,} entries were read, {len(doubted):,} disagree; about {wrong:.0f} entries are probably wrong",
-        highlight=False,
+    note(
+        f"{len(suspects):,} entries were read, {len(doubted):,} disagree; about {wrong:.0f} entries are probably wrong"
     )
     if file:
         write_suspects(suspects, file)

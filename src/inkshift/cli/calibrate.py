@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inkshift.cli.app import app, err, out
+from inkshift.cli.app import app, out
+from inkshift.cli.evaluate import Query, Readings
+from inkshift.cli.show import note, table
 
 if TYPE_CHECKING:
     from inkshift.datasets.labels import Label
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
 SHOWN = 10
 BESIDE = (0.05, 0.03, 0.02, 0.01)
 
-Readings = Annotated[
-    Path, typer.Argument(metavar="READINGS", help="What `inkshift read --out` wrote: CSV or JSON Lines.")
-]
 Labels = Annotated[
     str | None,
     typer.Argument(
@@ -39,9 +38,6 @@ Error = Annotated[
 Confidence = Annotated[float, typer.Option(help="How sure that promise is to be, 0 to 1.")]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Policy to write, JSON; with --sample the CSV file to key.")
-]
-Query = Annotated[
-    str | None, typer.Option(metavar="SQL", help="SQL that gives these columns from the database in LABELS.")
 ]
 Sample = Annotated[
     int | None,
@@ -86,7 +82,7 @@ def calibrate(
     if (sample is None) == (labels is None):
         raise SettingError("calibrate: give LABELS, or --sample to draw what is to be keyed: one of the two")
     rows = read_rows(readings)
-    if sample is not None or labels is None:
+    if labels is None:
         return _to_key(rows, sample or 0, file, seed)
     known = read_labels(labels, query)
     cases, _ = match(rows, known, str(readings), labels if query is None else "the database")
@@ -117,42 +113,31 @@ def _to_key(rows: list[Row], fields: int, file: Path | None, seed: int) -> None:
         table.writerow(["form", "field", "value", "source", "page"])
         table.writerows([row["form"], row["field"], "", row["source"], row["page"]] for row in drawn)
     forms = len({row["form"] for row in drawn})
-    err.print(
+    note(
         f"{len(drawn)} fields of {forms} forms. Two people key the column value, each without seeing the readings or "
-        "the other; settle where they differ, leave empty what is empty on paper, and calibrate with the result.",
-        highlight=False,
+        "the other; settle where they differ, leave empty what is empty on paper, and calibrate with the result."
     )
     typer.echo(file)
 
 
 def _show(promises: list[Promise], calibration: Calibration, error: float, confidence: float) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from inkshift.forms.guarantee import needed
 
     fields, forms = len(calibration.test.form), calibration.test.forms
-    table = Table(
-        title=f"what can be promised at {confidence:.0%} confidence: {forms:,} forms test ({fields:,} fields), "
-        f"{calibration.learn.forms:,} others learn",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-    )
-    for name in ("error at most", "accepted", "wrong among them", "share accepted", "least labels needed"):
-        table.add_column(name, justify="left" if name == "error at most" else "right")
+    title = f"what can be promised at {confidence:.0%} confidence: {forms:,} forms test ({fields:,} fields), "
+    columns = ("error at most", "accepted", "wrong among them", "share accepted", "least labels needed")
+    shown = table(*columns, title=f"{title}{calibration.learn.forms:,} others learn")
     for p in promises:
         name = f"{100 * p.error:g} %" + (" (asked)" if p.error == error else "")
         cells = [f"{p.accepted:,}", f"{p.wrong:,}", f"{p.accepted / fields:.1%}"]
         told = cells if p.threshold is not None else ["too few labels", "-", "-"]
-        table.add_row(name, *told, f"{needed(p.error, confidence):,}")
-    out.print(table)
+        shown.add_row(name, *told, f"{needed(p.error, confidence):,}")
+    out.print(shown)
 
 
 def _suspicious(suspects: list[Suspect], cases: list[Case], calibration: Calibration, asked: Promise) -> None:
     """The labels to look at first: those that count as errors among what would be accepted."""
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
 
     from inkshift.forms.trust import scores
 
@@ -165,15 +150,13 @@ def _suspicious(suspects: list[Suspect], cases: list[Case], calibration: Calibra
     ][:SHOWN]
     if not first:
         return
-    table = Table(
-        title="look at these labels first: each wrong one eats the promise", title_justify="left", box=SIMPLE_HEAD
-    )
-    for name in ("form", "field", "label", "read", "label wrong"):
-        table.add_column(name, justify="right" if name == "label wrong" else "left")
+    columns = ("form", "field", "label", "read", "label wrong")
+    title = "look at these labels first: each wrong one eats the promise"
+    shown = table(*columns, title=title, left=columns[1:-1])
     for s in first:
         texts = (s.form, s.field, s.label or "(blank)", s.read or "(blank)")
-        table.add_row(*map(escape, texts), f"{s.wrong:.0%}")
-    out.print(table)
+        shown.add_row(*map(escape, texts), f"{s.wrong:.0%}")
+    out.print(shown)
 
 
 def _too_little(calibration: Calibration, error: float, confidence: float) -> None:
@@ -183,13 +166,11 @@ def _too_little(calibration: Calibration, error: float, confidence: float) -> No
     lack, possible = calibration.lacking(error, confidence), calibration.possible(confidence)
     now = f"with these {100 * possible:g} % could be promised" if possible else "with these nothing can be promised"
     more = f"about {lack.forms:,} more forms to key" if lack.accepted else "key more forms"
-    err.print(
+    note(
         f"too few labels: {100 * error:g} % at {100 * confidence:g} % needs {counts[0]:,} accepted labels without one "
         f"wrong, {counts[1]:,} with one, {counts[2]:,} with two; at best {lack.accepted:,} are accepted with "
         f"{lack.wrong:,} wrong, so that some {lack.labels:,} are missing ({more}); {now}",
-        style="red",
-        markup=False,
-        highlight=False,
+        "red",
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inkshift.cli.app import app, err, out
+from inkshift.cli.show import table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,12 +103,12 @@ def _show(results: dict[str, Evaluation]) -> None:
 def _measures(results: dict[str, Evaluation]) -> Table:
     stems = {name: Path(name).stem for name in results}
     names = stems.values() if len({*stems.values()}) == len(stems) else stems.keys()
-    table = _table("measure", *names, "Pacchiotti 2023")
+    shown = table("measure", *names, "Pacchiotti 2023")
     every = list(results.values())
     for name, cells, paper in (*_overall(every), *_breakdown(every)):
         if {*cells, paper} != {"-"}:
-            table.add_row(name, *cells, paper)
-    return table
+            shown.add_row(name, *cells, paper)
+    return shown
 
 
 Line = tuple[str, list[str], str]
@@ -151,36 +152,23 @@ def _breakdown(every: list[Evaluation]) -> list[Line]:
 
 
 def _confusion(evaluation: Evaluation) -> Table:
-    table = _table("label", *(str(digit) for digit in range(10)), title="digits: label (row) read as (column)")
+    shown = table("label", *(str(digit) for digit in range(10)), title="digits: label (row) read as (column)")
     for digit, counts in enumerate(evaluation.confusion):
-        table.add_row(str(digit), *(str(count) if count else "." for count in counts))
-    return table
+        shown.add_row(str(digit), *(str(count) if count else "." for count in counts))
+    return shown
 
 
 def _wrong(cases: tuple[Case, ...]) -> Table:
     from rich.markup import escape
 
     title = f"wrong fields, {SHOWN} of {len(cases):,}" if len(cases) > SHOWN else "wrong fields"
-    table = _table("form", "field", "label", "read", "cause", title=title)
+    shown = table("form", "field", "label", "read", "cause", title=title)
     for case in cases[:SHOWN]:
         cellwise = len(case.label_written) == len(case.read_written)
         read = (case.read_written if cellwise else case.read) or f"({case.state or 'no reading'})"
         label = case.label_written or case.label or "(blank)"
-        table.add_row(*(escape(text) for text in (case.form, case.field, label, read, case.outcome)))
-    return table
-
-
-def _table(*columns: str, title: str | None = None) -> Table:
-    """A table whose columns but the first stand to the right."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for name in columns:
-        side: Literal["left", "right"] = "left" if name == columns[0] else "right"
-        table.add_column(escape(name), justify=side, no_wrap=name in (columns[0], columns[-1]))
-    return table
+        shown.add_row(*(escape(text) for text in (case.form, case.field, label, read, case.outcome)))
+    return shown
 
 
 def _draw(evaluation: Evaluation, folder: Path) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inkshift.cli.app import err, out
+from inkshift.cli.app import out
 from inkshift.cli.model import model_app
+from inkshift.cli.show import note
 
 if TYPE_CHECKING:
     from inkshift.forms.reader import Reader
@@ -86,7 +87,7 @@ def train(
         "numbers": numbers.numbers,
     }
     makers[recipe](to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
-    _note(f"wrote {to}; checkpoints are in {checkpoints}")
+    note(f"wrote {to}; checkpoints are in {checkpoints}")
 
 
 @model_app.command()
@@ -123,7 +124,7 @@ def adapt(
 
     reader = _reader(base, template)
     found = teach.unlabelled(reader, pages, second_reader)
-    _note(f"{len(found.numbers):,} numbers on the pages")
+    note(f"{len(found.numbers):,} numbers on the pages")
     given = Unlabelled([n.views for n in found.numbers], [n.form for n in found.numbers], found.second)
     assert reader.number_model is not None
     model, _ = adapt_to(reader.number_model, given, to, rounds=rounds, report=_round_line)
@@ -131,7 +132,7 @@ def adapt(
         for name, folder in (("before", base), ("after", str(model.folder))):
             right, n = teach.score(_reader(folder, template), check_pages, labels)
             out.print(f"labelled pages, {name}: {right:,} of {n:,} numbers right ({right / n:.1%})", highlight=False)
-    _note(f"wrote {to}")
+    note(f"wrote {to}")
 
 
 def _teach(
@@ -148,19 +149,19 @@ def _teach(
     reader = _reader(base, template)
     found = teach.labelled(reader, pages, read_labels(labels))
     for reason, count in found.left_out.items():
-        _note(f"left out, {reason}: {count:,}")
-    _note(f"{len(found.numbers):,} labelled numbers")
+        note(f"left out, {reason}: {count:,}")
+    note(f"{len(found.numbers):,} labelled numbers")
     seen = [(view, label, n.form) for n, label in zip(found.numbers, found.labels, strict=True) for view in n.views[:2]]
     numbers = Numbers(*(list(part) for part in zip(*seen, strict=True)))
     assert reader.number_model is not None
     plan = Plan(epochs=epochs) if epochs else Plan()
     done = fine_tune(reader.number_model, numbers, to, plan=plan, checkpoint=work / "own.pt", report=_own_line)
-    _note(done.note)
+    note(done.note)
     out.print(
         f"own numbers of {done.forms:,} forms held out: {done.before.own:.1%} right before, {done.after.own:.1%} after"
     )
     out.print(f"composed numbers, the old task: {done.before.composed:.1%} before, {done.after.composed:.1%} after")
-    _note(f"wrote {to}; read with  inkshift read ... --model {to}")
+    note(f"wrote {to}; read with  inkshift read ... --model {to}")
 
 
 def _check(to: Path) -> None:
@@ -180,21 +181,16 @@ def _reader(model: str, template: Path | None) -> Reader:
 
 
 def _epoch_line(name: str, epoch: int, epochs: int, loss: float) -> None:
-    _note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
+    note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
 
 
 def _own_line(found: Epoch) -> None:
-    _note(f"epoch {found.epoch}: loss {found.loss:.3f}, held out {found.held_out_loss:.3f}, {found.held_out:.1%} right")
+    note(f"epoch {found.epoch}: loss {found.loss:.3f}, held out {found.held_out_loss:.3f}, {found.held_out:.1%} right")
 
 
 def _round_line(found: Round) -> None:
     kept = "" if found.kept else "; not kept"
-    _note(
+    note(
         f"round {found.round}: mean agreement {found.agreement:.4f}, {found.labels:,} sure readings, "
         f"{found.source:.1%} of composed numbers right{kept}"
     )
-
-
-def _note(line: str) -> None:
-    if line:
-        err.print(line, markup=False, highlight=False)

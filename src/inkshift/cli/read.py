@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from inkshift.cli.app import app, err
+from inkshift.cli.show import count, note, reading_bar
 
 if TYPE_CHECKING:
     from inkshift.forms.batch import Summary
-    from inkshift.forms.reader import Progress
 
 SHOWN = 10
 
@@ -136,7 +134,7 @@ def read(
         crops=target.shows_crops,
     )
     try:
-        with _progress_bar() as progress:
+        with reading_bar() as progress:
             summary = read_into(
                 reader,
                 paths,
@@ -152,32 +150,16 @@ def read(
     raise typer.Exit(1 if summary.unread else 0)
 
 
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("reading"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("pages"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bars:
-        task = bars.add_task("")
-        yield lambda done, pages: bars.update(task, completed=done, total=pages)
-
-
 def _tell(summary: Summary) -> None:
     roll = summary.roll
-    _note(f"read {_count(roll.forms, 'form')}, {_count(summary.fields, 'field')}")
+    note(f"read {count(roll.forms, 'form')}, {count(summary.fields, 'field')}")
     if summary.accepted is not None and summary.straight is not None:
-        _note(f"accepted {_share(summary.accepted, summary.fields, 'field')}; the rest is for a person to look at")
-        _note(f"forms of which every field is accepted: {_share(summary.straight, roll.forms, 'form')}")
+        note(f"accepted {_share(summary.accepted, summary.fields, 'field')}; the rest is for a person to look at")
+        note(f"forms of which every field is accepted: {_share(summary.straight, roll.forms, 'form')}")
     if summary.unread:
-        _note(f"pages not read: {len(summary.unread):,}", "red")
+        note(f"pages not read: {len(summary.unread):,}", "red")
         for line in summary.unread:
-            _note(f"  {line}", "red")
+            note(f"  {line}", "red")
     for what, names in (
         ("rules broken", [f"{form}: {rule}" for form, rule in summary.broken]),
         ("forms found more than once", roll.duplicate),
@@ -186,20 +168,12 @@ def _tell(summary: Summary) -> None:
         ("forms not expected", roll.unknown),
     ):
         if names:
-            _note(f"{what}: {len(names):,}", "yellow")
+            note(f"{what}: {len(names):,}", "yellow")
             for name in names[:SHOWN]:
-                _note(f"  {name}")
+                note(f"  {name}")
             if len(names) > SHOWN:
-                _note(f"  and {len(names) - SHOWN:,} more")
+                note(f"  and {len(names) - SHOWN:,} more")
 
 
 def _share(part: int, whole: int, what: str) -> str:
-    return f"{part:,} of {_count(whole, what)} ({100 * part / max(whole, 1):.1f} %)"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + ("" if n == 1 else "s")
-
-
-def _note(line: str, style: str = "") -> None:
-    err.print(line, style=style, markup=False, highlight=False)
+    return f"{part:,} of {count(whole, what)} ({100 * part / max(whole, 1):.1f} %)"

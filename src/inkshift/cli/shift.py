@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inkshift.cli.app import app, err, out
-from inkshift.cli.read import ModelName, Paths, ReadAs, Second, TemplateFile, Workers, _count, _progress_bar
+from inkshift.cli.app import app, out
+from inkshift.cli.read import ModelName, Paths, ReadAs, Second, TemplateFile, Workers
+from inkshift.cli.show import count, note, reading_bar, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,7 +55,7 @@ def shift(
     from inkshift.forms.shift_report import plain, write_shift
 
     reader = Reader(template or "", read_as=read_as, model=model, second_reader=second_reader, crops=True)
-    with _progress_bar() as progress:
+    with reading_bar() as progress:
         found = examined(reader, paths, workers=workers or workers_for(paths), progress=progress)
     if report:
         write_shift(found, report)
@@ -63,47 +64,37 @@ def shift(
     else:
         _show(found)
     for line in found.errors:
-        err.print(line, style="red", markup=False, highlight=False)
+        note(line, "red")
     raise typer.Exit(1 if found.errors else 0)
 
 
 def _show(found: Shift) -> None:
     share = found.predicted
     told = f"{share.share:.1%} probably read right, between {share.low:.1%} and {share.high:.1%}"
-    out.print(f"{_count(share.n, 'number')}: {told}", highlight=False)
-    for note in found.notes:
-        out.print(f"note: {note}", markup=False, highlight=False)
+    out.print(f"{count(share.n, 'number')}: {told}", highlight=False)
+    for caution in found.notes:
+        out.print(f"note: {caution}", markup=False, highlight=False)
     differs = [one.told for one in found.differences if one.told]
     out.print("what differs: " + ("; ".join(differs) or "nothing to speak of"), markup=False, highlight=False)
     out.print(_looks(found))
     if found.digits:
         out.print(_digits(found))
-        otherwise = _count(found.changed, "digit")
+        otherwise = count(found.changed, "digit")
         out.print(f"{otherwise} would be read otherwise with these shares as a prior", highlight=False)
 
 
 def _looks(found: Shift) -> Table:
-    table = _table("feature", "here", "learned", "learned below", "distance", "p")
+    shown = table("feature", "here", "learned", "learned below", "distance", "p")
     for one in found.differences:
         row = (f"{one.median:.2f}", f"{one.learned:.2f}", f"{one.above:.0%}", f"{one.distance:.2f}", f"{one.p:.2g}")
-        table.add_row(f"{one.name}: {one.what}", *row)
-    return table
+        shown.add_row(f"{one.name}: {one.what}", *row)
+    return shown
 
 
 def _digits(found: Shift) -> Table:
-    table = _table("digit", "estimated", "interval", "as read", "MNIST")
+    shown = table("digit", "estimated", "interval", "as read", "MNIST")
     for one in found.digits:
-        table.add_row(
+        shown.add_row(
             one.digit, f"{one.share:.1%}", f"{one.low:.1%}-{one.high:.1%}", f"{one.counted:.1%}", f"{one.mnist:.1%}"
         )
-    return table
-
-
-def _table(*columns: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD)
-    for name in columns:
-        table.add_column(name, justify="left" if name == columns[0] else "right")
-    return table
+    return shown

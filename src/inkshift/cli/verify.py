@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from inkshift.cli.app import app, err, out
+from inkshift.cli.app import app, out
+from inkshift.cli.show import count, note, reading_bar
 
 TrailFile = Annotated[Path, typer.Argument(metavar="TRAIL", help="What `inkshift read --trail` wrote.")]
 Quick = Annotated[
@@ -30,13 +31,12 @@ def verify(trail: TrailFile, quick: Quick = False, as_json: AsJson = False) -> N
 
       inkshift verify readings.trail --quick
     """
-    from inkshift.cli.read import _count, _progress_bar
     from inkshift.forms.trail import check, files_as_read, read_again
 
     found = check(trail)
     faults = [*found.faults, *files_as_read(found)]
     if not quick:
-        with _progress_bar() as progress:
+        with reading_bar() as progress:
             faults += [fault for run in found.runs for fault in read_again(run, progress)]
     faults.sort(key=lambda fault: fault.line)
     if as_json:
@@ -48,9 +48,7 @@ def verify(trail: TrailFile, quick: Quick = False, as_json: AsJson = False) -> N
         for fault in faults:
             out.print(f"{trail}:{fault.line}: {fault.message}", style="red", markup=False, highlight=False)
         done = "chain and files checked" if quick else "chain and files checked, pages read again"
-        told = _count(len(faults), "fault") if faults else "all as it was written"
-        err.print(
-            f"{_count(found.values, 'value')} in {_count(len(found.runs), 'run')}; {done}: {told}", highlight=False
-        )
-        err.print(f"SHA-256 of the last line: {found.digest}", highlight=False)
+        told = count(len(faults), "fault") if faults else "all as it was written"
+        note(f"{count(found.values, 'value')} in {count(len(found.runs), 'run')}; {done}: {told}")
+        note(f"SHA-256 of the last line: {found.digest}")
     raise typer.Exit(1 if faults else 0)

@@ -17,7 +17,7 @@ from inkshift.forms.pages import find_files, page_refs
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.report import write_report
-from inkshift.forms.trail import write_trail
+from inkshift.forms.trail import end_of, write_trail
 
 # Fewer pages than this are read before further processes have started.
 FEW_PAGES = 8
@@ -81,11 +81,13 @@ def read_into(
 ) -> Summary:
     """Read `paths` and write `target`; memory does not grow with the pages.
 
-    Finished pages are kept in a hidden journal beside `target.out` until all is written: the same call goes
-    on from it after a stop. Raises what `Reader.read` and the writers raise; a page that cannot be read is
-    in the summary.
+    Finished pages are kept in a hidden journal beside `target.out` until all is written: the same call goes on from
+    it after a stop. Raises what `Reader.read` and the writers raise, the trail's before anything is read; a page that
+    cannot be read is in the summary.
     """
     _keep_apart(reader, paths, target)
+    if target.trail is not None:
+        end_of(target.trail)
     with _journal(target.out) as journal:
         pages = len(reader.template.pages) if reader.template else 1
         summary = _sum_up(reader.read(paths, workers=workers, journal=journal, progress=progress), expected, pages)
@@ -99,7 +101,8 @@ def read_into(
 
 def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:
     """Raise SettingError where what is written would take the place of what is read, or of each other."""
-    read = {path.resolve() for path in find_files(paths)} | {Path(reader.settings.template or ".").resolve()}
+    given = (reader.settings.template, reader.settings.policy)
+    read = {path.resolve() for path in (*find_files(paths), *(Path(name) for name in given if name))}
     written = [path.resolve() for path in (target.out, target.report, target.trail) if path is not None]
     for path in written:
         if path in read or written.count(path) > 1:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -128,6 +129,29 @@ def whole_file(path: Path) -> Iterator[Path]:
             raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place on success, whatever was there, and goes on failure.
+
+    Raises SettingError where none can be made there.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as e:
+        raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
+    try:
+        part.chmod(0o755)
+        yield part
+        old = part.with_name(f"{part.name}-old")
+        if out.exists():
+            out.replace(old)
+        part.replace(out)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _write(items: Iterable[tuple[Row, Image | None]], path: Path | None, fmt: Format | None) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from PIL import ImageDraw, ImageFont
 
 from inkshift import jobs
 from inkshift.errors import SettingError
+from inkshift.forms.export import whole_folder
 from inkshift.forms.reading import DIGITS
 
 MANIFEST = "manifest.json"
@@ -83,24 +82,11 @@ def new_folder(out: Path) -> Iterator[Path]:
     """
     if out.exists() and not (out.is_dir() and (_is_ours(out) or not any(out.iterdir()))):
         raise SettingError(f"{out}: is there and is no data set of inkshift; choose another folder")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as e:
-        raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
-    try:
-        part.chmod(0o755)
+    with whole_folder(out) as part:
         (part / "numbers").mkdir()
         for digit in DIGITS:
             (part / "digits" / digit).mkdir(parents=True)
         yield part
-        old = part.with_name(f"{part.name}-old")
-        if out.exists():
-            out.replace(old)
-        part.replace(out)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:

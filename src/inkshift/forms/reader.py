@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -369,16 +369,7 @@ _READER: list[Reader] = []
 
 def _open_reader(settings: Settings) -> None:
     cv2.setNumThreads(1)
-    _READER[:] = [
-        Reader(
-            settings.template,
-            read_as=settings.read_as,
-            model=settings.model,
-            method=settings.method,
-            second_reader=settings.second_reader,
-            crops=settings.crops,
-        )
-    ]
+    _READER[:] = [Reader(**asdict(replace(settings, policy="")))]
 
 
 def _read_ref(ref: PageRef) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from inkshift.forms.export import png, whole_file
 from inkshift.forms.reading import FieldReading, FormReading
@@ -42,6 +42,16 @@ def write_report(forms: Iterable[FormReading], path: Path, title: str) -> None:
 
     Fields show their picture where `crop` was kept. Raises SettingError for a path that cannot be written.
     """
+    summary = Summary()
+    stream = page_template(
+        "report.html.j2", doubts=doubts, look=_look, broken=_broken, picture=picture_of, percent=_percent
+    ).stream(title=title, forms=_counted(forms, summary), summary=summary)
+    with whole_file(path) as temporary:
+        stream.dump(str(temporary), encoding="utf-8", errors="backslashreplace")
+
+
+def page_template(name: str, **helpers: Callable[..., object]) -> Template:
+    """A template of an HTML page beside this file, with functions that it may call."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -49,13 +59,8 @@ def write_report(forms: Iterable[FormReading], path: Path, title: str) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(doubts=doubts, look=_look, broken=_broken, picture=_picture, percent=_percent)
-    summary = Summary()
-    stream = environment.get_template("report.html.j2").stream(
-        title=title, forms=_counted(forms, summary), summary=summary
-    )
-    with whole_file(path) as temporary:
-        stream.dump(str(temporary), encoding="utf-8", errors="backslashreplace")
+    environment.globals.update(helpers)
+    return environment.get_template(name)
 
 
 def doubts(item: FieldReading) -> list[str]:
@@ -86,7 +91,7 @@ def _broken(form: FormReading) -> list[str]:
     return list(dict.fromkeys(rule for item in form.fields for rule in item.rules_broken))
 
 
-def _picture(item: FieldReading) -> str:
+def picture_of(item: FieldReading) -> str:
     """The crop as a data address; empty without one."""
     if item.crop is None or not item.crop.size:
         return ""

@@ -62,7 +62,7 @@ def features(crop: Image, digits: int) -> Values:
     mask[:top] = mask[bottom:] = 0
     if np.count_nonzero(mask) < 8:
         return out
-    size = bottom - top
+    size, ground = bottom - top, ground_of(to_gray(crop))
     level = float(np.median(dark[mask > 0]))
     columns = np.flatnonzero(mask.any(0))
     width = float(columns[-1] - columns[0] + 1)
@@ -70,7 +70,7 @@ def features(crop: Image, digits: int) -> Values:
         size,
         _pen(mask, size),
         _slant(mask, size),
-        level / max(float(ground_of(to_gray(crop))), 1.0) if ground_of(to_gray(crop)) >= 96 else level / 255,
+        level / (255 if ground < inks.LIGHT_ON_DARK else ground),
         _sharpness(dark, mask, level),
         _background(dark, ink, level),
         width / size / max(digits, 1),

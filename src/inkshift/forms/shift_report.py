@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from inkshift.forms.export import png, whole_file
-from inkshift.forms.shift import Far, Shift
+from inkshift.forms.export import whole_file
+from inkshift.forms.report import page_template, picture_of
+from inkshift.forms.shift import Shift
 
 
 def plain(found: Shift) -> dict[str, Any]:
@@ -38,19 +36,6 @@ def plain(found: Shift) -> dict[str, Any]:
 
 def write_shift(found: Shift, path: Path) -> None:
     """One HTML file. Raises SettingError for a path that cannot be written."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(picture=_picture)
-    page = environment.get_template("shift.html.j2").render(shift=found)
+    page = page_template("shift.html.j2", picture=picture_of).render(shift=found)
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
-
-
-def _picture(one: Far) -> str:
-    crop = one.field.crop
-    return "" if crop is None else "data:image/png;base64," + base64.b64encode(png(crop)).decode("ascii")

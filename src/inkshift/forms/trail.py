@@ -22,7 +22,7 @@ from typing import Any
 
 from inkshift.errors import DataError, InkshiftError, SettingError
 from inkshift.forms.reader import Progress, Reader
-from inkshift.forms.reading import Candidate, FieldReading, FormReading
+from inkshift.forms.reading import FieldReading, FormReading
 
 Record = dict[str, Any]
 READER = "reader"
@@ -120,7 +120,7 @@ def _value(form: str, item: FieldReading) -> Record:
 
 def _append(path: Path, records: Iterable[Record]) -> None:
     try:
-        before, size = _end_of(path)
+        before, size = end_of(path)
         with tempfile.TemporaryFile() as made:
             for record in records:
                 line = _line({"previous": before, **record})
@@ -137,7 +137,7 @@ def _append(path: Path, records: Iterable[Record]) -> None:
         raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place for the trail") from None
 
 
-def _end_of(path: Path) -> tuple[str, int]:
+def end_of(path: Path) -> tuple[str, int]:
     """SHA-256 of a trail's last line, and its size. Raises DataError where that line does not end a run."""
     if not path.exists():
         return NOTHING, 0
@@ -260,7 +260,7 @@ def files_as_read(trail: Trail) -> Iterator[Fault]:
 
 
 def read_again(run: Run, progress: Progress | None = None) -> Iterator[Fault]:
-    """Read the files of a run anew, with its settings, and name each line whose value, state or candidates differ.
+    """Read the files of a run anew, with its settings, and name each line that comes out otherwise.
 
     Files that are not there any more, or changed, are left to `files_as_read`.
     """
@@ -304,19 +304,16 @@ def _other_inputs(run: Run, now: Record) -> Iterator[Fault]:
 
 def _difference(record: Record, item: FieldReading) -> str:
     """How a reading differs from its line; empty where it does not."""
-    for name in ("value", "state"):
-        if record[name] != getattr(item, name):
-            return f"{name} {record[name]!r} in the trail, {getattr(item, name)!r} read now"
-    then, now = {w: float(p) for w, p in record["candidates"]}, _shares(item.candidates)
-    for written in {**then, **now}:
-        a, b = then.get(written, 0.0), now.get(written, 0.0)
+    now = {"rules_broken": list(item.rules_broken)} | {n: getattr(item, n) for n in ("value", "state", "accepted")}
+    for name, found in now.items():
+        if record[name] != found:
+            return f"{name} {record[name]!r} in the trail, {found!r} read now"
+    then, shares = {w: float(p) for w, p in record["candidates"]}, {c.written: c.probability for c in item.candidates}
+    for written in then | shares:
+        a, b = then.get(written, 0.0), shares.get(written, 0.0)
         if max(a, b) >= LIKELY and abs(a - b) > NEAR:
             return f"candidate {written!r} with probability {a:.4f} in the trail, {b:.4f} read now"
     return ""
-
-
-def _shares(candidates: Iterable[Candidate]) -> dict[str, float]:
-    return {c.written: c.probability for c in candidates}
 
 
 def _sha256(path: str) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from sqlalchemy.orm import undefer
 
 from inkshift.errors import DataError, SettingError
 from inkshift.forms import fields
+from inkshift.forms.export import whole_folder
 from inkshift.forms.harvest import job_of, split_of
 from inkshift.forms.reading import FieldReading, Image
 from inkshift.forms.template import FieldSpec, Template
@@ -118,16 +117,7 @@ def _write_csv(path: Path, names: Sequence[str], rows: Iterable[dict[str, str]])
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place on success and goes on failure."""
-    try:
-        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            raise SettingError(f"{out}: expected a new or empty folder, found something there; choose another")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as e:
-        raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
-    try:
-        part.chmod(0o755)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise SettingError(f"{out}: expected a new or empty folder, found something there; choose another")
+    with whole_folder(out) as part:
         yield part
-        part.replace(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
