@@ -103,7 +103,7 @@ def _show(results: dict[str, Evaluation]) -> None:
 def _measures(results: dict[str, Evaluation]) -> Table:
     stems = {name: Path(name).stem for name in results}
     names = stems.values() if len({*stems.values()}) == len(stems) else stems.keys()
-    shown = table("measure", *names, "Pacchiotti 2023")
+    shown = table("measure", *names, "Pacchiotti 2023", whole=("measure", "Pacchiotti 2023"))
     every = list(results.values())
     for name, cells, paper in (*_overall(every), *_breakdown(every)):
         if {*cells, paper} != {"-"}:
@@ -152,7 +152,7 @@ def _breakdown(every: list[Evaluation]) -> list[Line]:
 
 
 def _confusion(evaluation: Evaluation) -> Table:
-    shown = table("label", *(str(digit) for digit in range(10)), title="digits: label (row) read as (column)")
+    shown = table("label", *map(str, range(10)), title="digits: label (row) read as (column)", whole=("label",))
     for digit, counts in enumerate(evaluation.confusion):
         shown.add_row(str(digit), *(str(count) if count else "." for count in counts))
     return shown
@@ -162,7 +162,7 @@ def _wrong(cases: tuple[Case, ...]) -> Table:
     from rich.markup import escape
 
     title = f"wrong fields, {SHOWN} of {len(cases):,}" if len(cases) > SHOWN else "wrong fields"
-    shown = table("form", "field", "label", "read", "cause", title=title)
+    shown = table("form", "field", "label", "read", "cause", title=title, whole=("form", "cause"))
     for case in cases[:SHOWN]:
         cellwise = len(case.label_written) == len(case.read_written)
         read = (case.read_written if cellwise else case.read) or f"({case.state or 'no reading'})"

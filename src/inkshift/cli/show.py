@@ -25,8 +25,8 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
-def table(*columns: str, title: str | None = None, left: Collection[str] = ()) -> Table:
-    """A table whose columns stand to the right, but the first and those in `left`."""
+def table(*columns: str, title: str | None = None, left: Collection[str] = (), whole: Collection[str] = ()) -> Table:
+    """A table whose columns stand to the right, but the first and those in `left`. whole: those that never wrap."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
@@ -34,7 +34,7 @@ def table(*columns: str, title: str | None = None, left: Collection[str] = ()) -
     made = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in columns:
         on_left = name == columns[0] or name in left
-        made.add_column(escape(name), justify="left" if on_left else "right", no_wrap=name in (columns[0], columns[-1]))
+        made.add_column(escape(name), justify="left" if on_left else "right", no_wrap=name in whole)
     return made
 
 
