@@ -45,7 +45,6 @@ FEATURES = (
     ),
     Feature("digits", "how many digits were read", "numbers are longer", "numbers are shorter"),
 )
-NAMES = tuple(feature.name for feature in FEATURES)
 
 
 def features(crop: Image, digits: int) -> Values:
