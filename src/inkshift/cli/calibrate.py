@@ -76,9 +76,7 @@ def calibrate(
     from inkshift.forms.evaluate import match
     from inkshift.forms.export import read_rows
 
-    for name, share in (("--error", error), ("--confidence", confidence)):
-        if not 0 < share < 1:
-            raise SettingError(f"{name} {share}: expected a share between 0 and 1, such as 0.01")
+    _check_shares(error, confidence)
     if (sample is None) == (labels is None):
         raise SettingError("calibrate: give LABELS, or --sample to draw what is to be keyed: one of the two")
     rows = read_rows(readings)
@@ -98,6 +96,14 @@ def calibrate(
         policy = _policy(calibration, asked, confidence, _sources(readings, labels, query, known))
         trust.save_policy(policy, file)
         typer.echo(file)
+
+
+def _check_shares(error: float, confidence: float) -> None:
+    from inkshift.errors import SettingError
+
+    for name, share in (("--error", error), ("--confidence", confidence)):
+        if not 0 < share < 1:
+            raise SettingError(f"{name} {share}: expected a share between 0 and 1, such as 0.01")
 
 
 def _to_key(rows: list[Row], fields: int, file: Path | None, seed: int) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inkshift.cli.app import app, err
+from inkshift.cli.app import app
 from inkshift.cli.show import count, note, reading_bar
 
 if TYPE_CHECKING:
-    from inkshift.forms.batch import Summary
+    from inkshift.forms.batch import Summary, Target
+    from inkshift.forms.reader import Reader
 
 SHOWN = 10
 
@@ -118,7 +119,7 @@ def read(
 
       inkshift read ledger.jpg --as column
     """
-    from inkshift.forms.batch import Target, expected_forms, read_into, workers_for
+    from inkshift.forms.batch import Target, expected_forms
     from inkshift.forms.reader import Reader
 
     file = None if str(out) == "-" else out
@@ -133,21 +134,22 @@ def read(
         policy=policy or "",
         crops=target.shows_crops,
     )
-    try:
-        with reading_bar() as progress:
-            summary = read_into(
-                reader,
-                paths,
-                target,
-                workers=workers or workers_for(paths),
-                expected=names,
-                progress=progress,
-            )
-    except KeyboardInterrupt:
-        err.print("stopped; " + ("run the same command again to go on" if file else "with --out FILE it could go on"))
-        raise typer.Exit(130) from None
+    summary = _read(reader, paths, target, workers, names)
     _tell(summary)
     raise typer.Exit(1 if summary.unread else 0)
+
+
+def _read(reader: Reader, paths: list[Path], target: Target, workers: int | None, expected: list[str]) -> Summary:
+    """Read with a progress bar; on Ctrl+C say whether it can go on."""
+    from inkshift.forms.batch import read_into, workers_for
+
+    many = workers or workers_for(paths)
+    try:
+        with reading_bar() as progress:
+            return read_into(reader, paths, target, workers=many, expected=expected, progress=progress)
+    except KeyboardInterrupt:
+        note("stopped; " + ("run the same command again to go on" if target.out else "with --out FILE it could go on"))
+        raise typer.Exit(130) from None
 
 
 def _tell(summary: Summary) -> None:

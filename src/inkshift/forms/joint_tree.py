@@ -216,11 +216,15 @@ def _forest(
         part = tell(v)
         out |= {u: belief(u) for u in part}
         wholes.append((part, way.whole(out[v])))
-    whole = prod(z for _, z in wholes)
+    return _together(out, wholes)
+
+
+def _together(out: dict[int, Floats], wholes: Sequence[tuple[list[int], float]]) -> tuple[dict[int, Floats], float]:
+    """The weights of trees that do not meet, each times those of the others, and the weight of all."""
     for k, (part, _) in enumerate(wholes):
         rest = prod(z for j, (_, z) in enumerate(wholes) if j != k)
         out |= {u: out[u] * rest for u in part}
-    return out, whole
+    return out, prod(z for _, z in wholes)
 
 
 def _messages(
