@@ -19,10 +19,11 @@ from inkshift.errors import SettingError
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import Candidate, CellReading, FieldReading
 from inkshift.forms.shift import differences, digit_probabilities, kinds_of, shift
-from inkshift.forms.shift_features import NAMES, features
+from inkshift.forms.shift_features import FEATURES, features
 from inkshift.forms.shift_predict import Constants, all_constants, predict, spanned
 
 Gray = npt.NDArray[np.uint8]
+NAMES = [feature.name for feature in FEATURES]
 
 
 def number(text: str) -> Gray:
