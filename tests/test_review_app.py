@@ -280,7 +280,7 @@ def test_the_telegrams_typed_are_what_the_exports_give(store: Store, telegram: P
 
 
 def test_others_are_not_let_in_before_there_is_an_account(tmp_path: Path) -> None:
-    given = {"demo": False, "port": 0, "browser": False}
+    given = {"demo": False, "port": 0, "browser": False, "files": ""}
     with pytest.raises(SettingError, match="nobody has an account yet"):
         serve(f"sqlite:///{tmp_path / 'a.db'}", None, host="0.0.0.0", **given)  # type: ignore[arg-type]
 

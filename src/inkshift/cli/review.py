@@ -32,6 +32,10 @@ def review(
     db: Annotated[
         str, typer.Option("--db", metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
     ] = "sqlite:///review.db",
+    files: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what is uploaded and taught.", show_default="review-files, beside the database"),
+    ] = None,
 ) -> None:
     """Let people settle the fields in a browser, on this computer or for a team.
 
@@ -54,4 +58,4 @@ def review(
     except ImportError:
         raise MissingExtraError("review", "review") from None
     batch = Batch([str(path) for path in paths], str(template), name, double) if paths else None
-    serve(db, batch, demo=demo, host=host, port=port, browser=not no_browser, say=err.print)
+    serve(db, batch, files=str(files or ""), demo=demo, host=host, port=port, browser=not no_browser, say=err.print)

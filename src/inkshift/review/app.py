@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from inkshift.review.render import page
 from inkshift.review.routes import batches, confusions, entry, export, forms, keying, pictures
 from inkshift.review.security import LOOPBACK, Sessions, Shield, guard, visit
 from inkshift.review.store import Store
+from inkshift.review.tasks import Tasks
 
 STATIC = Path(__file__).parent / "static"
 
@@ -25,18 +28,27 @@ STATIC = Path(__file__).parent / "static"
 class Settings:
     """accounts: nobody gets in without logging in, even where no account is there yet.
 
-    hosts: names in a browser's address that are answered; all where empty.
+    hosts: names in a browser's address that are answered; all where empty. files: the folder for what is uploaded and
+    taught; made where something is to go there.
     """
 
     accounts: bool = False
     hosts: tuple[str, ...] = LOOPBACK
+    files: Path = Path("review-files")
 
 
 def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     """The application over an open store, which it does not close."""
     settings = settings or Settings()
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(guard)])
-    app.state.store, app.state.settings, app.state.sessions = store, settings, Sessions()
+    tasks = Tasks(store, settings.files.resolve())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        tasks.close()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(guard)], lifespan=lifespan)
+    app.state.store, app.state.settings, app.state.sessions, app.state.tasks = store, settings, Sessions(), tasks
     for module in (batches, keying, forms, pictures, export, confusions, entry):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

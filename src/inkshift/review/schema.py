@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 Role = Literal["keyer", "supervisor", "model", "source"]
 Kind = Literal["key", "settle", "model", "undo"]
 Status = Literal["open", "disputed", "settled"]
+TaskStatus = Literal["running", "done", "failed", "stopped", "interrupted"]
 MODEL = "model"  # the name of the model among those who decide
 
 
@@ -34,6 +35,7 @@ class Base(DeclarativeBase):
         Role: sa.String(16),
         Kind: sa.String(16),
         Status: sa.String(16),
+        TaskStatus: sa.String(16),
         dict[str, Any]: sa.JSON,
         list[Any]: sa.JSON,
     }
@@ -218,3 +220,45 @@ class TrainedModel(Base):
     comparison: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     created: Mapped[datetime]
     chosen: Mapped[datetime | None]
+
+
+class Draft(Base):
+    """A template that is being designed. template: its JSON as far as it is; its pictures are in `files`."""
+
+    __tablename__ = "drafts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    template: Mapped[dict[str, Any]]
+    changed: Mapped[datetime]
+
+
+class Task(Base):
+    """Work in a process of its own; see `tasks`. kind: which; about: what it works on; result: what came of it.
+
+    share: how much of it is done, 0 to 1, None where nobody knows; note: how far it is, or why it failed.
+    """
+
+    __tablename__ = "tasks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(16), index=True)
+    about: Mapped[dict[str, Any]]
+    status: Mapped[TaskStatus] = mapped_column(default="running")
+    share: Mapped[float | None]
+    note: Mapped[str] = mapped_column(default="")
+    result: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    started: Mapped[datetime]
+    ended: Mapped[datetime | None]
+
+
+class OpenSession(Base):
+    """A browser that is logged in, by the digest of what its cookie holds; see `security`."""
+
+    __tablename__ = "sessions"
+
+    key: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+    stamp: Mapped[str] = mapped_column(sa.String(64))
+    csrf: Mapped[str] = mapped_column(sa.String(64))
+    until: Mapped[datetime]

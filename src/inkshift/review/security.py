@@ -8,7 +8,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Path, Request
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inkshift.review import store as stores
 from inkshift.review.schema import Role, User
 from inkshift.review.store import Store
+from inkshift.review.tasks import Tasks
 from inkshift.review.text import Words, language
 
 COOKIE = "inkshift"
@@ -53,9 +55,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Who asks, in which language. accounts: people log in. Without a user it is a stranger at a public page."""
+    """Who asks, in which language. accounts: people log in. Without a user it is a stranger at a public page.
+
+    files: the folder for what is uploaded and taught; tasks: what runs in the background.
+    """
 
     store: Store
+    files: FilePath
+    tasks: Tasks
     words: Words
     accounts: bool
     csrf: str = ""
@@ -129,17 +136,18 @@ def visit(request: Request) -> Visit:
     store: Store = state.store
     accounts = state.settings.accounts or has_accounts(store)
     words = language(request.cookies.get("language", ""), request.headers.get("accept-language", ""))
+    stranger = Visit(store, state.settings.files.resolve(), state.tasks, words, accounts)
     session = state.sessions.find(request.cookies.get(COOKIE, ""))
     user = stores.user(store, session.user) if session else None
     if session and user and hmac.compare_digest(session.stamp, _stamp(user)) and (user.password or not accounts):
-        return Visit(store, words, accounts, session.csrf, user.id, user.name, user.role)
+        return replace(stranger, csrf=session.csrf, user=user.id, name=user.name, role=user.role)
     if accounts:
-        return Visit(store, words, accounts)
+        return stranger
     local = stores.user(store, stores.local_user(store))
     assert local is not None
     token, session = state.sessions.start(local)
     keep(request, token)
-    return Visit(store, words, accounts, session.csrf, local.id, local.name, local.role)
+    return replace(stranger, csrf=session.csrf, user=local.id, name=local.name, role=local.role)
 
 
 Who = Annotated[Visit, Depends(visit)]

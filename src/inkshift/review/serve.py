@@ -36,13 +36,16 @@ class Batch:
     double: bool = False
 
 
-def serve(url: str, batch: Batch | None, *, demo: bool, host: str, port: int, browser: bool, say: Say = print) -> None:
+def serve(
+    url: str, batch: Batch | None, *, files: str, demo: bool, host: str, port: int, browser: bool, say: Say = print
+) -> None:
     """Answer at `host` and `port` until the process is stopped; 0 is a free port.
 
-    demo: show the bundled telegrams in a database that goes at the end, whatever `url` says. Raises SettingError
-    where the address is not this computer's own and nobody has an account, and where it cannot be had.
+    files: the folder for what is uploaded and taught; empty for one beside the database. demo: show the bundled
+    telegrams in a database that goes at the end, whatever `url` says. Raises SettingError where the address is not this
+    computer's own and nobody has an account, and where it cannot be had.
     """
-    with _opened(url, demo) as store:
+    with _opened(url, files, demo) as (store, folder):
         local = is_local(host)
         if not local and not has_accounts(store):
             raise SettingError(
@@ -61,7 +64,7 @@ def serve(url: str, batch: Batch | None, *, demo: bool, host: str, port: int, br
             say(f"review is at {address}  (Ctrl+C stops it)")
             if browser:
                 webbrowser.open(address + start)
-            app = make_app(store, Settings(accounts=not local, hosts=LOOPBACK if local else ()))
+            app = make_app(store, Settings(accounts=not local, hosts=LOOPBACK if local else (), files=folder))
             config = uvicorn.Config(app, log_level="warning", server_header=False, proxy_headers=False)
             uvicorn.Server(config).run(sockets=[listening])
 
@@ -103,11 +106,13 @@ def is_local(host: str) -> bool:
 
 
 @contextmanager
-def _opened(url: str, demo: bool) -> Iterator[Store]:
+def _opened(url: str, files: str, demo: bool) -> Iterator[tuple[Store, Path]]:
     with tempfile.TemporaryDirectory(prefix="inkshift-demo-") as folder:
         store = stores.open(f"sqlite:///{folder}/review.db" if demo else url)
+        database = store.engine.url.database if store.engine.dialect.name == "sqlite" else None
+        beside = Path(database or "review.db").with_suffix("")
         try:
-            yield store
+            yield store, Path(files) if files and not demo else beside.with_name(f"{beside.name}-files")
         finally:
             store.close()
 
