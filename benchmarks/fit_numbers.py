@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 
 from inkshift import Reader
 from inkshift.datasets import paper, strings
-from inkshift.forms import ink
+from inkshift.forms import fields, ink
 from inkshift.forms import numbers as views_of
 from inkshift.forms.fields import Job, seen
 from inkshift.models import ctc, glyphs, weigh
@@ -64,7 +64,7 @@ def scores(given: argparse.Namespace) -> list[Row]:
         crop, dark = seen(Job("", "number", picture, ink.darkness(picture), (0, 0, picture.shape[1], picture.shape[0])))
         own = run(views_of.line(crop, dark, model.reframing).pictures)
         others = second([picture]) if second else []
-        spelled = {c.written: c.probability for c in speller.read_page(picture).fields[0].candidates}
+        spelled = fields.spelled(speller.read_page(picture).fields[0])
         beams = {t: None for view in (*own, *others) for t, _ in ctc.beam(view, (0, 20))[:4]}
         texts = list(beams | dict.fromkeys(spelled))
         right = texts.index(label) if label in texts else -1

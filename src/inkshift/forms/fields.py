@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.forms import grid, numbers, segment
 from inkshift.forms import ink as inks
-from inkshift.forms import numbers, segment
 from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
 from inkshift.forms.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells
 from inkshift.forms.reading import (
@@ -83,6 +83,8 @@ def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
     reference: how dark ink is on this page (`ink.ink_level`).
     """
     if job.kind == "number":
+        job = _by_cells(job)
+    if job.kind == "number":
         return _number(job, frame, calibration, reference)
     ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
     if job.kind == "digit":
@@ -90,6 +92,12 @@ def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
         box = (0, 0, ink.shape[1], ink.shape[0])
         return _cells(job, (Cell(box, views, (1.0,) * len(views)),), frame, calibration)
     return _cells(job, cells_of_field(ink, job.cells, job.frame, job.printed), frame, calibration)
+
+
+def _by_cells(job: Job) -> Job:
+    """A number in a crop that shows printed cells, to be read cell by cell."""
+    found = grid.printed_cells(job.dark) if job.frame == (0, 0, *job.dark.shape[::-1]) else None
+    return job if found is None else replace(job, kind="cells", frame=found[0], cells=found[1], printed=True)
 
 
 def inner(job: Job) -> Gray:
@@ -142,6 +150,16 @@ def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | No
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
     return PreparedNumber(look.pictures, crop, finish)
+
+
+def spelled(reading: FieldReading) -> dict[str, float]:
+    """What a number may be as it was read digit by digit: texts with probabilities; cells without a digit left out."""
+    out: dict[str, float] = {}
+    for candidate in reading.candidates:
+        if UNREADABLE not in candidate.written:
+            digits = value_of(candidate.written)
+            out[digits] = out.get(digits, 0.0) + candidate.probability
+    return out
 
 
 def _digits(job: Job, band: tuple[int, int], text: str, views: Lines) -> tuple[CellReading, ...]:

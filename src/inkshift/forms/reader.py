@@ -219,7 +219,7 @@ class Reader:
         start = self._spent("classify", start)
         views = len(reader.views)
         for k, (job, item) in enumerate(zip(work, prepared, strict=True)):
-            given = {c.written: c.probability for c in spelled[k].candidates} if spelled else {}
+            given = fields.spelled(spelled[k]) if spelled else {}
             yield job, item.finish(seen[k * views : (k + 1) * views], others[k : k + 1], given)
         self._spent("decode", start)
 
