@@ -36,7 +36,7 @@ def boxes(text: str, wide: int = 40, high: int = 50, line: int = 2, margin: int 
 
 @given(
     text=st.text("0123456789X ", min_size=2, max_size=8),
-    wide=st.integers(38, 60),
+    wide=st.integers(34, 60),
     line=st.integers(1, 3),
     margin=st.integers(3, 6),
     gray=st.integers(30, 170),

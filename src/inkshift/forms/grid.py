@@ -11,9 +11,8 @@ Gray = npt.NDArray[np.uint8]
 
 MOST = 8
 # Printed lines may be this much fainter than ink. A wall covers this share of the height between top and bottom line,
-# and so much more than most columns; those this share of the width. More dark pixels than this between them are the
-# paper's texture.
-_FAINT, _WALL, _OUT, _LEVEL, _TEXTURE = 0.35, 0.8, 0.4, 0.6, 0.35
+# and so much more than the quarter of the columns that hold least, or it is texture; those this share of the width.
+_FAINT, _WALL, _OUT, _LEVEL = 0.35, 0.8, 0.55, 0.6
 # Width of a cell in heights; how far a wall may be from its place, in widths; how much of the crop the row fills.
 _WIDTH, _OFF, _FILLS = (0.45, 1.6), 0.08, 0.8
 
@@ -34,14 +33,11 @@ def printed_cells(dark: Gray) -> tuple[tuple[int, int, int, int], int] | None:
         return None
     body = mask[top + 1 : bottom]
     cover = _thickened(body).mean(0)
-    covered = cover >= max(_WALL, np.median(cover) + _OUT)
-    found = _equal(_middles(covered), len(body))
+    walls = _middles(cover >= max(_WALL, np.quantile(cover, 0.25) + _OUT))
+    found = _equal(walls, len(body))
     if found is None or found[1] - found[0] < _FILLS * w:
         return None
     left, right, count = found
-    between = body[:, round(left) : round(right)][:, ~covered[round(left) : round(right)]]
-    if not between.size or between.mean() > _TEXTURE:
-        return None
     return (round(left), top, round(right), bottom), count
 
 
