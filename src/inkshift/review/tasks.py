@@ -41,7 +41,11 @@ class Work:
 
 
 Job = Callable[[Work], dict[str, Any]]
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {
+    "teach": "inkshift.review.teach:teach",
+    "reread": "inkshift.review.reread:reread",
+    "study": "inkshift.review.studies:study",
+}
 
 
 class Tasks:
@@ -193,6 +197,7 @@ def run(store: Store, task_id: int, files: Path) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     task_id, files = arguments
+    os.nice(10)  # people who key come first
     store = stores.open(os.environ[ADDRESS])
     try:
         return run(store, int(task_id), Path(files))
