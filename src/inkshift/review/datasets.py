@@ -1,4 +1,4 @@
-"""Data sets made of settled fields: folders of labelled numbers, and which of their labels the ink does not bear out."""
+"""Data sets made of settled fields: folders of labelled numbers, and labels that the ink does not bear out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from inkshift.datasets.formats import read_csv
 from inkshift.errors import SettingError
 from inkshift.forms.audit import audit
-from inkshift.forms.evaluate import Case
+from inkshift.forms.evaluate import Case, Outcome
 from inkshift.review.labelled import NUMBERS, write_labelled
 from inkshift.review.schema import Field, Form, Reading
 from inkshift.review.store import Store
@@ -153,11 +153,7 @@ def doubts(store: Store, found: Sequence[Number]) -> list[Doubt]:
     for key, number in by_id.items():
         if (at := state.get(number.id)) is None or at.read is None:
             continue
-        value = at.read.value if at.read.state == "written" else ""
-        outcome = "right" if value == number.value else "classification"
-        cases.append(
-            Case(key, "", number.value, "", value, at.read.written, at.read.state, outcome, at.read.confidence)
-        )  # type: ignore[arg-type]
+        cases.append(_case(key, number.value, at.read))
         rows.append({"form": key, "field": "", "candidates": " ".join(f"{w}:{p}" for w, p in at.read.candidates)})
     if not cases:
         return []
@@ -168,6 +164,12 @@ def doubts(store: Store, found: Sequence[Number]) -> list[Doubt]:
         for number in [by_id[s.form]]
         for at in [state[number.id]]
     ]
+
+
+def _case(key: str, label: str, read: Reading) -> Case:
+    value = read.value if read.state == "written" else ""
+    outcome: Outcome = "right" if value == label else "classification"
+    return Case(key, "", label, "", value, read.written, read.state, outcome, read.confidence)
 
 
 class _At(NamedTuple):

@@ -53,7 +53,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """What a batch has to learn from: settled numbers outside cells, by part. forms: held out."""
+    """What a batch has to learn from: settled numbers, by part. forms: of those held out."""
 
     batch: int
     name: str
@@ -62,12 +62,12 @@ class Available:
     forms: int
 
 
-def available(store: Store) -> list[Available]:
-    """What each batch has to learn from, the newest first; see `write_labelled` with `whole`."""
+def available(store: Store, *, whole: bool = False) -> list[Available]:
+    """What each batch has to learn from, the newest first. whole: see `write_labelled`."""
     found = []
     with store.reading() as session:
         for batch in session.scalars(sa.select(Batch).order_by(Batch.id.desc())).all():
-            cells = {name for name, spec in _specs(batch).items() if spec.cells}
+            cells = {name for name, spec in _specs(batch).items() if whole and spec.cells}
             counted = (
                 sa.select(Form.name, Field.name, sa.func.count())
                 .join(Field.form)

@@ -125,7 +125,7 @@ def study(work: Work) -> dict[str, Any]:
 
 
 def _do(arguments: list[str]) -> None:
-    """Run `inkshift study`. Raises InkshiftError with the first line of one that fails, which names the first problem."""
+    """Run `inkshift study`. Raises InkshiftError with the first problem that it names."""
     lines = []
     try:
         for line in run([*COMMAND, "study", *arguments]):

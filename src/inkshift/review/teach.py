@@ -26,7 +26,7 @@ from inkshift.review.tasks import Work
 
 COMMAND = (sys.executable, "-m", "inkshift")
 EPOCHS = 24
-_TRAINED, _READ = 0.85, 0.97
+TRAINED, READ = 0.85, 0.97
 _EPOCH = re.compile(r"epoch (\d+): .*?([\d.]+%) right")
 _COMPOSED = re.compile(r"composed numbers, the old task: ([\d.]+)% before, ([\d.]+)% after")
 Say = Callable[[float | None, str], None]
@@ -83,7 +83,7 @@ def _train(base: str, learn: Path, package: Path, work: Work) -> list[str]:
     for line in run([*COMMAND, "model", "train", "--from", base, *given, *where]):
         lines.append(line)
         if found := _EPOCH.search(line):
-            share = 0.05 + (_TRAINED - 0.05) * int(found[1]) / EPOCHS
+            share = 0.05 + (TRAINED - 0.05) * int(found[1]) / EPOCHS
             work.say(share, f"{found[1]} / {EPOCHS}: {found[2]}")
     return lines
 
@@ -109,9 +109,9 @@ def run(command: Sequence[str]) -> Iterator[str]:
 def _compared(base: str, package: Path, held_out: Path, say: Say) -> Paired:
     """Both models on the same crops, each as it reads a picture of one number."""
     rows = [row for _, row in read_csv(held_out / NUMBERS)]
-    old = _readings(base, held_out, len(rows), _TRAINED, say)
-    new = _readings(str(package), held_out, len(rows), (_TRAINED + _READ) / 2, say)
-    say(_READ, "")
+    old = _readings(base, held_out, len(rows), TRAINED, say)
+    new = _readings(str(package), held_out, len(rows), (TRAINED + READ) / 2, say)
+    say(READ, "")
     return compare(
         [Seen(row["form"], old[row["file"]] == row["value"], new[row["file"]] == row["value"]) for row in rows]
     )
@@ -123,5 +123,5 @@ def _readings(model: str, folder: Path, count: int, begun: float, say: Say) -> M
     for done, form in enumerate(Reader(read_as="number", model=model).read([folder]), 1):
         found[Path(form.pages[0].source).name] = form.fields[0].value if form.fields else ""
         if done % 20 == 0:
-            say(begun + (_READ - _TRAINED) / 2 * done / count, f"{done} / {count}")
+            say(begun + (READ - TRAINED) / 2 * done / count, f"{done} / {count}")
     return found
