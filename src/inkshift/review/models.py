@@ -113,7 +113,7 @@ def go_back(store: Store, user_id: int | None = None) -> None:
 def history(store: Store) -> list[Chosen]:
     """Which model became the default when, the latest first."""
     with store.reading() as session:
-        names = dict(session.execute(sa.select(TrainedModel.digest, TrainedModel.name)).tuples().all())
+        names = {row[0]: row[1] for row in session.execute(sa.select(TrainedModel.digest, TrainedModel.name))}
         rows = session.scalars(sa.select(Choice).order_by(Choice.id.desc()).options(selectinload(Choice.user)))
         return [Chosen(names.get(c.model, NUMBER_MODEL), c.user.name if c.user else "", c.time) for c in rows]
 

@@ -1,8 +1,8 @@
 """Two models on the same held-out numbers: is one better, and how sure is that? The sampled unit is the form.
 
 The difference has the interval of Agresti and Min (2005), Simple improved confidence intervals for comparing matched
-proportions, Statistics in Medicine 24, 729-740: half a pair more of each kind, which keeps it honest where two models
-differ on few numbers or none. Its variance is taken over forms, whose numbers are of one hand.
+proportions, Statistics in Medicine 24, 729-740: half a form more of each kind, which keeps it honest where two models
+differ on few numbers or none. Its variance is taken over forms, since the numbers of one are of one hand.
 """
 
 from __future__ import annotations
@@ -92,9 +92,10 @@ def _difference(seen: Sequence[Seen], level: float) -> Bounds:
         forms[s.form].append(s.new - s.old)
     if len(forms) < 2:
         return -1.0, 1.0
-    total = len(seen) + 2
+    size = len(seen) / len(forms)
+    total = len(seen) + 2 * size
     middle = sum(map(sum, forms.values())) / total
-    spread = 1 + sum((sum(gains) - middle * len(gains)) ** 2 for gains in forms.values())
+    spread = size**2 + sum((sum(gains) - middle * len(gains)) ** 2 for gains in forms.values())
     error = math.sqrt(spread * len(forms) / (len(forms) - 1)) / total
     reach = float(scipy("stats", "comparing two models").t.ppf((1 + level) / 2, len(forms) - 1)) * error
     return max(-1.0, middle - reach), min(1.0, middle + reach)

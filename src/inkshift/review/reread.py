@@ -52,7 +52,7 @@ def _to_read(work: Work) -> tuple[Path, list[str], int]:
         template = Template.model_validate(batch.template)
         waiting = sa.select(Field.form_id).where(Field.batch_id == batch_id, Field.waiting.is_(True))
         found = sa.select(Page.source, Page.sha256).where(Page.form_id.in_(waiting), Page.sha256 != "").distinct()
-        pages = session.execute(found.order_by(Page.source)).tuples().all()
+        pages = session.execute(found.order_by(Page.source)).all()
         folder = Path(batch.folder)
     usable = [source for source, digest in pages if Path(source).is_file() and file_digest(source) == digest]
     if not usable:
@@ -103,4 +103,4 @@ def batches_with_pages(store: Store) -> Iterator[tuple[int, str, int]]:
             .group_by(Batch.id, Batch.name)
             .order_by(Batch.id.desc())
         )
-        yield from rows.tuples()
+        yield from ((row[0], row[1], row[2]) for row in rows)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,6 +85,9 @@ class Tasks:
                 raise SettingError(f"task {task_id}: cannot go on; expected one that was stopped or failed")
             _one_at_a_time(session, task.kind)
             task.status, task.ended, task.note = "running", None, ""
+            before = self._running.pop(task_id, None)
+        if before is not None:
+            before.wait()  # it was told to stop, and two must not work in one folder
         self._begin(task_id)
 
     def stop(self, task_id: int) -> None:
@@ -123,7 +127,9 @@ class Tasks:
     def _watch(self, task_id: int, process: subprocess.Popen[bytes]) -> None:
         process.wait()
         with self._turn:
-            self._running.pop(task_id, None)
+            if self._running.get(task_id) is not process:
+                return  # it was stopped, and another one goes on with the task
+            del self._running[task_id]
         _end(self._store, task_id, "failed", _last_line(task_folder(self._files, task_id) / LOG))
 
 
@@ -195,8 +201,16 @@ def run(store: Store, task_id: int, files: Path) -> int:
     return 0
 
 
+def _end_with(server: int) -> None:
+    """End this process and all it started once the server is gone: somebody may go on with the task elsewhere."""
+    while os.getppid() == server:
+        time.sleep(1)
+    os.killpg(os.getpgrp(), signal.SIGTERM)
+
+
 def main(arguments: Sequence[str]) -> int:
     task_id, files = arguments
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     os.nice(10)  # people who key come first
     store = stores.open(os.environ[ADDRESS])
     try:

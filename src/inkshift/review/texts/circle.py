@@ -61,8 +61,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "label_audit": ("Label audit", "Auditoría de etiquetas"),
     "label_wrong": ("label wrong", "etiqueta errada"),
     "learn_and_hold": (
-        "{learn} settled numbers to learn from, {n} of {forms} forms held out",
-        "{learn} números resueltos para aprender, {n} de {forms} formularios reservados",
+        "{learn} settled numbers to learn from, {n} held out (forms: {forms})",
+        "{learn} números resueltos para aprender, {n} reservados (formularios: {forms})",
     ),
     "learned_from": ("Learned from", "Aprendió de"),
     "length": ("Digits", "Dígitos"),
@@ -84,6 +84,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "none_taught": ("None yet.", "Todavía ninguno."),
     "now": ("now {value}", "ahora {value}"),
     "old_task": ("Composed numbers, the old task", "Números compuestos, la tarea anterior"),
+    "one_form": (
+        "One form is too few to tell; settle more forms.",
+        "Un formulario es muy poco para saberlo; resuelva más formularios.",
+    ),
     "only_right": ("Only this one right", "Solo este acertó"),
     "page_of_pages": ("Page {n} of {all}", "Página {n} de {all}"),
     "parameters": ("parameters", "parámetros"),
@@ -138,6 +142,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "them; then you decide which one reads.",
         "El modelo que lee ahora aprende de los números resueltos. Se reserva un quinto de los formularios, que leen "
         "ambos modelos; después usted decide cuál lee.",
+    ),
+    "teaching_now": (
+        "One model is being taught; wait for it, or stop it.",
+        "Se está entrenando un modelo; espere o deténgalo.",
     ),
     "training": ("Training", "Entrenamiento"),
     "up_to_minutes": ("up to about {n} minutes", "hasta unos {n} minutos"),
