@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 TEXTS: Mapping[str, tuple[str, str]] = {
+    "a_model": ("Model", "Modelo"),
+    "a_person": ("By", "Por"),
     "although_worse": (
         "I know that it read fewer held-out numbers right",
         "Sé que leyó bien menos números reservados",
@@ -23,8 +25,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "card": ("Card", "Ficha"),
     "classes": ("Classes", "Clases"),
     "compared": (
-        "Of {n} held-out numbers of {forms} forms it read {new} right, the one before it {old}.",
-        "De {n} números reservados de {forms} formularios leyó bien {new}; el anterior, {old}.",
+        "Of {n} held-out numbers (forms: {forms}) it read {new} right, the one before it {old}.",
+        "De {n} números reservados (formularios: {forms}) leyó bien {new}; el anterior, {old}.",
     ),
     "compared_with": ("Compared with {name}", "Comparado con {name}"),
     "crop": ("Picture", "Imagen"),
