@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from PIL import Image as Pillow
 
 from inkshift.errors import DataError, ModelError, SettingError
-from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.template import Template
 from inkshift.models.package import GRAPH, NUMBER_MODEL, WEIGHTS, load_model, save_package
-from inkshift.review import datasets, labelled, models, queue, reread, studies, teach
+from inkshift.review import datasets, labelled, models, queue, reread, studies, teach, texts
 from inkshift.review import store as stores
 from inkshift.review.app import Settings
 from inkshift.review.intake import add_batch
@@ -34,7 +35,7 @@ from inkshift.review.tasks import Tasks, Work
 from inkshift.transfer.spec import StringStudy, Study
 from review_app import PASSWORD, client, logged_in, opened, token
 from review_circle import settled, teacher, wait
-from review_forms import CROP, field, form
+from review_forms import field, form
 
 SAME = Paired(20, 20, 15, 15, (0.5, 0.9), (0.5, 0.9), 0, 0, 0.0, (-0.1, 0.1), (-0.2, 0.2), "undecided", None)
 
@@ -157,6 +158,7 @@ class TestModels:
             latest = sa.select(Reading).where(Reading.field_id == 2).order_by(Reading.id)
             first, second = session.scalars(latest)
             assert (first.value, first.state) == (second.value, second.state)
+        assert reread.reread(work)["fields"] == 0, "what goes on after a stop reads nothing twice"
 
     def test_what_cannot_be_read_anew(self, store: Store, tmp_path: Path) -> None:
         batch = add_batch(store, "b", [form("f", field("a"))])
@@ -388,9 +390,15 @@ class TestPages:
         assert (spec.source, spec.budgets, spec.name) == (NUMBER_MODEL, (17,), "study-5")
 
 
-def test_crops_that_hold_no_field_are_never_doubted(store: Store) -> None:
-    batch = add_batch(
-        store, "b", [form("f", FieldReading("a", "7", "7", "written", 0.9, (Candidate("7", 0.9),), crop=CROP))]
-    )
-    assert batch == 1 and datasets.doubts(store, [datasets.Number(0, "x.png", "7", "f", "a", 99)]) == []
-    assert np.asarray(CROP).any()
+def test_no_text_has_two_meanings() -> None:
+    """The texts of all pages are one dictionary, in which the later would take the place of the earlier."""
+    modules = [
+        importlib.import_module(f"{texts.__name__}.{found.name}") for found in pkgutil.iter_modules(texts.__path__)
+    ]
+    keys = Counter(key for module in modules for key in module.TEXTS)
+    assert [key for key, count in keys.items() if count > 1] == []
+
+
+def test_a_number_whose_field_is_gone_is_not_doubted(store: Store) -> None:
+    add_batch(store, "b", [form("f", field("a", "7"))])
+    assert datasets.doubts(store, [datasets.Number(0, "x.png", "7", "f", "a", 99)]) == []

@@ -72,12 +72,12 @@ def _beside(template: Template, folder: Path) -> Template:
 
 
 def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
-    """Another reading for each field of a form that waits; how many there were."""
+    """Another reading for each field of a form that waits, unless its latest is of this model; how many there were."""
     added = 0
     with store.writing() as session:
         for form_id in session.scalars(_of(batch_id, form)).all():
             wait = sa.select(Field).where(Field.form_id == form_id, Field.waiting.is_(True)).with_for_update()
-            waiting = {field.name: field for field in session.scalars(wait)}
+            waiting = {f.name: f for f in session.scalars(wait) if not f.readings or f.readings[-1].model != digest}
             for item in form.fields:
                 if field := waiting.get(item.name):
                     session.add(reading_row(item, digest, field.id))

@@ -6,6 +6,7 @@ import math
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Path
+from pydantic import Field
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from inkshift.errors import SettingError
@@ -20,7 +21,7 @@ router = APIRouter()
 
 Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str, Form(max_length=100)]
-Batches = Annotated[list[int], Form(default_factory=list)]
+Batches = Annotated[list[Annotated[int, Field(ge=1, le=2**31 - 1)]], Form(default_factory=list)]
 
 
 @router.get("/models")
@@ -58,7 +59,7 @@ def show_model(who: Supervisor, digest: Digest) -> HTMLResponse:
 def start_teaching(who: Supervisor, batches: Batches, name: Name = "") -> RedirectResponse:
     if not batches:
         raise SettingError("teach: expected at least one batch, found none; tick one")
-    name = name.strip() or f"model {len(tasks.tasks(who.store, 'teach')) + 1}"
+    name = "".join(c for c in name if c.isprintable()).strip() or f"model {len(tasks.tasks(who.store, 'teach')) + 1}"
     who.tasks.start("teach", teach.request(who.store, batches, name))
     return RedirectResponse("/models", 303)
 
