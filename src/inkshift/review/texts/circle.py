@@ -136,6 +136,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "¿Cuántas etiquetas hacen falta, y vale la pena entrenar? Entrena el modelo que lee ahora con partes de un "
         "conjunto de datos, tres veces cada una, y escribe un informe. Tarda de minutos a horas.",
     ),
+    "studying_now": ("One study is running; wait for it, or stop it.", "Hay un estudio en curso; espere o deténgalo."),
     "taught_from": ("taught from {name} on {n} numbers", "entrenado desde {name} con {n} números"),
     "taught_here": ("Taught here", "Entrenados aquí"),
     "teach": ("Teach a model", "Entrenar un modelo"),
