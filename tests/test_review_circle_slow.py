@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ import pytest
 from inkshift.models.package import Manifest, load_model, save_package
 from inkshift.review import datasets, labelled, models, studies, teach
 from inkshift.review import store as stores
-from inkshift.review.paired import Paired
-from inkshift.review.tasks import LOG, Tasks, task_folder
+from inkshift.review.paired import Seen, compare
+from inkshift.review.store import Store
+from inkshift.review.tasks import LOG, Tasks, Work, task_folder
 from review_app import opened
 from review_circle import settled, wait
 
@@ -42,38 +45,57 @@ def small_package(folder: Path) -> str:
     return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, HEIGHT)).digest
 
 
-def test_teaching_and_a_study_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store whose default is a small model, and no data to rehearse with but what is drawn."""
     monkeypatch.setenv("INKSHIFT_DATA", str(tmp_path / "none"))
     digest = small_package(tmp_path / "small")
-    with opened(tmp_path) as store:
-        batch = settled(store, 30)
-        same = Paired(1, 1, 1, 1, (0.0, 1.0), (0.0, 1.0), 0, 0, 0.0, (-1.0, 1.0), (-1.0, 1.0), "undecided", None)
-        stores.add_model(store, digest, "small", str(tmp_path / "small"), comparison=teach.asdict(same))
-        models.choose(store, digest)
-        files = tmp_path / "files"
-        running = Tasks(store, files)
-        task = running.start("teach", teach.request(store, [batch], "mine"))
-        wait(store, task, lambda one: one.note.startswith("2 / 24") or one.status != "running", PATIENCE)
-        running.stop(task)
-        assert wait(store, task).status == "stopped"
-        running.go_on(task)
-        ended = wait(store, task, patience=PATIENCE)
-        assert ended.status == "done", ended.note
-        lines = (task_folder(files, task) / LOG).read_text()
-        epochs = [int(number) for number in re.findall(r"^epoch (\d+):", lines, re.MULTILINE)]
-        assert epochs == sorted(epochs) and epochs.count(1) == 1, "it went on, and did not begin anew"
-        taught = stores.models(store)[0]
-        (counted,) = labelled.available(store)
-        assert taught.based_on == digest and taught.comparison
-        assert (taught.comparison["learned"], taught.comparison["numbers"]) == (counted.train, counted.test)
-        assert taught.comparison["composed"] is not None
-        assert load_model(taught.folder).digest == taught.digest != digest
-        models.choose(store, taught.digest)
+    same = compare([Seen("a", True, True), Seen("b", True, True)])
+    with opened(tmp_path) as found:
+        stores.add_model(found, digest, "small", str(tmp_path / "small"), comparison=asdict(same))
+        models.choose(found, digest)
+        yield found
 
-        data = datasets.make(store, files, [(batch, "Cheques")], "one")
-        study = running.start("study", {"dataset": data, "name": "one"})
-        ended = wait(store, study, patience=PATIENCE)
-        assert ended.status == "done", ended.note
-        (found,) = studies.found(files)
-        assert found.title.startswith("one: how many labels") and found.lines
-        running.close()
+
+@pytest.fixture
+def running(store: Store, tmp_path: Path) -> Iterator[Tasks]:
+    found = Tasks(store, tmp_path / "files")
+    yield found
+    found.close()
+
+
+def test_teaching_for_real(store: Store, running: Tasks, tmp_path: Path) -> None:
+    batch = settled(store)
+    base = models.default_folder(store)
+    assert base is not None
+    task = running.start("teach", teach.request(store, [batch], "mine"))
+    wait(store, task, lambda one: one.note.startswith("2 / 24") or one.status != "running", PATIENCE)
+    running.stop(task)
+    assert wait(store, task).status == "stopped"
+    running.go_on(task)
+    done = wait(store, task, patience=PATIENCE)
+    assert done.status == "done", done.note
+    lines = (task_folder(tmp_path / "files", task) / LOG).read_text()
+    epochs = [int(number) for number in re.findall(r"^epoch (\d+):", lines, re.MULTILINE)]
+    assert epochs == sorted(epochs) and epochs.count(1) == 1, "it went on, and did not begin anew"
+    taught = stores.models(store)[0]
+    (counted,) = labelled.available(store)
+    assert taught.comparison
+    assert (taught.comparison["learned"], taught.comparison["numbers"]) == (counted.train, counted.test)
+    assert taught.comparison["composed"] is not None
+    assert taught.based_on == load_model(base).digest != load_model(taught.folder).digest == taught.digest
+    models.choose(store, taught.digest, although_worse=True)
+    assert models.default_folder(store) == taught.folder
+
+
+def test_a_study_for_real(store: Store, running: Tasks, tmp_path: Path) -> None:
+    files, batch = tmp_path / "files", settled(store)
+    about = {"dataset": datasets.make(store, files, [(batch, "Cheques")], "one"), "name": "one"}
+    folder = task_folder(files, 1)  # of the first task, which takes the study that is there
+    folder.mkdir(parents=True)
+    spec = studies._spec(Work(store, files, folder, about, lambda *_: None))
+    (folder / "study.toml").write_text(f"{spec}old_task = 3\n\n[training]\nepochs = 2\n")
+    done = wait(store, running.start("study", about), patience=PATIENCE)
+    assert done.status == "done", done.note
+    (found,) = studies.found(files)
+    assert found.title.startswith("one: how many labels") and found.lines

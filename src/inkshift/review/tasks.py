@@ -58,6 +58,7 @@ class Tasks:
     def __init__(self, store: Store, files: Path) -> None:
         self._store, self._files = store, files
         self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._watchers: list[threading.Thread] = []
         self._turn = threading.Lock()
         with store.writing() as session:
             running = sa.update(Task).where(Task.status == "running")
@@ -100,12 +101,12 @@ class Tasks:
     def close(self) -> None:
         """Stop all of them, as the server stops; they count as interrupted."""
         with self._turn:
-            running = list(self._running.items())
+            running, watchers = list(self._running.items()), self._watchers
         for task_id, process in running:
             _end(self._store, task_id, "interrupted", "")
             _signal(process, signal.SIGTERM)
-        for _, process in running:
-            process.wait()
+        for watcher in watchers:
+            watcher.join()
 
     def _begin(self, task_id: int) -> None:
         folder = task_folder(self._files, task_id)
@@ -120,9 +121,11 @@ class Tasks:
                 env={**os.environ, ADDRESS: self._store.engine.url.render_as_string(hide_password=False)},
                 start_new_session=True,
             )
+        watcher = threading.Thread(target=self._watch, args=(task_id, process), daemon=True)
         with self._turn:
             self._running[task_id] = process
-        threading.Thread(target=self._watch, args=(task_id, process), daemon=True).start()
+            self._watchers = [one for one in self._watchers if one.is_alive()] + [watcher]
+            watcher.start()
 
     def _watch(self, task_id: int, process: subprocess.Popen[bytes]) -> None:
         process.wait()
