@@ -16,7 +16,7 @@ from typing import Any
 from inkshift.datasets.formats import read_csv
 from inkshift.errors import DataError, InkshiftError
 from inkshift.forms.reader import Reader
-from inkshift.models.package import MANIFEST, NUMBER_MODEL, load_model
+from inkshift.models.package import MANIFEST, NUMBER_MODEL, Model, load_model
 from inkshift.review import models
 from inkshift.review import store as stores
 from inkshift.review.labelled import LABELS, NUMBERS, Part, write_labelled
@@ -28,7 +28,6 @@ COMMAND = (sys.executable, "-m", "inkshift")
 EPOCHS = 24
 TRAINED, READ = 0.85, 0.97
 _EPOCH = re.compile(r"epoch (\d+): .*?([\d.]+%) right")
-_COMPOSED = re.compile(r"composed numbers, the old task: ([\d.]+)% before, ([\d.]+)% after")
 Say = Callable[[float | None, str], None]
 
 
@@ -48,18 +47,14 @@ def teach(work: Work) -> dict[str, Any]:
     learn = _written(work, "learn", "train")
     held_out = _written(work, "held-out", "test")
     package = work.files.resolve() / "models" / work.folder.name
-    notes = work.folder / "composed.txt"
     if not (package / MANIFEST).is_file():
-        notes.write_text("\n".join(_train(about["base"], learn, package, work)), encoding="utf-8")
-    composed = _COMPOSED.search(notes.read_text(encoding="utf-8"))
+        _train(about["base"], learn, package, work)
     compared = _compared(about["base"], package, held_out, work.say)
-    facts = asdict(compared) | {
-        "learned": sum(1 for _ in read_csv(learn / NUMBERS)),
-        "composed": [float(share) / 100 for share in composed.groups()] if composed else None,
-    }
-    digest = load_model(package).digest
-    stores.add_model(work.store, digest, about["name"], str(package), based_on=about["digest"], comparison=facts)
-    return {"model": digest, "verdict": compared.verdict}
+    model = load_model(package)
+    learned = sum(1 for _ in read_csv(learn / NUMBERS))
+    facts = asdict(compared) | {"learned": learned, "composed": _composed(model)}
+    stores.add_model(work.store, model.digest, about["name"], str(package), based_on=about["digest"], comparison=facts)
+    return {"model": model.digest, "verdict": compared.verdict}
 
 
 def _written(work: Work, name: str, part: Part) -> Path:
@@ -74,18 +69,22 @@ def _written(work: Work, name: str, part: Part) -> Path:
     return folder
 
 
-def _train(base: str, learn: Path, package: Path, work: Work) -> list[str]:
-    """Run `inkshift model train`; the lines it prints. It goes on from the last epoch that a stop left."""
+def _train(base: str, learn: Path, package: Path, work: Work) -> None:
+    """Run `inkshift model train`. It goes on from the last epoch that a stop left."""
     package.parent.mkdir(parents=True, exist_ok=True)
     given = ["--pages", str(learn), "--labels", str(learn / LABELS), "--epochs", str(EPOCHS)]
     where = ["--out", str(package), "--work", str(work.folder / "work")]
-    lines = []
     for line in run([*COMMAND, "model", "train", "--from", base, *given, *where]):
-        lines.append(line)
         if found := _EPOCH.search(line):
             share = 0.05 + (TRAINED - 0.05) * int(found[1]) / EPOCHS
             work.say(share, f"{found[1]} / {EPOCHS}: {found[2]}")
-    return lines
+
+
+def _composed(model: Model) -> list[float] | None:
+    """Shares of composed numbers, the old task, that were right before and after, as `model train` prints them."""
+    scores = model.manifest.scores.items()
+    found = next((str(value) for name, value in scores if name.startswith("composed numbers")), "")
+    return [float(share) for share in found.split(",")] if found else None
 
 
 def run(command: Sequence[str]) -> Iterator[str]:
