@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -67,3 +68,16 @@ def wait(store: Store, task_id: int, until: Callable[[Task], bool] = ended, pati
             return found
         time.sleep(0.05)
     raise AssertionError(f"task {task_id}: {found.status} {found.share} {found.note}")
+
+
+def still(folder: str) -> list[str]:
+    """Processes with a folder in their command."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if folder in command and path.parent.name != str(os.getpid()):
+            found.append(command)
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 import pkgutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ from inkshift.review.store import Store, named_user
 from inkshift.review.tasks import Tasks, Work
 from inkshift.transfer.spec import StringStudy, Study
 from review_app import PASSWORD, client, logged_in, opened, token
-from review_circle import settled, teacher, wait
+from review_circle import settled, still, teacher, wait
 from review_forms import field, form
 
 SAME = Paired(20, 20, 15, 15, (0.5, 0.9), (0.5, 0.9), 0, 0, 0.0, (-0.1, 0.1), (-0.2, 0.2), "undecided", None)
@@ -47,8 +47,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def compared(verdict: str) -> dict[str, object]:
-    from dataclasses import asdict, replace
-
     return asdict(replace(SAME, verdict=verdict)) | {"learned": 80, "composed": [0.76, 0.73]}  # type: ignore[arg-type]
 
 
@@ -233,26 +231,13 @@ class TestTeaching:
         running = Tasks(store, tmp_path / "files")
         assert wait(store, task).status == "interrupted"
         end = time.monotonic() + 30
-        while _still(str(tmp_path / "files")) and time.monotonic() < end:
+        while still(str(tmp_path / "files")) and time.monotonic() < end:
             time.sleep(0.1)
-        assert not _still(str(tmp_path / "files")), "the task's own process outlives its server"
+        assert not still(str(tmp_path / "files")), "the task's own process outlives its server"
         how("better")
         running.go_on(task)
         assert wait(store, task).status == "done"
         running.close()
-
-
-def _still(folder: str) -> list[str]:
-    """Processes with a folder in their command."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if folder in command and path.parent.name != str(os.getpid()):
-            found.append(command)
-    return found
 
 
 class TestPages:
