@@ -14,10 +14,10 @@ from alembic.migration import MigrationContext
 from argon2 import PasswordHasher
 
 from inkshift.errors import InputError, SettingError
-from inkshift.review import intake, passwords, queue
+from inkshift.review import intake, models, passwords, queue
 from inkshift.review import store as stores
 from inkshift.review.passwords import check_password, hash_password
-from inkshift.review.schema import Base, Decision, TrainedModel, User
+from inkshift.review.schema import Base, Decision, Moment, User
 from inkshift.review.store import Store
 from review_forms import field, form
 
@@ -160,22 +160,38 @@ class TestUsers:
                 hash_password(password)
 
 
-def test_the_default_model_and_the_way_back(store: Store) -> None:
+def test_models_by_when_they_were_made(store: Store) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     ticks = iter(range(100))
     store.clock = lambda: start + timedelta(hours=next(ticks))
-    stores.add_model(store, "a" * 64, "numbers", "packages/numbers")
-    stores.choose_model(store, "a" * 64)
-    stores.add_model(store, "b" * 64, "mine", "models/mine", based_on="a" * 64, comparison={"better": True})
-    assert _names(stores.models(store)) == ["numbers", "mine"]
-    stores.choose_model(store, "b" * 64)
-    assert _names(stores.models(store)) == ["mine", "numbers"]
-    stores.choose_model(store, "a" * 64)
-    assert _names(stores.models(store)) == ["numbers", "mine"]
-    assert stores.models(store)[1].comparison == {"better": True}
-    with pytest.raises(SettingError, match="is not among the models"):
-        stores.choose_model(store, "c" * 64)
+    stores.add_model(store, "a" * 64, "one", "models/one")
+    stores.add_model(store, "b" * 64, "two", "models/two", based_on="a" * 64)
+    stores.add_model(store, "a" * 64, "one", "models/one", comparison={"better": True})
+    assert [(m.name, m.based_on[:1], m.comparison) for m in stores.models(store)] == [
+        ("two", "a", None),
+        ("one", "", {"better": True}),
+    ]
 
 
-def _names(models: list[TrainedModel]) -> list[str]:
-    return [model.name for model in models]
+def test_a_model_that_was_chosen_stays_the_default_in_newer_tables(url: str) -> None:
+    """Version 2 kept when each model was last chosen; since version 3 there is a history."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(stores.MIGRATIONS))
+    engine = stores._engine(stores._address(url))
+    columns = [sa.column(name) for name in ("digest", "name", "folder", "based_on")]
+    table = sa.table("models", *columns, *(sa.column(name, Moment()) for name in ("created", "chosen")))
+    made, first, last = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3))
+    with engine.execution_options(immediate=True).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        for digest, name, chosen in (("a", "new", last), ("b", "old", first), ("c", "idle", None)):
+            row = {"digest": digest, "name": name, "folder": f"models/{name}", "based_on": "", "created": made}
+            connection.execute(table.insert().values(**row, chosen=chosen))
+    engine.dispose()
+    store = stores.open(url)
+    assert models.default_folder(store) == "models/new"
+    assert [line.name for line in models.history(store)] == ["new", "old"]
+    store.close()

@@ -182,7 +182,7 @@ def confusion_matrix(pairs: Sequence[tuple[str, str]]) -> npt.NDArray[np.int64]:
     return matrix
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
+def wilson(right: float, n: float) -> tuple[float, float]:
     """The 95 % interval of Wilson (1927) for a share of `right` among `n` > 0."""
     z, share = 1.959964, right / n
     middle = share + z * z / (2 * n)

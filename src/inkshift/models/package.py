@@ -154,11 +154,12 @@ def card(manifest: Manifest) -> str:
     for title, values in (("Training", m.training), ("Calibration", m.calibration), ("Scores", m.scores)):
         if values:
             lines += ["", f"## {title}", "", "| | |", "|---|---|"]
-            lines += [f"| {key} | {_show(value)} |" for key, value in values.items()]
+            lines += [f"| {key} | {show_value(value)} |" for key, value in values.items()]
     return "\n".join(lines) + "\n"
 
 
-def _show(value: Any) -> str:
+def show_value(value: Any) -> str:
+    """A value of a manifest as its card shows it."""
     if isinstance(value, dict) and {"mean", "lowest", "highest", "n"} <= set(value):
         return f"{value['mean']:.4f} ({value['lowest']:.4f} to {value['highest']:.4f} over {value['n']} seeds)"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -126,11 +126,11 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
             page_id=pages.get((item.source, item.page)),
             name=item.name,
             box=given.boxes.get(item.name),
-            urgency=_urgency(item),
+            urgency=urgency(item),
             confidence=item.confidence,
             crop=crop,
         )
-        field.readings = [_reading(item, given.model)]
+        field.readings = [reading_row(item, given.model)]
         row.fields.append(field)
     session.flush()
     if batch.model_keys:
@@ -140,14 +140,17 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
                 record(session, store, field, model, "model", (item.state, item.value))
 
 
-def _urgency(item: FieldReading) -> int:
+def urgency(item: FieldReading) -> int:
+    """How soon somebody is to see a field; see `schema.Field`."""
     if item.rules_broken:
         return RULE_BROKEN
     return ACCEPTED if item.accepted else NOT_ACCEPTED
 
 
-def _reading(item: FieldReading, model: str) -> Reading:
+def reading_row(item: FieldReading, model: str, field: int | None = None) -> Reading:
+    """A reading as the store keeps it. model: digest; field: id, None where it is not known yet."""
     return Reading(
+        field_id=field,
         model=model,
         value=item.value,
         written=item.written,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import sqlalchemy as sa
 from PIL import Image as Pillow
-from sqlalchemy.orm import undefer
+from sqlalchemy.orm import aliased, undefer
 
 from inkshift.errors import DataError, SettingError
 from inkshift.forms import fields
@@ -22,21 +23,23 @@ from inkshift.forms.export import whole_folder
 from inkshift.forms.harvest import job_of, split_of
 from inkshift.forms.reading import FieldReading, Image
 from inkshift.forms.template import FieldSpec, Template
-from inkshift.review.schema import Batch, Field, Form
+from inkshift.review.schema import Batch, Decision, Field, Form, User
 from inkshift.review.store import Store
 
 Part = Literal["all", "train", "test"]
 TEST_SHARE = 0.2
 LABELS, NUMBERS = "labels.csv", "numbers.csv"
+COLUMNS = ("file", "value", "form", "field", "id")
 
 
 class Number(NamedTuple):
-    """A settled number: its picture, digits, and where it is from."""
+    """A settled number: its picture, digits, and where it is from; id: of the field in the store."""
 
     crop: Image
     value: str
     form: str
     field: str
+    id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,45 +51,83 @@ class Written:
     left_out: int
 
 
-def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Part = "all") -> Written:
+@dataclass(frozen=True, slots=True)
+class Available:
+    """What a batch has to learn from: settled numbers, by part. forms: of those held out."""
+
+    batch: int
+    name: str
+    train: int
+    test: int
+    forms: int
+
+
+def available(store: Store, *, whole: bool = False) -> list[Available]:
+    """What each batch has to learn from, the newest first. whole: see `write_labelled`."""
+    found = []
+    with store.reading() as session:
+        for batch in session.scalars(sa.select(Batch).order_by(Batch.id.desc())).all():
+            cells = {name for name, spec in _specs(batch).items() if whole and spec.cells}
+            counted = (
+                sa.select(Form.name, Field.name, sa.func.count())
+                .join(Field.form)
+                .where(Field.batch_id == batch.id, Field.state == "written", Field.crop.is_not(None), _by_people())
+                .group_by(Form.name, Field.name)
+            )
+            parts: defaultdict[str, dict[str, int]] = defaultdict(dict)
+            for form, name, count in session.execute(counted):
+                if name not in cells:
+                    part = parts[split_of(form, TEST_SHARE)]
+                    part[form] = part.get(form, 0) + count
+            train, test = sum(parts["train"].values()), sum(parts["test"].values())
+            found.append(Available(batch.id, batch.name, train, test, len(parts["test"])))
+    return found
+
+
+def write_labelled(
+    store: Store, batches: Sequence[int], folder: Path, part: Part = "all", *, whole: bool = False
+) -> Written:
     """Write the settled numbers of some batches as PNG, with `labels.csv` (file, value) beside them, to be given as
     `inkshift model train --from numbers --pages FOLDER --labels FOLDER/labels.csv`.
 
-    `numbers.csv` names form and field of each as well; a study takes it as its data. part: `test` is a fifth of the
-    forms, by their names alone, so that further forms never move one; `train` the rest. Pictures are cut to the field's
-    box and a little around it. The folder appears whole or not at all. Raises SettingError where it is there and not
-    empty or cannot be made, DataError where no number is settled.
+    Only what people, or labels that were there before, stand for counts. `numbers.csv` names form, field and the
+    field's id as well; a study takes it as its data. part: `test` is a fifth of the forms, by their names alone, so
+    that further forms never move one; `train` the rest. whole: without fields of cells, which no model of whole numbers
+    reads. Pictures are cut to the field's box and a little around it. The folder appears whole or not at all. Raises
+    SettingError where it is there and not empty or cannot be made, DataError where no number is settled.
     """
     forms: set[str] = set()
     left_out = 0
     rows: list[dict[str, str]] = []
     with _new_folder(folder) as partial:
-        for number in _settled(store, batches, part):
+        for number in _settled(store, batches, part, whole):
             if number is None:
                 left_out += 1
                 continue
             stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{number.form}-{number.field}").lstrip(".")[:80]
             file = f"{len(rows) + 1:06}-{stem}.png"
             Pillow.fromarray(number.crop).save(partial / file)
-            rows.append({"file": file, "value": number.value, "form": number.form, "field": number.field})
+            rows.append(
+                {"file": file, "value": number.value, "form": number.form, "field": number.field}
+                | {"id": str(number.id)}
+            )
             forms.add(number.form)
         if not rows:
             raise DataError(f"{folder}: no number is settled in these forms yet; decide some fields first")
         _write_csv(partial / LABELS, ("file", "value"), rows)
-        _write_csv(partial / NUMBERS, ("file", "value", "form", "field"), rows)
+        _write_csv(partial / NUMBERS, COLUMNS, rows)
     return Written(len(rows), len(forms), left_out)
 
 
-def _settled(store: Store, batches: Sequence[int], part: Part) -> Iterator[Number | None]:
+def _settled(store: Store, batches: Sequence[int], part: Part, whole: bool) -> Iterator[Number | None]:
     """The settled fields: a number, or None for one without digits or picture."""
     with store.reading() as session:
         for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches)).order_by(Batch.id)).all():
-            template = Template.model_validate(batch.template) if batch.template else None
-            specs = {spec.name: spec for spec in template.fields} if template else {}
+            specs = _specs(batch)
             settled = (
                 sa.select(Form.name, Field)
                 .join(Field.form)
-                .where(Field.batch_id == batch.id, Field.status == "settled")
+                .where(Field.batch_id == batch.id, _by_people())
                 .order_by(Field.id)
                 .options(undefer(Field.crop))
                 .execution_options(yield_per=200)
@@ -94,10 +135,29 @@ def _settled(store: Store, batches: Sequence[int], part: Part) -> Iterator[Numbe
             for form, field in session.execute(settled):
                 if part != "all" and split_of(form, TEST_SHARE) != part:
                     continue
-                if field.state != "written" or not field.crop:
+                spec = specs.get(field.name)
+                if field.state != "written" or not field.crop or (whole and spec and spec.cells):
                     yield None
                     continue
-                yield Number(_cut(field, field.crop, specs.get(field.name)), field.value, form, field.name)
+                yield Number(_cut(field, field.crop, spec), field.value, form, field.name, field.id)
+
+
+def _specs(batch: Batch) -> dict[str, FieldSpec]:
+    template = Template.model_validate(batch.template) if batch.template else None
+    return {spec.name: spec for spec in template.fields} if template else {}
+
+
+def _by_people() -> sa.ColumnElement[bool]:
+    """Settled, and not by a model alone: somebody else gave that answer and did not take it back."""
+    undo = aliased(Decision)
+    backed = (
+        sa.select(Decision.id)
+        .join(User, User.id == Decision.user_id)
+        .where(Decision.field_id == Field.id, Decision.kind != "undo", User.role != "model")
+        .where(Decision.state == Field.state, Decision.value == Field.value)
+        .where(~sa.exists().where(undo.undoes == Decision.id))
+    )
+    return sa.and_(Field.status == "settled", backed.exists())
 
 
 def _cut(field: Field, crop: bytes, spec: FieldSpec | None) -> Image:

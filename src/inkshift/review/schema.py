@@ -206,9 +206,9 @@ class Lease(Base):
 
 
 class TrainedModel(Base):
-    """A model package. based_on: digest of the one it was taught from. comparison: with that one, on held-out forms.
+    """A model package that was taught here. based_on: digest of the one it was taught from.
 
-    chosen: when it last became the default; the latest is the default.
+    comparison: with that one, on held-out forms; see `paired.Paired`.
     """
 
     __tablename__ = "models"
@@ -219,7 +219,20 @@ class TrainedModel(Base):
     based_on: Mapped[str] = mapped_column(sa.String(64), default="")
     comparison: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     created: Mapped[datetime]
-    chosen: Mapped[datetime | None]
+
+
+class Choice(Base):
+    """Which model became the default, when, and by whom; the latest is the default. model: its digest, empty for the
+    one that ships."""
+
+    __tablename__ = "choices"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(sa.String(64))
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    time: Mapped[datetime]
+
+    user: Mapped[User | None] = relationship()
 
 
 class Draft(Base):

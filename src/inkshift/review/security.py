@@ -205,8 +205,8 @@ class Shield:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 out = MutableHeaders(scope=message)
-                out.update(HEADERS)
-                out.setdefault("Cache-Control", "no-store")
+                for name, value in {**HEADERS, "Cache-Control": "no-store"}.items():
+                    out.setdefault(name, value)
                 if cookie := state.get("cookie"):
                     out.append("Set-Cookie", cookie)
             await send(message)

@@ -19,6 +19,7 @@ from inkshift.forms.reader import Reader
 from inkshift.review import store as stores
 from inkshift.review.app import Settings, make_app
 from inkshift.review.intake import add_batch
+from inkshift.review.models import default_folder
 from inkshift.review.security import LOOPBACK, has_accounts
 from inkshift.review.store import Store
 
@@ -70,8 +71,8 @@ def serve(
 
 
 def read_batch(store: Store, batch: Batch) -> int:
-    """Read the pages into a new batch; its id."""
-    reader = Reader(batch.template, crops=True)
+    """Read the pages into a new batch with the model that is the default; its id."""
+    reader = Reader(batch.template, model=default_folder(store) or "", crops=True)
     assert reader.template is not None
     name = batch.name or f"{reader.template.name} {datetime.now():%Y-%m-%d %H:%M:%S}"
     model = (reader.number_model or reader.model).digest

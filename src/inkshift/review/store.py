@@ -255,17 +255,7 @@ def add_model(
         known.name, known.folder, known.based_on, known.comparison = name, folder, based_on, comparison
 
 
-def choose_model(store: Store, digest: str) -> None:
-    """Make a noted model the default; to go back, choose the older one. Raises SettingError if it is not there."""
-    with store.writing() as session:
-        known = session.get(TrainedModel, digest)
-        if known is None:
-            raise SettingError(f"model {digest[:12]!r}: is not among the models of this review; add it first")
-        known.chosen = store.clock()
-
-
 def models(store: Store) -> list[TrainedModel]:
-    """The models, the default first, then by when they were last chosen and made."""
+    """The models that were taught here, the newest first; see `models` for which of them is the default."""
     with store.reading() as session:
-        latest = (TrainedModel.chosen.desc().nulls_last(), TrainedModel.created.desc())
-        return list(session.scalars(sa.select(TrainedModel).order_by(*latest)))
+        return list(session.scalars(sa.select(TrainedModel).order_by(TrainedModel.created.desc())))

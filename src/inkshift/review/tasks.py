@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,7 +42,11 @@ class Work:
 
 
 Job = Callable[[Work], dict[str, Any]]
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {
+    "teach": "inkshift.review.teach:teach",
+    "reread": "inkshift.review.reread:reread",
+    "study": "inkshift.review.studies:study",
+}
 
 
 class Tasks:
@@ -53,6 +58,7 @@ class Tasks:
     def __init__(self, store: Store, files: Path) -> None:
         self._store, self._files = store, files
         self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._watchers: list[threading.Thread] = []
         self._turn = threading.Lock()
         with store.writing() as session:
             running = sa.update(Task).where(Task.status == "running")
@@ -80,6 +86,9 @@ class Tasks:
                 raise SettingError(f"task {task_id}: cannot go on; expected one that was stopped or failed")
             _one_at_a_time(session, task.kind)
             task.status, task.ended, task.note = "running", None, ""
+            before = self._running.pop(task_id, None)
+        if before is not None:
+            before.wait()  # it was told to stop, and two must not work in one folder
         self._begin(task_id)
 
     def stop(self, task_id: int) -> None:
@@ -92,12 +101,12 @@ class Tasks:
     def close(self) -> None:
         """Stop all of them, as the server stops; they count as interrupted."""
         with self._turn:
-            running = list(self._running.items())
+            running, watchers = list(self._running.items()), self._watchers
         for task_id, process in running:
             _end(self._store, task_id, "interrupted", "")
             _signal(process, signal.SIGTERM)
-        for _, process in running:
-            process.wait()
+        for watcher in watchers:
+            watcher.join()
 
     def _begin(self, task_id: int) -> None:
         folder = task_folder(self._files, task_id)
@@ -112,14 +121,18 @@ class Tasks:
                 env={**os.environ, ADDRESS: self._store.engine.url.render_as_string(hide_password=False)},
                 start_new_session=True,
             )
+        watcher = threading.Thread(target=self._watch, args=(task_id, process), daemon=True)
         with self._turn:
             self._running[task_id] = process
-        threading.Thread(target=self._watch, args=(task_id, process), daemon=True).start()
+            self._watchers = [one for one in self._watchers if one.is_alive()] + [watcher]
+            watcher.start()
 
     def _watch(self, task_id: int, process: subprocess.Popen[bytes]) -> None:
         process.wait()
         with self._turn:
-            self._running.pop(task_id, None)
+            if self._running.get(task_id) is not process:
+                return  # it was stopped, and another one goes on with the task
+            del self._running[task_id]
         _end(self._store, task_id, "failed", _last_line(task_folder(self._files, task_id) / LOG))
 
 
@@ -191,8 +204,17 @@ def run(store: Store, task_id: int, files: Path) -> int:
     return 0
 
 
+def _end_with(server: int) -> None:
+    """End this process and all it started once the server is gone: somebody may go on with the task elsewhere."""
+    while os.getppid() == server:
+        time.sleep(1)
+    os.killpg(os.getpgrp(), signal.SIGTERM)
+
+
 def main(arguments: Sequence[str]) -> int:
     task_id, files = arguments
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    os.nice(10)  # people who key come first
     store = stores.open(os.environ[ADDRESS])
     try:
         return run(store, int(task_id), Path(files))

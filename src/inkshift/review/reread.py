@@ -1,0 +1,106 @@
+"""The open fields of a batch read anew, with the model that is the default now. Decisions stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from inkshift.errors import DataError, SettingError
+from inkshift.forms.reader import Reader
+from inkshift.forms.reading import FormReading
+from inkshift.forms.template import Template
+from inkshift.jobs import file_digest
+from inkshift.review.intake import reading_row, urgency
+from inkshift.review.models import default_folder
+from inkshift.review.schema import Batch, Field, Form, Page
+from inkshift.review.store import Store
+from inkshift.review.tasks import Work
+
+Place = tuple[str, str, int]
+
+
+def reread(work: Work) -> dict[str, Any]:
+    """Read the pages of a batch again whose fields wait for people, and give each such field another reading.
+
+    Its confidence and urgency, and so its place in the queue, follow. A page whose file is gone or is another one by
+    now is passed over. Raises SettingError where there is no such batch, or it has no template, DataError where no page
+    is left.
+    """
+    template, sources, skipped = _to_read(work)
+    reader = Reader(template, model=default_folder(work.store) or "")
+    digest = (reader.number_model or reader.model).digest
+    fields = 0
+
+    def progress(done: int, count: int) -> None:
+        work.say(done / count, f"{done} / {count}")
+
+    for form in reader.read(sources, progress=progress):
+        fields += _add(work.store, work.about["batch"], form, digest)
+    return {"fields": fields, "skipped": skipped}
+
+
+def _to_read(work: Work) -> tuple[Path, list[str], int]:
+    """The batch's template as a file, the files to read, and how many files are not as they were."""
+    batch_id = work.about["batch"]
+    with work.store.reading() as session:
+        batch = session.get(Batch, batch_id)
+        if batch is None or not batch.template:
+            raise SettingError(f"batch {batch_id}: has no template to read with; read its pages into a new batch")
+        template = Template.model_validate(batch.template)
+        waiting = sa.select(Field.form_id).where(Field.batch_id == batch_id, Field.waiting.is_(True))
+        found = sa.select(Page.source, Page.sha256).where(Page.form_id.in_(waiting), Page.sha256 != "").distinct()
+        pages = session.execute(found.order_by(Page.source)).all()
+        folder = Path(batch.folder)
+    usable = [source for source, digest in pages if Path(source).is_file() and file_digest(source) == digest]
+    if not usable:
+        raise DataError("no page to read: all fields are settled, or the scans are not where they were; put them back")
+    path = work.folder / "template.json"
+    path.write_text(_beside(template, folder).model_dump_json(), encoding="utf-8")
+    return path, usable, len(pages) - len(usable)
+
+
+def _beside(template: Template, folder: Path) -> Template:
+    """The template with the whole path of each reference picture."""
+    pages = [
+        page.model_copy(update={"reference": str(folder.resolve() / page.reference) if page.reference else None})
+        for page in template.pages
+    ]
+    return template.model_copy(update={"pages": type(template.pages)(pages)})
+
+
+def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
+    """Another reading for each field of a form that waits, unless its latest is of this model; how many there were."""
+    added = 0
+    with store.writing() as session:
+        for form_id in session.scalars(_of(batch_id, form)).all():
+            wait = sa.select(Field).where(Field.form_id == form_id, Field.waiting.is_(True)).with_for_update()
+            waiting = {f.name: f for f in session.scalars(wait) if not f.readings or f.readings[-1].model != digest}
+            for item in form.fields:
+                if field := waiting.get(item.name):
+                    session.add(reading_row(item, digest, field.id))
+                    field.confidence, field.urgency = item.confidence, urgency(item)
+                    added += 1
+    return added
+
+
+def _of(batch_id: int, form: FormReading) -> sa.Select[int]:
+    """Ids of the forms in the store that a form which was read is: of that name, on that page."""
+    note = form.pages[0]
+    place = (Page.source == note.source, Page.number == note.page)
+    return sa.select(Form.id).join(Page).where(Form.batch_id == batch_id, Form.name == form.name, *place).distinct()
+
+
+def batches_with_pages(store: Store) -> Iterator[tuple[int, str, int]]:
+    """Id, name and number of fields that wait, of each batch that can be read anew, the newest first."""
+    with store.reading() as session:
+        rows = session.execute(
+            sa.select(Batch.id, Batch.name, sa.func.count(Field.id))
+            .join(Field, Field.batch_id == Batch.id)
+            .where(Field.waiting.is_(True), Batch.template.is_not(None))
+            .group_by(Batch.id, Batch.name)
+            .order_by(Batch.id.desc())
+        )
+        yield from ((row[0], row[1], row[2]) for row in rows)

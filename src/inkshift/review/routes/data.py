@@ -1,0 +1,112 @@
+"""Data sets of settled fields: made, looked through, doubted, taken away as a file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Form, HTTPException, Query
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
+
+from inkshift.errors import MissingExtraError
+from inkshift.review import datasets
+from inkshift.review.datasets import DataSet, Number
+from inkshift.review.labelled import available
+from inkshift.review.render import page
+from inkshift.review.security import Id, Supervisor, Visit
+
+router = APIRouter()
+
+EACH, MOST_DOUBTS = 60, 200
+Batches = Annotated[list[int], Form(default_factory=list)]
+Digits = Annotated[str, Query(pattern="^[0-9]{0,20}$")]
+
+
+@router.get("/data")
+def show_all(who: Supervisor) -> HTMLResponse:
+    return page(who, "data.html", sets=datasets.listing(who.files), available=available(who.store))
+
+
+@router.post("/data")
+def make(who: Supervisor, batches: Batches, name: Annotated[str, Form(max_length=200)] = "") -> RedirectResponse:
+    """Make a data set of the settled fields of some batches."""
+    names = [(one.batch, one.name) for one in available(who.store) if one.batch in batches]
+    return RedirectResponse(f"/data/{datasets.make(who.store, who.files, names, name)}", 303)
+
+
+@router.get("/data/{data}")
+def sheet(
+    who: Supervisor,
+    data: Id,
+    digits: Digits = "",
+    length: Annotated[str, Query(pattern="^([1-9][0-9]?)?$")] = "",
+    at: Annotated[int, Query(ge=1, le=100_000)] = 1,
+) -> HTMLResponse:
+    """The contact sheet: crops with their values. digits: that a value holds; length: in digits; at: page, from 1."""
+    found = _found(who, data)
+    rows = datasets.numbers(who.files, data)
+    chosen = [n for n in rows if digits in n.value and (not length or len(n.value) == int(length))]
+    return page(
+        who,
+        "dataset.html",
+        data=found,
+        shown=chosen[(at - 1) * EACH : at * EACH],
+        count=len(chosen),
+        lengths=sorted({len(n.value) for n in rows}),
+        digits=digits,
+        length=length,
+        at=at,
+        last=max(1, -(-len(chosen) // EACH)),
+    )
+
+
+@router.get("/data/{data}/audit")
+def audit(who: Supervisor, data: Id) -> HTMLResponse:
+    """The labels that the ink does not bear out, the one most probably wrong first."""
+    found, error = _found(who, data), ""
+    doubts: Sequence[datasets.Doubt] = ()
+    try:
+        doubts = datasets.doubts(who.store, datasets.numbers(who.files, data))
+    except MissingExtraError as e:
+        error = str(e)
+    return page(who, "audit.html", data=found, doubts=doubts[:MOST_DOUBTS], count=len(doubts), error=error)
+
+
+@router.get("/data/{data}/crops/{row}.png")
+def crop(who: Supervisor, data: Id, row: int) -> FileResponse:
+    """The picture of a number, by its row in the data set."""
+    _found(who, data)
+    rows = datasets.numbers(who.files, data)
+    if not 0 <= row < len(rows):
+        raise HTTPException(404)
+    path = _file(who, data, rows[row])
+    return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+@router.get("/data/{data}/download")
+def download(who: Supervisor, data: Id) -> FileResponse:
+    """The whole data set as a zip file."""
+    _found(who, data)
+    folder = tempfile.TemporaryDirectory(prefix="inkshift-data-")
+    file = Path(folder.name, "data.zip")
+    try:
+        datasets.pack(who.files, data, file)
+    except BaseException:
+        folder.cleanup()
+        raise
+    clean = BackgroundTask(folder.cleanup)
+    return FileResponse(file, media_type="application/zip", filename=f"numbers-{data}.zip", background=clean)
+
+
+def _found(who: Visit, data: int) -> DataSet:
+    found = datasets.find(who.files, data)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _file(who: Visit, data: int, number: Number) -> Path:
+    return datasets.folder_of(who.files, data) / number.file

@@ -1,0 +1,52 @@
+"""Reports of studies, and a study of a data set."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, HTTPException, Path
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
+
+from inkshift.review import datasets, models, studies, tasks
+from inkshift.review.render import page
+from inkshift.review.routes.work import stage
+from inkshift.review.security import Supervisor
+
+router = APIRouter()
+
+POLICY = (
+    "default-src 'none'; sandbox; style-src 'unsafe-inline'; img-src data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+@router.get("/studies")
+def show_all(who: Supervisor) -> HTMLResponse:
+    return page(
+        who,
+        "studies.html",
+        stage=stage,
+        studies=studies.found(who.files),
+        sets=datasets.listing(who.files),
+        task=next(iter(tasks.tasks(who.store, "study")), None),
+        cannot_run=models.missing_to_teach(),
+    )
+
+
+@router.post("/studies")
+def start(who: Supervisor, data: Annotated[int, Form(ge=1)]) -> RedirectResponse:
+    """Study how many labels of a data set it takes."""
+    found = datasets.find(who.files, data)
+    if found is None:
+        raise HTTPException(404)
+    who.tasks.start("study", {"dataset": data, "name": found.name})
+    return RedirectResponse("/studies", 303)
+
+
+@router.get("/studies/{study}")
+def report(who: Supervisor, study: Annotated[str, Path(pattern="^[0-9a-f]{16}$")]) -> FileResponse:
+    """The report as it was written, which can run and load nothing."""
+    found = next((one for one in studies.found(who.files) if one.id == study), None)
+    if found is None:
+        raise HTTPException(404)
+    return FileResponse(found.report, media_type="text/html", headers={"Content-Security-Policy": POLICY})

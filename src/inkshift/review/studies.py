@@ -1,0 +1,176 @@
+"""Studies: their reports where they lie, and one that says how many labels of a data set it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from inkshift.errors import InkshiftError
+from inkshift.models.package import NUMBER_MODEL
+from inkshift.review import datasets
+from inkshift.review.labelled import NUMBERS
+from inkshift.review.models import default_folder
+from inkshift.review.tasks import Work
+from inkshift.review.teach import COMMAND, run
+from inkshift.transfer import results, strings_results
+from inkshift.transfer.engine import epochs_done, epochs_planned
+from inkshift.transfer.kinds import AnyPlan, kind_of
+from inkshift.transfer.spec import Study
+
+REPORT = "report.html"
+REPLICATES, TEST_SHARE = 3, 0.4
+_BUDGETS = (50, 100, 200, 400, 800, 1600)
+_TRAINED = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finished study with its report. id: made of its place; lines: what its report answers."""
+
+    id: str
+    report: Path
+    title: str
+    made: datetime
+    lines: tuple[str, ...]
+
+
+def found(files: Path) -> list[Found]:
+    """The finished studies in `files/studies` and in `runs` of the working folder that have a report, newest first."""
+    folders = [path for root in (files / "studies", Path("runs").resolve()) for path in sorted(root.glob("*"))]
+    studies = [study for folder in folders if (study := _found(folder))]
+    return sorted(studies, key=lambda study: study.made, reverse=True)
+
+
+def _found(folder: Path) -> Found | None:
+    try:
+        stamp = (folder / "index.json").stat().st_mtime_ns
+        made = (folder / REPORT).stat().st_mtime
+    except OSError:
+        return None
+    title = _title(folder, stamp)
+    if title is None:
+        return None
+    key = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return Found(key, folder / REPORT, title, datetime.fromtimestamp(made, UTC), _answers(folder / REPORT, made))
+
+
+@lru_cache(maxsize=64)
+def _title(folder: Path, _: int) -> str | None:
+    """The title of a study; None where it is none, or not finished."""
+    try:
+        kind = json.loads((folder / "index.json").read_bytes()).get("kind", "characters")
+        loaded = strings_results.load(folder) if kind == "string" else results.load(folder)
+    except (InkshiftError, OSError, ValueError, AttributeError):
+        return None
+    return loaded.title if not loaded.missing else None
+
+
+@lru_cache(maxsize=64)
+def _answers(report: Path, _: float) -> tuple[str, ...]:
+    reader = _Answers()
+    reader.feed(report.read_text(encoding="utf-8", errors="replace"))
+    return tuple(" ".join(text.split()) for text in reader.lines)
+
+
+class _Answers(HTMLParser):
+    """The items of the first section of a report, which is its answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._inside = self._item = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "section":
+            self._inside = dict(attrs).get("class") == "answer"
+        elif tag == "li" and self._inside:
+            self._item = True
+            self.lines.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "section":
+            self._inside = False
+        elif tag == "li":
+            self._item = False
+
+    def handle_data(self, data: str) -> None:
+        if self._item:
+            self.lines[-1] += data
+
+
+def study(work: Work) -> dict[str, Any]:
+    """How many labels of a data set does it take, and is teaching worth it? Runs the study and writes its report.
+
+    Stopped, it goes on from its last epoch. Raises InkshiftError in one line where it cannot be done.
+    """
+    work.folder.mkdir(parents=True, exist_ok=True)
+    spec, folder = work.folder / "study.toml", work.files.resolve() / "studies" / work.folder.name
+    if not spec.is_file():
+        spec.write_text(_spec(work), encoding="utf-8")
+    planned = Study.load(spec)
+    with _watched(kind_of(planned).plan(planned), folder, work):
+        _do(["run", str(spec), "--workers", "1", "--folder", str(folder)])
+    work.say(_TRAINED, "")
+    _do(["report", str(spec), "--folder", str(folder)])
+    return {"folder": folder.name}
+
+
+def _do(arguments: list[str]) -> None:
+    """Run `inkshift study`. Raises InkshiftError with the first problem that it names."""
+    lines = []
+    try:
+        for line in run([*COMMAND, "study", *arguments]):
+            lines.append(line)
+    except InkshiftError:
+        raise InkshiftError(lines[0].removeprefix("error: ") if lines else "inkshift study: failed") from None
+
+
+@contextmanager
+def _watched(planned: AnyPlan, folder: Path, work: Work) -> Iterator[None]:
+    """Say every two seconds how many epochs are on disk."""
+    total, ended = epochs_planned(planned), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(2):
+            done = epochs_done(planned, folder)
+            work.say(_TRAINED * done / total, f"{done} / {total}")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _spec(work: Work) -> str:
+    """The study as TOML. Budgets are what the part that is learned from allows."""
+    data_id = work.about["dataset"]
+    count = len(datasets.numbers(work.files, data_id))
+    most = int(count * (1 - TEST_SHARE) * 0.95)  # forms are dealt whole, so a little less than its share
+    budgets = [budget for budget in _BUDGETS if budget <= most][-3:] or [max(2, most)]
+    title = "".join(c for c in work.about["name"] if c.isprintable())
+    settings = {
+        "kind": "string",
+        "name": f"study-{work.folder.name}",
+        "title": f"{title}: how many labels, and is teaching worth it?",
+        "seed": 2026,
+        "replicates": REPLICATES,
+        "margin": 0.01,
+        "source": default_folder(work.store) or NUMBER_MODEL,
+        "data": str((datasets.folder_of(work.files, data_id) / NUMBERS).resolve()),
+        "regimes": ["as-is", "fine-tuned"],
+        "budgets": budgets,
+        "test_share": TEST_SHARE,
+    }
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items())

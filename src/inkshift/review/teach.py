@@ -1,0 +1,126 @@
+"""Closing the circle: settled fields teach the model that reads, and the new one is held against the old one.
+
+Both tasks run in a process of their own (see `tasks`), and what needs torch in a further one, the command `inkshift`.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from inkshift.datasets.formats import read_csv
+from inkshift.errors import DataError, InkshiftError
+from inkshift.forms.reader import Reader
+from inkshift.models.package import MANIFEST, NUMBER_MODEL, Model, load_model
+from inkshift.review import models
+from inkshift.review import store as stores
+from inkshift.review.labelled import LABELS, NUMBERS, Part, write_labelled
+from inkshift.review.paired import Paired, Seen, compare
+from inkshift.review.store import Store
+from inkshift.review.tasks import Work
+
+COMMAND = (sys.executable, "-m", "inkshift")
+EPOCHS = 24
+TRAINED, READ = 0.85, 0.97
+_EPOCH = re.compile(r"epoch (\d+): .*?([\d.]+%) right")
+Say = Callable[[float | None, str], None]
+
+
+def request(store: Store, batches: Sequence[int], name: str) -> dict[str, Any]:
+    """What a task `teach` is to be about: the batches, the new model's name, and the model that reads now."""
+    base = models.default_folder(store) or NUMBER_MODEL
+    return {"batches": list(batches), "name": name, "base": base, "digest": load_model(base).digest}
+
+
+def teach(work: Work) -> dict[str, Any]:
+    """Teach the model that the task is about on settled numbers, compare the two on forms held out, and note it.
+
+    What a stop leaves is used when the task goes on. Raises InkshiftError in one line where it cannot be done.
+    """
+    work.say(0.0, "")
+    about = work.about
+    learn = _written(work, "learn", "train")
+    held_out = _written(work, "held-out", "test")
+    package = work.files.resolve() / "models" / work.folder.name
+    if not (package / MANIFEST).is_file():
+        _train(about["base"], learn, package, work)
+    compared = _compared(about["base"], package, held_out, work.say)
+    model = load_model(package)
+    learned = sum(1 for _ in read_csv(learn / NUMBERS))
+    facts = asdict(compared) | {"learned": learned, "composed": _composed(model)}
+    stores.add_model(work.store, model.digest, about["name"], str(package), based_on=about["digest"], comparison=facts)
+    return {"model": model.digest, "verdict": compared.verdict}
+
+
+def _written(work: Work, name: str, part: Part) -> Path:
+    """The folder of labelled numbers of a part; as it is, where an earlier start of the task wrote it."""
+    folder = work.folder / name
+    if not folder.is_dir():
+        try:
+            write_labelled(work.store, work.about["batches"], folder, part, whole=True)
+        except DataError:
+            what = "to learn from" if part == "train" else "to compare on; about a fifth of the forms is held out"
+            raise DataError(f"no settled number {what}; settle numbers of more forms, outside cells") from None
+    return folder
+
+
+def _train(base: str, learn: Path, package: Path, work: Work) -> None:
+    """Run `inkshift model train`. It goes on from the last epoch that a stop left."""
+    package.parent.mkdir(parents=True, exist_ok=True)
+    given = ["--pages", str(learn), "--labels", str(learn / LABELS), "--epochs", str(EPOCHS)]
+    where = ["--out", str(package), "--work", str(work.folder / "work")]
+    for line in run([*COMMAND, "model", "train", "--from", base, *given, *where]):
+        if found := _EPOCH.search(line):
+            share = 0.05 + (TRAINED - 0.05) * int(found[1]) / EPOCHS
+            work.say(share, f"{found[1]} / {EPOCHS}: {found[2]}")
+
+
+def _composed(model: Model) -> list[float] | None:
+    """Shares of composed numbers, the old task, that were right before and after, as `model train` prints them."""
+    scores = model.manifest.scores.items()
+    found = next((str(value) for name, value in scores if name.startswith("composed numbers")), "")
+    return [float(share) for share in found.split(",")] if found else None
+
+
+def run(command: Sequence[str]) -> Iterator[str]:
+    """The lines that a command prints, as they come; they go into the task's log as well.
+
+    Raises InkshiftError with its last line where it fails.
+    """
+    last = ""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            last = line.strip() or last
+            yield last
+    if process.returncode:
+        raise InkshiftError(last.removeprefix("inkshift: ").removeprefix("error: ") or f"{command[0]}: failed")
+
+
+def _compared(base: str, package: Path, held_out: Path, say: Say) -> Paired:
+    """Both models on the same crops, each as it reads a picture of one number."""
+    rows = [row for _, row in read_csv(held_out / NUMBERS)]
+    old = _readings(base, held_out, len(rows), TRAINED, say)
+    new = _readings(str(package), held_out, len(rows), (TRAINED + READ) / 2, say)
+    say(READ, "")
+    return compare(
+        [Seen(row["form"], old[row["file"]] == row["value"], new[row["file"]] == row["value"]) for row in rows]
+    )
+
+
+def _readings(model: str, folder: Path, count: int, begun: float, say: Say) -> Mapping[str, str]:
+    """What a model makes of each picture of a folder, by file."""
+    found = {}
+    for done, form in enumerate(Reader(read_as="number", model=model).read([folder]), 1):
+        found[Path(form.pages[0].source).name] = form.fields[0].value if form.fields else ""
+        if done % 20 == 0:
+            say(begun + (READ - TRAINED) / 2 * done / count, f"{done} / {count}")
+    return found
