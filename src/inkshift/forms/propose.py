@@ -30,7 +30,7 @@ _CROOKED = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """marks: four or none; lines: only without marks; fields: from the top, named f01, f02 and so on."""
+    """marks: four or none; lines: long ones, for a page without marks; fields: from the top, named f01, f02 ..."""
 
     marks: tuple[Mark, ...]
     lines: tuple[Line, ...]
@@ -38,17 +38,16 @@ class Proposal:
 
 
 def propose(image: Pixels) -> Proposal:
-    """Registration marks, or else long lines, and the fields of a straight page, (H, W) or (H, W, 3) uint8.
+    """Registration marks, long lines and the fields of a straight page, (H, W) or (H, W, 3) uint8.
 
     A field is a printed box: a row of equal cells next to each other is one field of that many cells. Boxes that
     hold print, are shaded or are shaped like no number are left out. On a page that is filled in some of it is taken
     for print: a blank one is better.
     """
     gray = to_gray(image)
-    marks = corner_marks(gray)
     rows = [row for cells in _rows(_cells(gray)) for row in cells]
     fields = tuple(_field(f"f{n:02}", row) for n, row in enumerate(rows, 1))
-    return Proposal(marks, () if marks else long_lines(gray), fields)
+    return Proposal(corner_marks(gray), long_lines(gray), fields)
 
 
 def straighten(image: Pixels) -> Pixels:

@@ -27,7 +27,10 @@ from inkshift.review.text import Words, language
 COOKIE = "inkshift"
 HOURS = 12
 MOST_BYTES = 64 * 1024
-MORE_BYTES: tuple[tuple[str, int], ...] = ()
+MORE_BYTES: tuple[tuple[str, int], ...] = (
+    (r"/templates(/\d+/(pages|try))?", 65 * 2**20),
+    (r"/templates/\d+", 2**20),
+)
 """Paths, as patterns, to which more may be sent, and how much."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PUBLIC = ("/login", "/language")

@@ -51,7 +51,7 @@ def take(upload: UploadFile, folder: Path, stem: str) -> Path:
     """
     if not re.fullmatch(r"[A-Za-z0-9-]+", stem):
         raise ValueError(f"{stem!r} is no name that the server makes")
-    shown = Path((upload.filename or "").replace("\\", "/")).name[:100] or "file"
+    shown = shown_name(upload)
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{stem}.part"
     try:
@@ -62,6 +62,11 @@ def take(upload: UploadFile, folder: Path, stem: str) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return kept
+
+
+def shown_name(upload: UploadFile) -> str:
+    """What its owner calls a file, without its folders."""
+    return Path((upload.filename or "").replace("\\", "/")).name[:100] or "file"
 
 
 def _copy(source: BinaryIO, part: Path, shown: str) -> None:
