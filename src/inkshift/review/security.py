@@ -178,6 +178,7 @@ async def guard(request: Request, who: Who) -> None:
         return  # a stranger who logs in: SameSite and Sec-Fetch-Site stand in for the token
     given = request.headers.get("x-csrf-token") or (await request.form()).get("csrf", "")
     if not (isinstance(given, str) and hmac.compare_digest(given.encode(), who.csrf.encode())):
+        await request.close()  # files that came along
         raise HTTPException(403)
 
 

@@ -101,7 +101,7 @@ canvas.addEventListener("pointerdown", (event) => {
     if (event.shiftKey || event.ctrlKey) return toggle(kind, i);
     if (!isChosen(kind, i)) choose(kind, [i]);
     canvas.querySelector(`[data-at="${kind}-${i}"]`)?.focus({ preventScroll: true });
-    pull = { ...start, what: "move" };
+    pull = { ...start, what: "move", only: [kind, i] };
   } else if (event.pointerType === "mouse") pull = { ...start, what: "frame", more: event.shiftKey ? [...state.chosen] : [] };
   else return choose("field", []);
   event.preventDefault();
@@ -137,7 +137,7 @@ canvas.addEventListener("pointerup", () => {
   if (done.what === "draw" && done.box && Math.min(done.box[2], done.box[3]) > 4) return add(done.box);
   if (done.what === "frame") return choose("field", done.box ? [...new Set([...done.more, ...within(done.box)])] : done.more);
   if (done.moved) keep(done.before);
-  else draw();
+  else if (done.only) choose(done.only[0], [done.only[1]]);
 });
 
 canvas.addEventListener("pointercancel", () => {
