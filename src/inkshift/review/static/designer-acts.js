@@ -47,8 +47,20 @@ export function add(box, name = "") {
   const kept = like ? clone(like) : { cells: 0, digits: [1, 3], max: null, frame: true };
   const field = { ...kept, name: free(name || (like ? like.name : "f01"), taken), box: [0, 0, 0, 0] };
   place(field.box, ...box);
-  change(() => page().fields.push(field));
-  choose("field", [page().fields.length - 1]);
+  insert([field], 1);
+}
+
+// New fields follow those chosen in the list, for runs such as p01..p12; the last few are chosen.
+function insert(made, last) {
+  const where = chosenFields().length ? Math.max(...state.chosen) + 1 : page().fields.length, end = where + made.length;
+  change(() => page().fields.splice(where, 0, ...made));
+  choose("field", made.slice(-last).map((_, i) => end - last + i));
+}
+
+export function up(i) {
+  if (i < 1) return;
+  change(() => page().fields.splice(i - 1, 2, page().fields[i], page().fields[i - 1]));
+  choose("field", [i - 1]);
 }
 
 export function remove(kind = state.kind, indices = state.chosen) {
@@ -90,9 +102,7 @@ export function repeat(times, distance) {
     });
   }
   if (!made.length) return;
-  change(() => page().fields.push(...made));
-  const all = page().fields.length;
-  choose("field", made.slice(-fields.length).map((_, i) => all - fields.length + i));
+  insert(made, fields.length);
   status(say("js_taken", made.length));
 }
 

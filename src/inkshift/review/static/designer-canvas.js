@@ -22,6 +22,8 @@ export function zoom(factor) {
   draw();
 }
 
+let drawing = false;
+
 function draw() {
   const [wide, high] = page().size, focused = canvas.contains(document.activeElement) && document.activeElement.dataset.at;
   canvas.setAttribute("viewBox", `0 0 ${wide} ${high}`);
@@ -39,7 +41,9 @@ function draw() {
     while (canvas.lastChild !== shown) canvas.lastChild.remove();
     canvas.append(...things);
   }
+  drawing = true; // the focus that is given back chooses nothing
   if (focused) canvas.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
+  drawing = false;
 }
 
 function thing(kind, i, label, ...parts) {
@@ -152,7 +156,7 @@ function within([x, y, w, h]) {
 
 canvas.addEventListener("focusin", (event) => {
   const { kind, i } = event.target.dataset;
-  if (kind && !pull && !isChosen(kind, Number(i)) && event.target.matches(":focus-visible")) choose(kind, [Number(i)]);
+  if (kind && !pull && !drawing && !isChosen(kind, Number(i)) && event.target.matches(":focus-visible")) choose(kind, [Number(i)]);
 });
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -164,8 +168,9 @@ canvas.addEventListener("keydown", (event) => {
     const far = ctrl ? 10 : 1;
     (event.shiftKey ? resize : move)(arrow[0] * far, arrow[1] * far);
   } else if (event.key === "Delete" || event.key === "Backspace") {
+    const before = Math.max(Math.min(...state.chosen) - 1, 0);
     remove();
-    (canvas.querySelector("[data-kind=field]") || $("new-field")).focus({ preventScroll: true });
+    (canvas.querySelector(`[data-at="${state.kind}-${before}"]`) || $("new-field")).focus({ preventScroll: true });
   } else if (ctrl && key === "d") copyBelow();
   else if (key === "escape") choose("field", []);
   else if (offered !== undefined && (key === "enter" || key === " ")) take(Number(offered));

@@ -1,6 +1,6 @@
 // Beside and below the page: the field that is chosen, the table of all, how the page is found, what the form is called.
 "use strict";
-import { accept, get, give, proposals, remove, repeat, rowDistance, set } from "./designer-acts.js";
+import { accept, get, give, proposals, remove, repeat, rowDistance, set, up } from "./designer-acts.js";
 import { $, canRedo, canUndo, change, chosenFields, choose, doc, isChosen, list, LISTS, names, on, page, say, state } from "./designer-model.js";
 
 const KEYS = ["name", "x", "y", "w", "h", "cells", "fewest", "most", "max", "frame"];
@@ -52,10 +52,12 @@ function cell(key, i) {
 }
 
 function row(_, i) {
-  const line = document.createElement("tr"), gone = document.createElement("button"), last = document.createElement("td");
-  Object.assign(gone, { type: "button", textContent: "×" });
-  gone.dataset.gone = i;
-  last.append(gone);
+  const line = document.createElement("tr"), last = document.createElement("td");
+  last.append(...["↑", "×"].map((sign) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: sign });
+    button.dataset[sign === "×" ? "gone" : "up"] = i;
+    return button;
+  }));
   line.append(...KEYS.map((key) => cell(key, i)), last);
   return line;
 }
@@ -71,7 +73,9 @@ function showTable() {
       write(input, get(field, key));
       input.setAttribute("aria-label", `${heads[n]} ${field.name}`);
     });
-    line.cells[KEYS.length].firstChild.setAttribute("aria-label", `${say("js_delete")} ${field.name}`);
+    const [higher, gone] = line.cells[KEYS.length].children;
+    higher.setAttribute("aria-label", `${say("js_up")} ${field.name}`);
+    gone.setAttribute("aria-label", `${say("js_delete")} ${field.name}`);
   });
 }
 
@@ -84,7 +88,9 @@ rows.addEventListener("focusin", (event) => {
   if (event.target.dataset.key && !isChosen("field", i)) choose("field", [i]);
 });
 rows.addEventListener("click", (event) => {
-  if (event.target.dataset.gone) remove("field", [Number(event.target.dataset.gone)]);
+  const { gone, up: higher } = event.target.dataset;
+  if (gone) remove("field", [Number(gone)]);
+  if (higher) up(Number(higher));
 });
 
 $("duplicate").addEventListener("click", () => repeat(1, rowDistance()));

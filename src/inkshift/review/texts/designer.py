@@ -115,6 +115,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "js_line": ("Line", "Línea"),
     "js_many": ("{n} chosen", "{n} elegidos"),
     "js_rule": ("Rule", "Regla"),
+    "js_up": ("Higher in the list:", "Más arriba en la lista:"),
     "js_delete": ("Delete", "Borrar"),
     "js_taken": ("{n} fields added", "{n} campos añadidos"),
     "js_deleted": ("Deleted: {n}", "Borrados: {n}"),
