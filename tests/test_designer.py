@@ -214,10 +214,11 @@ def test_it_is_tried_on_its_own_page_and_on_others(browser: TestClient) -> None:
     assert "no field yet" in send(browser, f"{path}/try", None)[2]
     save(browser, path, given(seen(browser, path), A, B))
     own = send(browser, f"{path}/try", None)[2]
-    assert "Form, 1" in own and own.count("<rect") == 2 and own.count("data:image/png") == 2
+    assert "<h3>Form</h3>" in own and own.count("<rect") == 2 and own.count("data:image/png") == 2
     other = send(browser, f"{path}/try", sheet("PDF", 2), "<two>.pdf")[2]
     assert "&lt;two&gt;.pdf, 2" in other and other.count("data:image/jpeg") == 2 and "100 %" in other
     blank = io.BytesIO()
+    assert "<h3>&lt;two&gt;.pdf</h3>" in other
     assert "starts with" in send(browser, f"{path}/try", b"GIF89a", "a.gif")[2]
     Image.new("L", (500, 700), 255).save(blank, "PNG")
     refused = send(browser, f"{path}/try", blank.getvalue(), "blank.png")[2]

@@ -160,7 +160,7 @@ def test_marks_lines_and_rows_are_changed_and_undone(
         page.get_by_label("Distance").fill("66")
         page.get_by_role("button", name="Repeat below").click()
         assert [row[0] for row in fields(page)] == [f"f{n:02}" for n in range(1, 11)]
-        page.get_by_label("Cells, 0 for a free box").fill("3")
+        page.get_by_label("Cells, 0 for a free box", exact=True).fill("3")
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Higher in the list: f10").click()
         assert [row[0] for row in fields(page)][-2:] == ["f10", "f09"]
@@ -184,6 +184,29 @@ def test_marks_lines_and_rows_are_changed_and_undone(
         page.get_by_role("button", name="Undo").click()
         page.get_by_role("button", name="Undo").click()
         assert page.locator("#canvas .m-box").count() == 4
+
+
+def test_a_form_of_two_pages_is_designed_on_both(
+    chromium: sync_api.Browser, store: Store, said: list[str], telegram: Path
+) -> None:
+    with designing(chromium, store, said, telegram / "blank.png") as (page, folder):
+        page.get_by_role("button", name="Take all that is proposed").click()
+        saved(page)
+        page.get_by_text("Add a page").first.click()
+        page.get_by_label("Page: PDF").set_input_files(telegram / "scan-2.jpg")
+        page.get_by_role("button", name="Add a page").click()
+        page.wait_for_url("**/templates/1#page-2")
+        page.locator("#canvas image[href$='/pages/2.jpg']").wait_for()
+        assert fields(page) == [] and page.locator("#page-number").input_value() == "1"
+        page.get_by_role("button", name="New field").click()
+        page.keyboard.press("Control+ArrowDown")
+        page.get_by_label("The box is printed", exact=True).uncheck()
+        page.locator("#problems li", has_text="told apart by their printed lines").wait_for()
+        page.get_by_label("The box is printed", exact=True).check()
+        saved(page)
+        page.locator("#page-number").select_option("0")
+        assert len(fields(page)) == 13
+        assert [len(one.fields) for one in load_template(folder / "template.json").pages] == [13, 1]
 
 
 @pytest.mark.slow

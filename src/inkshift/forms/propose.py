@@ -24,7 +24,7 @@ Pixels = npt.NDArray[np.uint8]
 _LOWEST, _HIGHEST, _WIDEST = 0.012, 0.07, 4.5
 _PIECES, _SHADED, _FULL = 2.2, 24, 0.3
 # Cells of one digit each are not wider than this many heights.
-_CELL = 1.25
+_CELL = 1.45
 _CROOKED = 4.0
 
 

@@ -125,7 +125,7 @@ def _home(who: Visit, draft: int) -> Path:
 
 def _own_pages(who: Visit, draft: Draft) -> list[tuple[str, Path]]:
     pages = range(1, len(draft.template["pages"]) + 1)
-    return [(f"{draft.name}, {n}", drafts.picture(who.files, draft.id, n)) for n in pages]
+    return [(f"{draft.name} {n}" if n > 1 else draft.name, drafts.picture(who.files, draft.id, n)) for n in pages]
 
 
 def _one(sent: Sent) -> Any:

@@ -5,6 +5,7 @@ import { $, chosen, choose, clamp, id, isChosen, keep, on, page, redo, restore, 
 
 const canvas = $("canvas"), view = $("view");
 const NEAR = 4; // pixels of the screen that a pointer may tremble
+const FINE = window.matchMedia("(pointer: fine)");
 const HANDLES = [[0, 0], [0.5, 0], [1, 0], [0, 0.5], [1, 0.5], [0, 1], [0.5, 1], [1, 1]];
 
 function make(tag, attributes, ...children) {
@@ -80,7 +81,7 @@ function proposal(one, i) {
 
 function handles() {
   if (state.kind !== "field" || state.chosen.length !== 1) return [];
-  const [x, y, w, h] = chosen()[0].box, side = 10 / scale();
+  const [x, y, w, h] = chosen()[0].box, side = (FINE.matches ? 10 : 22) / scale();
   return HANDLES.map(([a, b], n) => rect([x + a * w - side / 2, y + b * h - side / 2, side, side], { "data-handle": n }));
 }
 
@@ -147,6 +148,7 @@ canvas.addEventListener("pointerup", () => {
 canvas.addEventListener("pointercancel", () => {
   if (pull) restore(pull.before);
   pull = null;
+  draw();
 });
 
 function within([x, y, w, h]) {

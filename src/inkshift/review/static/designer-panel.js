@@ -105,7 +105,7 @@ $("hide-proposals").addEventListener("click", () => {
 // How the page is found: by marks, else by lines, else by its picture.
 const foundBy = () => (page().reference && !page().marks.length && !page().lines.length ? "picture" : page().marks.length || !page().lines.length ? "marks" : "lines");
 const PARTS = { mark: ["x", "y", "size"], line: [0, 1, 2, 3] };
-const LABELS = { mark: ["x", "y", ""], line: ["x1", "y1", "x2", "y2"] };
+const LABELS = { mark: ["x", "y", say("js_side")], line: ["x1", "y1", "x2", "y2"] };
 
 function squares() {
   const [wide, high] = page().size, size = Math.round(wide / 35), far = 2 * size;
@@ -153,7 +153,8 @@ function anchor(kind, i) {
   line.className = "anchor";
   const inputs = PARTS[kind].map((part, n) => {
     const input = Object.assign(document.createElement("input"), { type: "number", step: "any" });
-    input.setAttribute("aria-label", `${label} ${LABELS[kind][n] || part}`);
+    input.title = `${label} ${LABELS[kind][n]}`;
+    input.setAttribute("aria-label", input.title);
     input.addEventListener("change", () => { if (input.value !== "") change(() => { list(kind)[i][part] = Number(input.value); }); });
     input.addEventListener("focus", () => { if (!isChosen(kind, i)) choose(kind, [i]); });
     return input;
