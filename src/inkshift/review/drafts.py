@@ -106,6 +106,7 @@ def add_page(store: Store, files: Path, draft: int, upload: UploadFile, page: in
         _keep(files, draft, len(pages) + 1, added)
         found.template = {**found.template, "pages": with_references([*pages, added.page])}
         found.changed = store.clock()
+        _write(folder(files, draft), found.template)
         return len(pages) + 1
 
 
