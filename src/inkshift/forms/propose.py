@@ -25,6 +25,8 @@ _LOWEST, _HIGHEST, _WIDEST = 0.012, 0.07, 4.5
 _PIECES, _SHADED, _FULL = 2.2, 24, 0.3
 # Cells of one digit each are not wider than this many heights.
 _CELL = 1.45
+# The longest that a written stroke is, as a share of the page's side, and the most degrees that a page lies askew.
+_STROKE = 0.15
 _CROOKED = 4.0
 
 
@@ -185,14 +187,14 @@ def _joined(mask: Gray, gap: int) -> Gray:
 
 
 def _held(mask: Gray, others: Gray) -> Gray:
-    """Level lines of a 0/1 mask both of whose ends are at one of the others."""
+    """Level lines of a 0/1 mask both of whose ends are at one of the others, and those too long for a stroke."""
     reach = max(4, mask.shape[1] // 150)
     near = grown(others, 2 * reach + 1, 2 * reach + 1)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     kept = np.zeros(count, np.uint8)
     for i, (x, y, w, h, _) in enumerate(stats.tolist()):
         left, right = near[y : y + h, max(0, x - 1) : x + 3], near[y : y + h, max(0, x + w - 3) : x + w + 1]
-        kept[i] = i > 0 and left.any() and right.any()
+        kept[i] = i > 0 and (w > _STROKE * mask.shape[1] or bool(left.any() and right.any()))
     return np.asarray(kept[labels], np.uint8)
 
 
