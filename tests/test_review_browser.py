@@ -10,10 +10,10 @@ from inkshift.review.intake import add_batch
 from inkshift.review.serve import demo_batch, read_batch
 from inkshift.review.store import Store
 from review_app import PASSWORD
-from review_browser import answering, chromium, needs_chromium, said, store, sync_api, tab
+from review_browser import CHROMIUM, WAIT, answering, chromium, needs_chromium, said, store, sync_api, tab
 from review_forms import field, form
 
-__all__ = ["chromium", "said", "store"]
+__all__ = ["CHROMIUM", "WAIT", "chromium", "said", "store"]
 REST = 300
 
 pytestmark = needs_chromium

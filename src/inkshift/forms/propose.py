@@ -25,6 +25,8 @@ _LOWEST, _HIGHEST, _WIDEST = 0.012, 0.07, 4.5
 _PIECES, _SHADED, _FULL = 2.2, 24, 0.3
 # Cells of one digit each are not wider than this many heights.
 _CELL = 1.45
+# How many cells away a box may be that is found by the ones beside it.
+_ROUNDS = 20
 # The longest that a written stroke is, as a share of the page's side, and the most degrees that a page lies askew.
 _STROKE = 0.15
 _CROOKED = 4.0
@@ -112,9 +114,15 @@ def _cells(gray: Gray) -> list[Box]:
     paper = float(np.median(gray))
     cells = [box for box in closed if _to_write_in(gray, dark, paper, box)]
     lines = grown(_lines(gray) | across, 5, 1), grown(np.ascontiguousarray(_lines(gray.T.copy()).T) | down, 1, 5)
-    for _ in range(3):
-        more = [box for cell in cells for box in _further(cell, *lines) if _shaped(gray, box)]
-        cells = _together(cells, [box for box in more if _to_write_in(gray, dark, paper, box)])
+    fresh = cells
+    for _ in range(_ROUNDS):
+        more = dict.fromkeys(box for cell in fresh for box in _further(cell, *lines) if _shaped(gray, box))
+        fresh = []
+        for box in more:
+            over = _over(cells, box)
+            if over is not None and _to_write_in(gray, dark, paper, box):
+                cells = [cell for cell in cells if cell not in over] + [box]
+                fresh.append(box)
     return cells
 
 
@@ -145,20 +153,14 @@ def _printed(box: Box, across: Gray, down: Gray) -> float:
     return float(min(side.mean() for side in sides))
 
 
-def _together(cells: list[Box], more: list[Box]) -> list[Box]:
-    """The cells and those further ones that are none of them; of two that overlap, the further one stays once."""
-    for box in more:
-        over = [cell for cell in cells if _shared(cell, box) > 0.3 * min(cell[2] * cell[3], box[2] * box[3])]
-        if all(cell[2] * cell[3] < 0.8 * box[2] * box[3] for cell in over):
-            cells = [cell for cell in cells if cell not in over] + [box]
-    return cells
-
-
-def _shared(a: Box, b: Box) -> float:
-    """The area that two boxes share."""
-    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    return max(across, 0.0) * max(down, 0.0)
+def _over(cells: list[Box], box: Box) -> list[Box] | None:
+    """The cells that a further box takes the place of, all of them smaller; None where it is one of them already."""
+    x, y, w, h = np.array(cells).T
+    across = np.minimum(x + w, box[0] + box[2]) - np.maximum(x, box[0])
+    down = np.minimum(y + h, box[1] + box[3]) - np.maximum(y, box[1])
+    shared, size = np.maximum(across, 0) * np.maximum(down, 0), box[2] * box[3]
+    over = shared > 0.3 * np.minimum(w * h, size)
+    return None if (over & (w * h >= 0.8 * size)).any() else [cells[i] for i in np.nonzero(over)[0]]
 
 
 def _walls(gray: Gray) -> tuple[Gray, Gray]:

@@ -15,7 +15,8 @@ function make(tag, attributes, ...children) {
   return element;
 }
 
-const scale = () => state.zoom || Math.min((view.clientWidth - 4) / page().size[0], 2);
+let fit = 1; // pixels of the screen for one of the page, where its whole width is shown
+const scale = () => state.zoom || fit;
 const rect = (box, more) => make("rect", { x: box[0], y: box[1], width: box[2], height: box[3], ...more });
 
 export function zoom(factor) {
@@ -25,23 +26,36 @@ export function zoom(factor) {
 
 let drawing = false;
 
+// What looks as it did is not made anew: a page may have hundreds of fields.
+const known = new Map();
+function made(at, look, build) {
+  if (known.get(at)?.look !== look) known.set(at, { look, element: build() });
+  return known.get(at).element;
+}
+const each = (kind, list, build) => list.map((one, i) => (
+  made(`${kind}-${i}`, JSON.stringify([one, isChosen(kind, i), scale()]), () => build(one, i))
+));
+
 function draw() {
   const [wide, high] = page().size, focused = canvas.contains(document.activeElement) && document.activeElement.dataset.at;
+  fit = Math.min((view.clientWidth - 4) / wide, 2);
   canvas.setAttribute("viewBox", `0 0 ${wide} ${high}`);
   canvas.setAttribute("width", wide * scale());
   canvas.setAttribute("height", high * scale());
   canvas.classList.toggle("draw", state.tool === "draw");
-  const picture = make("image", { href: `/templates/${id}/pages/${state.page + 1}.jpg`, width: wide, height: high });
-  const kept = canvas.querySelector("image");
-  const shown = kept && kept.getAttribute("href") === picture.getAttribute("href") ? kept : picture;
   const things = [
-    ...page().lines.map(line), ...page().marks.map(mark), ...proposals().map(proposal), ...page().fields.map(field), ...handles(),
+    made("image", state.page, () => make("image", { href: `/templates/${id}/pages/${state.page + 1}.jpg`, width: wide, height: high })),
+    ...each("line", page().lines, line), ...each("mark", page().marks, mark),
+    ...proposals().map((one, i) => made(`proposal-${i}`, JSON.stringify(one.box), () => proposal(one, i))),
+    ...each("field", page().fields, field), ...handles(),
   ];
-  if (kept !== shown) canvas.replaceChildren(shown, ...things);
-  else {
-    while (canvas.lastChild !== shown) canvas.lastChild.remove();
-    canvas.append(...things);
-  }
+  const wanted = new Set(things);
+  [...canvas.children].forEach((element) => wanted.has(element) || element.remove());
+  let next = canvas.firstChild;
+  things.forEach((element) => {
+    if (element === next) next = next.nextSibling;
+    else canvas.insertBefore(element, next);
+  });
   drawing = true; // the focus that is given back chooses nothing
   if (focused) canvas.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
   drawing = false;

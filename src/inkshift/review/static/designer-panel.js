@@ -16,7 +16,7 @@ function read(input) {
 // What is typed stays while it is typed.
 function write(input, value) {
   if (input.type === "checkbox") input.checked = value;
-  else if (input !== document.activeElement || !input.dataset.typing) input.value = value ?? "";
+  else if (input.value !== String(value ?? "") && !(input === document.activeElement && input.dataset.typing)) input.value = value ?? "";
 }
 
 document.addEventListener("input", (event) => { event.target.dataset.typing = "1"; });
@@ -71,8 +71,10 @@ function showTable() {
     KEYS.forEach((key, n) => {
       const input = line.cells[n].firstChild;
       write(input, get(field, key));
-      input.setAttribute("aria-label", `${heads[n]} ${field.name}`);
+      if (line.dataset.name !== field.name) input.setAttribute("aria-label", `${heads[n]} ${field.name}`);
     });
+    if (line.dataset.name === field.name) return;
+    line.dataset.name = field.name;
     const [higher, gone] = line.cells[KEYS.length].children;
     higher.setAttribute("aria-label", `${say("js_up")} ${field.name}`);
     gone.setAttribute("aria-label", `${say("js_delete")} ${field.name}`);
@@ -179,7 +181,7 @@ function showIdentity() {
   $("identity-pattern-row").hidden = by.value !== "barcode";
   $("identity-field-row").hidden = by.value !== "field";
   write(pattern, doc.identity.pattern);
-  naming.replaceChildren(...names().map((name) => new Option(name, name, false, name === doc.identity.field)));
+  if (by.value === "field") naming.replaceChildren(...names().map((name) => new Option(name, name, false, name === doc.identity.field)));
 }
 
 function showProposals() {
