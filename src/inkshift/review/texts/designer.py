@@ -43,7 +43,6 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "d_key_copy": ("one more below", "otro más abajo"),
     "d_key_many": ("takes one more into the selection", "añade otro a la selección"),
     "d_key_undo": ("undo, redo", "deshacer, rehacer"),
-    "d_proposed": ("Proposed", "Propuestos"),
     "d_accept_all": ("Take all that is proposed", "Aceptar todo lo propuesto"),
     "d_hide": ("Hide", "Ocultar"),
     "d_selection": ("Field", "Campo"),
