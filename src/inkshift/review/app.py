@@ -27,6 +27,7 @@ from inkshift.review.routes import (
     models,
     pictures,
     studies,
+    templates,
     work,
 )
 from inkshift.review.security import LOOPBACK, Sessions, Shield, guard, visit
@@ -34,6 +35,10 @@ from inkshift.review.store import Store
 from inkshift.review.tasks import Tasks
 
 STATIC = Path(__file__).parent / "static"
+ROUTES = (
+    *(batches, keying, forms, pictures, confusions, export),
+    *(templates, data, models, studies, work, entry),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(guard)], lifespan=lifespan)
     app.state.store, app.state.settings, app.state.sessions, app.state.tasks = store, settings, Sessions(), tasks
-    for module in (batches, keying, forms, pictures, export, confusions, entry, data, models, studies, work):
+    for module in ROUTES:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Shield, hosts=settings.hosts)

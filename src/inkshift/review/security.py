@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 import time
@@ -26,6 +27,11 @@ from inkshift.review.text import Words, language
 COOKIE = "inkshift"
 HOURS = 12
 MOST_BYTES = 64 * 1024
+MORE_BYTES: tuple[tuple[str, int], ...] = (
+    (r"/templates(/\d+/(pages|try))?", 65 * 2**20),
+    (r"/templates/\d+", 2**20),
+)
+"""Paths, as patterns, to which more may be sent, and how much."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PUBLIC = ("/login", "/language")
 TRIES, PAUSE = 10, 60.0
@@ -172,6 +178,7 @@ async def guard(request: Request, who: Who) -> None:
         return  # a stranger who logs in: SameSite and Sec-Fetch-Site stand in for the token
     given = request.headers.get("x-csrf-token") or (await request.form()).get("csrf", "")
     if not (isinstance(given, str) and hmac.compare_digest(given.encode(), who.csrf.encode())):
+        await request.close()  # files that came along
         raise HTTPException(403)
 
 
@@ -213,12 +220,17 @@ class Shield:
 
         if self.hosts and _host(headers.get("host", "")) not in self.hosts:
             await PlainTextResponse("wrong host", 400)(scope, receive, answer)
-        elif not headers.get("content-length", "0").isdigit() or int(headers.get("content-length", "0")) > MOST_BYTES:
+        elif not (size := headers.get("content-length", "0")).isdigit() or int(size) > most_bytes(scope["path"]):
             await PlainTextResponse("too large", 413)(scope, receive, answer)
         elif "chunked" in headers.get("transfer-encoding", "").lower():
             await PlainTextResponse("length required", 411)(scope, receive, answer)
         else:
             await self.app(scope, receive, answer)
+
+
+def most_bytes(path: str) -> int:
+    """How much may be sent to a path."""
+    return next((most for pattern, most in MORE_BYTES if re.fullmatch(pattern, path)), MOST_BYTES)
 
 
 def _host(header: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from inkshift.review.texts import circle, keying, tasks
+from inkshift.review.texts import circle, designer, keying, tasks
 
 LANGUAGES = {"en": "English", "es": "Español"}
 
-_TEXTS: Mapping[str, tuple[str, str]] = {**keying.TEXTS, **tasks.TEXTS, **circle.TEXTS}
+_PAGES = (keying, tasks, circle, designer)
+_TEXTS: Mapping[str, tuple[str, str]] = {key: text for page in _PAGES for key, text in page.TEXTS.items()}
 
 
 class Words:
@@ -22,6 +23,10 @@ class Words:
 
     def __call__(self, key: str, **given: object) -> str:
         return _TEXTS[key][self._at].format(**given)
+
+    def plain(self, key: str) -> str:
+        """A text with its blanks as they are, for a script to fill in."""
+        return _TEXTS[key][self._at]
 
     def of(self, state: str, value: str = "") -> str:
         """A decision or reading in words: its digits, or its state."""

@@ -1,0 +1,118 @@
+"""What is proposed for a template: on drawn pages, on the bundled telegrams, and on real forms where they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from inkshift.forms.lines import project
+from inkshift.forms.pages import PageRef, load_page
+from inkshift.forms.propose import Proposal, propose, straighten
+from inkshift.forms.register import register
+from inkshift.forms.starter import corner_marks
+from inkshift.forms.template import Box, load_template
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def overlap(a: Box, b: Box) -> float:
+    """The area that two boxes share, of the area of both together."""
+    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    shared = max(across, 0.0) * max(down, 0.0)
+    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
+
+
+def covered(wanted: Sequence[Box], given: Proposal) -> tuple[float, int]:
+    """Share of the boxes wanted that a proposed one covers by half or more, and how many proposed cover none."""
+    hits = np.array([[overlap(a, spec.box) >= 0.5 for spec in given.fields] for a in wanted], bool)
+    return float(hits.any(1).mean()), int((~hits.any(0)).sum())
+
+
+def of_template(page: Path, template: Path) -> tuple[float, int]:
+    """How the proposals for a page, straightened and the right way up, cover the fields of a template made by hand."""
+    spec = load_template(template).pages[0]
+    flat = straighten(load_page(PageRef(str(page), 1)))
+    laid = register(flat, spec)[0]
+    corners = (np.array([[x, y], [x + w, y + h]], np.float64) for x, y, w, h in (f.box for f in spec.fields))
+    placed = [project(two, laid.matrix) for two in corners]
+    return covered([(*a, *(b - a)) for a, b in placed], propose(laid.image))
+
+
+def sheet(tilt: float = 0.0, marks: bool = True) -> Pixels:
+    """A page with a free box, a row of four cells, a table of four rows with labels, and print."""
+    page = np.full((1400, 1000), 250, np.uint8)
+    if marks:
+        for x, y in ((60, 60), (910, 60), (60, 1310), (910, 1310)):
+            page[y : y + 30, x : x + 30] = 10
+    for x, y, w, h in BOXES:
+        cv2.rectangle(page, (x, y), (x + w, y + h), (20,), 3)
+    for i in range(1, 4):
+        cv2.line(page, (300 + 50 * i, 400), (300 + 50 * i, 460), (20,), 3)
+    for i in range(4):
+        cv2.rectangle(page, (100, 700 + 60 * i), (700, 760 + 60 * i), (20,), 3)
+        cv2.putText(page, f"Party number {i}", (120, 740 + 60 * i), 0, 0.9, (0,), 2)
+    turn = cv2.getRotationMatrix2D((500, 700), tilt, 1.0)
+    return np.asarray(cv2.warpAffine(page, turn, (1000, 1400), borderValue=(250,)), np.uint8)
+
+
+BOXES = ((100, 250, 150, 60), (300, 400, 200, 60), *((700, 700 + 60 * i, 140, 60) for i in range(4)))
+
+
+def test_free_boxes_rows_of_cells_and_columns_of_tables_become_fields_and_print_does_not() -> None:
+    found = propose(sheet())
+    assert len(found.marks) == 4
+    assert [spec.cells for spec in found.fields] == [0, 4, 0, 0, 0, 0]
+    assert [spec.name for spec in found.fields] == ["f01", "f02", "f03", "f04", "f05", "f06"]
+    assert found.fields[1].digits == (0, 4)
+    for spec, box in zip(found.fields, BOXES, strict=True):
+        assert np.abs(np.array(spec.box) - box).max() <= 2
+
+
+@settings(max_examples=8, phases=[Phase.generate])
+@given(st.floats(-3, 3), st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_page_that_lies_askew_is_laid_straight_and_its_boxes_found(tilt: float, marks: bool, seed: int) -> None:
+    noise = np.random.default_rng(seed).normal(0, 6, (1400, 1000))
+    page = np.clip(sheet(tilt, marks) + noise, 0, 255).astype(np.uint8)
+    flat = straighten(page)
+    found = propose(flat)
+    assert [spec.cells for spec in found.fields] == [0, 4, 0, 0, 0, 0]
+    if marks:
+        a, b, c, d = corner_marks(flat)
+        assert max(abs(a.y - b.y), abs(c.y - d.y), abs(a.x - c.x), abs(b.x - d.x)) < 1.5
+    else:
+        assert not found.marks and len({round(line[1]) for line in found.lines}) > 1
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 255), st.booleans())
+def test_any_picture_gives_a_proposal(h: int, w: int, gray: int, colour: bool) -> None:
+    page = np.full((h, w, 3) if colour else (h, w), gray, np.uint8)
+    assert straighten(page).shape == page.shape
+    assert propose(page).marks == ()
+
+
+def test_a_straight_page_stays_as_it_is(telegram: Path) -> None:
+    page = load_page(PageRef(str(telegram / "blank.png"), 1))
+    assert straighten(page) is page
+
+
+@pytest.mark.parametrize("page", ["blank.png", "scan-1.jpg", "scan-3.jpg", "scan-6.jpg"])
+def test_all_boxes_of_the_telegrams_are_found_and_nothing_else(telegram: Path, page: str) -> None:
+    assert of_template(telegram / page, telegram / "template.json") == (1.0, 0)
+
+
+def test_most_boxes_of_real_forms_are_found(shared_data: Path, telegram: Path) -> None:
+    """Of the false ones three to a page are true: the boxes of the date, which the template leaves out."""
+    pages = sorted((shared_data / "c1" / "pages").glob("*.jpg"))
+    found = [of_template(page, telegram.parent / "c1" / "template.json") for page in pages]
+    shares, false = zip(*found, strict=True)
+    print(f"C1, {len(pages)} pages: {np.mean(shares):.0%} of the fields found, {np.mean(false):.1f} others a page")
+    assert np.mean(shares) > 0.85 and np.mean(false) < 8
