@@ -132,7 +132,7 @@ def next_field(store: Store, user_id: int, batch_id: int) -> Item | None:
     A field they hold already comes again. Otherwise the most urgent that nobody holds and they did not key.
     """
     with store.writing(durable=False) as session:
-        _person(session, user_id)
+        person(session, user_id)
         now = store.clock()
         given = {"user": user_id, "batch": batch_id, "now": now}
         field = session.scalar(_HELD, given)
@@ -155,7 +155,7 @@ def decide(store: Store, user_id: int, field_id: int, value: str, seconds: float
     if not (math.isfinite(seconds) and seconds >= 0):
         raise SettingError(f"seconds: expected 0 or more, found {seconds}")
     with store.writing() as session:
-        _person(session, user_id)
+        person(session, user_id)
         field, decisions = _locked(session, field_id)
         before = next((d for d in effective(decisions) if d.user_id == user_id), None)
         if before is not None:
@@ -165,7 +165,7 @@ def decide(store: Store, user_id: int, field_id: int, value: str, seconds: float
         if _holder(session, field_id, store.clock()) not in (None, user_id):
             raise TakenError(f"field {field.name!r}: somebody else has it now; take the next one")
         if not field.waiting:
-            raise TakenError(f"field {field.name!r}: is settled by now; take the next one")
+            raise TakenError(f"field {field.name!r}: needs nobody by now; take the next one")
         kind: Kind = "settle" if field.status == "disputed" else "key"
         return _append(session, store, field, decisions, user_id, kind, answer, seconds)
 
@@ -177,7 +177,7 @@ def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float
     """
     answer = parse(value)
     with store.writing() as session:
-        name, role = _person(session, user_id)
+        name, role = person(session, user_id)
         if role != "supervisor":
             raise SettingError(f"user {name!r}: settling any field needs a supervisor, found a {role}")
         field, decisions = _locked(session, field_id)
@@ -187,7 +187,7 @@ def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float
 def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
     """Take back this person's last decision in the batch that stands; None where there is none."""
     with store.writing() as session:
-        _person(session, user_id)
+        person(session, user_id)
         other = aliased(Decision)
         last = session.scalar(
             sa.select(Decision)
@@ -274,7 +274,7 @@ _LOG = (
 _USER = sa.select(User.name, User.role).where(User.id == sa.bindparam("user")).with_for_update(key_share=True)
 
 
-def _person(session: Session, user_id: int) -> tuple[str, str]:
+def person(session: Session, user_id: int) -> tuple[str, str]:
     """The user's name and role, its row locked, so that one person's steps come one after another.
 
     Raises SettingError for somebody who cannot decide.
@@ -330,7 +330,7 @@ def _append(
     double = session.scalars(sa.select(Batch.double).where(Batch.id == field.batch_id)).one()
     now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
     field.status, field.state, field.value = now.status, now.state, now.value
-    field.waiting = now.status != "settled"
+    field.waiting = now.status != "settled" and field.accepted_by is None
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
     held = sa.delete(Lease).where(Lease.field_id == field.id).execution_options(synchronize_session=False)
     session.execute(held.where(Lease.user_id == user_id) if field.waiting else held)

@@ -31,7 +31,7 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """One field of a form. history: every line of its log, in order."""
+    """One field of a form. accepted: a policy took it out of the queue. history: every line of its log, in order."""
 
     id: int
     name: str
@@ -39,6 +39,7 @@ class FieldRow:
     status: str
     state: str
     value: str
+    accepted: bool
     reading: Reading | None
     history: tuple[Step, ...]
 
@@ -146,7 +147,10 @@ def _field_row(field: Field) -> FieldRow:
         Step(d.user.name, d.kind, d.state, d.value, d.time, d.seconds, d.id in undone) for d in field.decisions
     )
     reading = field.readings[-1] if field.readings else None
-    return FieldRow(field.id, field.name, field.crop, field.status, field.state, field.value, reading, history)
+    accepted = field.accepted_by is not None
+    return FieldRow(
+        field.id, field.name, field.crop, field.status, field.state, field.value, accepted, reading, history
+    )
 
 
 def confusions(store: Store, batch_id: int) -> dict[tuple[str, str], int]:
