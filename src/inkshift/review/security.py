@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 import time
@@ -26,6 +27,8 @@ from inkshift.review.text import Words, language
 COOKIE = "inkshift"
 HOURS = 12
 MOST_BYTES = 64 * 1024
+MORE_BYTES: tuple[tuple[str, int], ...] = ()
+"""Paths, as patterns, to which more may be sent, and how much."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PUBLIC = ("/login", "/language")
 TRIES, PAUSE = 10, 60.0
@@ -213,12 +216,17 @@ class Shield:
 
         if self.hosts and _host(headers.get("host", "")) not in self.hosts:
             await PlainTextResponse("wrong host", 400)(scope, receive, answer)
-        elif not headers.get("content-length", "0").isdigit() or int(headers.get("content-length", "0")) > MOST_BYTES:
+        elif not (size := headers.get("content-length", "0")).isdigit() or int(size) > most_bytes(scope["path"]):
             await PlainTextResponse("too large", 413)(scope, receive, answer)
         elif "chunked" in headers.get("transfer-encoding", "").lower():
             await PlainTextResponse("length required", 411)(scope, receive, answer)
         else:
             await self.app(scope, receive, answer)
+
+
+def most_bytes(path: str) -> int:
+    """How much may be sent to a path."""
+    return next((most for pattern, most in MORE_BYTES if re.fullmatch(pattern, path)), MOST_BYTES)
 
 
 def _host(header: str) -> str:
