@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
@@ -137,9 +137,11 @@ def _blind(double: bool, first: str | None, second: bool) -> bool:
 
 def seen(store: Store, batch_id: int) -> list[Seen]:
     """All fields of a batch with their latest reading and their label."""
-    latest = sa.select(sa.func.max(Reading.id)).where(Reading.field_id == Field.id).scalar_subquery()
+    each = aliased(Reading)
+    latest = sa.select(sa.func.max(each.id)).where(each.field_id == Field.id).scalar_subquery()
     wanted = (
         sa.select(Field, Reading, User.role, Batch.double)
+        .select_from(Field)
         .join(Reading, Reading.id == latest)
         .join(Batch, Batch.id == Field.batch_id)
         .outerjoin(User, User.id == Field.first_id)
@@ -180,7 +182,7 @@ def evidence(store: Store, batch_id: int, chosen: Sequence[Labels]) -> Evidence:
         if one.label is not None and batch.blind
     ]
     labels = [one.label for one in labelled if one.label is not None]
-    return Evidence(batch_id, tuple(batch.name for batch in chosen), fields, [one.row for one in labelled], labels)
+    return Evidence(batch_id, tuple(batch.name for batch in chosen if batch.blind), fields, [one.row for one in labelled], labels)
 
 
 def levels(given: Evidence, confidence: float) -> list[Level]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from inkshift.review.texts import keying, tasks
+from inkshift.review.texts import acceptance, keying, tasks
 
 LANGUAGES = {"en": "English", "es": "Español"}
 
-_TEXTS: Mapping[str, tuple[str, str]] = {**keying.TEXTS, **tasks.TEXTS}
+_TEXTS: Mapping[str, tuple[str, str]] = {**keying.TEXTS, **tasks.TEXTS, **acceptance.TEXTS}
 
 
 class Words:
