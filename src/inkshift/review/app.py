@@ -16,8 +16,9 @@ from starlette.staticfiles import StaticFiles
 from inkshift.errors import InkshiftError
 from inkshift.review.queue import TakenError
 from inkshift.review.render import page
-from inkshift.review.routes import acceptance, batches, confusions, entry, export, forms, keying, pictures
-from inkshift.review.security import LOOPBACK, Sessions, Shield, guard, visit
+from inkshift.review.routes import acceptance, batches, confusions, entry, export, forms, keying, newbatch, pictures
+from inkshift.review.security import LOOPBACK, Shield, guard, visit
+from inkshift.review.sessions import Tries
 from inkshift.review.store import Store
 from inkshift.review.tasks import Tasks
 
@@ -48,8 +49,8 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
         tasks.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(guard)], lifespan=lifespan)
-    app.state.store, app.state.settings, app.state.sessions, app.state.tasks = store, settings, Sessions(), tasks
-    for module in (batches, keying, forms, pictures, export, confusions, entry, acceptance):
+    app.state.store, app.state.settings, app.state.tries, app.state.tasks = store, settings, Tries(), tasks
+    for module in (batches, keying, forms, pictures, export, confusions, entry, acceptance, newbatch):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Shield, hosts=settings.hosts)

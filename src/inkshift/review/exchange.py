@@ -104,7 +104,7 @@ def _as_read(field: Field, reading: Reading) -> FieldReading:
         tuple(Candidate(written, probability) for written, probability in reading.candidates),
         accepted=True if field.accepted_by is not None else reading.accepted,
         rules_broken=tuple(reading.rules_broken),
-        source=page.source if page else "",
+        source=(page.name or page.source) if page else "",
         page=page.number if page else 1,
     )
 

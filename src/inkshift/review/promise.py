@@ -182,7 +182,9 @@ def evidence(store: Store, batch_id: int, chosen: Sequence[Labels]) -> Evidence:
         if one.label is not None and batch.blind
     ]
     labels = [one.label for one in labelled if one.label is not None]
-    return Evidence(batch_id, tuple(batch.name for batch in chosen if batch.blind), fields, [one.row for one in labelled], labels)
+    return Evidence(
+        batch_id, tuple(batch.name for batch in chosen if batch.blind), fields, [one.row for one in labelled], labels
+    )
 
 
 def levels(given: Evidence, confidence: float) -> list[Level]:

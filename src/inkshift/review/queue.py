@@ -35,7 +35,7 @@ class Item:
 
     settles: two people disagree on it, and this decision settles it; `answers` are theirs, in no telling order.
     suggestion: what the model read, as a decision is given; empty where keying is double, and so blind.
-    rules_broken: likewise. page: id of its page; box: x, y, width, height on the template's page, where known.
+    rules_broken: likewise. page: id of its page; box: see `schema.Field`.
     urgency: see `schema.Field`.
     """
 

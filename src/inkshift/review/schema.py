@@ -90,7 +90,7 @@ class Form(Base):
 class Page(Base):
     """A page by its file. number: from 1 in that file; sha256: of the file, empty where it was not there.
 
-    source: the file as people call it; file: where it is within the folder of uploads, empty where `source` says.
+    source: where that is; name: what people call it, empty where that is `source`.
     quality: of its registration, 0 to 1, none without a template. turn: degrees clockwise that make it stand upright.
     error: why it was not read.
     """
@@ -104,7 +104,7 @@ class Page(Base):
     sha256: Mapped[str] = mapped_column(sa.String(64), default="")
     quality: Mapped[float | None]
     error: Mapped[str] = mapped_column(default="")
-    file: Mapped[str] = mapped_column(default="", server_default="")
+    name: Mapped[str] = mapped_column(default="", server_default="")
     turn: Mapped[int] = mapped_column(default=0, server_default="0")
 
     form: Mapped[Form] = relationship(back_populates="pages")

@@ -41,7 +41,7 @@ class Work:
 
 
 Job = Callable[[Work], dict[str, Any]]
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {"read": "inkshift.review.readpages:read"}
 
 
 class Tasks:

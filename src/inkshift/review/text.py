@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from inkshift.review.texts import acceptance, keying, tasks
+from inkshift.review.texts import acceptance, keying, newbatch, tasks
 
 LANGUAGES = {"en": "English", "es": "Español"}
 
-_TEXTS: Mapping[str, tuple[str, str]] = {**keying.TEXTS, **tasks.TEXTS, **acceptance.TEXTS}
+_TEXTS: Mapping[str, tuple[str, str]] = {**keying.TEXTS, **tasks.TEXTS, **acceptance.TEXTS, **newbatch.TEXTS}
 
 
 class Words:

@@ -137,7 +137,7 @@ def form_page(store: Store, form_id: int) -> FormPage | None:
             .options(selectinload(Field.decisions).selectinload(Decision.user))
         )
         fields = tuple(_field_row(field) for field in session.scalars(wanted))
-        pages = tuple((page.source, page.error) for page in form.pages)
+        pages = tuple((page.name or page.source, page.error) for page in form.pages)
         return FormPage(form.id, form.name, form.batch_id, form.batch.name, pages, fields)
 
 

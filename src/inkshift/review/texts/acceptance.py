@@ -41,8 +41,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "lectura está a la vista, y esas etiquetas la favorecen.",
     ),
     "labels_lacking": (
-        "At best {accepted} are accepted with {wrong} wrong, so that some {labels} are missing: {forms} more forms.",
-        "A lo sumo se aceptan {accepted} con {wrong} errores: faltan unas {labels}, cerca de {forms} formularios más.",
+        "At best {accepted} are accepted with {wrong} wrong; {labels} or more are missing: {forms} forms or more.",
+        "A lo sumo se aceptan {accepted} con {wrong} errores: faltan {labels} o más: {forms} formularios o más.",
     ),
     "labels_needed": (
         "{error} % at {confidence} % confidence takes at least {n} accepted labels without one wrong.",

@@ -1,4 +1,4 @@
-"""Policies that were applied to batches; where a page's file is, how it is turned, and fields by its own pixels."""
+"""Policies that were applied to batches; what a page is called, how it is turned, and fields by its own pixels."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def upgrade() -> None:
         sa.Column("undone", sa.DateTime(timezone=True)),
     )
     op.execute("ALTER TABLE fields ADD COLUMN accepted_by INTEGER REFERENCES acceptances (id)")
-    op.add_column("pages", sa.Column("file", sa.String, nullable=False, server_default=""))
+    op.add_column("pages", sa.Column("name", sa.String, nullable=False, server_default=""))
     op.add_column("pages", sa.Column("turn", sa.Integer, nullable=False, server_default="0"))
     op.execute(sa.update(sa.table("fields", sa.column("box", sa.JSON))).values(box=sa.null()))
