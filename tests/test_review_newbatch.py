@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from inkshift.forms.template import load_template
+from inkshift.forms.template import Identity, Template, load_template
 from inkshift.review import queue, readpages, tasks, views
 from inkshift.review import store as stores
 from inkshift.review.app import Settings
@@ -28,9 +28,12 @@ WAIT = 120
 
 @pytest.fixture
 def store(tmp_path: Path, telegram: Path) -> Iterator[Store]:
-    """Batch 1 brings the template of the telegrams."""
+    """Batch 1 brings the template of the telegrams, its forms called by their files, and a reference picture."""
+    given = load_template(telegram / "template.json")
+    page = given.pages[0].model_copy(update={"reference": "blank.png"})
+    template = given.model_copy(update={"pages": (page,), "identity": Identity()})
     with opened(tmp_path) as found:
-        add_batch(found, "first", template=load_template(telegram / "template.json"), folder=str(telegram))
+        add_batch(found, "first", template=template, folder=str(telegram))
         yield found
 
 
@@ -76,7 +79,7 @@ def test_uploaded_pages_become_a_batch_under_their_own_names(
     assert found is not None and (found.double, found.model_keys) == (True, True)
     kept = sorted(str(path.relative_to(files)) for path in files.rglob("*") if path.is_file())
     assert [name for name in kept if not name.startswith("tasks/")] == [
-        "batches/2/blank.jpg",
+        "batches/2/blank.png",
         "batches/2/names.json",
         "batches/2/pages/upload-0001.jpg",
         "batches/2/pages/upload-0002.jpg",
@@ -158,7 +161,9 @@ def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram:
 
 
 def test_templates_are_offered_once_and_kept_as_they_are(store: Store, files: Path, telegram: Path) -> None:
-    add_batch(store, "second", template=load_template(telegram / "template.json"), folder=str(telegram))
+    first = views.batch(store, 1)
+    assert first is not None
+    add_batch(store, "second", template=Template.model_validate(first.template), folder=str(telegram))
     assert [one.key for one in readpages.templates(store, files)] == ["batch-2"]
     with store.writing() as session:
         session.execute(sa.update(Batch).values(folder="/nowhere"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Annotated
@@ -106,8 +107,16 @@ def secure(request: Request) -> bool:
     return request.url.scheme == "https"
 
 
-async def guard(request: Request, who: Who) -> None:
+async def guard(request: Request, who: Who) -> AsyncIterator[None]:
     """Before every page: strangers are sent to log in, and what changes something needs the session's token."""
+    try:
+        await _check(request, who)
+        yield
+    finally:
+        await request.close()  # what was uploaded goes, whoever refused it
+
+
+async def _check(request: Request, who: Visit) -> None:
     if who.user is None and request.url.path not in PUBLIC:
         raise HTTPException(401)
     if request.method in ("GET", "HEAD"):
