@@ -15,7 +15,7 @@ import uvicorn
 
 from inkshift.review import store as stores
 from inkshift.review import views
-from inkshift.review.app import make_app
+from inkshift.review.app import Settings, make_app
 from inkshift.review.intake import add_batch
 from inkshift.review.serve import demo_batch, read_batch
 from inkshift.review.store import Store
@@ -31,10 +31,10 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chrom
 
 
 @contextmanager
-def answering(store: Store) -> Iterator[str]:
+def answering(store: Store, settings: Settings | None = None) -> Iterator[str]:
     """The address of the application on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(make_app(store), log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(make_app(store, settings), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.reading import DIGITS
-from inkshift.review.schema import Batch, Decision, Field, Form, Kind, Lease, Moment, Reading, Status, User
+from inkshift.review.schema import Base, Batch, Decision, Field, Form, Kind, Lease, Moment, Reading, Status, User
 from inkshift.review.store import Store
 
 LEASE = timedelta(minutes=2)
@@ -271,6 +271,25 @@ _LOG = (
     .where(Decision.field_id == sa.bindparam("field"))
     .order_by(Decision.number)
 )
+_HOLDER = sa.select(Lease.user_id).where(Lease.field_id == sa.bindparam("field"), Lease.until > _NOW)
+_LET_GO = (
+    sa.delete(Lease)
+    .where(Lease.field_id == sa.bindparam("field"))
+    .where(sa.or_(sa.bindparam("all", type_=sa.Boolean()), Lease.user_id == sa.bindparam("user")))
+    .execution_options(synchronize_session=False)
+)
+_DOUBLE = sa.select(Batch.double).where(Batch.id == sa.bindparam("batch"))
+_ABOUT = (
+    sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == sa.bindparam("form"))
+)
+_READING = (
+    sa.select(Reading.state, Reading.value, Reading.rules_broken)
+    .where(Reading.field_id == sa.bindparam("field"))
+    .order_by(Reading.id.desc())
+    .limit(1)
+)
+_LOGGED = Base.metadata.tables[Decision.__tablename__]
+_APPEND = sa.insert(_LOGGED).returning(_LOGGED.c.id)
 _USER = sa.select(User.name, User.role).where(User.id == sa.bindparam("user")).with_for_update(key_share=True)
 
 
@@ -306,7 +325,7 @@ def _hold(session: Session, field_id: int, user_id: int, now: datetime) -> bool:
 
 
 def _holder(session: Session, field_id: int, now: datetime) -> int | None:
-    return session.scalar(sa.select(Lease.user_id).where(Lease.field_id == field_id, Lease.until > now))
+    return session.scalar(_HOLDER, {"field": field_id, "now": now})
 
 
 def _append(
@@ -326,22 +345,19 @@ def _append(
     """
     new = {"user_id": user_id, "kind": kind, "state": answer[0], "value": answer[1], "undoes": undoes}
     place = {"field_id": field.id, "number": len(decisions) + 1, "time": store.clock(), "seconds": seconds}
-    number = session.execute(sa.insert(Decision).values(**new, **place).returning(Decision.id)).scalar_one()
-    double = session.scalars(sa.select(Batch.double).where(Batch.id == field.batch_id)).one()
+    number = session.execute(_APPEND, new | place).scalar_one()
+    double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
     now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
     field.status, field.state, field.value = now.status, now.state, now.value
     field.waiting = now.status != "settled" and field.accepted_by is None
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
-    held = sa.delete(Lease).where(Lease.field_id == field.id).execution_options(synchronize_session=False)
-    session.execute(held.where(Lease.user_id == user_id) if field.waiting else held)
+    session.execute(_LET_GO, {"field": field.id, "user": user_id, "all": not field.waiting})
     return Decided(number, field.id, now.status)
 
 
 def _item(session: Session, field: Field) -> Item:
-    about = sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == field.form_id)
-    form, blind = session.execute(about).one()
-    latest = sa.select(Reading.state, Reading.value, Reading.rules_broken).where(Reading.field_id == field.id)
-    reading = None if blind else session.execute(latest.order_by(Reading.id.desc()).limit(1)).first()
+    form, blind = session.execute(_ABOUT, {"form": field.form_id}).one()
+    reading = None if blind else session.execute(_READING, {"field": field.id}).first()
     suggestion = ""
     if reading is not None:
         suggestion = shown(reading.state, reading.value) if reading.state in ("written", *WORDS) else ""

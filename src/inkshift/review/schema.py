@@ -123,7 +123,7 @@ class Field(Base):
 
     __tablename__ = "fields"
     __table_args__ = (
-        sa.Index("queue", "batch_id", "waiting", "urgency", "confidence", "id"),
+        sa.Index("queue", "batch_id", "waiting", "urgency", "confidence", "id", "first_id", "second_id"),
         sa.CheckConstraint("status IN ('open', 'disputed', 'settled')", name="field_status"),
     )
 

@@ -90,6 +90,7 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
                 log_level="warning",
                 server_header=False,
                 proxy_headers=False,
+                timeout_keep_alive=60,
                 ssl_certfile=at.certificate or None,
                 ssl_keyfile=at.key or None,
             )

@@ -26,4 +26,7 @@ def upgrade() -> None:
     op.execute("ALTER TABLE fields ADD COLUMN accepted_by INTEGER REFERENCES acceptances (id)")
     op.add_column("pages", sa.Column("name", sa.String, nullable=False, server_default=""))
     op.add_column("pages", sa.Column("turn", sa.Integer, nullable=False, server_default="0"))
+    op.drop_index("queue", "fields")
+    columns = ["batch_id", "waiting", "urgency", "confidence", "id", "first_id", "second_id"]
+    op.create_index("queue", "fields", columns)
     op.execute(sa.update(sa.table("fields", sa.column("box", sa.JSON))).values(box=sa.null()))

@@ -1,0 +1,208 @@
+"""How long a keyer waits for review: typing in a real browser, and decisions over HTTP. See `make bench-review`."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+from urllib.parse import urlencode
+
+import cv2
+import numpy as np
+
+from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
+from inkshift.review import store as stores
+from inkshift.review.intake import add_batch
+from inkshift.review.serve import demo_batch, read_batch
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+from review_databases import cluster, programs
+
+FIELDS, A_FORM = 10_000, 20
+KEYERS = 20
+ALONE, PACED = 500, 30
+TYPED = 200
+PASSWORD = "a long password"
+CHROMIUM = "/usr/bin/chromium"
+_SERVER = """
+import sys, uvicorn
+from pathlib import Path
+from inkshift.review import store as stores
+from inkshift.review.app import Settings, make_app
+store = stores.open(sys.argv[1])
+app = make_app(store, Settings(files=Path(sys.argv[3])))
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error", server_header=False, timeout_keep_alive=60)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="page to write; printed where it is missing")
+    out = parser.parse_args().out
+    with tempfile.TemporaryDirectory(prefix="inkshift-bench-") as folder:
+        typed = [_typing(Path(folder, f"typing-{double}"), double) for double in (False, True)]
+        decided = [("SQLite", _deciding(f"sqlite:///{folder}/review.db", Path(folder, "files")))]
+        found = programs()
+        if found is not None:
+            with cluster(found, fsync=True) as address:
+                decided.append(("PostgreSQL", _deciding(address, Path(folder, "files"))))
+    text = _page(typed, decided)
+    print(text) if out is None else out.write_text(text, encoding="utf-8")
+
+
+def _forms(fields: int) -> Iterator[FormReading]:
+    """Forms of numbers drawn in a line font, each with its picture, the confidence of each another one."""
+    rng = np.random.default_rng(5)
+    for start in range(0, fields, A_FORM):
+        yield FormReading(
+            f"form {start // A_FORM + 1:04}",
+            tuple(_field(f"field {k + 1}", rng) for k in range(min(A_FORM, fields - start))),
+            (PageNote(f"scan-{start // A_FORM + 1:04}.png", 1, 0.9),),
+        )
+
+
+def _field(name: str, rng: np.random.Generator) -> FieldReading:
+    value, confidence = str(rng.integers(100, 1000)), float(rng.random())
+    crop = np.full((64, 150, 3), 245, np.uint8) - rng.integers(0, 12, (64, 150, 1), np.uint8)
+    cv2.putText(crop, value, (18, 48), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.6, (40, 40, 90), 2, cv2.LINE_AA)
+    candidates = (Candidate(value, confidence),)
+    return FieldReading(name, value, value, "written", confidence, candidates, crop=crop)
+
+
+@contextmanager
+def _server(url: str, files: Path) -> Iterator[int]:
+    """The port of a server in a process of its own."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", _SERVER, url, str(port), str(files)])
+    try:
+        for _ in range(600):
+            try:
+                http.client.HTTPConnection("127.0.0.1", port, timeout=5).connect()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Keyer:
+    """A browser as far as the server sees it: one connection, a session, the field in hand."""
+
+    def __init__(self, port: int, name: str) -> None:
+        self._line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        self._send("POST", "/login", {"name": name, "password": PASSWORD})
+        text = self._send("GET", "/batches/1/queue")
+        self._headers |= {"X-CSRF-Token": _found(r'X-CSRF-Token": "([^"]*)"', text), "HX-Request": "true"}
+        self._field = _found(r'data-field="(\d+)"', text)
+
+    def decide(self) -> float:
+        """Seconds from the decision to the last byte of the next field."""
+        start = time.perf_counter()
+        given = {"field": self._field, "value": "123", "seconds": "1"}
+        text = self._send("POST", "/batches/1/decide", given)
+        spent = time.perf_counter() - start
+        self._field = _found(r'data-field="(\d+)"', text)
+        return spent
+
+    def _send(self, method: str, path: str, data: dict[str, str] | None = None) -> str:
+        self._line.request(method, path, urlencode(data or {}), self._headers)
+        answer = self._line.getresponse()
+        text = answer.read().decode()
+        assert answer.status in (200, 303), (path, answer.status, text[:300])
+        if cookie := answer.headers["set-cookie"]:
+            self._headers["Cookie"] = cookie.split(";")[0]
+        return text
+
+
+def _found(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    assert found, (pattern, text[:300])
+    return found[1]
+
+
+def _deciding(url: str, files: Path) -> dict[str, list[float]]:
+    """Seconds of each decision: one keyer without a pause, and 20 who decide once a second each."""
+    store = stores.open(url)
+    stores.add_user(store, "boss", "supervisor", PASSWORD)
+    for i in range(KEYERS):
+        stores.add_user(store, f"keyer {i}", "keyer", PASSWORD)
+    add_batch(store, "numbers", _forms(FIELDS), double=True)
+    store.close()
+    with _server(url, files) as port:
+        first = Keyer(port, "keyer 0")
+        for _ in range(20):
+            first.decide()
+        alone = [first.decide() for _ in range(ALONE)]
+        keyers = [Keyer(port, f"keyer {i}") for i in range(KEYERS)]
+        together: list[float] = []
+
+        def work(keyer: Keyer, offset: float) -> None:
+            begin = time.perf_counter() + offset
+            for i in range(PACED):
+                time.sleep(max(0.0, begin + i - time.perf_counter()))
+                together.append(keyer.decide())
+
+        threads = [threading.Thread(target=work, args=(k, i / KEYERS)) for i, k in enumerate(keyers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return {"alone": alone, "together": together}
+
+
+def _typing(folder: Path, double: bool) -> tuple[bool, list[float]]:
+    """Seconds that each of 200 fields adds: from Enter to the next field shown with its picture and the cursor in it.
+
+    Numbers are typed without a pause between keys; the quarter of a second in which Enter accepts nothing is waited.
+    """
+    from playwright.sync_api import sync_playwright
+
+    folder.mkdir()
+    url = f"sqlite:///{folder}/review.db"
+    store = stores.open(url)
+    add_batch(store, "numbers", _forms(TYPED), double=double)
+    store.close()
+    with _server(url, folder / "files") as port, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/batches/1/queue")
+        spent = [float(page.evaluate(_TYPE, "123")) / 1000 for _ in range(TYPED)]
+        assert page.locator("#work .done").count() == 1
+        browser.close()
+    return double, spent
+
+
+# Keys as the keyboard gives them to the page, and the time until the next field is drawn.
+_TYPE = """(digits) => new Promise((resolve) => {
+  const input = document.getElementById("value");
+  const start = performance.now();
+  input.value = digits;
+  document.addEventListener("htmx:afterSwap", () => {
+    const shown = () => requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - start)));
+    const picture = document.querySelector(".look img");
+    picture ? picture.decode().then(shown) : shown();
+  }, { once: true });
+  input.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+})"""
+
+
+if __name__ == "__main__":
+    main()
