@@ -20,7 +20,7 @@ from inkshift.errors import InputError, SettingError
 from inkshift.forms.pages import PageRef, load_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
-from inkshift.review import queue, security, serve
+from inkshift.review import security, serve
 from inkshift.review import store as stores
 from inkshift.review.intake import add_batch, add_forms
 from inkshift.review.pagepicture import outline, page_of, picture
@@ -28,6 +28,7 @@ from inkshift.review.schema import OpenSession
 from inkshift.review.serve import At, check_tls
 from inkshift.review.sessions import end_session, find_session, start_session
 from inkshift.review.store import Store
+from inkshift.review.views import crop_and_left
 from review_app import PASSWORD, client, logged_in, opened
 from review_forms import Clock, field
 
@@ -179,7 +180,7 @@ def test_the_readers_turn_and_box_fit_each_other(tmp_path: Path, telegram: Path,
     form = next(Reader(telegram / "template.json", crops=True).read([file]))
     with opened(tmp_path) as store:
         add_batch(store, "b", [form])
-        found, crop = page_of(store, 1), queue.crop(store, 1)
+        found, crop = page_of(store, 1), crop_and_left(store, 1, 1)[0]
     assert found is not None and found.turn == turn and crop is not None
     shown = picture(found)
     box = outline(found, shown)

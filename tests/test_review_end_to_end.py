@@ -114,7 +114,6 @@ def test_telegrams_from_upload_to_export(
     assert {row["source"] for row in table} == {"scan-2.jpg", "scan-4.jpg"}
 
 
-@pytest.mark.slow
 def test_ten_real_tallies_are_keyed_through(
     chromium: sync_api.Browser,  # noqa: F811
     store: Store,
@@ -133,9 +132,9 @@ def test_ten_real_tallies_are_keyed_through(
         page = tab(chromium, address, said)
         upload(page, "tallies", "single", pages)
         with store.reading() as session:
-            rows = session.execute(sa.select(Form.name, Field.name).join(Field.form)).tuples().all()
-        answers = {place: known.get(place) or "blank" for place in rows}
-        assert len({form for form, _ in rows}) == len(pages) and len(rows) > 100
+            rows = session.execute(sa.select(Form.name, Field.name).join(Field.form)).all()
+        answers = {place: known.get(place) or "blank" for place in map(tuple, rows)}
+        assert len({form for form, _ in rows}) == len(pages) and len(rows) == 50
         page.goto("/batches/2/queue")
         page.keyboard.press("p")
         page.locator("dialog[open] rect.outline").wait_for()

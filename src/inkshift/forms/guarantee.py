@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -171,6 +172,7 @@ def draw_sample(rows: Sequence[Row], fields: int, seed: int) -> list[Row]:
     return [drawn[i] for i in rng.permutation(len(drawn))]
 
 
+@lru_cache(maxsize=4096)
 def needed(error: float, confidence: float, wrong: int = 0) -> int:
     """How many accepted labels, `wrong` of them wrong, promise `error` with `confidence`: 299 for 1 % at 95 %.
 

@@ -133,15 +133,19 @@ def next_field(store: Store, user_id: int, batch_id: int) -> Item | None:
     """
     with store.writing(durable=False) as session:
         person(session, user_id)
-        now = store.clock()
-        given = {"user": user_id, "batch": batch_id, "now": now}
-        field = session.scalar(_HELD, given)
-        if field is not None and _hold(session, field.id, user_id, now):
+        return _next(session, store, user_id, batch_id)
+
+
+def _next(session: Session, store: Store, user_id: int, batch_id: int) -> Item | None:
+    now = store.clock()
+    given = {"user": user_id, "batch": batch_id, "now": now}
+    field = session.scalar(_HELD, given)
+    if field is not None and _hold(session, field.id, user_id, now):
+        return _item(session, field)
+    while (field := session.scalar(_FREE, given)) is not None:
+        if _hold(session, field.id, user_id, now):  # else somebody took it between the two statements
             return _item(session, field)
-        while (field := session.scalar(_FREE, given)) is not None:
-            if _hold(session, field.id, user_id, now):  # else somebody took it between the two statements
-                return _item(session, field)
-        return None
+    return None
 
 
 def decide(store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0) -> Decided:
@@ -151,23 +155,36 @@ def decide(store: Store, user_id: int, field_id: int, value: str, seconds: float
     answer the first time, changes nothing. Raises SettingError for what is no decision, and TakenError where another
     person holds the field, it is settled, or this person keyed it otherwise.
     """
+    with store.writing() as session:
+        return _decide(session, store, user_id, field_id, value, seconds)
+
+
+def decide_and_next(
+    store: Store, user_id: int, batch_id: int, field_id: int, value: str, seconds: float = 0.0
+) -> Item | None:
+    """`decide`, and then `next_field`, in one step that waits for the disk once."""
+    with store.writing() as session:
+        _decide(session, store, user_id, field_id, value, seconds)
+        return _next(session, store, user_id, batch_id)
+
+
+def _decide(session: Session, store: Store, user_id: int, field_id: int, value: str, seconds: float) -> Decided:
     answer = parse(value)
     if not (math.isfinite(seconds) and seconds >= 0):
         raise SettingError(f"seconds: expected 0 or more, found {seconds}")
-    with store.writing() as session:
-        person(session, user_id)
-        field, decisions = _locked(session, field_id)
-        before = next((d for d in effective(decisions) if d.user_id == user_id), None)
-        if before is not None:
-            if (before.state, before.value) == answer:
-                return Decided(before.id, field_id, field.status)
-            raise TakenError(f"field {field.name!r}: you decided it already; undo that first")
-        if _holder(session, field_id, store.clock()) not in (None, user_id):
-            raise TakenError(f"field {field.name!r}: somebody else has it now; take the next one")
-        if not field.waiting:
-            raise TakenError(f"field {field.name!r}: needs nobody by now; take the next one")
-        kind: Kind = "settle" if field.status == "disputed" else "key"
-        return _append(session, store, field, decisions, user_id, kind, answer, seconds)
+    person(session, user_id)
+    field, decisions = _locked(session, field_id)
+    before = next((d for d in effective(decisions) if d.user_id == user_id), None)
+    if before is not None:
+        if (before.state, before.value) == answer:
+            return Decided(before.id, field_id, field.status)
+        raise TakenError(f"field {field.name!r}: you decided it already; undo that first")
+    if _holder(session, field_id, store.clock()) not in (None, user_id):
+        raise TakenError(f"field {field.name!r}: somebody else has it now; take the next one")
+    if not field.waiting:
+        raise TakenError(f"field {field.name!r}: needs nobody by now; take the next one")
+    kind: Kind = "settle" if field.status == "disputed" else "key"
+    return _append(session, store, field, decisions, user_id, kind, answer, seconds)
 
 
 def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0) -> Decided:
@@ -219,12 +236,6 @@ def release(store: Store, user_id: int) -> None:
     """Let go of all that a person holds, as when they log out."""
     with store.writing(durable=False) as session:
         session.execute(sa.delete(Lease).where(Lease.user_id == user_id))
-
-
-def crop(store: Store, field_id: int) -> bytes | None:
-    """The picture of a field as PNG; None where there is none."""
-    with store.reading() as session:
-        return session.scalar(sa.select(Field.crop).where(Field.id == field_id))
 
 
 def record(

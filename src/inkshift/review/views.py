@@ -105,8 +105,17 @@ def batch(store: Store, batch_id: int) -> Batch | None:
 def left(store: Store, batch_id: int) -> int:
     """How many fields of a batch wait for anybody."""
     with store.reading() as session:
-        waiting = sa.select(sa.func.count()).where(Field.batch_id == batch_id, Field.waiting.is_(True))
-        return session.scalar(waiting) or 0
+        return session.scalar(_LEFT, {"batch": batch_id}) or 0
+
+
+_CROP = sa.select(Field.crop).where(Field.id == sa.bindparam("field"))
+_LEFT = sa.select(sa.func.count()).where(Field.batch_id == sa.bindparam("batch"), Field.waiting.is_(True))
+
+
+def crop_and_left(store: Store, batch_id: int, field_id: int) -> tuple[bytes | None, int]:
+    """The picture of a field as PNG, None where there is none, and how many fields of the batch wait."""
+    with store.reading() as session:
+        return session.scalar(_CROP, {"field": field_id}), session.scalar(_LEFT, {"batch": batch_id}) or 0
 
 
 def form_names(store: Store, batch_id: int) -> list[tuple[int, str, int, int]]:

@@ -88,7 +88,7 @@ Asked = Annotated[Question, Depends(question)]
 def show(
     asked: Asked, at: Annotated[int, Query(ge=0, lt=len(LEVELS))] = USUAL, ask: Annotated[bool, Query()] = False
 ) -> HTMLResponse:
-    """The slider, and what is promised where that was asked for."""
+    """The slider, at the threshold of what is promised where that was asked for."""
     given = asked.evidence()
     levels = promise.levels(given, int(asked.confidence) / 100)
     told = [_told(asked.who.words, level, asked.confidence) for level in levels]
@@ -98,6 +98,8 @@ def show(
             outcome = asked.outcome(given)
         except DataError as e:
             refused = str(e)
+    if outcome and outcome.policy:
+        at = min(range(len(LEVELS)), key=lambda i: abs(LEVELS[i] - outcome.at))
     return page(
         asked.who,
         "acceptance.html",

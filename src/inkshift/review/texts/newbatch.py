@@ -13,8 +13,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Elija una de las plantillas y una forma de carga.",
     ),
     "no_templates": (
-        "There is no template yet. Start the program once with pages and their template, or design one:",
-        "Todavía no hay plantillas. Inicie una vez el programa con páginas y su plantilla, o diseñe una:",
+        "There is no template yet. Design one, or start the program once with pages and their template:",
+        "Todavía no hay plantillas. Diseñe una, o inicie una vez el programa con páginas y su plantilla:",
     ),
     "pages": ("Pages", "Páginas"),
     "pages_hint": (
