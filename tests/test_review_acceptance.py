@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
@@ -20,6 +21,7 @@ from inkshift.review import acceptance, agreement, promise, queue, views
 from inkshift.review import store as stores
 from inkshift.review.exchange import lines
 from inkshift.review.intake import add_batch, add_labels
+from inkshift.review.schema import Field, Reading
 from inkshift.review.store import Store
 from review_app import PASSWORD, client, logged_in, opened, token
 from review_forms import field, form, key, people, taken
@@ -223,12 +225,18 @@ def test_a_batch_that_still_waits_promises_nothing(store: Store) -> None:
     assert answer.status_code == 400 and "no fair sample" in answer.text
 
 
-def test_labels_of_another_reader_are_not_offered(store: Store) -> None:
+def test_only_labels_of_the_same_reader_are_offered(store: Store) -> None:
     read, labels = readings(10)
     add_labels(store, add_batch(store, "other", read, model="d" * 64), labels, "the register")
     batch = add_batch(store, "this", read)
     assert [one.name for one in promise.sources(store, batch)] == ["this"]
     assert "Nobody typed" in client(store).get(f"/batches/{batch}/acceptance").text
+    with store.writing() as session:
+        for one in session.scalars(sa.select(Field).where(Field.batch_id == batch)):
+            again = session.scalars(sa.select(Reading).where(Reading.field_id == one.id)).one()
+            kept = {c.key: getattr(again, c.key) for c in sa.inspect(Reading).columns if c.key != "id"}
+            session.add(Reading(**kept | {"model": "d" * 64}))
+    assert [one.name for one in promise.sources(store, batch)] == ["this", "other"]
 
 
 def test_the_page_is_for_supervisors_and_takes_no_nonsense(labelled: Store) -> None:

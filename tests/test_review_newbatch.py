@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,6 +159,25 @@ def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram:
     assert said == ["1 / 2", "2 / 2", "1 / 2", "2 / 2"]
     found = views.form_page(store, 1)
     assert found is not None and found.fields[0].value == "7"
+
+
+def test_pages_that_nothing_reads_yet_can_be_read(
+    browser: TestClient, store: Store, files: Path, telegram: Path
+) -> None:
+    """As where another batch was being read when they came."""
+
+    def take(folder: Path) -> list[tuple[Path, str]]:
+        folder.mkdir()
+        shutil.copy(telegram / "scan-2.jpg", folder / "upload-0001.jpg")
+        return [(folder / "upload-0001.jpg", "a.jpg")]
+
+    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take)
+    assert "Read the pages" in browser.get(f"/batches/{batch}").text
+    assert "Read the pages" not in browser.get("/batches/1").text
+    again = f"/batches/{batch}/reading/again"
+    assert browser.post(again, data={"csrf": token(browser)}).status_code == 303
+    assert ended(store, batch).status == "done"
+    assert browser.post("/batches/1/reading/again", data={"csrf": token(browser)}).status_code == 404
 
 
 def test_templates_are_offered_once_and_kept_as_they_are(store: Store, files: Path, telegram: Path) -> None:

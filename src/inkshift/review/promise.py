@@ -104,15 +104,20 @@ def sources(store: Store, batch_id: int) -> list[Labels]:
     """The batches that labels may come from: of the same template, read by the same model, this one first."""
     with store.reading() as session:
         batches = session.scalars(sa.select(Batch).order_by(Batch.id != batch_id, Batch.id.desc())).all()
-        alike = sa.select(Field.batch_id, Reading.model).join(Reading, Reading.field_id == Field.id).distinct()
-        models: dict[int, set[str]] = {}
-        for batch, model in session.execute(alike):
-            models.setdefault(batch, set()).add(model)
         if not batches or batches[0].id != batch_id:
             raise SettingError(f"batch {batch_id}: there is no such batch; choose another")
-        same = [b for b in batches if b.template == batches[0].template and models.get(b.id) == models.get(batch_id)]
-        found = [_counted(session, batch) for batch in same]
+        same = [batch for batch in batches if batch.template == batches[0].template]
+        readers = _models(session, batch_id, Field.waiting.is_(True)) or _models(session, batch_id)
+        alike = [one for one in same if one.id == batch_id or _models(session, one.id) == readers]
+        found = [_counted(session, batch) for batch in alike]
     return [one for one in found if one.batch == batch_id or one.blind]
+
+
+def _models(session: Session, batch_id: int, *only: sa.ColumnElement[bool]) -> set[str]:
+    """The models of the latest readings of a batch."""
+    latest = sa.select(sa.func.max(Reading.id)).join(Field).where(Field.batch_id == batch_id, *only)
+    models = sa.select(Reading.model).where(Reading.id.in_(latest.group_by(Reading.field_id))).distinct()
+    return set(session.scalars(models))
 
 
 def _counted(session: Session, batch: Batch) -> Labels:

@@ -24,7 +24,7 @@ from inkshift.review.store import Store
 from inkshift.review.tasks import Work
 
 KIND = "read"
-TEMPLATE, PAGES = "template.json", "pages"
+TEMPLATE, NAMES, PAGES = "template.json", "names.json", "pages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], 
         kept = take(folder / PAGES)
         if not kept:
             raise InputError("no page was sent; choose PDF, JPEG, PNG or TIFF files")
-        (folder / "names.json").write_text(json.dumps({path.name: name for path, name in kept}), encoding="utf-8")
+        (folder / NAMES).write_text(json.dumps({path.name: name for path, name in kept}), encoding="utf-8")
         batch = add_batch(store, wanted.name, template=template, double=wanted.double, model_keys=wanted.model_keys)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -133,7 +133,7 @@ def read(work: Work) -> dict[str, Any]:
     if batch is None:
         raise SettingError(f"batch {work.about['batch']}: there is no such batch; upload its pages again")
     folder = Path(batch.folder)
-    names = {str(folder / PAGES / kept): name for kept, name in json.loads((folder / "names.json").read_text()).items()}
+    names = {str(folder / PAGES / kept): name for kept, name in json.loads((folder / NAMES).read_text()).items()}
     reader = open_reader(folder / TEMPLATE)
 
     def progress(done: int, count: int) -> None:
@@ -166,6 +166,13 @@ def unique(names: Sequence[str]) -> list[str]:
             plain = f"{stem} ({many}){ending}"
         found.append(plain)
     return found
+
+
+def unread(store: Store, batch_id: int) -> bool:
+    """Whether pages of a batch were uploaded and nothing began to read them, as another batch was being read."""
+    with store.reading() as session:
+        folder = session.scalar(sa.select(Batch.folder).where(Batch.id == batch_id))
+    return bool(folder and Path(folder, NAMES).is_file() and task_of(store, batch_id) is None)
 
 
 def task_of(store: Store, batch_id: int) -> Task | None:

@@ -31,6 +31,7 @@ def batch(who: Supervisor, batch: Id) -> HTMLResponse:
         keying=views.keying(found),
         task=readpages.task_of(who.store, batch),
         batch_id=batch,
+        unread=readpages.unread(who.store, batch),
         progress=progress(who.store, batch),
         pairs=agreement(who.store, batch),
         forms=views.form_names(who.store, batch),

@@ -40,7 +40,7 @@ def make(who: Supervisor, sent: Upload) -> Response:
         if _busy(who):
             raise SettingError(who.words("reading_other"))
         batch = readpages.new_batch(who.store, who.files, wanted, lambda folder: _keep(sent, folder))
-        who.tasks.start(KIND, {"batch": batch, "name": wanted.name.strip()})
+        who.tasks.start(KIND, {"batch": batch})
     except InkshiftError as e:
         return _form(who, sent.texts, str(e))
     return RedirectResponse(f"/batches/{batch}", 303)
@@ -85,8 +85,10 @@ def change(who: Supervisor, batch: Id, what: Literal["stop", "again"]) -> Redire
     """Stop reading, or go on."""
     task = readpages.task_of(who.store, batch)
     if task is None:
-        raise HTTPException(404)
-    if what == "stop":
+        if what == "stop" or not readpages.unread(who.store, batch):
+            raise HTTPException(404)
+        who.tasks.start(KIND, {"batch": batch})
+    elif what == "stop":
         who.tasks.stop(task.id)
     else:
         who.tasks.go_on(task.id)

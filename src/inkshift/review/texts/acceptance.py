@@ -110,8 +110,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "taken_back": ("taken back", "retirado"),
     "threshold": ("Threshold", "Umbral"),
     "threshold_hint": (
-        "The bound is exact for one threshold chosen beforehand. It is no promise: that is tested below.",
-        "La cota es exacta para un umbral elegido de antemano. No es una promesa: esa se prueba abajo.",
+        "The bound is exact for one threshold chosen beforehand and one field a form. A promise is tested below.",
+        "La cota es exacta para un umbral elegido de antemano y un campo por formulario. La promesa se prueba abajo.",
     ),
     "too_few": ("Too few labels for this promise.", "Muy pocas etiquetas para esta promesa."),
     "wrong_accepted": ("Labelled ones wrong", "Etiquetados con error"),

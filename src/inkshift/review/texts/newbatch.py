@@ -21,6 +21,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "PDF, JPEG, PNG or TIFF, several at once, 256 MB together",
         "PDF, JPEG, PNG o TIFF, varias a la vez, 256 MB en total",
     ),
+    "read_pages": ("Read the pages", "Leer las páginas"),
     "reading_begin": (
         "What is read can be keyed already.",
         "Lo que ya se leyó se puede cargar.",
