@@ -59,9 +59,8 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A batch, all its fields, and the labelled fields of the batches `names`."""
+    """All fields of a batch, and the labelled fields of the batches `names`."""
 
-    batch: int
     names: tuple[str, ...]
     fields: list[Seen]
     rows: list[Row]
@@ -90,8 +89,6 @@ class Outcome:
     accepted, straight: as in `Level`. at: the least confidence that is accepted. lack, possible: see `Calibration`.
     """
 
-    error: float
-    confidence: float
     policy: Policy | None = None
     accepted: float = 0.0
     straight: float = 0.0
@@ -187,9 +184,7 @@ def evidence(store: Store, batch_id: int, chosen: Sequence[Labels]) -> Evidence:
         if one.label is not None and batch.blind
     ]
     labels = [one.label for one in labelled if one.label is not None]
-    return Evidence(
-        batch_id, tuple(batch.name for batch in chosen if batch.blind), fields, [one.row for one in labelled], labels
-    )
+    return Evidence(tuple(batch.name for batch in chosen if batch.blind), fields, [one.row for one in labelled], labels)
 
 
 def levels(given: Evidence, confidence: float) -> list[Level]:
@@ -234,7 +229,7 @@ def ask(store: Store, given: Evidence, error: float, confidence: float) -> Outco
     found = guarantee.calibrate(cases, given.rows)
     promise = found.promise(error, confidence)
     if promise.threshold is None:
-        return Outcome(error, confidence, lack=found.lacking(error, confidence), possible=found.possible(confidence))
+        return Outcome(lack=found.lacking(error, confidence), possible=found.possible(confidence))
     policy = Policy(
         threshold=promise.threshold,
         score=found.knots,
@@ -252,7 +247,7 @@ def ask(store: Store, given: Evidence, error: float, confidence: float) -> Outco
     enough = trust.scores(policy.score, steps) >= policy.threshold
     at = float(steps[enough.argmax()]) if enough.any() else 1.0
     accepted, straight = _share(sure, policy.threshold), _share(least, policy.threshold)
-    return Outcome(error, confidence, policy, accepted, straight, at)
+    return Outcome(policy, accepted, straight, at)
 
 
 def accepted_scores(policy: Policy, confidence: npt.ArrayLike) -> Floats:

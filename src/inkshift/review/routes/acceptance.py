@@ -105,8 +105,6 @@ def show(
         "acceptance.html",
         batch=asked.batch,
         asked=asked,
-        forms=len({one.form for one in given.fields}),
-        labelled=len(given.labels),
         told=told[at],
         data=json.dumps(told),
         at=at,
