@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow lint bench-read bench-study bench-peers bench-teach bench-trust docs readme clean
+.PHONY: help demo test test-slow lint bench-read bench-study bench-peers bench-teach bench-trust bench-review docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,6 +45,9 @@ bench-trust: .venv/.test ## how far readings can be trusted: promises, rules, fo
 	$(BIN)/python benchmarks/trust_joint.py --out docs/results/trust-joint.md
 	$(BIN)/python benchmarks/trust_shift.py --out docs/results/trust-shift.md
 	$(BIN)/python benchmarks/trust_audit.py --out docs/results/trust-audit.md
+
+bench-review: .venv/.test ## how long keyers wait: typing in a browser, decisions over HTTP on SQLite and PostgreSQL
+	$(BIN)/python benchmarks/review.py --out docs/results/review.md
 
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py

@@ -23,7 +23,7 @@ from inkshift.review.store import Store
 _SCHEMAS = itertools.count(1)
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """Where initdb and pg_ctl are; Debian keeps them off the PATH."""
     on_path = shutil.which("initdb")
     found = [Path(on_path)] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -38,8 +38,8 @@ def _run(*command: str) -> None:
 
 
 @contextmanager
-def _cluster(programs: Path) -> Iterator[str]:
-    """The address of a new PostgreSQL server on a free port of loopback."""
+def cluster(programs: Path, fsync: bool = False) -> Iterator[str]:
+    """The address of a new PostgreSQL server on a free port of loopback. fsync: decisions wait for the disk."""
     folder = Path(tempfile.mkdtemp(prefix="inkshift-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
@@ -48,7 +48,9 @@ def _cluster(programs: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     data, log = str(folder / "data"), str(folder / "log")
-    settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+    settings = (
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync={'on' if fsync else 'off'}"
+    )
     try:
         _run(str(programs / "initdb"), "-D", data, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
         _run(str(programs / "pg_ctl"), "-D", data, "-l", log, "-o", settings, "-w", "-t", "120", "start")
@@ -64,10 +66,10 @@ def _cluster(programs: Path) -> Iterator[str]:
 def postgres() -> Iterator[str]:
     """The address of an empty PostgreSQL server; tests that need it are skipped where it is not installed."""
     pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed: pip install 'inkshift[postgres]'")
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    with _cluster(programs) as address:
+    with cluster(found) as address:
         yield address
 
 

@@ -19,7 +19,7 @@ from inkshift.review import store as stores
 from inkshift.review import views
 from inkshift.review.app import Settings
 from inkshift.review.intake import add_batch
-from inkshift.review.serve import Batch, is_local, read_batch, serve
+from inkshift.review.serve import At, Batch, is_local, read_batch, serve
 from inkshift.review.store import Store
 from inkshift.review.text import _TEXTS, language
 from review_app import PASSWORD, client, logged_in, opened, post, shown_field, shown_name, token
@@ -280,9 +280,8 @@ def test_the_telegrams_typed_are_what_the_exports_give(store: Store, telegram: P
 
 
 def test_others_are_not_let_in_before_there_is_an_account(tmp_path: Path) -> None:
-    given = {"demo": False, "port": 0, "browser": False, "files": ""}
     with pytest.raises(SettingError, match="nobody has an account yet"):
-        serve(f"sqlite:///{tmp_path / 'a.db'}", None, host="0.0.0.0", **given)  # type: ignore[arg-type]
+        serve(f"sqlite:///{tmp_path / 'a.db'}", None, At("0.0.0.0"), demo=False, browser=False, files="")
 
 
 @pytest.mark.parametrize(

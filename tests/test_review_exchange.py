@@ -59,6 +59,7 @@ READ = FormReading(
             rules_broken=("a = b: 12, but 3",),
             source="scans/c1.pdf",
             page=2,
+            box=(40, 40, 100.5, 70),
             crop=forms.CROP,
         ),
         FieldReading("b", "", "_X", "crossed-out", 0.5, source="scans/c1.pdf", page=2),
@@ -91,7 +92,7 @@ class TestIntake:
             assert (reading.accepted, reading.model) == (False, "d" * 64)
             assert reading.candidates == [["012", 0.93124], ["X12", 0.041]]
             assert field.page is not None and (field.page.source, field.page.number) == ("scans/c1.pdf", 2)
-            assert (field.form.name, field.box, other.box) == ("=f1", [40, 40, 60, 30], [40, 90, 60, 30])
+            assert (field.form.name, field.box, other.box) == ("=f1", [40, 40, 100.5, 70], None)
             assert other.readings[0].accepted is None
             ids = (field.id, other.id)
         picture = crop(store, ids[0])

@@ -115,7 +115,7 @@ class TestDecisions:
         assert decide(store, ann, item.field, "7") == decide(store, ann, item.field, "7")
         with pytest.raises(TakenError, match="you decided it already; undo that first"):
             decide(store, ann, item.field, "8")
-        with pytest.raises(TakenError, match="is settled by now"):
+        with pytest.raises(TakenError, match="needs nobody by now"):
             decide(store, bob, item.field, "7")
 
     def test_a_supervisor_corrects_what_is_settled(self, store: Store) -> None:

@@ -21,6 +21,9 @@ def review(
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the new batch.", show_default="the template's and the time")] = "",
     double: Annotated[bool, typer.Option("--double", help="Two people must agree on each field, blind.")] = False,
+    model_keys: Annotated[
+        bool, typer.Option("--model-keys", help="With --double: the reader is one of the two, one person the other.")
+    ] = False,
     demo: Annotated[
         bool, typer.Option("--demo", help="Show the bundled telegrams in a database that goes when you stop.")
     ] = False,
@@ -28,6 +31,13 @@ def review(
         str, typer.Option(help="Address to answer at; any but this computer's own needs accounts.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to answer at; 0 takes a free one.")] = 8571,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificate in PEM for HTTPS, with --tls-key.", show_default=False),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its key in PEM, without a password.", show_default=False)
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     db: Annotated[
         str, typer.Option("--db", metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
@@ -53,9 +63,12 @@ def review(
         raise SettingError("--demo shows the bundled telegrams; leave the pages out, or --demo")
     if bool(paths) != bool(template):
         raise SettingError("give pages together with --template FILE, or neither to go on with what is there")
+    if model_keys and not double:
+        raise SettingError("--model-keys: the reader keys as one of two; give --double as well")
     try:
-        from inkshift.review.serve import Batch, serve
+        from inkshift.review.serve import At, Batch, serve
     except ImportError:
         raise MissingExtraError("review", "review") from None
-    batch = Batch([str(path) for path in paths], str(template), name, double) if paths else None
-    serve(db, batch, files=str(files or ""), demo=demo, host=host, port=port, browser=not no_browser, say=err.print)
+    batch = Batch([str(path) for path in paths], str(template), name, double, model_keys) if paths else None
+    at = At(host, port, str(tls_cert or ""), str(tls_key or ""))
+    serve(db, batch, at, files=str(files or ""), demo=demo, browser=not no_browser, say=err.print)

@@ -50,7 +50,7 @@ def _form(held: list[PageReading], template: Template | None, together: bool) ->
     stem = Path(first.source).stem + (f"-p{first.page}" if first.page > 1 else "")
     name = next((p.identity for p in held if p.identity), stem)
     fields: list[FieldReading] = [item for page in held for item in page.fields]
-    notes = tuple(PageNote(p.source, p.page, p.quality, p.error) for p in held)
+    notes = tuple(PageNote(p.source, p.page, p.quality, p.error, p.turn) for p in held)
     form = FormReading(name, tuple(fields), notes)
     if template is None or not template.rules:
         return form

@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,8 +121,22 @@ class Calibration(NamedTuple):
 def calibrate(cases: Sequence[Case], rows: Sequence[Row], seed: int = 0) -> Calibration:
     """Learn a score from readings beside their labels (`evaluate.match`) and the rows they come from.
 
-    A field that is unclear, breaks a rule, or was not read at all, can never be accepted. Raises DataError where there
-    are less than two labelled forms, MissingExtraError without scipy.
+    Raises DataError where there are less than two labelled forms, MissingExtraError without scipy.
+    """
+    labelled = label_rows(cases, rows)
+    if labelled.forms < 2:
+        raise DataError(
+            f"{labelled.forms} labelled form, expected hundreds; draw some with `inkshift calibrate --sample`"
+        )
+    learn, test = split(labelled, seed)
+    known = learn.confidence >= 0
+    return Calibration(fit_score(learn.confidence[known], learn.wrong[known]), learn, test, seed)
+
+
+def label_rows(cases: Sequence[Case], rows: Sequence[Row]) -> Labelled:
+    """Readings beside their labels (`evaluate.match`), and the rows they come from, as numbers.
+
+    A field that is unclear, breaks a rule, or was not read at all, can never be accepted.
     """
     broken = {(row["form"], row["field"]): row["rules_broken"] for row in rows}
 
@@ -131,16 +146,11 @@ def calibrate(cases: Sequence[Case], rows: Sequence[Row], seed: int = 0) -> Cali
         return case.confidence if fine and case.confidence is not None else -1.0
 
     names = {name: i for i, name in enumerate(dict.fromkeys(case.form for case in cases))}
-    if len(names) < 2:
-        raise DataError(f"{len(names)} labelled form, expected hundreds; draw some with `inkshift calibrate --sample`")
-    labelled = Labelled(
-        np.array([names[case.form] for case in cases]),
-        np.array([confidence(case) for case in cases]),
-        np.array([case.outcome != "right" for case in cases]),
+    return Labelled(
+        np.array([names[case.form] for case in cases], np.int64),
+        np.array([confidence(case) for case in cases], np.float64),
+        np.array([case.outcome != "right" for case in cases], np.bool_),
     )
-    learn, test = split(labelled, seed)
-    known = learn.confidence >= 0
-    return Calibration(fit_score(learn.confidence[known], learn.wrong[known]), learn, test, seed)
 
 
 def draw_sample(rows: Sequence[Row], fields: int, seed: int) -> list[Row]:
@@ -162,6 +172,7 @@ def draw_sample(rows: Sequence[Row], fields: int, seed: int) -> list[Row]:
     return [drawn[i] for i in rng.permutation(len(drawn))]
 
 
+@lru_cache(maxsize=4096)
 def needed(error: float, confidence: float, wrong: int = 0) -> int:
     """How many accepted labels, `wrong` of them wrong, promise `error` with `confidence`: 299 for 1 % at 95 %.
 
@@ -176,6 +187,16 @@ def needed(error: float, confidence: float, wrong: int = 0) -> int:
         enough = p_binomial(middle, wrong, error) <= 1 - confidence
         low, high = (low, middle) if enough else (middle, high)
     return high
+
+
+def upper_bound(accepted: int, wrong: int, confidence: float) -> float:
+    """The exact upper bound of Clopper and Pearson (1934) for the share wrong, one-sided: the inverse of `needed`.
+
+    Of one threshold that was fixed beforehand, each field of another form. 1 where nothing is accepted.
+    """
+    if wrong >= accepted:
+        return 1.0
+    return float(scipy("stats").beta.ppf(confidence, wrong + 1, accepted - wrong))
 
 
 def fit_score(confidence: Floats, wrong: npt.NDArray[np.bool_]) -> Knots:

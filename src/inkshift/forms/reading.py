@@ -87,12 +87,16 @@ class PageReading:
 
 @dataclass(frozen=True, slots=True)
 class PageNote:
-    """How one page went: quality of registration 0 to 1, None without a template, and the error if it was not read."""
+    """How one page went: quality of registration 0 to 1, None without a template, and the error if it was not read.
+
+    turn: degrees clockwise that it was turned to stand upright.
+    """
 
     source: str
     page: int
     quality: float | None = None
     error: str = ""
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

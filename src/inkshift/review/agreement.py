@@ -33,7 +33,8 @@ class Keyer:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many fields of a batch stand how. accepted: of the open ones, those that a policy accepted, the queue's last.
+    """How many fields of a batch stand how. open: wait for an answer. accepted: not settled, as a policy accepted what
+    was read: they left the queue, or are its last.
 
     held: by somebody right now. seconds: the median a decision took, None where none was timed.
     """
@@ -80,11 +81,11 @@ def progress(store: Store, batch_id: int) -> Progress:
     """How many fields are open, disputed and settled, who decided how many, and how quickly."""
     with store.reading() as session:
         counts = {
-            (status, urgency): n
-            for status, urgency, n in session.execute(
-                sa.select(Field.status, Field.urgency, sa.func.count())
+            (status, waiting, urgency): n
+            for status, waiting, urgency, n in session.execute(
+                sa.select(Field.status, Field.waiting, Field.urgency, sa.func.count())
                 .where(Field.batch_id == batch_id)
-                .group_by(Field.status, Field.urgency)
+                .group_by(Field.status, Field.waiting, Field.urgency)
             )
         }
         held = session.scalar(
@@ -95,15 +96,12 @@ def progress(store: Store, batch_id: int) -> Progress:
         took: defaultdict[str, list[float]] = defaultdict(list)
         for _, name, _, _, seconds in session.execute(_standing(batch_id)):
             took[name].append(seconds)
-    by_status: Counter[str] = Counter()
-    for (status, _), n in counts.items():
-        by_status[status] += n
     return Progress(
         sum(counts.values()),
-        by_status["open"],
-        by_status["disputed"],
-        by_status["settled"],
-        counts.get(("open", 2), 0),
+        sum(n for (status, waiting, _), n in counts.items() if status == "open" and waiting),
+        sum(n for (status, _, _), n in counts.items() if status == "disputed"),
+        sum(n for (status, _, _), n in counts.items() if status == "settled"),
+        sum(n for (status, _, urgency), n in counts.items() if status == "open" and urgency == 2),
         held or 0,
         tuple(Keyer(name, len(all_), _median(all_)) for name, all_ in sorted(took.items())),
         _median([seconds for all_ in took.values() for seconds in all_]),

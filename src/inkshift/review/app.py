@@ -17,6 +17,7 @@ from inkshift.errors import InkshiftError
 from inkshift.review.queue import TakenError
 from inkshift.review.render import page
 from inkshift.review.routes import (
+    acceptance,
     batches,
     confusions,
     data,
@@ -25,18 +26,20 @@ from inkshift.review.routes import (
     forms,
     keying,
     models,
+    newbatch,
     pictures,
     studies,
     templates,
     work,
 )
-from inkshift.review.security import LOOPBACK, Sessions, Shield, guard, visit
+from inkshift.review.security import LOOPBACK, Shield, guard, visit
+from inkshift.review.sessions import Tries
 from inkshift.review.store import Store
 from inkshift.review.tasks import Tasks
 
 STATIC = Path(__file__).parent / "static"
 ROUTES = (
-    *(batches, keying, forms, pictures, confusions, export),
+    *(batches, newbatch, keying, forms, pictures, confusions, acceptance, export),
     *(templates, data, models, studies, work, entry),
 )
 
@@ -65,7 +68,7 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
         tasks.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(guard)], lifespan=lifespan)
-    app.state.store, app.state.settings, app.state.sessions, app.state.tasks = store, settings, Sessions(), tasks
+    app.state.store, app.state.settings, app.state.tries, app.state.tasks = store, settings, Tries(), tasks
     for module in ROUTES:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, aliased, selectinload, undefer
 from inkshift.errors import SettingError, nearest
 from inkshift.forms.export import COLUMNS, Row, fitted, harmless, png, row, typed, whole_file
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
-from inkshift.review.schema import Decision, Field, Page, Reading, User
+from inkshift.review.schema import MODEL, Decision, Field, Reading, User
 from inkshift.review.store import Store
 
 DECIDED = ("decided", "decided_state", "decided_by", "keyers")
@@ -46,7 +46,7 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
     """All fields of a batch, form by form: what was read and what was decided.
 
     `decided` holds digits where `decided_state` is `written`; both are empty while the field waits. `decided_by` names
-    who stands for that answer, `keyers` counts who gave any.
+    who stands for that answer, `model` alone where a policy accepted what was read; `keyers` counts who gave any.
     """
     with store.reading() as session:
         given = _given(session, batch_id)
@@ -60,12 +60,21 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
         )
         for field in session.scalars(wanted):
             reading = field.readings[-1]
-            settled = (field.state, field.value) if field.status == "settled" else None
-            by = tuple(name for name, answer in given[field.id] if answer == settled)
+            state, value, by = _decided(field, reading, given[field.id])
             keyers = len({name for name, _ in given[field.id]})
-            decided = zip(DECIDED, (field.value, field.state, ", ".join(by), str(keyers)), strict=True)
-            read = row(FormReading(field.form.name), _as_read(field.name, reading, field.page))
+            decided = zip(DECIDED, (value, state, ", ".join(by), str(keyers)), strict=True)
+            read = row(FormReading(field.form.name), _as_read(field, reading))
             yield Line(read | dict(decided), by, keyers, field.crop, reading.model)
+
+
+def _decided(
+    field: Field, reading: Reading, given: list[tuple[str, tuple[str, str]]]
+) -> tuple[str, str, tuple[str, ...]]:
+    """State, digits, and who stands for them: the settled answer, else the reading where a policy accepted it."""
+    if field.status == "open" and field.accepted_by is not None:
+        return reading.state, reading.value, (MODEL,)
+    settled = (field.state, field.value)
+    return *settled, tuple(name for name, answer in given if answer == settled and field.status == "settled")
 
 
 def _given(session: Session, batch_id: int) -> defaultdict[int, list[tuple[str, tuple[str, str]]]]:
@@ -84,17 +93,18 @@ def _given(session: Session, batch_id: int) -> defaultdict[int, list[tuple[str, 
     return found
 
 
-def _as_read(name: str, reading: Reading, page: Page | None) -> FieldReading:
+def _as_read(field: Field, reading: Reading) -> FieldReading:
+    page = field.page
     return FieldReading(
-        name,
+        field.name,
         reading.value,
         reading.written,
         reading.state,  # type: ignore[arg-type]
         reading.confidence,
         tuple(Candidate(written, probability) for written, probability in reading.candidates),
-        accepted=reading.accepted,
+        accepted=True if field.accepted_by is not None else reading.accepted,
         rules_broken=tuple(reading.rules_broken),
-        source=page.source if page else "",
+        source=(page.name or page.source) if page else "",
         page=page.number if page else 1,
     )
 
@@ -184,7 +194,7 @@ def _task(line: Line) -> dict[str, Any]:
             }
         ],
     }
-    if item["decided_state"]:
+    if item["decided_state"] and line.by != (MODEL,):
         task["annotations"] = [{"result": _result(item["decided_state"], item["decided"])}]
     return task
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import sqlalchemy as sa
 from PIL import Image as Pillow
@@ -66,24 +67,30 @@ def add_batch(
     return batch_id
 
 
-def add_forms(store: Store, batch_id: int, forms: Iterable[FormReading], *, model: str = "") -> int:
+def add_forms(
+    store: Store,
+    batch_id: int,
+    forms: Iterable[FormReading],
+    *,
+    model: str = "",
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> int:
     """Add forms as they are read, each as one transaction, so that people begin while more are read.
 
     A form that is there already, by its name and the place of its first page, is passed over: after a stop, give all
-    again. model: digest of the model that read them. Gives how many are new. Raises SettingError for no such batch.
+    again. model: digest of the model that read them. names: what people call the pages' files, by their sources, where
+    that is something else. Gives how many are new. Raises SettingError for no such batch.
     """
     with store.reading() as session:
         batch = session.get(Batch, batch_id)
         if batch is None:
             raise SettingError(f"batch {batch_id}: there is no such batch; make it first")
-        template = Template.model_validate(batch.template) if batch.template else None
         first = (
             sa.select(Form.name, Page.source, Page.number)
             .outerjoin(Page, Page.form_id == Form.id)
             .where(Form.batch_id == batch_id)
         )
         known = {tuple(row) for row in session.execute(first)}
-    boxes = {spec.name: list(spec.box) for spec in template.fields} if template else {}
     added, digests = 0, dict[str, str]()
     for form in forms:
         note = form.pages[0] if form.pages else None
@@ -96,17 +103,17 @@ def add_forms(store: Store, batch_id: int, forms: Iterable[FormReading], *, mode
                 digests[page.source] = _digest(page.source)
         crops = [None if item.crop is None else encode(item.crop) for item in form.fields]
         with store.writing() as session:
-            _add_form(session, store, batch, form, _Given(model, boxes, digests, crops))
+            _add_form(session, store, batch, form, _Given(model, names, digests, crops))
         added += 1
     return added
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What belongs to a form beside its reading. digests: of its pages' files; crops: PNG, one a field."""
+    """What belongs to a form beside its reading. names, digests: of files, by source; crops: PNG, one a field."""
 
     model: str
-    boxes: dict[str, list[float]]
+    names: Mapping[str, str]
     digests: dict[str, str]
     crops: list[bytes | None]
 
@@ -114,7 +121,15 @@ class _Given:
 def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, given: _Given) -> None:
     row = Form(batch_id=batch.id, name=form.name)
     row.pages = [
-        Page(source=p.source, number=p.page, sha256=given.digests[p.source], quality=p.quality, error=p.error)
+        Page(
+            source=p.source,
+            number=p.page,
+            sha256=given.digests[p.source],
+            quality=p.quality,
+            error=p.error.replace(p.source, given.names.get(p.source, p.source)),
+            name=given.names.get(p.source, ""),
+            turn=p.turn,
+        )
         for p in form.pages
     ]
     session.add(row)
@@ -125,7 +140,7 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
             batch_id=batch.id,
             page_id=pages.get((item.source, item.page)),
             name=item.name,
-            box=given.boxes.get(item.name),
+            box=list(item.box) if item.box else None,
             urgency=urgency(item),
             confidence=item.confidence,
             crop=crop,

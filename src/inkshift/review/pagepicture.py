@@ -1,4 +1,4 @@
-"""The page that a field is on, straightened as its template draws it, so that the field's box can be outlined."""
+"""The page that a field is on, upright, and where on it the field is."""
 
 from __future__ import annotations
 
@@ -8,104 +8,100 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
-from inkshift.errors import InputError, RegistrationError
+from inkshift.errors import InputError
 from inkshift.forms.pages import PageRef, load_page
-from inkshift.forms.register import register
-from inkshift.forms.template import PageSpec, Template
 from inkshift.jobs import file_digest
-from inkshift.reframe import to_gray
-from inkshift.review.schema import Batch, Field, Form, Page
+from inkshift.review.schema import Field, Form, Page
 from inkshift.review.store import Store
 
 _LONGEST = 1400
 _QUALITY = 80
 
+Box = tuple[float, float, float, float]
+
 
 @dataclass(frozen=True, slots=True)
 class FieldOnPage:
-    """A field and its page's file. box: x, y, width, height on the template's page, None where it is not known.
-
-    template: as JSON, empty where there is none; folder: of its reference pictures.
-    """
+    """A field and its page's file. called: what people call it. box: see `schema.Field`; turn: see `schema.Page`."""
 
     id: int
     name: str
     form: str
     source: str
+    called: str
     number: int
     sha256: str
-    box: tuple[float, ...] | None
-    template: str
-    folder: str
+    turn: int
+    box: Box | None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A page as JPEG, upright, 1400 pixels at most. size: its width and height. zoom: its pixels for one of the file's.
+
+    whole: width and height of the page in the file, before it was turned.
+    """
+
+    jpeg: bytes
+    size: tuple[int, int]
+    zoom: float
+    whole: tuple[int, int]
 
 
 def page_of(store: Store, field_id: int) -> FieldOnPage | None:
     """Where a field is; None where there is no such field, or its page is not known."""
     with store.reading() as session:
         row = session.execute(
-            sa.select(Field.id, Field.name, Field.box, Form.name, Page, Batch)
+            sa.select(Field.id, Field.name, Field.box, Form.name, Page)
             .join(Form, Form.id == Field.form_id)
             .join(Page, Page.id == Field.page_id)
-            .join(Batch, Batch.id == Field.batch_id)
             .where(Field.id == field_id)
         ).first()
     if row is None:
         return None
-    field, name, box, form, page, batch = row
-    template = Template.model_validate(batch.template).model_dump_json() if batch.template else ""
-    straight = tuple(box) if box and template else None
-    return FieldOnPage(field, name, form, page.source, page.number, page.sha256, straight, template, batch.folder)
+    field, name, box, form, page = row
+    called = page.name or page.source
+    where = tuple(box) if box else None
+    return FieldOnPage(field, name, form, page.source, called, page.number, page.sha256, page.turn, where)
 
 
-def picture(found: FieldOnPage) -> tuple[bytes, tuple[int, int]]:
-    """The page as JPEG, and width and height of the plane that the field's box is given in.
+def picture(found: FieldOnPage) -> Picture:
+    """The page. Raises InputError where its file is gone or is another one by now."""
+    if not found.sha256 or not Path(found.source).is_file():
+        raise InputError(f"{found.called}: the page's file is not there; put it back to see the whole page")
+    try:
+        return _picture(found.source, found.number, found.sha256, found.turn)
+    except InputError as e:
+        raise InputError(str(e).replace(found.source, found.called)) from None
 
-    Raises InputError where the file is gone or is another one by now, RegistrationError where it does not fit.
-    """
-    return _picture(found.source, found.number, found.sha256, found.template, found.folder, found.name)
+
+def outline(found: FieldOnPage, shown: Picture) -> Box | None:
+    """x, y, width, height of the field in pixels of the picture."""
+    if found.box is None:
+        return None
+    left, top, right, bottom = found.box
+    wide, high = shown.whole
+    if found.turn == 90:
+        left, top, right, bottom = high - bottom, left, high - top, right
+    elif found.turn == 180:
+        left, top, right, bottom = wide - right, high - bottom, wide - left, high - top
+    elif found.turn == 270:
+        left, top, right, bottom = top, wide - right, bottom, wide - left
+    x, y, w, h = (round(shown.zoom * v, 1) for v in (left, top, right - left, bottom - top))
+    return x, y, w, h
 
 
 @lru_cache(maxsize=32)
-def _picture(
-    source: str, number: int, sha256: str, template: str, folder: str, field: str
-) -> tuple[bytes, tuple[int, int]]:
-    if not sha256 or not Path(source).is_file():
-        raise InputError(f"{source}: the page's file is not there; put it back to see the whole page")
+def _picture(source: str, number: int, sha256: str, turn: int) -> Picture:
     if file_digest(source) != sha256:
         raise InputError(f"{source}: is another file than the one that was read; put that one back")
     image = load_page(PageRef(source, number))
-    spec = _spec(template, field)
-    if spec is None:
-        height, width = image.shape[:2]
-        return _jpeg(image), (width, height)
-    blank = to_gray(load_page(PageRef(str(Path(folder) / spec.reference), 1))) if spec.reference else None
-    laid = register(image, spec, blank)[0]
-    zoom = min(1.0, _LONGEST / max(spec.size))
-    flat = cv2.warpPerspective(
-        laid.image,
-        laid.matrix @ np.diag([1 / zoom, 1 / zoom, 1.0]),
-        (round(spec.size[0] * zoom), round(spec.size[1] * zoom)),
-        flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return _jpeg(np.asarray(flat, np.uint8)), (round(spec.size[0]), round(spec.size[1]))
-
-
-def _spec(template: str, field: str) -> PageSpec | None:
-    if not template:
-        return None
-    pages = Template.model_validate_json(template).pages
-    found = next((page for page in pages if any(spec.name == field for spec in page.fields)), None)
-    if found is None:
-        raise RegistrationError(f"field {field!r}: is not on the template's pages; import the forms again")
-    return found
-
-
-def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
-    zoom = min(1.0, _LONGEST / max(image.shape[:2]))
+    high, wide = image.shape[:2]
+    zoom = min(1.0, _LONGEST / max(high, wide))
     small = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA) if zoom < 1 else image
-    drawn = cv2.cvtColor(small, cv2.COLOR_RGB2BGR) if small.ndim == 3 else small
-    return bytes(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1])
+    upright = np.ascontiguousarray(np.rot90(small, -turn // 90))
+    drawn = cv2.cvtColor(upright, cv2.COLOR_RGB2BGR) if upright.ndim == 3 else upright
+    jpeg = bytes(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1])
+    return Picture(jpeg, (upright.shape[1], upright.shape[0]), zoom, (wide, high))

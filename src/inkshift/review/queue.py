@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.reading import DIGITS
-from inkshift.review.schema import Batch, Decision, Field, Form, Kind, Lease, Moment, Reading, Status, User
+from inkshift.review.schema import Base, Batch, Decision, Field, Form, Kind, Lease, Moment, Reading, Status, User
 from inkshift.review.store import Store
 
 LEASE = timedelta(minutes=2)
@@ -35,7 +35,7 @@ class Item:
 
     settles: two people disagree on it, and this decision settles it; `answers` are theirs, in no telling order.
     suggestion: what the model read, as a decision is given; empty where keying is double, and so blind.
-    rules_broken: likewise. page: id of its page; box: x, y, width, height on the template's page, where known.
+    rules_broken: likewise. page: id of its page; box: see `schema.Field`.
     urgency: see `schema.Field`.
     """
 
@@ -132,16 +132,20 @@ def next_field(store: Store, user_id: int, batch_id: int) -> Item | None:
     A field they hold already comes again. Otherwise the most urgent that nobody holds and they did not key.
     """
     with store.writing(durable=False) as session:
-        _person(session, user_id)
-        now = store.clock()
-        given = {"user": user_id, "batch": batch_id, "now": now}
-        field = session.scalar(_HELD, given)
-        if field is not None and _hold(session, field.id, user_id, now):
+        person(session, user_id)
+        return _next(session, store, user_id, batch_id)
+
+
+def _next(session: Session, store: Store, user_id: int, batch_id: int) -> Item | None:
+    now = store.clock()
+    given = {"user": user_id, "batch": batch_id, "now": now}
+    field = session.scalar(_HELD, given)
+    if field is not None and _hold(session, field.id, user_id, now):
+        return _item(session, field)
+    while (field := session.scalar(_FREE, given)) is not None:
+        if _hold(session, field.id, user_id, now):  # else somebody took it between the two statements
             return _item(session, field)
-        while (field := session.scalar(_FREE, given)) is not None:
-            if _hold(session, field.id, user_id, now):  # else somebody took it between the two statements
-                return _item(session, field)
-        return None
+    return None
 
 
 def decide(store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0) -> Decided:
@@ -151,23 +155,36 @@ def decide(store: Store, user_id: int, field_id: int, value: str, seconds: float
     answer the first time, changes nothing. Raises SettingError for what is no decision, and TakenError where another
     person holds the field, it is settled, or this person keyed it otherwise.
     """
+    with store.writing() as session:
+        return _decide(session, store, user_id, field_id, value, seconds)
+
+
+def decide_and_next(
+    store: Store, user_id: int, batch_id: int, field_id: int, value: str, seconds: float = 0.0
+) -> Item | None:
+    """`decide`, and then `next_field`, in one step that waits for the disk once."""
+    with store.writing() as session:
+        _decide(session, store, user_id, field_id, value, seconds)
+        return _next(session, store, user_id, batch_id)
+
+
+def _decide(session: Session, store: Store, user_id: int, field_id: int, value: str, seconds: float) -> Decided:
     answer = parse(value)
     if not (math.isfinite(seconds) and seconds >= 0):
         raise SettingError(f"seconds: expected 0 or more, found {seconds}")
-    with store.writing() as session:
-        _person(session, user_id)
-        field, decisions = _locked(session, field_id)
-        before = next((d for d in effective(decisions) if d.user_id == user_id), None)
-        if before is not None:
-            if (before.state, before.value) == answer:
-                return Decided(before.id, field_id, field.status)
-            raise TakenError(f"field {field.name!r}: you decided it already; undo that first")
-        if _holder(session, field_id, store.clock()) not in (None, user_id):
-            raise TakenError(f"field {field.name!r}: somebody else has it now; take the next one")
-        if not field.waiting:
-            raise TakenError(f"field {field.name!r}: is settled by now; take the next one")
-        kind: Kind = "settle" if field.status == "disputed" else "key"
-        return _append(session, store, field, decisions, user_id, kind, answer, seconds)
+    person(session, user_id)
+    field, decisions = _locked(session, field_id)
+    before = next((d for d in effective(decisions) if d.user_id == user_id), None)
+    if before is not None:
+        if (before.state, before.value) == answer:
+            return Decided(before.id, field_id, field.status)
+        raise TakenError(f"field {field.name!r}: you decided it already; undo that first")
+    if _holder(session, field_id, store.clock()) not in (None, user_id):
+        raise TakenError(f"field {field.name!r}: somebody else has it now; take the next one")
+    if not field.waiting:
+        raise TakenError(f"field {field.name!r}: needs nobody by now; take the next one")
+    kind: Kind = "settle" if field.status == "disputed" else "key"
+    return _append(session, store, field, decisions, user_id, kind, answer, seconds)
 
 
 def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0) -> Decided:
@@ -177,7 +194,7 @@ def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float
     """
     answer = parse(value)
     with store.writing() as session:
-        name, role = _person(session, user_id)
+        name, role = person(session, user_id)
         if role != "supervisor":
             raise SettingError(f"user {name!r}: settling any field needs a supervisor, found a {role}")
         field, decisions = _locked(session, field_id)
@@ -187,7 +204,7 @@ def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float
 def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
     """Take back this person's last decision in the batch that stands; None where there is none."""
     with store.writing() as session:
-        _person(session, user_id)
+        person(session, user_id)
         other = aliased(Decision)
         last = session.scalar(
             sa.select(Decision)
@@ -219,12 +236,6 @@ def release(store: Store, user_id: int) -> None:
     """Let go of all that a person holds, as when they log out."""
     with store.writing(durable=False) as session:
         session.execute(sa.delete(Lease).where(Lease.user_id == user_id))
-
-
-def crop(store: Store, field_id: int) -> bytes | None:
-    """The picture of a field as PNG; None where there is none."""
-    with store.reading() as session:
-        return session.scalar(sa.select(Field.crop).where(Field.id == field_id))
 
 
 def record(
@@ -271,10 +282,29 @@ _LOG = (
     .where(Decision.field_id == sa.bindparam("field"))
     .order_by(Decision.number)
 )
+_HOLDER = sa.select(Lease.user_id).where(Lease.field_id == sa.bindparam("field"), Lease.until > _NOW)
+_LET_GO = (
+    sa.delete(Lease)
+    .where(Lease.field_id == sa.bindparam("field"))
+    .where(sa.or_(sa.bindparam("all", type_=sa.Boolean()), Lease.user_id == sa.bindparam("user")))
+    .execution_options(synchronize_session=False)
+)
+_DOUBLE = sa.select(Batch.double).where(Batch.id == sa.bindparam("batch"))
+_ABOUT = (
+    sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == sa.bindparam("form"))
+)
+_READING = (
+    sa.select(Reading.state, Reading.value, Reading.rules_broken)
+    .where(Reading.field_id == sa.bindparam("field"))
+    .order_by(Reading.id.desc())
+    .limit(1)
+)
+_LOGGED = Base.metadata.tables[Decision.__tablename__]
+_APPEND = sa.insert(_LOGGED).returning(_LOGGED.c.id)
 _USER = sa.select(User.name, User.role).where(User.id == sa.bindparam("user")).with_for_update(key_share=True)
 
 
-def _person(session: Session, user_id: int) -> tuple[str, str]:
+def person(session: Session, user_id: int) -> tuple[str, str]:
     """The user's name and role, its row locked, so that one person's steps come one after another.
 
     Raises SettingError for somebody who cannot decide.
@@ -306,7 +336,7 @@ def _hold(session: Session, field_id: int, user_id: int, now: datetime) -> bool:
 
 
 def _holder(session: Session, field_id: int, now: datetime) -> int | None:
-    return session.scalar(sa.select(Lease.user_id).where(Lease.field_id == field_id, Lease.until > now))
+    return session.scalar(_HOLDER, {"field": field_id, "now": now})
 
 
 def _append(
@@ -326,22 +356,19 @@ def _append(
     """
     new = {"user_id": user_id, "kind": kind, "state": answer[0], "value": answer[1], "undoes": undoes}
     place = {"field_id": field.id, "number": len(decisions) + 1, "time": store.clock(), "seconds": seconds}
-    number = session.execute(sa.insert(Decision).values(**new, **place).returning(Decision.id)).scalar_one()
-    double = session.scalars(sa.select(Batch.double).where(Batch.id == field.batch_id)).one()
+    number = session.execute(_APPEND, new | place).scalar_one()
+    double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
     now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
     field.status, field.state, field.value = now.status, now.state, now.value
-    field.waiting = now.status != "settled"
+    field.waiting = now.status != "settled" and field.accepted_by is None
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
-    held = sa.delete(Lease).where(Lease.field_id == field.id).execution_options(synchronize_session=False)
-    session.execute(held.where(Lease.user_id == user_id) if field.waiting else held)
+    session.execute(_LET_GO, {"field": field.id, "user": user_id, "all": not field.waiting})
     return Decided(number, field.id, now.status)
 
 
 def _item(session: Session, field: Field) -> Item:
-    about = sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == field.form_id)
-    form, blind = session.execute(about).one()
-    latest = sa.select(Reading.state, Reading.value, Reading.rules_broken).where(Reading.field_id == field.id)
-    reading = None if blind else session.execute(latest.order_by(Reading.id.desc()).limit(1)).first()
+    form, blind = session.execute(_ABOUT, {"form": field.form_id}).one()
+    reading = None if blind else session.execute(_READING, {"field": field.id}).first()
     suggestion = ""
     if reading is not None:
         suggestion = shown(reading.state, reading.value) if reading.state in ("written", *WORDS) else ""

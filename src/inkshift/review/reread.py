@@ -87,10 +87,10 @@ def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
 
 
 def _of(batch_id: int, form: FormReading) -> sa.Select[int]:
-    """Ids of the forms in the store that a form which was read is: of that name, on that page."""
+    """Ids of the forms in the store that begin on the page that a form which was read begins on."""
     note = form.pages[0]
     place = (Page.source == note.source, Page.number == note.page)
-    return sa.select(Form.id).join(Page).where(Form.batch_id == batch_id, Form.name == form.name, *place).distinct()
+    return sa.select(Form.id).join(Page).where(Form.batch_id == batch_id, *place).distinct()
 
 
 def batches_with_pages(store: Store) -> Iterator[tuple[int, str, int]]:

@@ -90,7 +90,9 @@ class Form(Base):
 class Page(Base):
     """A page by its file. number: from 1 in that file; sha256: of the file, empty where it was not there.
 
-    quality: of its registration, 0 to 1, none without a template. error: why it was not read.
+    source: where that is; name: what people call it, empty where that is `source`.
+    quality: of its registration, 0 to 1, none without a template. turn: degrees clockwise that make it stand upright.
+    error: why it was not read.
     """
 
     __tablename__ = "pages"
@@ -102,6 +104,8 @@ class Page(Base):
     sha256: Mapped[str] = mapped_column(sa.String(64), default="")
     quality: Mapped[float | None]
     error: Mapped[str] = mapped_column(default="")
+    name: Mapped[str] = mapped_column(default="", server_default="")
+    turn: Mapped[int] = mapped_column(default=0, server_default="0")
 
     form: Mapped[Form] = relationship(back_populates="pages")
 
@@ -109,16 +113,17 @@ class Page(Base):
 class Field(Base):
     """One field, and where it stands, which follows from its decisions and its reading.
 
-    box: x, y, width, height in pixels of the template's page, where known. urgency: 0 a rule is broken, 1 not
-    accepted, 2 accepted by a policy; confidence: of the reading. Both order the queue, least first.
-    waiting: somebody is to see it, that is status is not `settled`. state, value: the settled answer, else empty.
+    box: xmin, ymin, xmax, ymax in pixels of the page as its file holds it, where known. urgency: 0 a rule is broken,
+    1 not accepted, 2 accepted by a policy; confidence: of the reading. Both order the queue, least first.
+    accepted_by: the application of a policy that took it out of the queue. waiting: somebody is to see it, that is
+    status is not `settled` and no policy took it out. state, value: the settled answer, else empty.
     first_id, second_id: whose answers count so far. crop: PNG as cut by the reader, last so that
     other columns are read without it.
     """
 
     __tablename__ = "fields"
     __table_args__ = (
-        sa.Index("queue", "batch_id", "waiting", "urgency", "confidence", "id"),
+        sa.Index("queue", "batch_id", "waiting", "urgency", "confidence", "id", "first_id", "second_id"),
         sa.CheckConstraint("status IN ('open', 'disputed', 'settled')", name="field_status"),
     )
 
@@ -136,6 +141,7 @@ class Field(Base):
     value: Mapped[str] = mapped_column(default="")
     first_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
     second_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    accepted_by: Mapped[int | None] = mapped_column(sa.ForeignKey("acceptances.id"))
     crop: Mapped[bytes | None] = mapped_column(sa.LargeBinary, deferred=True)
 
     form: Mapped[Form] = relationship(back_populates="fields")
@@ -203,6 +209,27 @@ class Lease(Base):
     field_id: Mapped[int] = mapped_column(sa.ForeignKey("fields.id"), primary_key=True, autoincrement=False)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"), index=True)
     until: Mapped[datetime]
+
+
+class Acceptance(Base):
+    """A policy (see `forms.trust`) that a supervisor applied to a batch, and how many fields left the queue by it.
+
+    undone: when it was taken back, and by whom; its fields went back to the queue.
+    """
+
+    __tablename__ = "acceptances"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"), index=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+    policy: Mapped[dict[str, Any]]
+    fields: Mapped[int]
+    time: Mapped[datetime]
+    undone_by_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    undone: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship(foreign_keys=[user_id])
+    undone_by: Mapped[User | None] = relationship(foreign_keys=[undone_by_id])
 
 
 class TrainedModel(Base):

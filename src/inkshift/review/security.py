@@ -1,18 +1,15 @@
-"""What keeps strangers out: sessions, tokens against forged requests, headers, limits."""
+"""What keeps strangers out: who may see what, tokens against forged requests, headers, limits."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
-import secrets
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Annotated
 
+import sqlalchemy as sa
 from fastapi import Depends, HTTPException, Path, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -20,21 +17,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inkshift.review import store as stores
 from inkshift.review.schema import Role, User
+from inkshift.review.sessions import HOURS, find_session, start_session
 from inkshift.review.store import Store
 from inkshift.review.tasks import Tasks
 from inkshift.review.text import Words, language
 
 COOKIE = "inkshift"
-HOURS = 12
 MOST_BYTES = 64 * 1024
 MORE_BYTES: tuple[tuple[str, int], ...] = (
+    (r"/new-batch", 256 * 2**20),
     (r"/templates(/\d+/(pages|try))?", 65 * 2**20),
     (r"/templates/\d+", 2**20),
 )
 """Paths, as patterns, to which more may be sent, and how much."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PUBLIC = ("/login", "/language")
-TRIES, PAUSE = 10, 60.0
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -47,16 +44,6 @@ HEADERS = {
 }
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """user: id. stamp: of the password that opened it, so that another password ends it. until: monotonic seconds."""
-
-    user: int
-    stamp: str
-    csrf: str
-    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,79 +68,32 @@ class Visit:
         return self.user is not None and self.role == "supervisor"
 
 
-class Sessions:
-    """The sessions of this process, by the digest of what their cookie holds; and who failed to log in how often."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._open: dict[str, Session] = {}
-        self._failed: dict[str, list[float]] = {}
-        self._turn = threading.Lock()
-
-    def start(self, user: User) -> tuple[str, Session]:
-        """The cookie's content, and the session."""
-        token, now = secrets.token_urlsafe(32), self._clock()
-        session = Session(user.id, _stamp(user), secrets.token_urlsafe(32), now + HOURS * 3600)
-        with self._turn:
-            self._open = {key: kept for key, kept in self._open.items() if kept.until > now}
-            self._open[_key(token)] = session
-        return token, session
-
-    def find(self, token: str) -> Session | None:
-        found = self._open.get(_key(token)) if token else None
-        return found if found and found.until > self._clock() else None
-
-    def end(self, token: str) -> None:
-        with self._turn:
-            self._open.pop(_key(token), None)
-
-    def may_try(self, address: str) -> bool:
-        """Whether somebody at this address may try another password; false for a minute after ten that were wrong."""
-        now = self._clock()
-        with self._turn:
-            self._failed = {who: late for who, times in self._failed.items() if (late := _since(times, now))}
-            return len(self._failed.get(address, [])) < TRIES
-
-    def failed(self, address: str) -> None:
-        with self._turn:
-            self._failed.setdefault(address, []).append(self._clock())
-
-
-def _since(times: list[float], now: float) -> list[float]:
-    return [at for at in times if at > now - PAUSE]
-
-
-def _key(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _stamp(user: User) -> str:
-    return hashlib.sha256(user.password.encode()).hexdigest()
-
-
 def has_accounts(store: Store) -> bool:
     """Whether people log in: as soon as one supervisor has a password."""
-    return any(user.role == "supervisor" and user.password for user in stores.users(store))
+    with store.reading() as session:
+        return session.scalar(_ACCOUNT) is not None
+
+
+_ACCOUNT = sa.select(User.id).where(User.role == "supervisor", User.password != "").limit(1)
 
 
 def visit(request: Request) -> Visit:
     """Who asks. Without accounts everybody on this computer is the local user."""
     state = request.app.state
     store: Store = state.store
-    accounts = state.settings.accounts or has_accounts(store)
+    user = find_session(store, request.cookies.get(COOKIE, ""))
+    accounts = state.settings.accounts or (user is not None and user.password) or has_accounts(store)
     words = language(request.cookies.get("language", ""), request.headers.get("accept-language", ""))
     stranger = Visit(store, state.settings.files.resolve(), state.tasks, words, accounts)
-    session = state.sessions.find(request.cookies.get(COOKIE, ""))
-    user = stores.user(store, session.user) if session else None
-    if session and user and hmac.compare_digest(session.stamp, _stamp(user)) and (user.password or not accounts):
-        return replace(stranger, csrf=session.csrf, user=user.id, name=user.name, role=user.role)
+    if user and (user.password or not accounts):
+        return replace(stranger, csrf=user.csrf, user=user.user, name=user.name, role=user.role)
     if accounts:
         return stranger
     local = stores.user(store, stores.local_user(store))
     assert local is not None
-    token, session = state.sessions.start(local)
+    token, csrf = start_session(store, local)
     keep(request, token)
-    return replace(stranger, csrf=session.csrf, user=local.id, name=local.name, role=local.role)
+    return replace(stranger, csrf=csrf, user=local.id, name=local.name, role=local.role)
 
 
 Who = Annotated[Visit, Depends(visit)]
@@ -161,13 +101,26 @@ Who = Annotated[Visit, Depends(visit)]
 
 def keep(request: Request, token: str) -> None:
     """Send the session's cookie with the answer, an empty one to end it; see `Shield`."""
-    secure = "; Secure" if request.url.scheme == "https" else ""
+    marks = "; Secure" if secure(request) else ""
     age = HOURS * 3600 if token else 0
-    request.state.cookie = f"{COOKIE}={token}; Max-Age={age}; Path=/; HttpOnly; SameSite=strict{secure}"
+    request.state.cookie = f"{COOKIE}={token}; Max-Age={age}; Path=/; HttpOnly; SameSite=strict{marks}"
 
 
-async def guard(request: Request, who: Who) -> None:
+def secure(request: Request) -> bool:
+    """Whether it came by HTTPS, so that cookies go no other way."""
+    return request.url.scheme == "https"
+
+
+async def guard(request: Request, who: Who) -> AsyncIterator[None]:
     """Before every page: strangers are sent to log in, and what changes something needs the session's token."""
+    try:
+        await _check(request, who)
+        yield
+    finally:
+        await request.close()  # what was uploaded goes, whoever refused it
+
+
+async def _check(request: Request, who: Visit) -> None:
     if who.user is None and request.url.path not in PUBLIC:
         raise HTTPException(401)
     if request.method in ("GET", "HEAD"):

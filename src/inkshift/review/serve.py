@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+import ssl
 import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +17,10 @@ from pathlib import Path
 import uvicorn
 
 from inkshift.errors import SettingError
-from inkshift.forms.reader import Reader
 from inkshift.review import store as stores
 from inkshift.review.app import Settings, make_app
 from inkshift.review.intake import add_batch
-from inkshift.review.models import default_folder
+from inkshift.review.readpages import open_reader
 from inkshift.review.security import LOOPBACK, has_accounts
 from inkshift.review.store import Store
 
@@ -29,31 +30,47 @@ _PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pages to be read into a new batch. name: empty for the template's name and the time."""
+    """Pages to be read into a new batch. name: empty for the template's name and the time.
+
+    double, model_keys: see `intake.add_batch`.
+    """
 
     paths: Sequence[str]
     template: str
     name: str = ""
     double: bool = False
+    model_keys: bool = False
 
 
-def serve(
-    url: str, batch: Batch | None, *, files: str, demo: bool, host: str, port: int, browser: bool, say: Say = print
-) -> None:
-    """Answer at `host` and `port` until the process is stopped; 0 is a free port.
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where to answer. port: 0 is a free one. certificate, key: files in PEM for HTTPS, both or neither."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    certificate: str = ""
+    key: str = ""
+
+    @property
+    def local(self) -> bool:
+        return is_local(self.host)
+
+
+def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, browser: bool, say: Say = print) -> None:
+    """Answer until the process is stopped.
 
     files: the folder for what is uploaded and taught; empty for one beside the database. demo: show the bundled
     telegrams in a database that goes at the end, whatever `url` says. Raises SettingError where the address is not this
-    computer's own and nobody has an account, and where it cannot be had.
+    computer's own and nobody has an account, where it cannot be had, and for a certificate that does not do.
     """
+    check_tls(at)
     with _opened(url, files, demo) as (store, folder):
-        local = is_local(host)
-        if not local and not has_accounts(store):
+        if not at.local and not has_accounts(store):
             raise SettingError(
-                f"--host {host}: others can reach that address, and nobody has an account yet; start without --host, "
-                "add a supervisor with a password under People, then start again"
+                f"--host {at.host}: others can reach that address, and nobody has an account yet; start without "
+                "--host, add a supervisor with a password under People, then start again"
             )
-        listening = _listen(host, port)
+        listening = _listen(at.host, at.port)
         with listening:
             if demo:
                 batch = demo_batch()
@@ -61,18 +78,46 @@ def serve(
             if batch is not None:
                 say("reading the pages ...")
                 start = f"batches/{read_batch(store, batch)}/queue"
-            address = f"http://{_in_url(host)}:{listening.getsockname()[1]}/"
+            address = f"http{'s' if at.certificate else ''}://{_in_url(at.host)}:{listening.getsockname()[1]}/"
+            if not at.local and not at.certificate:
+                say("passwords and pages travel unencrypted there; give --tls-cert and --tls-key")
             say(f"review is at {address}  (Ctrl+C stops it)")
             if browser:
                 webbrowser.open(address + start)
-            app = make_app(store, Settings(accounts=not local, hosts=LOOPBACK if local else (), files=folder))
-            config = uvicorn.Config(app, log_level="warning", server_header=False, proxy_headers=False)
+            app = make_app(store, Settings(accounts=not at.local, hosts=LOOPBACK if at.local else (), files=folder))
+            config = uvicorn.Config(
+                app,
+                log_level="warning",
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=60,
+                ssl_certfile=at.certificate or None,
+                ssl_keyfile=at.key or None,
+            )
             uvicorn.Server(config).run(sockets=[listening])
+
+
+def check_tls(at: At) -> None:
+    """Raises SettingError where only one of certificate and key is given, or they cannot be used."""
+    if bool(at.certificate) != bool(at.key):
+        raise SettingError("HTTPS needs --tls-cert and --tls-key; give both or neither")
+    if not at.certificate:
+        return
+    for option, file in (("--tls-cert", at.certificate), ("--tls-key", at.key)):
+        if not os.access(file, os.R_OK) or not Path(file).is_file():
+            raise SettingError(f"{option} {file}: expected a file in PEM, found none that can be read; check the path")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(at.certificate, at.key, password=lambda: "")
+    except (ssl.SSLError, OSError, ValueError) as e:
+        raise SettingError(
+            f"--tls-cert {at.certificate}, --tls-key {at.key}: expected a certificate and its key in PEM, without a "
+            f"password, found something else ({getattr(e, 'reason', None) or e}); check that they belong together"
+        ) from None
 
 
 def read_batch(store: Store, batch: Batch) -> int:
     """Read the pages into a new batch with the model that is the default; its id."""
-    reader = Reader(batch.template, model=default_folder(store) or "", crops=True)
+    reader = open_reader(store, Path(batch.template))
     assert reader.template is not None
     name = batch.name or f"{reader.template.name} {datetime.now():%Y-%m-%d %H:%M:%S}"
     model = (reader.number_model or reader.model).digest
@@ -84,6 +129,7 @@ def read_batch(store: Store, batch: Batch) -> int:
         folder=str(Path(batch.template).resolve().parent),
         model=model,
         double=batch.double,
+        model_keys=batch.model_keys,
     )
 
 

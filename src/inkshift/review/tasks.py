@@ -43,6 +43,7 @@ class Work:
 
 Job = Callable[[Work], dict[str, Any]]
 KINDS: dict[str, str] = {
+    "read": "inkshift.review.readpages:read",
     "teach": "inkshift.review.teach:teach",
     "reread": "inkshift.review.reread:reread",
     "study": "inkshift.review.studies:study",

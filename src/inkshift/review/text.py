@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from inkshift.review.texts import circle, designer, keying, tasks
+from inkshift.review.texts import acceptance, circle, designer, keying, newbatch, tasks
 
 LANGUAGES = {"en": "English", "es": "Español"}
 
-_PAGES = (keying, tasks, circle, designer)
+_PAGES = (keying, tasks, newbatch, acceptance, circle, designer)
 _TEXTS: Mapping[str, tuple[str, str]] = {key: text for page in _PAGES for key, text in page.TEXTS.items()}
 
 

@@ -31,7 +31,7 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """One field of a form. history: every line of its log, in order."""
+    """One field of a form. accepted: a policy took it out of the queue. history: every line of its log, in order."""
 
     id: int
     name: str
@@ -39,6 +39,7 @@ class FieldRow:
     status: str
     state: str
     value: str
+    accepted: bool
     reading: Reading | None
     history: tuple[Step, ...]
 
@@ -104,8 +105,17 @@ def batch(store: Store, batch_id: int) -> Batch | None:
 def left(store: Store, batch_id: int) -> int:
     """How many fields of a batch wait for anybody."""
     with store.reading() as session:
-        waiting = sa.select(sa.func.count()).where(Field.batch_id == batch_id, Field.waiting.is_(True))
-        return session.scalar(waiting) or 0
+        return session.scalar(_LEFT, {"batch": batch_id}) or 0
+
+
+_CROP = sa.select(Field.crop).where(Field.id == sa.bindparam("field"))
+_LEFT = sa.select(sa.func.count()).where(Field.batch_id == sa.bindparam("batch"), Field.waiting.is_(True))
+
+
+def crop_and_left(store: Store, batch_id: int, field_id: int) -> tuple[bytes | None, int]:
+    """The picture of a field as PNG, None where there is none, and how many fields of the batch wait."""
+    with store.reading() as session:
+        return session.scalar(_CROP, {"field": field_id}), session.scalar(_LEFT, {"batch": batch_id}) or 0
 
 
 def form_names(store: Store, batch_id: int) -> list[tuple[int, str, int, int]]:
@@ -136,7 +146,7 @@ def form_page(store: Store, form_id: int) -> FormPage | None:
             .options(selectinload(Field.decisions).selectinload(Decision.user))
         )
         fields = tuple(_field_row(field) for field in session.scalars(wanted))
-        pages = tuple((page.source, page.error) for page in form.pages)
+        pages = tuple((page.name or page.source, page.error) for page in form.pages)
         return FormPage(form.id, form.name, form.batch_id, form.batch.name, pages, fields)
 
 
@@ -146,7 +156,10 @@ def _field_row(field: Field) -> FieldRow:
         Step(d.user.name, d.kind, d.state, d.value, d.time, d.seconds, d.id in undone) for d in field.decisions
     )
     reading = field.readings[-1] if field.readings else None
-    return FieldRow(field.id, field.name, field.crop, field.status, field.state, field.value, reading, history)
+    accepted = field.accepted_by is not None
+    return FieldRow(
+        field.id, field.name, field.crop, field.status, field.state, field.value, accepted, reading, history
+    )
 
 
 def confusions(store: Store, batch_id: int) -> dict[tuple[str, str], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException
 from starlette.responses import HTMLResponse
 
-from inkshift.review import views
+from inkshift.review import readpages, views
 from inkshift.review.agreement import agreement, progress
 from inkshift.review.render import page
 from inkshift.review.security import Id, Supervisor, Who
@@ -29,6 +29,9 @@ def batch(who: Supervisor, batch: Id) -> HTMLResponse:
         "batch.html",
         batch=found,
         keying=views.keying(found),
+        task=readpages.task_of(who.store, batch),
+        batch_id=batch,
+        unread=readpages.unread(who.store, batch),
         progress=progress(who.store, batch),
         pairs=agreement(who.store, batch),
         forms=views.form_names(who.store, batch),

@@ -12,7 +12,8 @@ from inkshift.review import queue
 from inkshift.review import store as stores
 from inkshift.review.passwords import MOST
 from inkshift.review.render import page
-from inkshift.review.security import COOKIE, Id, Supervisor, Visit, Who, has_accounts, keep
+from inkshift.review.security import COOKIE, Id, Supervisor, Visit, Who, has_accounts, keep, secure
+from inkshift.review.sessions import Tries, end_session, start_session
 from inkshift.review.text import LANGUAGES
 
 router = APIRouter()
@@ -29,15 +30,15 @@ def login_page(who: Who) -> Response:
 
 @router.post("/login")
 def log_in(request: Request, who: Who, name: Name = "", password: Password = "") -> Response:
-    sessions = request.app.state.sessions
+    tries: Tries = request.app.state.tries
     address = request.client.host if request.client else ""
-    if not sessions.may_try(address):
+    if not tries.allowed(address):
         return page(who, "login.html", error="login_wait", status=429)
     user = stores.log_in(who.store, name, password)
     if user is None:
-        sessions.failed(address)
+        tries.failed(address)
         return page(who, "login.html", error="login_failed", status=403)
-    token, _ = sessions.start(user)
+    token, _ = start_session(who.store, user)
     keep(request, token)
     return RedirectResponse("/", 303)
 
@@ -46,16 +47,16 @@ def log_in(request: Request, who: Who, name: Name = "", password: Password = "")
 def log_out(request: Request, who: Who) -> RedirectResponse:
     assert who.user is not None
     queue.release(who.store, who.user)
-    request.app.state.sessions.end(request.cookies.get(COOKIE, ""))
+    end_session(who.store, request.cookies.get(COOKIE, ""))
     keep(request, "")
     return RedirectResponse("/login", 303)
 
 
 @router.post("/language")
-def choose_language(code: Annotated[str, Form(max_length=2)]) -> RedirectResponse:
+def choose_language(request: Request, code: Annotated[str, Form(max_length=2)]) -> RedirectResponse:
     answer = RedirectResponse("/", 303)
     if code in LANGUAGES:
-        answer.set_cookie("language", code, max_age=YEAR, httponly=True, samesite="strict")
+        answer.set_cookie("language", code, max_age=YEAR, httponly=True, samesite="strict", secure=secure(request))
     return answer
 
 

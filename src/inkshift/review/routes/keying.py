@@ -37,14 +37,13 @@ def decide(
 
     A decision that is none is said, and the same field stays; so is a field that somebody else has by now.
     """
-    note = ""
     try:
-        queue.decide(who.store, _user(who), field, value.strip(), seconds)
+        item = queue.decide_and_next(who.store, _user(who), batch, field, value.strip(), seconds)
     except TakenError:
-        note = "taken"
+        return _next(request, who, batch, "taken")
     except SettingError:
-        note = "decide_first"
-    return _next(request, who, batch, note)
+        return _next(request, who, batch, "decide_first")
+    return _next(request, who, batch, "", item)
 
 
 @router.post("/batches/{batch}/undo")
@@ -76,14 +75,8 @@ def _work(who: Visit, batch: int, note: str = "", item: Item | None = None) -> d
     if found is None:
         raise HTTPException(404)
     item = item or queue.next_field(who.store, _user(who), batch)
-    picture = inline(queue.crop(who.store, item.field)) if item else ""
-    return {
-        "batch": found,
-        "item": item,
-        "picture": picture,
-        "note": note,
-        "left": views.left(who.store, batch),
-    }
+    crop, left = views.crop_and_left(who.store, batch, item.field if item else 0)
+    return {"batch": found, "item": item, "picture": inline(crop), "note": note, "left": left}
 
 
 def _user(who: Visit) -> int:

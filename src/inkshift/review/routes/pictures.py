@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from inkshift.errors import InkshiftError
-from inkshift.review.pagepicture import page_of, picture
+from inkshift.review.pagepicture import outline, page_of, picture
 from inkshift.review.render import page
 from inkshift.review.security import Id, Who
 
@@ -20,11 +20,11 @@ def whole_page(who: Who, field: Id) -> HTMLResponse:
     if found is None:
         raise HTTPException(404)
     try:
-        _, size = picture(found)
-        error = ""
+        shown, error = picture(found), ""
     except InkshiftError as e:
-        size, error = (1, 1), str(e) if who.supervisor else ""
-    return page(who, "_page.html", field=found, size=size, error=error, shown=size != (1, 1))
+        shown, error = None, str(e) if who.supervisor else ""
+    box = outline(found, shown) if shown else None
+    return page(who, "_page.html", field=found, shown=shown, box=box, error=error)
 
 
 @router.get("/fields/{field}/page.jpg")
@@ -32,5 +32,4 @@ def page_picture(who: Who, field: Id) -> Response:
     found = page_of(who.store, field)
     if found is None:
         raise HTTPException(404)
-    jpeg, _ = picture(found)
-    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+    return Response(picture(found).jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})

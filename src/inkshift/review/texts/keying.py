@@ -42,6 +42,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Solo campos resueltos: las filas son los dígitos que decidieron las personas, las columnas lo que leyó el "
         "modelo; ∅ es un dígito que falta de un lado. Elija un número para ver los recortes.",
     ),
+    "corner": ("written, and read as", "escrito, y leído como"),
     "correlation": ("correlation of errors", "correlación de errores"),
     "crop_of": ("Picture of field {name}", "Imagen del campo {name}"),
     "crossed-out": ("crossed out", "tachado"),

@@ -1,0 +1,255 @@
+"""How long keyers wait for review: typing in a real browser, and decisions over HTTP.
+
+    python benchmarks/review.py [--out FILE]
+
+Numbers are drawn in a line font. Needs Chromium, and PostgreSQL for its rows.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+from urllib.parse import urlencode
+
+import cv2
+import numpy as np
+
+from bench_read import machine
+from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
+from inkshift.review import store as stores
+from inkshift.review.intake import add_batch
+from printed import options, show
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+from review_databases import cluster, programs
+
+FIELDS, A_FORM = 10_000, 100
+KEYERS = 20
+ALONE, PACED = 500, 30
+TYPED = 200
+PASSWORD = "a long password"
+CHROMIUM = "/usr/bin/chromium"
+_SERVER = """
+import sys, uvicorn
+from pathlib import Path
+from inkshift.review import store as stores
+from inkshift.review.app import Settings, make_app
+store = stores.open(sys.argv[1])
+app = make_app(store, Settings(files=Path(sys.argv[3])))
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error", server_header=False, timeout_keep_alive=60)
+"""
+
+
+def main() -> None:
+    show(lines(), options(__doc__).parse_args().out)
+
+
+def lines() -> Iterator[str]:
+    """The page, line by line."""
+    yield "# The speed of review, measured\n"
+    yield f"Printed by `make bench-review` on {machine()}.\n"
+    yield f"Load: processes that wanted the {os.cpu_count()} cores in the last minute, these here and others.\n"
+    with tempfile.TemporaryDirectory(prefix="inkshift-bench-") as folder:
+        yield "## What a keyer waits for\n"
+        yield (
+            f"A script types {TYPED} numbers in Chromium by keyboard, without a pause. From the Enter key to the next "
+            "field drawn, with its picture, ready for its first digit.\n"
+        )
+        yield "| keying | median | 95 of 100 | most | load |\n|---|---|---|---|---|"
+        for name, double in (("single", False), ("double", True)):
+            spent = _typing(Path(folder, name), double)
+            yield f"| {name} | {_shown(spent)} | {1000 * max(spent):.0f} ms | {_load()} |"
+        yield "\n## A decision on the server\n"
+        yield (
+            f"{FIELDS:,} fields with pictures, double keying, accounts. From sending a decision over HTTP to the last "
+            f"byte of the next field; the decision is on disk by then. One decides {ALONE} times without a pause, "
+            f"{KEYERS} keyers once a second each, for {PACED} seconds. Asked: 95 of 100 under 50 ms.\n"
+        )
+        yield "| database | keyers | decisions | median | 95 of 100 | processor time each | load |"
+        yield "|---|---|---|---|---|---|---|"
+        yield from _decided("SQLite", f"sqlite:///{folder}/review.db", Path(folder, "files"))
+        found = programs()
+        if found is None:
+            yield "| PostgreSQL | is not installed | | | | |"
+        else:
+            with cluster(found, fsync=True) as address:
+                yield from _decided("PostgreSQL", address, Path(folder, "files"))
+
+
+def _decided(database: str, url: str, files: Path) -> Iterator[str]:
+    for keyers, spent, busy in _deciding(url, files):
+        each = 1000 * busy / len(spent)
+        yield f"| {database} | {keyers} | {len(spent):,} | {_shown(spent)} | {each:.0f} ms | {_load()} |"
+
+
+def _shown(seconds: Sequence[float]) -> str:
+    return f"{1000 * median(seconds):.0f} ms | {1000 * quantiles(seconds, n=20)[-1]:.0f} ms"
+
+
+def _load() -> str:
+    return f"{os.getloadavg()[0]:.1f}"
+
+
+def _forms(fields: int) -> Iterator[FormReading]:
+    """Forms of numbers drawn in a line font, each with its picture, the confidence of each another one."""
+    rng = np.random.default_rng(5)
+    for start in range(0, fields, A_FORM):
+        yield FormReading(
+            f"form {start // A_FORM + 1:04}",
+            tuple(_field(f"field {k + 1}", rng) for k in range(min(A_FORM, fields - start))),
+            (PageNote(f"scan-{start // A_FORM + 1:04}.png", 1, 0.9),),
+        )
+
+
+def _field(name: str, rng: np.random.Generator) -> FieldReading:
+    value, confidence = str(rng.integers(100, 1000)), float(rng.random())
+    crop = np.full((64, 150, 3), 245, np.uint8) - rng.integers(0, 6, (64, 150, 1), np.uint8)
+    cv2.putText(crop, value, (18, 48), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.6, (40, 40, 90), 2, cv2.LINE_AA)
+    candidates = (Candidate(value, confidence),)
+    return FieldReading(name, value, value, "written", confidence, candidates, crop=crop)
+
+
+@contextmanager
+def _server(url: str, files: Path) -> Iterator[tuple[int, Callable[[], float]]]:
+    """The port of a server in a process of its own, and how many seconds of the processor that took so far."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", _SERVER, url, str(port), str(files)])
+    try:
+        for _ in range(600):
+            try:
+                http.client.HTTPConnection("127.0.0.1", port, timeout=5).connect()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield port, lambda: _busy(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _busy(process: int) -> float:
+    """Seconds that a process used the processor, itself and for it (Linux)."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+class Keyer:
+    """A browser as far as the server sees it: one connection, a session, the field in hand."""
+
+    def __init__(self, port: int, name: str) -> None:
+        self._line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        self._send("POST", "/login", {"name": name, "password": PASSWORD})
+        text = self._send("GET", "/batches/1/queue")
+        self._headers |= {"X-CSRF-Token": _found(r'X-CSRF-Token": "([^"]*)"', text), "HX-Request": "true"}
+        self._field = _found(r'data-field="(\d+)"', text)
+
+    def decide(self) -> float:
+        """Seconds from the decision to the last byte of the next field."""
+        start = time.perf_counter()
+        given = {"field": self._field, "value": "123", "seconds": "1"}
+        text = self._send("POST", "/batches/1/decide", given)
+        spent = time.perf_counter() - start
+        self._field = _found(r'data-field="(\d+)"', text)
+        return spent
+
+    def _send(self, method: str, path: str, data: dict[str, str] | None = None) -> str:
+        self._line.request(method, path, urlencode(data or {}), self._headers)
+        answer = self._line.getresponse()
+        text = answer.read().decode()
+        assert answer.status in (200, 303), (path, answer.status, text[:300])
+        if cookie := answer.headers["set-cookie"]:
+            self._headers["Cookie"] = cookie.split(";")[0]
+        return text
+
+
+def _found(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    assert found, (pattern, text[:300])
+    return found[1]
+
+
+def _deciding(url: str, files: Path) -> Iterator[tuple[int, list[float], float]]:
+    """How many keyers, seconds of each decision, and of the server's processor: one without a pause, then 20."""
+    store = stores.open(url)
+    stores.add_user(store, "boss", "supervisor", PASSWORD)
+    for i in range(KEYERS):
+        stores.add_user(store, f"keyer {i}", "keyer", PASSWORD)
+    add_batch(store, "numbers", _forms(FIELDS), double=True)
+    store.close()
+    with _server(url, files) as (port, busy):
+        first = Keyer(port, "keyer 0")
+        for _ in range(20):
+            first.decide()
+        before = busy()
+        yield 1, [first.decide() for _ in range(ALONE)], busy() - before
+        keyers = [Keyer(port, f"keyer {i}") for i in range(KEYERS)]
+        together: list[float] = []
+
+        def work(keyer: Keyer, offset: float) -> None:
+            begin = time.perf_counter() + offset
+            for i in range(PACED):
+                time.sleep(max(0.0, begin + i - time.perf_counter()))
+                together.append(keyer.decide())
+
+        before = busy()
+        threads = [threading.Thread(target=work, args=(k, i / KEYERS)) for i, k in enumerate(keyers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(together) == KEYERS * PACED
+        yield KEYERS, together, busy() - before
+
+
+def _typing(folder: Path, double: bool) -> list[float]:
+    """Seconds that each of 200 fields adds for somebody who types."""
+    from playwright.sync_api import sync_playwright
+
+    folder.mkdir()
+    url = f"sqlite:///{folder}/review.db"
+    store = stores.open(url)
+    add_batch(store, "numbers", _forms(TYPED), double=double)
+    store.close()
+    with _server(url, folder / "files") as (port, _), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(bypass_csp=True)  # else the script could not wait for what it measures
+        page.goto(f"http://127.0.0.1:{port}/batches/1/queue")
+        page.evaluate(_CLOCK)
+        for done in range(1, TYPED + 1):
+            page.keyboard.type("123")
+            page.keyboard.press("Enter")
+            page.wait_for_function(f"spent.length === {done}")
+        spent = [float(one) / 1000 for one in page.evaluate("spent")]
+        assert page.locator("#work .done").count() == 1
+        browser.close()
+    return spent
+
+
+# From the key as the browser got it to the frame after the one that shows the next field's picture.
+_CLOCK = """() => {
+  window.spent = [];
+  let start = 0;
+  addEventListener("keydown", (event) => { if (event.key === "Enter") start = event.timeStamp; }, true);
+  document.addEventListener("htmx:afterSwap", async () => {
+    await document.querySelector(".look img")?.decode();
+    requestAnimationFrame(() => requestAnimationFrame((now) => spent.push(now - start)));
+  });
+}"""
+
+
+if __name__ == "__main__":
+    main()

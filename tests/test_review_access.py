@@ -1,0 +1,195 @@
+"""Sessions that outlive the server, HTTPS, and the whole page behind a field."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from inkshift.errors import InputError, SettingError
+from inkshift.forms.pages import PageRef, load_page
+from inkshift.forms.reader import Reader
+from inkshift.forms.reading import FormReading, PageNote
+from inkshift.review import security, serve
+from inkshift.review import store as stores
+from inkshift.review.intake import add_batch, add_forms
+from inkshift.review.pagepicture import outline, page_of, picture
+from inkshift.review.schema import OpenSession
+from inkshift.review.serve import At, check_tls
+from inkshift.review.sessions import end_session, find_session, start_session
+from inkshift.review.store import Store
+from inkshift.review.views import crop_and_left
+from review_app import PASSWORD, client, logged_in, opened
+from review_forms import Clock, field
+
+pytest_plugins = ["review_databases"]
+
+
+def test_a_restart_logs_nobody_out(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        stores.add_user(store, "sue", "supervisor", PASSWORD)
+        cookie = logged_in(store, "sue").cookies[security.COOKIE]
+    with opened(tmp_path) as store:
+        browser = client(store)
+        assert browser.get("/people").status_code == 303
+        browser.cookies.set(security.COOKIE, cookie)
+        assert browser.get("/people").status_code == 200
+
+
+def test_a_session_ends_after_twelve_hours_at_log_out_and_with_another_password(store: Store) -> None:
+    clock = store.clock = Clock()
+    sue = stores.add_user(store, "sue", "supervisor", PASSWORD)
+    user = stores.user(store, sue)
+    assert user is not None
+    tokens = [start_session(store, user)[0] for _ in range(2)]
+    assert all(find_session(store, token) for token in tokens)
+    assert find_session(store, "") is None and find_session(store, "x") is None
+    end_session(store, tokens[0])
+    assert find_session(store, tokens[0]) is None and find_session(store, tokens[1])
+    clock.now += dt.timedelta(hours=12, seconds=1)
+    assert find_session(store, tokens[1]) is None
+    token, _ = start_session(store, user)
+    with store.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(OpenSession)) == 1
+    stores.set_password(store, sue, "another password")
+    assert find_session(store, token) is None
+
+
+def test_the_database_holds_no_cookie(store: Store) -> None:
+    user = stores.user(store, stores.local_user(store))
+    assert user is not None
+    token, _ = start_session(store, user)
+    with store.reading() as session:
+        kept = session.scalars(sa.select(OpenSession)).one()
+    assert token not in (kept.key, kept.stamp, kept.csrf)
+
+
+def certificate(folder: Path, name: str = "127.0.0.1") -> At:
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "1", "-subj", "/CN=review", "-addext", f"subjectAltName=IP:{name}"]
+    try:
+        subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    return At(certificate=str(cert), key=str(key))
+
+
+def test_what_is_no_certificate_is_named(tmp_path: Path) -> None:
+    good = certificate(tmp_path)
+    check_tls(good)
+    check_tls(At())
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(SettingError, match="both or neither"):
+        check_tls(replace(good, key=""))
+    with pytest.raises(SettingError, match=r"--tls-cert .*none that can be read"):
+        check_tls(replace(good, certificate=str(tmp_path / "gone.pem")))
+    with pytest.raises(SettingError, match="belong together"):
+        check_tls(replace(good, key=certificate(other).key))
+    with pytest.raises(SettingError, match="in PEM"):
+        check_tls(replace(good, certificate=__file__))
+
+
+def test_with_a_certificate_it_answers_by_https_and_the_cookie_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = certificate(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    servers: list[serve.uvicorn.Server] = []
+    real = serve.uvicorn.Server
+
+    def kept(config: serve.uvicorn.Config) -> serve.uvicorn.Server:
+        servers.append(real(config))
+        return servers[0]
+
+    monkeypatch.setattr(serve.uvicorn, "Server", kept)
+    said: list[str] = []
+    thread = threading.Thread(
+        target=serve.serve,
+        args=(f"sqlite:///{tmp_path / 'r.db'}", None, replace(at, port=port)),
+        kwargs={"files": "", "demo": False, "browser": False, "say": said.append},
+    )
+    thread.start()
+    try:
+        while not (servers and servers[0].started):
+            time.sleep(0.01)
+        trust = ssl.create_default_context(cafile=at.certificate)
+        plain = socket.create_connection(("127.0.0.1", port))
+        with trust.wrap_socket(plain, server_hostname="127.0.0.1") as line:
+            line.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: line.recv(65536), b"")).decode()
+    finally:
+        servers[0].should_exit = True
+        thread.join()
+    assert answer.startswith("HTTP/1.1 200")
+    cookie = next(line for line in answer.splitlines() if line.lower().startswith("set-cookie"))
+    assert "; Secure" in cookie and "HttpOnly" in cookie
+    assert said[0].startswith(f"review is at https://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_the_page_is_shown_upright_with_the_field_outlined(tmp_path: Path, turn: int) -> None:
+    """A page as its file holds it, 3000 x 2000, with one dark field; it is shown turned, and smaller."""
+    page = np.full((2000, 3000, 3), 255, np.uint8)
+    left, top, right, bottom = 300, 200, 900, 320
+    page[top:bottom, left:right] = 0
+    file = tmp_path / "a.png"
+    cv2.imwrite(str(file), page)
+    note = PageNote(str(file), 1, 0.9, turn=turn)
+    given = FormReading("a", (replace(field("n", box=(left, top, right, bottom)), source=str(file)),), (note,))
+    with opened(tmp_path) as store:
+        batch = add_batch(store, "b")
+        add_forms(store, batch, [given], names={str(file): "scan a.png"})
+        found = page_of(store, 1)
+    assert found is not None
+    shown = picture(found)
+    box = outline(found, shown)
+    assert box is not None
+    pixels = cv2.imdecode(np.frombuffer(shown.jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert pixels.shape[::-1] == shown.size == ((1400, 933) if turn in (0, 180) else (933, 1400))
+    x, y, w, h = (round(v) for v in box)
+    assert pixels[y + 3 : y + h - 3, x + 3 : x + w - 3].mean() < 10
+    assert pixels.sum() == pytest.approx(255.0 * (pixels.size - w * h), rel=0.01)
+    cv2.imwrite(str(file), page[:10])
+    picture.__globals__["_picture"].cache_clear()
+    with pytest.raises(InputError, match=r"^scan a\.png: is another file"):
+        picture(found)
+    file.unlink()
+    with pytest.raises(InputError, match=r"scan a\.png: the page's file is not there"):
+        picture(found)
+
+
+@pytest.mark.parametrize("turn", [0, 180])
+def test_the_readers_turn_and_box_fit_each_other(tmp_path: Path, telegram: Path, turn: int) -> None:
+    """A telegram upside down shows upright, and the outlined field is the one that was read."""
+    image = load_page(PageRef(str(telegram / "scan-2.jpg"), 1))
+    file = tmp_path / "scan.png"
+    cv2.imwrite(str(file), np.rot90(image, turn // 90))
+    form = next(Reader(telegram / "template.json", crops=True).read([file]))
+    with opened(tmp_path) as store:
+        add_batch(store, "b", [form])
+        found, crop = page_of(store, 1), crop_and_left(store, 1, 1)[0]
+    assert found is not None and found.turn == turn and crop is not None
+    shown = picture(found)
+    box = outline(found, shown)
+    assert box is not None
+    page = cv2.imdecode(np.frombuffer(shown.jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    small = cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_GRAYSCALE)
+    small = cv2.resize(small, None, fx=shown.zoom, fy=shown.zoom, interpolation=cv2.INTER_AREA)
+    fits = cv2.matchTemplate(page, small, cv2.TM_CCOEFF_NORMED)
+    _, best, _, (x, y) = cv2.minMaxLoc(fits)
+    assert best > 0.9
+    assert x <= box[0] + 2 and y <= box[1] + 2
+    assert x + small.shape[1] >= box[0] + box[2] - 2 and y + small.shape[0] >= box[1] + box[3] - 2

@@ -1,0 +1,113 @@
+"""Every page under axe, in both languages, on a laptop and on a tablet: what screen readers and keyboards need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from inkshift.datasets.labels import Label
+from inkshift.review import queue
+from inkshift.review import store as stores
+from inkshift.review.intake import add_batch, add_labels
+from inkshift.review.serve import demo_batch, read_batch
+from review_app import PASSWORD, opened
+from review_forms import field, form
+from test_review_browser import CHROMIUM, answering, chromium, sync_api  # noqa: F401
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium: apt-get install chromium")
+
+# Batch 1 is the demo with decisions, 2 is labelled, 3 is keyed to its end.
+ADDRESSES = (
+    "/",
+    "/batches/1",
+    "/batches/1/queue",
+    "/batches/1/confusions",
+    "/batches/1/confusions/cell?truth=1&read=1",
+    "/batches/1/acceptance",
+    "/batches/2/acceptance?error=5&confidence=90&ask=true",
+    "/batches/1/export",
+    "/batches/3/queue",
+    "/forms/1",
+    "/new-batch",
+    "/people",
+    "/nowhere",
+)
+SIZES = ((1280, 800), (820, 1180))  # a laptop, a tablet
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with opened(tmp_path_factory.mktemp("axe")) as store:
+        read_batch(store, demo_batch())
+        sample = [form(f"f{i:03}", field("a", "12", 0.99, crop=False)) for i in range(120)]
+        batch = add_batch(store, "Sample", sample)
+        add_labels(store, batch, [Label(f.name, "a", "12", "") for f in sample], "the register")
+        add_batch(store, "Keyed", [form("g", field("a"))])
+        sue = stores.add_user(store, "sue", "supervisor", PASSWORD)
+        stores.add_user(store, "ana", "keyer", PASSWORD)
+        for number in (1, 2, 3):
+            queue.settle(store, sue, number, "111")
+        with store.reading() as session:
+            last = session.scalars(stores.sa.select(queue.Field.id).order_by(queue.Field.id.desc())).first()
+        assert last is not None
+        queue.settle(store, sue, last, "12")
+        with answering(store) as found:
+            yield found
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_no_page_violates_what_axe_checks(
+    chromium: sync_api.Browser,  # noqa: F811
+    address: str,
+    language: str,
+) -> None:
+    page = chromium.new_context(base_url=address, locale=language).new_page()
+    found = []
+
+    def check(where: str) -> None:
+        assert page.locator("html").get_attribute("lang") == language
+        for wide, high in SIZES:
+            page.set_viewport_size({"width": wide, "height": high})
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{where} is too wide"
+            results = axe.Axe().run(page)
+            if results.violations_count:
+                found.append(f"{where}, {wide} pixels wide: {results.generate_report()}")
+
+    page.goto("/login")
+    check("/login")
+    page.fill("#name", "sue")
+    page.fill("#password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.locator("header nav").wait_for()
+    for path in ADDRESSES:
+        page.goto(path)
+        check(path)
+    page.goto("/batches/1/queue")
+    page.keyboard.press("p")
+    page.locator("dialog[open] svg").wait_for()
+    check("the whole page")
+    page.close()
+    assert not found, "\n".join(found)
+
+
+def test_the_slider_tells_what_it_shows(chromium: sync_api.Browser, address: str) -> None:  # noqa: F811
+    """By keyboard alone: each step changes the figures and what a screen reader says of the slider."""
+    page = chromium.new_context(base_url=address).new_page()
+    page.goto("/login")
+    page.fill("#name", "sue")
+    page.fill("#password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.locator("header nav").wait_for()
+    page.goto("/batches/2/acceptance")
+    slider, share = page.locator("#at"), page.locator("[data-show=accepted]")
+    slider.focus()
+    page.keyboard.press("End")
+    assert share.inner_text() == "0.0 %"
+    page.keyboard.press("Home")
+    assert share.inner_text() == "100.0 %"
+    assert "100.0 % accepted" in (slider.get_attribute("aria-valuetext") or "")
+    assert [line.get_attribute("x1") for line in page.locator(".marker").all()] == ["64", "64"]
+    page.close()

@@ -1,0 +1,215 @@
+"""Batches from pages that are uploaded: what is kept, what is read, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+from inkshift.forms.template import Identity, Template, load_template
+from inkshift.review import queue, readpages, tasks, views
+from inkshift.review import store as stores
+from inkshift.review.app import Settings
+from inkshift.review.intake import add_batch
+from inkshift.review.readpages import Wanted, unique
+from inkshift.review.schema import Batch
+from inkshift.review.store import Store
+from inkshift.review.tasks import Work
+from review_app import PASSWORD, client, opened, shown_field, token
+
+WAIT = 120
+
+
+@pytest.fixture
+def store(tmp_path: Path, telegram: Path) -> Iterator[Store]:
+    """Batch 1 brings the template of the telegrams, its forms called by their files, and a reference picture."""
+    given = load_template(telegram / "template.json")
+    page = given.pages[0].model_copy(update={"reference": "blank.png"})
+    template = given.model_copy(update={"pages": (page,), "identity": Identity()})
+    with opened(tmp_path) as found:
+        add_batch(found, "first", template=template, folder=str(telegram))
+        yield found
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def browser(store: Store, files: Path) -> Iterator[TestClient]:
+    with client(store, Settings(files=files)) as found:
+        yield found
+
+
+def upload(browser: TestClient, *pages: tuple[str, bytes], **given: str) -> tuple[int, str]:
+    """Status and address or text of the answer."""
+    data = {"csrf": token(browser), "name": "new", "template": "batch-1", "keying": "single"} | given
+    answer = browser.post("/new-batch", data=data, files=[("pages", page) for page in pages])
+    return answer.status_code, answer.headers.get("location", answer.text)
+
+
+def ended(store: Store, batch: int) -> tasks.Task:
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        task = readpages.task_of(store, batch)
+        assert task is not None
+        if task.status != "running":
+            return task
+        time.sleep(0.1)
+    raise AssertionError("the pages were not read in time")
+
+
+def test_uploaded_pages_become_a_batch_under_their_own_names(
+    browser: TestClient, store: Store, files: Path, telegram: Path
+) -> None:
+    scan = (telegram / "scan-2.jpg").read_bytes()
+    status, place = upload(browser, ("../../evil name.jpg", scan), ("a.png", scan), keying="double_model")
+    assert (status, place) == (303, "/batches/2")
+    assert "Reading the pages" in browser.get(place).text
+    task = ended(store, 2)
+    assert (task.status, task.result) == ("done", {"forms": 2}), task.note
+    found = views.batch(store, 2)
+    assert found is not None and (found.double, found.model_keys) == (True, True)
+    kept = sorted(str(path.relative_to(files)) for path in files.rglob("*") if path.is_file())
+    assert [name for name in kept if not name.startswith("tasks/")] == [
+        "batches/2/blank.png",
+        "batches/2/names.json",
+        "batches/2/pages/upload-0001.jpg",
+        "batches/2/pages/upload-0002.jpg",
+        "batches/2/template.json",
+    ]
+    forms = {name: fields for _, name, fields, _ in views.form_names(store, 2)}
+    assert set(forms) == {"a", "evil name"} and all(forms.values())
+    rows = list(csv.DictReader(io.StringIO(browser.get("/batches/2/export/csv").text)))
+    assert {(row["form"], row["source"]) for row in rows} == {("a", "a.png"), ("evil name", "evil name.jpg")}
+    field = shown_field(browser.get("/batches/2/queue").text)
+    assert '<rect class="outline"' in browser.get(f"/fields/{field}/page").text
+    assert "2 forms were read" in browser.get("/batches/2/reading").text
+
+
+def test_what_cannot_be_read_keeps_nothing(browser: TestClient, store: Store, files: Path, telegram: Path) -> None:
+    scan = ("a.jpg", (telegram / "scan-2.jpg").read_bytes())
+    for pages, given, said in (
+        ((scan, ("b.pdf", b"no page at all")), {}, "b.pdf"),
+        ((), {}, "no page was sent"),
+        ((scan,), {"name": " first "}, "is there already"),
+        ((scan,), {"name": ""}, "1 to 200 characters"),
+        ((scan,), {"template": "batch-9"}, "Choose one of the templates"),
+        ((scan,), {"template": "batch-1/../1"}, "Choose one of the templates"),
+        ((scan,), {"keying": "thrice"}, "Choose one of the templates"),
+    ):
+        status, text = upload(browser, *pages, **given)
+        assert status == 400 and said in text, said
+    assert [row.name for row in views.batch_rows(store)] == ["first"]
+    assert list((files / "batches").iterdir()) == []
+
+
+def test_only_a_supervisor_with_the_token_uploads(store: Store, files: Path, telegram: Path) -> None:
+    page = ("a.jpg", (telegram / "scan-2.jpg").read_bytes())
+    anybody = client(store, Settings(files=files))
+    anybody.get("/")
+    assert anybody.post("/new-batch", data={"name": "x"}, files=[("pages", page)]).status_code == 403
+    assert anybody.post("/new-batch", content=b"", headers={"Content-Length": str(2**29)}).status_code == 413
+    stores.add_user(store, "sue", "supervisor", PASSWORD)
+    stores.add_user(store, "ana", "keyer", PASSWORD)
+    ana = client(store, Settings(files=files))
+    ana.post("/login", data={"name": "ana", "password": PASSWORD})
+    assert ana.get("/new-batch").status_code == 403
+    assert upload(ana, page)[0] == 403
+    assert not files.exists() and len(views.batch_rows(store)) == 1
+
+
+def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram: Path, tmp_path: Path) -> None:
+    def take(folder: Path) -> list[tuple[Path, str]]:
+        folder.mkdir()
+        kept = []
+        for i in (2, 4):
+            path = folder / f"upload-{i:04}.jpg"
+            path.write_bytes((telegram / f"scan-{i}.jpg").read_bytes())
+            kept.append((path, f"scan {i}.jpg"))
+        return kept
+
+    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take)
+    said: list[str] = []
+
+    def stop(share: float | None, note: str) -> None:
+        said.append(note)
+        if len(said) == 2:
+            raise KeyboardInterrupt
+
+    work = Work(store, files, tmp_path, {"batch": batch}, stop)
+    with pytest.raises(KeyboardInterrupt):
+        readpages.read(work)
+    assert [name for _, name, _, _ in views.form_names(store, batch)] == ["scan 2"]
+    field = views.form_page(store, 1)
+    assert field is not None
+    sue = stores.local_user(store)
+    first = field.fields[0].id
+    queue.settle(store, sue, first, "7")
+    assert readpages.read(work) == {"forms": 1}
+    assert [name for _, name, _, _ in views.form_names(store, batch)] == ["scan 2", "scan 4"]
+    assert said == ["1 / 2", "2 / 2", "1 / 2", "2 / 2"]
+    found = views.form_page(store, 1)
+    assert found is not None and found.fields[0].value == "7"
+
+
+def test_pages_that_nothing_reads_yet_can_be_read(
+    browser: TestClient, store: Store, files: Path, telegram: Path
+) -> None:
+    """As where another batch was being read when they came."""
+
+    def take(folder: Path) -> list[tuple[Path, str]]:
+        folder.mkdir()
+        shutil.copy(telegram / "scan-2.jpg", folder / "upload-0001.jpg")
+        return [(folder / "upload-0001.jpg", "a.jpg")]
+
+    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take)
+    assert "Read the pages" in browser.get(f"/batches/{batch}").text
+    assert "Read the pages" not in browser.get("/batches/1").text
+    again = f"/batches/{batch}/reading/again"
+    assert browser.post(again, data={"csrf": token(browser)}).status_code == 303
+    assert ended(store, batch).status == "done"
+    assert browser.post("/batches/1/reading/again", data={"csrf": token(browser)}).status_code == 404
+
+
+def test_templates_are_offered_once_and_kept_as_they_are(store: Store, files: Path, telegram: Path) -> None:
+    first = views.batch(store, 1)
+    assert first is not None
+    add_batch(store, "second", template=Template.model_validate(first.template), folder=str(telegram))
+    assert [one.key for one in readpages.templates(store, files)] == ["batch-2"]
+    with store.writing() as session:
+        session.execute(sa.update(Batch).values(folder="/nowhere"))
+    with pytest.raises(readpages.TemplateError, match="is gone"):
+        readpages.new_batch(store, files, Wanted("new", "batch-2"), lambda folder: [])
+
+
+def test_names_are_plain_and_each_another_one() -> None:
+    assert unique(["a.jpg", "b/a.jpg", "..\\a.jpg", "", "/", "x" * 300]) == [
+        "a.jpg",
+        "a (2).jpg",
+        "a (3).jpg",
+        "page",
+        "page (2)",
+        "x" * 100,
+    ]
+
+
+def test_a_batch_that_is_read_can_be_stopped(browser: TestClient, store: Store, telegram: Path) -> None:
+    scan = (telegram / "scan-2.jpg").read_bytes()
+    assert upload(browser, ("a.jpg", scan))[0] == 303
+    assert "is being read now" in browser.get("/new-batch").text
+    assert upload(browser, ("b.jpg", scan), name="other")[0] == 400
+    assert browser.post("/batches/2/reading/stop", data={"csrf": token(browser)}).status_code == 303
+    assert ended(store, 2).status == "stopped"
+    assert "Go on" in browser.get("/batches/2").text
+    assert browser.post("/batches/2/reading/again", data={"csrf": token(browser)}).status_code == 303
+    assert ended(store, 2).status == "done"
+    assert browser.get("/batches/1/reading").status_code == 404
