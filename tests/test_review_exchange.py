@@ -28,9 +28,10 @@ from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 from inkshift.review import intake, labelled
 from inkshift.review import store as stores
 from inkshift.review.exchange import DECIDED, lines, write_label_studio, write_table
-from inkshift.review.queue import crop, decide, next_field
+from inkshift.review.queue import decide, next_field
 from inkshift.review.schema import Decision, Field, Form, Page
 from inkshift.review.store import Store
+from inkshift.review.views import crop_and_left
 
 pytest_plugins = ["review_databases"]
 
@@ -95,8 +96,8 @@ class TestIntake:
             assert (field.form.name, field.box, other.box) == ("=f1", [40, 40, 100.5, 70], None)
             assert other.readings[0].accepted is None
             ids = (field.id, other.id)
-        picture = crop(store, ids[0])
-        assert picture is not None and crop(store, ids[1]) is None
+        picture, none = (crop_and_left(store, batch, field)[0] for field in ids)
+        assert picture is not None and none is None
         assert np.array_equal(np.asarray(Pillow.open(io.BytesIO(picture))), forms.CROP)
 
     def test_pages_carry_the_digest_of_their_file(self, store: Store, tmp_path: Path) -> None:

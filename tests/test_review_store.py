@@ -174,7 +174,7 @@ def test_models_by_when_they_were_made(store: Store) -> None:
 
 
 def test_a_model_that_was_chosen_stays_the_default_in_newer_tables(url: str) -> None:
-    """Version 2 kept when each model was last chosen; since version 3 there is a history."""
+    """Version 2 kept when each model was last chosen; since version 4 there is a history."""
     from alembic import command
     from alembic.config import Config
 
