@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from starlette.datastructures import UploadFile
 
 from inkshift.datasets.labels import Label
-from inkshift.review import queue
+from inkshift.models.package import NUMBER_MODEL, load_model
+from inkshift.review import datasets, drafts, queue
 from inkshift.review import store as stores
+from inkshift.review.app import Settings
 from inkshift.review.intake import add_batch, add_labels
 from inkshift.review.serve import demo_batch, read_batch
 from review_app import PASSWORD, opened
@@ -19,7 +24,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip i
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium: apt-get install chromium")
 
-# Batch 1 is the demo with decisions, 2 is labelled, 3 is keyed to its end.
+# Batch 1 is the demo with decisions and a data set, 2 is labelled, 3 is keyed to its end.
 ADDRESSES = (
     "/",
     "/batches/1",
@@ -32,6 +37,14 @@ ADDRESSES = (
     "/batches/3/queue",
     "/forms/1",
     "/new-batch",
+    "/templates",
+    "/templates/1",
+    "/data",
+    "/data/1",
+    "/data/1/audit",
+    "/models",
+    f"/models/{load_model(NUMBER_MODEL).digest}",
+    "/studies",
     "/people",
     "/nowhere",
 )
@@ -40,6 +53,7 @@ SIZES = ((1280, 800), (820, 1180))  # a laptop, a tablet
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    files = tmp_path_factory.mktemp("files")
     with opened(tmp_path_factory.mktemp("axe")) as store:
         read_batch(store, demo_batch())
         sample = [form(f"f{i:03}", field("a", "12", 0.99, crop=False)) for i in range(120)]
@@ -54,8 +68,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             last = session.scalars(stores.sa.select(queue.Field.id).order_by(queue.Field.id.desc())).first()
         assert last is not None
         queue.settle(store, sue, last, "12")
-        with answering(store) as found:
+        datasets.make(store, files, [(1, "Demo")], "Votes")
+        drafts.begin(store, files, "Telegram", telegram(), 1)
+        with answering(store, Settings(files=files)) as found:
             yield found
+
+
+def telegram() -> UploadFile:
+    scan = Path(demo_batch().paths[0])
+    return UploadFile(io.BytesIO(scan.read_bytes()), filename=scan.name)
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
