@@ -23,7 +23,7 @@ from inkshift.review import store as stores
 from inkshift.review.security import most_bytes
 from inkshift.review.store import Store
 from review_app import PASSWORD, client, logged_in, opened, token
-from review_templates import A, B, begun, field, given, local, save, seen, send, sheet
+from review_templates import MARKS, A, B, begun, field, given, local, save, seen, send, sheet
 
 
 @pytest.fixture
@@ -170,6 +170,36 @@ def test_an_incomplete_one_is_kept_and_the_file_stays_as_it_was_last_complete(
     assert draft is not None and len(draft.template["pages"][0]["fields"]) == 2
     said = save(browser, path, given(said["changed"], field("", [1, 1, 2, 2]), page={"marks": []}))
     assert any(problem.startswith("field 1") for problem in said["problems"])
+
+
+def test_a_name_of_blanks_is_refused(browser: TestClient) -> None:
+    path = begun(browser)
+    body = given(seen(browser, path), A) | {"name": "   "}
+    answer = browser.post(path, json=body, headers={"X-CSRF-Token": token(browser)})
+    assert answer.status_code == 409 and "needs a name" in answer.text
+
+
+def test_the_file_goes_where_its_pictures_would_be_of_other_pages(
+    browser: TestClient, store: Store, tmp_path: Path
+) -> None:
+    path = begun(browser)
+    assert send(browser, f"{path}/pages", sheet())[0] == 303
+    body = given(seen(browser, path), A, rules=("a <= b",))
+    body["pages"].append({"marks": MARKS, "lines": [], "reference": False, "fields": [B]})
+    assert not save(browser, path, body)["problems"]
+    home = tmp_path / "files" / "templates" / "1"
+    assert (home / "template.json").is_file()
+    assert send(browser, f"{path}/pages/2/delete", None)[0] == 303
+    assert not (home / "template.json").exists(), "its rule names a field that is gone"
+
+
+def test_what_an_older_database_left_is_set_aside(browser: TestClient, tmp_path: Path) -> None:
+    old = tmp_path / "files" / "templates" / "1"
+    old.mkdir(parents=True)
+    (old / "template.json").write_text("{}")
+    begun(browser)
+    assert not (old / "template.json").exists()
+    assert [path.name for path in old.parent.glob("1-before-*/*")] == ["template.json"]
 
 
 def test_what_another_browser_changed_is_not_written_over(browser: TestClient, store: Store) -> None:

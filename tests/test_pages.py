@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -274,3 +276,23 @@ class TestBadFiles:
             assert str(e).startswith(f"{path}: ")
         else:
             assert page.dtype == np.uint8
+
+
+def test_threads_may_read_pdfs_at_once(tmp_path: Path) -> None:
+    """In a process of its own: two threads in PDFium at once would end it."""
+    files = [tmp_path / f"{k}.pdf" for k in range(4)]
+    for file in files:
+        Image.fromarray(COLOUR).save(file, "PDF", save_all=True, append_images=[Image.fromarray(COLOUR)] * 3)
+    script = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from inkshift.forms.pages import load_page, page_refs
+def read(path):
+    return sum(load_page(ref).size for ref in page_refs(Path(path)))
+with ThreadPoolExecutor(8) as pool:
+    sizes = list(pool.map(read, sys.argv[1:] * 12))
+assert len(sizes) == 48 and len(set(sizes)) == 1
+"""
+    done = subprocess.run([sys.executable, "-c", script, *map(str, files)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -33,16 +33,17 @@ from review_app import PASSWORD, client, logged_in, opened
 from review_forms import Clock, field
 
 pytest_plugins = ["review_databases"]
+COOKIE = f"{security.COOKIE}-8571"  # of the address that `review_app` asks
 
 
 def test_a_restart_logs_nobody_out(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         stores.add_user(store, "sue", "supervisor", PASSWORD)
-        cookie = logged_in(store, "sue").cookies[security.COOKIE]
+        cookie = logged_in(store, "sue").cookies[COOKIE]
     with opened(tmp_path) as store:
         browser = client(store)
         assert browser.get("/people").status_code == 303
-        browser.cookies.set(security.COOKIE, cookie)
+        browser.cookies.set(COOKIE, cookie)
         assert browser.get("/people").status_code == 200
 
 
@@ -193,3 +194,23 @@ def test_the_readers_turn_and_box_fit_each_other(tmp_path: Path, telegram: Path,
     assert best > 0.9
     assert x <= box[0] + 2 and y <= box[1] + 2
     assert x + small.shape[1] >= box[0] + box[2] - 2 and y + small.shape[0] >= box[1] + box[3] - 2
+
+
+def test_each_port_has_a_session_of_its_own(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        browser = client(store)
+        names = set()
+        for port in (8571, 8572):
+            names |= set(browser.get(f"http://127.0.0.1:{port}/").cookies)
+        assert names == {"inkshift-8571", "inkshift-8572"}
+
+
+def test_a_database_has_one_server(url: str) -> None:
+    store, other = stores.open(url), stores.open(url)
+    refused = pytest.raises(SettingError, match="another inkshift review serves it")
+    with serve._alone(store), refused, serve._alone(other):
+        pass
+    with serve._alone(other):
+        pass
+    store.close()
+    other.close()

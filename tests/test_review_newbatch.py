@@ -78,13 +78,14 @@ def test_uploaded_pages_become_a_batch_under_their_own_names(
     assert (task.status, task.result) == ("done", {"forms": 2}), task.note
     found = views.batch(store, 2)
     assert found is not None and (found.double, found.model_keys) == (True, True)
-    kept = sorted(str(path.relative_to(files)) for path in files.rglob("*") if path.is_file())
-    assert [name for name in kept if not name.startswith("tasks/")] == [
-        "batches/2/blank.png",
-        "batches/2/names.json",
-        "batches/2/pages/upload-0001.jpg",
-        "batches/2/pages/upload-0002.jpg",
-        "batches/2/template.json",
+    (home,) = (files / "batches").iterdir()
+    assert str(home) == found.folder
+    assert sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()) == [
+        "blank.png",
+        "names.json",
+        "pages/upload-0001.jpg",
+        "pages/upload-0002.jpg",
+        "template.json",
     ]
     forms = {name: fields for _, name, fields, _ in views.form_names(store, 2)}
     assert set(forms) == {"a", "evil name"} and all(forms.values())
@@ -191,6 +192,18 @@ def test_templates_are_offered_once_and_kept_as_they_are(store: Store, files: Pa
         readpages.new_batch(store, files, Wanted("new", "batch-2"), lambda folder: [])
 
 
+def test_a_task_begins_in_a_folder_of_its_own(browser: TestClient, store: Store, files: Path, telegram: Path) -> None:
+    """What a database that is gone left under the same number is neither used nor lost."""
+    for made in ("tasks", "models"):
+        (files / made / "1").mkdir(parents=True)
+        (files / made / "1" / "left.txt").write_text("by another database")
+    assert upload(browser, ("a.jpg", (telegram / "scan-2.jpg").read_bytes()))[0] == 303
+    assert ended(store, 2).status == "done"
+    assert not readpages.incomplete(store, 2)
+    left = sorted(path.parent.name[:8] for path in files.rglob("left.txt"))
+    assert left == ["1-before", "1-before"]
+
+
 def test_names_are_plain_and_each_another_one() -> None:
     assert unique(["a.jpg", "b/a.jpg", "..\\a.jpg", "", "/", "x" * 300]) == [
         "a.jpg",
@@ -209,6 +222,7 @@ def test_a_batch_that_is_read_can_be_stopped(browser: TestClient, store: Store, 
     assert upload(browser, ("b.jpg", scan), name="other")[0] == 400
     assert browser.post("/batches/2/reading/stop", data={"csrf": token(browser)}).status_code == 303
     assert ended(store, 2).status == "stopped"
+    assert readpages.incomplete(store, 2) and not readpages.incomplete(store, 1)
     assert "Go on" in browser.get("/batches/2").text
     assert browser.post("/batches/2/reading/again", data={"csrf": token(browser)}).status_code == 303
     assert ended(store, 2).status == "done"

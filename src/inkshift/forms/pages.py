@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import stat
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ MAX_PDF_SIDE = 6000
 _WANTED = "expected a PNG, JPEG, TIFF or PDF"
 _IMAGES = ("PNG", "JPEG", "TIFF")
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_PDFIUM = threading.Lock()  # PDFium bears one thread at a time
 
 # Both libraries log what they also raise; with a handler of their own they stay off stderr.
 for _library in ("PIL", "pypdfium2"):
@@ -88,7 +91,7 @@ def page_refs(path: Path) -> list[PageRef]:
     """
     with _as_input_error(path):
         if _is_pdf(path):
-            with _open_pdf(path) as pdf:
+            with _PDFIUM, _open_pdf(path) as pdf:
                 count = len(pdf)
         else:
             with path.open("rb") as file, Image.open(file, formats=_IMAGES) as image:
@@ -110,7 +113,8 @@ def load_page(ref: PageRef, dpi: int = 200) -> npt.NDArray[np.uint8]:
     path = Path(ref.source)
     with _as_input_error(path):
         if _is_pdf(path):
-            return _draw(ref, dpi)
+            with _PDFIUM:
+                return _draw(ref, dpi)
         with path.open("rb") as file, Image.open(file, formats=_IMAGES) as image:
             _check_page(ref, _count(image))
             image.seek(ref.page - 1)

@@ -32,6 +32,7 @@ from inkshift.forms.template import Template
 from inkshift.review.drafting import MOST_PAGES, Checked, Given, check, composed, with_references
 from inkshift.review.schema import Draft
 from inkshift.review.store import Store
+from inkshift.review.tasks import set_aside
 from inkshift.review.uploads import shown_name, take
 
 _LONGEST = 2400
@@ -76,9 +77,7 @@ def begin(store: Store, files: Path, name: str, upload: UploadFile, page: int) -
 
     Raises SettingError for a name that is empty or there already, InputError for a file or page that cannot be had.
     """
-    name = " ".join(name.split())[:200]
-    if not name:
-        raise SettingError("a template needs a name; give it one")
+    name = _named(name)
     with store.reading() as session:
         if session.scalar(sa.select(Draft.id).where(Draft.name == name)) is not None:
             raise SettingError(f"{name}: a template of that name is there; choose another name")
@@ -89,6 +88,7 @@ def begin(store: Store, files: Path, name: str, upload: UploadFile, page: int) -
             draft = Draft(name=name, template=template, changed=store.clock())
             session.add(draft)
             session.flush()
+            set_aside(folder(files, draft.id))
             _keep(files, draft.id, 1, first)
             return draft.id
     except IntegrityError:
@@ -123,7 +123,8 @@ def drop_page(store: Store, files: Path, draft: int, page: int) -> None:
                 before.replace(after)
         found.template = {**found.template, "pages": with_references(left)}
         found.changed = store.clock()
-        _write(folder(files, draft), found.template)
+        if _write(folder(files, draft), found.template).problems:
+            (folder(files, draft) / "template.json").unlink(missing_ok=True)  # its pictures are other pages now
 
 
 def delete(store: Store, files: Path, draft: int) -> None:
@@ -144,7 +145,7 @@ def save(store: Store, files: Path, draft: int, given: Given) -> tuple[Checked, 
             raise ChangedError(f"{found.name}: somebody else changed it meanwhile; load the page again")
         if len(given.pages) != len(found.template["pages"]):
             raise SettingError(f"{found.name}: has {len(found.template['pages'])} pages, found {len(given.pages)}")
-        name = " ".join(given.name.split())
+        name = _named(given.name)
         if session.scalar(sa.select(Draft.id).where(Draft.name == name, Draft.id != draft)) is not None:
             raise SettingError(f"{name}: a template of that name is there; choose another name")
         found.name, found.template, found.changed = name, composed(name, found.template, given), store.clock()
@@ -169,6 +170,13 @@ def packed(files: Path, draft: int) -> bytes:
         for path in (home / "template.json", *sorted(home.glob("page-*.jpg"))):
             file.write(path, path.name)
     return data.getvalue()
+
+
+def _named(name: str) -> str:
+    name = " ".join(name.split())[:200]
+    if not name:
+        raise SettingError("a template needs a name; give it one")
+    return name
 
 
 def _locked(session: Session, draft: int) -> Draft:

@@ -73,7 +73,7 @@ def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], 
     """
     root = files / "batches"
     root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="new-", dir=root))
+    folder = Path(tempfile.mkdtemp(prefix="batch-", dir=root))
     try:
         _copy_template(store, files, wanted.template, folder)
         template = load_template(folder / TEMPLATE)
@@ -81,14 +81,17 @@ def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], 
         if not kept:
             raise InputError("no page was sent; choose PDF, JPEG, PNG or TIFF files")
         (folder / NAMES).write_text(json.dumps({path.name: name for path, name in kept}), encoding="utf-8")
-        batch = add_batch(store, wanted.name, template=template, double=wanted.double, model_keys=wanted.model_keys)
+        return add_batch(
+            store,
+            wanted.name,
+            template=template,
+            folder=str(folder),
+            double=wanted.double,
+            model_keys=wanted.model_keys,
+        )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    place = folder.rename(root / str(batch))
-    with store.writing() as session:
-        session.execute(sa.update(Batch).where(Batch.id == batch).values(folder=str(place)))
-    return batch
 
 
 def _copy_template(store: Store, files: Path, key: str, folder: Path) -> None:
@@ -127,14 +130,14 @@ def open_reader(store: Store, template: Path) -> Reader:
 def read(work: Work) -> dict[str, Any]:
     """Read the pages of a batch into it, form by form, so that people may begin; after a stop it goes on.
 
-    Raises SettingError where there is no such batch.
+    Raises SettingError where there is no such batch, InputError where its pages are not where they were.
     """
     with work.store.reading() as session:
         batch = session.get(Batch, work.about["batch"])
     if batch is None:
         raise SettingError(f"batch {work.about['batch']}: there is no such batch; upload its pages again")
     folder = Path(batch.folder)
-    names = {str(folder / PAGES / kept): name for kept, name in json.loads((folder / NAMES).read_text()).items()}
+    names = _names(folder)
     reader = open_reader(work.store, folder / TEMPLATE)
 
     def progress(done: int, count: int) -> None:
@@ -144,6 +147,15 @@ def read(work: Work) -> dict[str, Any]:
     model = (reader.number_model or reader.model).digest
     added = add_forms(work.store, batch.id, (named(form, names) for form in forms), model=model, names=names)
     return {"forms": added}
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """What people call each page of a batch, by its file."""
+    try:
+        kept = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    except OSError as e:
+        raise InputError(f"{folder}: the uploaded pages cannot be read ({e.strerror}); put the folder back") from None
+    return {str(folder / PAGES / file): name for file, name in kept.items()}
 
 
 def named(form: FormReading, names: Mapping[str, str]) -> FormReading:
@@ -174,6 +186,12 @@ def unread(store: Store, batch_id: int) -> bool:
     with store.reading() as session:
         folder = session.scalar(sa.select(Batch.folder).where(Batch.id == batch_id))
     return bool(folder and Path(folder, NAMES).is_file() and task_of(store, batch_id) is None)
+
+
+def incomplete(store: Store, batch_id: int) -> bool:
+    """Whether some of the pages that were uploaded for a batch are not read yet."""
+    task = task_of(store, batch_id)
+    return unread(store, batch_id) if task is None else task.status != "done"
 
 
 def task_of(store: Store, batch_id: int) -> Task | None:

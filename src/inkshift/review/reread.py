@@ -51,8 +51,9 @@ def _to_read(work: Work) -> tuple[Path, list[str], int]:
             raise SettingError(f"batch {batch_id}: has no template to read with; read its pages into a new batch")
         template = Template.model_validate(batch.template)
         waiting = sa.select(Field.form_id).where(Field.batch_id == batch_id, Field.waiting.is_(True))
-        found = sa.select(Page.source, Page.sha256).where(Page.form_id.in_(waiting), Page.sha256 != "").distinct()
-        pages = session.execute(found.order_by(Page.source)).all()
+        found = sa.select(Page.source, Page.sha256).where(Page.form_id.in_(waiting), Page.sha256 != "")
+        in_order = found.group_by(Page.source, Page.sha256).order_by(sa.func.min(Page.id))
+        pages = session.execute(in_order).all()
         folder = Path(batch.folder)
     usable = [source for source, digest in pages if Path(source).is_file() and file_digest(source) == digest]
     if not usable:

@@ -81,7 +81,7 @@ def visit(request: Request) -> Visit:
     """Who asks. Without accounts everybody on this computer is the local user."""
     state = request.app.state
     store: Store = state.store
-    user = find_session(store, request.cookies.get(COOKIE, ""))
+    user = find_session(store, request.cookies.get(cookie_name(request), ""))
     accounts = state.settings.accounts or (user is not None and user.password) or has_accounts(store)
     words = language(request.cookies.get("language", ""), request.headers.get("accept-language", ""))
     stranger = Visit(store, state.settings.files.resolve(), state.tasks, words, accounts)
@@ -99,11 +99,16 @@ def visit(request: Request) -> Visit:
 Who = Annotated[Visit, Depends(visit)]
 
 
+def cookie_name(request: Request) -> str:
+    """Cookies know no ports: each has its own, or two reviews on one computer would throw each other's people out."""
+    return f"{COOKIE}-{request.url.port or 0}"
+
+
 def keep(request: Request, token: str) -> None:
     """Send the session's cookie with the answer, an empty one to end it; see `Shield`."""
     marks = "; Secure" if secure(request) else ""
     age = HOURS * 3600 if token else 0
-    request.state.cookie = f"{COOKIE}={token}; Max-Age={age}; Path=/; HttpOnly; SameSite=strict{marks}"
+    request.state.cookie = f"{cookie_name(request)}={token}; Max-Age={age}; Path=/; HttpOnly; SameSite=strict{marks}"
 
 
 def secure(request: Request) -> bool:

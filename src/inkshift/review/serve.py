@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import os
 import socket
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import sqlalchemy as sa
 import uvicorn
 
 from inkshift.errors import SettingError
@@ -156,12 +158,35 @@ def is_local(host: str) -> bool:
 def _opened(url: str, files: str, demo: bool) -> Iterator[tuple[Store, Path]]:
     with tempfile.TemporaryDirectory(prefix="inkshift-demo-") as folder:
         store = stores.open(f"sqlite:///{folder}/review.db" if demo else url)
-        database = store.engine.url.database if store.engine.dialect.name == "sqlite" else None
-        beside = Path(database or "review.db").with_suffix("")
+        database = Path(store.engine.url.database or "review")
+        beside = database.with_suffix("") if store.engine.dialect.name == "sqlite" else Path(database.name)
         try:
-            yield store, Path(files) if files and not demo else beside.with_name(f"{beside.name}-files")
+            with _alone(store):
+                yield store, Path(files) if files and not demo else beside.with_name(f"{beside.name}-files")
         finally:
             store.close()
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Hold the database for this server: a second one would take the first one's tasks for interrupted."""
+    shown = store.engine.url.render_as_string(hide_password=True)
+    taken = SettingError(f"{shown}: another inkshift review serves it; add pages there (New batch), or stop it first")
+    if store.engine.dialect.name == "sqlite":
+        with Path(f"{store.engine.url.database}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise taken from None
+            yield
+        return
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(1768843124)")):
+            raise taken
+        try:
+            yield
+        finally:
+            connection.execute(sa.text("SELECT pg_advisory_unlock(1768843124)"))
 
 
 def _listen(host: str, port: int) -> socket.socket:

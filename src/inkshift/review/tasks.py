@@ -22,6 +22,7 @@ from inkshift.review import store as stores
 from inkshift.review.schema import Task, TaskStatus
 from inkshift.review.store import Store
 
+WHERE_TASKS_WRITE = ("tasks", "models", "studies")
 ADDRESS = "INKSHIFT_REVIEW_DB"
 LOG = "log.txt"
 _LONGEST_NOTE = 500
@@ -73,6 +74,8 @@ class Tasks:
             session.add(task)
             session.flush()
             task_id = task.id
+        for made in WHERE_TASKS_WRITE:
+            set_aside(self._files / made / str(task_id))
         self._begin(task_id)
         return task_id
 
@@ -135,6 +138,12 @@ class Tasks:
                 return  # it was stopped, and another one goes on with the task
             del self._running[task_id]
         _end(self._store, task_id, "failed", _last_line(task_folder(self._files, task_id) / LOG))
+
+
+def set_aside(path: Path) -> None:
+    """Move what another database left in a folder that is to be a new one's: ids begin at 1 in each."""
+    if path.exists():
+        path.rename(path.with_name(f"{path.name}-before-{time.time_ns()}"))
 
 
 def task_folder(files: Path, task_id: int) -> Path:

@@ -59,23 +59,19 @@ class TriedPage:
         return tuple(dict.fromkeys(rule for field in self.fields for rule in field.reading.rules_broken))
 
 
-def try_on(template: Path, given: Sequence[tuple[str, Path]]) -> list[TriedPage]:
-    """Read pages with a template, file by file, at most 24.
+def try_on(reader: Reader, given: Sequence[tuple[str, Path]]) -> list[TriedPage]:
+    """Read pages with a reader that has a template and keeps crops, file by file, at most 24.
 
-    given: what each file is called, and where it is. A page that cannot be read says why. Raises TemplateError where
-    the template is not there or not complete, SettingError for more pages.
+    given: what each file is called, and where it is. A page that cannot be read says why. Raises SettingError for more.
     """
     refs = [ref for _, path in given for ref in page_refs(path)]
     if len(refs) > MOST_PAGES:
         raise SettingError(f"expected at most {MOST_PAGES} pages to try, found {len(refs)}; send fewer")
-    reader = Reader(template, crops=True)
     names = {str(path): name for name, path in given}
-    images: dict[tuple[str, int], Pixels] = {}
     readings: list[PageReading] = []
     for ref in refs:
         try:
-            images[ref.source, ref.page] = image = load_page(ref)
-            readings.append(reader.read_page(image, ref.source, ref.page))
+            readings.append(reader.read_page(load_page(ref), ref.source, ref.page))
         except InkshiftError as e:
             readings.append(PageReading(ref.source, ref.page, error=str(e)))
     designs = {(page.source, page.page): page for page in readings}
@@ -89,7 +85,7 @@ def try_on(template: Path, given: Sequence[tuple[str, Path]]) -> list[TriedPage]
                 error = note.error.replace(note.source, shown)
                 tried.append(TriedPage(shown, note.page, "", error))
             else:
-                tried.append(_tried(reader, page, images[note.source, note.page], form.name, shown, fields))
+                tried.append(_tried(reader, page, load_page(PageRef(note.source, note.page)), form.name, shown, fields))
     return tried
 
 

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from inkshift.errors import DataError
 from inkshift.forms.guarantee import needed
 from inkshift.forms.trust import Policy
-from inkshift.review import acceptance, plot, promise, views
+from inkshift.review import acceptance, plot, promise, readpages, views
 from inkshift.review.promise import LEVELS, Evidence, Labels, Level, Outcome
 from inkshift.review.render import page
 from inkshift.review.schema import Batch
@@ -40,7 +40,7 @@ class Question:
     @property
     def fair(self) -> bool:
         """Whether the labelled batches are settled as a whole."""
-        return bool(self.chosen) and not any(batch.waiting for batch in self.chosen)
+        return bool(self.chosen) and all(_whole(self.who, batch) for batch in self.chosen)
 
     @property
     def query(self) -> str:
@@ -64,6 +64,11 @@ class Question:
         return policy
 
 
+def _whole(who: Visit, labels: Labels) -> bool:
+    """Whether a batch is read to its end and settled to its end."""
+    return not labels.waiting and not readpages.incomplete(who.store, labels.batch)
+
+
 def question(
     who: Supervisor,
     batch: Id,
@@ -76,7 +81,7 @@ def question(
     if found is None:
         raise HTTPException(404)
     offered = [one for one in promise.sources(who.store, batch) if one.blind]
-    usual = [one for one in offered if not one.waiting] or offered
+    usual = [one for one in offered if _whole(who, one)] or offered
     chosen = [one for one in offered if one.batch in labels] if labels else usual
     return Question(who, found, offered, chosen, error, confidence)
 

@@ -12,7 +12,7 @@ from inkshift.review import queue
 from inkshift.review import store as stores
 from inkshift.review.passwords import MOST
 from inkshift.review.render import page
-from inkshift.review.security import COOKIE, Id, Supervisor, Visit, Who, has_accounts, keep, secure
+from inkshift.review.security import Id, Supervisor, Visit, Who, cookie_name, has_accounts, keep, secure
 from inkshift.review.sessions import Tries, end_session, start_session
 from inkshift.review.text import LANGUAGES
 
@@ -47,7 +47,7 @@ def log_in(request: Request, who: Who, name: Name = "", password: Password = "")
 def log_out(request: Request, who: Who) -> RedirectResponse:
     assert who.user is not None
     queue.release(who.store, who.user)
-    end_session(who.store, request.cookies.get(COOKIE, ""))
+    end_session(who.store, request.cookies.get(cookie_name(request), ""))
     keep(request, "")
     return RedirectResponse("/login", 303)
 

@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.review import drafting, drafts
+from inkshift.review.readpages import open_reader
 from inkshift.review.render import inline, page
 from inkshift.review.schema import Draft
 from inkshift.review.security import Id, Supervisor, Visit
@@ -98,7 +99,8 @@ def try_it(who: Supervisor, draft: Id, sent: Upload) -> HTMLResponse:
         try:
             with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="inkshift-try-") as folder:
                 given = [(shown_name(file), take(file, Path(folder), str(n))) for n, file in enumerate(sent.files)]
-                tried = try_on(_home(who, draft) / "template.json", given or _own_pages(who, found))
+                reader = open_reader(who.store, _home(who, draft) / "template.json")
+                tried = try_on(reader, given or _own_pages(who, found))
         except InkshiftError as e:
             error = str(e)
     problems = checked.problems

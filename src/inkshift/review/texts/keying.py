@@ -99,7 +99,6 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "login_wait": ("Too many tries; wait a minute.", "Demasiados intentos; espere un minuto."),
     "model": ("model", "modelo"),
     "name": ("Name", "Nombre"),
-    "no_accounts": ("no accounts", "sin cuentas"),
     "no_batches": ("No batch is here yet.", "Todavía no hay lotes."),
     "no_batches_hint": (
         "Stop the program and start it with pages and their template:",
