@@ -17,7 +17,7 @@ demo: .venv/.demo ## read the bundled forms: the readings, how many are right, a
 	@echo "every crop beside its reading: $(CURDIR)/out/demo.html"
 
 test: lint ## lint, types, layers and the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: .venv/.test ## the slow tests only
 	$(BIN)/pytest -m slow

@@ -201,7 +201,7 @@ class TestWrongUse:
 
 
 # Enough that a stop after the first few is certain to come before the last.
-PAGES = 100
+PAGES = 24
 
 
 @reads
