@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,7 +148,7 @@ def _progress_bar(planned: AnyPlan, folder: Path) -> Iterator[None]:
     """Epochs on disk against epochs planned, read off the run folders every two seconds."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from inkshift.transfer.engine import epochs_done, epochs_planned
+    from inkshift.transfer.engine import epochs_done, epochs_planned, watching
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
     with Progress(
@@ -157,20 +156,8 @@ def _progress_bar(planned: AnyPlan, folder: Path) -> Iterator[None]:
     ) as bars:
         total = epochs_planned(planned)
         task = bars.add_task("training", total=total, completed=epochs_done(planned, folder))
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.wait(2):
-                bars.update(task, completed=epochs_done(planned, folder))
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
+        with watching(planned, folder, lambda done: bars.update(task, completed=done)):
             yield
-        finally:
-            ended.set()
-            watcher.join()
-            bars.update(task, completed=epochs_done(planned, folder))
 
 
 def _show_estimate(found: Estimate, workers: int) -> None:

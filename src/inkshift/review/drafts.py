@@ -144,7 +144,9 @@ def save(store: Store, files: Path, draft: int, given: Given) -> tuple[Checked, 
         if given.seen != found.changed.isoformat():
             raise ChangedError(f"{found.name}: somebody else changed it meanwhile; load the page again")
         if len(given.pages) != len(found.template["pages"]):
-            raise SettingError(f"{found.name}: has {len(found.template['pages'])} pages, found {len(given.pages)}")
+            raise SettingError(
+                f"{found.name}: has {len(found.template['pages'])} pages, found {len(given.pages)}; load the page again"
+            )
         name = _named(given.name)
         if session.scalar(sa.select(Draft.id).where(Draft.name == name, Draft.id != draft)) is not None:
             raise SettingError(f"{name}: a template of that name is there; choose another name")
@@ -182,7 +184,7 @@ def _named(name: str) -> str:
 def _locked(session: Session, draft: int) -> Draft:
     found = session.get(Draft, draft, with_for_update=True)
     if found is None:
-        raise SettingError(f"template {draft}: is not there any more")
+        raise SettingError(f"template {draft}: is not there any more; choose another under Templates")
     return found
 
 

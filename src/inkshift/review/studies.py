@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,8 +19,8 @@ from inkshift.review.models import default_folder
 from inkshift.review.tasks import Work
 from inkshift.review.teach import COMMAND, run
 from inkshift.transfer import results, strings_results
-from inkshift.transfer.engine import epochs_done, epochs_planned
-from inkshift.transfer.kinds import AnyPlan, kind_of
+from inkshift.transfer.engine import epochs_planned, watching
+from inkshift.transfer.kinds import kind_of
 from inkshift.transfer.spec import Study
 
 REPORT = "report.html"
@@ -116,8 +113,10 @@ def study(work: Work) -> dict[str, Any]:
     spec, folder = work.folder / "study.toml", work.files.resolve() / "studies" / work.folder.name
     if not spec.is_file():
         spec.write_text(_spec(work), encoding="utf-8")
-    planned = Study.load(spec)
-    with _watched(kind_of(planned).plan(planned), folder, work):
+    loaded = Study.load(spec)
+    planned = kind_of(loaded).plan(loaded)
+    total = epochs_planned(planned)
+    with watching(planned, folder, lambda done: work.say(_TRAINED * done / total, f"{done} / {total}")):
         _do(["run", str(spec), "--workers", "1", "--folder", str(folder)])
     work.say(_TRAINED, "")
     _do(["report", str(spec), "--folder", str(folder)])
@@ -131,26 +130,9 @@ def _do(arguments: list[str]) -> None:
         for line in run([*COMMAND, "study", *arguments]):
             lines.append(line)
     except InkshiftError:
-        raise InkshiftError(lines[0].removeprefix("error: ") if lines else "inkshift study: failed") from None
-
-
-@contextmanager
-def _watched(planned: AnyPlan, folder: Path, work: Work) -> Iterator[None]:
-    """Say every two seconds how many epochs are on disk."""
-    total, ended = epochs_planned(planned), threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(2):
-            done = epochs_done(planned, folder)
-            work.say(_TRAINED * done / total, f"{done} / {total}")
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
+        raise InkshiftError(
+            lines[0].removeprefix("error: ") if lines else "inkshift study: failed; see log.txt in its folder"
+        ) from None
 
 
 def _spec(work: Work) -> str:

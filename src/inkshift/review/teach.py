@@ -102,7 +102,10 @@ def run(command: Sequence[str]) -> Iterator[str]:
             last = line.strip() or last
             yield last
     if process.returncode:
-        raise InkshiftError(last.removeprefix("inkshift: ").removeprefix("error: ") or f"{command[0]}: failed")
+        raise InkshiftError(
+            last.removeprefix("inkshift: ").removeprefix("error: ")
+            or f"{command[0]}: failed; see log.txt in its folder"
+        )
 
 
 def _compared(base: str, package: Path, held_out: Path, say: Say) -> Paired:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,25 @@ def epochs_planned(planned: AnyPlan) -> int:
 def epochs_done(planned: AnyPlan, folder: Path) -> int:
     """Epochs that are on disk; a finished run counts whole, however early it stopped."""
     return sum(_epochs(one) if finished(folder, one) else min(_rows(folder, one), _epochs(one)) for one in planned.runs)
+
+
+@contextmanager
+def watching(planned: AnyPlan, folder: Path, tell: Callable[[int], object]) -> Iterator[None]:
+    """Tell every two seconds, and at the end, how many epochs are on disk (`epochs_done`)."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(2):
+            tell(epochs_done(planned, folder))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        tell(epochs_done(planned, folder))
 
 
 def _epochs(one: AnyRun) -> int:
