@@ -19,7 +19,7 @@ from inkshift.review import store as stores
 from inkshift.review import views
 from inkshift.review.app import Settings
 from inkshift.review.intake import add_batch
-from inkshift.review.serve import At, Batch, is_local, read_batch, serve
+from inkshift.review.serve import At, Batch, _begin, is_local, read_batch, serve
 from inkshift.review.store import Store
 from inkshift.review.text import _TEXTS, language
 from review_app import PASSWORD, client, logged_in, opened, post, shown_field, shown_name, token
@@ -277,6 +277,23 @@ def test_the_telegrams_typed_are_what_the_exports_give(store: Store, telegram: P
     book = openpyxl.load_workbook(io.BytesIO(browser.get("/batches/1/export/xlsx").content))
     assert book["review"].max_row == 27
     assert len(browser.get("/batches/1/export/label-studio").json()) == 26
+
+
+def test_labels_that_are_there_already_are_one_keyer(store: Store, telegram: Path, tmp_path: Path) -> None:
+    """Keyed once they settle their fields; keyed twice, somebody else keys them too."""
+    scans, template = [str(telegram / "scan-2.jpg")], str(telegram / "template.json")
+    known = tmp_path / "register.csv"
+    known.write_text("form,field,value\nT-0002,p01,43\nT-0002,p02,9\nT-9999,p01,1\n")
+    said: list[str] = []
+    once = _begin(store, Batch(scans, template, "once", labels=str(known)), said.append)
+    twice = _begin(store, Batch(scans, template, "twice", double=True, labels=str(known)), said.append)
+    assert said[1] == f"2 fields labelled by {known}; 1 labels fit no field"
+    assert (views.left(store, once), views.left(store, twice)) == (11, 13)
+    rows = list(csv.DictReader(io.StringIO(client(store).get(f"/batches/{once}/export/csv").text)))
+    assert [(r["field"], r["decided"]) for r in rows if r["decided_by"] == "register.csv"] == [
+        ("p01", "43"),
+        ("p02", "9"),
+    ]
 
 
 def test_others_are_not_let_in_before_there_is_an_account(tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ def review(
     model_keys: Annotated[
         bool, typer.Option("--model-keys", help="With --double: the reader is one of the two, one person the other.")
     ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="CSV of what is known of these forms: it counts as one keyer.", show_default=False
+        ),
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Show the bundled telegrams in a database that goes when you stop.")
     ] = False,
@@ -59,16 +65,19 @@ def review(
     """
     from inkshift.errors import MissingExtraError, SettingError
 
-    if demo and (paths or template):
+    if demo and (paths or template or labels):
         raise SettingError("--demo shows the bundled telegrams; leave the pages out, or --demo")
     if bool(paths) != bool(template):
         raise SettingError("give pages together with --template FILE, or neither to go on with what is there")
+    if labels and not paths:
+        raise SettingError(f"--labels {labels}: labels the pages that are read now; give these pages as well")
     if model_keys and not double:
         raise SettingError("--model-keys: the reader keys as one of two; give --double as well")
     try:
         from inkshift.review.serve import At, Batch, serve
     except ImportError:
         raise MissingExtraError("review", "review") from None
-    batch = Batch([str(path) for path in paths], str(template), name, double, model_keys) if paths else None
+    pages = [str(path) for path in paths or ()]
+    batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
     at = At(host, port, str(tls_cert or ""), str(tls_key or ""))
     serve(db, batch, at, files=str(files or ""), demo=demo, browser=not no_browser, say=err.print)

@@ -19,8 +19,6 @@ from inkshift.review.schema import Batch, Field, Form, Page
 from inkshift.review.store import Store
 from inkshift.review.tasks import Work
 
-Place = tuple[str, str, int]
-
 
 def reread(work: Work) -> dict[str, Any]:
     """Read the pages of a batch again whose fields wait for people, and give each such field another reading.

@@ -18,10 +18,11 @@ from pathlib import Path
 import sqlalchemy as sa
 import uvicorn
 
+from inkshift.datasets.labels import read_labels
 from inkshift.errors import SettingError
 from inkshift.review import store as stores
 from inkshift.review.app import Settings, make_app
-from inkshift.review.intake import add_batch
+from inkshift.review.intake import add_batch, add_labels
 from inkshift.review.readpages import open_reader
 from inkshift.review.security import LOOPBACK, has_accounts
 from inkshift.review.store import Store
@@ -34,7 +35,7 @@ _PACKAGE = Path(__file__).parents[1]
 class Batch:
     """Pages to be read into a new batch. name: empty for the template's name and the time.
 
-    double, model_keys: see `intake.add_batch`.
+    double, model_keys: see `intake.add_batch`. labels: CSV of what is known of them already, see `read_labels`.
     """
 
     paths: Sequence[str]
@@ -42,6 +43,7 @@ class Batch:
     name: str = ""
     double: bool = False
     model_keys: bool = False
+    labels: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,7 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
         with listening:
             if demo:
                 batch = demo_batch()
-            start = ""
-            if batch is not None:
-                say("reading the pages ...")
-                start = f"batches/{read_batch(store, batch)}/queue"
+            start = f"batches/{_begin(store, batch, say)}/queue" if batch else ""
             address = f"http{'s' if at.certificate else ''}://{_in_url(at.host)}:{listening.getsockname()[1]}/"
             if not at.local and not at.certificate:
                 say("passwords and pages travel unencrypted there; give --tls-cert and --tls-key")
@@ -97,6 +96,17 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
                 ssl_keyfile=at.key or None,
             )
             uvicorn.Server(config).run(sockets=[listening])
+
+
+def _begin(store: Store, batch: Batch, say: Say) -> int:
+    """Read the pages, and put the labels that are there already into the log; the batch's id."""
+    labels = read_labels(batch.labels) if batch.labels else []
+    say("reading the pages ...")
+    number = read_batch(store, batch)
+    if labels:
+        done = add_labels(store, number, labels, Path(batch.labels).name)
+        say(f"{done.added:,} fields labelled by {batch.labels}; {len(done.unused):,} labels fit no field")
+    return number
 
 
 def check_tls(at: At) -> None:
