@@ -11,11 +11,11 @@ from statistics import median
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from inkshift.forms.evaluate import wilson
 from inkshift.review.queue import WORDS
-from inkshift.review.schema import MODEL, Decision, Field, Lease, Reading, User
+from inkshift.review.schema import MODEL, Decision, Field, Lease, Reading, User, stands
 from inkshift.review.store import Store
 
 Interval = tuple[float, float]
@@ -115,13 +115,11 @@ def _median(seconds: list[float]) -> float | None:
 
 def _standing(batch_id: int) -> sa.Select[int, str, str, str, float]:
     """Field, author, state, digits and seconds of each decision of people and earlier labels that stands."""
-    undo = aliased(Decision)
     return (
         sa.select(Decision.field_id, User.name, Decision.state, Decision.value, Decision.seconds)
         .join(User, User.id == Decision.user_id)
         .join(Field, Field.id == Decision.field_id)
-        .where(Field.batch_id == batch_id, Decision.kind.in_(("key", "settle")))
-        .where(~sa.exists().where(undo.undoes == Decision.id))
+        .where(Field.batch_id == batch_id, Decision.kind.in_(("key", "settle")), stands())
         .order_by(Decision.id)
     )
 

@@ -30,6 +30,7 @@ from inkshift.forms.propose import propose, straighten
 from inkshift.forms.starter import as_json
 from inkshift.forms.template import Template
 from inkshift.review.drafting import MOST_PAGES, Checked, Given, check, composed, with_references
+from inkshift.review.pagepicture import jpeg
 from inkshift.review.schema import Draft
 from inkshift.review.store import Store
 from inkshift.review.tasks import set_aside
@@ -219,12 +220,6 @@ def _fitting(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if zoom >= 1:
         return image
     return np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
-    """(H, W) or (H, W, 3) RGB uint8 as a JPEG file."""
-    drawn = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    return bytes(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
 
 
 def _files_of(files: Path, draft: int, page: int) -> tuple[Path, Path]:

@@ -16,12 +16,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 import sqlalchemy as sa
 from PIL import Image as Pillow
-from sqlalchemy.orm import Session, aliased, selectinload, undefer
+from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.errors import SettingError, nearest
 from inkshift.forms.export import COLUMNS, Row, fitted, harmless, png, row, typed, whole_file
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
-from inkshift.review.schema import MODEL, Decision, Field, Reading, User
+from inkshift.review.schema import MODEL, Decision, Field, Reading, User, stands
 from inkshift.review.store import Store
 
 DECIDED = ("decided", "decided_state", "decided_by", "keyers")
@@ -79,14 +79,12 @@ def _decided(
 
 def _given(session: Session, batch_id: int) -> defaultdict[int, list[tuple[str, tuple[str, str]]]]:
     """By field, who answered what, of the decisions that stand."""
-    undo = aliased(Decision)
     found: defaultdict[int, list[tuple[str, tuple[str, str]]]] = defaultdict(list)
     for field, name, state, value in session.execute(
         sa.select(Decision.field_id, User.name, Decision.state, Decision.value)
         .join(User, User.id == Decision.user_id)
         .join(Field, Field.id == Decision.field_id)
-        .where(Field.batch_id == batch_id, Decision.kind != "undo")
-        .where(~sa.exists().where(undo.undoes == Decision.id))
+        .where(Field.batch_id == batch_id, Decision.kind != "undo", stands())
         .order_by(Decision.field_id, Decision.number)
     ):
         found[field].append((name, (state, value)))

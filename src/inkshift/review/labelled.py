@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import sqlalchemy as sa
 from PIL import Image as Pillow
-from sqlalchemy.orm import aliased, undefer
+from sqlalchemy.orm import undefer
 
 from inkshift.errors import DataError, SettingError
 from inkshift.forms import fields
@@ -23,7 +23,7 @@ from inkshift.forms.export import whole_folder
 from inkshift.forms.harvest import job_of, split_of
 from inkshift.forms.reading import FieldReading, Image
 from inkshift.forms.template import FieldSpec, Template
-from inkshift.review.schema import Batch, Decision, Field, Form, User
+from inkshift.review.schema import Batch, Field, Form, settled_by_people
 from inkshift.review.store import Store
 
 Part = Literal["all", "train", "test"]
@@ -71,7 +71,9 @@ def available(store: Store, *, whole: bool = False) -> list[Available]:
             counted = (
                 sa.select(Form.name, Field.name, sa.func.count())
                 .join(Field.form)
-                .where(Field.batch_id == batch.id, Field.state == "written", Field.crop.is_not(None), _by_people())
+                .where(
+                    Field.batch_id == batch.id, Field.state == "written", Field.crop.is_not(None), settled_by_people()
+                )
                 .group_by(Form.name, Field.name)
             )
             parts: defaultdict[str, dict[str, int]] = defaultdict(dict)
@@ -127,7 +129,7 @@ def _settled(store: Store, batches: Sequence[int], part: Part, whole: bool) -> I
             settled = (
                 sa.select(Form.name, Field)
                 .join(Field.form)
-                .where(Field.batch_id == batch.id, _by_people())
+                .where(Field.batch_id == batch.id, settled_by_people())
                 .order_by(Field.id)
                 .options(undefer(Field.crop))
                 .execution_options(yield_per=200)
@@ -145,19 +147,6 @@ def _settled(store: Store, batches: Sequence[int], part: Part, whole: bool) -> I
 def _specs(batch: Batch) -> dict[str, FieldSpec]:
     template = Template.model_validate(batch.template) if batch.template else None
     return {spec.name: spec for spec in template.fields} if template else {}
-
-
-def _by_people() -> sa.ColumnElement[bool]:
-    """Settled, and not by a model alone: somebody else gave that answer and did not take it back."""
-    undo = aliased(Decision)
-    backed = (
-        sa.select(Decision.id)
-        .join(User, User.id == Decision.user_id)
-        .where(Decision.field_id == Field.id, Decision.kind != "undo", User.role != "model")
-        .where(Decision.state == Field.state, Decision.value == Field.value)
-        .where(~sa.exists().where(undo.undoes == Decision.id))
-    )
-    return sa.and_(Field.status == "settled", backed.exists())
 
 
 def _cut(field: Field, crop: bytes, spec: FieldSpec | None) -> Image:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from inkshift.errors import InputError
@@ -101,7 +102,11 @@ def _picture(source: str, number: int, sha256: str, turn: int) -> Picture:
     high, wide = image.shape[:2]
     zoom = min(1.0, _LONGEST / max(high, wide))
     small = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA) if zoom < 1 else image
-    upright = np.ascontiguousarray(np.rot90(small, -turn // 90))
-    drawn = cv2.cvtColor(upright, cv2.COLOR_RGB2BGR) if upright.ndim == 3 else upright
-    jpeg = bytes(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1])
-    return Picture(jpeg, (upright.shape[1], upright.shape[0]), zoom, (wide, high))
+    upright = np.ascontiguousarray(np.rot90(small, -turn // 90), np.uint8)
+    return Picture(jpeg(upright, _QUALITY), (upright.shape[1], upright.shape[0]), zoom, (wide, high))
+
+
+def jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """(H, W) or (H, W, 3) RGB uint8 as a JPEG file."""
+    drawn = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    return bytes(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])

@@ -13,11 +13,24 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.reading import DIGITS
-from inkshift.review.schema import Base, Batch, Decision, Field, Form, Kind, Lease, Moment, Reading, Status, User
+from inkshift.review.schema import (
+    Base,
+    Batch,
+    Decision,
+    Field,
+    Form,
+    Kind,
+    Lease,
+    Moment,
+    Reading,
+    Status,
+    User,
+    stands,
+)
 from inkshift.review.store import Store
 
 LEASE = timedelta(minutes=2)
@@ -35,22 +48,17 @@ class Item:
 
     settles: two people disagree on it, and this decision settles it; `answers` are theirs, in no telling order.
     suggestion: what the model read, as a decision is given; empty where keying is double, and so blind.
-    rules_broken: likewise. page: id of its page; box: see `schema.Field`.
-    urgency: see `schema.Field`.
+    rules_broken: likewise. page: id of its page.
     """
 
     field: int
-    batch: int
-    form_id: int
     form: str
     name: str
     page: int | None
-    box: tuple[float, ...] | None
     settles: bool
     answers: tuple[str, ...] = ()
     suggestion: str = ""
     rules_broken: tuple[str, ...] = ()
-    urgency: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +213,10 @@ def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
     """Take back this person's last decision in the batch that stands; None where there is none."""
     with store.writing() as session:
         person(session, user_id)
-        other = aliased(Decision)
         last = session.scalar(
             sa.select(Decision)
             .join(Field, Field.id == Decision.field_id)
-            .where(Decision.user_id == user_id, Field.batch_id == batch_id, Decision.kind != "undo")
-            .where(~sa.exists().where(other.undoes == Decision.id))
+            .where(Decision.user_id == user_id, Field.batch_id == batch_id, Decision.kind != "undo", stands())
             .order_by(Decision.id.desc())
             .limit(1)
         )
@@ -376,15 +382,11 @@ def _item(session: Session, field: Field) -> Item:
     answers = {shown(d.state, d.value) for d in effective(_log(session, field.id))} if settles else set()
     return Item(
         field.id,
-        field.batch_id,
-        field.form_id,
         form,
         field.name,
         field.page_id,
-        tuple(field.box) if field.box else None,
         settles,
         tuple(sorted(answers)),
         suggestion,
         tuple(reading.rules_broken) if reading else (),
-        field.urgency,
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column, relationship
 
 Role = Literal["keyer", "supervisor", "model", "source"]
 Kind = Literal["key", "settle", "model", "undo"]
@@ -302,3 +302,20 @@ class OpenSession(Base):
     stamp: Mapped[str] = mapped_column(sa.String(64))
     csrf: Mapped[str] = mapped_column(sa.String(64))
     until: Mapped[datetime]
+
+
+def stands() -> sa.ColumnElement[bool]:
+    """That a decision was not taken back."""
+    undo = aliased(Decision)
+    return ~sa.exists().where(undo.undoes == Decision.id)
+
+
+def settled_by_people() -> sa.ColumnElement[bool]:
+    """That a field is settled, and not by a model alone: somebody else gave that answer and did not take it back."""
+    backed = (
+        sa.select(Decision.id)
+        .join(User, User.id == Decision.user_id)
+        .where(Decision.field_id == Field.id, Decision.kind != "undo", User.role != "model", stands())
+        .where(Decision.state == Field.state, Decision.value == Field.value)
+    )
+    return sa.and_(Field.status == "settled", backed.exists())

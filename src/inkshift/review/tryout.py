@@ -20,7 +20,7 @@ from inkshift.forms.register import register
 from inkshift.forms.report import doubts
 from inkshift.forms.template import Box, PageSpec
 from inkshift.reframe import to_gray
-from inkshift.review.drafts import jpeg
+from inkshift.review.pagepicture import jpeg
 
 MOST_PAGES = 24
 _LONGEST, _QUALITY = 1200, 75

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.forms.reading import DIGITS
 from inkshift.review.agreement import Progress, progress
-from inkshift.review.schema import Batch, Decision, Field, Form, Reading, User
+from inkshift.review.schema import Batch, Decision, Field, Form, Reading, settled_by_people
 from inkshift.review.store import Store
 
 ABSENT = "∅"
@@ -190,16 +190,10 @@ def behind(store: Store, batch_id: int, truth: str, read: str, most: int = 200) 
 
 def _settled_numbers(session: Session, batch_id: int) -> Iterator[tuple[int, str, str]]:
     """Id, settled digits and read digits of the fields that people settled on digits."""
-    people = (
-        sa.select(Decision.field_id)
-        .join(User, User.id == Decision.user_id)
-        .where(User.role != "model", Decision.kind != "undo")
-    )
     rows = session.execute(
         sa.select(Field.id, Field.value, Reading.value)
         .join(Reading, Reading.field_id == Field.id)
-        .where(Field.batch_id == batch_id, Field.status == "settled", Field.state == "written")
-        .where(Field.id.in_(people))
+        .where(Field.batch_id == batch_id, Field.state == "written", settled_by_people())
         .order_by(Field.id, Reading.id)
     )
     latest = {field: (value, read) for field, value, read in rows}
