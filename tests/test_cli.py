@@ -396,3 +396,13 @@ def test_version_and_module() -> None:
     command = [sys.executable, "-m", "inkshift", "--version"]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert shown.stdout == f"inkshift {__version__}\n"
+
+
+def test_help_imports_nothing_heavy_and_public_names_come_when_asked_for() -> None:
+    code = (
+        "import sys, inkshift; from inkshift.cli.app import whole_app; whole_app(); "
+        "heavy = {'numpy', 'cv2', 'onnxruntime', 'pydantic', 'PIL'} & set(sys.modules); assert not heavy, heavy; "
+        "assert all(getattr(inkshift, name) is not None for name in inkshift.__all__); "
+        "assert set(inkshift.__all__) <= set(dir(inkshift)) and not hasattr(inkshift, 'Nothing')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
