@@ -8,7 +8,7 @@ struck out, and a space for a gap between two numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -27,8 +27,9 @@ class Page:
     """A strip of paper that a number is being written on.
 
     ink, print: (H, W) uint8 coverage, 255 full. middle: row of the digits' middles. start: first column to write in.
-    right: (H,) for each row the column after its last ink. x0, x1: columns of what is written so far, marks included.
-    cells: number and width of boxes. box: their top and bottom.
+    right: (H,) for each row the column after its last ink, but that of the strokes in `last`, with column and depth.
+    x0, x1: columns of what is written so far, marks included. cells: number and width of boxes. box: their top
+    and bottom.
     """
 
     ink: Plane
@@ -38,6 +39,7 @@ class Page:
     right: npt.NDArray[np.int64]
     x0: int
     x1: int
+    last: list[tuple[Plane, int, float]] = field(default_factory=list)
     cells: tuple[int, float] = (0, 0.0)
     box: tuple[float, float] = (0.0, 0.0)
 
@@ -56,19 +58,18 @@ class Page:
             start,
         )
 
-    def lay(self, stroke: Plane, x: int, down: float) -> tuple[int, int]:
+    def lay(self, stroke: Plane, x: int, down: float) -> int:
         """Lay a stroke (h, w) on the page, its left side at column x, its middle `down` pixels below the line's, as no
-        part of the number. Gives the column and row that it begins at."""
-        h, w = stroke.shape
-        y = min(max(round(self.middle - h / 2 + down), 0), self.ink.shape[0] - h)
+        part of the number. Gives the column that it begins at."""
+        w = stroke.shape[1]
         x = min(max(x, 0), self.ink.shape[1] - w)
-        part = self.ink[y : y + h, x : x + w]
+        part = self.ink[self._rows(stroke, down), x : x + w]
         cv2.max(part, stroke, dst=part)
-        return x, y
+        return x
 
     def put(self, stroke: Plane, x: int, down: float) -> None:
         """As `lay`, but as part of what is written."""
-        x, _ = self.lay(stroke, x, down)
+        x = self.lay(stroke, x, down)
         self.x0, self.x1 = min(self.x0, x), max(self.x1, x + stroke.shape[1])
 
     def append(self, stroke: Plane, gap: float, down: float, touch: bool) -> tuple[int, int]:
@@ -76,26 +77,31 @@ class Page:
 
         Gives its first column and the one after its last.
         """
-        h, w = stroke.shape
-        y = min(max(round(self.middle - h / 2 + down), 0), self.ink.shape[0] - h)
-        right = self.right[y : y + h]
-        solid = stroke > 102
-        starts = solid.argmax(1)
-        empty = ~solid[_ROWS[:h], starts]
-        starts[empty] = _FAR
-        meeting = int((right - starts).max())
-        if meeting < -_FAR // 2:
-            meeting = self.x1
-        x = meeting - 1 - int(abs(gap) * 0.3) if touch else max(round(self.x1 + gap), meeting + 2)
-        x = min(max(x, self.start), self.ink.shape[1] - w)
-        ends = x + w - solid[:, ::-1].argmax(1)
-        ends[empty] = -_FAR
-        np.maximum(right, ends, out=right)
+        x = round(self.x1 + gap)
+        if touch or gap < 2:
+            meeting = self._meeting(stroke, down)
+            x = meeting - 1 - int(abs(gap) * 0.3) if touch else max(x, meeting + 2)
+        x = min(max(x, self.start), self.ink.shape[1] - stroke.shape[1])
         self.put(stroke, x, down)
-        return x, x + w
+        self.last.append((stroke, x, down))
+        return x, x + stroke.shape[1]
 
+    def _meeting(self, stroke: Plane, down: float) -> int:
+        """Where the left side of a stroke would lie if it met what is written before it."""
+        for before, x, deep in self.last:
+            rows, solid = self._rows(before, deep), before > 102
+            solid[:, 0] = True  # so that an empty row ends at its beginning
+            np.maximum(self.right[rows], x + before.shape[1] - solid[:, ::-1].argmax(1), out=self.right[rows])
+        self.last.clear()
+        solid = stroke > 102
+        solid[:, -1] = True  # and begins at its end
+        meeting = int((self.right[self._rows(stroke, down)] - solid.argmax(1)).max())
+        return meeting if meeting > -_FAR // 2 else self.x1
 
-_ROWS = np.arange(1024)
+    def _rows(self, stroke: Plane, down: float) -> slice:
+        h = stroke.shape[0]
+        y = min(max(round(self.middle - h / 2 + down), 0), self.ink.shape[0] - h)
+        return slice(y, y + h)
 
 
 def draw(plane: Plane, points: Points, width: float, level: float = 1.0) -> None:
@@ -215,15 +221,12 @@ def percent(page: Page, x: float, body: float, pen: float, dice: Dice) -> None:
 
 
 def slash(page: Page, x: float, body: float, pen: float, slant: float, dice: Dice) -> None:
-    """A slash that leans more than the digits do, or an upright bar far longer than they are: no 1 looks like it."""
-    if dice.random() < 0.9:
-        half = dice.uniform(0.55, 0.8) * body
-        lean = 2 * half * (max(slant, 0.0) + dice.uniform(0.3, 0.6))
-    else:
-        half, lean = dice.uniform(0.8, 1.0) * body, 2 * body * slant
+    """A slash that leans more than the digits do and is longer, so that no 1 looks like it."""
+    half = dice.uniform(0.55, 0.8) * body
+    lean = 2 * half * (max(slant, 0.0) + dice.uniform(0.3, 0.6))
     middle = page.middle + dice.normal(0, 0.08) * body
-    draw(page.ink, [(x + max(lean, 0), middle - half), (x + max(-lean, 0), middle + half)], pen * body)
-    _reach(page, x, x + max(abs(lean), 2))
+    draw(page.ink, [(x + lean, middle - half), (x, middle + half)], pen * body)
+    _reach(page, x, x + lean)
 
 
 def dot(page: Page, x: float, down: float, body: float, pen: float, dice: Dice) -> None:

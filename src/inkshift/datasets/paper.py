@@ -22,14 +22,14 @@ _TILE_H, _TILE_W = 160, 1024
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """Patterns to cut backgrounds from: (N, 160, 1024) int8, about -127 to 127, mean near 0.
+    """Patterns to cut backgrounds from: (N, 160, 1024) float32, deviation about 1, mean near 0.
 
     grain: unordered, from fine to cloudy. print: security lines, weaves and watermarks. noise: (160, 1024) float32,
     normal, deviation 1, of a sensor.
     """
 
-    grain: npt.NDArray[np.int8]
-    print: npt.NDArray[np.int8]
+    grain: Levels
+    print: Levels
     noise: Levels
 
 
@@ -40,7 +40,7 @@ def make_papers(seed: int, each: int = 24) -> Papers:
     return Papers(grain, printed, rng.standard_normal((_TILE_H, _TILE_W), np.float32))
 
 
-def _grain(rng: Rng) -> npt.NDArray[np.int8]:
+def _grain(rng: Rng) -> Levels:
     noise = rng.standard_normal((_TILE_H, _TILE_W), np.float32)
     fine, cloudy = rng.uniform(0, 1.5), rng.uniform(3, 25)
     out = cv2.GaussianBlur(noise, (0, 0), fine) if fine > 0.3 else noise
@@ -51,10 +51,10 @@ def _grain(rng: Rng) -> npt.NDArray[np.int8]:
     if rng.random() < 0.3:
         along = cv2.GaussianBlur(rng.standard_normal(noise.shape, np.float32), (0, 0), 8, sigmaY=0.7)
         out = out + along / along.std()
-    return _packed(np.asarray(out, np.float32))
+    return _evened(np.asarray(out, np.float32))
 
 
-def _security(rng: Rng) -> npt.NDArray[np.int8]:
+def _security(rng: Rng) -> Levels:
     """Guilloche lines as on cheques (sums of sines), a weave of dots, or both."""
     ys, xs = np.mgrid[0:_TILE_H, 0:_TILE_W].astype(np.float32)
     out = np.zeros(xs.shape, np.float32)
@@ -72,23 +72,23 @@ def _security(rng: Rng) -> npt.NDArray[np.int8]:
     if rng.random() < 0.3:
         mark = cv2.GaussianBlur(rng.standard_normal(xs.shape, np.float32), (0, 0), 9)
         out += 1.5 * (np.abs(mark / mark.std()) < 0.35)
-    return _packed(np.asarray(out, np.float32))
+    return _evened(np.asarray(out, np.float32))
 
 
-def _packed(pattern: Levels) -> npt.NDArray[np.int8]:
+def _evened(pattern: Levels) -> Levels:
     centred = pattern - pattern.mean()
-    return np.asarray(np.clip(centred * (40 / max(float(centred.std()), 1e-3)), -127, 127), np.int8)
+    return np.asarray(np.clip(centred / max(float(centred.std()), 1e-3), -3, 3), np.float32)
 
 
-def _cut(tiles: npt.NDArray[np.int8], height: int, width: int, dice: Dice, strength: float) -> Levels:
-    """Some part of some tile, perhaps enlarged, turned over or stretched: (height, width), deviation `strength`."""
+def _cut(tiles: Levels, height: int, width: int, dice: Dice) -> Levels:
+    """Some part of some tile, perhaps enlarged, turned over or stretched: (height, width), deviation about 1."""
     zoom = dice.uniform(0.6, 2.0)
     h, w = min(_TILE_H, max(4, round(height / zoom))), min(_TILE_W, max(4, round(width / zoom)))
     y, x = dice.below(_TILE_H - h + 1), dice.below(_TILE_W - w + 1)
     part = tiles[dice.below(len(tiles)), y : y + h, x : x + w]
     if dice.random() < 0.5:
         part = part[:, ::-1]
-    return np.asarray(cv2.resize(part * np.float32(strength / 40), (width, height)), np.float32)
+    return np.asarray(cv2.resize(part, (width, height)), np.float32)
 
 
 def lay(ink: Plane, print_: Plane, papers: Papers, dice: Dice) -> Levels:
@@ -99,18 +99,20 @@ def lay(ink: Plane, print_: Plane, papers: Papers, dice: Dice) -> Levels:
     kind = dice.random()
     page = np.full((h, w), level, np.float32)
     if kind < 0.4:
-        page += _cut(papers.print, h, w, dice, dice.uniform(0.02, 0.18) * (level - pen))
+        cv2.scaleAdd(_cut(papers.print, h, w, dice), dice.uniform(0.02, 0.18) * (level - pen), page, page)
     if kind > 0.2:
-        page += _cut(papers.grain, h, w, dice, dice.uniform(0.005, 0.08) * (level - pen))
+        cv2.scaleAdd(_cut(papers.grain, h, w, dice), dice.uniform(0.005, 0.08) * (level - pen), page, page)
     if dice.random() < 0.2:
         across, down = dice.uniform(-0.35, 0.35), dice.uniform(-0.35, 0.35)
         page *= (np.float32(1) + np.float32(across) * _ramp(w)) + np.float32(down) * _ramp(h)[:, None]
-    page += (level * dice.uniform(0.15, 0.85) - page) * (print_ * np.float32(1 / 255))
+    dark = np.float32(level * dice.uniform(0.15, 0.85))
+    if print_.any():
+        page += (dark - page) * (print_ * np.float32(1 / 255))
     cover = ink * np.float32(dice.uniform(0.8, 1.0) / 255)
     if dice.random() < 0.4:
-        thin = np.abs(_cut(papers.grain, h, w, dice, dice.uniform(0.05, 0.3)))
-        cover *= np.maximum(1 - thin, 0, out=thin)
-    return np.asarray(page + (pen - page) * cover, np.float32)
+        cover *= np.float32(1) - np.float32(dice.uniform(0.05, 0.3)) * np.abs(_cut(papers.grain, h, w, dice))
+    page += (np.float32(pen) - page) * cover
+    return page
 
 
 @lru_cache
@@ -129,7 +131,8 @@ def scan(page: Levels, body: float, papers: Papers, dice: Dice) -> Plane:
     if dice.random() < 0.4:
         page = np.asarray(cv2.GaussianBlur(page, (0, 0), dice.uniform(0.015, 0.04) * body), np.float32)
     if dice.random() < 0.4:
-        page = page + _noise(papers, page.shape, dice) * np.float32(dice.uniform(0.02, 0.3) * float(page.std()))
+        spread = float(cv2.meanStdDev(page)[1][0, 0])
+        page = np.asarray(cv2.scaleAdd(_noise(papers, page.shape, dice), dice.uniform(0.02, 0.3) * spread, page))
     out = np.asarray(cv2.convertScaleAbs(np.maximum(page, 0)), np.uint8)
     chance = dice.random()
     if chance < 0.06:
@@ -158,8 +161,8 @@ def tilt(planes: list[Plane], dice: Dice) -> list[Plane]:
     middle = np.array([w / 2, h / 2])
     if dice.random() < 0.7:
         matrix = np.column_stack([forward, middle - forward @ middle])
-        return [np.asarray(cv2.warpAffine(plane, matrix, (w, h)), np.uint8) for plane in planes]
+        return [np.asarray(cv2.warpAffine(each, matrix, (w, h)), np.uint8) if each.any() else each for each in planes]
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
     moved = (corners - middle) @ forward.T + middle + dice.rng.normal(0, 0.04 * h, (4, 2))
     matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
-    return [np.asarray(cv2.warpPerspective(plane, matrix, (w, h)), np.uint8) for plane in planes]
+    return [np.asarray(cv2.warpPerspective(each, matrix, (w, h)), np.uint8) if each.any() else each for each in planes]

@@ -37,12 +37,14 @@ class Glyphs:
     """Digits to compose from, of several sources; most digits of a number are taken from one source.
 
     maps: distance maps (N, 52, 52) uint8, see `augment.sharpen`. halves: (N,) half of each stroke's width, pixels of a
-    map. rows: which of them show a digit, by (source, digit). letters: which show a letter that looks like no digit.
-    shares: how often each source is taken, added up. writers: sources that are one writer's and never mixed.
+    map. spans: (N, 2) first column of each near its stroke, and the one after the last. rows: which of them show a
+    digit, by (source, digit). letters: which show a letter that looks like no digit. shares: how often each source is
+    taken, added up. writers: sources that are one writer's and never mixed.
     """
 
     maps: Gray
     halves: npt.NDArray[np.float32]
+    spans: npt.NDArray[np.int64]
     rows: dict[tuple[int, int], npt.NDArray[np.int64]]
     letters: npt.NDArray[np.int64]
     shares: list[float]
@@ -55,25 +57,33 @@ def make_glyphs(
     counts: Sequence[int],
     weights: Sequence[float],
     writers: Sequence[int] = (),
-    halves: npt.NDArray[np.float32] | None = None,
+    shapes: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None,
 ) -> Glyphs:
     """Glyphs of sources that lie one after another, `counts` of each; weights: how often a source is taken.
 
-    maps: as `augment.sharpen` gives them, or packed. labels: the digit, or 10 for a letter. writers, halves: see
-    `Glyphs`; halves are measured where None.
+    maps: as `augment.sharpen` gives them, or packed. labels: the digit, or 10 for a letter. writers: see `Glyphs`.
+    shapes: `measure(maps)`, where it was kept.
     """
     if maps.dtype == np.int8:
         maps = augment.sharpen(np.asarray(maps))
     sources = np.repeat(np.arange(len(counts)), counts)
     rows = {(s, d): np.flatnonzero((sources == s) & (labels == d)) for s in range(len(counts)) for d in range(10)}
-    halves = half_widths(maps) if halves is None else halves
-    return Glyphs(maps, halves, rows, np.flatnonzero(labels == 10), np.cumsum(weights).tolist(), frozenset(writers))
+    return Glyphs(
+        maps,
+        *(shapes or measure(maps)),
+        rows,
+        np.flatnonzero(labels == 10),
+        np.cumsum(weights).tolist(),
+        frozenset(writers),
+    )
 
 
-def half_widths(maps: Gray) -> npt.NDArray[np.float32]:
-    """Half of each stroke's width, (N,) pixels of a map: twice the mean depth inside the stroke."""
+def measure(maps: Gray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Half of each stroke's width, twice the mean depth inside it, and its span: as `Glyphs` has them."""
     inside = [map_[map_ > 128] for map_ in maps]
-    return np.array([(float(each.mean()) - 128) / 10 if each.size else 1.0 for each in inside], np.float32)
+    halves = np.array([(float(each.mean()) - 128) / 10 if each.size else 1.0 for each in inside], np.float32)
+    near = maps.max(axis=1) > 30
+    return halves, np.stack([near.argmax(1), near.shape[1] - near[:, ::-1].argmax(1)], 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +158,20 @@ def compose(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) 
         second = draw_label(dice)[:6]
     page = marks.Page.blank(hand.body, len(text) + (len(second) + 6 if second else 0))
     if in_cells:
-        written = _fill_cells(page, text, glyphs, hand, dice)
+        written = _fill_cells(page, text, glyphs, hand, dice, may_strike=label is None)
     else:
-        written = _write_freely(page, text, second, glyphs, hand, dice, struck=label is None)
+        written = _write_freely(page, text, second, glyphs, hand, dice, may_strike=label is None)
     marks.surround(page, hand.body, dice, in_cells, neighbour=lambda: _any_digit(glyphs, hand, dice))
     ink, print_ = _cut_out(page, hand, dice, in_cells)
     if dice.random() < (0.5 if not text else 0.13):
         marks.borders(print_, hand.body, dice)
     return paper.scan(paper.lay(ink, print_, papers, dice), hand.body, papers, dice), written
+
+
+def compose_digits(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) -> tuple[Gray, str]:
+    """One number and its digits alone: none is struck out, and marks around them are not told."""
+    text = draw_label(Dice(rng)) if label is None else label
+    return compose(glyphs, papers, rng, text)[0], text
 
 
 def _cut_out(page: marks.Page, hand: Hand, dice: Dice, in_cells: bool) -> tuple[Plane, Plane]:
@@ -187,12 +203,12 @@ def _in_a_large_field(planes: list[Plane], dice: Dice) -> tuple[Plane, Plane]:
 
 
 def _write_freely(
-    page: marks.Page, text: str, second: str, glyphs: Glyphs, hand: Hand, dice: Dice, struck: bool
+    page: marks.Page, text: str, second: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool
 ) -> str:
     """Numbers in a row, with marks before, between and after them; gives what is written."""
     source = _source(glyphs, dice)
     written = marks.lead_in(page, hand.body, hand.pen, dice) if text or dice.random() < 0.3 else ""
-    if struck and text and not second and dice.random() < 0.06:
+    if may_strike and text and not second and dice.random() < 0.06:
         written += _strike(page, text, glyphs, hand, dice, source)
         if dice.random() < 0.5:
             return written
@@ -276,7 +292,7 @@ def _linked_zeros(text: str, dice: Dice) -> tuple[int, float]:
     return (min(zeros, 6), dice.uniform(0.4, 0.9)) if zeros > 1 and dice.random() < 0.5 else (0, 1.0)
 
 
-def _fill_cells(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice) -> str:
+def _fill_cells(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool) -> str:
     """A digit in each cell; unused cells, mostly before the number, hold a mark or nothing. Gives what is written."""
     source, own = _source(glyphs, dice), {}
     spare = 1 + dice.below(3) if dice.random() < 0.6 or not text else 0
@@ -289,7 +305,7 @@ def _fill_cells(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: D
     if mark is None and not text and dice.random() < 0.3:
         length = spare * pitch * dice.uniform(0.6, 1.1)
         unused = marks.dash(page, page.start, length, hand.body, hand.pen, dice)
-    struck = dice.below(len(text)) if text and dice.random() < 0.02 else -1
+    struck = dice.below(len(text)) if text and may_strike and dice.random() < 0.02 else -1
     written = ""
     for at, symbol in enumerate(text):
         stroke = _render(glyphs, _glyph(glyphs, source, symbol, own, dice), hand, dice)
@@ -328,24 +344,19 @@ def _mark_cell(
     if mark == ",":
         marks.dot(page, x, dice.uniform(-0.1, 0.4) * body, body, pen, dice)
         return ","
-    shapes = _unused(mark)
-    bank = Glyphs(shapes, _halves_of(mark), {}, np.zeros(0, np.int64), [])
-    stroke = _render(bank, dice.below(len(shapes)), hand, dice, dice.uniform(0.4, 1.1))
+    bank = _unused(mark)
+    stroke = _render(bank, dice.below(len(bank.maps)), hand, dice, dice.uniform(0.4, 1.1))
     page.put(stroke, round(x - stroke.shape[1] / 2), dice.normal(0, hand.drift + 0.03) * body)
     return "X"
 
 
 @lru_cache
-def _unused(mark: str) -> Gray:
-    """Distance maps of crosses, stars, struck zeros, waves or loops."""
+def _unused(mark: str) -> Glyphs:
+    """Crosses, stars, struck zeros, waves or loops."""
     rng = np.random.default_rng(5)
     make = augment.crossing if mark == "X" else lambda r: augment.filler(mark, r)
-    return np.stack([augment.sharpen(augment.pack(make(rng))) for _ in range(300 if mark == "X" else 60)])
-
-
-@lru_cache
-def _halves_of(mark: str) -> npt.NDArray[np.float32]:
-    return half_widths(_unused(mark))
+    maps = np.stack([augment.pack(make(rng)) for _ in range(300 if mark == "X" else 60)])
+    return make_glyphs(maps, np.full(len(maps), -1), [len(maps)], [1.0])
 
 
 def _source(glyphs: Glyphs, dice: Dice) -> int:
@@ -361,13 +372,11 @@ def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0)
     """The map drawn with the hand's pen at its size and slant, bent a little: coverage (h, w) uint8, cut tight."""
     scale = size * hand.body / _BODY * float(np.exp(dice.normal(0, hand.uneven)))
     sx, slant, turn = scale * hand.squeeze, (hand.slant + dice.normal(0, 0.05)) * scale, dice.normal(0, 0.05) * scale
-    w, h = int(_MAP * sx + abs(slant) * 40) + 6, int(_MAP * scale) + 6
-    centre = _MAP / 2
+    first, last = glyphs.spans[row].tolist()
+    w, h = int((last - first) * sx + abs(slant) * 40) + 6, int(_MAP * scale) + 6
+    across, down = (first + last) / 2, _MAP / 2
     matrix = np.array(
-        [
-            [sx, -slant, w / 2 - (sx - slant) * centre],
-            [turn, scale, h / 2 - (turn + scale) * centre],
-        ]
+        [[sx, -slant, w / 2 - sx * across + slant * down], [turn, scale, h / 2 - turn * across - scale * down]]
     )
     map_ = glyphs.maps[row]
     if dice.random() < 0.5:
@@ -449,9 +458,9 @@ def encode(labels: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 def epoch(
-    glyphs: Glyphs, papers: Papers, count: int, seed: Sequence[int], frame: Reframing
+    glyphs: Glyphs, papers: Papers, count: int, seed: Sequence[int], frame: Reframing, marked: bool = False
 ) -> tuple[Lines, npt.NDArray[np.int64]]:
-    """`count` numbers framed for a recogniser, and their labels, marks included, as `encode` gives them."""
-    rng = np.random.default_rng(list(seed))
-    made = [compose(glyphs, papers, rng) for _ in range(count)]
+    """`count` numbers framed for a recogniser, and their digits as `encode` gives them; marked: their marks too."""
+    rng, make = np.random.default_rng(list(seed)), compose if marked else compose_digits
+    made = [make(glyphs, papers, rng) for _ in range(count)]
     return Lines([frame(picture) for picture, _ in made]), encode([label for _, label in made])

@@ -6,6 +6,7 @@ Nothing here needs torch.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -97,12 +98,7 @@ def prepare_glyphs(recipe: Recipe, work: Path) -> tuple[Source, ...]:
             groups += _swiss_groups("test" if held else "train")
             groups.append(("drawn", *shapes.bank(100 if held else _DRAWN, recipe.seed + 1 + held)))
             groups.append((LETTERS, *_own(letters, np.full(len(letters), 10), held)))
-            maps = np.concatenate([augment.sharpen(maps) for _, maps, _ in groups])
-            np.save(work / f"{kind}-maps.npy", maps)
-            np.save(work / f"{kind}-halves.npy", strings.half_widths(maps))
-            np.save(work / f"{kind}-labels.npy", np.concatenate([labels for *_, labels in groups]))
-            np.save(work / f"{kind}-counts.npy", [len(labels) for *_, labels in groups])
-            np.save(work / f"{kind}-groups.npy", [name for name, *_ in groups])
+            save_groups(work, kind, groups)
         shapes_note = "Allographs of other regions, inkshift.datasets.shapes."
         entry, count = catalog.find("swiss"), len(catalog.swiss_writers("train"))
         extra = [
@@ -114,6 +110,22 @@ def prepare_glyphs(recipe: Recipe, work: Path) -> tuple[Source, ...]:
 
 
 _Group = tuple[str, npt.NDArray[np.int8], npt.NDArray[np.int64]]
+
+
+def save_groups(work: Path, kind: str, groups: Sequence[_Group]) -> None:
+    """Keep groups of glyphs, each a source's name, packed maps and labels, for `load_glyphs`."""
+    maps = np.concatenate([augment.sharpen(maps) for _, maps, _ in groups])
+    halves, spans = strings.measure(maps)
+    parts = {
+        "maps": maps,
+        "halves": halves,
+        "spans": spans,
+        "labels": np.concatenate([labels for *_, labels in groups]),
+        "counts": [len(labels) for *_, labels in groups],
+        "groups": [name for name, *_ in groups],
+    }
+    for name, values in parts.items():
+        np.save(work / f"{kind}-{name}.npy", values)
 
 
 def _own(
@@ -177,21 +189,26 @@ def _maps(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
 def load_glyphs(recipe: Recipe, work: Path, kind: str = "train") -> strings.Glyphs:
     """The glyphs that `prepare_glyphs` left, mapped from disk; kind: `train` or `held-out`."""
     maps = np.load(work / f"{kind}-maps.npy", mmap_mode="r")
-    labels, counts, groups, halves = (
-        np.load(work / f"{kind}-{part}.npy") for part in ("labels", "counts", "groups", "halves")
-    )
-    names = groups.tolist()
+    part = {name: np.load(work / f"{kind}-{name}.npy") for name in ("labels", "counts", "groups", "halves", "spans")}
+    names = part["groups"].tolist()
     weights = [recipe.glyphs.get(name, 0.0) / names.count(name) for name in names]
     writers = [i for i, name in enumerate(names) if names.count(name) > 1]
-    return strings.make_glyphs(np.asarray(maps), labels, counts, weights, writers, halves)
+    shapes = part["halves"], part["spans"]
+    return strings.make_glyphs(np.asarray(maps), part["labels"], part["counts"].tolist(), weights, writers, shapes)
 
 
-def check_set(recipe: Recipe, work: Path, seed: int, count: int) -> tuple[strings.Lines, list[str]]:
-    """Numbers composed from the glyphs and writers held out: framed pictures and labels, the same for the same seed."""
+def check_set(
+    recipe: Recipe, work: Path, count: int = 512, seed: int = 0, marked: bool = False
+) -> tuple[strings.Lines, list[str]]:
+    """Numbers composed from the glyphs and writers held out: framed pictures and digits, the same for the same seed.
+
+    marked: with marks in the labels, digits struck out and second numbers.
+    """
     frame = parse(recipe.reframing)
     rng = np.random.default_rng([recipe.seed, 99, seed])
     glyphs, papers = load_glyphs(recipe, work, "held-out"), paper.make_papers(recipe.seed + 1)
-    made = [strings.compose(glyphs, papers, rng) for _ in range(count)]
+    make = strings.compose if marked else strings.compose_digits
+    made = [make(glyphs, papers, rng) for _ in range(count)]
     return strings.Lines([frame(picture) for picture, _ in made]), [label for _, label in made]
 
 

@@ -77,6 +77,7 @@ def numbers(
     hours: float | None = None,
     finish: bool = False,
     device: str = "auto",
+    recipe: Recipe | None = None,
     tell: Tell = lambda line: None,
 ) -> Model:
     """Train the number recogniser on composed numbers for a sitting, and pack its averaged weights.
@@ -84,9 +85,9 @@ def numbers(
     folder: the package. work: glyphs, checkpoint and log.csv; training goes on from them, also after a kill. hours: of
     this sitting, 0 to pack what is there; until the recipe's numbers are composed where None. finish: let the rate
     fall to zero in this sitting; the checkpoint of the constant rate is kept, and training can go on from it later.
-    tell: a function of a module's top level, given a line at a time.
+    recipe: that of `numbers.toml` where None. tell: a function of a module's top level, given a line at a time.
     """
-    recipe = load_recipe()
+    recipe = recipe or load_recipe()
     sources = prepare_glyphs(recipe, work / "glyphs")
     state = work / CHECKPOINT
     if finish:
@@ -157,7 +158,7 @@ Checks = list[tuple[strings.Lines, list[str]]]
 
 def check_sets(recipe: Recipe, glyphs: Path) -> Checks:
     """The numbers a recogniser is judged by: one set for each seed of composing."""
-    return [check_set(recipe, glyphs, seed, _CHECK_EACH) for seed in range(_CHECK_SEEDS)]
+    return [check_set(recipe, glyphs, _CHECK_EACH, seed, marked=True) for seed in range(_CHECK_SEEDS)]
 
 
 def judge_all(net: nn.Module, checks: Checks) -> Score:
@@ -218,7 +219,7 @@ class _Composed(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tenso
         glyphs, papers = load_glyphs(self.recipe, self.glyphs), paper.make_papers(self.recipe.seed)
         frame, pool = parse(self.recipe.reframing), 0
         while True:
-            lines, labels = strings.epoch(glyphs, papers, _POOL * self.batch, [*self.seed, worker, pool], frame)
+            lines, labels = strings.epoch(glyphs, papers, _POOL * self.batch, [*self.seed, worker, pool], frame, True)
             by_width = np.argsort(lines.widths, kind="stable")
             for part in np.random.default_rng(pool).permutation(_POOL):
                 rows = by_width[part * self.batch : (part + 1) * self.batch]
