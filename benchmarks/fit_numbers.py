@@ -60,7 +60,7 @@ def scores(given: argparse.Namespace) -> list[Row]:
         second = pp_ocr.recogniser()
     out = []
     for _ in range(given.count):
-        picture, label = strings.compose(held_out, papers, rng)
+        picture, label = strings.compose_digits(held_out, papers, rng)
         crop, dark = seen(Job("", "number", picture, ink.darkness(picture), (0, 0, picture.shape[1], picture.shape[0])))
         own = run(views_of.line(crop, dark, model.reframing).pictures)
         others = second([picture]) if second else []

@@ -50,7 +50,7 @@ def look(given: argparse.Namespace) -> tuple[list[str], list[Seen]]:
     rng = np.random.default_rng([recipe.seed, 17])
     out = []
     for _ in range(given.count):
-        picture, label = strings.compose(held_out, papers, rng)
+        picture, label = strings.compose_digits(held_out, papers, rng)
         widths = pp_ocr._widths(*picture.shape[:2])
         output = session.run(None, {name: pp_ocr._field(picture, *widths)[None]})[0][0]
         kept = output[:, columns]

@@ -166,18 +166,19 @@ def compose(
     """
     if kind == "number":
         label = "".join(map(str, rng.integers(0, 10, length))) if length else None
-        return strings.compose(glyphs, papers, rng, label)
+        return strings.compose_digits(glyphs, papers, rng, label)
 
     def digit(label: int) -> Gray:
         source = int(np.searchsorted(glyphs.shares, rng.random() * glyphs.shares[-1], side="right"))
-        field = augment.unpack(glyphs.maps[int(rng.choice(glyphs.rows[source, label]))])
+        field = augment.unsharpen(glyphs.maps[int(rng.choice(glyphs.rows[source, label]))])
         return augment.ink(augment.bend(field, rng), rng)
 
     label = int(rng.integers(10))
     ink = augment.damage(digit(label), lambda: digit(int(rng.integers(10))), rng)
     margin = [(int(rng.integers(0, 10)), int(rng.integers(0, 10))) for _ in range(2)]
-    cover = np.pad(ink, margin).astype(np.float32) / 255
-    return paper.scan(paper.lay(cover, np.zeros_like(cover), papers, rng), float(ink.shape[0]), rng), str(label)
+    cover, dice = np.pad(ink, margin), augment.Dice(rng)
+    page = paper.lay(cover, np.zeros_like(cover), papers, dice)
+    return paper.scan(page, float(ink.shape[0]), papers, dice), str(label)
 
 
 def _amount(way: str, rng: np.random.Generator) -> float:

@@ -34,6 +34,7 @@ from inkshift.reframe import parse
 from printed import options, show
 
 CHECKS = 1000
+STRINGS = 4096  # composed anew for each epoch
 
 
 def scratch(recipe: glyphs.Recipe) -> NumberNet:
@@ -63,7 +64,7 @@ VARIANTS: dict[str, Callable[[glyphs.Recipe], NumberNet]] = {
 def taught(make: Callable[[glyphs.Recipe], NumberNet], recipe: glyphs.Recipe, given: argparse.Namespace) -> NumberNet:
     """A variant after so many epochs of composed numbers, the same for each."""
     known, papers = glyphs.load_glyphs(recipe, given.work), paper.make_papers(recipe.seed)
-    frame, count = parse(recipe.reframing), recipe.training.strings
+    frame, count = parse(recipe.reframing), STRINGS
     training.seed_all(recipe.seed)
     net = make(recipe)
     average = training.averaged(net, 0.99)
@@ -99,7 +100,7 @@ def amounts(recipe: glyphs.Recipe) -> tuple[strings.Lines, list[str]] | None:
 def lines(given: argparse.Namespace) -> Iterator[str]:
     recipe = glyphs.load_recipe()
     checks, real = glyphs.check_set(recipe, given.work, CHECKS), amounts(recipe)
-    shown = f"{given.epochs} epochs of {recipe.training.strings:,} numbers"
+    shown = f"{given.epochs} epochs of {STRINGS:,} numbers"
     yield "# Variants of the number recogniser"
     yield f"\nPrinted by `python benchmarks/variants.py` on {machine()}. Each variant learned from {shown}.\n"
     yield "| variant | parameters | learning | composed numbers | ORAND, one view | minutes |"

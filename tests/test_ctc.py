@@ -130,3 +130,16 @@ def test_what_is_spelled_speaks_for_a_text_and_never_against_one(shares: list[fl
     assert spelled["41"] / spelled["47"] >= plain["41"] / plain["47"] - 1e-9
     assert "912" in spelled
     assert sum(spelled.values()) == pytest.approx(1)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12))
+def test_a_mark_parts_digits_as_a_blank_does(seed: int, count: int) -> None:
+    odds = np.random.default_rng(seed).random((count, 18)).astype(np.float32)
+    shares = odds / odds.sum(1, keepdims=True)
+    folded = ctc.fold(shares)
+    assert folded.shape == (count, 11) and folded.sum(1) == pytest.approx(np.ones(count), abs=1e-5)
+    assert np.array_equal(folded[:, :10], shares[:, :10])
+    assert ctc.fold(folded) is folded
+    between = np.zeros((3, 18), np.float32)
+    between[[0, 1, 2], [4, 11, 4]] = 1
+    assert ctc.collapse(ctc.fold(between).argmax(1)) == "44"

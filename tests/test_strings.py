@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inkshift.datasets import augment, paper, shapes, strings
+from inkshift.datasets import augment, marks, paper, shapes, strings
 from inkshift.reframe import parse
 
 FRAME = parse("gray|light_ink|stretch|line(32)")
@@ -26,11 +26,10 @@ def papers() -> paper.Papers:
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_a_number_has_at_most_eight_digits_and_a_picture(
-    glyphs: strings.Glyphs, papers: paper.Papers, seed: int
-) -> None:
+def test_a_number_has_digits_and_marks_and_a_picture(glyphs: strings.Glyphs, papers: paper.Papers, seed: int) -> None:
     picture, label = strings.compose(glyphs, papers, np.random.default_rng(seed))
-    assert len(label) <= strings.LONGEST and (label.isdigit() or not label)
+    assert set(label) <= set(strings.SYMBOLS) and "  " not in label
+    assert len(strings.digits_of(label)) <= strings.LONGEST + 6
     assert picture.dtype == np.uint8 and picture.ndim == 2 and min(picture.shape) >= 6
 
 
@@ -41,19 +40,74 @@ def test_the_same_seed_gives_the_same_numbers(glyphs: strings.Glyphs, papers: pa
     assert not np.array_equal(first[1], other[1])
 
 
+@given(seed=st.integers(0, 2**32 - 1), text=st.text("0123456789", min_size=1, max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_a_given_number_keeps_all_its_digits(
+    glyphs: strings.Glyphs, papers: paper.Papers, seed: int, text: str
+) -> None:
+    _, label = strings.compose(glyphs, papers, np.random.default_rng(seed), text)
+    assert strings.digits_of(label) == text and not set(label) & {" "}
+    assert strings.compose_digits(glyphs, papers, np.random.default_rng(seed), text)[1] == text
+
+
+def test_every_mark_is_drawn_now_and_then(glyphs: strings.Glyphs, papers: paper.Papers) -> None:
+    rng = np.random.default_rng(3)
+    labels = [strings.compose(glyphs, papers, rng)[1] for _ in range(500)]
+    seen = {mark: sum(mark in label for label in labels) for mark in marks.MARKS}
+    assert min(seen.values()) >= 3, seen
+    assert sum(label == "" for label in labels) >= 5
+
+
+def test_a_writer_is_never_mixed_with_another(papers: paper.Papers) -> None:
+    """Two writers whose digits are bars and rings: a number is all bars or all rings."""
+    packed = [augment.pack(augment.strokes([np.array([[0.5, 0], [0.5, 1]])], 2.0)) for _ in range(10)]
+    turn = np.linspace(0, 2 * np.pi, 40)
+    ring = 0.5 + 0.5 * np.stack([np.sin(turn), np.cos(turn)], 1)
+    packed += [augment.pack(augment.strokes([ring], 2.0)) for _ in range(10)]
+    labels = np.tile(np.arange(10), 2)
+    both = strings.make_glyphs(np.stack(packed), labels, [10, 10], [0.5, 0.5], writers=[0, 1])
+    widths = []
+    for seed in range(40):
+        dice = augment.Dice(np.random.default_rng(seed))
+        source = strings._source(both, dice)
+        rows = [strings._glyph(both, source, symbol, {}, dice) for symbol in "0123456789" * 3]
+        assert {row // 10 for row in rows} == {source}
+        widths.append(source)
+    assert set(widths) == {0, 1}
+
+
+def test_dice_follow_from_their_generator_and_spread_evenly() -> None:
+    one, two = (augment.Dice(np.random.default_rng(4)) for _ in range(2))
+    drawn = [one.uniform(-1, 3) for _ in range(4000)]
+    assert drawn == [two.uniform(-1, 3) for _ in range(4000)]
+    assert -1 <= min(drawn) < -0.98 and 2.98 < max(drawn) <= 3 and abs(np.mean(drawn) - 1) < 0.1
+    bell = [one.normal(5, 2) for _ in range(4000)]
+    assert abs(np.mean(bell) - 5) < 0.15 and abs(np.std(bell) - 2) < 0.15
+    assert {one.below(3) for _ in range(100)} == {0, 1, 2}
+
+
+@given(st.integers(0, 9), st.integers(0, 1000))
+def test_a_sharp_map_is_the_map_near_its_stroke(digit: int, seed: int) -> None:
+    map_ = shapes.draw(digit, np.random.default_rng(seed))
+    back = augment.unsharpen(augment.sharpen(augment.pack(map_)))
+    near = np.abs(map_) < 6
+    near[:6] = near[-6:] = near[:, :6] = near[:, -6:] = False
+    assert back.shape == map_.shape and np.abs(back - map_)[near].max() <= 1 / 12 + 1 / 40 + 1e-6
+
+
 def test_a_given_label_is_written(glyphs: strings.Glyphs, papers: paper.Papers) -> None:
     """More digits make a wider number, by about as much as a digit is wide."""
     widths = []
     for text in ("7", "7777", "7777777"):
-        framed = [FRAME(strings.compose(glyphs, papers, np.random.default_rng(s), text)[0]) for s in range(12)]
-        widths.append(np.mean([f.shape[1] for f in framed]))
+        framed = [FRAME(strings.compose(glyphs, papers, np.random.default_rng(s), text)[0]) for s in range(48)]
+        widths.append(np.median([f.shape[1] for f in framed]))
     assert widths[0] < 0.6 * widths[1] and widths[1] < 0.8 * widths[2]
 
 
-@given(st.lists(st.text("0123456789", min_size=1, max_size=9), min_size=1, max_size=6))
+@given(st.lists(st.text(strings.SYMBOLS, min_size=1, max_size=9), min_size=1, max_size=6))
 def test_labels_are_encoded_digit_by_digit(labels: list[str]) -> None:
     encoded = strings.encode(labels)
-    assert ["".join(str(d) for d in row if d >= 0) for row in encoded] == labels
+    assert ["".join(strings.SYMBOLS[d] for d in row if d >= 0) for row in encoded] == labels
 
 
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=30), st.integers(1, 8))

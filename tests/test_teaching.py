@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inkshift.datasets import paper, shapes, strings
 from inkshift.errors import DataError, ModelError
-from inkshift.models import adapt, finetune, numbers, training
+from inkshift.models import adapt, ctc, finetune, numbers, training
 from inkshift.models.networks import NumberNet
 from inkshift.models.package import load_model
 from inkshift.reframe import parse
@@ -27,7 +27,7 @@ def composed() -> finetune.Numbers:
     maps, labels = shapes.bank(2, 0)
     glyphs, papers = strings.make_glyphs(maps, labels, [len(labels)], [1.0]), paper.make_papers(0, each=1)
     rng = np.random.default_rng(0)
-    made = [strings.compose(glyphs, papers, rng, str(rng.integers(10, 99999))) for _ in range(24)]
+    made = [strings.compose_digits(glyphs, papers, rng, str(rng.integers(10, 99999))) for _ in range(24)]
     return finetune.Numbers([FRAME(p) for p, _ in made], [t for _, t in made], [f"form {i // 4}" for i in range(24)])
 
 
@@ -89,7 +89,7 @@ def agreed(rank: int, folder: str) -> None:
     """What one of several processes makes of a gradient of its own, left in a file."""
     weight = torch.nn.Parameter(torch.zeros(4))
     weight.grad = torch.full((4,), 1.0 + 2 * rank)
-    training._agree([weight], 0.0)
+    training.agree([weight], 0.0)
     Path(folder, str(rank)).write_text(str(weight.grad.tolist()))
 
 
@@ -101,13 +101,11 @@ def test_processes_that_train_together_take_the_mean_of_their_gradients(tmp_path
 def test_a_gradient_is_no_longer_than_it_may_be() -> None:
     weight = torch.nn.Parameter(torch.zeros(4))
     weight.grad = torch.full((4,), 10.0)
-    training._agree([weight], 1.0)
+    training.agree([weight], 1.0)
     assert float(weight.grad.norm()) == pytest.approx(1.0, rel=1e-4)
 
 
 def test_the_loss_is_the_negative_log_of_the_texts_probability() -> None:
-    from inkshift.models import ctc
-
     torch.manual_seed(1)
     logits = torch.randn(3, 7, 11)
     texts = ["12", "7", "0000"[:2]]
@@ -115,6 +113,15 @@ def test_the_loss_is_the_negative_log_of_the_texts_probability() -> None:
     expected = -np.mean([ctc.score([view], [text])[0, 0] for view, text in zip(shares, texts, strict=True)])
     found = training.number_loss(logits, torch.from_numpy(strings.encode(texts)))
     assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_labels_of_digits_alone_leave_marks_open() -> None:
+    """The loss of digits is that of the folded probabilities; a network without marks has one loss."""
+    torch.manual_seed(2)
+    logits, texts = torch.randn(2, 9, 18), torch.from_numpy(strings.encode(["12", "7"]))
+    folded = torch.from_numpy(ctc.fold(logits.softmax(-1).numpy())).log()
+    assert float(training.number_loss(logits, texts)) == pytest.approx(float(training.symbol_loss(folded, texts)))
+    assert float(training.number_loss(folded, texts)) == pytest.approx(float(training.symbol_loss(folded, texts)))
 
 
 def test_a_model_of_digits_cannot_be_taught_numbers() -> None:

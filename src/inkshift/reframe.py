@@ -68,13 +68,22 @@ def ground_of(pixels: Gray) -> int:
     if pixels.size > 250_000:
         pixels = np.ascontiguousarray(pixels[::4, ::4])
     threshold, _ = cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    light = pixels > threshold
-    share = float(light.mean())
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    first = int(threshold) + 1
+    share = float(counts[first:].sum()) / pixels.size
     if 0.4 < share < 0.6:
-        border = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
-        share = float(border.mean())
-    side = pixels[light] if share >= 0.5 else pixels[~light]
-    return int(np.median(side)) if side.size else int(pixels.flat[0])
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        share = float((border > threshold).mean())
+    if share >= 0.5:
+        counts[:first] = 0
+    else:
+        counts[first:] = 0
+    so_far = np.cumsum(counts)
+    total = int(so_far[-1])
+    if not total:
+        return int(pixels.flat[0])
+    low, high = np.searchsorted(so_far, [(total - 1) // 2 + 1, total // 2 + 1])
+    return (int(low) + int(high)) // 2
 
 
 def _gray(pixels: Gray, ground: int) -> Framed:

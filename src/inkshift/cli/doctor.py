@@ -92,13 +92,13 @@ def _models() -> Iterator[Finding]:
     from inkshift.errors import ModelError
     from inkshift.models.ctc import HEIGHT, STRIDE
     from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, load_model
-    from inkshift.models.runtime import classifier, recogniser
+    from inkshift.models.runtime import classifier, symbol_recogniser
 
     for name in (DEFAULT_MODEL, NUMBER_MODEL, AS_PUBLISHED):
         try:
             model = load_model(name)
             if model.manifest.reads == "number":
-                answer = recogniser(model)([np.zeros((HEIGHT, STRIDE), np.uint8)])[0]
+                answer = symbol_recogniser(model)([np.zeros((HEIGHT, STRIDE), np.uint8)])[0]
             else:
                 answer = classifier(model)(np.zeros((1, 28, 28), np.uint8))
         except ModelError as e:

@@ -52,6 +52,16 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the pictures.", show_default="the recipe's own")
     ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(min=0, help="numbers: length of this sitting; 0 packs what is there.", show_default="to the end"),
+    ] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="numbers: let the rate fall to zero in these hours, for weights to keep.")
+    ] = False,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="numbers: where to train; auto takes what torch finds.")
+    ] = "auto",
     base: From = "",
     pages: Pages = None,
     labels: Labels = None,
@@ -79,14 +89,20 @@ def train(
     if recipe is None:
         _teach(base, pages or [], labels, template, to, checkpoints, epochs)
         return
-    from inkshift.models import numbers, recipes
+    if recipe == "numbers":
+        if epochs:
+            raise SettingError("--epochs: numbers are composed without end; give --hours")
+        from inkshift.models.numbers import numbers
 
-    makers: dict[str, Callable[..., Model]] = {
-        "mnist-as-published": recipes.mnist_as_published,
-        "digits": recipes.digits,
-        "numbers": numbers.numbers,
-    }
-    makers[recipe](to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
+        numbers(to, checkpoints, hours=hours, finish=finish, device=device, tell=_tell)
+    else:
+        from inkshift.models import recipes
+
+        makers: dict[str, Callable[..., Model]] = {
+            "mnist-as-published": recipes.mnist_as_published,
+            "digits": recipes.digits,
+        }
+        makers[recipe](to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
     note(f"wrote {to}; checkpoints are in {checkpoints}")
 
 
@@ -178,6 +194,10 @@ def _reader(model: str, template: Path | None) -> Reader:
     from inkshift.forms.reader import Reader
 
     return Reader(template or "", read_as=None if template else "number", model=model, crops=True)
+
+
+def _tell(line: str) -> None:
+    note(line)
 
 
 def _epoch_line(name: str, epoch: int, epochs: int, loss: float) -> None:

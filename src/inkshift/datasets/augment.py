@@ -8,6 +8,7 @@ All pictures are light ink on black, (H, W) uint8.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -45,6 +46,56 @@ def pack(field: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
 def unpack(packed: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
     """The distance map that `pack` packed."""
     return packed.astype(np.float32) / np.float32(6)
+
+
+def sharpen(packed: npt.NDArray[np.int8]) -> Gray:
+    """Packed maps (..., 64, 64) for fast drawing: (..., 52, 52) uint8, the body's 40 pixels and 6 on each side.
+
+    128 is the stroke's edge, inside is lighter, a step is a twentieth of a pixel, up to 6.4 px. Warped as bytes such
+    a map keeps a smooth edge, where the sixths of `pack` would leave steps.
+    """
+    return np.asarray(_SHARP[np.ascontiguousarray(packed[..., 6:58, 6:58]).view(np.uint8)], np.uint8)
+
+
+def unsharpen(sharp: Gray) -> npt.NDArray[np.float32]:
+    """The distance map (64, 64) that `sharpen` packed, -6.4 px in its margin and beyond."""
+    return np.pad((sharp.astype(np.float32) - 128) / 20, 6, constant_values=-6.4)
+
+
+_SHARP = np.clip(128 + np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32) * (20 / 6), 0, 255)
+_SHARP = np.rint(_SHARP).astype(np.uint8)
+
+
+class Dice:
+    """Single random numbers of a generator, many drawn at once: several times as fast as asking for each.
+
+    What is drawn follows from the state of `rng` alone. rng: for whole arrays.
+    """
+
+    def __init__(self, rng: Rng) -> None:
+        self.rng = rng
+        self._even: list[float] = []
+        self._bell: list[float] = []
+
+    def random(self) -> float:
+        """Even, 0 to 1."""
+        if not self._even:
+            self._even = self.rng.random(192).tolist()
+        return self._even.pop()
+
+    def uniform(self, low: float, high: float) -> float:
+        """Even, `low` to `high`."""
+        return low + (high - low) * self.random()
+
+    def normal(self, mean: float, deviation: float) -> float:
+        """Normally distributed."""
+        if not self._bell:
+            self._bell = self.rng.standard_normal(96).tolist()
+        return mean + deviation * self._bell.pop()
+
+    def below(self, count: int) -> int:
+        """A whole number, 0 to count - 1."""
+        return int(self.random() * count)
 
 
 def bend(field: npt.NDArray[np.float32], rng: Rng, strength: float = 1.0) -> npt.NDArray[np.float32]:
@@ -153,11 +204,18 @@ def regional(label: int, field: npt.NDArray[np.float32], rng: Rng) -> npt.NDArra
 
 def spline(points: npt.NDArray[np.float64], steps: int = 8) -> npt.NDArray[np.float64]:
     """A smooth curve through (N, 2) points, N at least 2: (M, 2). Uniform parameters (Catmull and Rom 1974)."""
+    return np.asarray(_spline_weights(len(points), steps) @ points)
+
+
+@lru_cache
+def _spline_weights(count: int, steps: int) -> npt.NDArray[np.float64]:
+    """The curve is linear in its points: (M, count), what each of them adds to each point of the curve."""
+    points = np.eye(count)
     ends = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     p0, p1, p2, p3 = (ends[i : len(ends) - 3 + i, None] for i in range(4))
     curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
-    return np.concatenate([curve.reshape(-1, 2), points[-1:]])
+    return np.concatenate([curve.reshape(-1, count), points[-1:]])
 
 
 def strokes(lines: Sequence[npt.NDArray[np.float64]], width: float) -> npt.NDArray[np.float32]:
@@ -212,6 +270,26 @@ def crossing(rng: Rng) -> npt.NDArray[np.float32]:
         0, 0.1, (turns, 2)
     )
     return strokes([zigzag if rng.random() < 0.5 else zigzag[:, ::-1]], rng.uniform(1.1, 3.0))
+
+
+def filler(kind: str, rng: Rng) -> npt.NDArray[np.float32]:
+    """Distance map of what else stands in a cell that is not used: a `star`, a struck `zero`, a `wave` or a `loop`."""
+    jitter, turn = rng.normal(0, 0.05, (12, 2)), np.linspace(0, 2 * np.pi, 12)
+    if kind == "star":
+        spokes = 3 if rng.random() < 0.8 else 4
+        angles = np.arange(spokes) * np.pi / spokes + rng.normal(0, 0.15, spokes)
+        lines = [0.5 + np.outer([-0.45, 0.45], [np.cos(a), np.sin(a)]) + jitter[:2] for a in angles]
+    elif kind == "zero":
+        ring = 0.5 + np.stack([0.35 * np.sin(turn), -0.48 * np.cos(turn)], 1) + 0.5 * jitter
+        lines = [spline(ring), np.array([[0.95, 0.05], [0.05, 0.95]]) + 2 * jitter[:2]]
+    elif kind == "wave":
+        along = np.linspace(0, 1, 12)
+        wave = 0.5 + rng.uniform(0.1, 0.25) * np.sin(along * rng.uniform(6, 16) + rng.uniform(0, 6))
+        lines = [spline(np.stack([along, wave], 1) + 0.3 * jitter)]
+    else:
+        coil = turn * rng.uniform(1.3, 2.4)
+        lines = [spline(0.5 + np.stack([0.42 * np.sin(coil) + rng.uniform(-0.1, 0.1), 0.3 * np.cos(coil)], 1) + jitter)]
+    return strokes(lines, rng.uniform(1.1, 2.6))
 
 
 def pair(left: Gray, right: Gray, rng: Rng) -> Gray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pooch
 
 from inkshift.datasets import nist
@@ -158,12 +159,29 @@ def _load_orand_digits(folder: Path, split: Split) -> LabelledImages:
     return LabelledImages(crops, np.array(labels), "")
 
 
+_SWISS_HELD_OUT = (3, 9, 14, 19)  # every fourth of the sixteen writers
+
+
+def _load_swiss(folder: Path, split: Split) -> LabelledImages:
+    """Twelve writers to learn from, four held out; `writers` says whose each digit is."""
+    images, arrays = read_ragged(folder / "digits.npz")
+    rows = np.flatnonzero(np.isin(arrays["writer"], _SWISS_HELD_OUT) == (split == "test"))
+    return LabelledImages([images[int(i)] for i in rows], arrays["labels"][rows].astype(str), "")
+
+
+def swiss_writers(split: Split) -> npt.NDArray[np.int64]:
+    """The writer of each digit of `load("swiss", split)`. Raises DataError as `load` does."""
+    writer = read_npz(locate("swiss") / "digits.npz")["writer"].astype(np.int64)
+    return writer[np.isin(writer, _SWISS_HELD_OUT) == (split == "test")]
+
+
 _LOADERS: dict[str, Callable[[Path, Split], LabelledImages]] = {
     "mnist": _load_mnist,
     "nist-sd19": lambda folder, split: nist.load(folder / "packed", split),
     "nist_emnist": lambda folder, split: load_npz(folder / f"{split}.npz"),
     "optdigits32": _load_optdigits,
     "handletters62": lambda folder, _: load_npz(folder / "handletters62.npz"),
+    "swiss": _load_swiss,
     "unipen62": _load_unipen,
     "dida": lambda folder, _: load_npz(folder / "digits.npz"),
     "ufpr": lambda folder, _: load_npz(folder / "digits.npz"),
@@ -303,6 +321,15 @@ _ENTRIES = (
         citation="",
         ships=True,
         splits=("train",),
+    ),
+    DataSet(
+        name="swiss",
+        title="Swiss digits: 6,855 + 2,397 of 12 + 4 writers, about 95x90, gray, dark on white",
+        source="https://github.com/kensanata/numbers",
+        licence="CC0 1.0",
+        citation="Schroeder et al., Handwritten digits, github.com/kensanata/numbers",
+        ships=True,
+        splits=("train", "test"),
     ),
     DataSet(
         name="unipen62",

@@ -1,27 +1,35 @@
-"""What stands around a hand-written number and is no part of it: strokes by hand, printed lines, neighbours."""
+"""What stands around a hand-written number: marks that are read, and lines and ink that are nothing.
+
+A mark is labelled with one symbol: `,` a decimal point or comma on the foot line, `-` a dash, minus or equals sign,
+`/` a slash or bar, `%`, `$` currency and any other sign or letter, `X` a cell that is crossed out or a digit that is
+struck out, and a space for a gap between two numbers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets.augment import Rng, spline
+from inkshift.datasets.augment import Dice, spline
 from inkshift.datasets.paper import Plane
 
+MARKS = ",-/%$X "
 _FAR = 1 << 14
+Points = npt.NDArray[np.float64] | Sequence[tuple[float, float]]
 
 
 @dataclass(slots=True)
 class Page:
     """A strip of paper that a number is being written on.
 
-    ink, print: (H, W) float32 coverage 0 to 1. middle: row of the digits' middles. start: first column to write in.
-    right: (H,) for each row the column after its last ink. x0, x1: columns of the digits so far. cells: number and
-    width of boxes. box: their top and bottom.
+    ink, print: (H, W) uint8 coverage, 255 full. middle: row of the digits' middles. start: first column to write in.
+    right: (H,) for each row the column after its last ink, but that of the strokes in `last`, with column and depth.
+    x0, x1: columns of what is written so far, marks included. cells: number and width of boxes. box: their top
+    and bottom.
     """
 
     ink: Plane
@@ -31,6 +39,7 @@ class Page:
     right: npt.NDArray[np.int64]
     x0: int
     x1: int
+    last: list[tuple[Plane, int, float]] = field(default_factory=list)
     cells: tuple[int, float] = (0, 0.0)
     box: tuple[float, float] = (0.0, 0.0)
 
@@ -38,252 +47,419 @@ class Page:
     def blank(cls, body: float, digits: int) -> Page:
         """A strip wide enough for `digits` digits `body` pixels high and what may stand beside them."""
         h, w = int(3.8 * body), int((digits * 1.75 + 12) * body)
-        start = int(2.2 * body)
-        zeros = np.zeros((h, w), np.float32)
-        return cls(zeros, zeros.copy(), h // 2, start, np.full(h, -_FAR, np.int64), start, start)
+        start = int(3.2 * body)
+        return cls(
+            np.zeros((h, w), np.uint8),
+            np.zeros((h, w), np.uint8),
+            h // 2,
+            start,
+            np.full(h, -_FAR, np.int64),
+            start,
+            start,
+        )
+
+    def lay(self, stroke: Plane, x: int, down: float) -> int:
+        """Lay a stroke (h, w) on the page, its left side at column x, its middle `down` pixels below the line's, as no
+        part of the number. Gives the column that it begins at."""
+        w = stroke.shape[1]
+        x = min(max(x, 0), self.ink.shape[1] - w)
+        part = self.ink[self._rows(stroke, down), x : x + w]
+        cv2.max(part, stroke, dst=part)
+        return x
 
     def put(self, stroke: Plane, x: int, down: float) -> None:
-        """Lay a stroke (h, w) on the page, its left side at column x, its middle `down` pixels below the line's."""
-        h, w = stroke.shape
-        x, y = self.lay(stroke, x, down)
-        solid = stroke > 0.4
-        ends = np.where(solid.any(1), x + w - np.argmax(solid[:, ::-1], axis=1), -_FAR)
-        np.maximum(self.right[y : y + h], ends, out=self.right[y : y + h])
-        self.x0, self.x1 = min(self.x0, x), max(self.x1, x + w)
+        """As `lay`, but as part of what is written."""
+        x = self.lay(stroke, x, down)
+        self.x0, self.x1 = min(self.x0, x), max(self.x1, x + stroke.shape[1])
 
-    def lay(self, stroke: Plane, x: int, down: float) -> tuple[int, int]:
-        """As `put`, but the stroke is no part of the number. Gives the column and row that it begins at."""
-        h, w = stroke.shape
-        y = min(max(round(self.middle - h / 2 + down), 0), self.ink.shape[0] - h)
-        x = min(max(x, 0), self.ink.shape[1] - w)
-        part = self.ink[y : y + h, x : x + w]
-        np.maximum(part, stroke, out=part)
-        return x, y
+    def append(self, stroke: Plane, gap: float, down: float, touch: bool) -> tuple[int, int]:
+        """Put a stroke after all that is there: `gap` pixels on, or so that the two touch or overlap a little.
 
-    def append(self, stroke: Plane, gap: float, down: float, touch: bool) -> None:
-        """Lay a stroke after all that is there: `gap` pixels on, or so that the two touch or overlap a little."""
+        Gives its first column and the one after its last.
+        """
+        x = round(self.x1 + gap)
+        if touch or gap < 2:
+            meeting = self._meeting(stroke, down)
+            x = meeting - 1 - int(abs(gap) * 0.3) if touch else max(x, meeting + 2)
+        x = min(max(x, self.start), self.ink.shape[1] - stroke.shape[1])
+        self.put(stroke, x, down)
+        self.last.append((stroke, x, down))
+        return x, x + stroke.shape[1]
+
+    def _meeting(self, stroke: Plane, down: float) -> int:
+        """Where the left side of a stroke would lie if it met what is written before it."""
+        for before, x, deep in self.last:
+            rows, solid = self._rows(before, deep), before > 102
+            solid[:, 0] = True  # so that an empty row ends at its beginning
+            np.maximum(self.right[rows], x + before.shape[1] - solid[:, ::-1].argmax(1), out=self.right[rows])
+        self.last.clear()
+        solid = stroke > 102
+        solid[:, -1] = True  # and begins at its end
+        meeting = int((self.right[self._rows(stroke, down)] - solid.argmax(1)).max())
+        return meeting if meeting > -_FAR // 2 else self.x1
+
+    def _rows(self, stroke: Plane, down: float) -> slice:
         h = stroke.shape[0]
         y = min(max(round(self.middle - h / 2 + down), 0), self.ink.shape[0] - h)
-        solid = stroke > 0.4
-        starts = np.where(solid.any(1), np.argmax(solid, axis=1), _FAR)
-        meeting = int((self.right[y : y + h] - starts).max())
-        if meeting < -_FAR // 2:
-            meeting = self.x1
-        x = meeting - 1 - int(abs(gap) * 0.3) if touch else max(round(self.x1 + gap), meeting + 2)
-        self.put(stroke, max(x, self.start), down)
+        return slice(y, y + h)
 
 
-def _draw(plane: Plane, points: npt.NDArray[np.float64], width: float, level: float = 1.0) -> None:
-    """A smooth stroke through (N, 2) points x, y in pixels, `width` pixels wide, in place."""
-    thick = max(1, round(width))
-    line = np.rint(points * 16).astype(np.int32)
-    reach = thick + 2
-    x0, y0 = (max(int(v) - reach, 0) for v in points.min(0))
-    x1, y1 = (int(v) + reach for v in points.max(0))
-    part = plane[y0:y1, x0:x1]
-    if not part.size:
-        return
-    layer = np.zeros(part.shape, np.uint8)
-    line -= np.array([x0, y0], np.int32) * 16
-    cv2.polylines(layer, [line], False, (int(255 * level * min(1.0, width + 0.3)),), thick, cv2.LINE_AA, 4)
-    np.maximum(part, layer * np.float32(1 / 255), out=part)
+def draw(plane: Plane, points: Points, width: float, level: float = 1.0) -> None:
+    """A stroke through (N, 2) points x, y in pixels, `width` pixels wide, in place. level: 0 to 1, its coverage."""
+    line = np.rint(np.asarray(points, np.float64) * 16).astype(np.int32)
+    shade = int(255 * level * min(1.0, width + 0.3))
+    cv2.polylines(plane, [line], False, (shade,), max(1, round(width)), cv2.LINE_AA, 4)
 
 
-def _dash(page: Page, x: float, length: float, body: float, pen: float, rng: Rng, down: float = 0.0) -> None:
-    y = page.middle + down + rng.normal(0, 0.06) * body
-    ends = np.array(
-        [[x, y + rng.normal(0, 0.05) * body], [x + length / 2, y], [x + length, y + rng.normal(0, 0.06) * body]]
+def curve(plane: Plane, points: Points, width: float) -> None:
+    """As `draw`, smooth."""
+    draw(plane, spline(np.asarray(points, np.float64), 5), width)
+
+
+def dash(page: Page, x: float, length: float, body: float, pen: float, dice: Dice, down: float = 0.0) -> str:
+    """A dash from column x on, `down` pixels below the middle."""
+    y = page.middle + down + dice.normal(0, 0.06) * body
+    curve(
+        page.ink,
+        [(x, y + dice.normal(0, 0.05) * body), (x + length / 2, y), (x + length, y + dice.normal(0, 0.06) * body)],
+        pen * body,
     )
-    _draw(page.ink, spline(ends), pen * body)
-    page.x1 = max(page.x1, round(x + length))
+    _reach(page, x, x + length)
+    return "-"
 
 
-def lead_in(page: Page, body: float, pen: float, rng: Rng) -> None:
-    """What comes before a number: mostly nothing; dashes, an equals sign, `$`, `#`, a dot."""
-    chance = rng.random()
-    if chance > 0.22:
-        return
-    x = page.start - rng.uniform(0.2, 0.6) * body
-    length = rng.uniform(0.25, 1.2) * body
-    if chance < 0.09:
-        _dash(page, x - length, length, body, pen, rng)
-    elif chance < 0.12:
+def _reach(page: Page, x0: float, x1: float) -> None:
+    page.x0, page.x1 = min(page.x0, max(round(x0), 0)), max(page.x1, round(x1))
+
+
+def lead_in(page: Page, body: float, pen: float, dice: Dice) -> str:
+    """What comes before a number: mostly nothing; a minus, dashes, an equals sign, `$`, `#`, a dot. Their symbols."""
+    chance = dice.random()
+    if chance > 0.26:
+        return ""
+    close = dice.uniform(0.05, 0.25) if dice.random() < 0.4 else dice.uniform(0.2, 0.6)
+    x = page.start - close * body
+    length = dice.uniform(0.25, 1.2) * body
+    if chance < 0.12:
+        length = length if dice.random() < 0.5 else dice.uniform(0.25, 0.6) * body
+        dash(page, x - length, length, body, pen, dice)
+        symbol = "-"
+    elif chance < 0.15:
+        length = min(length, 0.6 * body)
         for down in (-0.12, 0.12):
-            _dash(page, x - length, min(length, 0.6 * body), body, pen, rng, down * body)
-    elif chance < 0.18:
-        _currency(page, x - 0.6 * body, body, pen, rng)
+            dash(page, x - length, length, body, pen, dice, down * body)
+        symbol = "-"
+    elif chance < 0.22:
+        wide = 0.66 * body
+        currency(page, x - wide, body, pen, dice)
+        symbol = "$"
     else:
-        _dot(page, x - 0.1 * body, 0.4 * body, body, pen, rng)
+        dot(page, x - 0.1 * body, 0.4 * body, body, pen, dice)
+        symbol = ","
     page.x1 = page.start
+    return symbol
 
 
-def _currency(page: Page, x: float, body: float, pen: float, rng: Rng) -> None:
-    """A dollar sign or a number sign."""
-    plane = page.ink if rng.random() < 0.6 else page.print
-    half = 0.5 * body
+def currency(page: Page, x: float, body: float, pen: float, dice: Dice) -> None:
+    """A dollar sign, a number sign, a euro, pound or colon-like sign, by hand or printed; 0.6 of the body wide."""
+    plane = page.ink if dice.random() < 0.6 else page.print
+    half, width = 0.5 * body, pen * body
     top, mid = page.middle - half, page.middle
-    if rng.random() < 0.6:
+    kind = dice.random()
+    _reach(page, x - 0.05 * body, x + 0.62 * body)
+    if kind < 0.5:
         s = np.array([[0.9, 0.15], [0.4, 0.0], [0.1, 0.25], [0.5, 0.5], [0.9, 0.75], [0.5, 1.0], [0.05, 0.85]])
-        s = s * [0.55 * body, body] + [x, top] + rng.normal(0, 0.03 * body, s.shape)
-        _draw(plane, spline(s), pen * body)
-        for shift in (0.22, 0.34)[: int(rng.integers(1, 3))]:
-            _draw(
-                plane,
-                np.array([[x + shift * body, top - 0.12 * body], [x + shift * body, mid + 0.62 * body]]),
-                0.8 * pen * body,
-            )
-        return
-    for shift in (0.15, 0.4):
-        lean = 0.12 * body
-        _draw(plane, np.array([[x + shift * body + lean, top], [x + shift * body - lean, top + body]]), pen * body)
-        _draw(
-            plane,
-            np.array([[x - 0.05 * body, top + (shift + 0.2) * body], [x + 0.6 * body, top + (shift + 0.18) * body]]),
-            pen * body,
+        curve(plane, s * [0.55 * body, body] + [x, top] + dice.rng.normal(0, 0.03 * body, s.shape), width)
+        for shift in (0.22, 0.34)[: 1 + dice.below(2)]:
+            at = x + shift * body
+            draw(plane, [(at, top - 0.12 * body), (at, mid + 0.62 * body)], 0.8 * width)
+    elif kind < 0.7:
+        s = np.array([[0.55, 0.12], [0.3, 0.0], [0.08, 0.3], [0.08, 0.7], [0.3, 1.0], [0.58, 0.85]])
+        curve(plane, s * body + [x, top] + dice.rng.normal(0, 0.03 * body, s.shape), width)
+        for down in (0.4, 0.58):
+            draw(plane, [(x - 0.05 * body, top + down * body), (x + 0.42 * body, top + down * body)], 0.8 * width)
+    else:
+        for shift in (0.15, 0.4):
+            lean = 0.12 * body
+            draw(plane, [(x + shift * body + lean, top), (x + shift * body - lean, top + body)], width)
+            y = top + (shift + 0.2) * body
+            draw(plane, [(x - 0.05 * body, y), (x + 0.6 * body, y - 0.02 * body)], width)
+
+
+def printed(page: Page, text: str, x: float, body: float, dice: Dice) -> None:
+    """Printed letters from column x on, such as a unit after a field."""
+    face = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX)[dice.below(3)]
+    high = dice.uniform(0.35, 0.8) * body
+    scale, thick = high / 22, max(1, round(high / 14))
+    (wide, _), _ = cv2.getTextSize(text, face, scale, thick)
+    foot = page.middle + dice.uniform(0.3, 0.5) * body
+    level = round(255 * dice.uniform(0.6, 1.0))
+    cv2.putText(page.print, text, (round(x), round(foot)), face, scale, (level,), thick, cv2.LINE_AA)
+    _reach(page, x, x + wide)
+
+
+def percent(page: Page, x: float, body: float, pen: float, dice: Dice) -> None:
+    """A percent sign by hand."""
+    size = dice.uniform(0.55, 1.0) * body
+    top = page.middle + 0.5 * body - size + dice.normal(0, 0.06) * body
+    ring = max(2, round(dice.uniform(0.12, 0.2) * size))
+    width, wide = pen * body, dice.uniform(0.5, 0.85) * size
+    draw(page.ink, [(x + wide, top), (x + dice.uniform(0, 0.15) * size, top + size)], width)
+    for cx, cy in ((x + ring, top + 0.2 * size), (x + wide - 0.3 * ring, top + 0.82 * size)):
+        cv2.ellipse(
+            page.ink,
+            (round(cx), round(cy)),
+            (ring, max(2, round(ring * dice.uniform(0.8, 1.4)))),
+            20,
+            0,
+            360,
+            (255,),
+            max(1, round(0.9 * width)),
+            cv2.LINE_AA,
         )
+    _reach(page, x, x + wide + ring)
 
 
-def _dot(page: Page, x: float, down: float, body: float, pen: float, rng: Rng) -> None:
+def slash(page: Page, x: float, body: float, pen: float, slant: float, dice: Dice) -> None:
+    """A slash that leans more than the digits do and is longer, so that no 1 looks like it."""
+    half = dice.uniform(0.55, 0.8) * body
+    lean = 2 * half * (max(slant, 0.0) + dice.uniform(0.3, 0.6))
+    middle = page.middle + dice.normal(0, 0.08) * body
+    draw(page.ink, [(x + lean, middle - half), (x, middle + half)], pen * body)
+    _reach(page, x, x + lean)
+
+
+def dot(page: Page, x: float, down: float, body: float, pen: float, dice: Dice) -> None:
     """A dot or a comma, its right side kept free."""
-    at = np.array([x, page.middle + down])
-    tail = (
-        np.array([rng.uniform(-0.12, 0.02), rng.uniform(0.04, 0.26)]) * body
-        if rng.random() < 0.4
-        else rng.normal(0, 0.03, 2) * body
+    x1, y1 = (
+        (dice.uniform(-0.12, 0.02) * body, dice.uniform(0.04, 0.26) * body)
+        if dice.random() < 0.5
+        else (dice.normal(0, 0.03) * body, dice.normal(0, 0.03) * body)
     )
-    _draw(page.ink, np.stack([at, at + tail]), pen * body * rng.uniform(0.9, 1.6))
+    y = page.middle + down
+    draw(page.ink, [(x, y), (x + x1, y + y1)], max(pen, 0.05) * body * dice.uniform(0.9, 1.6))
+    _reach(page, x - 1, x + 2)
 
 
-def between(page: Page, body: float, pen: float, rng: Rng, left: int) -> None:
-    """What may stand between two digits: a separator, mostly where three digits are left, or a joining stroke."""
-    chance = rng.random()
-    if chance < (0.45 if left == 3 else 0.035):
-        x = page.x1 + rng.uniform(0.02, 0.2) * body
-        if rng.random() < 0.9:
-            _dot(page, x, rng.uniform(0.35, 0.52) * body, body, pen, rng)
+def between(page: Page, body: float, pen: float, slant: float, dice: Dice, left: int) -> str:
+    """What may stand between two digits, `left` of them to come: a separator, a slash, a joining stroke. Its symbol."""
+    chance = dice.random()
+    if chance < (0.42 if left == 3 else 0.12 if left == 2 else 0.05):
+        x = page.x1 + dice.uniform(0.02, 0.2) * body
+        if dice.random() < 0.93:
+            dot(page, x, dice.uniform(0.35, 0.52) * body, body, pen, dice)
+            symbol = ","
         else:
-            _dash(page, x, rng.uniform(0.15, 0.3) * body, body, pen, rng)
-        page.x1 = round(x + rng.uniform(0.0, 0.15) * body)
-    elif chance > 0.95:
-        y = page.middle + rng.uniform(-0.45, 0.4) * body
-        reach = rng.uniform(0.15, 0.4) * body
-        points = np.array(
-            [[page.x1 - 0.12 * body, y], [page.x1 + reach / 2, y + rng.normal(0, 0.08) * body], [page.x1 + reach, y]]
+            symbol = dash(page, x, dice.uniform(0.15, 0.4) * body, body, pen, dice)
+        page.x1 = round(max(page.x1, x) + dice.uniform(0.0, 0.15) * body)
+        return symbol
+    if chance > 0.985:
+        slash(page, page.x1 + dice.uniform(0.0, 0.25) * body, body, pen, slant, dice)
+        page.x1 = round(page.x1 + dice.uniform(0.0, 0.2) * body)
+        return "/"
+    if chance > 0.935:
+        y = page.middle + dice.uniform(-0.45, 0.4) * body
+        reach = dice.uniform(0.15, 0.4) * body
+        x = page.x1
+        curve(
+            page.ink,
+            [(x - 0.12 * body, y), (x + reach / 2, y + dice.normal(0, 0.08) * body), (x + reach, y)],
+            0.8 * pen * body,
         )
-        _draw(page.ink, spline(points), 0.8 * pen * body)
+    return ""
 
 
-def join(page: Page, body: float, pen: float, down: float, rng: Rng) -> None:
+def join(page: Page, body: float, pen: float, down: float, dice: Dice) -> None:
     """A stroke from the top of the digit just written to the next, as between zeros written in one go."""
-    y = page.middle + down - rng.uniform(0.2, 0.5) * body
-    reach = rng.uniform(0.2, 0.5) * body
-    points = np.array(
-        [[page.x1 - 0.25 * body, y], [page.x1 + reach / 2, y + rng.uniform(-0.05, 0.15) * body], [page.x1 + reach, y]]
+    y = page.middle + down - dice.uniform(0.2, 0.5) * body
+    reach, x = dice.uniform(0.2, 0.5) * body, page.x1
+    curve(
+        page.ink,
+        [(x - 0.25 * body, y), (x + reach / 2, y + dice.uniform(-0.05, 0.15) * body), (x + reach, y)],
+        0.8 * pen * body,
     )
-    _draw(page.ink, spline(points), 0.8 * pen * body)
 
 
-def trail(page: Page, body: float, pen: float, rng: Rng) -> None:
-    """What comes after a number: mostly nothing; a dot, a dash or two, an equals sign, a flourish."""
-    chance = rng.random()
-    if chance > 0.42:
-        return
-    x = page.x1 + rng.uniform(0.06, 0.5) * body
-    length = rng.uniform(0.2, 1.0) * body
-    high = (0.0, 0.0, -0.3, 0.3)[int(rng.integers(4))] * body
+def trail(page: Page, body: float, pen: float, slant: float, dice: Dice) -> str:
+    """What comes after a number: mostly nothing; a dot, a dash or two, an equals sign, a flourish, %, a unit."""
+    chance = dice.random()
+    if chance > 0.5:
+        return ""
+    x = page.x1 + dice.uniform(0.06, 0.5) * body
+    length = dice.uniform(0.2, 1.0) * body
+    high = (0.0, 0.0, -0.3, 0.3)[dice.below(4)] * body
     if chance < 0.16:
-        _dot(page, x, rng.uniform(0.3, 0.5) * body, body, pen, rng)
-        if rng.random() < 0.5:
-            _dash(page, x + rng.uniform(0.1, 0.4) * body, length, body, pen, rng, rng.uniform(0, 0.4) * body)
-    elif chance < 0.24:
-        _dash(page, x, length, body, pen, rng, high)
-    elif chance < 0.36:
+        dot(page, x, dice.uniform(0.3, 0.5) * body, body, pen, dice)
+        if dice.random() < 0.5:
+            down = dice.uniform(0, 0.4) * body
+            return "," + dash(page, x + dice.uniform(0.15, 0.4) * body, length, body, pen, dice, down)
+        return ","
+    if chance < 0.24:
+        return dash(page, x, length, body, pen, dice, high)
+    if chance < 0.34:
         length = min(length, 0.7 * body)
         for down in (-0.12, 0.1):
-            _dash(page, x + rng.normal(0, 0.05) * body, length, body, pen, rng, high + down * body)
-    else:
-        turns = int(rng.integers(3, 6))
+            dash(page, x + dice.normal(0, 0.05) * body, length, body, pen, dice, high + down * body)
+        return "-"
+    if chance < 0.38:
+        turns = 3 + dice.below(3)
         wave = np.stack([np.linspace(0, length, turns), np.resize([0.0, 0.16 * body], turns)], 1)
-        _draw(page.ink, spline(wave + [x, page.middle + high]), pen * body)
-        page.x1 = round(x + length)
+        curve(page.ink, wave + [x, page.middle + high], pen * body)
+        _reach(page, x, x + length)
+        return "-"
+    if chance < 0.43:
+        percent(page, x, body, pen, dice)
+        return "%"
+    if chance < 0.45:
+        slash(page, x, body, pen, slant, dice)
+        return "/" + dash(page, page.x1 + 0.1 * body, length, body, pen, dice)
+    if chance < 0.48:
+        text = _PRINTED[dice.below(len(_PRINTED))]
+        printed(page, text, x, body, dice)
+        return "".join(c if c == "%" else "$" for c in text)
+    currency(page, x, body, pen, dice)
+    return "$"
 
 
-def surround(page: Page, body: float, rng: Rng, in_cells: bool, neighbour: Callable[[], Plane]) -> None:
+_PRINTED = ("%", "%", "kg", "Rs", "EUR", "m", "cm", "mm", "KM", "Ha", "Fr", "Kn", "t", "F", "MW", "kWh")
+
+
+def strike(page: Page, x0: float, x1: float, body: float, pen: float, dice: Dice) -> None:
+    """Strokes through what is written from column x0 to x1: one line or two, a wave, a zigzag, a cross."""
+    wide, m, kind = x1 - x0, page.middle, dice.random()
+    x0, x1 = x0 - dice.uniform(0, 0.25) * body, x1 + dice.uniform(0, 0.25) * body
+    width = pen * body * dice.uniform(0.8, 1.3)
+    tilt = dice.normal(0, 0.08) * wide if dice.random() < 0.6 else dice.uniform(-0.6, 0.6) * body
+
+    def line(down: float) -> None:
+        y, sag = m + down * body, dice.normal(0, 0.06) * body
+        curve(page.ink, [(x0, y + tilt / 2), ((x0 + x1) / 2, y + sag), (x1, y - tilt / 2)], width)
+
+    if kind < 0.45:
+        line(dice.normal(0, 0.1))
+    elif kind < 0.65:
+        apart = dice.uniform(0.08, 0.25)
+        line(-apart)
+        line(apart)
+    elif kind < 0.85:
+        turns = max(4, round(wide / body * dice.uniform(2, 7)))
+        high = dice.uniform(0.15, 0.5) * body
+        zigzag = np.stack([np.linspace(x0, x1, turns), m + high * np.resize([-1.0, 1.0], turns)], 1)
+        zigzag += dice.rng.normal(0, 0.06 * body, zigzag.shape)
+        (curve if dice.random() < 0.5 else draw)(page.ink, zigzag, width)
+    else:
+        half = dice.uniform(0.4, 0.7) * body
+        for way in (-1, 1):
+            draw(page.ink, [(x0, m - way * half), (x1, m + way * half)], width)
+    _reach(page, x0, x1)
+
+
+def surround(page: Page, body: float, dice: Dice, in_cells: bool, neighbour: Callable[[], Plane]) -> None:
     """Printed rules and boxes, and ink of the rows above and below, in place."""
     if in_cells:
-        _boxes(page, body, rng)
-    elif rng.random() < 0.45:
-        _rules(page, body, rng)
-    if rng.random() < 0.12:
+        _boxes(page, body, dice)
+    elif dice.random() < 0.45:
+        _rules(page, body, dice)
+    if dice.random() < 0.12:
         for side in (-1, 1):
-            if rng.random() < 0.6:
+            if dice.random() < 0.6:
                 continue
-            for _ in range(int(rng.integers(1, 4))):
-                stroke = neighbour()
-                x = int(rng.integers(page.x0 - 10, page.x1 + 10))
-                page.lay(stroke, x, side * rng.uniform(1.05, 1.3) * body)
+            for _ in range(1 + dice.below(3)):
+                x = round(dice.uniform(page.x0 - 10, page.x1 + 10))
+                page.lay(neighbour(), x, side * dice.uniform(1.05, 1.3) * body)
 
 
-def _level(page: Page, y: float, width: float, level: float) -> None:
-    _draw(page.print, np.array([[0, y], [page.print.shape[1], y]]), width, level)
-
-
-def _rules(page: Page, body: float, rng: Rng) -> None:
+def _rules(page: Page, body: float, dice: Dice) -> None:
     """A line to write on, one above, dotted ones, or a frame around the number."""
-    width, level = rng.uniform(0.6, 2.6), rng.uniform(0.4, 1.0)
-    foot = page.middle + rng.uniform(0.42, 0.8) * body
-    head = page.middle - rng.uniform(0.55, 0.9) * body
-    chance = rng.random()
+    width, level = dice.uniform(0.6, 2.6), dice.uniform(0.4, 1.0)
+    foot = page.middle + dice.uniform(0.42, 0.8) * body
+    head = page.middle - dice.uniform(0.55, 0.9) * body
+    chance = dice.random()
+    h, w = page.print.shape
     if chance < 0.75:
-        _level(page, foot, width, level)
+        draw(page.print, [(0, foot), (w, foot)], width, level)
     if chance > 0.55:
-        _level(page, head, width, level)
-    if rng.random() < 0.12:
-        page.print[:, :: int(rng.integers(3, 6))] = 0
-    if rng.random() < 0.25:
-        for x in (page.x0 - rng.uniform(0.25, 0.9) * body, page.x1 + rng.uniform(0.25, 0.9) * body):
-            if rng.random() < 0.75:
-                ends = np.array(
-                    [[x, head if chance > 0.55 else 0], [x, foot if chance < 0.75 else page.print.shape[0]]]
-                )
-                _draw(page.print, ends, width, level)
+        draw(page.print, [(0, head), (w, head)], width, level)
+    if dice.random() < 0.12:
+        page.print[:, :: 3 + dice.below(3)] = 0
+    if dice.random() < 0.25:
+        for x in (page.x0 - dice.uniform(0.25, 0.9) * body, page.x1 + dice.uniform(0.25, 0.9) * body):
+            if dice.random() < 0.75:
+                top, bottom = head if chance > 0.55 else 0, foot if chance < 0.75 else h
+                draw(page.print, [(x, top), (x, bottom)], width, level)
 
 
-def _boxes(page: Page, body: float, rng: Rng) -> None:
-    """A box for each digit, or one with marks between, some lines missing."""
+def _boxes(page: Page, body: float, dice: Dice) -> None:
+    """A box for each digit, or one with marks between, some lines missing; now and then a guide in each cell."""
     count, pitch = page.cells
-    width, level = rng.uniform(0.6, 3.0), rng.uniform(0.35, 1.0)
+    width, level = dice.uniform(0.6, 3.0), dice.uniform(0.35, 1.0)
     roomy = max(0.0, pitch / body - 1.2)
-    top = page.middle - (rng.uniform(0.5, 0.85) + rng.uniform(0, 0.7) * roomy) * body
-    bottom = page.middle + (rng.uniform(0.5, 0.85) + rng.uniform(0, 0.7) * roomy) * body
+    top = page.middle - (dice.uniform(0.5, 0.85) + dice.uniform(0, 0.7) * roomy) * body
+    bottom = page.middle + (dice.uniform(0.5, 0.85) + dice.uniform(0, 0.7) * roomy) * body
     left, right = page.start, page.start + count * pitch
-    apart = rng.uniform(0.02, 0.12) * pitch if rng.random() < 0.25 else 0.0
+    apart = dice.uniform(0.02, 0.12) * pitch if dice.random() < 0.25 else 0.0
     page.box = top, bottom
-    if rng.random() < 0.1:
+    if dice.random() < 0.08:
+        _guides(page, body, dice)
+    if dice.random() < 0.1:
         return
     for i in range(count + 1):
         x = left + i * pitch
-        for at in {x - apart, x + apart} if 0 < i < count else {x}:
-            _draw(page.print, np.array([[at, top], [at, bottom]]), width, level)
+        for at in (x - apart, x + apart) if apart and 0 < i < count else (x,):
+            draw(page.print, [(at, top), (at, bottom)], width, level)
     for y in (top, bottom):
-        if rng.random() < 0.93:
-            _draw(page.print, np.array([[left, y], [right, y]]), width, level)
+        if dice.random() < 0.93:
+            draw(page.print, [(left, y), (right, y)], width, level)
 
 
-def crop_box(ink: Plane, page: Page, body: float, rng: Rng, in_cells: bool) -> tuple[int, int, int, int]:
+def _guides(page: Page, body: float, dice: Dice) -> None:
+    """A faint dotted 8 in each cell, to be written over."""
+    count, pitch = page.cells
+    half_w, half_h = 0.28 * min(pitch, 1.2 * body), 0.45 * body
+    step = max(3, round(dice.uniform(0.08, 0.2) * body))
+    radius, level = dice.below(2), round(255 * dice.uniform(0.25, 0.7))
+    for i in range(count):
+        x, m = page.start + (i + 0.5) * pitch, page.middle
+        for y in (m - half_h, m, m + half_h):
+            for dx in np.arange(-half_w, half_w + 1, step):
+                cv2.circle(page.print, (round(x + dx), round(y)), radius, (level,), -1)
+        for side in (-half_w, half_w):
+            for dy in np.arange(-half_h, half_h, step):
+                cv2.circle(page.print, (round(x + side), round(m + dy)), radius, (level,), -1)
+
+
+def crop_box(ink: Plane, page: Page, body: float, dice: Dice, in_cells: bool) -> tuple[int, int, int, int]:
     """xmin, ymin, xmax, ymax of what is cut out: around the number or its boxes, tightly or with room."""
     h, w = ink.shape
-    reach = ink[:, max(page.x0 - 4, 0) : page.x1 + 4]
-    rows = np.flatnonzero((reach[int(0.2 * h) : int(0.8 * h)] > 0.3).any(1)) + int(0.2 * h)
-    top, bottom = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (h // 3, 2 * h // 3)
-    columns = np.flatnonzero((ink > 0.3).any(0))
-    left, right = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (page.x0, page.x1)
+    x0, x1 = max(page.x0 - 4, 0), page.x1 + 4
+    y, end = int(0.2 * h), int(0.8 * h)
+    left, rows, wide, high = cv2.boundingRect(cv2.compare(ink[y:end, x0:x1], 76, cv2.CMP_GT))
+    top, bottom = (y + rows, y + rows + high) if high else (h // 3, 2 * h // 3)
+    left, right = (min(page.x0, x0 + left), max(page.x1, x0 + left + wide)) if wide else (page.x0, page.x1)
     if in_cells:
         count, pitch = page.cells
         left, right = min(left, page.start), max(right, round(page.start + count * pitch))
-        if rng.random() < 0.7:
+        if dice.random() < 0.7:
             top, bottom = min(top, round(page.box[0])), max(bottom, round(page.box[1]))
-    room = rng.uniform(-0.04, 0.12, 4) if rng.random() < 0.5 else rng.uniform(0, 0.55, 4)
-    sides = np.array([left, top, right, bottom]) + np.array([-1, -1, 1, 1]) * np.maximum(room, [0, -1, 0, -1]) * body
-    x0, y0, x1, y1 = (round(float(v)) for v in sides)
-    return max(x0, 0), max(y0, 0), min(max(x1, x0 + 6), w), min(max(y1, y0 + 6), h)
+    low, most = (-0.04, 0.12) if dice.random() < 0.5 else (0.0, 0.55)
+    room = [dice.uniform(low, most) * body for _ in range(4)]
+    left, right = round(left - max(room[0], 0)), round(right + max(room[1], 0))
+    top, bottom = round(top - room[2]), round(bottom + room[3])
+    return max(left, 0), max(top, 0), min(max(right, left + 6), w), min(max(bottom, top + 6), h)
+
+
+def borders(print_: Plane, body: float, dice: Dice) -> None:
+    """Lines of a table left at one or more sides of what was cut out, thick, thin or doubled, in place."""
+    h, w = print_.shape
+    level, width = dice.uniform(0.5, 1.0), dice.uniform(1.0, 0.14 * body)
+    sides = (dice.random() < 0.45, dice.random() < 0.45, dice.random() < 0.45, dice.random() < 0.45)
+    inset = dice.uniform(0, 0.1) * body
+    double = dice.uniform(0.08, 0.18) * body + width if dice.random() < 0.15 else 0.0
+    tilt = dice.normal(0, 0.01)
+    for side, drawn in enumerate(sides):
+        for at in {inset, inset + double} if drawn else ():
+            away = at if side < 2 else (w if side == 2 else h) - 1 - at
+            if side % 2:
+                draw(print_, [(0, away), (w, away + tilt * w)], width, level)
+            else:
+                draw(print_, [(away, 0), (away + tilt * h, h)], width, level)

@@ -1,53 +1,89 @@
 """Labelled numbers without end, composed from single digits: what a number recogniser learns from.
 
-A number is one to eight digits by one hand with one pen, from widely spaced to touching and overlapping, among what
-stands around numbers on forms, ledgers and cheques: rules, boxes, separators, dashes, currency signs, crossed-out
-cells, the ink of rows above and below. All of that is read as nothing. Then it is laid on paper and scanned
-(`inkshift.datasets.paper`). The same seed gives the same numbers.
+A number is one to twelve digits, mostly up to eight, by one hand with one pen, from widely spaced to touching and
+overlapping, among what stands around numbers on forms, ledgers and cheques. Marks are labelled with symbols of their
+own (`inkshift.datasets.marks`): a point, a minus, a currency sign, a crossed-out cell, digits struck out, the gap
+between two numbers. Rules, boxes, table borders and the ink of rows above and below are nothing. Then all is laid on
+paper and scanned (`inkshift.datasets.paper`). The same seed gives the same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from inkshift.datasets import augment, marks, paper
-from inkshift.datasets.augment import Rng
+from inkshift.datasets.augment import Dice, Rng
 from inkshift.datasets.paper import Papers, Plane
 from inkshift.reframe import Reframing
 
 Gray = npt.NDArray[np.uint8]
 
-LONGEST = 8
-_LENGTHS = np.cumsum([0.09, 0.14, 0.22, 0.16, 0.16, 0.12, 0.07, 0.04])
+# What a step of the recogniser may show; the blank comes after them.
+SYMBOLS = "0123456789" + marks.MARKS
+LONGEST = 12
+_LENGTHS = np.cumsum([0.09, 0.14, 0.22, 0.16, 0.16, 0.12, 0.07, 0.04, 0.006, 0.008, 0.004, 0.004]).tolist()
 _BODY = 40.0
-_MAP = 64
+_MAP = 52
 
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
     """Digits to compose from, of several sources; most digits of a number are taken from one source.
 
-    maps: packed distance maps (N, 64, 64) int8. rows: which of them show a digit, by (source, digit). shares: how
-    often each source is taken, added up.
+    maps: distance maps (N, 52, 52) uint8, see `augment.sharpen`. halves: (N,) half of each stroke's width, pixels of a
+    map. spans: (N, 2) first column of each near its stroke, and the one after the last. rows: which of them show a
+    digit, by (source, digit). letters: which show a letter that looks like no digit. shares: how often each source is
+    taken, added up. writers: sources that are one writer's and never mixed.
     """
 
-    maps: npt.NDArray[np.int8]
+    maps: Gray
+    halves: npt.NDArray[np.float32]
+    spans: npt.NDArray[np.int64]
     rows: dict[tuple[int, int], npt.NDArray[np.int64]]
-    shares: npt.NDArray[np.float64]
+    letters: npt.NDArray[np.int64]
+    shares: list[float]
+    writers: frozenset[int] = field(default_factory=frozenset)
 
 
 def make_glyphs(
-    maps: npt.NDArray[np.int8], labels: npt.NDArray[np.int64], counts: Sequence[int], weights: Sequence[float]
+    maps: Gray,
+    labels: npt.NDArray[np.int64],
+    counts: Sequence[int],
+    weights: Sequence[float],
+    writers: Sequence[int] = (),
+    shapes: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None,
 ) -> Glyphs:
-    """Glyphs of sources that lie one after another, `counts` of each; weights: how often a source is taken."""
+    """Glyphs of sources that lie one after another, `counts` of each; weights: how often a source is taken.
+
+    maps: as `augment.sharpen` gives them, or packed. labels: the digit, or 10 for a letter. writers: see `Glyphs`.
+    shapes: `measure(maps)`, where it was kept.
+    """
+    if maps.dtype == np.int8:
+        maps = augment.sharpen(np.asarray(maps))
     sources = np.repeat(np.arange(len(counts)), counts)
     rows = {(s, d): np.flatnonzero((sources == s) & (labels == d)) for s in range(len(counts)) for d in range(10)}
-    return Glyphs(maps, rows, np.cumsum(weights))
+    return Glyphs(
+        maps,
+        *(shapes or measure(maps)),
+        rows,
+        np.flatnonzero(labels == 10),
+        np.cumsum(weights).tolist(),
+        frozenset(writers),
+    )
+
+
+def measure(maps: Gray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Half of each stroke's width, twice the mean depth inside it, and its span: as `Glyphs` has them."""
+    inside = [map_[map_ > 128] for map_ in maps]
+    halves = np.array([(float(each.mean()) - 128) / 10 if each.size else 1.0 for each in inside], np.float32)
+    near = maps.max(axis=1) > 30
+    return halves, np.stack([near.argmax(1), near.shape[1] - near[:, ::-1].argmax(1)], 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,149 +104,310 @@ class Hand:
     trend: float
 
 
-def draw_hand(rng: Rng) -> Hand:
-    """Some hand: from pencil to marker, upright to slanted, wide to cramped."""
-    cramped = rng.random()
+def draw_hand(dice: Dice, digits: int = 3) -> Hand:
+    """Some hand: from pencil to marker, upright to slanted, wide to cramped. One digit alone may be very thick."""
+    cramped = dice.random()
+    thick = 0.29 if digits == 1 and dice.random() < 0.3 else 0.17
     return Hand(
-        body=rng.uniform(20, 38),
-        pen=float(np.exp(rng.uniform(np.log(0.035), np.log(0.17)))),
-        soft=rng.uniform(0.7, 1.8),
-        slant=min(max(rng.normal(0.1, 0.22), -0.45), 0.8),
-        gap=rng.uniform(0.12, 0.6) if cramped < 0.25 else rng.uniform(-0.02, 0.22),
-        gap_spread=rng.uniform(0.02, 0.12),
-        touch=(0.0, 0.1, 0.5)[int(rng.integers(3))] if cramped < 0.75 else rng.uniform(0.3, 1.0),
-        drift=rng.uniform(0.0, 0.07),
-        uneven=rng.uniform(0.0, 0.14),
-        squeeze=float(np.exp(rng.normal(0, 0.18))),
-        trend=rng.normal(0, 0.12) if rng.random() < 0.7 else rng.uniform(-0.6, 0.3),
+        body=dice.uniform(20, 38),
+        pen=float(np.exp(dice.uniform(-3.352, np.log(thick)))),
+        soft=dice.uniform(0.7, 1.8),
+        slant=min(max(dice.normal(0.1, 0.22), -0.45), 0.8),
+        gap=dice.uniform(0.12, 0.6) if cramped < 0.25 else dice.uniform(-0.02, 0.22),
+        gap_spread=dice.uniform(0.02, 0.12),
+        touch=(0.0, 0.1, 0.5)[dice.below(3)] if cramped < 0.75 else dice.uniform(0.3, 1.0),
+        drift=dice.uniform(0.0, 0.07),
+        uneven=dice.uniform(0.0, 0.14),
+        squeeze=float(np.exp(dice.normal(0, 0.18))),
+        trend=dice.normal(0, 0.12) if dice.random() < 0.7 else dice.uniform(-0.6, 0.3),
     )
 
 
-def draw_label(rng: Rng) -> str:
-    """A number of one to eight digits; one in five is a round amount that ends in zeros, one in fifty is no number."""
-    if rng.random() < 0.02:
+def draw_label(dice: Dice) -> str:
+    """A number of one to twelve digits; one in five is a round amount ending in zeros, one in thirty is no number."""
+    if dice.random() < 0.03:
         return ""
-    n = 1 + int(np.searchsorted(_LENGTHS, rng.random() * _LENGTHS[-1]))
-    digits = rng.integers(0, 10, n)
-    if n > 2 and rng.random() < 0.22:
-        digits[-int(rng.integers(2, n)) :] = 0
-    return "".join(map(str, digits))
+    at = dice.random() * _LENGTHS[-1]
+    n = 1 + next(i for i, share in enumerate(_LENGTHS) if at <= share)
+    digits = [str(dice.below(10)) for _ in range(n)]
+    if n > 2 and dice.random() < 0.22:
+        zeros = 2 + dice.below(n - 2)
+        digits[-zeros:] = "0" * zeros
+    return "".join(digits)
+
+
+def digits_of(label: str) -> str:
+    """The digits of a label, without its marks."""
+    return label.translate(_NO_MARKS)
+
+
+_NO_MARKS = str.maketrans("", "", marks.MARKS)
 
 
 def compose(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) -> tuple[Gray, str]:
-    """One number cut from a page, (H, W) uint8 dark on light, and its digits."""
-    text = draw_label(rng) if label is None else label
-    hand = draw_hand(rng)
-    page = marks.Page.blank(hand.body, len(text))
-    kind = rng.random()
-    in_cells = kind < 0.3 and len(text) <= 5
-    _write(page, text, glyphs, hand, rng, in_cells)
-    marks.surround(page, hand.body, rng, in_cells, neighbour=lambda: _any_digit(glyphs, hand, rng))
-    ink, print_ = page.ink, page.print
-    if rng.random() < 0.5:
-        ink, print_ = paper.tilt([ink, print_], rng)
-    x0, y0, x1, y1 = marks.crop_box(ink, page, hand.body, rng, in_cells)
-    ink, print_ = (np.ascontiguousarray(plane[y0:y1, x0:x1]) for plane in (ink, print_))
-    return paper.scan(paper.lay(ink, print_, papers, rng), hand.body, rng), text
+    """One number cut from a page, (H, W) uint8 dark on light, and what is written on it: digits and `marks.MARKS`.
 
-
-def _write(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, rng: Rng, in_cells: bool) -> None:
-    """The digits of `text` on the page, most from one source of glyphs, a repeated digit mostly written alike."""
-    source = _source(glyphs, rng)
-    own: dict[str, int] = {}
-    if not in_cells:
-        marks.lead_in(page, hand.body, hand.pen, rng)
-    cells = _cell_plan(text, rng) if in_cells else list(text)
-    pitch = hand.body * (rng.uniform(0.85, 1.3) if rng.random() < 0.5 else rng.uniform(1.2, 2.6))
-    zeros, zeros_size = _linked_zeros(text, rng)
-    for at, symbol in enumerate(cells):
-        if symbol in "X_":
-            if symbol == "X":
-                _put_cell(page, augment.crossing(rng), hand, rng, at, pitch, rng.uniform(0.4, 1.1))
-            continue
-        if symbol not in own or rng.random() < 0.35:
-            choices = glyphs.rows[_source(glyphs, rng) if rng.random() < 0.3 else source, int(symbol)]
-            own[symbol] = int(choices[rng.integers(len(choices))])
-        field_ = augment.regional(int(symbol), augment.unpack(glyphs.maps[own[symbol]]), rng)
-        if in_cells:
-            _put_cell(page, field_, hand, rng, at, pitch)
-            continue
-        size = float(np.exp(hand.trend * at / max(len(cells) - 1, 1)))
-        linked = at >= len(cells) - zeros
-        stroke = _render(field_, hand, rng, size * (zeros_size if linked else 1.0))
-        down = rng.normal(0, hand.drift) * hand.body + (rng.uniform(-0.1, 0.3) * hand.body if linked else 0)
-        page.append(stroke, _gap(hand, rng), down, touch=rng.random() < (0.5 if linked else hand.touch))
-        if linked and at + 1 < len(cells) and rng.random() < 0.5:
-            marks.join(page, hand.body * zeros_size, hand.pen, down, rng)
-        elif at + 1 < len(cells):
-            marks.between(page, hand.body, hand.pen, rng, len(cells) - at - 1)
+    label: digits to write, instead of random ones; then none of them is struck out and no second number beside them.
+    """
+    dice = Dice(rng)
+    text = draw_label(dice) if label is None else label
+    hand = draw_hand(dice, len(text))
+    in_cells = dice.random() < 0.3 and len(text) <= 5
+    second = ""
+    if label is None and text and not in_cells and dice.random() < 0.05:
+        second = draw_label(dice)[:6]
+    page = marks.Page.blank(hand.body, len(text) + (len(second) + 6 if second else 0))
     if in_cells:
-        page.cells = (len(cells), pitch)
+        written = _fill_cells(page, text, glyphs, hand, dice, may_strike=label is None)
     else:
-        marks.trail(page, hand.body, hand.pen, rng)
+        written = _write_freely(page, text, second, glyphs, hand, dice, may_strike=label is None)
+    marks.surround(page, hand.body, dice, in_cells, neighbour=lambda: _any_digit(glyphs, hand, dice))
+    ink, print_ = _cut_out(page, hand, dice, in_cells)
+    if dice.random() < (0.5 if not text else 0.13):
+        marks.borders(print_, hand.body, dice)
+    return paper.scan(paper.lay(ink, print_, papers, dice), hand.body, papers, dice), written
 
 
-def _linked_zeros(text: str, rng: Rng) -> tuple[int, float]:
+def compose_digits(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) -> tuple[Gray, str]:
+    """One number and its digits alone: none is struck out, and marks around them are not told."""
+    text = draw_label(Dice(rng)) if label is None else label
+    return compose(glyphs, papers, rng, text)[0], text
+
+
+def _cut_out(page: marks.Page, hand: Hand, dice: Dice, in_cells: bool) -> tuple[Plane, Plane]:
+    """What is seen of the page, after it was laid askew: ink and print."""
+    edge = round(1.5 * hand.body)
+    last = max(page.x1, round(page.start + page.cells[0] * page.cells[1]))
+    x0, x1 = max(min(page.x0, page.start) - edge, 0), min(last + edge, page.ink.shape[1])
+    ink, print_ = page.ink[:, x0:x1], page.print[:, x0:x1]
+    page.x0, page.x1, page.start = page.x0 - x0, page.x1 - x0, page.start - x0
+    if dice.random() < 0.5:
+        ink, print_ = paper.tilt([ink, print_], dice)
+    x0, y0, x1, y1 = marks.crop_box(ink, page, hand.body, dice, in_cells)
+    ink, print_ = (np.ascontiguousarray(plane[y0:y1, x0:x1]) for plane in (ink, print_))
+    if dice.random() < 0.1:
+        return _in_a_large_field([ink, print_], dice)
+    return ink, print_
+
+
+def _in_a_large_field(planes: list[Plane], dice: Dice) -> tuple[Plane, Plane]:
+    """Room around the number, which is left anywhere in it: as high as a quarter to two thirds of the field."""
+    h = len(planes[0])
+    spare = h / dice.uniform(0.25, 0.7) - h
+    top, left, right = (int(dice.random() * spare) for _ in range(3))
+    ink, print_ = (
+        cv2.copyMakeBorder(plane, top, int(spare) - top, left, right, cv2.BORDER_CONSTANT, value=(0,))
+        for plane in planes
+    )
+    return np.asarray(ink, np.uint8), np.asarray(print_, np.uint8)
+
+
+def _write_freely(
+    page: marks.Page, text: str, second: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool
+) -> str:
+    """Numbers in a row, with marks before, between and after them; gives what is written."""
+    source = _source(glyphs, dice)
+    written = marks.lead_in(page, hand.body, hand.pen, dice) if text or dice.random() < 0.3 else ""
+    if may_strike and text and not second and dice.random() < 0.06:
+        written += _strike(page, text, glyphs, hand, dice, source)
+        if dice.random() < 0.5:
+            return written
+        wide = dice.uniform(0.1, 2.0)
+        page.x1 += round(wide * hand.body)
+        written += " " if wide > 1.2 else ""
+        text = draw_label(dice)[:4]
+    written += _digits(page, text, glyphs, hand, dice, source)
+    if second:
+        page.x1 += round(dice.uniform(1.25, 5) * hand.body)
+        if dice.random() < 0.3:
+            x = page.x1 - dice.uniform(0.4, 0.8) * hand.body
+            marks.draw(page.print, [(x, 0), (x, page.print.shape[0])], dice.uniform(1, 3), dice.uniform(0.4, 1.0))
+        written += " " + _digits(page, second, glyphs, hand, dice, source)
+    if text:
+        written += marks.trail(page, hand.body, hand.pen, hand.slant, dice)
+        if len(glyphs.letters) and dice.random() < 0.025:
+            written += _letters(page, glyphs, hand, dice)
+    return written
+
+
+def _digits(
+    page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, source: int, marked: bool = True
+) -> str:
+    """The digits of `text` on the page, most from one source of glyphs, a repeated digit mostly written alike."""
+    own: dict[str, int] = {}
+    zeros, zeros_size = _linked_zeros(text, dice)
+    written = ""
+    for at, symbol in enumerate(text):
+        row = _glyph(glyphs, source, symbol, own, dice)
+        size = float(np.exp(hand.trend * at / max(len(text) - 1, 1)))
+        linked = at >= len(text) - zeros
+        stroke = _render(glyphs, row, hand, dice, size * (zeros_size if linked else 1.0))
+        down = dice.normal(0, hand.drift) * hand.body + (dice.uniform(-0.1, 0.3) * hand.body if linked else 0)
+        gap = dice.normal(hand.gap, hand.gap_spread) * hand.body
+        page.append(
+            stroke, gap, down, touch=dice.random() < (0.5 if linked else hand.touch) and written[-1:] not in marks.MARKS
+        )
+        written += symbol
+        if at + 1 == len(text):
+            break
+        if linked and dice.random() < 0.5:
+            marks.join(page, hand.body * zeros_size, hand.pen, down, dice)
+        elif marked:
+            written += marks.between(page, hand.body, hand.pen, hand.slant, dice, len(text) - at - 1)
+    return written
+
+
+def _glyph(glyphs: Glyphs, source: int, symbol: str, own: dict[str, int], dice: Dice) -> int:
+    if symbol not in own or dice.random() < 0.35:
+        if source not in glyphs.writers and dice.random() < 0.3:
+            source = _source(glyphs, dice)
+        choices = glyphs.rows[source, int(symbol)]
+        own[symbol] = int(choices[dice.below(len(choices))])
+    return own[symbol]
+
+
+def _strike(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, source: int) -> str:
+    """A number, or only its last digits, struck out."""
+    kept = dice.below(len(text)) if dice.random() < 0.15 else 0
+    _digits(page, text[:kept], glyphs, hand, dice, source, marked=False)
+    from_ = page.x1 if kept else page.start
+    _digits(page, text[kept:], glyphs, hand, dice, source, marked=False)
+    marks.strike(page, from_, page.x1, hand.body, max(hand.pen, 0.05), dice)
+    return text[:kept] + "X" * (len(text) - kept)
+
+
+def _letters(page: marks.Page, glyphs: Glyphs, hand: Hand, dice: Dice) -> str:
+    """One to three letters by hand, such as a unit."""
+    count = 1 + dice.below(3)
+    page.x1 += round(dice.uniform(0.0, 0.6) * hand.body)
+    for _ in range(count):
+        row = int(glyphs.letters[dice.below(len(glyphs.letters))])
+        page.append(_render(glyphs, row, hand, dice, dice.uniform(0.6, 1.0)), 0.15 * hand.body, 0.1 * hand.body, False)
+    return "$" * count
+
+
+def _linked_zeros(text: str, dice: Dice) -> tuple[int, float]:
     """How many zeros at the end are written in one go, as on round amounts, and how large: smaller than the rest."""
     zeros = len(text) - len(text.rstrip("0"))
-    return (min(zeros, 6), rng.uniform(0.4, 0.9)) if zeros > 1 and rng.random() < 0.5 else (0, 1.0)
+    return (min(zeros, 6), dice.uniform(0.4, 0.9)) if zeros > 1 and dice.random() < 0.5 else (0, 1.0)
 
 
-def _cell_plan(text: str, rng: Rng) -> list[str]:
-    """The cells of a field: unused ones before the number are crossed out or empty."""
-    spare = int(rng.integers(1, 4)) if rng.random() < 0.6 or not text else 0
-    mark = "X" if rng.random() < 0.75 else "_"
-    return [mark] * spare + list(text)
+def _fill_cells(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool) -> str:
+    """A digit in each cell; unused cells, mostly before the number, hold a mark or nothing. Gives what is written."""
+    source, own = _source(glyphs, dice), {}
+    spare = 1 + dice.below(3) if dice.random() < 0.6 or not text else 0
+    pitch = hand.body * (dice.uniform(0.85, 1.3) if dice.random() < 0.5 else dice.uniform(1.2, 2.6))
+    page.cells = (spare + len(text), pitch)
+    mark = _cell_mark(dice) if dice.random() < 0.75 else None
+    unused, before = "", dice.random() < 0.93
+    for i in range(spare):
+        unused += _mark_cell(page, mark, glyphs, hand, dice, i + (0 if before else len(text)), pitch)
+    if mark is None and not text and dice.random() < 0.3:
+        length = spare * pitch * dice.uniform(0.6, 1.1)
+        unused = marks.dash(page, page.start, length, hand.body, hand.pen, dice)
+    struck = dice.below(len(text)) if text and may_strike and dice.random() < 0.02 else -1
+    written = ""
+    for at, symbol in enumerate(text):
+        stroke = _render(glyphs, _glyph(glyphs, source, symbol, own, dice), hand, dice)
+        x = _centre(page, hand, dice, at + (spare if before else 0), pitch) - stroke.shape[1] / 2
+        page.put(stroke, round(x), dice.normal(0, hand.drift + 0.03) * hand.body)
+        if at == struck:
+            marks.strike(page, x, x + stroke.shape[1], hand.body, max(hand.pen, 0.05), dice)
+        written += "X" if at == struck else symbol
+    return unused + written if before else written + unused
 
 
-def _gap(hand: Hand, rng: Rng) -> float:
-    return float(rng.normal(hand.gap, hand.gap_spread)) * hand.body
+def _cell_mark(dice: Dice) -> str:
+    """What a hand puts in cells that are not used: mostly a cross."""
+    chance = dice.random()
+    kinds = ((0.55, "X"), (0.7, "-"), (0.75, "/"), (0.8, ","), (0.85, "star"), (0.9, "zero"), (0.95, "wave"))
+    return next((kind for share, kind in kinds if chance < share), "loop")
 
 
-def _put_cell(page: marks.Page, field_: Plane, hand: Hand, rng: Rng, at: int, pitch: float, size: float = 1.0) -> None:
-    stroke = _render(field_, hand, rng, size)
-    centre = page.start + (at + 0.5) * pitch + rng.normal(0, 0.07) * pitch
-    page.put(stroke, round(centre - stroke.shape[1] / 2), rng.normal(0, hand.drift + 0.03) * hand.body)
+def _centre(page: marks.Page, hand: Hand, dice: Dice, at: int, pitch: float) -> float:
+    return page.start + (at + 0.5) * pitch + dice.normal(0, 0.07) * pitch
 
 
-def _source(glyphs: Glyphs, rng: Rng) -> int:
-    return int(np.searchsorted(glyphs.shares, rng.random() * glyphs.shares[-1]))
+def _mark_cell(
+    page: marks.Page, mark: str | None, glyphs: Glyphs, hand: Hand, dice: Dice, at: int, pitch: float
+) -> str:
+    """A mark in cell number `at`; gives its symbol."""
+    if mark is None:
+        return ""
+    x, body, pen = _centre(page, hand, dice, at, pitch), hand.body, hand.pen
+    if mark == "-":
+        length = dice.uniform(0.3, 0.9) * min(pitch, 1.5 * body)
+        return marks.dash(page, x - length / 2, length, body, pen, dice)
+    if mark == "/":
+        marks.slash(page, x - 0.5 * body, body, pen, hand.slant + 0.25, dice)
+        return "/"
+    if mark == ",":
+        marks.dot(page, x, dice.uniform(-0.1, 0.4) * body, body, pen, dice)
+        return ","
+    bank = _unused(mark)
+    stroke = _render(bank, dice.below(len(bank.maps)), hand, dice, dice.uniform(0.4, 1.1))
+    page.put(stroke, round(x - stroke.shape[1] / 2), dice.normal(0, hand.drift + 0.03) * body)
+    return "X"
 
 
-def _any_digit(glyphs: Glyphs, hand: Hand, rng: Rng) -> Plane:
-    return _render(augment.unpack(glyphs.maps[rng.integers(len(glyphs.maps))]), hand, rng)
+@lru_cache
+def _unused(mark: str) -> Glyphs:
+    """Crosses, stars, struck zeros, waves or loops."""
+    rng = np.random.default_rng(5)
+    make = augment.crossing if mark == "X" else lambda r: augment.filler(mark, r)
+    maps = np.stack([augment.pack(make(rng)) for _ in range(300 if mark == "X" else 60)])
+    return make_glyphs(maps, np.full(len(maps), -1), [len(maps)], [1.0])
 
 
-def _render(field_: Plane, hand: Hand, rng: Rng, size: float = 1.0) -> Plane:
-    """The map drawn with the hand's pen at its size and slant, bent a little: coverage, cut tight."""
-    scale = size * hand.body / _BODY * float(np.exp(rng.normal(0, hand.uneven)))
-    sx, slant, turn = scale * hand.squeeze, (hand.slant + rng.normal(0, 0.05)) * scale, rng.normal(0, 0.05) * scale
-    w, h = int(_MAP * sx + abs(slant) * 40) + 6, int(_MAP * scale) + 6
-    forward = np.array([[sx, -slant], [turn, scale]])
-    matrix = np.column_stack([forward, [w / 2, h / 2] - forward @ (_MAP / 2, _MAP / 2)])
-    bent = _waved(field_, rng) if rng.random() < 0.5 else field_
-    laid = cv2.warpAffine(bent, matrix, (w, h), borderMode=cv2.BORDER_CONSTANT, borderValue=(-20,))
-    own = 2 * cv2.mean(field_, mask=(field_ > 0).view(np.uint8))[0] * scale
+def _source(glyphs: Glyphs, dice: Dice) -> int:
+    at = dice.random() * glyphs.shares[-1]
+    return next(i for i, share in enumerate(glyphs.shares) if at <= share)
+
+
+def _any_digit(glyphs: Glyphs, hand: Hand, dice: Dice) -> Plane:
+    return _render(glyphs, dice.below(len(glyphs.maps)), hand, dice)
+
+
+def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0) -> Plane:
+    """The map drawn with the hand's pen at its size and slant, bent a little: coverage (h, w) uint8, cut tight."""
+    scale = size * hand.body / _BODY * float(np.exp(dice.normal(0, hand.uneven)))
+    sx, slant, turn = scale * hand.squeeze, (hand.slant + dice.normal(0, 0.05)) * scale, dice.normal(0, 0.05) * scale
+    first, last = glyphs.spans[row].tolist()
+    w, h = int((last - first) * sx + abs(slant) * 40) + 6, int(_MAP * scale) + 6
+    across, down = (first + last) / 2, _MAP / 2
+    matrix = np.array(
+        [[sx, -slant, w / 2 - sx * across + slant * down], [turn, scale, h / 2 - turn * across - scale * down]]
+    )
+    map_ = glyphs.maps[row]
+    if dice.random() < 0.5:
+        map_ = cv2.remap(map_, *_waves()[dice.below(_WAVES)], cv2.INTER_LINEAR)
+    laid = cv2.warpAffine(map_, matrix, (w, h))
+    own = float(glyphs.halves[row]) * scale
     half = max(0.5 * hand.pen * hand.body, 0.7)
     widen = max(half - own, -0.45 * own)
-    cover = laid * np.float32(scale / hand.soft)
-    cover += np.float32(widen / hand.soft + 0.5)
-    np.minimum(cover, np.float32(1), out=cover)
-    np.maximum(cover, np.float32(0), out=cover)
-    return tight(cover)
+    steep = 255 * scale / (20 * hand.soft)
+    cover = cv2.addWeighted(laid, steep, laid, 0.0, 255 * (widen / hand.soft + 0.5) - 128 * steep)
+    x, y, w, h = cv2.boundingRect(cv2.compare(cover, 25, cv2.CMP_GT))
+    return np.asarray(cover[y : y + h, x : x + w], np.uint8) if w else np.zeros((1, 1), np.uint8)
 
 
-_XS, _YS = (np.ascontiguousarray(axis) for axis in np.meshgrid(*[np.arange(_MAP, dtype=np.float32)] * 2))
+_WAVES = 400
 
 
-def _waved(field_: Plane, rng: Rng) -> Plane:
-    """The map bent by a smooth random displacement of a pixel or two."""
-    wave = cv2.resize(rng.normal(0, 1.3, (3, 3, 2)).astype(np.float32), (_MAP, _MAP), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(cv2.remap(field_, _XS + wave[..., 0], _YS + wave[..., 1], cv2.INTER_LINEAR), np.float32)
+@lru_cache
+def _waves() -> list[tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]]:
+    """Smooth random displacements of a map by a pixel or two, as `cv2.remap` takes them."""
+    rng = np.random.default_rng(6)
+    axis = np.arange(_MAP, dtype=np.float32)
+    made = []
+    for _ in range(_WAVES):
+        wave = cv2.resize(rng.normal(0, 1.3, (3, 3, 2)).astype(np.float32), (_MAP, _MAP), interpolation=cv2.INTER_CUBIC)
+        made.append(cv2.convertMaps(axis[None] + wave[..., 0], axis[:, None] + wave[..., 1], cv2.CV_16SC2))
+    return made
 
 
-def tight(ink: Plane) -> Plane:
-    """Cut to the rows and columns that hold ink; one empty pixel where there is none."""
+def tight(ink: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Cut coverage 0 to 1 to the rows and columns that hold ink; one empty pixel where there is none."""
     x, y, w, h = cv2.boundingRect((ink > 0.1).view(np.uint8))
     return ink[y : y + h, x : x + w] if w else np.zeros((1, 1), np.float32)
 
@@ -253,17 +450,17 @@ def pad(pictures: Sequence[Gray], step: int = 8) -> Gray:
 
 
 def encode(labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Digit strings as (N, longest) int64, -1 where a string has ended."""
+    """Labels as (N, longest) int64, the place of each symbol in `SYMBOLS`, -1 where a label has ended."""
     out = np.full((len(labels), max(map(len, labels), default=1)), -1, np.int64)
     for row, label in zip(out, labels, strict=True):
-        row[: len(label)] = [int(c) for c in label]
+        row[: len(label)] = [SYMBOLS.index(c) for c in label]
     return out
 
 
 def epoch(
-    glyphs: Glyphs, papers: Papers, count: int, seed: Sequence[int], frame: Reframing
+    glyphs: Glyphs, papers: Papers, count: int, seed: Sequence[int], frame: Reframing, marked: bool = False
 ) -> tuple[Lines, npt.NDArray[np.int64]]:
-    """`count` numbers framed for a recogniser, and their digits as `encode` gives them."""
-    rng = np.random.default_rng(list(seed))
-    made = [compose(glyphs, papers, rng) for _ in range(count)]
+    """`count` numbers framed for a recogniser, and their digits as `encode` gives them; marked: their marks too."""
+    rng, make = np.random.default_rng(list(seed)), compose if marked else compose_digits
+    made = [make(glyphs, papers, rng) for _ in range(count)]
     return Lines([frame(picture) for picture, _ in made]), encode([label for _, label in made])

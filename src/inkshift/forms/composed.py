@@ -35,7 +35,7 @@ def write(
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file", "value"])
         for i in range(1, count + 1):
-            picture, label = strings.compose(glyphs, papers, rng)
+            picture, label = strings.compose_digits(glyphs, papers, rng)
             path = folder / "numbers" / f"{i:05d}.png"
             Pillow.fromarray(picture).save(path)
             table.writerow([path.name, label])

@@ -21,6 +21,17 @@ _FLOOR = 1e-6
 _UNLIKELY = 1e-3
 
 
+def fold(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Probabilities (..., classes) with marks as (..., 11): those of the marks are added to the blank's.
+
+    A mark between two digits parts them as a blank does.
+    """
+    if probabilities.shape[-1] == BLANK + 1:
+        return probabilities
+    rest = probabilities[..., BLANK:].sum(-1, keepdims=True)
+    return np.concatenate([probabilities[..., :BLANK], rest], -1)
+
+
 def collapse(symbols: npt.NDArray[np.int64]) -> str:
     """The number that a symbol for each step, (T,) 0 to 10, writes: repeats once, blanks left out."""
     fresh = np.concatenate([[True], symbols[1:] != symbols[:-1]])

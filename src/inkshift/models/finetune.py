@@ -22,7 +22,7 @@ from torch import nn
 from inkshift.datasets import strings
 from inkshift.errors import DataError, ModelError
 from inkshift.models import ctc, training
-from inkshift.models.networks import NUMBERS, NumberNet, as_input
+from inkshift.models.networks import DILATIONS, NumberNet, as_input
 from inkshift.models.package import WEIGHTS, Model
 
 Gray = npt.NDArray[np.uint8]
@@ -83,13 +83,14 @@ class Epoch:
 
 def net_of(model: Model) -> NumberNet:
     """The network of a package that reads numbers. Raises ModelError for a package of another kind."""
-    if model.manifest.architecture != NUMBERS:
+    manifest = model.manifest
+    if manifest.architecture not in DILATIONS:
         raise ModelError(
-            f"{model.folder}: expected a number recogniser ({NUMBERS}), such as numbers; "
-            f"found {model.manifest.architecture}"
+            f"{model.folder}: expected a number recogniser ({' or '.join(DILATIONS)}), such as numbers; "
+            f"found {manifest.architecture}"
         )
     state = safetensors.torch.load_file(model.folder / WEIGHTS)
-    net = NumberNet(widths_of(state))
+    net = NumberNet(widths_of(state), len(manifest.classes), manifest.architecture)
     net.load_state_dict(state)
     return net.eval()
 
@@ -223,6 +224,6 @@ def judge(net: nn.Module, lines: strings.Lines, labels: Sequence[str]) -> tuple[
         with torch.inference_mode():
             logits = net(as_input(torch.from_numpy(lines[rows])))
             loss += float(training.number_loss(logits, torch.from_numpy(digits))) * len(rows)
-        symbols = logits.argmax(-1).numpy()
-        right += sum(ctc.collapse(row) == labels[int(i)] for row, i in zip(symbols, rows, strict=True))
+        read = ctc.fold(logits.softmax(-1).numpy()).argmax(-1)
+        right += sum(ctc.collapse(row) == labels[int(i)] for row, i in zip(read, rows, strict=True))
     return loss / max(len(labels), 1), right / max(len(labels), 1)

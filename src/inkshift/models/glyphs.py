@@ -6,14 +6,16 @@ Nothing here needs torch.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from inkshift.datasets import augment, catalog, overlap, paper, shapes, strings
-from inkshift.datasets.formats import LabelledImages
+from inkshift.datasets import augment, catalog, crops, overlap, paper, shapes, strings
+from inkshift.datasets.formats import LabelledImages, Split
 from inkshift.models.package import Source
 from inkshift.reframe import parse
 
@@ -24,6 +26,8 @@ RECIPE = Path(__file__).with_name("numbers.toml")
 
 _HELD_OUT = 12
 _DRAWN = 1000
+_LETTERS = 4000
+LETTERS = "letters"
 _SOURCES = TypeAdapter(list[Source])
 
 
@@ -32,11 +36,13 @@ class TrainingPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: tuple[int, ...]
-    strings: int
+    numbers: int
     batch: int
     processes: int
+    batch_accelerator: int
     rate: float
+    warm_up: int
+    decay: float
     clip: float
     average: float
 
@@ -78,23 +84,102 @@ def digit_sets() -> list[tuple[Source, npt.NDArray[np.uint8], npt.NDArray[np.int
 
 
 def prepare_glyphs(recipe: Recipe, work: Path) -> tuple[Source, ...]:
-    """Glyphs of all sources as arrays in `work`, made once: those to learn from, and every twelfth held out."""
+    """Glyphs of all sources as arrays in `work`, made once: those to learn from, and those held out.
+
+    Of a set with writers some writers are held out, and each of the others is a group whose digits are not mixed with
+    those of another; of the rest every twelfth glyph is held out.
+    """
     done = work / "sources.json"
     if not done.exists():
         work.mkdir(parents=True, exist_ok=True)
-        sets = digit_sets()
+        sets, letters = digit_sets(), _letters()
         for kind, held in (("train", False), ("held-out", True)):
-            drawn, drawn_labels = shapes.bank(100 if held else _DRAWN, recipe.seed + 1 + held)
-            rows = [np.flatnonzero((np.arange(len(labels)) % _HELD_OUT == 0) == held) for *_, labels in sets]
-            maps = [_maps(images[keep]) for (_, images, _), keep in zip(sets, rows, strict=True)]
-            labels = [own[keep] for (*_, own), keep in zip(sets, rows, strict=True)]
-            np.save(work / f"{kind}-maps.npy", np.concatenate([*maps, drawn]))
-            np.save(work / f"{kind}-labels.npy", np.concatenate([*labels, drawn_labels]))
-            np.save(work / f"{kind}-counts.npy", [*map(len, labels), len(drawn_labels)])
+            groups = [_regional(s.name, *_own(images, labels, held), recipe.seed) for s, images, labels in sets]
+            groups += _swiss_groups("test" if held else "train")
+            groups.append(("drawn", *shapes.bank(100 if held else _DRAWN, recipe.seed + 1 + held)))
+            groups.append((LETTERS, *_own(letters, np.full(len(letters), 10), held)))
+            save_groups(work, kind, groups)
         shapes_note = "Allographs of other regions, inkshift.datasets.shapes."
-        drawn_source = Source(name="drawn", images=10 * _DRAWN, licence="Apache-2.0", cite=shapes_note)
-        done.write_bytes(_SOURCES.dump_json([*(source for source, *_ in sets), drawn_source]))
+        entry, count = catalog.find("swiss"), len(catalog.swiss_writers("train"))
+        extra = [
+            Source(name="swiss", images=count, licence=entry.licence, cite=entry.citation),
+            Source(name="drawn", images=10 * _DRAWN, licence="Apache-2.0", cite=shapes_note),
+        ]
+        done.write_bytes(_SOURCES.dump_json([*(source for source, *_ in sets), *extra]))
     return tuple(_SOURCES.validate_json(done.read_bytes()))
+
+
+_Group = tuple[str, npt.NDArray[np.int8], npt.NDArray[np.int64]]
+
+
+def save_groups(work: Path, kind: str, groups: Sequence[_Group]) -> None:
+    """Keep groups of glyphs, each a source's name, packed maps and labels, for `load_glyphs`."""
+    maps = np.concatenate([augment.sharpen(maps) for _, maps, _ in groups])
+    halves, spans = strings.measure(maps)
+    parts = {
+        "maps": maps,
+        "halves": halves,
+        "spans": spans,
+        "labels": np.concatenate([labels for *_, labels in groups]),
+        "counts": [len(labels) for *_, labels in groups],
+        "groups": [name for name, *_ in groups],
+    }
+    for name, values in parts.items():
+        np.save(work / f"{kind}-{name}.npy", values)
+
+
+def _own(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], held: bool
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+    rows = np.flatnonzero((np.arange(len(labels)) % _HELD_OUT == 0) == held)
+    return _maps(images[rows]), labels[rows]
+
+
+def _regional(name: str, maps: npt.NDArray[np.int8], labels: npt.NDArray[np.int64], seed: int) -> _Group:
+    """A set of American hands with some 1, 7 and 9 more, as other regions write them (`augment.regional`)."""
+    rng = np.random.default_rng([seed, len(maps)])
+    more, of = [], []
+    for label in (1, 7, 9):
+        for row in np.flatnonzero(labels == label):
+            map_ = augment.unpack(maps[row])
+            other = augment.regional(label, map_, rng)
+            if other is not map_:
+                more.append(augment.pack(other))
+                of.append(label)
+    return name, np.concatenate([maps, np.stack(more)]), np.concatenate([labels, np.array(of, np.int64)])
+
+
+def _swiss_groups(split: Split) -> list[_Group]:
+    """A group for each writer. The pictures are larger than a map, so maps are made of them as they are."""
+    data, writers = catalog.load("swiss", split), catalog.swiss_writers(split)
+    ink = parse("gray|light_ink|binarize|trim")
+    groups = []
+    for writer in np.unique(writers):
+        rows = np.flatnonzero(writers == writer)
+        maps = np.stack([augment.pack(augment.distance_map(ink(_largest(data.images[int(i)])))) for i in rows])
+        groups.append(("swiss", maps, data.labels[rows].astype(np.int64)))
+    return groups
+
+
+def _largest(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The picture without ink far smaller than its largest stroke, and without lines that lie along its edge."""
+    _, mask = cv2.threshold(image, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    h, w = image.shape
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    area = stats[:, cv2.CC_STAT_AREA].astype(float)
+    area[0] = 0
+    flat = (stats[:, cv2.CC_STAT_HEIGHT] < 0.08 * h) | (stats[:, cv2.CC_STAT_WIDTH] < 0.04 * w)
+    edge = (stats[:, 0] <= 1) | (stats[:, 1] <= 1) | (stats[:, 0] + stats[:, 2] >= w - 1)
+    edge |= stats[:, 1] + stats[:, 3] >= h - 1
+    area[flat & edge] = 0
+    kept = area > 0.06 * area.max()
+    return np.where(kept[labels], image, 255).astype(np.uint8)
+
+
+def _letters() -> npt.NDArray[np.uint8]:
+    """Letters by hand that look like no digit, framed."""
+    sets = [catalog.load(name, "train") for name in ("nist_emnist", "handletters62")]
+    return np.concatenate([of_classes(data, crops.JUNK_LETTERS)[:_LETTERS] for data in sets])
 
 
 def _maps(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
@@ -104,16 +189,26 @@ def _maps(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
 def load_glyphs(recipe: Recipe, work: Path, kind: str = "train") -> strings.Glyphs:
     """The glyphs that `prepare_glyphs` left, mapped from disk; kind: `train` or `held-out`."""
     maps = np.load(work / f"{kind}-maps.npy", mmap_mode="r")
-    labels, counts = np.load(work / f"{kind}-labels.npy"), np.load(work / f"{kind}-counts.npy")
-    return strings.make_glyphs(maps, labels, counts, list(recipe.glyphs.values()))
+    part = {name: np.load(work / f"{kind}-{name}.npy") for name in ("labels", "counts", "groups", "halves", "spans")}
+    names = part["groups"].tolist()
+    weights = [recipe.glyphs.get(name, 0.0) / names.count(name) for name in names]
+    writers = [i for i, name in enumerate(names) if names.count(name) > 1]
+    shapes = part["halves"], part["spans"]
+    return strings.make_glyphs(np.asarray(maps), part["labels"], part["counts"].tolist(), weights, writers, shapes)
 
 
-def check_set(recipe: Recipe, work: Path, count: int = 512) -> tuple[strings.Lines, list[str]]:
-    """Numbers composed from the glyphs held out: framed pictures and labels, always the same."""
+def check_set(
+    recipe: Recipe, work: Path, count: int = 512, seed: int = 0, marked: bool = False
+) -> tuple[strings.Lines, list[str]]:
+    """Numbers composed from the glyphs and writers held out: framed pictures and digits, the same for the same seed.
+
+    marked: with marks in the labels, digits struck out and second numbers.
+    """
     frame = parse(recipe.reframing)
-    rng = np.random.default_rng([recipe.seed, 99])
+    rng = np.random.default_rng([recipe.seed, 99, seed])
     glyphs, papers = load_glyphs(recipe, work, "held-out"), paper.make_papers(recipe.seed + 1)
-    made = [strings.compose(glyphs, papers, rng) for _ in range(count)]
+    make = strings.compose if marked else strings.compose_digits
+    made = [make(glyphs, papers, rng) for _ in range(count)]
     return strings.Lines([frame(picture) for picture, _ in made]), [label for _, label in made]
 
 

@@ -39,19 +39,23 @@ def mnist_convnet(classes: int = 10) -> nn.Sequential:
     return net
 
 
-NUMBERS = "number-net"
+NUMBERS, FAR_NUMBERS = "number-net", "number-net-far"
+# Steps between the taps of the four convolutions along the line. The later network sees 60 pixels to either side with
+# them (Yu and Koltun 2016), at no cost: enough to tell the gap between two numbers from the end of one.
+DILATIONS = {NUMBERS: (1, 1, 1, 1), FAR_NUMBERS: (1, 2, 4, 8)}
 
 
 class _Residual(nn.Module):
     """x + two convolutions along the line (He et al. 2016)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, apart: tuple[int, int]) -> None:
         super().__init__()
+        one, two = apart
         self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, (1, 3), padding=(0, 1), bias=False),
+            nn.Conv2d(channels, channels, (1, 3), padding=(0, one), dilation=(1, one), bias=False),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, (1, 3), padding=(0, 1), bias=False),
+            nn.Conv2d(channels, channels, (1, 3), padding=(0, two), dilation=(1, two), bias=False),
             nn.BatchNorm2d(channels),
         )
 
@@ -62,12 +66,19 @@ class _Residual(nn.Module):
 class NumberNet(nn.Module):
     """Reads a whole number: convolutions over the line, then one column of features for every four pixels.
 
-    Input (N, 1, 32, W) float in 0..1, light ink on black; output (N, W / 4, 11) logits: the digits, then the blank of
-    connectionist temporal classification (Graves et al. 2006). widths: channels of the four stages.
+    Input (N, 1, 32, W) float in 0..1, light ink on black; output (N, W / 4, classes) logits: the digits, perhaps
+    marks, then the blank of connectionist temporal classification (Graves et al. 2006). widths: channels of the four
+    stages. architecture: see `DILATIONS`.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 48, 128, 192)) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, int, int, int] = (16, 48, 128, 192),
+        classes: int = 11,
+        architecture: str = NUMBERS,
+    ) -> None:
         super().__init__()
+        dilations = DILATIONS[architecture]
         a, b, c, d = widths
         self.trunk = nn.Sequential(
             *_convolution(1, a, 5, stride=2),
@@ -83,11 +94,11 @@ class NumberNet(nn.Module):
             nn.Conv2d(c, d, (HEIGHT // 8, 1), bias=False),
             nn.BatchNorm2d(d),
             nn.ReLU(inplace=True),
-            _Residual(d),
-            _Residual(d),
+            _Residual(d, dilations[:2]),
+            _Residual(d, dilations[2:]),
             nn.Dropout(0.1),
         )
-        self.head = nn.Linear(d, 11)
+        self.head = nn.Linear(d, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         columns = self.line(self.trunk(x)).squeeze(2).transpose(1, 2)

@@ -1,75 +1,190 @@
-"""How the number recogniser is made: `inkshift model train numbers`. Its recipe is `numbers.toml` beside this file."""
+"""How the number recogniser is made: `inkshift model train numbers`. Its recipe is `numbers.toml` beside this file.
+
+Training may be spread over several sittings and machines. The rate rises, stays constant as long as there is time, and
+falls at the end (warm-up, stable, decay: Hu et al. 2024, MiniCPM; its fall: Hägele et al. 2024), so that nobody need
+know beforehand how long it will take. Weights averaged over the last steps make a package at any time.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from torch import nn
 
 from inkshift.datasets import paper, strings
-from inkshift.models import recipes, training
+from inkshift.errors import ModelError
+from inkshift.models import ctc, training
+from inkshift.models.checkpoint import Progress, load_checkpoint, save_checkpoint
 from inkshift.models.ctc import HEIGHT
 from inkshift.models.export import line_graph_bytes, weights_bytes
-from inkshift.models.finetune import judge
 from inkshift.models.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
-from inkshift.models.networks import NUMBERS, NumberNet
+from inkshift.models.networks import FAR_NUMBERS, NumberNet, as_input
 from inkshift.models.package import Manifest, Model, Source, save_package
 from inkshift.reframe import parse
 
+CHECKPOINT, LOG = "numbers.safetensors", "log.csv"
+LOG_COLUMNS = "hours,numbers,rate,loss,waiting,digits,symbols,plain"
+_SAVE_SECONDS, _CHECK_SECONDS, _TELL_SECONDS = 180, 1200, 60
+_CHECK_SEEDS, _CHECK_EACH = 4, 500
+_POOL = 16  # batches composed at a time, to be sorted by width
 
-def numbers(folder: Path, work: Path, *, epochs: int | None = None, report: recipes.Report = recipes._quiet) -> Model:
-    """Train the number recogniser on composed numbers and pack it.
 
-    folder: the package. work: glyphs, checkpoint, and log.csv (epoch, training loss, share of composed numbers of
-    glyphs held out read right); a run that was killed goes on from them. report: a function of a module's top level.
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """How one sitting goes. hours: it ends after; finish: whether the rate falls to zero in it, for weights to ship.
+
+    workers: processes that compose, 0 for the training process itself.
     """
-    recipe = load_recipe()
-    if epochs:
-        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": (epochs,)})})
-    sources = prepare_glyphs(recipe, work)
-    together(recipe.training.processes, _train, recipe, work, report)
-    return pack(folder, work, recipe, sources)
+
+    hours: float = math.inf
+    finish: bool = False
+    device: str = "cpu"
+    processes: int = 1
+    batch: int = 32
+    workers: int = 0
 
 
-def pack(folder: Path, work: Path, recipe: Recipe, sources: tuple[Source, ...]) -> Model:
-    """A package of the averaged weights in the checkpoint, with its score on numbers of glyphs held out."""
-    net = NumberNet(recipe.widths)
-    state = torch.load(_checkpoint(work, len(recipe.training.epochs)), weights_only=True)["average"]
-    net.load_state_dict({k.removeprefix("module."): v for k, v in state.items() if k.startswith("module.")})
-    net.eval()
-    right = judge(net, *check_set(recipe, work, 2000))[1]
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of composed numbers of glyphs held out, read by one view: shares read right, 0 to 1.
+
+    digits: all digits; symbols: all digits and marks; plain: all digits, of numbers without a strike or gap.
+    """
+
+    digits: float
+    symbols: float
+    plain: float
+
+
+Tell = Callable[[str], None]
+
+
+def numbers(
+    folder: Path,
+    work: Path,
+    *,
+    hours: float | None = None,
+    finish: bool = False,
+    device: str = "auto",
+    recipe: Recipe | None = None,
+    tell: Tell = lambda line: None,
+) -> Model:
+    """Train the number recogniser on composed numbers for a sitting, and pack its averaged weights.
+
+    folder: the package. work: glyphs, checkpoint and log.csv; training goes on from them, also after a kill. hours: of
+    this sitting, 0 to pack what is there; until the recipe's numbers are composed where None. finish: let the rate
+    fall to zero in this sitting; the checkpoint of the constant rate is kept, and training can go on from it later.
+    recipe: that of `numbers.toml` where None. tell: a function of a module's top level, given a line at a time.
+    """
+    recipe = recipe or load_recipe()
+    sources = prepare_glyphs(recipe, work / "glyphs")
+    state = work / CHECKPOINT
+    if finish:
+        stable, state = state, work / f"finish-{CHECKPOINT}"
+        if stable.exists() and not (state.exists() and load_checkpoint(state)[0].decayed < 1):
+            save_checkpoint(state, *load_checkpoint(stable))
+    if hours is None or hours > 0:
+        sitting = _plan_sitting(recipe, math.inf if hours is None else hours, finish, device)
+        if sitting.processes == 1:
+            _train(0, recipe, state, sitting, tell)
+        else:
+            together(sitting.processes, _train, recipe, state, sitting, tell)
+    return pack(folder, state, recipe, sources)
+
+
+def _plan_sitting(recipe: Recipe, hours: float, finish: bool, device: str) -> Sitting:
+    t, cores = recipe.training, os.cpu_count() or 1
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return Sitting(hours, finish, device, min(t.processes, cores), t.batch, max(0, cores // t.processes - 1))
+    return Sitting(hours, finish, device, 1, t.batch_accelerator, max(1, cores - 1))
+
+
+def pack(folder: Path, state: Path, recipe: Recipe, sources: tuple[Source, ...]) -> Model:
+    """A package of the averaged weights in a checkpoint, with its score on numbers of glyphs held out."""
+    progress, tensors = load_checkpoint(state)
+    net = _network(recipe)
+    net.load_state_dict(tensors["average"])
+    score = judge_all(net, check_sets(recipe, state.parent / "glyphs"))
     t = recipe.training
+    name = f"{_CHECK_SEEDS} x {_CHECK_EACH} composed numbers of glyphs and writers held out, one view"
     manifest = Manifest(
         name=folder.name,
         summary=recipe.summary,
         reads="number",
-        architecture=NUMBERS,
+        architecture=FAR_NUMBERS,
         parameters=sum(p.numel() for p in net.parameters()),
-        classes=(*"0123456789", "blank"),
+        classes=(*strings.SYMBOLS, "blank"),
         reframing=recipe.reframing,
         sources=sources,
         training={
             "loss": "connectionist temporal classification",
-            "optimiser": f"Adam, rate {t.rate:g}, cosine to zero in each part (Loshchilov and Hutter 2017)",
+            "optimiser": f"Adam, rate {t.rate:g}, warm-up, constant"
+            + (", falling at the end" if progress.decayed > 0 else ""),
             "weights averaged over": f"about {1 / (1 - t.average):.0f} steps",
-            "batch": t.batch * t.processes,
-            "epochs": " + ".join(map(str, t.epochs)),
-            "numbers composed an epoch": t.strings * t.processes,
+            "numbers composed": progress.numbers,
+            "hours": round(progress.hours, 2),
             "date": date.today().isoformat(),
-            "machine": f"{platform.machine()}, {t.processes} processes of one thread",
+            "machine": platform.machine(),
         },
-        scores={"2,000 composed numbers of glyphs held out, one view, whole numbers": round(right, 4)},
+        scores={
+            f"{name}: digits": round(score.digits, 4),
+            f"{name}: digits and marks": round(score.symbols, 4),
+            f"{name}: digits where nothing is struck out": round(score.plain, 4),
+        },
         licence=MNIST_LICENCE,
     )
     return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, HEIGHT))
+
+
+def _network(recipe: Recipe) -> NumberNet:
+    return NumberNet(recipe.widths, len(strings.SYMBOLS) + 1, FAR_NUMBERS)
+
+
+Checks = list[tuple[strings.Lines, list[str]]]
+
+
+def check_sets(recipe: Recipe, glyphs: Path) -> Checks:
+    """The numbers a recogniser is judged by: one set for each seed of composing."""
+    return [check_set(recipe, glyphs, _CHECK_EACH, seed, marked=True) for seed in range(_CHECK_SEEDS)]
+
+
+def judge_all(net: nn.Module, checks: Checks) -> Score:
+    """What `net`, with marks or without, makes of all the sets."""
+    net.eval()
+    digits, symbols, plain = [], [], []
+    for lines, labels in checks:
+        for rows in lines.batches(np.arange(len(lines)), 64):
+            with torch.inference_mode():
+                found = net(as_input(torch.from_numpy(lines[rows]))).softmax(-1).numpy()
+            folded = ctc.fold(found)
+            for one, ten, i in zip(found, folded, rows, strict=True):
+                label = labels[int(i)]
+                right = ctc.collapse(ten.argmax(1)) == strings.digits_of(label)
+                digits.append(right)
+                symbols.append(_spell(one) == label)
+                if not set(label) & set("X "):
+                    plain.append(right)
+    return Score(*(float(np.mean(each)) for each in (digits, symbols, plain)))
+
+
+def _spell(probabilities: ctc.LineProbabilities) -> str:
+    """The likeliest symbol of each step, repeats once, blanks left out."""
+    best = probabilities.argmax(1)
+    fresh = np.concatenate([[True], best[1:] != best[:-1]])
+    return "".join(strings.SYMBOLS[i] for i in best[fresh & (best < probabilities.shape[1] - 1)])
 
 
 def together(processes: int, work: Callable[..., None], *args: Any) -> None:
@@ -89,34 +204,158 @@ def _join(rank: int, processes: int, folder: str, work: Callable[..., None], arg
         torch.distributed.destroy_process_group()
 
 
-def _checkpoint(work: Path, part: int) -> Path:
-    return work / f"numbers-{part}.pt"
+class _Composed(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Batches of composed numbers without end: (N, 32, W) uint8 and labels (N, L).
+
+    The batches of one pool are of like width, and in all processes the n-th batch is about as wide, so that none waits.
+    """
+
+    def __init__(self, recipe: Recipe, glyphs: Path, batch: int, seed: list[int]) -> None:
+        self.recipe, self.glyphs, self.batch, self.seed = recipe, glyphs, batch, seed
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        info = torch.utils.data.get_worker_info()
+        worker = info.id if info else 0
+        glyphs, papers = load_glyphs(self.recipe, self.glyphs), paper.make_papers(self.recipe.seed)
+        frame, pool = parse(self.recipe.reframing), 0
+        while True:
+            lines, labels = strings.epoch(glyphs, papers, _POOL * self.batch, [*self.seed, worker, pool], frame, True)
+            by_width = np.argsort(lines.widths, kind="stable")
+            for part in np.random.default_rng(pool).permutation(_POOL):
+                rows = by_width[part * self.batch : (part + 1) * self.batch]
+                yield torch.from_numpy(lines[rows]), torch.from_numpy(labels[rows])
+            pool += 1
 
 
-def _train(rank: int, recipe: Recipe, work: Path, tell: recipes.Report) -> None:
-    """One of the processes: composes its own numbers; the first keeps the checkpoints and tells how it goes."""
-    t = recipe.training
-    glyphs, papers, frame = load_glyphs(recipe, work), paper.make_papers(recipe.seed), parse(recipe.reframing)
+def _train(rank: int, recipe: Recipe, state: Path, sitting: Sitting, tell: Tell) -> None:
+    """One of the processes: composes its own numbers; the first keeps the checkpoint and tells how it goes."""
+    torch.set_num_threads(1)
     training.seed_all(recipe.seed)
-    net = NumberNet(recipe.widths)
-    checks = check_set(recipe, work) if rank == 0 else None
-    before = 0
+    run = _Run(recipe, state, sitting, rank)
+    checks = check_sets(recipe, state.parent / "glyphs") if rank == 0 else []
+    data = _Composed(recipe, state.parent / "glyphs", sitting.batch, [recipe.seed, run.progress.sitting, rank])
+    loader = torch.utils.data.DataLoader(
+        data,
+        batch_size=None,
+        num_workers=sitting.workers,
+        prefetch_factor=4 if sitting.workers else None,
+        pin_memory=sitting.device != "cpu",
+    )
+    batches = iter(loader)
+    started = asked = told = saved = checked = time.monotonic()
+    loss, waited, steps = 0.0, 0.0, 0
+    while True:
+        asked = time.monotonic()
+        pictures, labels = next(batches)
+        waited += time.monotonic() - asked
+        value, ended = run.step(pictures, labels, (time.monotonic() - started) / 3600)
+        loss, steps, now = loss + value, steps + 1, time.monotonic()
+        if rank == 0 and (ended or now - told > _TELL_SECONDS):
+            tell(f"{run.progress.numbers:,} numbers, {run.hours:.2f} hours, loss {loss / steps:.3f}")
+            told = now
+        if rank == 0 and (ended or now - checked > _CHECK_SECONDS):
+            score = judge_all(run.average, checks)
+            share = waited / (now - checked)
+            run.log(f"{loss / steps:.4f},{share:.3f},{score.digits:.4f},{score.symbols:.4f},{score.plain:.4f}")
+            tell(
+                f"composed numbers held out: {score.digits:.1%} of digits right, {score.plain:.1%} where nothing is "
+                f"struck out, {score.symbols:.1%} with marks; {share:.0%} of the time waiting for numbers"
+            )
+            loss, waited, steps, checked = 0.0, 0.0, 0, time.monotonic()
+        if rank == 0 and (ended or now - saved > _SAVE_SECONDS):
+            run.save()
+            saved = time.monotonic()
+        if ended:
+            return
 
-    def data(epoch: int) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
-        return strings.epoch(glyphs, papers, t.strings, [recipe.seed, rank, before + epoch], frame)
 
-    def report(epoch: int, loss: float) -> None:
-        if rank == 0:
-            tell("numbers", before + epoch, sum(t.epochs), loss)
-        if checks and (epoch % 5 == 4 or epoch + 1 == epochs):
-            with (work / "log.csv").open("a", encoding="utf-8") as log:
-                log.write(f"{before + epoch + 1},{loss:.5f},{judge(average.module, *checks)[1]:.4f}\n")
+class _Run:
+    """The network, its averaged copy and its optimiser, on from the checkpoint."""
 
-    for part, epochs in enumerate(t.epochs, start=1):
-        average = training.averaged(net, t.average)
-        settings = training.Settings(
-            epochs=epochs, batch=t.batch, rate=t.rate, anneal=True, seed=recipe.seed, fast=True, clip=t.clip
-        )
-        path = _checkpoint(work, part)
-        training.train(net, data, settings, loss=training.number_loss, average=average, checkpoint=path, report=report)
-        before += epochs
+    def __init__(self, recipe: Recipe, state: Path, sitting: Sitting, rank: int) -> None:
+        self.recipe, self.state, self.sitting, self.rank = recipe, state, sitting, rank
+        self.net, self.average = _network(recipe), _network(recipe)
+        self.average.load_state_dict(self.net.state_dict())
+        self.progress, tensors = load_checkpoint(state) if state.exists() else (Progress(), {})
+        if tensors:
+            self.net.load_state_dict(tensors["net"])
+            self.average.load_state_dict(tensors["average"])
+        self.net.to(sitting.device, memory_format=torch.channels_last)
+        self.average.to(sitting.device)
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=recipe.training.rate, fused=True)
+        if tensors:
+            for name, p in self.net.named_parameters():
+                self.optimiser.state[p] = {
+                    "step": torch.tensor(float(self.progress.steps), device=p.device),
+                    **{key: tensors[key][name].to(p).contiguous(memory_format=_order(p)) for key in _MOMENTS},
+                }
+        self.before, self.decay_begun = self.progress.hours, self.progress.decayed
+        self.hours = self.before
+        self.progress.sitting += 1
+
+    def step(self, pictures: torch.Tensor, labels: torch.Tensor, hours: float) -> tuple[float, bool]:
+        """Learn from a batch, `hours` into this sitting; its loss, and whether the sitting ends with it."""
+        t, p = self.recipe.training, self.progress
+        self.hours = self.before + hours
+        p.decayed = self._decayed(hours)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate
+        self.net.train()
+        device = self.sitting.device
+        input_ = as_input(pictures.to(device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
+        loss = training.symbol_loss(self.net(input_), labels.to(device, non_blocking=True))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        ended = hours >= self.sitting.hours or p.decayed >= 1
+        ended = training.agree(list(self.net.parameters()), t.clip, ended)
+        self.optimiser.step()
+        p.steps += 1
+        p.numbers += len(pictures) * self.sitting.processes
+        self._follow(min(t.average, (1 + p.steps) / (10 + p.steps)))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise ModelError(f"training loss is {value} after {p.numbers:,} numbers; lower the rate ({t.rate:g})")
+        return value, ended
+
+    @property
+    def rate(self) -> float:
+        """Of the next step: rising, constant, or falling as 1 - sqrt of how far the fall is."""
+        t, p = self.recipe.training, self.progress
+        return t.rate * min(1.0, (p.numbers + t.batch) / t.warm_up) * (1 - math.sqrt(min(p.decayed, 1.0)))
+
+    def _decayed(self, hours: float) -> float:
+        """How far the fall of the rate is, 0 to 1: by time where this sitting is to finish, else by numbers."""
+        t = self.recipe.training
+        if self.sitting.finish and math.isfinite(self.sitting.hours):
+            return self.decay_begun + (1 - self.decay_begun) * hours / self.sitting.hours
+        begin = t.numbers * (1 - t.decay)
+        return max(0.0, (self.progress.numbers - begin) / (t.numbers - begin))
+
+    def _follow(self, decay: float) -> None:
+        with torch.no_grad():
+            mine, other = self.average.state_dict(), self.net.state_dict()
+            names = [name for name, value in mine.items() if value.is_floating_point()]
+            torch._foreach_lerp_([mine[n] for n in names], [other[n] for n in names], 1 - decay)
+
+    def log(self, figures: str) -> None:
+        """A line of `LOG_COLUMNS`."""
+        path = self.state.parent / LOG
+        head = "" if path.exists() else f"{LOG_COLUMNS}\n"
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{head}{self.hours:.3f},{self.progress.numbers},{self.rate:.2e},{figures}\n")
+
+    def save(self) -> None:
+        """The checkpoint, whole or not at all."""
+        self.progress.hours = self.hours
+        moments = {
+            key: {name: self.optimiser.state[p][key] for name, p in self.net.named_parameters()} for key in _MOMENTS
+        }
+        parts = {"net": self.net.state_dict(), "average": self.average.state_dict()} | moments
+        save_checkpoint(self.state, self.progress, parts)
+
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def _order(p: torch.Tensor) -> torch.memory_format:
+    return torch.channels_last if p.ndim == 4 else torch.contiguous_format

@@ -19,7 +19,7 @@ from inkshift.jobs import digest
 from inkshift.models.glyphs import Recipe, load_glyphs, load_recipe, prepare_glyphs
 from inkshift.reframe import parse
 
-SETS = ("mnist", "nist_emnist", "optdigits32", "handletters62")
+SETS = ("mnist", "nist_emnist", "optdigits32", "handletters62", "swiss")
 _DRAWN, _DRAWN_HELD_OUT = 100, 40
 _PAPERS = 24
 
@@ -42,7 +42,7 @@ class Memory:
         """Numbers of glyphs held out, framed, and their labels: always the same, those of a lower count among them."""
         frame, rng = parse(self.recipe.reframing), np.random.default_rng([self.recipe.seed, 99])
         papers = _papers(self.recipe.seed + 1, _PAPERS)
-        made = [strings.compose(self.held_out, papers, rng) for _ in range(count)]
+        made = [strings.compose_digits(self.held_out, papers, rng) for _ in range(count)]
         return strings.Lines([frame(picture) for picture, _ in made]), [label for _, label in made]
 
 

@@ -10,6 +10,7 @@ import onnxruntime
 
 from inkshift.datasets.strings import pad
 from inkshift.errors import ModelError
+from inkshift.models import ctc
 from inkshift.models.ctc import STRIDE
 from inkshift.models.package import GRAPH, Model
 
@@ -38,9 +39,16 @@ def classifier(model: Model, threads: int = 1) -> Classifier:
 def recogniser(model: Model, threads: int = 1) -> Recogniser:
     """A function from pictures of numbers, framed as the model's reframing says, to probabilities for each step.
 
-    Each picture is (H, W) uint8, H the same for all; each answer (T, classes) float32, rows that sum to 1, T a quarter
-    of W rounded up. Pictures of like width are run together. Raises ModelError as `classifier` does.
+    Each picture is (H, W) uint8, H the same for all; each answer (T, 11) float32, rows that sum to 1, T a quarter
+    of W rounded up; a mark counts as blank. Pictures of like width are run together. Raises ModelError as
+    `classifier` does.
     """
+    run = symbol_recogniser(model, threads)
+    return lambda pictures: [ctc.fold(steps) for steps in run(pictures)]
+
+
+def symbol_recogniser(model: Model, threads: int = 1) -> Recogniser:
+    """As `recogniser`, with the probabilities of all the model's classes, marks too: each answer (T, classes)."""
     session, name = _open(model, threads)
 
     def run(pictures: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:

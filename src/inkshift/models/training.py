@@ -99,7 +99,7 @@ def train(
             value = loss(logits, y[torch.from_numpy(rows).to(y.device)])
             optimiser.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]
-            _agree(learning, settings.clip)
+            agree(learning, settings.clip)
             optimiser.step()
             if average is not None:
                 average.update_parameters(net)
@@ -123,18 +123,23 @@ def _batches(images: Images, order: torch.Tensor, size: int) -> list[npt.NDArray
     return list(own(order.numpy(), size)) if own else [rows.numpy() for rows in torch.split(order, size)]
 
 
-def _agree(learning: list[nn.Parameter], clip: float) -> None:
-    """Gradients averaged over the processes that train together, and no longer than `clip`."""
+def agree(learning: list[nn.Parameter], clip: float, ended: bool = False) -> bool:
+    """Average gradients over the processes that train together, and make them no longer than `clip`, in place.
+
+    ended: whether this process wants to end; the answer, the same in all of them, is whether any does.
+    """
     if _in_group():
-        flat = torch.cat([p.grad.flatten() for p in learning if p.grad is not None])
+        given = [p.grad for p in learning if p.grad is not None]
+        flat = torch.cat([*(grad.flatten() for grad in given), given[0].new_tensor([float(ended)])])
         torch.distributed.all_reduce(flat)
         at = 0
-        for p in learning:
-            if p.grad is not None:
-                p.grad.copy_(flat[at : at + p.numel()].view_as(p) / torch.distributed.get_world_size())
-                at += p.numel()
+        for grad in given:
+            grad.copy_(flat[at : at + grad.numel()].view_as(grad) / torch.distributed.get_world_size())
+            at += grad.numel()
+        ended = bool(flat[-1] > 0)
     if clip:
         nn.utils.clip_grad_norm_(learning, clip)
+    return ended
 
 
 def _in_group() -> bool:
@@ -152,16 +157,29 @@ def averaged(net: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(net, multi_avg_fn=follow, use_buffers=True)
 
 
-def number_loss(logits: torch.Tensor, digits: torch.Tensor) -> torch.Tensor:
-    """Connectionist temporal classification (Graves et al. 2006): mean over numbers of -log P(digits | picture).
+def symbol_loss(logits: torch.Tensor, symbols: torch.Tensor) -> torch.Tensor:
+    """Connectionist temporal classification (Graves et al. 2006): mean over numbers of -log P(symbols | picture).
 
-    logits: (N, T, 11). digits: (N, L) int64, -1 where a number has ended.
+    logits: (N, T, classes), the blank last. symbols: (N, L) int64, -1 where a number has ended.
     """
-    length = (digits >= 0).sum(1)
-    steps = torch.full_like(length, logits.shape[1])
-    log = logits.log_softmax(-1).transpose(0, 1)
-    targets = digits[digits >= 0]
-    each = nn.functional.ctc_loss(log, targets, steps, length, blank=BLANK, reduction="none", zero_infinity=True)
+    return _ctc(logits.log_softmax(-1), symbols)
+
+
+def number_loss(logits: torch.Tensor, digits: torch.Tensor) -> torch.Tensor:
+    """As `symbol_loss`, of labels that name digits alone: marks, where the network has them, may be seen or not."""
+    log = logits.log_softmax(-1)
+    rest = torch.logsumexp(log[..., BLANK:], -1, keepdim=True)
+    return _ctc(torch.cat([log[..., :BLANK], rest], -1), digits)
+
+
+def _ctc(log: torch.Tensor, symbols: torch.Tensor) -> torch.Tensor:
+    length = (symbols >= 0).sum(1)
+    steps = torch.full_like(length, log.shape[1])
+    blank = log.shape[-1] - 1
+    targets = symbols[symbols >= 0]
+    each = nn.functional.ctc_loss(
+        log.transpose(0, 1), targets, steps, length, blank=blank, reduction="none", zero_infinity=True
+    )
     return each.mean()
 
 

@@ -78,7 +78,7 @@ def _speeds(net: NumberNet, width: int) -> tuple[float, float, float]:
 
     def compose() -> None:
         for _ in range(_TIMED):
-            strings.compose(glyphs, papers, rng)
+            strings.compose_digits(glyphs, papers, rng)
 
     return _seconds(learn), _seconds(read), _seconds(compose)
 

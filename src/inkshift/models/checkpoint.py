@@ -1,0 +1,67 @@
+"""How far a long training is, in one file small enough to carry: safetensors, no pickle."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from inkshift.errors import ModelError
+
+Tensors = dict[str, dict[str, torch.Tensor]]
+# Adam's moments need no more than eight bits of precision; half of the file.
+_SHORT = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(slots=True)
+class Progress:
+    """steps: of the optimiser. numbers: composed and seen. hours: of training. sitting: how many were begun.
+
+    decayed: how far the fall of the rate is, 0 to 1.
+    """
+
+    steps: int = 0
+    numbers: int = 0
+    hours: float = 0.0
+    sitting: int = 0
+    decayed: float = 0.0
+
+
+def save_checkpoint(path: Path, progress: Progress, parts: Tensors) -> None:
+    """Write `parts` (name of a part -> its tensors by name) and `progress` as a whole or not at all."""
+    flat = {
+        f"{part}/{name}": value.detach().to("cpu", torch.bfloat16 if part in _SHORT else value.dtype).contiguous()
+        for part, tensors in parts.items()
+        for name, value in tensors.items()
+    }
+    data = safetensors.torch.save(flat, {name: repr(value) for name, value in asdict(progress).items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.part")
+    with new.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def load_checkpoint(path: Path) -> tuple[Progress, Tensors]:
+    """What `save_checkpoint` wrote. Raises ModelError for a file that is missing or is no checkpoint."""
+    if not path.is_file():
+        raise ModelError(f"{path}: no checkpoint is here; train first (--hours above 0), or give another --work folder")
+    try:
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
+        kinds = asdict(Progress())
+        progress = Progress(**{name: type(kinds[name])(said[name]) for name in kinds})
+    except (SafetensorError, KeyError, ValueError) as e:
+        raise ModelError(f"{path}: not a checkpoint that can be read ({type(e).__name__}); delete the file") from None
+    parts: Tensors = {}
+    for name, value in flat.items():
+        part, _, rest = name.partition("/")
+        parts.setdefault(part, {})[rest] = value
+    return progress, parts

@@ -1,0 +1,134 @@
+"""The number recogniser's training: over several sittings, through a kill, from a file small enough to carry."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inkshift.datasets import augment, shapes, strings
+from inkshift.errors import ModelError
+from inkshift.models import glyphs, numbers
+from inkshift.models.checkpoint import Progress, load_checkpoint, save_checkpoint
+from inkshift.models.networks import FAR_NUMBERS, NumberNet
+from inkshift.models.runtime import recogniser, symbol_recogniser
+
+RECIPE = glyphs.load_recipe()
+SMALL = RECIPE.model_copy(
+    update={
+        "widths": (4, 6, 8, 12),
+        "training": RECIPE.training.model_copy(update={"batch": 8, "processes": 1, "warm_up": 100}),
+    }
+)
+SITTING = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_recogniser import SMALL, quick
+from inkshift.models import numbers
+quick(numbers)
+numbers.numbers(Path(sys.argv[1], "package"), Path(sys.argv[1]), device="cpu", recipe=SMALL)
+"""
+
+
+def quick(module: object) -> None:
+    """Save after every step and judge by few numbers."""
+    for name, value in (("_SAVE_SECONDS", -1), ("_CHECK_EACH", 4), ("_POOL", 2)):
+        setattr(module, name, value)
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to train in, with a few drawn glyphs, and a trainer that saves after every step."""
+    folder = tmp_path / "glyphs"
+    folder.mkdir()
+    for kind, seed in (("train", 1), ("held-out", 2)):
+        glyphs.save_groups(folder, kind, [("drawn", *shapes.bank(3, seed))])
+    (folder / "sources.json").write_text("[]")
+    for name in ("_SAVE_SECONDS", "_CHECK_EACH", "_POOL"):
+        monkeypatch.setattr(numbers, name, getattr(numbers, name))
+    quick(numbers)
+    return tmp_path
+
+
+def sit(work: Path, hours: float, *, finish: bool = False) -> Progress:
+    """A sitting of so many hours, and how far the checkpoint is after it."""
+    name = f"finish-{numbers.CHECKPOINT}" if finish else numbers.CHECKPOINT
+    numbers.numbers(work / "package", work, hours=hours, finish=finish, device="cpu", recipe=SMALL)
+    return load_checkpoint(work / name)[0]
+
+
+def test_a_kill_costs_no_more_than_the_steps_since_the_checkpoint(work: Path) -> None:
+    state = work / numbers.CHECKPOINT
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [sys.executable, "-c", SITTING, str(work), str(Path(__file__).parent)]
+    with subprocess.Popen(started, env=environment) as process:
+        while not state.exists() or load_checkpoint(state)[0].numbers < 64:
+            assert process.poll() is None, "the training ended by itself"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    before, tensors = load_checkpoint(state)
+    assert {"net", "average", "exp_avg", "exp_avg_sq"} == set(tensors)
+    after = sit(work, 1e-6)
+    assert after.numbers > before.numbers and after.steps > before.steps and after.hours > before.hours
+    assert after.sitting == before.sitting + 1
+
+
+def test_a_package_is_made_at_any_time_and_reads_with_marks_and_without(work: Path) -> None:
+    sit(work, 1e-6)
+    model = numbers.numbers(work / "package", work, hours=0, recipe=SMALL)
+    assert model.manifest.classes == (*strings.SYMBOLS, "blank") and model.manifest.architecture == FAR_NUMBERS
+    picture = np.random.default_rng(0).integers(0, 256, (32, 64), np.uint8)
+    (plain,), (marked,) = (run(model)([picture]) for run in (recogniser, symbol_recogniser))
+    assert plain.shape == (16, 11) and marked.shape == (16, 18)
+    assert plain[:, 10] == pytest.approx(marked[:, 10:].sum(1), abs=1e-6)
+    assert len((work / numbers.LOG).read_text().splitlines()[-1].split(",")) == len(numbers.LOG_COLUMNS.split(","))
+
+
+def test_finishing_lets_the_rate_fall_and_keeps_the_checkpoint_to_go_on_from(work: Path) -> None:
+    constant = sit(work, 1e-6)
+    finished = sit(work, 1e-6, finish=True)
+    assert finished.decayed >= 1 and finished.numbers > constant.numbers
+    assert load_checkpoint(work / numbers.CHECKPOINT)[0] == constant
+
+
+def test_a_checkpoint_of_the_recipe_is_small_and_comes_back(tmp_path: Path) -> None:
+    net = NumberNet(RECIPE.widths, len(strings.SYMBOLS) + 1, FAR_NUMBERS)
+    moments = {name: torch.rand_like(p) for name, p in net.named_parameters()}
+    parts = {"net": net.state_dict(), "average": net.state_dict(), "exp_avg": moments, "exp_avg_sq": moments}
+    path, progress = tmp_path / "numbers.safetensors", Progress(7, 448, 0.25, 2, 0.5)
+    save_checkpoint(path, progress, parts)
+    assert path.stat().st_size < 16e6
+    found, tensors = load_checkpoint(path)
+    assert found == progress
+    assert all(torch.equal(tensors["net"][name], value) for name, value in net.state_dict().items())
+    assert all(torch.allclose(tensors["exp_avg"][n].float(), m, rtol=0.01) for n, m in moments.items())
+
+
+@pytest.mark.parametrize("bytes_", [b"", b"no checkpoint", bytes(100)])
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, bytes_: bytes) -> None:
+    path = tmp_path / "numbers.safetensors"
+    path.write_bytes(bytes_)
+    with pytest.raises(ModelError, match=r"numbers\.safetensors: not a checkpoint"):
+        load_checkpoint(path)
+    with pytest.raises(ModelError, match="no checkpoint is here"):
+        load_checkpoint(tmp_path / "absent.safetensors")
+
+
+def test_processes_compose_numbers_of_their_own(work: Path) -> None:
+    batches = [next(iter(numbers._Composed(SMALL, work / "glyphs", 4, [0, 1, rank])))[0] for rank in (0, 1)]
+    assert batches[0].shape != batches[1].shape or not torch.equal(*batches)
+
+
+def test_other_hands_are_made_of_american_digits_alone() -> None:
+    packed, labels = shapes.bank(40, 3)
+    _, maps, of = glyphs._regional("x", packed, labels, 0)
+    assert np.array_equal(maps[: len(packed)], packed) and set(of[len(labels) :].tolist()) <= {1, 7, 9}
+    assert (of[len(labels) :] == 7).sum() > 5 and augment.sharpen(maps).shape == (len(of), 52, 52)
