@@ -6,11 +6,12 @@ import io
 import logging
 import math
 import re
+import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from inkshift.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 # No paper is longer (A0 at 600 dots per inch has 28,087), and what is 100 times as long as wide is none.
 MAX_PIXELS, MAX_SIDE, MAX_RATIO = 120_000_000, 30_000, 100
@@ -77,9 +79,13 @@ def head_of(path: str | Path) -> bytes:
 
 def count_pages(path: str | Path) -> int:
     """How many pages a picture has: more than one only in a TIFF. Raises InputError as `load_picture` does."""
-    with reading(path), Path(path).open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+
+    def count(image: Image.Image) -> int:
         _check_size(path, *image.size)
         return _count(image)
+
+    with reading(path), Path(path).open("rb") as file:
+        return _from(file, count)
 
 
 def load_picture(path: str | Path, page: int = 1) -> Pixels:
@@ -123,8 +129,24 @@ def damaged(reason: str) -> str:
     return f"expected a whole file, found a damaged or cut-off one ({reason}); scan or copy it again"
 
 
+def _from(file: IO[bytes], use: Callable[[Image.Image], T]) -> T:
+    """What `use` makes of the picture in a file; of a TIFF, if that fails, once more without its wrong tags."""
+    try:
+        with Image.open(file, formats=_FORMATS) as image:
+            return use(image)
+    except InputError:
+        raise
+    except Exception:
+        file.seek(0)
+        mended = without_wrong_tags(file.read())
+        if mended is None:
+            raise
+        with Image.open(io.BytesIO(mended), formats=("TIFF",)) as image:
+            return use(image)
+
+
 def _load(file: IO[bytes], name: str | Path, page: int) -> Pixels:
-    with Image.open(file, formats=_FORMATS) as image:
+    def load(image: Image.Image) -> Pixels:
         count = _count(image)
         if not 1 <= page <= count:
             raise InputError(f"{name}: expected a page from 1 to {count}, found page {page}")
@@ -135,6 +157,49 @@ def _load(file: IO[bytes], name: str | Path, page: int) -> Pixels:
         with suppress(Exception):  # a wrong tag beside the pixels is no reason to refuse them
             small = ImageOps.exif_transpose(small)
         return _pixels(small)
+
+    return _from(file, load)
+
+
+def without_wrong_tags(data: bytes) -> bytes | None:
+    """A TIFF with those tags of each page alone that its pixels need, where they are sound; None if it is no TIFF.
+
+    Scanners and their drivers write tags of the wrong type, length or place; most say nothing about the pixels.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None:
+        return None
+    out = bytearray(data)
+    (place,) = struct.unpack_from(f"{order}I", data, 4)
+    seen: set[int] = set()
+    with suppress(struct.error):  # the file ends here
+        while place and place not in seen:
+            seen.add(place)
+            (count,) = struct.unpack_from(f"{order}H", data, place)
+            entries = [data[place + 2 + 12 * i : place + 14 + 12 * i] for i in range(count)]
+            (following,) = struct.unpack_from(f"{order}I", data, place + 2 + 12 * count)
+            kept = [entry for entry in entries if _is_sound(entry, order, len(data))]
+            sound = struct.pack(f"{order}H", len(kept)) + b"".join(kept) + struct.pack(f"{order}I", following)
+            out[place : place + len(sound)] = sound
+            place = following
+    return bytes(out)
+
+
+# Tags of TIFF 6.0 that the pixels need, and the types of their values: 1 byte, 3 short, 4 long, 5 rational, 7 bytes.
+_NUMBERS = "256 257 258 259 262 266 273 274 277 278 279 284 292 293 317 320 322 323 324 325 338 339 530 531"
+_TAGS: dict[int, tuple[int, ...]] = {int(tag): (3, 4) for tag in _NUMBERS.split()} | {347: (1, 7), 529: (5,), 532: (5,)}
+_BYTES = {1: 1, 3: 2, 4: 4, 5: 8, 7: 1}
+_VALUES = {266: (1, 2), 274: range(1, 9), 284: (1, 2)}
+
+
+def _is_sound(entry: bytes, order: str, length: int) -> bool:
+    tag, kind, count, place = struct.unpack(f"{order}HHII", entry)
+    if kind not in _TAGS.get(tag, ()) or not 1 <= count <= length:
+        return False
+    if _BYTES[kind] * count > 4:
+        return bool(place + _BYTES[kind] * count <= length)
+    value = struct.unpack_from(f"{order}{'HI'[kind == 4]}", entry, 8)[0]
+    return tag not in _VALUES or value in _VALUES[tag]
 
 
 def _count(image: Image.Image) -> int:
@@ -162,7 +227,9 @@ def _shrunk(image: Image.Image) -> Image.Image:
     factor = math.ceil(math.sqrt(image.width * image.height / KEPT_PIXELS))
     if factor == 1:
         return image
-    exif = image.getexif().get(0x0112, 1)
+    exif = 1
+    with suppress(Exception):
+        exif = image.getexif().get(0x0112, 1)
     if image.mode == "1" or (image.mode == "P" and not image.has_transparency_data):
         image = image.convert("L" if image.mode == "1" else "RGB")
     elif image.mode == "P":

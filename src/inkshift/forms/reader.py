@@ -25,7 +25,7 @@ from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
 from inkshift.forms.columns import Row, find_rows, row_crop
 from inkshift.forms.decode import reading_classes
-from inkshift.forms.page.which import check_page, find_templates, is_blank_page, likeliest, unknown_form
+from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, unknown_form, why_unfit
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
 from inkshift.forms.place import Box, on_page
 from inkshift.forms.reading import FieldReading, FormReading, PageReading, page_from_json, page_to_json
@@ -48,8 +48,8 @@ MARGIN = 0.18
 # Fewest and most digits of a number where nothing says how many there are, and the most that can be asked for.
 DIGITS, MOST_DIGITS = (1, 8), 20
 
-# Pixels of a picture that shows one number: 2,000 x 2,000, in which a number a tenth as high has 200.
-NUMBER_PIXELS = 4_000_000
+# Pixels of a picture that shows one number: 2,000 x 2,000, in which a number a tenth as high has 200; and its side.
+NUMBER_PIXELS, NUMBER_SIDE = 4_000_000, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +215,13 @@ class Reader:
         """Read one page, (H, W) or (H, W, 3) RGB uint8. A page that does not register comes back with its error, or as
         blank where there is nothing on it."""
         start = time.perf_counter()
+        unfit = why_unfit(image, self.templates)
         try:
+            if unfit:
+                raise RegistrationError(unfit)
             reader, laid = self._recognise(image)
         except RegistrationError as e:
-            if is_blank_page(image):
+            if not unfit and is_blank_page(image):
                 return PageReading(source, page, blank=True)
             return PageReading(source, page, error=f"{source} page {page}: {e}")
         self._spent("register", start)
@@ -226,8 +229,6 @@ class Reader:
 
     def _recognise(self, image: Pixels) -> tuple[Reader, list[_Laid]]:
         """The page on the template that it proves, and who reads by that. Raises RegistrationError where none is."""
-        if self.settings.read_as is None:
-            check_page(image, self.templates)
         if self._readers == [self]:
             return self, self._lay(image)
         tried: list[tuple[Reader, list[_Laid]]] = []
@@ -422,10 +423,11 @@ def _row_job(image: Pixels, row: Row, number: int, digits: tuple[int, int]) -> f
 
 def _small(image: Pixels) -> Pixels:
     """The picture of one number, shrunk where it has more pixels than one a tenth as high needs to be read."""
-    scale = math.sqrt(NUMBER_PIXELS / (image.shape[0] * image.shape[1]))
+    height, width = image.shape[:2]
+    scale = min(math.sqrt(NUMBER_PIXELS / (height * width)), NUMBER_SIDE / max(height, width))
     if scale >= 1:
         return image
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -496,7 +498,7 @@ def _read_ref(ref: PageRef) -> str:
     try:
         return page_to_json(_READER[0].read_page(image, ref.source, ref.page))
     except Exception as e:  # a fault of ours on one page must not cost the others
-        failed = f"reading failed ({type(e).__name__}: {e}); check its template, or report this"
+        failed = f"reading failed ({type(e).__name__}: {' '.join(str(e).split())}); check its template, or report this"
         return page_to_json(PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {failed}"))
 
 

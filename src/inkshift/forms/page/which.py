@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.errors import RegistrationError, TemplateError
+from inkshift.errors import TemplateError
 from inkshift.forms.template import Template
 from inkshift.reframe import to_gray
 
@@ -17,6 +17,8 @@ Pixels = npt.NDArray[np.uint8]
 
 # A page of fewer pixels than an eighth of its template, each way, is read by nobody: a field of 60 pixels has 7.
 _LEAST_SCALE = 1 / 8
+# How many times as high as wide a picture of numbers may be: more, and a digit 40 pixels high is none wide.
+_TALLEST = 60
 # How much more probable than any other a template must be to be believed: twice as likely.
 _LEAST_ODDS = 2.0
 # Pixels of the longer side at which a page is looked at for ink: about 150 dots per inch of A4.
@@ -45,16 +47,18 @@ def find_templates(given: str | Path | Sequence[str | Path]) -> list[str]:
     return list(dict.fromkeys(files))
 
 
-def check_page(image: Pixels, templates: Sequence[Template]) -> None:
-    """Raise RegistrationError for a page, (H, W) or (H, W, 3) uint8, that is too small for every form, or all black."""
+def why_unfit(image: Pixels, templates: Sequence[Template]) -> str:
+    """Why a page, (H, W) or (H, W, 3) uint8, is of no form at all: too small, or all black; empty if it may be one."""
     height, width = image.shape[:2]
-    least = min(min(page.size) for template in templates for page in template.pages)
-    if min(height, width) < _LEAST_SCALE * least:
-        raise RegistrationError(
-            f"the page has {width} x {height} pixels, which is too few to read; scan it at 200 dots per inch or more"
-        )
+    sides = [min(page.size) for template in templates for page in template.pages]
+    if not sides:
+        tall = height > _TALLEST * width
+        return f"the picture of {width} x {height} pixels is too narrow for a number; cut it wider" if tall else ""
+    if min(height, width) < _LEAST_SCALE * min(sides):
+        return f"the page has {width} x {height} pixels, too few to read; scan it at 200 dots per inch or more"
     if np.percentile(image[:: max(1, height // 500), :: max(1, width // 500)], 99) < 32:
-        raise RegistrationError("the page is all black; scan it again")
+        return "the page is all black; scan it again"
+    return ""
 
 
 def is_blank_page(image: Pixels) -> bool:
@@ -82,7 +86,7 @@ def is_blank_page(image: Pixels) -> bool:
 
 
 def likeliest(qualities: Sequence[float]) -> list[int]:
-    """Which templates a page may be of, given how probable each is, 0 to 1: one, if it is twice as likely as the others.
+    """Which templates a page may be of, given how probable each is, 0 to 1: one, if twice as likely as the others.
 
     The odds are compared, not the probabilities: 0.99 is ten times as likely to be right as 0.9.
     """
