@@ -170,7 +170,7 @@ class TestRead:
         expected.write_text("name\nT-0001\n")
         answer = run("read", SCAN, "--template", TEMPLATE, "--expected", expected)
         assert answer.status == 1
-        assert f"{expected}:1: expected a column 'form', found name" in answer.err
+        assert f"{expected}:1: no column form, found name" in answer.err
 
 
 class TestWrongUse:

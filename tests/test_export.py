@@ -15,6 +15,7 @@ from openpyxl import load_workbook
 from PIL import Image as Pillow
 
 from inkshift.errors import DataError, SettingError
+from inkshift.files import whole_file
 from inkshift.forms.export import (
     COLUMNS,
     Format,
@@ -22,7 +23,6 @@ from inkshift.forms.export import (
     png,
     read_rows,
     row,
-    whole_file,
     write_readings,
     write_rows,
 )
@@ -81,6 +81,7 @@ def test_a_row_has_the_agreed_columns_and_keeps_leading_zeros() -> None:
         "source": "scans/c1.pdf",
         "page": "2",
         "written": "012",
+        "template": "",
     }
     assert row(FORM, FORM["B"])["accepted"] == ""
 
@@ -201,20 +202,20 @@ HEADER = ",".join(COLUMNS)
     [
         ("r.csv", b"", r"r\.csv:1: no column form, field"),
         ("r.csv", b"form,field\n", r"r\.csv:1: no column value, state"),
-        ("r.csv", HEADER.encode() + b"\na,b,1\n", r"r\.csv:2: expected 11 values as in line 1, found fewer"),
+        ("r.csv", HEADER.encode() + b"\na,b,1\n", r"r\.csv:2: expected 12 cells as in the header, found 3"),
         (
             "r.csv",
-            HEADER.encode() + b"\na,b,1,written,2,,,,s,1,1\n",
+            HEADER.encode() + b"\na,b,1,written,2,,,,s,1,1,\n",
             r"r\.csv:2: confidence is '2', expected a number",
         ),
         (
             "r.csv",
-            HEADER.encode() + b"\na,b,1,fine,1,,,,s,1,1\n",
+            HEADER.encode() + b"\na,b,1,fine,1,,,,s,1,1,\n",
             r"r\.csv:2: state is 'fine', expected one of",
         ),
-        ("r.csv", HEADER.encode() + b"\na,b,1,written,1,yes,,,s,1,1\n", r"r\.csv:2: accepted is 'yes'"),
+        ("r.csv", HEADER.encode() + b"\na,b,1,written,1,yes,,,s,1,1,\n", r"r\.csv:2: accepted is 'yes'"),
         ("r.csv", HEADER.encode() + b'\n"a,b', r"r\.csv:2: not CSV"),
-        ("r.csv", b"\xff\xfe\x00", r"r\.csv: readings cannot be read"),
+        ("r.csv", b"\xff\xfe\x00", r"r\.csv: is not text that can be read"),
         ("r.jsonl", b"{}\n", r"r\.jsonl:1: no column form"),
         ("r.jsonl", b"\n[1]\n", r"r\.jsonl:2: no column form"),
         ("r.jsonl", b"{oh\n", r"r\.jsonl:1: not JSON"),
@@ -231,7 +232,7 @@ def test_a_bad_file_is_named_with_line_and_reason(tmp_path: Path, name: str, con
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone\.csv: readings cannot be read"):
+    with pytest.raises(DataError, match=r"gone\.csv: cannot be read"):
         read_rows(tmp_path / "gone.csv")
 
 

@@ -18,7 +18,8 @@ import pytest
 
 from inkshift import jobs
 from inkshift.errors import InkshiftError, InputError, MissingExtraError, SettingError
-from inkshift.jobs import Journal, digest, file_digest, run
+from inkshift.files import file_digest
+from inkshift.jobs import Journal, digest, run
 
 factor = 1
 

@@ -137,14 +137,14 @@ def test_packed_images_are_read_lazily(packed: Path):
 KILLED = """
 import os, signal, sys
 from inkshift.datasets import nist
-decode, count = nist.decode_image, 0
+decode, count = nist.decode_picture, 0
 def dying(*arguments):
     global count
     count += 1
     if count == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
     return decode(*arguments)
-nist.decode_image = dying
+nist.decode_picture = dying
 nist.pack(sys.argv[1], sys.argv[2])
 """
 
@@ -167,8 +167,8 @@ def test_a_killed_packing_goes_on(
     with pytest.raises(DataError, match="not a packed data set"):
         nist.load(folder, "train")
     decoded = []
-    decode = nist.decode_image
-    monkeypatch.setattr(nist, "decode_image", lambda data, name: (decoded.append(name), decode(data, name))[1])
+    decode = nist.decode_picture
+    monkeypatch.setattr(nist, "decode_picture", lambda data, name: (decoded.append(name), decode(data, name))[1])
     nist.pack(tmp_path / source, folder)
     assert len(decoded) == 3 * 62 - 2 * 24
     assert contents(folder) == contents(packed)
@@ -202,8 +202,8 @@ def test_progress_is_in_bytes(archive: Path, tmp_path: Path):
     ("name", "data", "says"),
     [
         ("41/train_41/train_41_00001.png", png(np.zeros((128, 100), bool)), "128x128 pixels, found 100x128"),
-        ("41/hsf_4/hsf_4_00000.png", png(character("A", 0))[:60], "cannot be read as a picture"),
-        ("41/hsf_4/hsf_4_00000.png", b"", "cannot be read as a picture"),
+        ("41/hsf_4/hsf_4_00000.png", png(character("A", 0))[:60], "expected a whole file"),
+        ("41/hsf_4/hsf_4_00000.png", b"", "expected a whole file"),
         ("41/hsf_9/hsf_9_00000.png", png(character("A", 0)), "is in no folder of the database"),
         ("41/train_42/train_42_00000.png", png(character("A", 0)), "is in no folder of the database"),
         ("5f/hsf_4/hsf_4_00000.png", png(character("A", 0)), "is in no folder of the database"),

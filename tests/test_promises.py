@@ -94,7 +94,7 @@ def test_an_unread_page_leaves_its_form_incomplete() -> None:
     pages = [PageReading("a.pdf", 1, design=0), PageReading("a.pdf", 2, error="a.pdf page 2: torn")]
     (form,) = assemble(pages, two_pages())
     assert form.errors == ("a.pdf page 2: torn",)
-    roll = call_roll([Called(form.name, 1, 1), Called("b", 0, 2)], ["a", "b", "c"], pages=2)
+    roll = call_roll([Called(form.name, 1, 1, whole=2), Called("b", 0, 2, whole=2)], ["a", "b", "c"])
     assert (roll.incomplete, roll.missing, roll.unread_pages) == (("a",), ("c",), 1)
 
 

@@ -39,15 +39,6 @@ def digest(*parts: str | bytes) -> str:
     return total.hexdigest()
 
 
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes: 64 hex digits. Raises InputError if it cannot be read."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read ({e.strerror}); check the path and its permissions") from e
-
-
 class Journal:
     """Finished results on disk: JSON Lines, `{"fingerprint"}` first, then a `{"key", "result"}` for each.
 

@@ -108,7 +108,7 @@ def _check_shares(error: float, confidence: float) -> None:
 
 def _to_key(rows: list[Row], fields: int, file: Path | None, seed: int) -> None:
     from inkshift.errors import SettingError
-    from inkshift.forms.export import whole_file
+    from inkshift.files import whole_file
     from inkshift.forms.guarantee import draw_sample
 
     if file is None:

@@ -173,7 +173,7 @@ def _wrong(cases: tuple[Case, ...]) -> Table:
 
 def _draw(evaluation: Evaluation, folder: Path) -> None:
     from inkshift.errors import SettingError
-    from inkshift.forms.export import whole_file
+    from inkshift.files import whole_file
     from inkshift.forms.figures import confusion_picture, digit_distribution, value_distribution
 
     try:

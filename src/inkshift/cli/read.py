@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,11 +20,20 @@ SHOWN = 10
 
 Paths = Annotated[
     list[Path],
-    typer.Argument(help="PNG, JPEG, TIFF or PDF files, or folders of them.", show_default=False),
+    typer.Argument(help="PNG, JPEG, TIFF, HEIC, WebP, BMP, GIF or PDF files, or folders.", show_default=False),
 ]
 TemplateFile = Annotated[
     Path | None,
     typer.Option("--template", help="Template of the form: where its fields are.", show_default=False),
+]
+TemplateFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--template",
+        help="Template of the form: where its fields are. Several, or a folder of them: each page is read by the one "
+        "that it fits.",
+        show_default=False,
+    ),
 ]
 ReadAs = Annotated[
     Literal["number", "digit", "column"] | None,
@@ -31,6 +42,14 @@ ReadAs = Annotated[
         help="Instead of a template: each picture shows one number, one digit, or a column of numbers (its rows are "
         "the fields 1, 2, 3 from the top).",
         show_default=False,
+    ),
+]
+Digits = Annotated[
+    str,
+    typer.Option(
+        metavar="MOST|FEWEST-MOST",
+        help="How many digits a number has that is read without a template: 10 for up to ten, 4-4 for just four; "
+        "at most 20.",
     ),
 ]
 ModelName = Annotated[
@@ -93,8 +112,9 @@ Workers = Annotated[
 @app.command()
 def read(
     paths: Paths,
-    template: TemplateFile = None,
+    template: TemplateFiles = None,
     read_as: ReadAs = None,
+    digits: Digits = "1-8",
     model: ModelName = "",
     method: Method = "default",
     second_reader: Second = None,
@@ -109,13 +129,16 @@ def read(
     """Read hand-written numbers off pages.
 
     A page that cannot be read is named on standard error with the reason, the others are read, and the exit
-    status is 1. A reading into a file that was stopped goes on when the same command is run again.
+    status is 1. Blank pages are counted. A reading into a file that was stopped goes on when the same command is
+    run again.
 
     Examples:
 
       inkshift read scans/ --template telegram.json --out readings.csv --report readings.html
 
-      inkshift read amounts/*.png --as number
+      inkshift read scans/ --template front.json --template back.json --out readings.csv
+
+      inkshift read accounts/*.png --as number --digits 10
 
       inkshift read ledger.jpg --as column
     """
@@ -128,6 +151,7 @@ def read(
     reader = Reader(
         template or "",
         read_as=read_as,
+        digits=_digits(digits),
         model=model,
         method=method,
         second_reader=second_reader,
@@ -137,6 +161,16 @@ def read(
     summary = _read(reader, paths, target, workers, names)
     _tell(summary)
     raise typer.Exit(1 if summary.unread else 0)
+
+
+def _digits(text: str) -> tuple[int, int]:
+    """Fewest and most."""
+    from inkshift.errors import SettingError
+
+    ends = re.fullmatch(r"(?:(\d{1,3})-)?(\d{1,3})", text.strip())
+    if not ends:
+        raise SettingError(f"--digits {text}: expected the most, such as 10, or fewest and most, such as 4-10")
+    return int(ends[1] or 1), int(ends[2])
 
 
 def _read(reader: Reader, paths: list[Path], target: Target, workers: int | None, expected: list[str]) -> Summary:
@@ -155,6 +189,12 @@ def _read(reader: Reader, paths: list[Path], target: Target, workers: int | None
 def _tell(summary: Summary) -> None:
     roll = summary.roll
     note(f"read {count(roll.forms, 'form')}, {count(summary.fields, 'field')}")
+    if len(summary.by_template) > 1:
+        note("forms by template: " + ", ".join(f"{name} {forms:,}" for name, forms in summary.by_template))
+    if summary.blank:
+        note(f"blank pages: {summary.blank:,}")
+    if summary.passed_over:
+        note(_passed_over(summary.passed_over))
     if summary.accepted is not None and summary.straight is not None:
         note(f"accepted {_share(summary.accepted, summary.fields, 'field')}; the rest is for a person to look at")
         note(f"forms of which every field is accepted: {_share(summary.straight, roll.forms, 'form')}")
@@ -175,6 +215,13 @@ def _tell(summary: Summary) -> None:
                 note(f"  {name}")
             if len(names) > SHOWN:
                 note(f"  and {len(names) - SHOWN:,} more")
+
+
+def _passed_over(files: Sequence[Path]) -> str:
+    """The files that are no pages, by name, as many as fit on two lines."""
+    shown = ", ".join(str(file) for file in files[:3]) + (f" and {len(files) - 3:,} more" if len(files) > 3 else "")
+    told = "file was not read, as it is no page" if len(files) == 1 else "files were not read, as they are no pages"
+    return f"{len(files):,} {told}: {shown}"
 
 
 def _share(part: int, whole: int, what: str) -> str:

@@ -67,7 +67,7 @@ def new(
     Example: inkshift template new blank.png --out form.json
     """
     from inkshift.errors import RegistrationError, SettingError
-    from inkshift.forms.export import whole_file
+    from inkshift.files import whole_file
     from inkshift.forms.pages import PageRef, load_page
     from inkshift.forms.starter import as_json, starter
 
@@ -97,7 +97,7 @@ def try_template(
 
     Example: inkshift template try form.json scan.jpg --out try.png
     """
-    from inkshift.forms.export import whole_file
+    from inkshift.files import whole_file
     from inkshift.forms.pages import PageRef, load_page
     from inkshift.forms.preview import preview
     from inkshift.forms.reader import Reader

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import math
 import zipfile
 import zlib
@@ -15,14 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
-from inkshift.errors import DataError
+from inkshift.errors import DataError, InputError
+from inkshift.files import read_csv
+from inkshift.pictures import is_picture, load_picture
 
 Pixels = npt.NDArray[np.uint8]
 Split = Literal["train", "test"]
 Progress = Callable[[str, int, int | None], None]
-SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,7 +177,7 @@ def load_idx_pair(images: str | Path, labels: str | Path) -> LabelledImages:
 
 
 def load_class_folders(path: str | Path) -> LabelledImages:
-    """One folder a class, its name the label, PNG or JPEG images inside; all in the order of their names."""
+    """One folder a class, its name the label, with pictures inside; all in the order of their names."""
     path = Path(path)
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; give one that holds a folder for each class")
@@ -188,10 +186,10 @@ def load_class_folders(path: str | Path) -> LabelledImages:
         for folder in sorted(path.iterdir())
         if folder.is_dir() and not folder.name.startswith(".")
         for file in sorted(folder.iterdir())
-        if file.suffix.lower() in SUFFIXES
+        if not file.name.startswith(".") and file.is_file() and is_picture(file)
     ]
     if not files:
-        raise DataError(f"{path}: no PNG or JPEG image in any folder of it; expected one folder for each class")
+        raise DataError(f"{path}: no picture in any folder of it; expected one folder for each class")
     return LabelledImages([read_image(f) for f in files], np.array([f.parent.name for f in files]), str(path))
 
 
@@ -227,58 +225,12 @@ def load_path(path: str | Path, split: Split) -> LabelledImages:
     raise DataError(f"{path}: expected a folder with {wanted}, found {'none' if path.is_dir() else 'no such folder'}")
 
 
-def read_csv(path: str | Path) -> list[tuple[int, dict[str, str]]]:
-    """Line number and cells, by column name in lower case, of each row of a UTF-8 CSV with a header.
-
-    Commas or semicolons, whichever the header has more of; a byte order mark and blank lines are passed
-    over, blanks around cells removed. Raises DataError, with the line, for what is not such a table.
-    """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            file.seek(0)
-            rows = csv.reader(file, delimiter=";" if header.count(";") > header.count(",") else ",", strict=True)
-            names = [name.strip().lower() for name in next(rows, [])]
-            if len(set(names)) < len(names):
-                raise DataError(f"{path}:1: column names must differ, found {', '.join(names)}")
-            table = []
-            for row in rows:
-                if not any(cell.strip() for cell in row):
-                    continue
-                if len(row) != len(names):
-                    raise DataError(f"{path}:{rows.line_num}: expected {len(names)} cells, found {len(row)}")
-                table.append((rows.line_num, dict(zip(names, map(str.strip, row), strict=True))))
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise DataError(f"{path}: cannot be read as UTF-8 CSV ({e})") from None
-    if not table:
-        raise DataError(f"{path}: has no rows; expected a header line and one line for each item")
-    return table
-
-
 def read_image(path: str | Path) -> Pixels:
-    """A picture as (H, W) uint8 if it is gray or bilevel, else (H, W, 3) uint8 RGB, transparency on white.
-
-    Raises DataError for a file that is missing, damaged or no picture.
-    """
+    """A picture as `pictures.load_picture` gives it. Raises DataError for a file that is missing, damaged or none."""
     try:
-        data = Path(path).read_bytes()
-    except OSError as e:
-        raise DataError(f"{path}: cannot be read as a picture ({e}); expected PNG or JPEG") from None
-    return decode_image(data, path)
-
-
-def decode_image(data: bytes, name: str | Path) -> Pixels:
-    """The picture in the bytes of a file, as `read_image` gives it; `name` is what an error calls it."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            if picture.mode.startswith("I"):
-                return (np.asarray(picture) // 257).astype(np.uint8)
-            if picture.has_transparency_data:
-                paper = Image.new("RGBA", picture.size, "white")
-                return np.asarray(Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB"))
-            return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as e:
-        raise DataError(f"{name}: cannot be read as a picture ({e}); expected PNG or JPEG") from None
+        return load_picture(path)
+    except InputError as e:
+        raise DataError(str(e)) from None
 
 
 def _need(path: str | Path, arrays: dict[str, npt.NDArray[Any]], names: Sequence[str]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path, PureWindowsPath
 
 import sqlalchemy as sa
 
-from inkshift.datasets.formats import read_csv
 from inkshift.errors import DataError, SettingError
+from inkshift.files import read_csv
 
 
 @dataclass(frozen=True, slots=True)

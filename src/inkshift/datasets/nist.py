@@ -22,9 +22,10 @@ from typing import Literal, get_args
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from inkshift.datasets.formats import LabelledImages, PackedImages, Progress, Split, decode_image
-from inkshift.errors import DataError
-from inkshift.jobs import file_digest
+from inkshift.datasets.formats import LabelledImages, PackedImages, Progress, Split
+from inkshift.errors import DataError, InputError
+from inkshift.files import file_digest
+from inkshift.pictures import decode_picture
 
 SIDE = 128
 BYTES = SIDE * SIDE // 8
@@ -179,7 +180,10 @@ def _pack_split(
 
 
 def _ink_bits(data: bytes, name: str) -> bytes:
-    pixels = decode_image(data, name)
+    try:
+        pixels = decode_picture(data, name)
+    except InputError as e:
+        raise DataError(str(e)) from None
     if pixels.shape[:2] != (SIDE, SIDE):
         height, width = pixels.shape[:2]
         raise DataError(f"{name}: expected an image of {SIDE}x{SIDE} pixels, found {width}x{height}")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inkshift.datasets import catalog
-from inkshift.datasets.formats import Pixels, read_csv, read_image, read_ragged
+from inkshift.datasets.formats import Pixels, read_image, read_ragged
 from inkshift.errors import DataError, SettingError, nearest
+from inkshift.files import read_csv
 
 NUMBER_SETS = ("orand_car_a",)
 Labelled = tuple[Sequence[Pixels], list[str], list[str]]
@@ -44,9 +45,7 @@ def load_numbers(data: str) -> Labelled:
 
 def _own(path: Path) -> Labelled:
     pictures, labels, forms = [], [], []
-    for line, row in read_csv(path):
-        if "file" not in row or "value" not in row:
-            raise DataError(f"{path}: needs the columns file and value, found {', '.join(row)}")
+    for line, row in read_csv(path, "file", "value"):
         value = row["value"]
         if not (value.isascii() and value.isdigit()):
             raise DataError(f"{path}:{line}: expected a value of digits alone, found {value!r}; mend or remove it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,43 +15,57 @@ from inkshift.forms.template import Template
 
 
 def assemble(
-    pages: Iterable[PageReading], template: Template | None, *, together: bool = True
+    pages: Iterable[PageReading], templates: Template | Sequence[Template] | None, *, together: bool = True
 ) -> Iterator[FormReading]:
-    """Forms from pages, in order. together: whether a form's fields are decoded together under its rules.
+    """Forms from pages, in order. templates: those that the pages name, or the one of all. together: whether a form's
+    fields are decoded together under its rules.
 
-    A form of several pages is a run of pages, each a later page of the template than the one before, of one
+    A form of several pages is a run of pages of one template, each a later page of it than the one before, of one
     file that name no other form, or of several files that name the same. A page between them that was not
-    read goes to the form before it. A form is called what its pages say, else its file's name without
-    ending, with `-p2` where it begins on the file's second page.
+    read goes to the form before it, and so does any blank page after it in its file. A form is called what its pages
+    say, else its file's name without ending, with `-p2` where it begins on the file's second page.
     """
-    pages_of_form = len(template.pages) if template else 1
+    several = (templates,) if isinstance(templates, Template) else tuple(templates or ())
+    by_name = {template.name: template for template in several}
+    only = several[0] if len(several) == 1 else None
+
+    def template_of(held: list[PageReading]) -> Template | None:
+        return only or next((by_name[page.template] for page in held if page.template), None)
+
     held: list[PageReading] = []
     for page in pages:
-        if held and not (len(held) < pages_of_form and _continues(held, page)):
-            yield _form(held, template, together)
+        if held and not _continues(held, page, template_of(held)):
+            yield _form(held, template_of(held), together)
             held = []
         held.append(page)
     if held:
-        yield _form(held, template, together)
+        yield _form(held, template_of(held), together)
 
 
-def _continues(held: list[PageReading], page: PageReading) -> bool:
-    known = next((p.identity for p in held if p.identity), "")
-    if page.source != held[-1].source and not (known and page.identity == known):
+def _continues(held: list[PageReading], page: PageReading, template: Template | None) -> bool:
+    same_file = page.source == held[-1].source
+    if page.blank:
+        return same_file
+    kept = [p for p in held if not p.blank]
+    if len(kept) >= (len(template.pages) if template else 1) or not kept:
+        return False
+    known = next((p.identity for p in kept if p.identity), "")
+    if not same_file and not (known and page.identity == known):
         return False
     if page.error:
         return True
-    later = all(page.design > p.design for p in held if not p.error)
+    later = all(page.design > p.design and page.template == p.template for p in kept if not p.error)
     return later and (not known or page.identity in ("", known))
 
 
 def _form(held: list[PageReading], template: Template | None, together: bool) -> FormReading:
-    first = held[0]
+    first = next((p for p in held if not p.blank), held[0])
     stem = Path(first.source).stem + (f"-p{first.page}" if first.page > 1 else "")
     name = next((p.identity for p in held if p.identity), stem)
     fields: list[FieldReading] = [item for page in held for item in page.fields]
-    notes = tuple(PageNote(p.source, p.page, p.quality, p.error, p.turn) for p in held)
-    form = FormReading(name, tuple(fields), notes)
+    notes = tuple(PageNote(p.source, p.page, p.quality, p.error, p.turn, p.blank) for p in held)
+    read = any(not (p.error or p.blank) for p in held)
+    form = FormReading(name, tuple(fields), notes, template.name if template and read else "")
     if template is None or not template.rules:
         return form
     rules = template.parsed_rules
@@ -74,25 +88,30 @@ class Roll:
 
 
 class Called(NamedTuple):
-    """A form as it is called up: its name, how many of its pages were not read, and how many were."""
+    """A form as it is called up: its name and template, how many of its pages were not read, how many were, and how
+    many it has when it is whole.
+    """
 
     name: str
     unread: int
     pages: int
+    template: str = ""
+    whole: int = 1
 
 
-def call_roll(forms: Iterable[Called], expected: Collection[str] = (), pages: int = 1) -> Roll:
-    """Count forms and compare their names with those expected. pages: how many a whole form has."""
-    seen: Counter[str] = Counter()
+def call_roll(forms: Iterable[Called], expected: Collection[str] = ()) -> Roll:
+    """Count forms and compare their names with those expected."""
+    seen: Counter[tuple[str, str]] = Counter()
     incomplete: list[str] = []
     unread = 0
     for form in forms:
         unread += form.unread
         if form.pages:
-            seen[form.name] += 1
-        if 0 < form.pages < pages:
+            seen[form.name, form.template] += 1
+        if 0 < form.pages < form.whole:
             incomplete.append(form.name)
-    missing = sorted(set(expected) - set(seen))
-    unknown = sorted(set(seen) - set(expected)) if expected else []
-    duplicate = sorted(name for name, n in seen.items() if n > 1)
+    names = {name for name, _ in seen}
+    missing = sorted(set(expected) - names)
+    unknown = sorted(names - set(expected)) if expected else []
+    duplicate = sorted({name for (name, _), n in seen.items() if n > 1})
     return Roll(sum(seen.values()), unread, tuple(duplicate), tuple(missing), tuple(unknown), tuple(incomplete))

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.files import whole_file
 from inkshift.forms.evaluate import Case, Row
-from inkshift.forms.export import whole_file
 from inkshift.forms.guarantee import log_odds, scipy
 from inkshift.forms.reading import value_of
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inkshift.errors import DataError, InputError, SettingError
+from inkshift.errors import InputError, SettingError
+from inkshift.files import read_csv
 from inkshift.forms.assemble import Called, Roll, call_roll
 from inkshift.forms.export import Format, format_of, write_readings
-from inkshift.forms.pages import find_files, page_refs
+from inkshift.forms.pages import find_files, page_refs, passed_over
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.report import write_report
+from inkshift.forms.template import Template
 from inkshift.forms.trail import end_of, write_trail
 
 # Fewer pages than this are read before further processes have started.
@@ -57,7 +58,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was read. unread: a line for each page that was not. broken: form and rule, each once.
+    """What was read. unread: a line for each page that was not. broken: form and rule, each once. blank: pages with
+    nothing on them. passed_over: files in the folders that are no pages. by_template: forms that each one read.
 
     accepted: fields that the policy accepted, and straight: forms of which it accepted all; None without a policy.
     """
@@ -68,6 +70,9 @@ class Summary:
     broken: tuple[tuple[str, str], ...]
     accepted: int | None = None
     straight: int | None = None
+    blank: int = 0
+    passed_over: tuple[Path, ...] = ()
+    by_template: tuple[tuple[str, int], ...] = ()
 
 
 def read_into(
@@ -89,8 +94,8 @@ def read_into(
     if target.trail is not None:
         end_of(target.trail)
     with _journal(target.out) as journal:
-        pages = len(reader.template.pages) if reader.template else 1
-        summary = _sum_up(reader.read(paths, workers=workers, journal=journal, progress=progress), expected, pages)
+        forms = reader.read(paths, workers=workers, journal=journal, progress=progress)
+        summary = replace(_sum_up(forms, expected, reader.templates), passed_over=tuple(passed_over(paths)))
         write_readings(reader.read(paths, journal=journal), target.out, target.format)
         if target.report is not None:
             write_report(reader.read(paths, journal=journal), target.report, _title(reader))
@@ -101,7 +106,7 @@ def read_into(
 
 def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:
     """Raise SettingError where what is written would take the place of what is read, or of each other."""
-    given = (reader.settings.template, reader.settings.policy)
+    given = (reader.settings.template, *reader.settings.templates, reader.settings.policy)
     read = {path.resolve() for path in (*find_files(paths), *(Path(name) for name in given if name))}
     written = [path.resolve() for path in (target.out, target.report, target.trail) if path is not None]
     for path in written:
@@ -135,15 +140,7 @@ def workers_for(paths: Sequence[str | Path]) -> int:
 
 def expected_forms(path: Path) -> list[str]:
     """The column `form` of a CSV file, each name once. Raises DataError naming what is missing."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if "form" not in (rows.fieldnames or ()):
-                found = ", ".join(rows.fieldnames or ()) or "an empty file"
-                raise DataError(f"{path}:1: expected a column 'form', found {found}; mend that line")
-            return list(dict.fromkeys(name for row in rows if (name := (row["form"] or "").strip())))
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise DataError(f"{path}: expected forms cannot be read ({e}); give a CSV file with a column 'form'") from None
+    return list(dict.fromkeys(row["form"] for _, row in read_csv(path, "form") if row["form"]))
 
 
 @contextmanager
@@ -158,8 +155,9 @@ def _journal(out: Path | None) -> Iterator[Path]:
     path.unlink(missing_ok=True)
 
 
-def _sum_up(forms: Iterable[FormReading], expected: Collection[str], pages: int) -> Summary:
-    fields = 0
+def _sum_up(forms: Iterable[FormReading], expected: Collection[str], templates: Sequence[Template]) -> Summary:
+    whole = {template.name: len(template.pages) for template in templates}
+    fields = blank = 0
     unread: list[str] = []
     broken: dict[tuple[str, str], None] = {}
     read: list[Called] = []
@@ -169,17 +167,21 @@ def _sum_up(forms: Iterable[FormReading], expected: Collection[str], pages: int)
         accepted.append([item.accepted for item in form.fields if item.accepted is not None])
         unread += form.errors
         broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
-        read.append(Called(form.name, len(form.errors), sum(not note.error for note in form.pages)))
+        blank += sum(note.blank for note in form.pages)
+        pages = sum(not (note.error or note.blank) for note in form.pages)
+        read.append(Called(form.name, len(form.errors), pages, form.template, whole.get(form.template, 1)))
     judged = [fields for fields in accepted if fields]
     return Summary(
         fields,
-        call_roll(read, expected, pages),
+        call_roll(read, expected),
         tuple(unread),
         tuple(broken),
         sum(map(sum, judged)) if judged else None,
         sum(map(all, judged)) if judged else None,
+        blank,
+        by_template=tuple((name, sum(one.template == name and one.pages > 0 for one in read)) for name in whole),
     )
 
 
 def _title(reader: Reader) -> str:
-    return f"Readings: {reader.template.name if reader.template else reader.settings.read_as}"
+    return f"Readings: {', '.join(template.name for template in reader.templates) or reader.settings.read_as}"

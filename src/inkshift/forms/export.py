@@ -6,18 +6,16 @@ import csv
 import io
 import json
 import math
-import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 from PIL import Image as Pillow
 
 from inkshift.errors import DataError, SettingError, nearest
+from inkshift.files import read_csv, whole_file
 from inkshift.forms.reading import FieldReading, FormReading, Image, State
 
 Format = Literal["csv", "jsonl", "xlsx"]
@@ -35,7 +33,10 @@ COLUMNS = (
     "source",
     "page",
     "written",
+    "template",
 )
+NEEDED = COLUMNS[:-1]
+"""Columns that a file of readings must have; older ones name no template."""
 CROP_HEIGHT = 96
 SHOWN = 5
 """Candidates of a field that files show."""
@@ -67,6 +68,7 @@ def row(form: FormReading, field: FieldReading) -> Row:
         "source": field.source,
         "page": str(field.page),
         "written": field.written,
+        "template": form.template,
     }
 
 
@@ -89,14 +91,11 @@ def read_rows(path: Path) -> list[Row]:
 
     Raises DataError that names file, line and what is missing or wrong there.
     """
-    if path.suffix.lower() == ".xlsx":
+    ending = path.suffix.lower()
+    if ending == ".xlsx":
         raise DataError(f"{path}: readings are read from CSV or JSON Lines; write them with --format csv")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
-        raise DataError(f"{path}: readings cannot be read ({e}); give a CSV or JSON Lines file") from None
-    read = _read_jsonl if path.suffix.lower() in (".jsonl", ".ndjson") else _read_csv
-    return [_checked(path, line, item) for line, item in read(path, text)]
+    read = _read_jsonl if ending in (".jsonl", ".ndjson") else _read_csv
+    return [_checked(path, line, item) for line, item in read(path)]
 
 
 def png(crop: Image) -> bytes:
@@ -108,50 +107,6 @@ def png(crop: Image) -> bytes:
     data = io.BytesIO()
     picture.save(data, "PNG", optimize=True)
     return data.getvalue()
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place on success and goes on failure.
-
-    Raises SettingError where nothing can be written there.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.touch()
-    except OSError as e:
-        raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
-    try:
-        yield temporary
-        try:
-            temporary.replace(path)
-        except OSError as e:
-            raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place on success, whatever was there, and goes on failure.
-
-    Raises SettingError where none can be made there.
-    """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as e:
-        raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
-    try:
-        part.chmod(0o755)
-        yield part
-        old = part.with_name(f"{part.name}-old")
-        if out.exists():
-            out.replace(old)
-        part.replace(out)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _write(items: Iterable[tuple[Row, Image | None]], path: Path | None, fmt: Format | None) -> None:
@@ -191,7 +146,7 @@ def _write_xlsx(items: Iterable[tuple[Row, Image | None]], path: Path) -> None:
     book = Workbook(write_only=True)
     sheet = book.create_sheet("readings")
     sheet.freeze_panes = "A2"
-    for letter, width in zip("ABCDEFGHIJKL", (18, 10, 10, 24, 12, 11, 10, 30, 40, 24, 6, 10), strict=True):
+    for letter, width in zip("ABCDEFGHIJKLM", (18, 10, 10, 24, 12, 11, 10, 30, 40, 24, 6, 10, 18), strict=True):
         sheet.column_dimensions[letter].width = width
     sheet.append([*COLUMNS[:3], "crop", *COLUMNS[3:]])
     with tempfile.TemporaryDirectory(prefix="inkshift-crops-") as folder:
@@ -247,23 +202,16 @@ def _plain(item: Mapping[str, Any]) -> Row:
     }
 
 
-def _read_csv(path: Path, text: str) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
+    for line, item in read_csv(path, *NEEDED, exact=True):
+        yield line, {name: item.get(name, "") for name in COLUMNS}
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
     try:
-        _need_columns(path, 1, reader.fieldnames or ())
-        for item in reader:
-            if None in item or None in item.values():
-                found = "more" if None in item else "fewer"
-                raise DataError(
-                    f"{path}:{reader.line_num}: expected {len(reader.fieldnames or ())} values as in line 1, "
-                    f"found {found}; mend that line"
-                )
-            yield reader.line_num, {name: item[name] for name in COLUMNS}
-    except csv.Error as e:
-        raise DataError(f"{path}:{reader.reader.line_num}: not CSV ({e}); mend that line") from None
-
-
-def _read_jsonl(path: Path, text: str) -> Iterator[tuple[int, Row]]:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise DataError(f"{path}: cannot be read ({e}); give a CSV or JSON Lines file") from None
     for line, content in enumerate(text.split("\n"), start=1):
         if not content.strip():
             continue
@@ -273,13 +221,13 @@ def _read_jsonl(path: Path, text: str) -> Iterator[tuple[int, Row]]:
             raise DataError(f"{path}:{line}: not JSON ({e.msg}); mend that line") from None
         _need_columns(path, line, item if isinstance(item, dict) else ())
         try:
-            yield line, _plain({name: item[name] for name in COLUMNS})
+            yield line, _plain({name: item.get(name, "") for name in COLUMNS})
         except (TypeError, ValueError, KeyError):
             raise DataError(f"{path}:{line}: not a row of readings; write it again with --format jsonl") from None
 
 
 def _need_columns(path: Path, line: int, found: Iterable[str]) -> None:
-    missing = [name for name in COLUMNS if name not in set(found)]
+    missing = [name for name in NEEDED if name not in set(found)]
     if missing:
         raise DataError(f"{path}:{line}: no column {', '.join(missing)}; write readings with `inkshift read --out`")
 

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
-from inkshift.datasets.formats import read_csv
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
+from inkshift.files import read_csv
 from inkshift.forms import fields, reader, segment
 from inkshift.forms import ink as inks
 from inkshift.forms.cells import cells_of_field

@@ -15,9 +15,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from inkshift import jobs
 from inkshift.errors import SettingError
-from inkshift.forms.export import whole_folder
+from inkshift.files import file_digest, whole_folder
 from inkshift.forms.reading import DIGITS
 
 MANIFEST = "manifest.json"
@@ -109,7 +108,7 @@ def finish(folder: Path, harvest: Harvest, settings: dict[str, Any]) -> None:
         "format": 1,
         "settings": settings,
         "counts": harvest.counts(),
-        "files": {path.relative_to(folder).as_posix(): jobs.file_digest(path) for path in files},
+        "files": {path.relative_to(folder).as_posix(): file_digest(path) for path in files},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

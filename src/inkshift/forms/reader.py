@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import copy
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import re2
 import zxingcpp
 
 from inkshift import jobs
@@ -23,6 +25,7 @@ from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
 from inkshift.forms.columns import Row, find_rows, row_crop
 from inkshift.forms.decode import reading_classes
+from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, unknown_form, why_unfit
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
 from inkshift.forms.place import Box, on_page
 from inkshift.forms.reading import FieldReading, FormReading, PageReading, page_from_json, page_to_json
@@ -42,10 +45,17 @@ Progress = Callable[[int, int], None]
 # Template pixels around a field that are cut with it, as a share of its height: digits leave their boxes.
 MARGIN = 0.18
 
+# Fewest and most digits of a number where nothing says how many there are, and the most that can be asked for.
+DIGITS, MOST_DIGITS = (1, 8), 20
+
+# Pixels of a picture that shows one number: 2,000 x 2,000, in which a number a tenth as high has 200; and its side.
+NUMBER_PIXELS, NUMBER_SIDE = 4_000_000, 4_000
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a reader reads with. template: a file; read_as: instead of one, what each picture shows.
+    """What a reader reads with. template: a file; templates: files of several; read_as: instead of any, what each
+    picture shows. digits: fewest and most of a number that is read without a template.
 
     model: a shipped package's name or a package's folder; empty for the method's own. second_reader: another reader
     of whole numbers, reused as it is. policy: the file of an acceptance policy. crops: keep each field's picture in
@@ -59,6 +69,14 @@ class Settings:
     second_reader: SecondReader | None = None
     policy: str = ""
     crops: bool = False
+    digits: tuple[int, int] = DIGITS
+    templates: tuple[str, ...] = ()
+
+    def arguments(self) -> dict[str, Any]:
+        """What makes a reader of these settings: `Reader(**settings.arguments())`."""
+        given = asdict(self)
+        several = given.pop("templates")
+        return given | ({"template": several} if several else {})
 
 
 class Reader:
@@ -73,12 +91,17 @@ class Reader:
     by digit; a model of numbers reads numbers whole, and cells are left to `digits`. Without it, cells are read by
     `digits` and numbers by `numbers`. method: `as-published` reads as Pacchiotti et al. 2023 did. second_reader:
     reads numbers too, and the two are weighed against each other. policy: file that `inkshift calibrate` wrote; each
-    field is then accepted or not. Raises TemplateError, ModelError, SettingError, InputError or MissingExtraError.
+    field is then accepted or not. digits: fewest and most digits of a number read without a template, 1 to 20; a
+    template says so field by field.
+
+    template may be a folder or a list of files and folders, for forms of several kinds: each page is then read by the
+    template that it proves, and `FormReading.template` names it. Raises TemplateError, ModelError, SettingError,
+    InputError or MissingExtraError.
     """
 
     def __init__(
         self,
-        template: str | Path = "",
+        template: str | Path | Sequence[str | Path] = "",
         *,
         read_as: ReadAs | None = None,
         model: str | Path = "",
@@ -86,16 +109,28 @@ class Reader:
         second_reader: SecondReader | None = None,
         policy: str | Path = "",
         crops: bool = False,
+        digits: Sequence[int] = DIGITS,
     ) -> None:
         if bool(template) == (read_as is not None):
             raise SettingError(
                 "give a template, or say what each picture shows (number, digit or column): one of the two"
             )
-        self.settings = Settings(str(template), read_as, str(model), method, second_reader, str(policy), crops)
-        self.template = load_template(template) if template else None
+        files = find_templates(template)
+        fewest, most = _digits(digits, read_as)
+        self.settings = Settings(
+            files[0] if len(files) == 1 else "",
+            read_as,
+            str(model),
+            method,
+            second_reader,
+            str(policy),
+            crops,
+            (fewest, most),
+            tuple(files) if len(files) > 1 else (),
+        )
+        self._open_template(self.settings.template)
         self.policy = load_policy(policy) if policy else None
         self.model, self.number_model = _models(self.settings)
-        self._references = _references(self.template, Path(template).parent) if self.template else []
         self._classify = classifier(self.model)
         self._frame = self.model.reframing.of_ink()
         self._numbers = numbers.number_reader(self.number_model, second_reader) if self.number_model else None
@@ -104,6 +139,26 @@ class Reader:
         except ModelError as e:
             raise ModelError(f"{self.model.folder}: {e}") from None
         self.seconds: dict[str, float] = {}
+        self._readers = [self._with_template(file) for file in self.settings.templates] or [self]
+        _need_names(self.templates)
+
+    def _open_template(self, file: str) -> None:
+        """All that depends on the template: several readers share the rest."""
+        self.template = load_template(file) if file else None
+        self._references = _references(self.template, Path(file).parent) if self.template else []
+
+    def _with_template(self, file: str) -> Reader:
+        """A reader of one of several templates, with the models of this one."""
+        one = copy.copy(self)
+        one.settings = replace(self.settings, template=file, templates=())
+        one._open_template(file)
+        one._readers = [one]
+        return one
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """The templates that pages are read by; none where `read_as` says what they show."""
+        return tuple(reader.template for reader in self._readers if reader.template)
 
     def read(
         self,
@@ -134,7 +189,7 @@ class Reader:
             )
             with closing(results):
                 together = self.settings.method != "as-published"
-                for form in assemble(self._pages(refs, results, progress), self.template, together=together):
+                for form in assemble(self._pages(refs, results, progress), self.templates, together=together):
                     yield apply(self.policy, form) if self.policy else form
         finally:
             if keep:
@@ -142,11 +197,11 @@ class Reader:
 
     def fingerprint(self) -> str:
         """Names what a page's reading depends on besides the page: settings, template and model."""
-        template = Path(self.settings.template).read_bytes() if self.settings.template else b""
-        pictures = b"".join(b"" if picture is None else picture.tobytes() for picture in self._references)
+        files = [Path(r.settings.template).read_bytes() for r in self._readers if r.settings.template]
+        pictures = [b"" if one is None else one.tobytes() for reader in self._readers for one in reader._references]
         digests = [model.digest for model in (self.model, self.number_model) if model]
         settings = replace(self.settings, policy="")
-        return jobs.digest(version("inkshift"), repr(settings), template, pictures, *digests)
+        return jobs.digest(version("inkshift"), repr(settings), *files, *pictures, *digests)
 
     def _pages(
         self, refs: list[tuple[PageRef, str]], results: Iterator[tuple[str, str]], progress: Progress | None
@@ -157,19 +212,50 @@ class Reader:
                 progress(done, len(refs))
 
     def read_page(self, image: Pixels, source: str = "", page: int = 1) -> PageReading:
-        """Read one page, (H, W) or (H, W, 3) RGB uint8. A page that does not register comes back with its error."""
+        """Read one page, (H, W) or (H, W, 3) RGB uint8. A page that does not register comes back with its error, or as
+        blank where there is nothing on it."""
         start = time.perf_counter()
+        unfit = why_unfit(image, self.templates)
         try:
-            laid = self._lay(image)
+            if unfit:
+                raise RegistrationError(unfit)
+            reader, laid = self._recognise(image)
         except RegistrationError as e:
+            if not unfit and is_blank_page(image):
+                return PageReading(source, page, blank=True)
             return PageReading(source, page, error=f"{source} page {page}: {e}")
         self._spent("register", start)
+        return reader._read_laid(laid, source, page)
+
+    def _recognise(self, image: Pixels) -> tuple[Reader, list[_Laid]]:
+        """The page on the template that it proves, and who reads by that. Raises RegistrationError where none is."""
+        if self._readers == [self]:
+            return self, self._lay(image)
+        tried: list[tuple[Reader, list[_Laid]]] = []
+        for reader in self._readers:
+            with suppress(RegistrationError):
+                tried.append((reader, reader._lay(image)))
+        likely = likeliest([laid[0].page.quality for _, laid in tried])
+        if len(likely) > 1:  # what is printed does not tell them apart; a barcode may
+            likely = [i for i in likely if tried[i][0]._barcode_fits(image)] or likely
+        if len(likely) != 1:
+            raise RegistrationError(unknown_form(self.templates, [tried[i][0].template for i in likely]))
+        return tried[likely[0]]
+
+    def _barcode_fits(self, image: Pixels) -> bool:
+        """Whether the page has a barcode that names a form of this template."""
+        rule = self.template.identity if self.template else None
+        return rule is not None and rule.pattern is not None and bool(_barcode(image, rule.pattern))
+
+    def _read_laid(self, laid: list[_Laid], source: str, page: int) -> PageReading:
+        """Read a page that lies on the template; where its way up is open, the way that reads more surely."""
         tried = [(found, self._fields(found)) for found in laid]
         found, readings = max(tried, key=lambda one: sum(r.confidence for r in one[1])) if len(tried) > 1 else tried[0]
         identity = self._identity(found, readings)
         named = tuple(replace(reading, source=source, page=page) for reading in readings)
         quality = found.page.quality if found.spec else None
-        return PageReading(source, page, found.design, quality, found.page.turn, identity, named)
+        template = self.template.name if self.template else ""
+        return PageReading(source, page, found.design, quality, found.page.turn, identity, named, template=template)
 
     def _fields(self, found: _Laid) -> list[FieldReading]:
         """All fields of a page that lies on its template, the pictures of all classified at once."""
@@ -251,9 +337,10 @@ class Reader:
         image = found.page.image
         if self.settings.read_as == "column":
             rows = find_rows(image)
-            return [_row_job(image, row, n) for n, row in enumerate(rows, 1)], [row.box for row in rows]
+            work = [_row_job(image, row, n, self.settings.digits) for n, row in enumerate(rows, 1)]
+            return work, [row.box for row in rows]
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
-        return [_whole(image, kind, kind)], [(0, 0, image.shape[1], image.shape[0])]
+        return [_whole(_small(image), kind, kind, self.settings.digits)], [(0, 0, image.shape[1], image.shape[0])]
 
     def _identity(self, found: _Laid, readings: list[FieldReading]) -> str:
         """What the page says its form is; empty where it does not say, or its file does."""
@@ -295,7 +382,10 @@ class _Laid:
 
 
 def read(
-    paths: Sequence[str | Path] | str | Path, template: str | Path = "", *, read_as: ReadAs | None = None
+    paths: Sequence[str | Path] | str | Path,
+    template: str | Path | Sequence[str | Path] = "",
+    *,
+    read_as: ReadAs | None = None,
 ) -> list[FormReading]:
     """Read files or folders with the default model; see `Reader` for more."""
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -322,13 +412,23 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fi
     return fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
 
 
-def _whole(image: Pixels, name: str, kind: fields.Kind, struck: float = 0.0) -> fields.Job:
+def _whole(image: Pixels, name: str, kind: fields.Kind, digits: tuple[int, int], struck: float = 0.0) -> fields.Job:
     frame = (0, 0, image.shape[1], image.shape[0])
-    return fields.Job(name, kind, image, inks.darkness(image), frame, struck=struck)
+    return fields.Job(name, kind, image, inks.darkness(image), frame, digits=digits, struck=struck)
 
 
-def _row_job(image: Pixels, row: Row, number: int) -> fields.Job:
-    return _whole(row_crop(image, row), str(number), "number", row.struck)
+def _row_job(image: Pixels, row: Row, number: int, digits: tuple[int, int]) -> fields.Job:
+    return _whole(row_crop(image, row), str(number), "number", digits, row.struck)
+
+
+def _small(image: Pixels) -> Pixels:
+    """The picture of one number, shrunk where it has more pixels than one a tenth as high needs to be read."""
+    height, width = image.shape[:2]
+    scale = min(math.sqrt(NUMBER_PIXELS / (height * width)), NUMBER_SIDE / max(height, width))
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _references(template: Template, folder: Path) -> list[Pixels | None]:
@@ -342,9 +442,27 @@ def _barcode(image: Pixels, pattern: str | None) -> str:
     for code in zxingcpp.read_barcodes(image):
         if pattern is None:
             return str(code.text)
-        if found := re.fullmatch(pattern, code.text):
+        # RE2 takes time in proportion to the text, whatever the pattern; the module `re` may take for ever.
+        if found := re2.fullmatch(pattern, code.text):
             return str(found[1] if found.groups() else found[0])
     return ""
+
+
+def _digits(digits: Sequence[int], read_as: ReadAs | None) -> tuple[int, int]:
+    fewest, most = digits
+    if not 1 <= fewest <= most <= MOST_DIGITS:
+        raise SettingError(f"digits: expected fewest and most, from 1 to {MOST_DIGITS}, found {fewest} and {most}")
+    if (fewest, most) != DIGITS and read_as in (None, "digit"):
+        what = "a template says so for each field" if read_as is None else "one digit has one"
+        raise SettingError(f"digits: are for numbers that are read without a template; {what}")
+    return fewest, most
+
+
+def _need_names(templates: Sequence[Template]) -> None:
+    """Readings name their template, so two must not be called alike."""
+    names = [template.name for template in templates]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingError(f"two of the templates are called {doubled[0]!r}; give one of them another name")
 
 
 def _all_refs(files: Sequence[Path]) -> Iterator[tuple[PageRef, str]]:
@@ -369,7 +487,7 @@ _READER: list[Reader] = []
 
 def _open_reader(settings: Settings) -> None:
     cv2.setNumThreads(1)
-    _READER[:] = [Reader(**asdict(replace(settings, policy="")))]
+    _READER[:] = [Reader(**replace(settings, policy="").arguments())]
 
 
 def _read_ref(ref: PageRef) -> str:
@@ -380,7 +498,7 @@ def _read_ref(ref: PageRef) -> str:
     try:
         return page_to_json(_READER[0].read_page(image, ref.source, ref.page))
     except Exception as e:  # a fault of ours on one page must not cost the others
-        failed = f"reading failed ({type(e).__name__}: {e}); check its template, or report this"
+        failed = f"reading failed ({type(e).__name__}: {' '.join(str(e).split())}); check its template, or report this"
         return page_to_json(PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {failed}"))
 
 

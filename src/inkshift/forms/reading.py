@@ -70,9 +70,9 @@ class FieldReading:
 class PageReading:
     """One page as it was read, before forms are put together.
 
-    design: which page of the template it is, from 0. quality: of its registration, 0 to 1; None without a template.
-    turn: degrees clockwise that it was turned to stand upright. identity: what the page says its form is. error: why
-    it was not read.
+    template: name of the template that it was read with; design: which page of that it is, from 0. quality: of its
+    registration, 0 to 1; None without a template. turn: degrees clockwise that it was turned to stand upright.
+    identity: what the page says its form is. error: why it was not read. blank: nothing is on it, which is no error.
     """
 
     source: str
@@ -83,13 +83,15 @@ class PageReading:
     identity: str = ""
     fields: tuple[FieldReading, ...] = ()
     error: str = ""
+    template: str = ""
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PageNote:
     """How one page went: quality of registration 0 to 1, None without a template, and the error if it was not read.
 
-    turn: degrees clockwise that it was turned to stand upright.
+    turn: degrees clockwise that it was turned to stand upright. blank: nothing is on it, such as on the back of a form.
     """
 
     source: str
@@ -97,15 +99,20 @@ class PageNote:
     quality: float | None = None
     error: str = ""
     turn: int = 0
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FormReading:
-    """All that was read of one form. `form["A"]` is the field named A."""
+    """All that was read of one form. `form["A"]` is the field named A. template: the name of its template.
+
+    Blank pages that follow no form make one without fields, whose notes are all `blank`.
+    """
 
     name: str
     fields: tuple[FieldReading, ...] = ()
     pages: tuple[PageNote, ...] = ()
+    template: str = ""
 
     def __getitem__(self, name: str) -> FieldReading:
         for item in self.fields:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from inkshift.forms.export import png, whole_file
+from inkshift.files import whole_file
+from inkshift.forms.export import png
 from inkshift.forms.reading import FieldReading, FormReading
 
 UNSURE_BELOW = 0.9

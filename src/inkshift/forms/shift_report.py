@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from inkshift.forms.export import whole_file
+from inkshift.files import whole_file
 from inkshift.forms.report import page_template, picture_of
 from inkshift.forms.shift import Shift
 

@@ -7,16 +7,19 @@ A template is geometry only; the one picture it may name is a blank page to regi
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import re2
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from inkshift.errors import TemplateError, nearest
 from inkshift.forms.rules import SLIP, Level, Rule, parse_rule
 
 Box = tuple[float, float, float, float]
+
+_QUIET = re2.Options()
+_QUIET.log_errors = False
 
 
 class _Strict(BaseModel):
@@ -27,7 +30,7 @@ class FieldSpec(_Strict):
     """A number to read.
 
     box: x, y, width, height. cells: how many equal cells with printed walls the box has; 0 for one box
-    in which digits stand freely. digits: fewest and most digits. max: largest value, if there is one.
+    in which digits stand freely. digits: fewest and most digits, at most 20. max: largest value, if there is one.
     frame: whether the box is printed (its lines are then removed, and count for the page's quality).
     """
 
@@ -45,6 +48,8 @@ class FieldSpec(_Strict):
         fewest, most = self.digits
         if not 0 <= fewest <= max(most, 1) or most < 1:
             raise ValueError(f"digits of field {self.name!r} must be [fewest, most] with fewest <= most and most >= 1")
+        if most > 20:
+            raise ValueError(f"digits of field {self.name!r}: at most 20 can be read, found {most}")
         if self.max is not None and fewest > len(str(self.max)):
             raise ValueError(f"field {self.name!r} asks for {fewest} digits or more, but max {self.max} has fewer")
         if self.cells and fewest > self.cells:
@@ -95,7 +100,8 @@ class PageSpec(_Strict):
 class Identity(_Strict):
     """What names a form: its file, a barcode on it, or one of its number fields.
 
-    pattern: regular expression that a barcode must match; its first group, if any, is the identity.
+    pattern: regular expression, of RE2's syntax, that a barcode must match as a whole; its first group, if any, is the
+    identity.
     """
 
     by: Literal["file", "barcode", "field"] = "file"
@@ -108,9 +114,10 @@ class Identity(_Strict):
             raise ValueError("identity by 'field' names the field; other identities name none")
         if self.pattern is not None:
             try:
-                re.compile(self.pattern)
-            except re.error as e:
-                raise ValueError(f"identity pattern is not a regular expression: {e}") from None
+                re2.compile(self.pattern, _QUIET)
+            except re2.error as e:
+                said = e.args[0].decode() if isinstance(e.args[0], bytes) else e
+                raise ValueError(f"identity pattern is not a regular expression of RE2: {said}") from None
         return self
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -89,8 +89,9 @@ def _records(forms: Iterable[FormReading], reader: Reader) -> Iterator[Record]:
 
 def described(reader: Reader) -> Record:
     """What a run of this reader depends on: version, settings, and the SHA-256 of the files they name and of models."""
-    settings = {name: value for name, value in asdict(reader.settings).items() if name != "crops"}
+    settings = {name: value for name, value in reader.settings.arguments().items() if name != "crops"}
     named = {name: value for name, value in settings.items() if isinstance(value, str) and Path(value).is_file()}
+    named |= {f"template {number}": file for number, file in enumerate(reader.settings.templates, 1)}
     models = {model.manifest.name: model.digest for model in (reader.model, reader.number_model) if model}
     if reader.settings.second_reader:
         from inkshift.models import pp_ocr

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from inkshift.errors import InputError, SettingError
-from inkshift.forms.export import whole_file
+from inkshift.files import whole_file
 from inkshift.forms.reading import FieldReading, FormReading
 from inkshift.forms.rules import level_of
 

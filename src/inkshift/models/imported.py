@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from inkshift.datasets.formats import LabelledImages, load_class_folders, load_csv, load_npz, load_path
 from inkshift.errors import DataError, MissingExtraError, ModelError, SettingError
+from inkshift.models.graphs import check_graph
 from inkshift.models.metrics import scores
 from inkshift.models.package import Manifest, Model, save_package
 from inkshift.models.wrapped import Scale, Wrapped, answers, parse_scale, wrap
@@ -129,8 +130,10 @@ def _open_onnx(path: Path, scale: Scale) -> _Foreign:
     import onnx
     import safetensors.numpy
 
+    data = path.read_bytes()
+    check_graph(data, str(path))
     try:
-        graph = onnx.load(path)
+        graph = onnx.load_from_string(data)
     except Exception as e:  # protobuf and onnx raise classes of their own
         raise ModelError(f"{path}: cannot be read as ONNX ({str(e).splitlines()[0]}); export it again") from None
     if not graph.graph.node:

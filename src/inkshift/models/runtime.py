@@ -12,6 +12,7 @@ from inkshift.datasets.strings import pad
 from inkshift.errors import ModelError
 from inkshift.models import ctc
 from inkshift.models.ctc import STRIDE
+from inkshift.models.graphs import check_graph
 from inkshift.models.package import GRAPH, Model
 
 Classifier = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
@@ -70,8 +71,10 @@ def _open(model: Model, threads: int) -> tuple[onnxruntime.InferenceSession, str
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     path = model.folder / GRAPH
+    graph = path.read_bytes()
+    check_graph(graph, str(path), picture_by_picture=True)
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as e:  # ONNX Runtime raises classes of its own that share no base but Exception
         raise ModelError(f"{path}: ONNX Runtime cannot load it ({str(e).splitlines()[0]})") from None
     return session, session.get_inputs()[0].name

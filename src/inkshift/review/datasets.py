@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from inkshift.datasets.formats import read_csv
 from inkshift.errors import SettingError
+from inkshift.files import read_csv
 from inkshift.forms.audit import audit
 from inkshift.forms.evaluate import Case, Outcome
 from inkshift.review.labelled import NUMBERS, write_labelled

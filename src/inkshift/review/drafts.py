@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 
 from inkshift.errors import InputError, SettingError
-from inkshift.forms.export import whole_file
+from inkshift.files import whole_file
 from inkshift.forms.pages import PageRef, load_page
 from inkshift.forms.propose import propose, straighten
 from inkshift.forms.starter import as_json

@@ -19,7 +19,8 @@ from PIL import Image as Pillow
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.errors import SettingError, nearest
-from inkshift.forms.export import COLUMNS, Row, fitted, harmless, png, row, typed, whole_file
+from inkshift.files import whole_file
+from inkshift.forms.export import COLUMNS, Row, fitted, harmless, png, row, typed
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
 from inkshift.review.schema import MODEL, Decision, Field, Reading, User, stands
 from inkshift.review.store import Store

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from inkshift.datasets.labels import Label
 from inkshift.errors import InputError, SettingError
+from inkshift.files import file_digest
 from inkshift.forms.reading import UNREADABLE, FieldReading, FormReading, Image, state_of
 from inkshift.forms.template import Template
-from inkshift.jobs import file_digest
 from inkshift.review.queue import record
 from inkshift.review.schema import MODEL, Batch, Field, Form, Page, Reading
 from inkshift.review.store import Store, named_user

@@ -18,8 +18,8 @@ from PIL import Image as Pillow
 from sqlalchemy.orm import undefer
 
 from inkshift.errors import DataError, SettingError
+from inkshift.files import whole_folder
 from inkshift.forms import fields
-from inkshift.forms.export import whole_folder
 from inkshift.forms.harvest import job_of, split_of
 from inkshift.forms.reading import FieldReading, Image
 from inkshift.forms.template import FieldSpec, Template

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from inkshift.errors import InputError
+from inkshift.files import file_digest
 from inkshift.forms.pages import PageRef, load_page
-from inkshift.jobs import file_digest
 from inkshift.review.schema import Field, Form, Page
 from inkshift.review.store import Store
 

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from inkshift.errors import DataError, SettingError
+from inkshift.files import file_digest
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.template import Template
-from inkshift.jobs import file_digest
 from inkshift.review.intake import reading_row, urgency
 from inkshift.review.models import default_folder
 from inkshift.review.schema import Batch, Field, Form, Page

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from inkshift.datasets.formats import read_csv
 from inkshift.errors import DataError, InkshiftError
+from inkshift.files import read_csv
 from inkshift.forms.reader import Reader
 from inkshift.models.package import MANIFEST, NUMBER_MODEL, Model, load_model
 from inkshift.review import models

@@ -19,6 +19,9 @@ Regime = Literal["control", "frozen", "fine-tuned", "as-is"]
 StringRegime = Literal["as-is", "fine-tuned", "control"]
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
+# What a study may ask for at most: a slip of the finger must not become a plan that nobody's computer holds.
+MOST_REPLICATES, MOST_EPOCHS, MOST_NUMBERS = 10_000, 100_000, 10_000_000
+
 
 class Protocol(BaseModel):
     """How networks are trained and measured. The defaults are those of Kooverjee et al. 2020, section III.
@@ -39,9 +42,9 @@ class Protocol(BaseModel):
     reframing: str = "gray|light_ink|resize(128)"
     channels: Literal[1, 3] = 1
     rate: float = Field(default=0.001, gt=0)
-    batch: int = Field(default=128, ge=1)
-    epochs: int = Field(default=20, ge=1)
-    source_epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=128, ge=1, le=MOST_NUMBERS)
+    epochs: int = Field(default=20, ge=1, le=MOST_EPOCHS)
+    source_epochs: int = Field(default=20, ge=1, le=MOST_EPOCHS)
     stop: Literal["as-published", "held-out", "never"] = "as-published"
     tolerance: float = Field(default=1e-5, ge=0)
     validation: int = Field(default=0, ge=0)
@@ -103,7 +106,7 @@ class TransferSet(BaseModel):
     target: Task
     same_domain: bool
     regimes: tuple[Regime, ...] = ("control", "frozen", "fine-tuned")
-    replicates: int | None = Field(default=None, ge=1)
+    replicates: int | None = Field(default=None, ge=1, le=MOST_REPLICATES)
     protocol: dict[str, Any] = {}
     regime: dict[Regime, dict[str, Any]] = {}
 
@@ -116,7 +119,7 @@ class AnyStudy(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     title: str = ""
     seed: int = 0
-    replicates: int = Field(default=30, ge=1)
+    replicates: int = Field(default=30, ge=1, le=MOST_REPLICATES)
     margin: float = Field(default=0.01, gt=0, lt=1)
 
     @property
@@ -195,10 +198,10 @@ class Teaching(BaseModel):
 
     model_config = _STRICT
 
-    epochs: int = Field(default=24, ge=1)
+    epochs: int = Field(default=24, ge=1, le=MOST_EPOCHS)
     patience: int = Field(default=5, ge=1)
-    batch: int = Field(default=32, ge=1)
-    least: int = Field(default=512, ge=1)
+    batch: int = Field(default=32, ge=1, le=MOST_NUMBERS)
+    least: int = Field(default=512, ge=1, le=MOST_NUMBERS)
     rate: float = Field(default=4e-4, gt=0)
     held_out: float = Field(default=0.2, gt=0, lt=1)
 
@@ -215,13 +218,13 @@ class StringStudy(AnyStudy):
 
     kind: Literal["string"] = "string"
 
-    replicates: int = Field(default=5, ge=1)
+    replicates: int = Field(default=5, ge=1, le=MOST_REPLICATES)
     source: str = "numbers"
     data: str
     regimes: tuple[StringRegime, ...] = Field(default=("as-is", "fine-tuned", "control"), min_length=1)
     budgets: tuple[int, ...] = Field(default=(50, 100, 350), min_length=1)
     test_share: float = Field(default=0.5, gt=0, lt=1)
-    old_task: int = Field(default=500, ge=1)
+    old_task: int = Field(default=500, ge=1, le=MOST_NUMBERS)
     composed: Literal["auto", "recipe", "drawn"] = "auto"
     training: Teaching = Teaching()
     regime: dict[StringRegime, dict[str, Any]] = {}

@@ -1,0 +1,1 @@
+"""One page: out of its file, and onto its template."""

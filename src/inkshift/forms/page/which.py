@@ -1,0 +1,103 @@
+"""What a page is: too small or too dark to be any, blank, or of which form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.errors import TemplateError
+from inkshift.forms.template import Template
+from inkshift.reframe import to_gray
+
+Pixels = npt.NDArray[np.uint8]
+
+# A page of fewer pixels than an eighth of its template, each way, is read by nobody: a field of 60 pixels has 7.
+_LEAST_SCALE = 1 / 8
+# How many times as high as wide a picture of numbers may be: more, and a digit 40 pixels high is none wide.
+_TALLEST = 60
+# How much more probable than any other a template must be to be believed: twice as likely.
+_LEAST_ODDS = 2.0
+# Pixels of the longer side at which a page is looked at for ink: about 150 dots per inch of A4.
+_LOOK = 1600
+# Gray levels under its surroundings from which a pixel counts as marked. Print that shines through from the other side
+# is fainter; pale pencil is about as dark.
+_FAINT = 24
+# The least mark that is no speck of dust, and the rim in which scanners leave shadows, as shares of the longer side.
+_SPECK, _RIM = 0.008, 0.03
+
+
+def find_templates(given: str | Path | Sequence[str | Path]) -> list[str]:
+    """The template files that are meant, each once: files as given, folders by the `.json` files in them.
+
+    Raises TemplateError for a folder without one.
+    """
+    files: list[str] = []
+    for path in [given] if isinstance(given, str | Path) else given:
+        if path and Path(path).is_dir():
+            inside = sorted(file for file in Path(path).rglob("*.json") if not file.name.startswith("."))
+            if not inside:
+                raise TemplateError(f"{path}: expected a template in this folder, found no .json file; check the path")
+            files += map(str, inside)
+        elif path:
+            files.append(str(path))
+    return list(dict.fromkeys(files))
+
+
+def why_unfit(image: Pixels, templates: Sequence[Template]) -> str:
+    """Why a page, (H, W) or (H, W, 3) uint8, is of no form at all: too small, or all black; empty if it may be one."""
+    height, width = image.shape[:2]
+    sides = [min(page.size) for template in templates for page in template.pages]
+    if not sides:
+        tall = height > _TALLEST * width
+        return f"the picture of {width} x {height} pixels is too narrow for a number; cut it wider" if tall else ""
+    if min(height, width) < _LEAST_SCALE * min(sides):
+        return f"the page has {width} x {height} pixels, too few to read; scan it at 200 dots per inch or more"
+    if np.percentile(image[:: max(1, height // 500), :: max(1, width // 500)], 99) < 32:
+        return "the page is all black; scan it again"
+    return ""
+
+
+def is_blank_page(image: Pixels) -> bool:
+    """Whether nothing is written or printed on a page, (H, W) or (H, W, 3) uint8: the back of a form, most often.
+
+    Dust, the paper's grain, shadows at the rim and what shines through faintly from the other side do not count; a
+    stroke of a pen does. An area all of one gray is blank, if it is lighter than half.
+    """
+    gray = to_gray(image)
+    scale = min(1.0, _LOOK / max(gray.shape))
+    size = max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))
+    small = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+    long = max(small.shape)
+    rim = round(_RIM * long)
+    inner = small[rim : small.shape[0] - rim, rim : small.shape[1] - rim]
+    if min(inner.shape) < 8 or np.median(inner) < 128:
+        return False
+    # The paper: what is left when all that is narrower than a broad stroke is filled with its surroundings.
+    paper = cv2.medianBlur(cv2.dilate(inner, np.ones((9, 9), np.uint8)), 31)
+    under = cv2.subtract(paper, cv2.medianBlur(inner, 3))
+    grain = float(np.median(under)) + 6 * float(np.median(np.abs(under.astype(np.int16) - int(np.median(under)))))
+    _, _, marks, _ = cv2.connectedComponentsWithStats((under > max(_FAINT, grain)).astype(np.uint8), connectivity=8)
+    extent = np.maximum(marks[1:, cv2.CC_STAT_WIDTH], marks[1:, cv2.CC_STAT_HEIGHT])
+    return not bool((extent >= _SPECK * long).any())
+
+
+def likeliest(qualities: Sequence[float]) -> list[int]:
+    """Which templates a page may be of, given how probable each is, 0 to 1: one, if twice as likely as the others.
+
+    The odds are compared, not the probabilities: 0.99 is ten times as likely to be right as 0.9.
+    """
+    odds = [min(max(q, 0.001), 0.999) / (1 - min(max(q, 0.001), 0.999)) for q in qualities]
+    return [i for i, own in enumerate(odds) if own * _LEAST_ODDS > max(odds)]
+
+
+def unknown_form(templates: Sequence[Template], alike: Sequence[Template | None]) -> str:
+    """Why a page was read by none of several templates. alike: those that it fits about as well as one another."""
+    names = [template.name for template in alike if template] or [template.name for template in templates]
+    listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    if alike:
+        return f"the page fits {len(names)} templates alike ({listed}); leave one out, or add what tells them apart"
+    return f"unknown form: the page fits none of the {len(names)} templates ({listed}); is it scanned whole?"
