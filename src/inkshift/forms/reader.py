@@ -21,11 +21,20 @@ from inkshift.errors import InkshiftError, InputError, ModelError, RegistrationE
 from inkshift.forms import as_published, fields, numbers
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
-from inkshift.forms.columns import Row, find_rows, row_crop
 from inkshift.forms.decode import reading_classes
+from inkshift.forms.page.tables import Cell, find_table
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
 from inkshift.forms.place import Box, on_page
-from inkshift.forms.reading import FieldReading, FormReading, PageReading, page_from_json, page_to_json
+from inkshift.forms.reading import (
+    CROSSED,
+    EMPTY,
+    Candidate,
+    FieldReading,
+    FormReading,
+    PageReading,
+    page_from_json,
+    page_to_json,
+)
 from inkshift.forms.register import Registered, cut, register
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy
@@ -34,7 +43,7 @@ from inkshift.models.runtime import classifier, softmax
 from inkshift.reframe import to_gray
 
 Pixels = npt.NDArray[np.uint8]
-ReadAs = Literal["number", "digit", "column"]
+ReadAs = Literal["number", "digit", "table", "column"]
 Method = Literal["default", "as-published"]
 SecondReader = Literal["pp-ocrv6"]
 Progress = Callable[[int, int], None]
@@ -63,7 +72,8 @@ class Settings:
 
 class Reader:
     """Reads forms. Give a template file, or `read_as="number"` or `"digit"` for pictures that show just that, or
-    `"column"` for numbers below each other, which become the fields 1, 2, 3 from the top.
+    `"table"` for numbers in rows and columns, which become the fields r01c1, r01c2, ... row by row; a table of one
+    `"column"` of numbers has the fields 1, 2, 3 from the top.
 
     >>> reader = Reader(template="examples/telegram/template.json")
     >>> for form in reader.read(["scans/"]):
@@ -89,7 +99,7 @@ class Reader:
     ) -> None:
         if bool(template) == (read_as is not None):
             raise SettingError(
-                "give a template, or say what each picture shows (number, digit or column): one of the two"
+                "give a template, or say what each picture shows (number, digit, table or column): one of the two"
             )
         self.settings = Settings(str(template), read_as, str(model), method, second_reader, str(policy), crops)
         self.template = load_template(template) if template else None
@@ -158,6 +168,8 @@ class Reader:
 
     def read_page(self, image: Pixels, source: str = "", page: int = 1) -> PageReading:
         """Read one page, (H, W) or (H, W, 3) RGB uint8. A page that does not register comes back with its error."""
+        if self.settings.read_as in ("table", "column"):
+            return self._read_table(image, source, page)
         start = time.perf_counter()
         try:
             laid = self._lay(image)
@@ -175,14 +187,46 @@ class Reader:
         """All fields of a page that lies on its template, the pictures of all classified at once."""
         start = time.perf_counter()
         work, boxes = self._jobs(found)
+        self._spent("prepare", start)
+        return [replace(reading, box=b) for reading, b in zip(self._readings(work), boxes, strict=True)]
+
+    def _readings(self, work: Sequence[fields.Job]) -> list[FieldReading]:
+        """What is read of each, the pictures of all classified at once."""
+        start = time.perf_counter()
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
         whole = [job for job in work if job.kind == "number" and self._numbers]
         readings = {job.name: reading for job, reading in self._whole_numbers(whole, level)}
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
-        kept = [job.crop if self.settings.crops else None for job in work]
-        return [replace(readings[job.name], box=b, crop=c) for job, b, c in zip(work, boxes, kept, strict=True)]
+        return [replace(readings[job.name], crop=job.crop if self.settings.crops else None) for job in work]
+
+    def _read_table(self, image: Pixels, source: str, page: int) -> PageReading:
+        """The cells of a table, row by row; headers and what is printed beside the rows are left out."""
+        start = time.perf_counter()
+        table = find_table(image)
+        cells = [cell for cell in table.cells if cell.kind != "header"]
+        columns = sorted({cell.column for cell in cells if cell.kind in ("number", "struck")})
+        if self.settings.read_as == "column":
+            if len(columns) > 1:
+                several = f"{len(columns)} columns of numbers were found, --as column expects one; read it --as table"
+                return PageReading(source, page, error=f"{source} page {page}: {several}")
+            cells = [cell for cell in cells if cell.column in columns]
+        jobs = [_cell_job(cell) for cell in cells if cell.kind in ("number", "struck")]
+        self._spent("find", start)
+        read = {reading.name: reading for reading in self._readings(jobs)}
+        found = [read.get(_place(cell)) or _unread(cell, self.settings.crops) for cell in cells]
+        named = (
+            replace(
+                reading,
+                name=str(cell.row) if self.settings.read_as == "column" else _place(cell),
+                box=cell.box,
+                source=source,
+                page=page,
+            )
+            for cell, reading in zip(cells, found, strict=True)
+        )
+        return PageReading(source, page, fields=tuple(named))
 
     def _by_digits(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
         """Fields read digit by digit, the pictures of all classified at once."""
@@ -249,9 +293,6 @@ class Reader:
             specs = found.spec.fields
             return [_job(found.page, dark, spec, crops) for spec in specs], [on_page(found.page, s.box) for s in specs]
         image = found.page.image
-        if self.settings.read_as == "column":
-            rows = find_rows(image)
-            return [_row_job(image, row, n) for n, row in enumerate(rows, 1)], [row.box for row in rows]
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
         return [_whole(image, kind, kind)], [(0, 0, image.shape[1], image.shape[0])]
 
@@ -327,8 +368,20 @@ def _whole(image: Pixels, name: str, kind: fields.Kind, struck: float = 0.0) -> 
     return fields.Job(name, kind, image, inks.darkness(image), frame, struck=struck)
 
 
-def _row_job(image: Pixels, row: Row, number: int) -> fields.Job:
-    return _whole(row_crop(image, row), str(number), "number", row.struck)
+def _place(cell: Cell) -> str:
+    return f"r{cell.row:02}c{cell.column}"
+
+
+def _cell_job(cell: Cell) -> fields.Job:
+    return _whole(cell.crop, _place(cell), "number", cell.struck)
+
+
+def _unread(cell: Cell, with_crop: bool) -> FieldReading:
+    """A cell in which there is nothing to be read: a mark that says so, or nothing at all."""
+    written, state = (CROSSED, "crossed-out") if cell.kind == "unused" else (EMPTY, "blank")
+    given = (Candidate(written, cell.sure),)
+    crop = cell.crop if with_crop else None
+    return FieldReading(_place(cell), "", written, state, cell.sure, given, crop=crop)  # type: ignore[arg-type]
 
 
 def _references(template: Template, folder: Path) -> list[Pixels | None]:

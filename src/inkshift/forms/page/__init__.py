@@ -1,0 +1,1 @@
+"""What lies where on a page: straightened, its printed lines, its tables."""
