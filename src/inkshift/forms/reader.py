@@ -22,6 +22,7 @@ from inkshift.forms import as_published, fields, numbers
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
 from inkshift.forms.decode import reading_classes
+from inkshift.forms.page.judge import best_value, doubted, struck_out, tell_apart
 from inkshift.forms.page.tables import Cell, find_table
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
 from inkshift.forms.place import Box, on_page
@@ -205,28 +206,27 @@ class Reader:
         """The cells of a table, row by row; headers and what is printed beside the rows are left out."""
         start = time.perf_counter()
         table = find_table(image)
-        cells = [cell for cell in table.cells if cell.kind != "header"]
-        columns = sorted({cell.column for cell in cells if cell.kind in ("number", "struck")})
-        if self.settings.read_as == "column":
-            if len(columns) > 1:
-                several = f"{len(columns)} columns of numbers were found, --as column expects one; read it --as table"
-                return PageReading(source, page, error=f"{source} page {page}: {several}")
-            cells = [cell for cell in cells if cell.column in columns]
-        jobs = [_cell_job(cell) for cell in cells if cell.kind in ("number", "struck")]
+        jobs = [_cell_job(cell) for cell in table.cells if cell.kind in ("number", "struck")]
         self._spent("find", start)
-        read = {reading.name: reading for reading in self._readings(jobs)}
-        found = [read.get(_place(cell)) or _unread(cell, self.settings.crops) for cell in cells]
-        named = (
-            replace(
-                reading,
-                name=str(cell.row) if self.settings.read_as == "column" else _place(cell),
-                box=cell.box,
-                source=source,
-                page=page,
-            )
-            for cell, reading in zip(cells, found, strict=True)
+        read = {(cell.row, cell.column): _unread(cell, self.settings.crops) for cell in table.cells}
+        written = [cell for cell in table.cells if cell.kind in ("number", "struck")]
+        for cell, reading in zip(written, self._readings(jobs), strict=True):
+            read[cell.row, cell.column] = doubted(struck_out(reading, cell), cell)
+        values = {(c.row, c.column): best_value(read[c.row, c.column]) for c in written}
+        known = tell_apart(table, values).cells
+        pairs = [(new, read[old.row, old.column]) for old, new in zip(table.cells, known, strict=True)]
+        pairs = [(cell, reading) for cell, reading in pairs if cell.kind != "header" and cell.row]
+        columns = sorted({cell.column for cell, _ in pairs if cell.kind in ("number", "struck")})
+        one = self.settings.read_as == "column"
+        if one and len(columns) > 1:
+            several = f"{len(columns)} columns of numbers were found, --as column expects one; read it --as table"
+            return PageReading(source, page, error=f"{source} page {page}: {several}")
+        fields_ = (
+            replace(reading, name=str(cell.row) if one else _place(cell), box=cell.box, source=source, page=page)
+            for cell, reading in pairs
+            if cell.column in columns
         )
-        return PageReading(source, page, fields=tuple(named))
+        return PageReading(source, page, fields=tuple(fields_))
 
     def _by_digits(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
         """Fields read digit by digit, the pictures of all classified at once."""
@@ -373,7 +373,7 @@ def _place(cell: Cell) -> str:
 
 
 def _cell_job(cell: Cell) -> fields.Job:
-    return _whole(cell.crop, _place(cell), "number", cell.struck)
+    return _whole(cell.crop, _place(cell), "number")
 
 
 def _unread(cell: Cell, with_crop: bool) -> FieldReading:

@@ -92,13 +92,14 @@ def _lines(across: Gray, faint: Mask, long: int) -> tuple[Labels, Labels]:
     gap = _gap(across) // 5
     labels, stats = _chains(across, long)
     line_map = np.zeros(across.shape, np.int32)
-    found = []
+    found: list[tuple[int, int, int, int]] = []
     for k, (x, y, w, h) in stats:
         own = (labels[y : y + h, x : x + w] == k) & faint[y : y + h, x : x + w]
         stretches = runs(_bridged(own.view(np.uint8), gap), 1, max(long // 2, 3))
         if stretches.any(0).mean() > FILLED:
             found.append((x, y, w, h))
             line_map[y : y + h, x : x + w][grown(stretches, 3, 1) > 0] = len(found)
+            found[-1] = _prolong(line_map, len(found), faint, found[-1])
     return line_map, np.array(found, np.int32).reshape(-1, 4)
 
 
@@ -108,15 +109,46 @@ def _walls(down: Gray, faint: Mask, long: int) -> tuple[Mask, Labels]:
     They are straight; digits over each other are not.
     """
     labels, stats = _chains(down, long)
-    wall = np.zeros(down.shape, np.bool_)
-    found = []
+    wall = np.zeros(down.shape, np.int32)
+    found: list[tuple[int, int, int, int]] = []
     for k, (x, y, w, h) in stats:
         own = labels[y : y + h, x : x + w] == k
         straight = bend(own) < 0.3 * own.sum() / w + max(1.0, STRAIGHT * w)
         if straight and (own & faint[y : y + h, x : x + w]).any(0).mean() > FILLED:
             found.append((x, y, w, h))
-            wall[y : y + h, x : x + w] |= own
-    return grown(wall.view(np.uint8), 5, 1) > 0, np.array(found, np.int32).reshape(-1, 4)
+            wall[y : y + h, x : x + w][own] = len(found)
+            found[-1] = _prolong(wall, len(found), faint, found[-1])
+    dark = ((wall > 0) & faint).view(np.uint8)
+    return grown(dark, 3, 1) > 0, np.array(found, np.int32).reshape(-1, 4)
+
+
+def _prolong(line_map: Labels, number: int, faint: Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Follow a level line beyond both of its ends, which averaging along it cuts off; in place. Returns its box."""
+    x, y, w, h = box
+    reach = max(8, w // 6)
+    own = line_map[y : y + h, x : x + w] == number
+    columns = np.flatnonzero(own.any(0))
+    if len(columns) < 4:
+        return box
+    thick = max(1, round(float(own.sum()) / len(columns) / 2))
+    middle = (own * np.arange(h)[:, None]).sum(0)[columns] / own.sum(0)[columns]
+    slope, offset = np.polyfit(columns, middle, 1)
+    out = [x + int(columns[0]), x + int(columns[-1]) + 1]
+    for side, step in ((0, -1), (1, 1)):
+        at = (out[0] - 1 if side == 0 else out[1]) + step * np.arange(reach)
+        at = at[(at >= 0) & (at < line_map.shape[1])]
+        if len(at) < 3:
+            continue
+        rows = np.rint(y + offset + slope * (at - x)).astype(int)[None, :] + np.arange(-thick - 1, thick + 2)[:, None]
+        rows = np.clip(rows, 0, line_map.shape[0] - 1)
+        seen = faint[rows, at[None, :]]
+        # It ends where three pixels in a row are paper.
+        paper = np.convolve(~seen.any(0), np.ones(3, int), "valid") == 3
+        many = int(np.argmax(paper)) if paper.any() else len(at)
+        part = line_map[rows[:, :many], at[None, :many]]
+        line_map[rows[:, :many], at[None, :many]] = np.where(seen[:, :many] & (part == 0), number, part)
+        out[side] += step * many
+    return out[0], y, out[1] - out[0], h
 
 
 def _chains(ridges: Gray, long: int) -> tuple[Labels, list[tuple[int, list[int]]]]:

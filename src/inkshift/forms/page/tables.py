@@ -33,6 +33,9 @@ Kind = Literal["number", "header", "unused", "struck", "empty"]
 # Shares of the digit height: a long piece that strays from a straight line less than FLAT is none of digits; paper
 # kept around a cell's ink; a gap that parts columns in a tall table, and what is added to it in one of a single row.
 FLAT, MARGIN, GUTTER, FEW_ROWS = 0.15, 0.12, 0.85, 0.8
+# Shares of the digit height: what is lower shows no column; the narrowest gutter between numbers of many lengths. How
+# much wider its gaps are than the wide ones within numbers.
+SMALL, SLIT, INNER = 0.3, 0.35, 2.2
 # Share of the rows that may cross a gutter: titles do, and a number that is longer than all others.
 CROSSING = 0.15
 # A row is missing where the distance of two is so near to a multiple of the pitch, and the pitch so regular.
@@ -48,7 +51,9 @@ class Cell:
     kind: `unused` is a dash or another mark. sure: 0 to 1, how probable it is that the kind is right. struck: 0 to 1,
     how sure it is that a number of two digits or more was struck out. box: xmin, ymin, xmax, ymax of what is in it, and
     room: of the whole cell, in pixels of the picture. crop: (h, w) or (h, w, 3) uint8, the cell laid flat, upright
-    lines and the ink of other cells painted over; level lines stay, since digits stand on them.
+    lines and the ink of other cells painted over; level lines stay, since digits stand on them. height: of its digits,
+    and gap: the widest one between two pieces of its ink, in digit heights of the table. even: how little the heights
+    of the pieces of its column vary, as their deviation in shares of their mean.
     """
 
     row: int
@@ -59,6 +64,9 @@ class Cell:
     box: Box
     room: Box
     crop: Image = field(compare=False, repr=False)
+    height: float = 1.0
+    gap: float = 0.0
+    even: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +129,6 @@ def find_table(image: Image) -> Table:
     slots = _slots(columns, edges, bands, labels.shape, through)
     _strike(slots, labels, pieces, ruling)
     _fill(slots, dashes, pieces, labels, height)
-    _judge(slots, labels, pieces, height)
     cells = _cells(slots, flat, image.shape, matrix, labels, pieces, ruling, height)
     return Table(max((s.row for s in slots), default=0), len(edges), cells, bool(bands), matrix)
 
@@ -138,33 +145,35 @@ def _dashes(labels: Labels, stats: Labels, height: float) -> set[int]:
 
 def _columns(stats: Labels, height: float, upright: Labels, width: int) -> list[tuple[int, int]]:
     """First and last pixel, the last left out, of each column."""
-    core = stats[stats[:, 3] >= CORE * height]
-    if not len(core):
+    solid = stats[stats[:, 3] >= SMALL * height]
+    if not len(solid):
         return [(0, width)]
-    extent = (core[:, 1] + core[:, 3]).max() - core[:, 1].min()
+    extent = (solid[:, 1] + solid[:, 3]).max() - solid[:, 1].min()
     walls: list[int] = []
     for x, w in sorted((int(x), int(w)) for x, _, w, h in upright.tolist() if h >= 0.5 * extent):
         if not walls or x + w // 2 - walls[-1] > 0.5 * height:
             walls.append(x + w // 2)
-    middle = core[:, 0] + core[:, 2] / 2
+    middle = solid[:, 0] + solid[:, 2] / 2
     out = []
     for x0, x1 in pairwise([0, *walls, width]):
-        own = core[(middle >= x0) & (middle < x1)]
+        own = solid[(middle >= x0) & (middle < x1)]
         if len(own):
-            cuts = [x0, *_gutters(own, height), x1]
-            out += list(pairwise(cuts))
+            out += list(pairwise([x0, *_gutters(own, height), x1]))
         elif x0 and x1 < width and x1 - x0 > height:
             out.append((x0, x1))
     return out
 
 
-def _gutters(core: Labels, height: float) -> list[int]:
+def _gutters(solid: Labels, height: float) -> list[int]:
     """Middles of the upright stretches of paper that nearly all rows leave free."""
-    at = peaks(core, height)
-    row = np.abs((core[:, 1] + core[:, 3] / 2)[:, None] - at[None, :]).argmin(1)
-    left, right = int(core[:, 0].min()), int((core[:, 0] + core[:, 2]).max())
+    core = solid[solid[:, 3] >= CORE * height]
+    at = peaks(core if len(core) else solid, height)
+    if not len(at):
+        return []
+    row = np.abs((solid[:, 1] + solid[:, 3] / 2)[:, None] - at[None, :]).argmin(1)
+    left, right = int(solid[:, 0].min()), int((solid[:, 0] + solid[:, 2]).max())
     covered = np.zeros((len(at), right - left), np.bool_)
-    for r, (x, _, w, _, _) in zip(row.tolist(), core.tolist(), strict=True):
+    for r, (x, _, w, _, _) in zip(row.tolist(), solid.tolist(), strict=True):
         covered[r, x - left : x + w - left] = True
     covered = covered[covered.any(1)]
     best: list[int] = []
@@ -176,16 +185,33 @@ def _gutters(core: Labels, height: float) -> list[int]:
 
 
 def _free(covered: Mask, height: float) -> list[int]:
-    """Middles of the runs of columns of pixels that hardly a row covers. covered: (rows, W)."""
+    """Middles of the runs of columns of pixels that hardly a row covers and that part numbers. covered: (rows, W).
+
+    A run parts them where it is wide, or where the rows' own gaps at it are, and much wider than those in numbers:
+    numbers that end below each other begin where they like.
+    """
     amount = covered.sum(0)
     most = int(CROSSING * np.quantile(amount[amount > 0], 0.9)) if amount.any() else 0
-    need = (GUTTER + FEW_ROWS / len(covered)) * height
+    few = FEW_ROWS / len(covered)
     ends = np.flatnonzero(np.diff(np.concatenate(([0], (amount <= most).view(np.int8), [0]))))
-    return [
-        int(a + b) // 2
-        for a, b in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True)
-        if b - a >= need and a > 0 and b < len(amount)
+    inside = [(a, b) for a, b in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True) if a and b < len(amount)]
+    gaps = [
+        np.flatnonzero(np.diff(np.concatenate(([1], row.view(np.int8), [1])))).reshape(-1, 2)[1:-1] for row in covered
     ]
+    return [
+        (a + b) // 2
+        for a, b in inside
+        if b - a >= (GUTTER + few) * height
+        or (b - a >= SLIT * height and _parts(gaps, (a + b) / 2, inside, (GUTTER + few) * height))
+    ]
+
+
+def _parts(gaps: list[npt.NDArray[np.intp]], x: float, runs: list[tuple[int, int]], need: float) -> bool:
+    """Whether the rows' gaps at x are wide, and wider than those within numbers. gaps: ends of each, by row."""
+    here = [b - a for row in gaps for a, b in row.tolist() if a <= x < b]
+    within = [b - a for row in gaps for a, b in row.tolist() if not any(a <= (c + d) / 2 < b for c, d in runs)]
+    usual = float(np.quantile(within, 0.9)) if within else 0.0
+    return len(here) > 1 and float(np.median(here)) >= max(need, INNER * usual)
 
 
 def _bands(level: Labels, columns: list[list[Row]], height: float) -> list[tuple[int, int]]:
@@ -374,10 +400,6 @@ def _fill(slots: list[_Slot], dashes: set[int], pieces: list[Piece], labels: Lab
             slot.kind, slot.pieces, slot.sure = "unused", tuple(marks), 0.9
 
 
-def _judge(slots: list[_Slot], labels: Labels, pieces: list[Piece], height: float) -> None:
-    """Say which cells are headers, in place, and count rows from the first of numbers."""
-
-
 def _cells(
     slots: list[_Slot],
     flat: Image,
@@ -395,6 +417,7 @@ def _cells(
     owned = np.zeros(len(pieces) + 1, np.int32)
     for n, slot in enumerate(slots, 1):
         owned[[k + 1 for k in slot.pieces]] = n
+    even = {c: _evenness([s for s in slots if s.column == c], pieces) for c in {slot.column for slot in slots}}
     out = []
     for n, slot in enumerate(slots, 1):
         box = slot.room
@@ -416,9 +439,28 @@ def _cells(
                 _to_page(box, back, shape),
                 _to_page(slot.room, back, shape),
                 crop,
+                float(np.quantile([pieces[k][3] for k in slot.pieces], 0.75)) / height if slot.pieces else 0.0,
+                _widest_gap(slot, pieces) / height,
+                even[slot.column],
             )
         )
     return tuple(out)
+
+
+def _widest_gap(slot: _Slot, pieces: list[Piece]) -> float:
+    """Pixels of paper, at most, between two pieces of a cell beside each other."""
+    sides = sorted((pieces[k][0], pieces[k][0] + pieces[k][2]) for k in slot.pieces if pieces[k][3] > 3)
+    end, widest = sides[0][1] if sides else 0, 0
+    for x0, x1 in sides:
+        widest, end = max(widest, x0 - end), max(end, x1)
+    return float(widest)
+
+
+def _evenness(slots: list[_Slot], pieces: list[Piece]) -> float:
+    """Deviation of the heights of a column's digits, in shares of their mean: print has hardly any."""
+    heights = np.array([pieces[k][3] for slot in slots if slot.kind == "number" for k in slot.pieces], np.float64)
+    high = heights[heights > 0.7 * np.quantile(heights, 0.75)] if len(heights) else heights
+    return float(high.std() / high.mean()) if len(high) > 3 else 1.0
 
 
 def _painted(part: Image, gone: Mask) -> Image:
