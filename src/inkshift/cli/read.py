@@ -36,11 +36,11 @@ TemplateFiles = Annotated[
     ),
 ]
 ReadAs = Annotated[
-    Literal["number", "digit", "column"] | None,
+    Literal["number", "digit", "table", "column"] | None,
     typer.Option(
         "--as",
-        help="Instead of a template: each picture shows one number, one digit, or a column of numbers (its rows are "
-        "the fields 1, 2, 3 from the top).",
+        help="Instead of a template: each picture shows one number, one digit, a table of numbers (its cells are the "
+        "fields r01c1, r01c2, ... row by row), or a table of one column (the fields 1, 2, 3 from the top).",
         show_default=False,
     ),
 ]
@@ -140,7 +140,7 @@ def read(
 
       inkshift read accounts/*.png --as number --digits 10
 
-      inkshift read ledger.jpg --as column
+      inkshift read ledger.jpg --as table
     """
     from inkshift.forms.batch import Target, expected_forms
     from inkshift.forms.reader import Reader

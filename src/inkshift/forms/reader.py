@@ -23,12 +23,22 @@ from inkshift.errors import InkshiftError, InputError, ModelError, RegistrationE
 from inkshift.forms import as_published, fields, numbers
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
-from inkshift.forms.columns import Row, find_rows, row_crop
 from inkshift.forms.decode import reading_classes
+from inkshift.forms.page.judge import best_value, doubted, struck_out, tell_apart
+from inkshift.forms.page.tables import Cell, find_table
 from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, unknown_form, why_unfit
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
 from inkshift.forms.place import Box, on_page
-from inkshift.forms.reading import FieldReading, FormReading, PageReading, page_from_json, page_to_json
+from inkshift.forms.reading import (
+    CROSSED,
+    EMPTY,
+    Candidate,
+    FieldReading,
+    FormReading,
+    PageReading,
+    page_from_json,
+    page_to_json,
+)
 from inkshift.forms.register import Registered, cut, register
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy
@@ -37,7 +47,7 @@ from inkshift.models.runtime import classifier, softmax
 from inkshift.reframe import to_gray
 
 Pixels = npt.NDArray[np.uint8]
-ReadAs = Literal["number", "digit", "column"]
+ReadAs = Literal["number", "digit", "table", "column"]
 Method = Literal["default", "as-published"]
 SecondReader = Literal["pp-ocrv6"]
 Progress = Callable[[int, int], None]
@@ -81,7 +91,8 @@ class Settings:
 
 class Reader:
     """Reads forms. Give a template file, or `read_as="number"` or `"digit"` for pictures that show just that, or
-    `"column"` for numbers below each other, which become the fields 1, 2, 3 from the top.
+    `"table"` for numbers in rows and columns, which become the fields r01c1, r01c2, ... row by row; a table of one
+    `"column"` of numbers has the fields 1, 2, 3 from the top.
 
     >>> reader = Reader(template="examples/telegram/template.json")
     >>> for form in reader.read(["scans/"]):
@@ -113,7 +124,7 @@ class Reader:
     ) -> None:
         if bool(template) == (read_as is not None):
             raise SettingError(
-                "give a template, or say what each picture shows (number, digit or column): one of the two"
+                "give a template, or say what each picture shows (number, digit, table or column): one of the two"
             )
         files = find_templates(template)
         fewest, most = _digits(digits, read_as)
@@ -214,6 +225,8 @@ class Reader:
     def read_page(self, image: Pixels, source: str = "", page: int = 1) -> PageReading:
         """Read one page, (H, W) or (H, W, 3) RGB uint8. A page that does not register comes back with its error, or as
         blank where there is nothing on it."""
+        if self.settings.read_as in ("table", "column"):
+            return self._read_table(image, source, page)
         start = time.perf_counter()
         unfit = why_unfit(image, self.templates)
         try:
@@ -261,14 +274,45 @@ class Reader:
         """All fields of a page that lies on its template, the pictures of all classified at once."""
         start = time.perf_counter()
         work, boxes = self._jobs(found)
+        self._spent("prepare", start)
+        return [replace(reading, box=b) for reading, b in zip(self._readings(work), boxes, strict=True)]
+
+    def _readings(self, work: Sequence[fields.Job]) -> list[FieldReading]:
+        """What is read of each, the pictures of all classified at once."""
+        start = time.perf_counter()
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
         whole = [job for job in work if job.kind == "number" and self._numbers]
         readings = {job.name: reading for job, reading in self._whole_numbers(whole, level)}
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
-        kept = [job.crop if self.settings.crops else None for job in work]
-        return [replace(readings[job.name], box=b, crop=c) for job, b, c in zip(work, boxes, kept, strict=True)]
+        return [replace(readings[job.name], crop=job.crop if self.settings.crops else None) for job in work]
+
+    def _read_table(self, image: Pixels, source: str, page: int) -> PageReading:
+        """The cells of a table, row by row; headers and what is printed beside the rows are left out."""
+        start = time.perf_counter()
+        table = find_table(image)
+        jobs = [_cell_job(cell, self.settings.digits) for cell in table.cells if cell.kind in ("number", "struck")]
+        self._spent("find", start)
+        read = {(cell.row, cell.column): _unread(cell, self.settings.crops) for cell in table.cells}
+        written = [cell for cell in table.cells if cell.kind in ("number", "struck")]
+        for cell, reading in zip(written, self._readings(jobs), strict=True):
+            read[cell.row, cell.column] = doubted(struck_out(reading, cell), cell)
+        values = {(c.row, c.column): best_value(read[c.row, c.column]) for c in written}
+        known = tell_apart(table, values).cells
+        pairs = [(new, read[old.row, old.column]) for old, new in zip(table.cells, known, strict=True)]
+        pairs = [(cell, reading) for cell, reading in pairs if cell.kind != "header" and cell.row]
+        columns = sorted({cell.column for cell, _ in pairs if cell.kind in ("number", "struck")})
+        one = self.settings.read_as == "column"
+        if one and len(columns) > 1:
+            several = f"{len(columns)} columns of numbers were found, --as column expects one; read it --as table"
+            return PageReading(source, page, error=f"{source} page {page}: {several}")
+        fields_ = (
+            replace(reading, name=str(cell.row) if one else _place(cell), box=cell.box, source=source, page=page)
+            for cell, reading in pairs
+            if cell.column in columns
+        )
+        return PageReading(source, page, fields=tuple(fields_))
 
     def _by_digits(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
         """Fields read digit by digit, the pictures of all classified at once."""
@@ -335,10 +379,6 @@ class Reader:
             specs = found.spec.fields
             return [_job(found.page, dark, spec, crops) for spec in specs], [on_page(found.page, s.box) for s in specs]
         image = found.page.image
-        if self.settings.read_as == "column":
-            rows = find_rows(image)
-            work = [_row_job(image, row, n, self.settings.digits) for n, row in enumerate(rows, 1)]
-            return work, [row.box for row in rows]
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
         return [_whole(_small(image), kind, kind, self.settings.digits)], [(0, 0, image.shape[1], image.shape[0])]
 
@@ -417,10 +457,6 @@ def _whole(image: Pixels, name: str, kind: fields.Kind, digits: tuple[int, int],
     return fields.Job(name, kind, image, inks.darkness(image), frame, digits=digits, struck=struck)
 
 
-def _row_job(image: Pixels, row: Row, number: int, digits: tuple[int, int]) -> fields.Job:
-    return _whole(row_crop(image, row), str(number), "number", digits, row.struck)
-
-
 def _small(image: Pixels) -> Pixels:
     """The picture of one number, shrunk where it has more pixels than one a tenth as high needs to be read."""
     height, width = image.shape[:2]
@@ -429,6 +465,22 @@ def _small(image: Pixels) -> Pixels:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _place(cell: Cell) -> str:
+    return f"r{cell.row:02}c{cell.column}"
+
+
+def _cell_job(cell: Cell, digits: tuple[int, int]) -> fields.Job:
+    return _whole(cell.crop, _place(cell), "number", digits)
+
+
+def _unread(cell: Cell, with_crop: bool) -> FieldReading:
+    """A cell in which there is nothing to be read: a mark that says so, or nothing at all."""
+    written, state = (CROSSED, "crossed-out") if cell.kind == "unused" else (EMPTY, "blank")
+    given = (Candidate(written, cell.sure),)
+    crop = cell.crop if with_crop else None
+    return FieldReading(_place(cell), "", written, state, cell.sure, given, crop=crop)  # type: ignore[arg-type]
 
 
 def _references(template: Template, folder: Path) -> list[Pixels | None]:

@@ -1,1 +1,1 @@
-"""One page: out of its file, and onto its template."""
+"""One page: out of its file, onto its template, and what lies where on it."""

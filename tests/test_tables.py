@@ -1,9 +1,9 @@
-"""Rows of a column: as many as were written, each with all of its ink, and struck out only where struck."""
+"""Tables without a template: as many rows and columns as were written, each cell with all of its ink."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inkshift.forms.columns import Row, find_rows, row_crop
+from inkshift.forms.page.tables import Cell, find_table
 from inkshift.forms.pen import Glyphs, draw_hand, lay_ink, mnist_test_glyphs, write_digits
 
 Gray = npt.NDArray[np.uint8]
@@ -154,7 +154,14 @@ def written_glyphs(shared_data: Path) -> Glyphs:
     return mnist_test_glyphs(shared_data / "mnist")
 
 
-def is_sound(rows: Sequence[Row], image: npt.NDArray[np.uint8]) -> None:
+def rows_of(image: npt.NDArray[np.uint8]) -> tuple[Cell, ...]:
+    """The cells of a table of one column."""
+    table = find_table(image)
+    assert table.columns <= 1
+    return table.column(1)
+
+
+def is_sound(rows: Sequence[Cell], image: npt.NDArray[np.uint8]) -> None:
     """What holds of the rows of any picture."""
     middles = [row.box[1] + row.box[3] for row in rows]
     assert middles == sorted(middles)
@@ -162,12 +169,10 @@ def is_sound(rows: Sequence[Row], image: npt.NDArray[np.uint8]) -> None:
         x0, y0, x1, y1 = row.box
         assert 0 <= x0 < x1 <= image.shape[1] and 0 <= y0 < y1 <= image.shape[0]
         assert 0 <= row.struck <= 1
-        assert row.foreign.shape == (y1 - y0, x1 - x0)
-        crop = row_crop(image, row)
-        assert crop.shape == (y1 - y0, x1 - x0, *image.shape[2:]) and crop.dtype == np.uint8
+        assert row.crop.ndim == image.ndim and row.crop.size and row.crop.dtype == np.uint8
 
 
-def holds(row: Row, written: Mask) -> bool:
+def holds(row: Cell, written: Mask) -> bool:
     """Whether all of a number's ink lies in a row's box, give or take a pixel."""
     x, y, w, h = cv2.boundingRect(written.view(np.uint8))
     x0, y0, x1, y1 = row.box
@@ -203,7 +208,7 @@ def test_each_number_is_a_row_that_holds_it(look: Look, glyphs: Glyphs) -> None:
     for seed in range(2):
         rng = np.random.default_rng(seed)
         column = compose(numbers(rng, int(rng.integers(2, 13))), glyphs, rng, look)
-        rows = find_rows(column.image)
+        rows = rows_of(column.image)
         is_sound(rows, column.image)
         assert len(rows) == len(column.written)
         assert all(map(holds, rows, column.written))
@@ -217,7 +222,7 @@ def counted(glyphs: Glyphs, looks: Sequence[Look], columns: int, most: int) -> t
         for seed in range(columns):
             rng = np.random.default_rng((seed, at))
             column = compose(numbers(rng, int(rng.integers(2, most + 1))), glyphs, rng, look)
-            rows = find_rows(column.image)
+            rows = rows_of(column.image)
             right.append(len(rows) == len(column.written))
             held += list(map(holds, rows, column.written)) if right[-1] else []
     return float(np.mean(right)), float(np.mean(held))
@@ -235,7 +240,7 @@ def test_rows_of_hand_written_digits(written_glyphs: Glyphs) -> None:
 
 def test_rows_overlap_little(glyphs: Glyphs) -> None:
     rng = np.random.default_rng(3)
-    rows = find_rows(compose(numbers(rng, 9), glyphs, rng, Look(slope=1, rules=True)).image)
+    rows = rows_of(compose(numbers(rng, 9), glyphs, rng, Look(slope=1, rules=True)).image)
     for upper, lower in pairwise(rows):
         assert upper.box[3] - lower.box[1] < 0.2 * (upper.box[3] - upper.box[1])
 
@@ -244,7 +249,7 @@ def test_rows_overlap_little(glyphs: Glyphs) -> None:
 def test_an_empty_row_between_rules_is_counted(glyphs: Glyphs, box: bool) -> None:
     rng = np.random.default_rng(1)
     column = compose(["123", "45", "678", "9", "210", "33"], glyphs, rng, Look(rules=True, box=box, gap=(1, 4)))
-    rows = find_rows(column.image)
+    rows = rows_of(column.image)
     assert len(rows) == 6
     assert all(holds(rows[k], ink) for k, ink in zip((0, 2, 3, 5), column.written, strict=True))
     for k in (1, 4):
@@ -256,7 +261,7 @@ def test_an_empty_row_between_rules_is_counted(glyphs: Glyphs, box: bool) -> Non
 def test_an_empty_row_without_rules_is_not_there(glyphs: Glyphs) -> None:
     rng = np.random.default_rng(1)
     column = compose(["123", "45", "678", "91"], glyphs, rng, Look(gap=(1,)))
-    assert len(find_rows(column.image)) == 3
+    assert len(rows_of(column.image)) == 3
 
 
 STRIKES = {"level": 0.8, "bars": 0.8, "cross": 0.7, "zigzag": 0.45, "wavy": 0.4}
@@ -271,14 +276,14 @@ def test_struck_rows_are_told(kind: str, ruled: bool, glyphs: Glyphs) -> None:
         rng = np.random.default_rng(seed)
         out = tuple(rng.choice(8, 2, replace=False).tolist())
         look = Look(strike=kind, struck=out, rules=ruled, dash=1.5 * ruled, slope=rng.uniform(-2, 2), noise=0.3)
-        rows = find_rows(compose(numbers(rng, 8, (3, 5)), glyphs, rng, look).image)
+        rows = rows_of(compose(numbers(rng, 8, (3, 5)), glyphs, rng, look).image)
         assert len(rows) == 8
         for k, row in enumerate(rows):
             (struck if k in out else plain).append(row.struck > 0.5)
     assert np.mean(struck) >= STRIKES[kind] and np.mean(plain) < 0.05
 
 
-def barred_sevens(page: npt.NDArray[np.uint8], rows: Sequence[Row]) -> None:
+def barred_sevens(page: npt.NDArray[np.uint8], rows: Sequence[Cell]) -> None:
     for row in rows:
         x0, y0, x1, y1 = row.box
         y = (y0 + y1) // 2
@@ -291,13 +296,13 @@ def test_marks_that_strike_nothing(glyphs: Glyphs) -> None:
     look = Look(rules=True, feet=True, dash=2.0, pitch=1.5)
     column = compose(["777", "717", "471", "777", "17"], glyphs, rng, look)
     page = column.image.copy()
-    rows = find_rows(page)
+    rows = rows_of(page)
     barred_sevens(page, rows)
     for row in rows:
         x, y = row.box[2] + 2, (row.box[1] + row.box[3]) // 2
         cv2.line(page, (x, y - 4), (x + 12, y - 4), (40,), 2)
         cv2.line(page, (x, y + 4), (x + 12, y + 4), (40,), 2)
-    marked = find_rows(page)
+    marked = rows_of(page)
     assert len(marked) == 5
     assert all(row.struck < 0.5 for row in marked)
 
@@ -305,46 +310,33 @@ def test_marks_that_strike_nothing(glyphs: Glyphs) -> None:
 def test_a_crop_shows_its_own_row_only(glyphs: Glyphs) -> None:
     rng = np.random.default_rng(2)
     column = compose(["469", "109", "789", "359"], glyphs, rng, Look(tail=1.0, pitch=1.35))
-    for row, own in zip(find_rows(column.image), column.written, strict=True):
+    for row, own in zip(rows_of(column.image), column.written, strict=True):
         x0, y0, x1, y1 = row.box
-        crop, before = row_crop(column.image, row), column.image[y0:y1, x0:x1]
+        crop, before = row.crop, column.image[y0:y1, x0:x1]
         others = np.logical_or.reduce([ink for ink in column.written if ink is not own])[y0:y1, x0:x1]
         assert (crop[others] > 200).mean() > 0.9 if others.any() else True
         assert np.array_equal(crop[own[y0:y1, x0:x1]], before[own[y0:y1, x0:x1]])
 
 
-def test_neighbours_are_painted_over_with_the_paper_beside_them(glyphs: Glyphs) -> None:
-    rng = np.random.default_rng(8)
-    column = compose(["12", "34"], glyphs, rng, Look())
-    page = np.dstack([column.image // 2 + 90, column.image // 2 + 85, column.image // 2 + 75]).astype(np.uint8)
-    row = find_rows(page)[0]
-    x0, y0, x1, y1 = row.box
-    taller = replace(row, box=(x0, y0, x1, y1 + 60), foreign=np.zeros((y1 + 60 - y0, x1 - x0), bool))
-    taller.foreign[y1 - y0 :] = column.written[1][y1 : y1 + 60, x0:x1]
-    crop = row_crop(page, taller)
-    assert taller.foreign.any()
-    assert np.abs(crop[taller.foreign].astype(int) - (217, 212, 202)).max() < 12
-
-
 @pytest.mark.parametrize("shade", [0, 128, 255])
 def test_no_ink_no_rows(shade: int) -> None:
     noise = np.random.default_rng(0).normal(shade, 5, (300, 200))
-    assert find_rows(np.full((300, 200), shade, np.uint8)) == ()
-    assert find_rows(np.clip(noise, 0, 255).astype(np.uint8)) == ()
+    assert rows_of(np.full((300, 200), shade, np.uint8)) == ()
+    assert rows_of(np.clip(noise, 0, 255).astype(np.uint8)) == ()
 
 
 def test_rules_alone_are_no_rows() -> None:
     page = np.full((300, 200), 240, np.uint8)
     page[30::60] = page[31::60] = 120
-    assert find_rows(page) == ()
+    assert rows_of(page) == ()
 
 
 @settings(max_examples=40)
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 50), st.integers(1, 50))))
 def test_any_picture_gives_sound_rows(image: Gray) -> None:
-    is_sound(find_rows(image), image)
+    is_sound(rows_of(image), image)
     colour = np.dstack([image, image // 2, image])
-    is_sound(find_rows(colour), colour)
+    is_sound(rows_of(colour), colour)
 
 
 def test_form34a_rows_are_found(shared_data: Path) -> None:
@@ -352,6 +344,6 @@ def test_form34a_rows_are_found(shared_data: Path) -> None:
     data = np.load(shared_data / "form34a" / "columns.npz")
     for k, (h, w) in enumerate(data["shapes"]):
         image = data["pixels"][data["offsets"][k] : data["offsets"][k + 1]].reshape(h, w)
-        rows = find_rows(image)
+        rows = rows_of(image)
         assert 8 <= len(rows) <= 10
         assert (rows[0].struck > 0.5) == (k == 1)

@@ -1,0 +1,182 @@
+"""The printed lines of a table that lies flat: where they are, and the ink without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms import ink as inks
+from inkshift.forms.ink import grown, runs
+from inkshift.forms.lines import masks
+from inkshift.forms.segment import components
+from inkshift.forms.struck import SMALLEST
+
+Gray = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.int32]
+
+# A line runs along so many digit heights, but no less and no more than these shares of the side along it, and is ink
+# for so much of its length: digits side by side leave gaps. Upright ones stray from a straight line by less than so
+# many pixels for each pixel of their length.
+LONG, SHARE, FILLED, STRAIGHT = 5.0, (0.3, 0.5), 0.85, 0.006
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Printed lines of a flat picture (H, W) and its ink without them.
+
+    ink: (H, W) 0/1. gone: (H, W) bool, pixels of lines that no stroke crosses. level, upright: (N, 4) int32, x, y,
+    width and height of each line. level_map: (H, W) int32, number of the level line that each dark pixel is of, from 1.
+    """
+
+    ink: Gray
+    walls: Mask
+    level: Labels
+    upright: Labels
+    level_map: Labels
+
+
+def find_ruling(dark: Gray) -> Ruling:
+    """The long level and upright lines of a flat picture.
+
+    dark: (H, W) uint8, how much darker than its paper each pixel is (`ink.darkness`).
+    """
+    h, w = dark.shape
+    size = digit_height(components((dark > inks.threshold_of(dark)).view(np.uint8))[1])
+    along, down_along = _shortest(size, w), _shortest(size, h)
+    across, down = masks(np.asarray(255 - dark, np.uint8), max(1, round(min(h, w) / (0.66 * min(along, down_along)))))
+    faint = dark > 0.4 * inks.threshold_of(np.where(across > 0, 0, dark).astype(np.uint8))
+    level_map, level = _lines(across, faint, along)
+    threshold = inks.threshold_of(np.where(level_map > 0, 0, dark).astype(np.uint8))
+    ink = (dark > threshold).view(np.uint8)
+    wall, upright = _walls(np.ascontiguousarray(down.T), faint.T, down_along)
+    walls = _uncrossed(wall, np.ascontiguousarray(ink.T)).T
+    gone = _uncrossed(level_map > 0, ink) | walls
+    level_map[ink == 0] = 0
+    rest = np.where(gone, 0, dark).astype(np.uint8)
+    return Ruling((inks.extract(rest, threshold) > 0).view(np.uint8), walls, level, upright[:, [1, 0, 3, 2]], level_map)
+
+
+def digit_height(stats: Labels) -> float:
+    """Height in pixels of most pieces, high ones counting for more; 0 where all are specks.
+
+    stats: (N, 5) as `segment.components` gives them.
+    """
+    heights = np.sort(stats[stats[:, 3] >= SMALLEST, 3])
+    if not len(heights):
+        return 0.0
+    weight = np.cumsum(heights)
+    return float(heights[np.searchsorted(weight, weight[-1] / 2)])
+
+
+def bend(own: Mask) -> float:
+    """How far, in pixels, a piece strays from the straight line along it: the deviation of its rows."""
+    m = cv2.moments(own.view(np.uint8), binaryImage=True)
+    return float(np.sqrt(max(m["mu02"] - m["mu11"] ** 2 / max(m["mu20"], 1.0), 0.0) / m["m00"]))
+
+
+def _shortest(size: float, side: int) -> int:
+    """Pixels along a side of the picture that a line is at least long, with digits of that height."""
+    return max(4, round(min(max(LONG * size, SHARE[0] * side), SHARE[1] * side)))
+
+
+def _lines(across: Gray, faint: Mask, long: int) -> tuple[Labels, Labels]:
+    """Level lines at least so long: map (H, W) of their numbers from 1, and x, y, width, height of each.
+
+    across: 0/1, see `lines.masks`. faint: what is darker than paper; lines are so for long stretches, digits
+    side by side are not.
+    """
+    gap = _gap(across) // 5
+    labels, stats = _chains(across, long)
+    line_map = np.zeros(across.shape, np.int32)
+    found: list[tuple[int, int, int, int]] = []
+    for k, (x, y, w, h) in stats:
+        own = (labels[y : y + h, x : x + w] == k) & faint[y : y + h, x : x + w]
+        stretches = runs(_bridged(own.view(np.uint8), gap), 1, max(long // 2, 3))
+        if stretches.any(0).mean() > FILLED:
+            found.append((x, y, w, h))
+            line_map[y : y + h, x : x + w][grown(stretches, 3, 1) > 0] = len(found)
+            found[-1] = _prolong(line_map, len(found), faint, found[-1])
+    return line_map, np.array(found, np.int32).reshape(-1, 4)
+
+
+def _walls(down: Gray, faint: Mask, long: int) -> tuple[Mask, Labels]:
+    """As `_lines`, of upright lines turned level: where they are, and their boxes.
+
+    They are straight; digits over each other are not.
+    """
+    labels, stats = _chains(down, long)
+    wall = np.zeros(down.shape, np.int32)
+    found: list[tuple[int, int, int, int]] = []
+    for k, (x, y, w, h) in stats:
+        own = labels[y : y + h, x : x + w] == k
+        straight = bend(own) < 0.3 * own.sum() / w + max(1.0, STRAIGHT * w)
+        if straight and (own & faint[y : y + h, x : x + w]).any(0).mean() > FILLED:
+            found.append((x, y, w, h))
+            wall[y : y + h, x : x + w][own] = len(found)
+            found[-1] = _prolong(wall, len(found), faint, found[-1])
+    dark = ((wall > 0) & faint).view(np.uint8)
+    return grown(dark, 3, 1) > 0, np.array(found, np.int32).reshape(-1, 4)
+
+
+def _prolong(line_map: Labels, number: int, faint: Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Follow a level line beyond both of its ends, which averaging along it cuts off; in place. Returns its box."""
+    x, y, w, h = box
+    reach = max(8, w // 6)
+    own = line_map[y : y + h, x : x + w] == number
+    columns = np.flatnonzero(own.any(0))
+    if len(columns) < 4:
+        return box
+    thick = max(1, round(float(own.sum()) / len(columns) / 2))
+    middle = (own * np.arange(h)[:, None]).sum(0)[columns] / own.sum(0)[columns]
+    slope, offset = np.polyfit(columns, middle, 1)
+    out = [x + int(columns[0]), x + int(columns[-1]) + 1]
+    for side, step in ((0, -1), (1, 1)):
+        at = (out[0] - 1 if side == 0 else out[1]) + step * np.arange(reach)
+        at = at[(at >= 0) & (at < line_map.shape[1])]
+        if len(at) < 3:
+            continue
+        rows = np.rint(y + offset + slope * (at - x)).astype(int)[None, :] + np.arange(-thick - 1, thick + 2)[:, None]
+        rows = np.clip(rows, 0, line_map.shape[0] - 1)
+        seen = faint[rows, at[None, :]]
+        # It ends where three pixels in a row are paper.
+        paper = np.convolve(~seen.any(0), np.ones(3, int), "valid") == 3
+        many = int(np.argmax(paper)) if paper.any() else len(at)
+        part = line_map[rows[:, :many], at[None, :many]]
+        line_map[rows[:, :many], at[None, :many]] = np.where(seen[:, :many] & (part == 0), number, part)
+        out[side] += step * many
+    return out[0], y, out[1] - out[0], h
+
+
+def _chains(ridges: Gray, long: int) -> tuple[Labels, list[tuple[int, list[int]]]]:
+    """Pieces of a 0/1 mask, level gaps bridged, at least so long: map, and number and box of each."""
+    thick = max(3, min(ridges.shape) // 100 | 1)
+    labels, stats = components(grown(_bridged(ridges, _gap(ridges)), thick, 1))
+    return labels, [(k, row[:4]) for k, row in enumerate(stats.tolist(), 1) if row[2] >= long]
+
+
+def _gap(ridges: Gray) -> int:
+    return int(min(ridges.shape[1] // 12, 40))
+
+
+def _bridged(mask: Gray, gap: int) -> Gray:
+    """A 0/1 mask with level gaps of up to `gap` pixels filled."""
+    padded = np.pad(mask, ((0, 0), (gap, gap)))  # or closing would eat what reaches the border
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((1, gap | 1), np.uint8))
+    return np.asarray(closed[:, gap : gap + mask.shape[1]], np.uint8)
+
+
+def _uncrossed(line: npt.NDArray[np.bool_], ink: Gray) -> npt.NDArray[np.bool_]:
+    """The pixels of level lines, but for those where strokes cross: there is ink above and below."""
+    if not line.any():
+        return line
+    mask = np.ascontiguousarray(line).view(np.uint8)
+    thick = 2 * float(np.percentile(cv2.distanceTransform(mask, cv2.DIST_C, 3)[line], 95))
+    off = ink & ~mask
+    kernel = np.ones((round(thick) + 5, 5), np.uint8)
+    above = cv2.dilate(off, kernel, anchor=(2, len(kernel) - 1)) > 0
+    below = cv2.dilate(off, kernel, anchor=(2, 0)) > 0
+    return np.asarray(line & ~(above & below), np.bool_)
