@@ -96,6 +96,7 @@ class Reader:
         self.policy = load_policy(policy) if policy else None
         self.model, self.number_model = _models(self.settings)
         self._references = _references(self.template, Path(template).parent) if self.template else []
+        self._blanks: dict[int, Registered] = {}
         self._classify = classifier(self.model)
         self._frame = self.model.reframing.of_ink()
         self._numbers = numbers.number_reader(self.number_model, second_reader) if self.number_model else None
@@ -245,15 +246,29 @@ class Reader:
         """What is to be read, and where on the page each of it is."""
         if found.spec is not None:
             crops = self.settings.crops or self.settings.method == "as-published"
-            dark = inks.darkness(found.page.image, _window(found))
+            dark, blank = self._darkness(found)
             specs = found.spec.fields
-            return [_job(found.page, dark, spec, crops) for spec in specs], [on_page(found.page, s.box) for s in specs]
+            jobs_ = [_job(found.page, dark, spec, crops, blank) for spec in specs]
+            return jobs_, [on_page(found.page, s.box) for s in specs]
         image = found.page.image
         if self.settings.read_as == "column":
             rows = find_rows(image)
             return [_row_job(image, row, n) for n, row in enumerate(rows, 1)], [row.box for row in rows]
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
         return [_whole(image, kind, kind)], [(0, 0, image.shape[1], image.shape[0])]
+
+    def _darkness(self, found: _Laid) -> tuple[Pixels, Registered | None]:
+        """The darkness of a page that lies on its template, and that of the blank form where there is a picture of it.
+
+        Coloured print is not dropped by its colour where the blank form tells where print is: a pen may share it.
+        """
+        reference = self._references[found.design]
+        if reference is None:
+            return inks.darkness(found.page.image, _window(found)), None
+        if found.design not in self._blanks:
+            blank = inks.darkness(reference, _window(replace(found, page=replace(found.page, image=reference))))
+            self._blanks[found.design] = Registered(blank, np.eye(3), 1.0, 0, 0)
+        return inks.darkness(to_gray(found.page.image), _window(found)), self._blanks[found.design]
 
     def _identity(self, found: _Laid, readings: list[FieldReading]) -> str:
         """What the page says its form is; empty where it does not say, or its file does."""
@@ -310,7 +325,7 @@ def _window(found: _Laid) -> int:
     return round(1.5 * float(np.median(heights)) * scale) if heights else 0
 
 
-def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fields.Job:
+def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool, blank: Registered | None) -> fields.Job:
     x, y, w, h = spec.box
     margin = MARGIN * h
     cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0)
@@ -319,12 +334,19 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fi
     m = round(margin * scale)
     frame = (m, m, m + round(w * scale), m + round(h * scale))
     kind: fields.Kind = "cells" if spec.cells else "number"
-    return fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
+    job = fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
+    return fields.own(job, None if blank is None else _cut_blank(blank, spec, margin, cut_dark.shape[::-1]))
+
+
+def _cut_blank(blank: Registered, spec: FieldSpec, margin: float, size: tuple[int, ...]) -> Pixels:
+    """The darkness of the blank form where a field is, as wide and high as the field's crop."""
+    darkness = cut(blank.image, blank, spec.box, margin, 0)[0]
+    return np.asarray(cv2.resize(darkness, size[:2], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _whole(image: Pixels, name: str, kind: fields.Kind, struck: float = 0.0) -> fields.Job:
     frame = (0, 0, image.shape[1], image.shape[0])
-    return fields.Job(name, kind, image, inks.darkness(image), frame, struck=struck)
+    return fields.own(fields.Job(name, kind, image, inks.darkness(image), frame, struck=struck))
 
 
 def _row_job(image: Pixels, row: Row, number: int) -> fields.Job:
