@@ -35,6 +35,7 @@ COLUMNS = (
     "source",
     "page",
     "written",
+    "marks",
 )
 CROP_HEIGHT = 96
 SHOWN = 5
@@ -67,6 +68,7 @@ def row(form: FormReading, field: FieldReading) -> Row:
         "source": field.source,
         "page": str(field.page),
         "written": field.written,
+        "marks": " ".join(field.marks),
     }
 
 
@@ -234,6 +236,7 @@ def typed(item: Mapping[str, str]) -> dict[str, Any]:
         "candidates": [{"written": w, "probability": float(p)} for w, _, p in candidates],
         "rules_broken": item["rules_broken"].split("; ") if item["rules_broken"] else [],
         "page": int(item["page"]),
+        "marks": item.get("marks", "").split(),
     }
 
 
@@ -244,6 +247,7 @@ def _plain(item: Mapping[str, Any]) -> Row:
         "accepted": "" if item["accepted"] is None else str(item["accepted"]).lower(),
         "candidates": " ".join(f"{c['written']}:{c['probability']:.4f}" for c in item["candidates"]),
         "rules_broken": "; ".join(item["rules_broken"]),
+        "marks": " ".join(item.get("marks", ())),
     }
 
 
@@ -258,7 +262,7 @@ def _read_csv(path: Path, text: str) -> Iterator[tuple[int, Row]]:
                     f"{path}:{reader.line_num}: expected {len(reader.fieldnames or ())} values as in line 1, "
                     f"found {found}; mend that line"
                 )
-            yield reader.line_num, {name: item[name] for name in COLUMNS}
+            yield reader.line_num, {name: item.get(name, "") for name in COLUMNS}
     except csv.Error as e:
         raise DataError(f"{path}:{reader.reader.line_num}: not CSV ({e}); mend that line") from None
 
@@ -273,13 +277,14 @@ def _read_jsonl(path: Path, text: str) -> Iterator[tuple[int, Row]]:
             raise DataError(f"{path}:{line}: not JSON ({e.msg}); mend that line") from None
         _need_columns(path, line, item if isinstance(item, dict) else ())
         try:
-            yield line, _plain({name: item[name] for name in COLUMNS})
+            yield line, _plain({name: item[name] for name in COLUMNS if name in item})
         except (TypeError, ValueError, KeyError):
             raise DataError(f"{path}:{line}: not a row of readings; write it again with --format jsonl") from None
 
 
 def _need_columns(path: Path, line: int, found: Iterable[str]) -> None:
-    missing = [name for name in COLUMNS if name not in set(found)]
+    # Readings that were written before marks were told have no such column.
+    missing = [name for name in COLUMNS if name not in {*found, "marks"}]
     if missing:
         raise DataError(f"{path}:{line}: no column {', '.join(missing)}; write readings with `inkshift read --out`")
 

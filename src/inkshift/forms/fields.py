@@ -14,7 +14,7 @@ from inkshift.forms import grid, numbers, segment
 from inkshift.forms import ink as inks
 from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
 from inkshift.forms.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells
-from inkshift.forms.field import printed
+from inkshift.forms.field import printed, signs
 from inkshift.forms.reading import (
     CROSSED,
     DIGITS,
@@ -131,7 +131,7 @@ def inner(job: Job) -> Gray:
 
 
 def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
-    lattice = segment.build(number_ink(job, reference))
+    lattice = segment.build(upright(number_ink(job, reference)))
     pictures = [frame(part.picture) for part in lattice.segments]
 
     def finish(probabilities: Probabilities) -> FieldReading:
@@ -167,12 +167,23 @@ def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | No
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
             scale = total + texts.get("", 0.0)
             given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
-            return _reading(job, given, _digits(job, look.band, given[0].written, views))
+            return _with_signs(_reading(job, given, _digits(job, look.band, given[0].written, views)), beside)
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
+    beside = signs.find_signs(number_ink(job, reference))
     return PreparedNumber(look.pictures, crop, finish)
+
+
+def _with_signs(reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:
+    """A number with what stands beside its digits: named, and less sure where it may mean another value.
+
+    beside: as the ink tells; what a recogniser that knows such signs says of them belongs here too.
+    """
+    left = signs.doubt(beside)
+    candidates = tuple(Candidate(c.written, c.probability * left) for c in reading.candidates)
+    return replace(reading, confidence=reading.confidence * left, candidates=candidates, marks=signs.names(beside))
 
 
 def spelled(reading: FieldReading) -> dict[str, float]:
@@ -226,10 +237,10 @@ def _nothing_read(job: Job, texts: Mapping[str, float], dark: Gray, reference: f
 
 
 def number_ink(job: Job, reference: float | None = None) -> Gray:
-    """Ink of the number in a field, without its box and what lies outside of it, slant removed."""
+    """Ink of the number in a field, without its box and what lies outside of it."""
     h, w = job.dark.shape
     ink = inks.line_ink(job.dark, reference)
-    return upright(ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame))
+    return ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame)
 
 
 def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:

@@ -169,7 +169,7 @@ class _Gatherer:
 
     def _number(self, job: fields.Job, level: float | None) -> list[Gray | None]:
         """Pictures of the digits on the likeliest path, whatever their number."""
-        lattice = segment.build(fields.number_ink(job, level))
+        lattice = segment.build(fields.upright(fields.number_ink(job, level)))
         if not lattice.segments:
             return []
         pictures = [self.frame(part.picture) for part in lattice.segments]
