@@ -41,6 +41,8 @@ _ACROSS, _STRAIGHT = 0.8, 0.05
 _INSIDE = 0.25
 # How sure two such digits, or one that reaches in, make it that the field overflows.
 _CROWDED, _REACHING = 0.8, 0.7
+# Shares of a cell's height: smaller ink is a speck, and solid ink up to the second is a dot.
+_SPECK, _DOT = 0.1, 0.16
 
 
 def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Cell, ...]:
@@ -147,13 +149,13 @@ def _cell(
     if not len(mine):
         return Cell(box, (), ())
     largest = mine[np.argmax(stats[mine, 4])]
-    if max(stats[largest, 2], stats[largest, 3]) < 0.16 * height:
+    _, _, w, h, area = stats[largest]
+    if max(w, h) < _SPECK * height or (max(w, h) < _DOT * height and area > 0.6 * w * h):
         return Cell(box, (), ())
     views, weights = [_picture(ink, labels, stats, mine)], [1.0]
     if len(mine) > 1:
         views.append(_picture(ink, labels, stats, np.array([largest])))
         weights.append(float(stats[largest, 4] / stats[mine, 4].sum()) ** 4)
-    _, _, w, h, _ = stats[largest]
     flat = bool(len(mine) <= 2 and w > 2.2 * h and h < 0.3 * height)
     return Cell(box, tuple(views), tuple(weights), flat, _CROWDED * _crowded(stats[mine], box, height))
 

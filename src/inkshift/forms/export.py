@@ -33,10 +33,11 @@ COLUMNS = (
     "source",
     "page",
     "written",
+    "marks",
     "template",
 )
-NEEDED = COLUMNS[:-1]
-"""Columns that a file of readings must have; older ones name no template."""
+NEEDED = COLUMNS[:-2]
+"""Columns that a file of readings must have; older ones name no marks and no template."""
 CROP_HEIGHT = 96
 SHOWN = 5
 """Candidates of a field that files show."""
@@ -68,6 +69,7 @@ def row(form: FormReading, field: FieldReading) -> Row:
         "source": field.source,
         "page": str(field.page),
         "written": field.written,
+        "marks": " ".join(field.marks),
         "template": form.template,
     }
 
@@ -189,6 +191,7 @@ def typed(item: Mapping[str, str]) -> dict[str, Any]:
         "candidates": [{"written": w, "probability": float(p)} for w, _, p in candidates],
         "rules_broken": item["rules_broken"].split("; ") if item["rules_broken"] else [],
         "page": int(item["page"]),
+        "marks": item.get("marks", "").split(),
     }
 
 
@@ -199,6 +202,7 @@ def _plain(item: Mapping[str, Any]) -> Row:
         "accepted": "" if item["accepted"] is None else str(item["accepted"]).lower(),
         "candidates": " ".join(f"{c['written']}:{c['probability']:.4f}" for c in item["candidates"]),
         "rules_broken": "; ".join(item["rules_broken"]),
+        "marks": " ".join(item.get("marks", ())),
     }
 
 

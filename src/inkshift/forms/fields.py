@@ -14,6 +14,7 @@ from inkshift.forms import grid, numbers, segment
 from inkshift.forms import ink as inks
 from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
 from inkshift.forms.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells
+from inkshift.forms.field import printed, signs
 from inkshift.forms.reading import (
     CROSSED,
     DIGITS,
@@ -44,7 +45,8 @@ class Job:
     """What is to be read from one crop.
 
     frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
-    struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for.
+    struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for. print_: (H, W) bool,
+    where print was taken out of `dark` (see `own`); None where none was.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Job:
     largest: int | None = None
     printed: bool = False
     struck: float = 0.0
+    print_: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,26 @@ class PreparedNumber:
     pictures: Sequence[Gray]
     crop: npt.NDArray[np.uint8]
     finish: Callable[[Lines, Lines, Mapping[str, float]], FieldReading]
+
+
+def own(job: Job, blank: Gray | None = None) -> Job:
+    """The field without what is printed: its darkness is 0 there, and `seen` shows paper.
+
+    blank: the darkness of the same place on the blank form, of the crop's shape, where there is a picture of it.
+    """
+    whole = job.frame == (0, 0, *job.dark.shape[::-1])
+    dark = job.dark
+    print_ = np.zeros(dark.shape, bool)
+    if blank is not None:
+        print_ |= printed.from_reference(dark, blank)
+        dark = np.where(print_, 0, dark).astype(np.uint8)
+    if whole:
+        border = printed.from_edges(dark)
+        if border.any() and (job.kind == "digit" or grid.printed_cells(dark) is None):
+            print_ |= border
+    elif job.kind == "number" and job.printed:
+        print_ |= printed.from_box(dark, job.frame)
+    return replace(job, dark=np.where(print_, 0, dark).astype(np.uint8), print_=print_) if print_.any() else job
 
 
 def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
@@ -108,7 +131,7 @@ def inner(job: Job) -> Gray:
 
 
 def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
-    lattice = segment.build(number_ink(job, reference))
+    lattice = segment.build(upright(number_ink(job, reference)))
     pictures = [frame(part.picture) for part in lattice.segments]
 
     def finish(probabilities: Probabilities) -> FieldReading:
@@ -144,12 +167,23 @@ def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | No
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
             scale = total + texts.get("", 0.0)
             given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
-            return _reading(job, given, _digits(job, look.band, given[0].written, views))
+            return _with_signs(_reading(job, given, _digits(job, look.band, given[0].written, views)), beside)
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
+    beside = signs.find_signs(number_ink(job, reference))
     return PreparedNumber(look.pictures, crop, finish)
+
+
+def _with_signs(reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:
+    """A number with what stands beside its digits: named, and less sure where it may mean another value.
+
+    beside: as the ink tells; what a recogniser that knows such signs says of them belongs here too.
+    """
+    left = signs.doubt(beside)
+    candidates = tuple(Candidate(c.written, c.probability * left) for c in reading.candidates)
+    return replace(reading, confidence=reading.confidence * left, candidates=candidates, marks=signs.names(beside))
 
 
 def spelled(reading: FieldReading) -> dict[str, float]:
@@ -179,7 +213,8 @@ def _room(job: Job) -> int:
 
 def seen(job: Job) -> tuple[npt.NDArray[np.uint8], Gray]:
     """A field's box and a little around it, since digits leave their boxes: as on the page, and its darkness."""
-    return job.crop[around(job)], job.dark[around(job)]
+    crop = job.crop if job.print_ is None else printed.painted_out(job.crop, job.dark, job.print_)
+    return crop[around(job)], job.dark[around(job)]
 
 
 def around(job: Job) -> tuple[slice, slice]:
@@ -202,10 +237,10 @@ def _nothing_read(job: Job, texts: Mapping[str, float], dark: Gray, reference: f
 
 
 def number_ink(job: Job, reference: float | None = None) -> Gray:
-    """Ink of the number in a field, without its box and what lies outside of it, slant removed."""
+    """Ink of the number in a field, without its box and what lies outside of it."""
     h, w = job.dark.shape
     ink = inks.line_ink(job.dark, reference)
-    return upright(ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame))
+    return ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame)
 
 
 def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:

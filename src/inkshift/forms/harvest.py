@@ -169,7 +169,7 @@ class _Gatherer:
 
     def _number(self, job: fields.Job, level: float | None) -> list[Gray | None]:
         """Pictures of the digits on the likeliest path, whatever their number."""
-        lattice = segment.build(fields.number_ink(job, level))
+        lattice = segment.build(fields.upright(fields.number_ink(job, level)))
         if not lattice.segments:
             return []
         pictures = [self.frame(part.picture) for part in lattice.segments]
@@ -237,11 +237,11 @@ def job_of(reading: FieldReading, spec: FieldSpec | None) -> fields.Job:
     crop = reading.crop
     h, w = crop.shape[:2]
     if spec is None:
-        return fields.Job(reading.name, "number", crop, inks.darkness(crop), (0, 0, w, h))
+        return fields.own(fields.Job(reading.name, "number", crop, inks.darkness(crop), (0, 0, w, h)))
     m = round(h * reader.MARGIN / (1 + 2 * reader.MARGIN))
     kind: fields.Kind = "cells" if spec.cells else "number"
     dark = inks.darkness(crop, round(1.5 * (h - 2 * m)))
-    return fields.Job(spec.name, kind, crop, dark, (m, m, w - m, h - m), spec.cells, printed=spec.frame)
+    return fields.own(fields.Job(spec.name, kind, crop, dark, (m, m, w - m, h - m), spec.cells, printed=spec.frame))
 
 
 def _settings(source: reader.Reader, test_share: float) -> dict[str, object]:

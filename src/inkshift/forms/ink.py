@@ -21,6 +21,8 @@ FAINTEST = 12
 COLOURED = 45
 # Paper darker than this (0 to 255) is dark paper with light ink.
 LIGHT_ON_DARK = 96
+# Share of the middle of a crop that is light only where that is paper.
+_MOSTLY = 0.7
 
 
 def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
@@ -30,7 +32,7 @@ def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
     window: pixels within which there is paper to be seen everywhere; half of the shorter side if not given.
     """
     gray = _without_coloured_rules(image) if image.ndim == 3 else to_gray(image)
-    if ground_of(gray) < LIGHT_ON_DARK:
+    if on_dark_paper(gray):
         gray = np.asarray(cv2.bitwise_not(gray), np.uint8)
     window = max(15, window or min(gray.shape) // 2)
     shrink = max(1.0, window / 15)
@@ -42,6 +44,18 @@ def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
     if paper.shape != gray.shape:
         paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.subtract(paper, gray), np.uint8)
+
+
+def on_dark_paper(gray: Gray) -> bool:
+    """Whether a crop, (H, W) uint8, shows light ink on dark paper: not where its middle is mostly light, which a thick
+    dark frame around light paper leaves."""
+    ground = ground_of(gray)
+    if ground >= LIGHT_ON_DARK:
+        return False
+    h, w = gray.shape
+    middle = gray[h // 5 : h - h // 5, w // 5 : w - w // 5]
+    far = max(LIGHT_ON_DARK, (ground + int(gray.max())) // 2)
+    return not middle.size or float(np.mean(middle > far)) < _MOSTLY
 
 
 def runs(mask: Gray, height: int, width: int) -> Gray:

@@ -11,14 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms import ink as inks
+from inkshift.forms.segment import components
 from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align
 from inkshift.models.package import Model
 from inkshift.models.runtime import Recogniser, recogniser
-from inkshift.reframe import Reframing, ground_of, to_gray
+from inkshift.reframe import Reframing, to_gray
 
 Gray = npt.NDArray[np.uint8]
 
 
+# Shares of a crop's height: below the first, a number in it is small and all views look closely; the second, as low as
+# a digit may be. Pixels: digits are at least so high. Of a small number's height: what is seen of the crop around it.
+_LOW, _TENTH, _LOWEST, _AROUND = 0.3, 0.07, 8, 0.35
 _ROOM = 0.14
 
 
@@ -61,16 +65,22 @@ def line(crop: npt.NDArray[np.uint8], dark: Gray, frame: Reframing, views: Seque
 
     dark: how much darker than its paper each pixel is (`ink.darkness`), (H, W) uint8.
     """
-    band = ink_band(dark)
+    band = top, bottom = ink_band(dark)
+    if bottom - top < _LOW * len(dark):
+        room = round(_AROUND * (bottom - top))
+        first = max(top - room, 0)
+        crop, dark = crop[first : bottom + room], dark[first : bottom + room]
+        top, bottom = top - first, bottom - first
     shown = {level: _shown(crop, dark, level) for level in {view.level for view in views}}
     papers = {level: int(np.median(picture)) for level, picture in shown.items()}
-    return Line([frame(_seen(shown[view.level], view, band, papers[view.level])) for view in views], band)
+    seen = [_seen(shown[view.level], view, (top, bottom), papers[view.level]) for view in views]
+    return Line([frame(picture) for picture in seen], band)
 
 
 def _shown(crop: npt.NDArray[np.uint8], dark: Gray, level: bool) -> Gray:
     """The crop as (H, W) uint8, dark on light, levelled or as it is."""
     plain = dark if level else to_gray(crop)
-    turned = level or ground_of(plain) < inks.LIGHT_ON_DARK
+    turned = level or inks.on_dark_paper(plain)
     return np.asarray(cv2.bitwise_not(plain), np.uint8) if turned else plain
 
 
@@ -91,15 +101,26 @@ def digit_boxes(band: tuple[int, int], text: str, seen: LineProbabilities) -> li
 
 
 def ink_band(dark: Gray) -> tuple[int, int]:
-    """First and last row, the last left out, of what is written; printed lines do not count, nor do stray specks."""
+    """First and last row, the last left out, of what is written; printed lines do not count, nor do stray specks.
+
+    All rows where there is little ink, or nothing that may be a digit: a dot or a dash is not to be looked at closely.
+    """
     h = dark.shape[0]
-    rows = np.count_nonzero(inks.line_ink(dark), axis=1)
+    ink = inks.line_ink(dark)
+    rows = np.count_nonzero(ink, axis=1)
     total = int(rows.sum())
     if total < 8:
         return 0, h
     mass = np.cumsum(rows)
     core = int(np.searchsorted(mass, 0.02 * total)), int(np.searchsorted(mass, 0.98 * total)) + 1
-    return (0, h) if core[1] - core[0] < 0.2 * h else core
+    if core[1] - core[0] >= _LOW * h:
+        return core
+    _, stats = components(ink)
+    _, y, wide, high, area = stats.T
+    digits = (
+        (high >= max(_LOWEST, _TENTH * h)) & (wide <= 2 * high) & ((area < 0.7 * wide * high) | (high > 1.8 * wide))
+    )
+    return (int(y[digits].min()), int((y + high)[digits].max())) if digits.any() else (0, h)
 
 
 def _seen(picture: Gray, view: View, band: tuple[int, int], paper: int) -> Gray:

@@ -157,6 +157,7 @@ class Reader:
         """All that depends on the template: several readers share the rest."""
         self.template = load_template(file) if file else None
         self._references = _references(self.template, Path(file).parent) if self.template else []
+        self._blanks: dict[int, Registered] = {}
 
     def _with_template(self, file: str) -> Reader:
         """A reader of one of several templates, with the models of this one."""
@@ -375,12 +376,26 @@ class Reader:
         """What is to be read, and where on the page each of it is."""
         if found.spec is not None:
             crops = self.settings.crops or self.settings.method == "as-published"
-            dark = inks.darkness(found.page.image, _window(found))
+            dark, blank = self._darkness(found)
             specs = found.spec.fields
-            return [_job(found.page, dark, spec, crops) for spec in specs], [on_page(found.page, s.box) for s in specs]
+            jobs_ = [_job(found.page, dark, spec, crops, blank) for spec in specs]
+            return jobs_, [on_page(found.page, s.box) for s in specs]
         image = found.page.image
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
         return [_whole(_small(image), kind, kind, self.settings.digits)], [(0, 0, image.shape[1], image.shape[0])]
+
+    def _darkness(self, found: _Laid) -> tuple[Pixels, Registered | None]:
+        """The darkness of a page that lies on its template, and that of the blank form where there is a picture of it.
+
+        Coloured print is not dropped by its colour where the blank form tells where print is: a pen may share it.
+        """
+        reference = self._references[found.design]
+        if reference is None:
+            return inks.darkness(found.page.image, _window(found)), None
+        if found.design not in self._blanks:
+            blank = inks.darkness(reference, _window(replace(found, page=replace(found.page, image=reference))))
+            self._blanks[found.design] = Registered(blank, np.eye(3), 1.0, 0, 0)
+        return inks.darkness(to_gray(found.page.image), _window(found)), self._blanks[found.design]
 
     def _identity(self, found: _Laid, readings: list[FieldReading]) -> str:
         """What the page says its form is; empty where it does not say, or its file does."""
@@ -440,7 +455,7 @@ def _window(found: _Laid) -> int:
     return round(1.5 * float(np.median(heights)) * scale) if heights else 0
 
 
-def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fields.Job:
+def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool, blank: Registered | None) -> fields.Job:
     x, y, w, h = spec.box
     margin = MARGIN * h
     cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0)
@@ -449,12 +464,19 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool) -> fi
     m = round(margin * scale)
     frame = (m, m, m + round(w * scale), m + round(h * scale))
     kind: fields.Kind = "cells" if spec.cells else "number"
-    return fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
+    job = fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
+    return fields.own(job, None if blank is None else _cut_blank(blank, spec, margin, cut_dark.shape[::-1]))
+
+
+def _cut_blank(blank: Registered, spec: FieldSpec, margin: float, size: tuple[int, ...]) -> Pixels:
+    """The darkness of the blank form where a field is, as wide and high as the field's crop."""
+    darkness = cut(blank.image, blank, spec.box, margin, 0)[0]
+    return np.asarray(cv2.resize(darkness, size[:2], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _whole(image: Pixels, name: str, kind: fields.Kind, digits: tuple[int, int], struck: float = 0.0) -> fields.Job:
     frame = (0, 0, image.shape[1], image.shape[0])
-    return fields.Job(name, kind, image, inks.darkness(image), frame, digits=digits, struck=struck)
+    return fields.own(fields.Job(name, kind, image, inks.darkness(image), frame, digits=digits, struck=struck))
 
 
 def _small(image: Pixels) -> Pixels:

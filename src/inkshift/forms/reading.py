@@ -46,6 +46,7 @@ class FieldReading:
     confidence: probability, 0 to 1, that `written` is right as a whole.
     accepted: None without an acceptance policy.
     candidates: most probable first, at most 20; files show five.
+    marks: what stands among the digits and is no part of the value, left to right: gap, point, comma, dash, slash.
     rules_broken: the template's rules that the values of this form break and this field is part of.
     box: xmin, ymin, xmax, ymax of the field in pixels of its page as `pages.load_page` gives it.
     crop: (H, W) or (H, W, 3) uint8, what was read; kept only where the reader was asked to.
@@ -63,6 +64,7 @@ class FieldReading:
     source: str = ""
     page: int = 1
     box: tuple[float, float, float, float] | None = None
+    marks: tuple[str, ...] = ()
     crop: Image | None = field(default=None, compare=False, repr=False)
 
 
@@ -150,7 +152,7 @@ def page_from_json(line: str) -> PageReading:
 def _field(data: dict[str, Any]) -> FieldReading:
     data["candidates"] = tuple(Candidate(**c) for c in data["candidates"])
     data["cells"] = tuple(CellReading(c["symbol"], c["probability"], tuple(c["box"])) for c in data["cells"])
-    data["rules_broken"] = tuple(data["rules_broken"])
+    data["rules_broken"], data["marks"] = tuple(data["rules_broken"]), tuple(data.get("marks", ()))
     data["box"] = tuple(data["box"]) if data.get("box") else None
     if data["crop"]:
         packed = np.frombuffer(base64.b64decode(data["crop"]), np.uint8)

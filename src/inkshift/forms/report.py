@@ -74,7 +74,9 @@ def doubts(item: FieldReading) -> list[str]:
         reasons.append("not accepted")
     elif item.accepted is None and item.confidence < UNSURE_BELOW:
         reasons.append("unsure")
-    return reasons + (["sum"] if item.rules_broken else [])
+    if item.rules_broken:
+        reasons.append("sum")
+    return reasons + [f"{mark} beside digits" for mark in dict.fromkeys(item.marks) if reasons]
 
 
 def _counted(forms: Iterable[FormReading], summary: Summary) -> Iterator[FormReading]:

@@ -1,0 +1,278 @@
+"""What is printed in and around a field, so that only what was written is left.
+
+Two ways to know it: a picture of the blank form, cut as the field is; or the straight lines along the sides of the
+field's box or of the crop. Both give a mask of print. Strokes that cross print are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms import ink as inks
+from inkshift.forms.segment import components
+
+Gray = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Box = tuple[int, int, int, int]
+
+# Pixels that a field may lie off its reference picture after it was laid.
+REACH = 3
+# Shares of the shorter side of a box: how far from a side its printed line is looked for, and how thick it is at most.
+SLACK, THICKEST = 0.28, 0.24
+# Share of a side that its line covers: of a box known to be printed, and of the crop's own side. Share of a crop's side
+# that the writing in it leaves free where it was not cut to the writing.
+KNOWN, EDGE, ROOM = 0.85, 0.92, 0.04
+# Lines found on one side: a border may be double. Share of the shorter side: lines so thin are no strokes of a digit
+# that fills the crop. Share by which a pen
+# is paler than print to be told from it.
+_DOUBLE, _THIN, _OTHER_INK = 2, 0.1, 0.3
+
+
+def from_reference(dark: Gray, blank: Gray) -> Mask:
+    """Print in a crop: (H, W) bool.
+
+    dark: the crop's darkness (`ink.darkness`), (H, W) uint8. blank: that of the same place on the blank form. Where the
+    two lie a few pixels off each other is found by correlation. Ink that is clearly darker than the print
+    under it is written, and so is ink on print between two pieces of one stroke.
+    """
+    level = inks.threshold_of(blank)
+    core = blank > level
+    if not core.any():
+        return np.zeros(dark.shape, bool)
+    blank = _laid_on(dark, blank)
+    core = blank > level
+    gain = _gain(dark, blank, core)
+    expected = inks.grown(blank, 3, 3).astype(np.float32) * gain
+    near = inks.grown((blank > min(level, 2 * inks.FAINTEST)).view(np.uint8), 3, 3) > 0
+    darker = dark > expected + np.maximum(0.35 * expected, 2 * inks.FAINTEST)
+    return _without_crossings(dark, near & ~darker)
+
+
+def _laid_on(dark: Gray, blank: Gray) -> Gray:
+    """The blank form's crop, moved by at most REACH pixels to where the print of the page is."""
+    if min(dark.shape) <= 2 * REACH:
+        return blank
+    soft = cv2.GaussianBlur(dark, (3, 3), 0)
+    inner = cv2.GaussianBlur(blank, (3, 3), 0)[REACH:-REACH, REACH:-REACH]
+    if not inner.any():
+        return blank
+    fit = cv2.matchTemplate(soft, inner, cv2.TM_CCORR_NORMED)
+    _, best, _, (x, y) = cv2.minMaxLoc(fit)
+    if not np.isfinite(best) or best < fit[REACH, REACH] + 0.01:
+        return blank
+    matrix = np.array([[1, 0, x - REACH], [0, 1, y - REACH]], np.float32)
+    return np.asarray(cv2.warpAffine(blank, matrix, blank.shape[::-1], borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _gain(dark: Gray, blank: Gray, core: Mask) -> float:
+    """How much darker print is on this page than on the blank form: 0.5 to 2."""
+    if not core.any():
+        return 1.0
+    return float(np.clip(np.median(dark[core]) / max(float(np.median(blank[core])), 1.0), 0.5, 2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A straight line along a side. ends: its place at the beginning and end of the side, in pixels from the
+    crop's edge inwards. thick: pixels."""
+
+    ends: tuple[float, float]
+    thick: int
+
+
+def from_box(dark: Gray, box: Box) -> Mask:
+    """The lines of a field's printed box and what lies beyond them: (H, W) bool.
+
+    box: xmin, ymin, xmax, ymax in pixels of the crop. A side is printed where a straight line covers most of it from
+    corner to corner; one that is not found is left alone.
+    """
+    mask = _stroke_mask(dark)
+    x0, y0, x1, y1 = (int(np.clip(v, 0, limit)) for v, limit in zip(box, (*dark.shape[::-1],) * 2, strict=True))
+    print_ = np.zeros(dark.shape, bool)
+    if x1 - x0 < 8 or y1 - y0 < 8:
+        return print_
+    slack = max(3, round(SLACK * min(x1 - x0, y1 - y0)))
+    thickest = max(2, round(THICKEST * min(x1 - x0, y1 - y0)))
+    h, w = dark.shape
+    for turn, (first, last), (near, far), size in (
+        (0, (x0, x1), (y0, h - y1), h),
+        (2, (w - x1, w - x0), (h - y1, y0), h),
+        (1, (y0, y1), (w - x1, x0), w),
+        (3, (h - y1, h - y0), (x0, w - x1), w),
+    ):
+        # Turned so that the side lies on top; `along` are the columns between the corners.
+        turned = np.rot90(mask, turn)
+        strip = turned[max(near - slack, 0) : min(near + slack, size - far), first:last]
+        found = _find_line(strip, KNOWN, thickest)
+        if found is not None:
+            base = max(near - slack, 0)
+            line = _Line((found.ends[0] + base, found.ends[1] + base), found.thick)
+            _take(np.rot90(print_, turn), turned, line, (first, last))
+    return _without_crossings(dark, print_)
+
+
+def from_edges(dark: Gray) -> Mask:
+    """Borders of a table at the sides of a crop that no template describes, and what lies beyond them: (H, W) bool.
+
+    A border is straight, thin, goes from edge to edge and lies near a side, one or more to a side. A
+    stroke of a digit may be all that too where the crop was cut to the writing: then writing touches the crop's other
+    sides, and nothing is taken, unless lines meet in a corner.
+    """
+    mask = _stroke_mask(dark)
+    h, w = dark.shape
+    print_ = np.zeros(dark.shape, bool)
+    if min(h, w) < 12:
+        return print_
+    slack, thickest = max(3, round(SLACK * min(h, w))), max(2, round(THICKEST * min(h, w)))
+    sides: list[tuple[int, Mask]] = []
+    thin = True
+    for turn in range(4):
+        turned = np.rot90(mask, turn).copy()
+        taken = np.zeros(turned.shape, bool)
+        for _ in range(_DOUBLE):
+            found = _find_line(turned[:slack], EDGE, thickest)
+            if found is None:
+                break
+            thin = thin and found.thick <= _THIN * min(h, w)
+            _take(taken, turned, found, (0, turned.shape[1]))
+            turned &= ~taken
+        if taken.any():
+            sides.append((turn, taken))
+    if not sides:
+        return print_
+    for turn, taken in sides:
+        np.rot90(print_, turn)[taken] = True
+    if not _is_border(dark, mask & ~print_, print_, {turn for turn, _ in sides}, thin):
+        return np.zeros(dark.shape, bool)
+    return _without_crossings(dark, print_)
+
+
+def _stroke_mask(dark: Gray) -> Mask:
+    """What may be a line: print may be fainter than what is written."""
+    return np.asarray(dark > max(0.5 * inks.threshold_of(dark), inks.FAINTEST), np.bool_)
+
+
+def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool) -> bool:
+    """Whether lines along these sides (0 top, 1 right, 2 bottom, 3 left) are a border, by what else is in the crop.
+
+    What is written stands apart from a border or is paler; strokes of one digit hang together. Two lines
+    that meet are a border where something stands apart from them; a single one, or two opposite ones, where that leaves
+    room at all other sides. Where there is nothing else, thin lines along three sides are one, or along
+    one where the crop is wide enough for more than a 1.
+    """
+    h, w = rest.shape
+    labels, stats = components(rest.view(np.uint8))
+    near = inks.grown(print_.view(np.uint8), 5, 5) > 0
+    along = np.bincount(labels[near], minlength=len(stats) + 1)[1:]
+    large = np.flatnonzero((stats[:, 3] >= 0.25 * h) & (along < 0.6 * stats[:, 4]))
+    if not len(large):
+        return thin and (len(sides) >= 3 or (len({side % 2 for side in sides}) == 1 and w >= 0.8 * h))
+    touching = inks.grown(print_.view(np.uint8), 3, 3) > 0
+    if np.isin(labels[touching], large + 1).any():
+        line, pen = (float(np.percentile(dark[where], 75)) for where in (print_ & (dark > 0), rest))
+        return len(sides) == 4 or line - pen > _OTHER_INK * line
+    if len({side % 2 for side in sides}) == 2:
+        return True
+    x, y, wide, high, _ = stats[large].T
+    free = {0: y.min() / h, 2: (h - (y + high).max()) / h, 1: (w - (x + wide).max()) / w, 3: x.min() / w}
+    return all(room >= ROOM for side, room in free.items() if side not in sides)
+
+
+def _find_line(strip: Mask, share: float, thickest: int) -> _Line | None:
+    """The straight line through a strip (S, L) from its first column to its last that ink covers most of.
+
+    It may lean by as much as the strip is high. None where less than `share` is covered or it is thicker than
+    `thickest`.
+    """
+    high, long = strip.shape
+    if high < 3 or long < 8 or strip.any(0).mean() < share:
+        return None
+    wide = strip.copy()
+    wide[1:] |= strip[:-1]
+    wide[:-1] |= strip[1:]
+    columns = np.linspace(0, long - 1, min(long, 40)).round().astype(int)
+    ends = np.arange(0, high, 1 if high <= 24 else 2)
+    left, right = (grid.ravel() for grid in np.meshgrid(ends, ends, indexing="ij"))
+    lean = np.abs(left - right) <= 0.15 * long
+    left, right = left[lean], right[lean]
+    rows = np.rint(left[:, None] + (right - left)[:, None] * (columns / (long - 1))).astype(int)
+    cover = wide[rows, columns].mean(1)
+    best = float(cover.max())
+    if best < share:
+        return None
+    some = np.flatnonzero(cover >= best - 0.02)
+    at = some[np.argmin(np.abs(left[some] - np.median(left[some])) + np.abs(right[some] - np.median(right[some])))]
+    line = left[at] + (right[at] - left[at]) * (np.arange(long) / (long - 1))
+    thick, middle = _thickness(strip, line)
+    if not 0 < thick <= thickest:
+        return None
+    return _Line((float(left[at] + middle), float(right[at] + middle)), thick)
+
+
+def _thickness(strip: Mask, line: npt.NDArray[np.float64]) -> tuple[int, float]:
+    """How many parallels of a line ink covers too, and how far the middle of them is from it."""
+    high, long = strip.shape
+    at = np.rint(line).astype(int)
+    columns = np.arange(long)
+
+    def covered(off: int) -> float:
+        rows = at + off
+        inside = (rows >= 0) & (rows < high)
+        return float(strip[rows[inside], columns[inside]].mean()) if inside.mean() > 0.5 else 0.0
+
+    shares = {off: covered(off) for off in range(-2, 3)}
+    start = max(shares, key=lambda off: (shares[off], -abs(off)))
+    least = 0.6 * shares[start]
+    first = last = start
+    while first > start - high and covered(first - 1) >= least:
+        first -= 1
+    while last < start + high and covered(last + 1) >= least:
+        last += 1
+    return last - first + 1, (first + last) / 2
+
+
+def _take(print_: Mask, mask: Mask, line: _Line, along: tuple[int, int]) -> None:
+    """Mark a line that lies along the top, a pixel around it, and pieces of ink wholly beyond it; in place."""
+    first, last = along
+    h, w = mask.shape
+    slope = (line.ends[1] - line.ends[0]) / max(last - first - 1, 1)
+    place = line.ends[0] + slope * (np.arange(w) - first)
+    rows = np.arange(h)[:, None]
+    print_ |= np.abs(rows - place) <= line.thick / 2 + 1
+    beyond = rows < place - line.thick / 2
+    labels, stats = components((mask & ~print_).view(np.uint8))
+    inside = np.unique(labels[~beyond])
+    outside = np.ones(len(stats) + 1, bool)
+    outside[inside] = False
+    outside[0] = False
+    print_ |= outside[labels]
+
+
+def _without_crossings(dark: Gray, print_: Mask) -> Mask:
+    """Print without the pixels where a stroke crosses it: those between ink on both sides of it."""
+    if not print_.any():
+        return print_
+    rest = np.where(print_, 0, dark).astype(np.uint8)
+    pen = (rest > inks.threshold_of(rest)) & ~print_
+    if not pen.any():
+        return print_
+    depth = cv2.distanceTransform(np.pad(print_, 1).view(np.uint8), cv2.DIST_L2, 3)
+    side = round(2 * float(np.median(depth[1:-1, 1:-1][print_])) + 3) | 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    joined = cv2.morphologyEx(np.pad(pen, side).view(np.uint8), cv2.MORPH_CLOSE, kernel)[side:-side, side:-side]
+    return np.asarray(print_ & ~((joined > 0) & (dark > inks.threshold_of(rest))), np.bool_)
+
+
+def painted_out(picture: npt.NDArray[np.uint8], dark: Gray, print_: Mask) -> npt.NDArray[np.uint8]:
+    """A crop, (H, W) or (H, W, 3) uint8, with paper where print is; dark: its darkness (H, W) uint8."""
+    if not print_.any():
+        return picture
+    plain = ~print_ & (dark <= inks.FAINTEST)
+    level = np.median(picture[plain], axis=0) if plain.any() else np.max(picture, axis=(0, 1))
+    out = picture.copy()
+    out[print_] = np.asarray(level, np.uint8)
+    return out

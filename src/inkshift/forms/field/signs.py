@@ -1,0 +1,177 @@
+"""What stands in a number beside its digits: gaps that part it, points, commas, dashes, slashes.
+
+They are told by their form alone: where they stand between the digits, how large they are, how flat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms.segment import components, digit_height
+
+Gray = npt.NDArray[np.uint8]
+Stats = npt.NDArray[np.int32]
+
+GAP, POINT, COMMA, DASH, SLASH = "gap", "point", "comma", "dash", "slash"
+
+# In digit heights: a digit's width, and the gap beside it where the number shows no other; how soft the limit is; how
+# high what counts as a digit is at least, and as a smaller one beside a gap, such as a printed row's number.
+_DIGIT_WIDTH, _GAP, _SOFT, _TALL, _LOW = 0.75, 0.15, 0.15, 0.55, 0.3
+# In digit heights: a point or comma is at most so large, and begins at most so high above the foot of the digits beside
+# it; a comma reaches so much below. Under a slanted digit it is
+# at most so far from the digit's side. A dash is so long, and so many times longer than high.
+_POINT, _RISE, _BELOW, _CORNER = 0.42, 0.3, 0.06, 0.2
+_DASH, _FLAT = (0.2, 1.1), 1.6
+# How much more than the digits a slash rises and falls, and how far it leans, both in shares of a height.
+_RISING, _LEANING = 1.25, 0.25
+# Share of its value's probability that each sign takes away where it is seen for certain: a gap or sign that changes
+# what the number means, a separator before three digits each time, which most often parts thousands, a dash behind.
+_CHANGES, _THOUSANDS = 0.55, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """name: of what it is, in a word. probability: that it is there, 0 to 1. before, behind: how many digits
+    stand on either side, as far as the width of the ink there tells."""
+
+    name: str
+    probability: float
+    before: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """boxes: x, y, width, height of each piece as high as a digit, left to right. height: of a digit, pixels. pen:
+    width of a stroke, pixels. level: darkness of its ink, 0 to 255."""
+
+    boxes: Stats
+    height: float
+    pen: float
+    level: float
+
+
+def find_signs(ink: Gray) -> tuple[Sign, ...]:
+    """Signs and gaps in the ink of a number, (H, W) uint8, light on black, rules removed; left to right."""
+    labels, stats = components(ink)
+    height = digit_height(stats)
+    if height < 8:
+        return ()
+    rules = (stats[:, 3] > 1.3 * height) & (stats[:, 2] < 0.12 * height)
+    tall = np.flatnonzero((stats[:, 3] >= _TALL * height) & ~rules)
+    if not len(tall):
+        return ()
+    tall = tall[np.argsort(stats[tall, 0])]
+    number = _Number(stats[tall, :4], height, _pen(ink), float(np.median(ink[ink > 0])))
+    small = [k for k in range(len(stats)) if k not in set(tall.tolist()) and not rules[k]]
+    found = [sign for k in small if (sign := _small_sign(ink, labels, stats, k, number)) is not None]
+    found += _slashes(labels, stats, tall, number)
+    upright = (stats[:, 3] >= _LOW * height) & (stats[:, 2] <= 1.5 * stats[:, 3]) & ~rules
+    pieces = stats[upright | np.isin(np.arange(len(stats)), tall)]
+    found += _gaps(number, pieces, stats[rules])
+    return tuple(sorted(found, key=lambda sign: sign.before))
+
+
+def _pen(ink: Gray) -> float:
+    """Width of the strokes in pixels: twice the ink by its outline."""
+    mask = ink > 0
+    outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+    return max(1.0, 2.5 * np.count_nonzero(mask) / max(int(outline), 1))
+
+
+def _small_sign(ink: Gray, labels: npt.NDArray[np.int32], stats: Stats, k: int, number: _Number) -> Sign | None:
+    """The point, comma or dash that a small piece of ink is, or None."""
+    x, y, w, h, area = stats[k].tolist()
+    boxes, height = number.boxes, number.height
+    lefts, rights = boxes[:, 0], boxes[:, 0] + boxes[:, 2]
+    shared = np.minimum(rights, x + w) - np.maximum(lefts, x)
+    middle = x + w / 2
+    over = int(np.argmax(shared))
+    hidden = bool(shared[over] > 0.35 * w)
+    if hidden and min(middle - lefts[over], rights[over] - middle) > _CORNER * height:
+        return None
+    place = int(np.count_nonzero((lefts + rights) / 2 < middle))
+    beside = boxes[max(place - 1, 0) : place + 1]
+    top, foot = float(beside[:, 1].mean()), float((beside[:, 1] + beside[:, 3]).mean())
+    part = ink[y : y + h, x : x + w][labels[y : y + h, x : x + w] == k + 1]
+    dark = min(1.0, float(part.mean()) / (0.7 * number.level))
+    if max(w, h) <= _POINT * height and y >= foot - _RISE * height and place > 0:
+        size = min(1.0, max(w, h) / number.pen / 0.8) * min(1.0, area / 4)
+        name = COMMA if h > 1.2 * w and y + h > foot + _BELOW * height else POINT
+        return _sign(name, (0.6 if hidden else 0.95) * dark * size, place, number)
+    flat = not hidden and w >= _FLAT * h and _DASH[0] * height <= w <= _DASH[1] * height and h < 0.3 * height
+    if flat and top + 0.22 * height < y + h / 2 < foot - 0.15 * height:
+        return _sign(DASH, 0.95 * dark, place, number)
+    return None
+
+
+def _sign(name: str, probability: float, place: int, number: _Number) -> Sign:
+    """The sign before the piece of ink at this place; a wide piece counts as several digits."""
+    counts = np.maximum(np.rint(number.boxes[:, 2] / (_DIGIT_WIDTH * number.height)), 1)
+    return Sign(name, probability, int(counts[:place].sum()), int(counts[place:].sum()))
+
+
+def _slashes(labels: npt.NDArray[np.int32], stats: Stats, tall: npt.NDArray[np.intp], number: _Number) -> list[Sign]:
+    """Straight strokes that lean and are higher than the digits; a 1 leans as the others do and is as high."""
+    out = []
+    for place, k in enumerate(tall.tolist()):
+        x, y, w, h, _ = stats[k].tolist()
+        if h < _RISING * number.height or w < _LEANING * h or len(tall) < 3:
+            continue
+        rows, columns = np.nonzero(labels[y : y + h, x : x + w] == k + 1)
+        slope, start = np.polyfit(rows, columns, 1)
+        off = float(np.std(columns - slope * rows - start))
+        if slope < -_LEANING and off < 0.6 * number.pen + 1:
+            out.append(_sign(SLASH, 0.8, place, number))
+    return out
+
+
+def _gaps(number: _Number, pieces: Stats, rules: Stats) -> list[Sign]:
+    """Gaps in which one more digit would find room among the others; a printed upright line in a gap halves that room.
+
+    pieces: rows x, y, width, height, area of all that may be a digit, small ones too. rules: of upright lines.
+    """
+    merged: list[list[int]] = []
+    for x, _, w, _, _ in sorted(pieces.tolist()):
+        if merged and x < merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], x + w)
+        else:
+            merged.append([x, x + w])
+    out = []
+    widths = [(right[0] - left[1]) / number.height for left, right in pairwise(merged)]
+    for at, width in enumerate(widths):
+        others = widths[:at] + widths[at + 1 :]
+        usual = max(float(np.median(others)) if others else _GAP, _GAP)
+        start, end = merged[at][1], merged[at + 1][0]
+        ruled = any(start <= x + w / 2 <= end for x, _, w, _, _ in rules.tolist())
+        limit = _DIGIT_WIDTH / (2 if ruled else 1) + 2 * usual
+        probability = float(1 / (1 + np.exp(-(width - limit) / _SOFT)))
+        if probability > 0.05:
+            out.append(_sign(GAP, probability, int(np.count_nonzero(number.boxes[:, 0] < end)), number))
+    return out
+
+
+def doubt(signs: tuple[Sign, ...]) -> float:
+    """The share of a number's probability, 0 to 1, that is left where these signs stand among its digits.
+
+    Points, commas and dashes behind the last digit are fillers and take nothing away. Points or commas that each have
+    three digits behind them most often part thousands, and take little.
+    """
+    inner = [sign for sign in signs if sign.name in (POINT, COMMA) and sign.behind]
+    behind = sorted(sign.behind for sign in inner if sign.probability > 0.5)
+    thousands = behind == [3 * k for k in range(1, len(behind) + 1)]
+    left = 1.0
+    for sign in signs:
+        if sign.behind or sign.name not in (DASH, POINT, COMMA):
+            takes = _THOUSANDS if thousands and sign.name in (POINT, COMMA) else _CHANGES
+            left *= 1 - takes * sign.probability
+    return left
+
+
+def names(signs: tuple[Sign, ...]) -> tuple[str, ...]:
+    """The names of the signs that are likelier there than not, left to right."""
+    return tuple(sign.name for sign in signs if sign.probability > 0.5)

@@ -1,0 +1,132 @@
+"""What a form brings with it is taken out of a field; what was written stays."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from inkshift import Reader
+from inkshift.forms import fields, numbers
+from inkshift.forms import ink as inks
+from inkshift.forms.field import printed
+from test_numbers import written
+
+Gray = npt.NDArray[np.uint8]
+H, W = 60, 70
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(read_as="number")
+
+
+def digit_mask(digit: Gray, height: int = H, width: int = W) -> npt.NDArray[np.bool_]:
+    """A drawn digit in the middle of a crop, as a mask."""
+    ys, xs = np.nonzero(digit)
+    tight = digit[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    large = cv2.resize(tight, (round(tight.shape[1] * 30 / tight.shape[0]), 30), interpolation=cv2.INTER_LINEAR)
+    out = np.zeros((height, width), bool)
+    y, x = (height - 30) // 2, (width - large.shape[1]) // 2
+    out[y : y + 30, x : x + large.shape[1]] = large > 128
+    return out
+
+
+def crop(mask: npt.NDArray[np.bool_], pen: int = 70) -> Gray:
+    return np.where(mask, pen, 240).astype(np.uint8)
+
+
+def border(picture: Gray, sides: set[int], thick: int, lean: int, ink: int = 60) -> Gray:
+    """The crop with lines along its sides: 0 top, 1 right, 2 bottom, 3 left."""
+    out = picture.copy()
+    for side in sides:
+        turned = np.ascontiguousarray(np.rot90(out, side))
+        cv2.line(turned, (-2, thick), (turned.shape[1] + 2, thick + lean), (ink,), thick)
+        out = np.ascontiguousarray(np.rot90(turned, -side))
+    return out
+
+
+@given(st.integers(0, 9), st.sets(st.integers(0, 3), min_size=1), st.integers(1, 3), st.integers(-1, 2), st.booleans())
+def test_borders_of_a_table_go_and_the_digit_beside_them_stays(
+    drawn_digits: Gray, digit: int, sides: set[int], thick: int, lean: int, pale: bool
+) -> None:
+    mask = digit_mask(drawn_digits[digit])
+    page = border(crop(mask, 170 if pale else 70), sides, thick, lean)
+    gone = printed.from_edges(inks.darkness(page))
+    assert not gone[mask].any()
+    left = (page < 130) & ~gone & ~mask
+    assert left.sum() <= 0.1 * ((page < 130) & ~mask).sum()
+
+
+@given(st.integers(0, 9))
+def test_a_digit_that_fills_its_crop_is_no_border(drawn_digits: Gray, digit: int) -> None:
+    mask = digit_mask(drawn_digits[digit])
+    ys, xs = np.nonzero(mask)
+    tight = crop(mask, 110)[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    assert not printed.from_edges(inks.darkness(tight)).any()
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_any_crop_has_a_mask_of_print(picture: Gray) -> None:
+    dark = inks.darkness(picture)
+    box = (1, 1, picture.shape[1] - 1, picture.shape[0] - 1)
+    for gone in (printed.from_edges(dark), printed.from_box(dark, box), printed.from_reference(dark, dark)):
+        assert gone.shape == picture.shape and gone.dtype == bool
+
+
+def test_a_pale_number_in_a_black_frame_is_read(reader: Reader) -> None:
+    picture = written("307", 4)
+    pale = (245 - (245 - picture.astype(int)) * 0.2).astype(np.uint8)
+    framed = cv2.copyMakeBorder(pale, 6, 6, 6, 6, cv2.BORDER_CONSTANT, value=(25,))
+    h, w = framed.shape
+    whole = cv2.copyMakeBorder(framed, 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=(245,))
+    job = fields.Job("n", "number", whole, inks.darkness(whole), (15, 15, w + 9, h + 9), printed=True)
+    prepared = fields.prepare_number(fields.own(job), reader._numbers, None)  # type: ignore[arg-type]
+    found = prepared.finish(reader._numbers.run(prepared.pictures), [], {})  # type: ignore[union-attr]
+    assert found.value == "307"
+
+
+@pytest.mark.parametrize("off", [(0, 0), (2, -1), (-1, 2)])
+@pytest.mark.parametrize(("pen", "kept"), [(40, 0.85), (110, 0.65)])
+def test_print_known_from_the_blank_form_goes_and_strokes_across_it_stay(
+    off: tuple[int, int], pen: int, kept: float
+) -> None:
+    blank = np.full((H, W), 240, np.uint8)
+    cv2.putText(blank, "No. 88", (4, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (110,), 1, cv2.LINE_AA)
+    cv2.rectangle(blank, (2, 2), (W - 3, H - 3), (110,), 1)
+    page = cv2.warpAffine(blank, np.array([[1, 0, off[0]], [0, 1, off[1]]], np.float32), (W, H), borderValue=(240,))
+    stroke = np.zeros((H, W), np.uint8)
+    cv2.line(stroke, (20, 8), (48, 55), (1,), 3)
+    page = np.where(stroke > 0, pen, page).astype(np.uint8)
+    dark = inks.darkness(page)
+    gone = printed.from_reference(dark, inks.darkness(blank))
+    assert (~gone)[stroke > 0].mean() > kept
+    rest = np.where(gone | (cv2.dilate(stroke, np.ones((3, 3))) > 0), 0, dark)
+    assert np.count_nonzero(rest > 40) < 12
+
+
+def test_a_thick_dark_frame_does_not_make_its_paper_ink(drawn_digits: Gray) -> None:
+    mask = digit_mask(drawn_digits[5], 44, 40)
+    framed = cv2.copyMakeBorder(crop(mask), 9, 9, 9, 9, cv2.BORDER_CONSTANT, value=(40,))
+    dark = inks.darkness(framed)
+    assert dark[9:53, 9:49][mask].min() > 80 and np.median(dark[12:50, 12:46][~mask[3:41, 3:37]]) < 30
+
+
+@pytest.mark.parametrize("share", [0.1, 0.15, 0.22])
+@pytest.mark.parametrize("text", ["7", "42", "305"])
+def test_a_small_number_anywhere_in_its_picture_is_read(reader: Reader, text: str, share: float) -> None:
+    number = written(text, 6)
+    page = np.full((round(32 / share), 420), 245, np.uint8)
+    page[20 : 20 + number.shape[0], 30 : 30 + number.shape[1]] = number
+    field = reader.read_page(page).fields[0]
+    assert field.state == "written" and (field.value == text or field.confidence < 0.9)
+
+
+def test_a_dot_in_a_tall_picture_is_not_looked_at_closely() -> None:
+    page = np.full((300, 200), 245, np.uint8)
+    cv2.circle(page, (90, 90), 6, (40,), -1)
+    assert numbers.ink_band(inks.darkness(page)) == (0, 300)

@@ -1,0 +1,87 @@
+"""What stands beside digits is named, and a number that it may change is less sure."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from inkshift import Reader
+from inkshift.forms.field import signs
+from test_numbers import written
+
+Gray = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(read_as="number")
+
+
+def beside(left: Gray, right: Gray, apart: int) -> Gray:
+    """Two numbers in one picture, `apart` pixels of paper between them."""
+    high = max(len(left), len(right))
+    parts = [left, np.full((high, apart), 245, np.uint8), right]
+    return np.hstack([cv2.copyMakeBorder(p, 0, high - len(p), 0, 0, cv2.BORDER_CONSTANT, value=(245,)) for p in parts])
+
+
+def marked(mark: str) -> Gray:
+    """12 and 50 with a mark between them, or -1250."""
+    left, right = written("12", 3), written("50", 8)
+    page = beside(left, right, 14)
+    x, foot = left.shape[1] + 7, (len(page) + 40) // 2
+    if mark == "point":
+        cv2.circle(page, (x, foot - 6), 2, (45,), -1, cv2.LINE_AA)
+    if mark == "comma":
+        cv2.line(page, (x + 2, foot - 6), (x - 2, foot + 4), (45,), 3, cv2.LINE_AA)
+    if mark == "dash":
+        cv2.line(page, (x - 7, len(page) // 2), (x + 7, len(page) // 2 - 1), (45,), 3, cv2.LINE_AA)
+    return page
+
+
+@pytest.mark.parametrize("mark", ["point", "comma", "dash"])
+def test_a_mark_between_digits_is_named_and_costs_certainty(reader: Reader, mark: str) -> None:
+    plain, field = (reader.read_page(marked(one)).fields[0] for one in ("", mark))
+    assert plain.marks == () and mark in field.marks
+    assert field.value == plain.value == "1250" and field.confidence < 0.6 < plain.confidence
+    assert sum(c.probability for c in field.candidates) <= 0.6
+
+
+@pytest.mark.parametrize("apart", [60, 200])
+def test_numbers_of_two_columns_are_not_one_for_certain(reader: Reader, apart: int) -> None:
+    field = reader.read_page(beside(written("87", 3), written("451", 5), apart)).fields[0]
+    assert field.marks == ("gap",) and field.confidence < 0.6
+
+
+def test_a_rule_between_two_numbers_parts_them(reader: Reader) -> None:
+    left = written("87", 3)
+    page = beside(left, written("451", 5), 26)
+    cv2.line(page, (left.shape[1] + 13, -2), (left.shape[1] + 13, len(page) + 2), (110,), 1)
+    assert reader.read_page(page).fields[0].confidence < 0.7
+
+
+@given(st.integers(1, 3), st.floats(0.05, 0.9))
+def test_numbers_that_are_written_wide_apart_are_whole(seed: int, gap: float) -> None:
+    page = written("30462", seed, gap=gap)
+    found = signs.find_signs(np.asarray(245 - page, np.uint8) * (page < 160))
+    assert "gap" not in signs.names(found)
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30))))
+def test_any_ink_has_a_share_that_is_left(ink: Gray) -> None:
+    assert 0 <= signs.doubt(signs.find_signs(ink)) <= 1
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+def test_what_stands_behind_a_number_or_parts_thousands_costs_less(places: list[int]) -> None:
+    def comma(behind: int) -> signs.Sign:
+        return signs.Sign(signs.COMMA, 1.0, 1, behind)
+
+    assert signs.doubt((comma(0), signs.Sign(signs.DASH, 1.0, 3, 0))) == 1
+    thousands = tuple(comma(3 * k) for k in sorted(set(places), reverse=True))
+    decimals = tuple(comma(2) for _ in thousands)
+    assert signs.doubt(decimals) < signs.doubt(thousands) or len({*places}) != max(places)
