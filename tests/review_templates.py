@@ -62,7 +62,7 @@ A, B = field("a", [100, 200, 80, 40], max=99), field("b", [300, 300, 90, 35], 3)
 
 def given(seen: str, *fields: dict[str, Any], rules: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
     """A template as the designer sends it."""
-    page = {"marks": MARKS, "lines": [], "reference": False, "fields": list(fields)} | more.pop("page", {})
+    page = {"marks": MARKS, "lines": [], "fields": list(fields)} | more.pop("page", {})
     return {
         "name": "Form",
         "pages": [page],

@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 
 from inkshift.cli import main
+from inkshift.forms.template import load_template
 from inkshift.models import package
 
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
@@ -307,7 +308,7 @@ class TestTemplate:
         Image.new("L", (900, 1200), 240).save(tmp_path / "empty.png")
         answer = run("template", "new", tmp_path / "empty.png", "--out", tmp_path / "t.json")
         assert answer.status == 1
-        assert f"{tmp_path / 'empty.png'}: neither four filled squares" in answer.err
+        assert f"{tmp_path / 'empty.png'}: nothing printed was found" in answer.err
         assert not (tmp_path / "t.json").exists()
 
     @reads
@@ -323,6 +324,40 @@ class TestTemplate:
         answer = run("template", "try", TEMPLATE, bad, "--out", tmp_path / "other-try.png")
         assert answer.status == 1
         assert str(bad) in answer.err
+        refused = np.asarray(Image.open(tmp_path / "other-try.png")).astype(int)
+        assert (np.abs(refused - (220, 0, 0)).sum(-1) == 0).sum() > 500, "the reason and what is missing, in red"
+
+    def test_new_learns_the_print_from_filled_pages_and_names_what_does_not_fit(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "other.png").write_bytes(other_form())
+        (tmp_path / "broken.png").write_bytes(SCAN.read_bytes()[:900])
+        pages = [TELEGRAM / f"scan-{n}.jpg" for n in (1, 2, 3)]
+        answer = run(
+            "template", "new", *pages, tmp_path / "other.png", tmp_path / "broken.png", "--out", tmp_path / "t"
+        )
+        assert answer.status == 1
+        assert f"{tmp_path / 'other.png'} page 1: does not show the same form" in answer.err
+        assert str(tmp_path / "broken.png") in answer.err
+        made = load_template(tmp_path / "t" / "template.json")
+        assert len(made.pages[0].marks) == 4 and len(made.fields) == 13
+        assert made.pages[0].reference == "template-reference.png"
+        assert [field.name for field in made.fields[:2]] == ["f01", "f02"]
+        checked = run("template", "check", tmp_path / "t" / "template.json")
+        assert (checked.status, checked.err) == (0, "")
+
+    def test_reference_is_added_to_a_template_without(self, run: Run, tmp_path: Path) -> None:
+        mine = tmp_path / "form.json"
+        mine.write_bytes(TEMPLATE.read_bytes())
+        assert f"inkshift template reference {mine}" in run("template", "check", mine).err.replace("\n", " ")
+        assert run("template", "reference", mine, TELEGRAM / "scan-1.jpg").status == 0
+        made, before = load_template(mine), load_template(TEMPLATE)
+        picture = np.asarray(Image.open(tmp_path / "form-reference.png"))
+        assert picture.shape == (1754, 1240) and made.pages[0].reference == "form-reference.png"
+        assert (made.fields, made.rules, made.identity) == (before.fields, before.rules, before.identity)
+        for x, y, w, h in (field.box for field in made.fields):
+            inside = picture[round(y + 0.15 * h) : round(y + 0.85 * h), round(x + 12) : round(x + w - 12)]
+            assert inside.min() == 255, "what was written in a field is not kept"
+        assert run("template", "reference", mine, SCAN).status == 1
+        assert run("template", "check", mine).err == ""
 
 
 class TestModel:

@@ -79,7 +79,10 @@ def test_a_page_of_a_file_is_chosen_and_others_are_added_and_dropped(
     assert send(browser, "/templates/1/pages/2/delete", None)[0] == 303
     assert (home / "page-2.jpg").read_bytes() == third and not (home / "page-3.jpg").exists()
     draft = drafts.find(store, 1)
-    assert draft is not None and [page["reference"] for page in draft.template["pages"]] == [None, "page-2.jpg"]
+    assert draft is not None and [page["reference"] for page in draft.template["pages"]] == [
+        "page-1-reference.png",
+        "page-2-reference.png",
+    ]
     assert send(browser, "/templates/1/pages/1/delete", None)[0] == 303
     assert send(browser, "/templates/1/pages/1/delete", None)[0] == 400
 
@@ -150,7 +153,7 @@ def test_a_complete_template_is_a_folder_that_the_reader_takes(browser: TestClie
     assert template.fields[0].max == 99 and template.pages[0].size == (500, 700)
     assert Reader(file).template == template
     with zipfile.ZipFile(io.BytesIO(browser.get("/templates/1/download").content)) as packed:
-        assert packed.namelist() == ["template.json", "page-1.jpg"]
+        assert packed.namelist() == ["template.json", "page-1-reference.png"]
         assert json.loads(packed.read("template.json"))["name"] == "Form"
 
 
@@ -185,7 +188,7 @@ def test_the_file_goes_where_its_pictures_would_be_of_other_pages(
     path = begun(browser)
     assert send(browser, f"{path}/pages", sheet())[0] == 303
     body = given(seen(browser, path), A, rules=("a <= b",))
-    body["pages"].append({"marks": MARKS, "lines": [], "reference": False, "fields": [B]})
+    body["pages"].append({"marks": MARKS, "lines": [], "fields": [B]})
     assert not save(browser, path, body)["problems"]
     home = tmp_path / "files" / "templates" / "1"
     assert (home / "template.json").is_file()
@@ -234,9 +237,9 @@ def test_what_a_browser_has_no_say_in_is_refused(browser: TestClient, wrong: dic
 
 def test_a_page_found_by_its_picture_names_the_servers_own(browser: TestClient, tmp_path: Path) -> None:
     path = begun(browser)
-    save(browser, path, given(seen(browser, path), A, page={"marks": [], "reference": True}))
+    save(browser, path, given(seen(browser, path), A, page={"marks": []}))
     template = load_template(tmp_path / "files" / "templates" / "1" / "template.json")
-    assert template.pages[0].reference == "page-1.jpg"
+    assert template.pages[0].reference == "page-1-reference.png"
 
 
 def test_it_is_tried_on_its_own_page_and_on_others(browser: TestClient) -> None:

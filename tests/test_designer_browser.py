@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -196,7 +195,8 @@ def test_marks_lines_and_rows_are_changed_and_undone(
         page.get_by_label("its picture").check()
         page.wait_for_timeout(800)
         saved(page)
-        assert json.loads((folder / "template.json").read_text())["pages"][0]["reference"] == "page-1.jpg"
+        found = load_template(folder / "template.json").pages[0]
+        assert (found.marks, found.lines, found.reference) == ((), (), "page-1-reference.png")
         page.get_by_role("button", name="Undo").click()
         page.get_by_role("button", name="Undo").click()
         page.get_by_role("button", name="Undo").click()

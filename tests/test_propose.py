@@ -13,10 +13,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from inkshift.forms.lines import project
+from inkshift.forms.page.landmarks import corner_marks
 from inkshift.forms.pages import PageRef, load_page
 from inkshift.forms.propose import Proposal, propose, straighten
 from inkshift.forms.register import register
-from inkshift.forms.starter import corner_marks
 from inkshift.forms.template import Box, load_template
 
 Pixels = npt.NDArray[np.uint8]

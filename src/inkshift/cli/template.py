@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inkshift.cli.app import app, err
+from inkshift.cli.app import app
+from inkshift.cli.show import note
+
+if TYPE_CHECKING:
+    from inkshift.forms.page.printed import Gray
 
 template_app = typer.Typer(no_args_is_help=True, help="Make, check and try templates: where a form's fields are.")
 app.add_typer(template_app, name="template")
 
 Template = Annotated[Path, typer.Argument(help="The template, a JSON file.", metavar="FILE", show_default=False)]
+Pages = Annotated[
+    list[Path],
+    typer.Argument(help="Pages of the form: pictures, PDFs, folders.", metavar="PICTURE...", show_default=False),
+]
 Page = Annotated[
     Path, typer.Argument(help="A page of the form; of a file with several, the first.", show_default=False)
 ]
@@ -41,6 +49,13 @@ def check(
                 f"{file}: fine; pages: {len(template.pages)}, fields: {len(template.fields)}, "
                 f"rules: {len(template.rules)}"
             )
+            without = [str(n) for n, page in enumerate(template.pages, 1) if not page.reference]
+            if without:
+                note(
+                    f"{file}: warning: page {', '.join(without)} has no reference picture, so a scan is proved by its "
+                    f"marks and lines alone; add one with  inkshift template reference {file} SCANS",
+                    "yellow",
+                )
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -57,31 +72,122 @@ def schema() -> None:
 
 @template_app.command()
 def new(
-    page: Page,
-    out: Annotated[Path, typer.Option(help="The template to write; never one that is there.", show_default=False)],
+    pages: Pages,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="The template to write, or a folder for it; never over one that is there.",
+            metavar="JSON",
+            show_default=False,
+        ),
+    ],
 ) -> None:
-    """Write a first template from a page: its size, corner marks or long lines, and one field to copy.
+    """Write a first template from pages of a form: a picture of what is printed on it, marks, lines and fields.
 
-    A straight, clean scan is best, of a blank form if there is one. Coordinates are its pixels.
+    Give one blank page, or better three or more filled ones, up to 24: what they have in common is taken for print,
+    what differs is blanked. Pages that do not show the same form are named and left out; the exit status is then 1.
+    Coordinates are pixels of the picture, which is written beside the template.
 
-    Example: inkshift template new blank.png --out form.json
+    Examples:
+
+      inkshift template new blank.png --out form.json
+
+      inkshift template new scans/ --out form.json
     """
-    from inkshift.errors import RegistrationError, SettingError
-    from inkshift.files import whole_file
-    from inkshift.forms.pages import PageRef, load_page
-    from inkshift.forms.starter import as_json, starter
+    from inkshift.errors import InputError, RegistrationError
+    from inkshift.forms.page.printed import as_reference
+    from inkshift.forms.pages import load_page
+    from inkshift.forms.starter import as_json, some_pages, start
 
-    if out.exists():
-        raise SettingError(f"{out}: is there already and is not overwritten; choose another name")
+    file = out if out.suffix.lower() == ".json" else out / "template.json"
+    picture = file.with_name(f"{file.stem}-reference.png")
+    _must_be_new(file, picture)
+    refs, there, wrong = some_pages(pages)
+    if there > len(refs):
+        note(f"taking {len(refs)} of {there:,} pages, spread evenly")
+    taken, grays = [], []
+    for ref in refs:
+        try:
+            grays.append(as_reference(load_page(ref)))
+            taken.append(ref)
+        except InputError as e:
+            wrong.append(str(e))
+    if not grays:
+        raise InputError(wrong[0])
     try:
-        template = starter(load_page(PageRef(str(page), 1)), out.stem)
+        started = start(grays, file.stem if out == file else out.name, picture.name)
     except RegistrationError as e:
-        raise RegistrationError(f"{page}: {e}") from None
-    with whole_file(out) as temporary:
-        temporary.write_text(as_json(template), encoding="utf-8")
-    found = "four corner marks" if template.pages[0].marks else f"{len(template.pages[0].lines)} lines"
-    err.print(f"wrote {out}, to register on {found}; next:", markup=False, highlight=False)
-    err.print(f"  put your fields in place of the example, then  inkshift template try {out} {page} --out try.png")
+        raise RegistrationError(f"{refs[0].source}: {e}") from None
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _write_picture(picture, started.picture)
+    _write_text(file, as_json(started.template))
+    page = started.template.pages[0]
+    proposed = [spec.name for spec in page.fields if spec.name != "example"]
+    note(f"wrote {file} and {picture}")
+    note(f"  print: {_learnt_from(len(started.used))}")
+    marks = "four corner marks" if page.marks else "no corner marks"
+    note(f"  beside its print, to find it by: {marks}, {len(page.lines)} lines")
+    if proposed:
+        note(f"  fields proposed: {len(proposed)}, from {proposed[0]} to {proposed[-1]} in reading order")
+        todo = "name the fields, and delete or move those that are wrong"
+    else:
+        note("  no boxes to write in were found; there is one field, an example")
+        todo = "put your fields in place of the example"
+    note(f"next: {todo}; then")
+    note(f"  inkshift template try {file} {taken[started.used[-1]].source} --out try.png")
+    left = [
+        f"{taken[i].source} page {taken[i].page}: does not show the same form as the others; left out"
+        for i in started.left_out
+    ]
+    _finish(left + wrong)
+
+
+@template_app.command()
+def reference(file: Template, pages: Pages) -> None:
+    """Add the picture of what is printed to a template that has none, from pages of the form.
+
+    Give one blank page, or better three or more filled ones. They are laid by the template's marks or lines; the
+    picture is written beside the template, which then names it. The template is written anew, one entry a line.
+
+    Example: inkshift template reference form.json scans/
+    """
+    from inkshift.errors import InputError, RegistrationError
+    from inkshift.forms.pages import load_page
+    from inkshift.forms.reader import references
+    from inkshift.forms.starter import flattened, learn_reference, register_on_any, some_pages, with_reference
+    from inkshift.forms.template import load_template
+
+    template = load_template(file)
+    wanted = [n for n, page in enumerate(template.pages) if not page.reference]
+    if not wanted:
+        raise RegistrationError(f"{file}: every page has a reference picture; delete its `reference` to learn it anew")
+    suffixes = {n: f"-{n + 1}" if len(template.pages) > 1 else "" for n in wanted}
+    pictures = {n: file.with_name(f"{file.stem}-reference{suffixes[n]}.png") for n in wanted}
+    _must_be_new(*pictures.values())
+    known = references(template, file.parent)
+    refs, there, wrong = some_pages(pages)
+    if there > len(refs):
+        note(f"taking {len(refs)} of {there:,} pages, spread evenly")
+    laid: dict[int, list[tuple[str, Gray]]] = {n: [] for n in wanted}
+    for ref in refs:
+        name = f"{ref.source} page {ref.page}"
+        try:
+            design, page = register_on_any(load_page(ref), template, known)
+        except (InputError, RegistrationError) as e:
+            wrong.append(str(e) if isinstance(e, InputError) else f"{name}: {e}")
+            continue
+        if design in laid:
+            laid[design].append((name, flattened(page, template.pages[design])))
+    for n, found in laid.items():
+        if not found:
+            wrong.append(f"{file}: no page of these is page {n + 1} of the template; it stays without a picture")
+            continue
+        learnt = learn_reference([gray for _, gray in found], template.pages[n])
+        _write_picture(pictures[n], learnt.picture)
+        _write_text(file, with_reference(file.read_text(encoding="utf-8-sig"), n, pictures[n].name))
+        note(f"wrote {pictures[n]}, named in {file}; print: {_learnt_from(len(learnt.used))}")
+        wrong += [f"{found[i][0]}: does not show the same form as the others; left out" for i in learnt.left_out]
+    _finish(wrong)
 
 
 @template_app.command("try")
@@ -93,7 +199,8 @@ def try_template(
 ) -> None:
     """Draw a template over a page, with what is read in each field: a picture to look at.
 
-    Boxes are green, or orange where a person should look.
+    Boxes are green, or orange where a person should look. A page that is not read is drawn too, with the reason and
+    which of the template's marks and lines are there (blue) and which are missing (red); the exit status is then 1.
 
     Example: inkshift template try form.json scan.jpg --out try.png
     """
@@ -102,7 +209,49 @@ def try_template(
     from inkshift.forms.preview import preview
     from inkshift.forms.reader import Reader
 
-    picture = preview(Reader(file, model=model), load_page(PageRef(str(page), 1)), str(page))
+    picture, refused = preview(Reader(file, model=model), load_page(PageRef(str(page), 1)), str(page))
     with whole_file(out) as temporary:
         picture.save(temporary, "PNG")
-    err.print(f"wrote {out}", markup=False, highlight=False)
+    note(f"wrote {out}")
+    if refused:
+        note(f"{page} page 1: {refused}", "red")
+        raise typer.Exit(1)
+
+
+def _must_be_new(*files: Path) -> None:
+    from inkshift.errors import SettingError
+
+    for file in files:
+        if file.exists():
+            raise SettingError(f"{file}: is there already and is not overwritten; choose another name, or move it away")
+
+
+def _write_text(file: Path, text: str) -> None:
+    from inkshift.files import whole_file
+
+    with whole_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _write_picture(file: Path, picture: Gray) -> None:
+    from PIL import Image
+
+    from inkshift.files import whole_file
+
+    with whole_file(file) as temporary:
+        Image.fromarray(picture).save(temporary, "PNG", optimize=True)
+
+
+def _learnt_from(pages: int) -> str:
+    if pages == 1:
+        return (
+            "as on the one page, blanked inside the fields; if it is filled in, what is written elsewhere stays: "
+            "with three or more filled pages only print does"
+        )
+    return f"what {pages} pages have in common" + ("; three or more make it surer" if pages == 2 else "")
+
+
+def _finish(wrong: list[str]) -> None:
+    for line in wrong:
+        note(f"  {line}", "red")
+    raise typer.Exit(1 if wrong else 0)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from inkshift.forms.ink import FAINTEST, darkness, grown, runs
 from inkshift.forms.lines import Line, masks
-from inkshift.forms.starter import corner_marks, long_lines
+from inkshift.forms.page.landmarks import corner_marks, long_rules
+from inkshift.forms.page.printed import level
 from inkshift.forms.template import Box, FieldSpec, Mark
 from inkshift.reframe import to_gray
 
@@ -50,8 +51,9 @@ def propose(image: Pixels) -> Proposal:
     """
     gray = to_gray(image)
     rows = [row for cells in _rows(_cells(gray)) for row in cells]
-    fields = tuple(_field(f"f{n:02}", row) for n, row in enumerate(rows, 1))
-    return Proposal(corner_marks(gray), long_lines(gray), fields)
+    fields = tuple(_field(f"f{n:02}", row, gray.shape) for n, row in enumerate(rows, 1))
+    clean = level(gray)
+    return Proposal(corner_marks(clean), long_rules(clean), fields)
 
 
 def straighten(image: Pixels) -> Pixels:
@@ -266,9 +268,10 @@ def _split(line: list[Box]) -> list[list[Box]]:
     return fields
 
 
-def _field(name: str, cells: list[Box]) -> FieldSpec:
-    x, top = cells[0][0], float(np.mean([box[1] for box in cells]))
-    right, h = cells[-1][0] + cells[-1][2], float(np.mean([box[3] for box in cells]))
+def _field(name: str, cells: list[Box], page: tuple[int, ...]) -> FieldSpec:
+    x, top = max(0.0, cells[0][0]), max(0.0, float(np.mean([box[1] for box in cells])))
+    right = min(float(page[1]), cells[-1][0] + cells[-1][2])
+    h = min(page[0] - top, float(np.mean([box[3] for box in cells])))
     box = (round(x, 1), round(top, 1), round(right - x, 1), round(h, 1))
     if len(cells) > 1 or box[2] < 0.9 * box[3]:
         return FieldSpec(name=name, box=box, cells=len(cells), digits=(0, len(cells)))

@@ -156,7 +156,7 @@ class Reader:
     def _open_template(self, file: str) -> None:
         """All that depends on the template: several readers share the rest."""
         self.template = load_template(file) if file else None
-        self._references = _references(self.template, Path(file).parent) if self.template else []
+        self._references = references(self.template, Path(file).parent) if self.template else []
         self._blanks: dict[int, Registered] = {}
 
     def _with_template(self, file: str) -> Reader:
@@ -228,16 +228,19 @@ class Reader:
         blank where there is nothing on it."""
         if self.settings.read_as in ("table", "column"):
             return self._read_table(image, source, page)
-        start = time.perf_counter()
-        unfit = why_unfit(image, self.templates)
         try:
-            if unfit:
-                raise RegistrationError(unfit)
-            reader, laid = self._recognise(image)
+            return self.read_laid(image, source, page)[0]
         except RegistrationError as e:
-            if not unfit and is_blank_page(image):
+            if not why_unfit(image, self.templates) and is_blank_page(image):
                 return PageReading(source, page, blank=True)
             return PageReading(source, page, error=f"{source} page {page}: {e}")
+
+    def read_laid(self, image: Pixels, source: str = "", page: int = 1) -> tuple[PageReading, Registered]:
+        """Read one page as `read_page` does, and how it lies. Raises RegistrationError where it does not register."""
+        start = time.perf_counter()
+        if unfit := why_unfit(image, self.templates):
+            raise RegistrationError(unfit)
+        reader, laid = self._recognise(image)
         self._spent("register", start)
         return reader._read_laid(laid, source, page)
 
@@ -261,7 +264,7 @@ class Reader:
         rule = self.template.identity if self.template else None
         return rule is not None and rule.pattern is not None and bool(_barcode(image, rule.pattern))
 
-    def _read_laid(self, laid: list[_Laid], source: str, page: int) -> PageReading:
+    def _read_laid(self, laid: list[_Laid], source: str, page: int) -> tuple[PageReading, Registered]:
         """Read a page that lies on the template; where its way up is open, the way that reads more surely."""
         tried = [(found, self._fields(found)) for found in laid]
         found, readings = max(tried, key=lambda one: sum(r.confidence for r in one[1])) if len(tried) > 1 else tried[0]
@@ -269,7 +272,9 @@ class Reader:
         named = tuple(replace(reading, source=source, page=page) for reading in readings)
         quality = found.page.quality if found.spec else None
         template = self.template.name if self.template else ""
-        return PageReading(source, page, found.design, quality, found.page.turn, identity, named, template=template)
+        turn = found.page.turn
+        reading = PageReading(source, page, found.design, quality, turn, identity, named, template=template)
+        return reading, found.page
 
     def _fields(self, found: _Laid) -> list[FieldReading]:
         """All fields of a page that lies on its template, the pictures of all classified at once."""
@@ -505,7 +510,8 @@ def _unread(cell: Cell, with_crop: bool) -> FieldReading:
     return FieldReading(_place(cell), "", written, state, cell.sure, given, crop=crop)  # type: ignore[arg-type]
 
 
-def _references(template: Template, folder: Path) -> list[Pixels | None]:
+def references(template: Template, folder: Path) -> list[Pixels | None]:
+    """The reference picture of each page of a template, (H, W) uint8, where it names one."""
     return [
         to_gray(load_page(PageRef(str(folder / page.reference), 1))) if page.reference else None
         for page in template.pages

@@ -1,7 +1,7 @@
 """A template: where the fields of a form are, how its pages are found, and what must add up.
 
 All coordinates are in template pixels, x to the right and y down, from the page's top left corner.
-A template is geometry only; the one picture it may name is a blank page to register on by keypoints.
+A template is geometry, and names a picture of what is printed on each page, by which scans are found.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class Mark(_Strict):
 class PageSpec(_Strict):
     """One page. Registered by `marks` (four), else by `lines`, else by `reference` (keypoints).
 
-    lines: printed rules as x1, y1, x2, y2. reference: picture of the blank page, beside the template.
+    lines: printed rules as x1, y1, x2, y2. reference: picture of what is printed on
+    it, in its pixels, beside the template.
     """
 
     size: tuple[int, int]

@@ -38,11 +38,10 @@ class GivenMark(_Given):
 
 
 class GivenPage(_Given):
-    """A page as a browser sends it. reference: whether it is found by its picture; which one is the server's to say."""
+    """A page as a browser sends it. Its reference picture is the server's to make."""
 
     marks: Annotated[list[GivenMark], Field(max_length=20)]
     lines: Annotated[list[Four], Field(max_length=200)]
-    reference: bool
     fields: Annotated[list[GivenField], Field(max_length=2000)]
 
 
@@ -83,7 +82,8 @@ def composed(name: str, before: dict[str, Any], given: Given) -> dict[str, Any]:
 
 
 def with_references(pages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**page, "reference": f"page-{n}.jpg" if page["reference"] else None} for n, page in enumerate(pages, 1)]
+    """Pages each of which names the picture of what is printed on it."""
+    return [{**page, "reference": f"page-{n}-reference.png"} for n, page in enumerate(pages, 1)]
 
 
 def _as_rule(line: str) -> str | dict[str, Any]:

@@ -1,7 +1,8 @@
 """Templates that are being designed: a row in the database, and a folder that `inkshift read` takes.
 
-The folder holds `template.json` as it was when it was last complete, `page-1.jpg` and further pictures of its pages,
-and `proposed-1.json` and so on: what was proposed for them.
+The folder holds `template.json` as it was when it was last complete, `page-1-reference.png` and so on, which it names:
+what is printed on its pages, blank inside the fields. Then `page-1.jpg`, the page as it was sent, and
+`proposed-1.json`, what was proposed for it.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
+from PIL import Image
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 
-from inkshift.errors import InputError, SettingError
+from inkshift.errors import InputError, SettingError, TemplateError
 from inkshift.files import whole_file
+from inkshift.forms.page.printed import blanked, level
 from inkshift.forms.pages import PageRef, load_page
 from inkshift.forms.propose import propose, straighten
 from inkshift.forms.starter import as_json
-from inkshift.forms.template import Template
+from inkshift.forms.template import Box, PageSpec, Template, load_template
+from inkshift.reframe import to_gray
 from inkshift.review.drafting import MOST_PAGES, Checked, Given, check, composed, with_references
 from inkshift.review.pagepicture import jpeg
 from inkshift.review.schema import Draft
@@ -85,7 +89,8 @@ def begin(store: Store, files: Path, name: str, upload: UploadFile, page: int) -
     first = _prepared(upload, page)
     try:
         with store.writing() as session:
-            template = {"name": name, "version": 1, "pages": [first.page], "identity": {"by": "file"}, "rules": []}
+            pages = with_references([first.page])
+            template = {"name": name, "version": 1, "pages": pages, "identity": {"by": "file"}, "rules": []}
             draft = Draft(name=name, template=template, changed=store.clock())
             session.add(draft)
             session.flush()
@@ -124,6 +129,8 @@ def drop_page(store: Store, files: Path, draft: int, page: int) -> None:
                 before.replace(after)
         found.template = {**found.template, "pages": with_references(left)}
         found.changed = store.clock()
+        for old in folder(files, draft).glob("page-*-reference.png"):
+            old.unlink()
         if _write(folder(files, draft), found.template).problems:
             (folder(files, draft) / "template.json").unlink(missing_ok=True)  # its pictures are other pages now
 
@@ -164,13 +171,13 @@ def proposed(files: Path, draft: int, page: int) -> dict[str, Any]:
 
 
 def packed(files: Path, draft: int) -> bytes:
-    """The folder's template and the pictures of its pages as a ZIP file. Raises InputError where none is complete."""
+    """The folder's template and its reference pictures as a ZIP file. Raises InputError where none is complete."""
     home = folder(files, draft)
     if not (home / "template.json").is_file():
         raise InputError("the template is not complete yet; mend what the designer lists first")
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as file:
-        for path in (home / "template.json", *sorted(home.glob("page-*.jpg"))):
+        for path in (home / "template.json", *sorted(home.glob("page-*-reference.png"))):
             file.write(path, path.name)
     return data.getvalue()
 
@@ -202,7 +209,7 @@ def _prepared(upload: UploadFile, page: int) -> _Prepared:
     marks, lines = [mark.model_dump() for mark in found.marks], [list(line) for line in found.lines]
     proposals = {"marks": marks, "lines": lines, "fields": [spec.model_dump(mode="json") for spec in found.fields]}
     sent = {"size": list(flat.shape[1::-1]), "marks": marks, "lines": [] if marks else lines, "fields": []}
-    return _Prepared(jpeg(flat, _QUALITY), proposals, {**sent, "reference": None if marks or lines else "page-1.jpg"})
+    return _Prepared(jpeg(flat, _QUALITY), proposals, sent)
 
 
 def _keep(files: Path, draft: int, page: int, prepared: _Prepared) -> None:
@@ -228,9 +235,30 @@ def _files_of(files: Path, draft: int, page: int) -> tuple[Path, Path]:
 
 
 def _write(home: Path, template: dict[str, Any]) -> Checked:
-    """Write the template where it is complete; what is wrong with it otherwise."""
+    """Write the template and its reference pictures where it is complete; what is wrong with it otherwise."""
     checked = check(template)
     if not checked.problems:
+        made = Template.model_validate(template)
+        _write_references(home, made)
         with whole_file(home / "template.json") as temporary:
-            temporary.write_text(as_json(Template.model_validate(template)), encoding="utf-8")
+            temporary.write_text(as_json(made), encoding="utf-8")
     return checked
+
+
+def _write_references(home: Path, template: Template) -> None:
+    """What is printed on each page, blank inside its fields: where it is not there yet, or its fields have moved."""
+    try:
+        before = [_places(page) for page in load_template(home / "template.json").pages]
+    except TemplateError:
+        before = []
+    for n, page in enumerate(template.pages, 1):
+        out, shown = home / f"page-{n}-reference.png", home / f"page-{n}.jpg"
+        if out.is_file() and before[n - 1 : n] == [_places(page)]:
+            continue
+        print_ = blanked(level(to_gray(load_page(PageRef(str(shown), 1)))), _places(page))
+        with whole_file(out) as temporary:
+            Image.fromarray(print_).save(temporary, "PNG")
+
+
+def _places(page: PageSpec) -> list[tuple[Box, int]]:
+    return [(spec.box, spec.cells) for spec in page.fields]

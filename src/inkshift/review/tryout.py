@@ -10,16 +10,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.errors import InkshiftError, SettingError
+from inkshift.errors import InkshiftError, RegistrationError, SettingError
 from inkshift.forms.assemble import assemble
 from inkshift.forms.export import png
-from inkshift.forms.pages import PageRef, load_page, page_refs
+from inkshift.forms.pages import load_page, page_refs
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, PageReading
-from inkshift.forms.register import register
+from inkshift.forms.register import Registered
 from inkshift.forms.report import doubts
 from inkshift.forms.template import Box, PageSpec
-from inkshift.reframe import to_gray
 from inkshift.review.pagepicture import jpeg
 
 MOST_PAGES = 24
@@ -68,12 +67,19 @@ def try_on(reader: Reader, given: Sequence[tuple[str, Path]]) -> list[TriedPage]
     if len(refs) > MOST_PAGES:
         raise SettingError(f"expected at most {MOST_PAGES} pages to try, found {len(refs)}; send fewer")
     names = {str(path): name for name, path in given}
+    assert reader.template is not None
     readings: list[PageReading] = []
+    pictures: dict[tuple[str, int], bytes] = {}
     for ref in refs:
         try:
-            readings.append(reader.read_page(load_page(ref), ref.source, ref.page))
+            reading, laid = reader.read_laid(load_page(ref), ref.source, ref.page)
+        except RegistrationError as e:
+            reading = PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {e}")
         except InkshiftError as e:
-            readings.append(PageReading(ref.source, ref.page, error=str(e)))
+            reading = PageReading(ref.source, ref.page, error=str(e))
+        else:
+            pictures[ref.source, ref.page] = jpeg(_straight(laid, reader.template.pages[reading.design]), _QUALITY)
+        readings.append(reading)
     designs = {(page.source, page.page): page for page in readings}
     tried = []
     for form in assemble(readings, reader.template):
@@ -85,17 +91,15 @@ def try_on(reader: Reader, given: Sequence[tuple[str, Path]]) -> list[TriedPage]
                 error = note.error.replace(note.source, shown)
                 tried.append(TriedPage(shown, note.page, "", error))
             else:
-                tried.append(_tried(reader, page, load_page(PageRef(note.source, note.page)), form.name, shown, fields))
+                picture = pictures[note.source, note.page]
+                spec = reader.template.pages[page.design]
+                tried.append(_tried(spec, page, picture, form.name, shown, fields))
     return tried
 
 
 def _tried(
-    reader: Reader, page: PageReading, image: Pixels, form: str, shown: str, fields: dict[str, FieldReading]
+    spec: PageSpec, page: PageReading, picture: bytes, form: str, shown: str, fields: dict[str, FieldReading]
 ) -> TriedPage:
-    assert reader.template is not None
-    spec = reader.template.pages[page.design]
-    zoom = min(1.0, _LONGEST / max(spec.size))
-    picture = jpeg(_straight(Path(reader.settings.template).parent, image, spec, page.turn, zoom), _QUALITY)
     items = tuple(
         TriedField(found, one.box, None if found.crop is None else png(found.crop), bool(doubts(found)))
         for one in spec.fields
@@ -104,14 +108,12 @@ def _tried(
     return TriedPage(shown, page.page, page.identity and form, "", picture, spec.size, page.quality or 0.0, items)
 
 
-def _straight(folder: Path, image: Pixels, spec: PageSpec, turn: int, zoom: float) -> Pixels:
-    """The page as the template draws it, smaller by `zoom`."""
-    blank = to_gray(load_page(PageRef(str(folder / spec.reference), 1))) if spec.reference else None
-    laid = register(image, spec, blank)
-    found = next((one for one in laid if one.turn == turn), laid[0])
+def _straight(laid: Registered, spec: PageSpec) -> Pixels:
+    """The page as the template draws it, not too large."""
+    zoom = min(1.0, _LONGEST / max(spec.size))
     flat = cv2.warpPerspective(
-        found.image,
-        found.matrix @ np.diag([1 / zoom, 1 / zoom, 1.0]),
+        laid.image,
+        laid.matrix @ np.diag([1 / zoom, 1 / zoom, 1.0]),
         (round(spec.size[0] * zoom), round(spec.size[1] * zoom)),
         flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,

@@ -156,8 +156,7 @@ def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:
     """The designer, with all that its scripts need in the page's attributes."""
     checked = drafting.check(draft.template)
     pages = [
-        {**one, "reference": bool(one["reference"]), "proposed": drafts.proposed(who.files, draft.id, n)}
-        for n, one in enumerate(draft.template["pages"], 1)
+        {**one, "proposed": drafts.proposed(who.files, draft.id, n)} for n, one in enumerate(draft.template["pages"], 1)
     ]
     data = {
         **draft.template,

@@ -103,7 +103,7 @@ let timer = 0, dirty = false, saving = null;
 export const status = (text) => { $("state").textContent = text; };
 
 function sent() {
-  const pages = doc.pages.map(({ marks, lines, reference, fields }) => ({ marks, lines, reference, fields }));
+  const pages = doc.pages.map(({ marks, lines, fields }) => ({ marks, lines, fields }));
   return JSON.stringify({ name: doc.name, pages, identity: doc.identity, rules: doc.rules, seen: doc.changed });
 }
 

@@ -105,7 +105,7 @@ $("hide-proposals").addEventListener("click", () => {
 });
 
 // How the page is found: by marks, else by lines, else by its picture.
-const foundBy = () => (page().reference && !page().marks.length && !page().lines.length ? "picture" : page().marks.length || !page().lines.length ? "marks" : "lines");
+const foundBy = () => (page().marks.length ? "marks" : page().lines.length ? "lines" : "picture");
 const PARTS = { mark: ["x", "y", "size"], line: [0, 1, 2, 3] };
 const LABELS = { mark: ["x", "y", say("js_side")], line: ["x1", "y1", "x2", "y2"] };
 
@@ -117,7 +117,6 @@ function squares() {
 function find(by) {
   const one_ = page(), offered = one_.proposed;
   change(() => {
-    one_.reference = by === "picture";
     one_.marks = by === "marks" ? JSON.parse(JSON.stringify(offered.marks.length ? offered.marks : squares())) : [];
     one_.lines = by === "lines" ? JSON.parse(JSON.stringify(offered.lines)) : [];
     if (by === "lines" && !one_.lines.length) one_.lines = border();
