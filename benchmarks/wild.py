@@ -3,8 +3,8 @@
     python benchmarks/wild.py [--pages 2000] [--seed 12] [--kinds NAME ...] [--pictures out/wild] [--out FILE]
 
 Run by `make bench-wild`. Pages are made on the fly (wild_forms.py, wild_pages.py) and read as files by the product's
-own door, `Reader.read`. Real pages need $INKSHIFT_DATA or ../shared/data; without it the drawn forms alone are read, and
-that is said. --pictures is a folder for sheets of the pages as they were made, and of what went wrong, to look at.
+own door, `Reader.read`. Real pages need $INKSHIFT_DATA or ../shared/data; without it the drawn forms alone are read,
+and that is said. --pictures is a folder for sheets of the pages as they were made, and of what went wrong, to look at.
 """
 
 from __future__ import annotations
@@ -239,8 +239,8 @@ ABOUT = (
     "A page counts as refused where nothing of it is read. Of the fields of the others, one is *right above 0.9* or",
     "*wrong above 0.9* where it was read in a plain state (written, blank, crossed-out) with more than that",
     "confidence; all else would go to a person. Half of the pages are read by the template as it is (marks or lines),",
-    "half by a picture of the blank page alone. Digits are such as nobody misreads (MNIST test digits whose five nearest",
-    "neighbours bear the same label): what is measured is how pages come, not how hands differ.",
+    "half by a picture of the blank page alone. Digits are such as nobody misreads (of MNIST's test digits those whose",
+    "five nearest neighbours bear the same label): what is measured is how pages come, not how hands differ.",
 )
 HEAD = (
     "| {0} | pages | refused | lie wrong | fields | right above 0.9 | right at all | **wrong above 0.9** | per 1,000 "

@@ -159,14 +159,15 @@ def _telegram() -> Design:
     return template, telegram.telegram_layout(), lambda rng: dict(telegram.votes(template, rng))
 
 
-_NAMES = tuple(
-    f"{first} {last}"
-    for first, last in zip(
-        ["Abril", "Bruno", "Camila", "Dante", "Elena", "Fabián", "Gala", "Hugo", "Inés", "Joel", "Karen", "León", "Malena", "Nahuel", "Olivia", "Pablo", "Quimey", "Renata", "Simón", "Tania", "Ulises", "Valeria", "Walter", "Ximena", "Yago", "Zoe", "Ariel", "Blanca", "Ciro", "Delia"],
-        ["Sosa", "Paz", "Ríos", "Vega", "Luna", "Roca", "Torres", "Ibarra", "Molina", "Castro", "Ponce", "Duarte", "Cruz", "Ortiz", "Rey", "Funes", "Soto", "Gil", "Vidal", "Bravo", "Peña", "Mora", "Ruiz", "Lagos", "Prieto", "Acosta", "Benítez", "Núñez", "Maldonado", "Quiroga"],
-        strict=True,
-    )
+_FIRST = (
+    "Abril Bruno Camila Dante Elena Fabián Gala Hugo Inés Joel Karen León Malena Nahuel Olivia "
+    "Pablo Quimey Renata Simón Tania Ulises Valeria Walter Ximena Yago Zoe Ariel Blanca Ciro Delia"
 )
+_LAST = (
+    "Sosa Paz Ríos Vega Luna Roca Torres Ibarra Molina Castro Ponce Duarte Cruz Ortiz Rey "
+    "Funes Soto Gil Vidal Bravo Peña Mora Ruiz Lagos Prieto Acosta Benítez Núñez Maldonado Quiroga"
+)
+_NAMES = tuple(map(" ".join, zip(_FIRST.split(), _LAST.split(), strict=True)))
 
 
 def _class_list(rows: int = 30, pitch: float = 58.0, title: str = "Planilla de calificaciones") -> Design:
