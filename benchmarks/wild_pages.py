@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from wild_forms import INKS, PRINTS, Form, Picture, Plane, Rng, Sheet, Written
 
-ROADS = ("as is", "reference")
+ROADS = ("as is", "reference", "both")
+"""How pages are registered: by marks or lines, by a picture of the blank page alone, or by all of these."""
 Points = npt.NDArray[np.float64]
 Bend = tuple[Callable[[Points], Points], Callable[[Points], Points]]
 

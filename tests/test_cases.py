@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -16,8 +17,9 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,6 +28,7 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from inkshift.cli import main
 from inkshift.datasets import formats
 from inkshift.forms import pen
 from inkshift.forms.reader import Reader
@@ -188,7 +191,7 @@ def test_a_pale_pen_in_black_frames_is_not_called_blank(ink: int, writer: Writer
     assert sum(came[name].value == value for name, value in truth.items()) >= 10
 
 
-@pytest.mark.parametrize("high", [120, 320, 600])
+@pytest.mark.parametrize("high", [120, 320, 520])
 @pytest.mark.parametrize("text", ["7", "42", "305"])
 def test_a_number_may_be_small_in_its_picture(text: str, high: int, writer: Writer, numbers: Reader) -> None:
     image = np.full((high, max(240, high)), 252, np.uint8)
@@ -197,8 +200,7 @@ def test_a_number_may_be_small_in_its_picture(text: str, high: int, writer: Writ
     assert field.value == text, (field.state, field.confidence)
 
 
-@pytest.mark.parametrize("text", ["7", "4", "48", "342", "6611"])
-@pytest.mark.parametrize("lines", [1, 2])
+@pytest.mark.parametrize("text, lines", [("7", 2), ("4", 2), ("48", 1), ("342", 1), ("342", 2), ("6611", 1)])
 def test_a_number_struck_out_is_not_read_as_if_it_stood(text: str, lines: int, writer: Writer, numbers: Reader) -> None:
     image = np.full((100, 60 + 50 * len(text)), 252, np.uint8)
     x0, y0, x1, y1 = writer.write(image, text, image.shape[1] / 2, 50, 44)
@@ -231,12 +233,26 @@ def test_the_way_up_comes_from_the_print_not_from_how_sure_blanks_are(writer: Wr
 # -- 07, 08, 12: files -------------------------------------------------------------------------------------------------
 
 
-def inkshift(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "inkshift", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+class Answer(NamedTuple):
+    status: int
+    said: str
 
 
-def test_each_file_of_a_folder_is_read_or_named(writer: Writer, tmp_path: Path) -> None:
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> Answer:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return Answer(int(ended.value.code or 0), output.out + output.err)
+
+    return call
+
+
+def test_each_file_of_a_folder_is_read_or_named(writer: Writer, tmp_path: Path, run: Run) -> None:
     scans = tmp_path / "scans"
     scans.mkdir()
     image = np.full((90, 200), 252, np.uint8)
@@ -248,8 +264,8 @@ def test_each_file_of_a_folder_is_read_or_named(writer: Writer, tmp_path: Path) 
         shutil.copy(scans / "a.jpg", scans / name)
     (scans / "e.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(100))
     (scans / "notes.docx").write_bytes(b"PK\3\4" + bytes(60))
-    done = inkshift("read", "scans", "--as", "number", "--out", "r.csv", cwd=tmp_path)
-    said = done.stderr + done.stdout + (tmp_path / "r.csv").read_text()
+    done = run("read", scans, "--as", "number", "--out", tmp_path / "r.csv")
+    said = done.said + (tmp_path / "r.csv").read_text()
     assert [
         name for name in ("a.jpg", "b.webp", "c.jfif", "noending", "e.heic", "notes.docx") if name not in said
     ] == []
@@ -277,14 +293,17 @@ def test_pictures_of_data_sets_stand_upright_by_their_exif(tmp_path: Path) -> No
     "text", ["Form;School\nT-1;A\nT-9;B\n", "sep=;\nform;school\nT-1;A\nT-9;B\n", "form\tschool\nT-1\tA\nT-9\tB\n"]
 )
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_a_list_of_forms_may_come_from_any_spreadsheet(text: str, mark: str, writer: Writer, tmp_path: Path) -> None:
+def test_a_list_of_forms_may_come_from_any_spreadsheet(
+    text: str, mark: str, writer: Writer, tmp_path: Path, run: Run
+) -> None:
     image = np.full((90, 200), 252, np.uint8)
     writer.write(image, "123", 100, 45, 50)
     cv2.imwrite(str(tmp_path / "T-1.png"), image)
     (tmp_path / "list.csv").write_text(mark + text, encoding="utf-8")
-    done = inkshift("read", "T-1.png", "--as", "number", "--out", "r.csv", "--expected", "list.csv", cwd=tmp_path)
-    assert "T-9" in done.stderr + done.stdout
-    assert "error" not in done.stderr.lower()
+    arguments = ["--as", "number", "--out", tmp_path / "r.csv", "--expected", tmp_path / "list.csv"]
+    done = run("read", tmp_path / "T-1.png", *arguments)
+    assert "T-9" in done.said
+    assert "error" not in done.said.lower()
 
 
 # -- 09, 11: what stands beside numbers --------------------------------------------------------------------------------
@@ -367,21 +386,24 @@ def test_a_page_smaller_than_its_bed_is_read_by_its_marks(
 
 
 def test_blank_backs_are_no_failure(
-    filled_telegram: tuple[Gray, dict[str, str]], telegram: Path, tmp_path: Path
+    filled_telegram: tuple[Gray, dict[str, str]], telegram: Path, tmp_path: Path, run: Run
 ) -> None:
     rng = np.random.default_rng(2)
     page, values = filled_telegram
     back = np.clip(248 + rng.normal(0, 2, page.shape), 0, 255).astype(np.uint8)
     sides = [Image.fromarray(side) for side in (page, back)]
     sides[0].save(tmp_path / "duplex.tif", save_all=True, append_images=sides[1:])
-    done = inkshift("read", "duplex.tif", "--template", telegram / "template.json", "--out", "r.csv", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "blank" in done.stderr + done.stdout
+    arguments = ["--template", telegram / "template.json", "--out", tmp_path / "r.csv"]
+    done = run("read", tmp_path / "duplex.tif", *arguments)
+    assert done.status == 0, done.said
+    assert "blank page" in done.said
     with (tmp_path / "r.csv").open(newline="") as file:
         assert {row["field"]: row["value"] for row in csv.DictReader(file)} == values
 
 
-def test_a_new_template_of_a_scan_with_black_edges_places_pages_or_refuses_them(writer: Writer, tmp_path: Path) -> None:
+def test_a_new_template_of_a_scan_with_black_edges_places_pages_or_refuses_them(
+    writer: Writer, tmp_path: Path, run: Run
+) -> None:
     blank = np.full((1000, 700), 255, np.uint8)
     for k, words in enumerate(("A. This is the first section", "What do you think about it", "Please specify details")):
         cv2.putText(blank, words, (90, 150 + 160 * k), cv2.FONT_HERSHEY_COMPLEX, 0.8, (0,), 1)
@@ -392,11 +414,12 @@ def test_a_new_template_of_a_scan_with_black_edges_places_pages_or_refuses_them(
     for y in (700, 760):
         cv2.line(blank, (380, y), (580, y), (0,), 2)
     scanned = blank.copy()
-    scanned[:, -14:] = 0
+    scanned[60:, 2:5] = 0
+    scanned[300:, -6:-2] = 0
     scanned[-9:] = 0
     Image.fromarray(scanned).convert("1").save(tmp_path / "blank.png")
-    done = inkshift("template", "new", "blank.png", "--out", "t.json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = run("template", "new", tmp_path / "blank.png", "--out", tmp_path / "t.json")
+    assert done.status == 0, done.said
     design = json.loads((tmp_path / "t.json").read_text())
     page = design["pages"][0]
     scale = page["size"][0] / 700
@@ -406,8 +429,8 @@ def test_a_new_template_of_a_scan_with_black_edges_places_pages_or_refuses_them(
     for i, digit in enumerate("1234"):
         writer.write(filled, digit, 405 + 50 * i, 730, 36, ink=0)
     turned = cv2.warpAffine(filled, np.array([[1, 0.008, -6], [-0.008, 1, 9]]), (700, 1000), borderValue=(255,))
-    turned[:, :18] = 0  # the scanner's edges are elsewhere on this one
-    turned[:7] = 0
+    turned[:, 30:34] = 0  # the scanner's edges are elsewhere on this one
+    turned[200:, -24:-20] = 0
     for field in read(Reader(tmp_path / "t.json"), (turned > 127).astype(np.uint8) * 255, tmp_path).fields:
         assert field.box is not None
         true = np.array([380 + 0.008 * 700 - 6, 700 - 0.008 * 380 + 9])
@@ -500,12 +523,19 @@ HOSTILE = {
 }
 
 
+def _no_more_memory() -> None:
+    """A file that eats all memory may cost its own process, never the machine."""
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+
+
 def hostile_run(arguments: Sequence[str | Path], cwd: Path) -> tuple[int, str, float, float]:
     """Exit status (-9 where it had to be stopped), what was said on stderr, seconds, and megabytes at most."""
     with (cwd / "said").open("w+b") as said:
         start = time.monotonic()
         command = [sys.executable, "-m", "inkshift", *map(str, arguments)]
-        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True, preexec_fn=_no_more_memory
+        )
         stop = threading.Timer(SECONDS, lambda: os.killpg(process.pid, signal.SIGKILL))
         stop.start()
         try:

@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
     assert wild_pages.plan(FORMS, DRAWN, 150, 5) != wild_pages.plan(FORMS, DRAWN, 150, 6)
 
 
-def test_a_full_plan_holds_every_situation_of_every_form_by_both_roads_and_every_ink_on_every_print() -> None:
+def test_a_full_plan_holds_every_situation_of_every_form_by_every_road_and_every_ink_on_every_print() -> None:
     tasks = wild_pages.plan(FORMS, DRAWN, 2000, 12)
     assert len(tasks) == len({task.seed for task in tasks}) == 2000
     kinds = [*LIES, wild_pages.TWO, wild_pages.OTHER, wild_pages.BACK]
