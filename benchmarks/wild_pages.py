@@ -388,7 +388,7 @@ def _fax(made: Made, rng: Rng) -> Made:
     h, w = made.picture.shape[:2]
     size = 1654, 1169
     gray = cv2.resize(cv2.cvtColor(made.picture, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-    level = rng.uniform(150, 185) + 6 * rng.standard_normal((size[1], size[0]))
+    level = rng.uniform(0.76, 0.84) * np.median(gray) + 6 * rng.standard_normal((size[1], size[0]))
     bits = (gray > level).astype(np.uint8) * 255
     if rng.random() < 0.5:
         bits = cv2.resize(bits, (1654, 2338), interpolation=cv2.INTER_NEAREST)
