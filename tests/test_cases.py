@@ -169,34 +169,7 @@ def test_a_class_list_that_lies_rows_off_is_never_read_from_the_neighbours_marks
         assert sum(came[name].value == value for name, value in marks.items()) >= 28
 
 
-# -- 03 to 06: ink -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("ink", [120, 175, 200])
-def test_a_pale_pen_in_black_frames_is_not_called_blank(ink: int, writer: Writer, tmp_path: Path) -> None:
-    fields = [
-        FieldSpec(name=f"f{r}{c}", box=(180 + 260 * c, 170 + 120 * r, 84, 76), digits=(2, 2))
-        for r in range(6)
-        for c in (0, 1)
-    ]
-    page = PageSpec(size=(700, 1000), marks=MARKS, fields=tuple(fields))
-    image = draw_blank(page)
-    truth = {spec.name: str(31 * k % 90 + 10) for k, spec in enumerate(fields)}
-    for spec in fields:
-        writer.write(image, truth[spec.name], spec.box[0] + 42, spec.box[1] + 38, 36, ink)
-    came = of(read(reader_of(page, tmp_path), image, tmp_path))
-    assert len(came) == 12
-    assert not [name for name, field in came.items() if silent(field, truth[name])]
-    assert sum(came[name].value == value for name, value in truth.items()) >= 10
-
-
-@pytest.mark.parametrize("high", [120, 320, 520])
-@pytest.mark.parametrize("text", ["7", "42", "305"])
-def test_a_number_may_be_small_in_its_picture(text: str, high: int, writer: Writer, numbers: Reader) -> None:
-    image = np.full((high, max(240, high)), 252, np.uint8)
-    writer.write(image, text, 80, 44, 56)
-    field = numbers.read_page(image).fields[0]
-    assert field.value == text, (field.state, field.confidence)
+# -- 05, 06: ink -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text, lines", [("7", 2), ("4", 2), ("48", 1), ("342", 1), ("342", 2), ("6611", 1)])
