@@ -50,7 +50,8 @@ bench-review: .venv/.test ## how long keyers wait: typing in a browser, decision
 	$(BIN)/python benchmarks/review.py --out docs/results/review.md
 
 bench-wild: .venv/.test ## 2,000 pages in every situation: right, refused or wrong; the default beside the published method
-	$(BIN)/python benchmarks/wild.py --pictures out/wild --out docs/results/wild.md
+	@mkdir -p out
+	$(BIN)/python benchmarks/wild.py --pictures out/wild --journal out/wild.jsonl --out docs/results/wild.md
 	$(BIN)/python benchmarks/wild_published.py --out docs/results/wild-published.md
 
 docs: .venv/.demo ## write the pages in docs/ that follow from the program

@@ -1,6 +1,6 @@
 """Reading in the wild, measured: pages in every situation, read right, refused, or wrong with confidence.
 
-    python benchmarks/wild.py [--pages 2000] [--seed 12] [--kinds NAME ...] [--pictures out/wild] [--out FILE]
+    python benchmarks/wild.py [--pages 2000] [--seed 12] [--kinds NAME ...] [--pictures FOLDER] [--journal FILE]
 
 Run by `make bench-wild`. Pages are made on the fly (wild_forms.py, wild_pages.py) and read as files by the product's
 own door, `Reader.read`. Real pages need $INKSHIFT_DATA or ../shared/data; without it the drawn forms alone are read,
@@ -15,20 +15,21 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from scipy.stats import binomtest
 
+import inkshift
 import wild_pages
 import wild_sheets
 from bench_read import machine
-from inkshift import Reader
+from inkshift import Reader, jobs
 from inkshift.errors import DataError
 from inkshift.forms.pages import PageRef, load_page
 from inkshift.forms.reading import FieldReading, FormReading
@@ -189,8 +190,8 @@ def save(made: Made, folder: Path, seed: Sequence[int]) -> Path:
     return path
 
 
-def run(job: tuple[Task, str]) -> Outcome:
-    """Make, read and judge one page; its picture goes to the folder given, where one is."""
+def run(job: tuple[Task, str]) -> dict[str, Any]:
+    """Make, read and judge one page, as an `Outcome`'s fields; its picture goes to the folder given, where one is."""
     task, pictures = job
     forms, alike = _forms()
     made = wild_pages.make(task, forms, alike)
@@ -202,7 +203,7 @@ def run(job: tuple[Task, str]) -> Outcome:
         path.unlink()
     if pictures:
         wild_sheets.keep(Path(pictures), task, made, read, outcome.failures, _word(outcome))
-    return outcome
+    return {**asdict(outcome), "task": None}
 
 
 def _word(outcome: Outcome) -> str:
@@ -218,11 +219,28 @@ def _begin() -> None:
     cv2.setNumThreads(1)
 
 
-def run_all(tasks: Sequence[Task], pictures: str, workers: int) -> list[Outcome]:
-    """All pages, in order, `workers` at a time."""
-    jobs = [(task, pictures) for task in tasks]
-    with ProcessPoolExecutor(workers, initializer=_begin) as pool:
-        return list(pool.map(run, jobs, chunksize=4))
+def run_all(tasks: Sequence[Task], pictures: str, workers: int, journal: Path | None) -> list[Outcome]:
+    """All pages, in order, `workers` at a time; those that the journal of a stopped run holds are not read again."""
+    keep = jobs.Journal(journal, jobs.digest(*_sources())) if journal else None
+    items = (("-".join(map(str, task.seed)), (task, pictures)) for task in tasks)
+    try:
+        done = jobs.run(run, items, workers=workers, setup=_begin, journal=keep, on_crash=_died)
+        return [Outcome(**{**result, "task": task}) for task, (_, result) in zip(tasks, done, strict=True)]
+    finally:
+        if keep:
+            keep.close()
+
+
+def _died(key: str) -> dict[str, Any]:
+    """The outcome of a page on which the reading process died twice."""
+    return {"refused": True, "crashed": True, "error": f"page {key}: the process reading it died"}
+
+
+def _sources() -> list[bytes]:
+    """What an outcome depends on besides its page: the program, its models, and how pages are made and judged."""
+    package = Path(inkshift.__file__).parent
+    files = [*package.rglob("*.py"), *package.rglob("*.onnx"), *Path(__file__).parent.glob("wild*.py")]
+    return [path.read_bytes() for path in sorted(files)]
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -241,8 +259,8 @@ ABOUT = (
     "*wrong above 0.9* where it was read in a plain state (written, blank, crossed-out) with more than that",
     "confidence; all else would go to a person. A third of the pages are read by the template as it is, with marks or",
     "lines, a third by a picture of the blank page alone (reference), a third by both. Digits are such as nobody",
-    "misreads (of MNIST's test digits those whose five nearest neighbours bear the same label, and that keep their loops",
-    "when drawn thinner or thicker): what is measured is how pages come, not how hands differ.",
+    "misreads (of MNIST's test digits those whose five nearest neighbours bear the same label, and that keep their",
+    "loops when drawn thinner or thicker): what is measured is how pages come, not how hands differ.",
 )
 HEAD = (
     "| {0} | pages | refused | lie wrong | fields | right above 0.9 | right at all | **wrong above 0.9** | per 1,000 "
@@ -384,7 +402,7 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
         yield "Real pages are missing: INKSHIFT_DATA names no folder that holds c1 and ufpr."
     yield ""
     yield from ABOUT
-    outcomes = run_all(tasks, str(given.pictures or ""), given.workers)
+    outcomes = run_all(tasks, str(given.pictures or ""), given.workers, given.journal)
     own = [o for o in outcomes if o.task.kind not in REFUSE]
     yield from section("Against the goals", totals(outcomes))
     yield from section("By situation", table("situation", own, lambda o: o.task.kind))
@@ -428,6 +446,7 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: one a core)"
     )
+    parser.add_argument("--journal", type=Path, help="file that keeps what is done, so that a stopped run goes on")
     parser.add_argument("--no-times", dest="times", action="store_false", help="leave the times out")
     given = parser.parse_args()
     cv2.setNumThreads(1)
