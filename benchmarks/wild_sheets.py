@@ -49,8 +49,10 @@ def keep(folder: Path, task: Task, made: Made, read: Sequence[FormReading], fail
 
 
 def bind(folder: Path) -> None:
-    """Put the thumbnails of each kind together on sheets, `KIND.png`, at most 24 on each; the parts go."""
-    parts = folder / "parts"
+    """Put the thumbnails of each kind together on sheets, `sheets/KIND-N.png`, at most 24 on each; the parts go."""
+    parts, sheets = folder / "parts", folder / "sheets"
+    shutil.rmtree(sheets, ignore_errors=True)
+    sheets.mkdir(parents=True)
     kinds: dict[str, list[Path]] = {}
     for path in sorted(parts.glob("*.png")):
         kinds.setdefault(path.name.partition("~")[0], []).append(path)
@@ -60,7 +62,7 @@ def bind(folder: Path) -> None:
             tiles = [cv2.imread(str(path))[..., ::-1] for path in paths[start : start + most]]
             tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % _COLUMNS)
             rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
-            _write(folder / f"{kind}-{page}.png", np.vstack(rows))
+            _write(sheets / f"{kind}-{page}.png", np.vstack(rows))
     shutil.rmtree(parts, ignore_errors=True)
 
 
