@@ -106,29 +106,12 @@ def drawn_forms() -> dict[str, Form]:
 
 def siblings() -> dict[str, Form]:
     """To each drawn form another that looks like it at a glance, and must not be taken for it."""
-    telegram_like, layout, values = _telegram()
-    lists = [_shifted(spec, up=0.62) for spec in telegram_like.pages[0].fields]
-    other = telegram_like.model_copy(
-        update={"pages": (telegram_like.pages[0].model_copy(update={"fields": tuple(lists)}),)}
-    )
-    squeezed = replace(
-        layout,
-        lines=tuple((x1, 0.62 * y1 + 165, x2, 0.62 * y2 + 165) for x1, y1, x2, y2 in layout.lines),
-        texts=tuple(replace(text, y=0.62 * text.y + 165) for text in layout.texts),
-        shades=(),
-        signatures=(),
-    )
     pairs = [
-        (other, squeezed, values),
+        _short_telegram(),
         _class_list(rows=24, pitch=72.0, title="Lista de asistencia, segundo trimestre"),
         _tally(rows=9, title="Hasil penghitungan suara DPRD"),
     ]
     return {name: _drawn(*pair) for name, pair in zip(drawn_forms(), pairs, strict=True)}
-
-
-def _shifted(spec: FieldSpec, up: float) -> FieldSpec:
-    x, y, w, h = spec.box
-    return spec.model_copy(update={"box": (x, up * y + 165, w, up * h)})
 
 
 def real_forms() -> dict[str, Form]:
@@ -157,6 +140,36 @@ Design = tuple[Template, Layout, Callable[[Rng], Written]]
 def _telegram() -> Design:
     template = telegram.telegram_template().model_copy(update={"identity": Identity()})
     return template, telegram.telegram_layout(), lambda rng: dict(telegram.votes(template, rng))
+
+
+def _short_telegram() -> Design:
+    """The telegram of another election: eight lists of other names, so that all below them stands two rows higher."""
+    template, layout, values = _telegram()
+    end, gone = 958.0, 132.0  # where the eighth list ends, and what two lists take
+
+    def up(y: float) -> float:
+        return y if y <= end else max(end, y - gone)
+
+    def moved(spec: FieldSpec) -> FieldSpec:
+        x, y, w, h = spec.box
+        return spec.model_copy(update={"box": (x, up(y), w, h)})
+
+    page = template.pages[0]
+    fields = tuple(moved(spec) for spec in page.fields if not end < spec.box[1] + 1 < end + gone)
+    texts = []
+    for text in layout.texts:
+        if end < text.y < end + gone:
+            continue
+        name = text.text[::-1].title() if text.x == 250 and 430 < text.y < end else text.text
+        name = name.replace("TELEGRAMA DE ESCRUTINIO", "TELEGRAMA DE DIPUTADOS")
+        texts.append(replace(text, y=text.y if text.y > 1600 else up(text.y), text=name))
+    other = Layout(
+        texts=tuple(texts),
+        lines=tuple((x1, up(y1), x2, up(y2)) for x1, y1, x2, y2 in layout.lines),
+        shades=tuple((x, up(y), w, h) for x, y, w, h in layout.shades),
+        signatures=tuple((x, up(y), w) for x, y, w in layout.signatures),
+    )
+    return template.model_copy(update={"pages": (page.model_copy(update={"fields": fields}),)}), other, values
 
 
 _FIRST = (
