@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow lint bench-read bench-study bench-peers bench-teach bench-trust bench-review docs readme clean
+.PHONY: help demo test test-slow lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -48,6 +48,11 @@ bench-trust: .venv/.test ## how far readings can be trusted: promises, rules, fo
 
 bench-review: .venv/.test ## how long keyers wait: typing in a browser, decisions over HTTP on SQLite and PostgreSQL
 	$(BIN)/python benchmarks/review.py --out docs/results/review.md
+
+bench-wild: .venv/.test ## 2,000 pages in every situation: right, refused or wrong; the default beside the published method
+	@mkdir -p out
+	$(BIN)/python benchmarks/wild.py --pictures out/wild --journal out/wild.jsonl --out docs/results/wild.md
+	$(BIN)/python benchmarks/wild_published.py --out docs/results/wild-published.md
 
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py
