@@ -15,7 +15,6 @@ from openpyxl import load_workbook
 from PIL import Image as Pillow
 
 from inkshift.errors import DataError, SettingError
-from inkshift.files import whole_file
 from inkshift.forms.export import (
     COLUMNS,
     Format,
@@ -241,12 +240,3 @@ def test_a_crop_becomes_a_small_picture(shape: tuple[int, ...]) -> None:
     picture = Pillow.open(io.BytesIO(png(np.zeros(shape, np.uint8))))
     assert picture.height == min(96, shape[0])
     assert picture.width == max(1, round(shape[1] * picture.height / shape[0]))
-
-
-def test_a_whole_file_appears_at_the_end_only(tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    with whole_file(path) as temporary:
-        temporary.write_text("done")
-        assert not path.exists()
-    assert path.read_text() == "done"
-    assert list(tmp_path.iterdir()) == [path]
