@@ -81,6 +81,7 @@ def test_a_row_has_the_agreed_columns_and_keeps_leading_zeros() -> None:
         "page": "2",
         "written": "012",
         "template": "",
+        "marks": "",
     }
     assert row(FORM, FORM["B"])["accepted"] == ""
 
@@ -201,18 +202,18 @@ HEADER = ",".join(COLUMNS)
     [
         ("r.csv", b"", r"r\.csv:1: no column form, field"),
         ("r.csv", b"form,field\n", r"r\.csv:1: no column value, state"),
-        ("r.csv", HEADER.encode() + b"\na,b,1\n", r"r\.csv:2: expected 12 cells as in the header, found 3"),
+        ("r.csv", HEADER.encode() + b"\na,b,1\n", r"r\.csv:2: expected 13 cells as in the header, found 3"),
         (
             "r.csv",
-            HEADER.encode() + b"\na,b,1,written,2,,,,s,1,1,\n",
+            HEADER.encode() + b"\na,b,1,written,2,,,,s,1,1,,\n",
             r"r\.csv:2: confidence is '2', expected a number",
         ),
         (
             "r.csv",
-            HEADER.encode() + b"\na,b,1,fine,1,,,,s,1,1,\n",
+            HEADER.encode() + b"\na,b,1,fine,1,,,,s,1,1,,\n",
             r"r\.csv:2: state is 'fine', expected one of",
         ),
-        ("r.csv", HEADER.encode() + b"\na,b,1,written,1,yes,,,s,1,1,\n", r"r\.csv:2: accepted is 'yes'"),
+        ("r.csv", HEADER.encode() + b"\na,b,1,written,1,yes,,,s,1,1,,\n", r"r\.csv:2: accepted is 'yes'"),
         ("r.csv", HEADER.encode() + b'\n"a,b', r"r\.csv:2: not CSV"),
         ("r.csv", b"\xff\xfe\x00", r"r\.csv: is not text that can be read"),
         ("r.jsonl", b"{}\n", r"r\.jsonl:1: no column form"),
