@@ -166,6 +166,16 @@ class TestRead:
         assert "forms missing: 1\n  T-0009\n" in answer.err
         assert "forms not expected: 1\n  T-0002\n" in answer.err
 
+    def test_blank_backs_and_other_files_are_told_and_cost_nothing(self, run: Run, tmp_path: Path) -> None:
+        front = Image.open(SCAN).convert("RGB")
+        back = Image.new("RGB", front.size, (236, 233, 228))
+        front.save(tmp_path / "duplex.pdf", save_all=True, append_images=[back, front, back], resolution=150)
+        (tmp_path / "notes.txt").write_text("ask Maria")
+        answer = run("read", tmp_path, "--template", TEMPLATE)
+        assert answer.status == 0
+        assert "read 2 forms, 26 fields" in answer.err and "blank pages: 2" in answer.err
+        assert f"1 file was not read, as it is no page: {tmp_path / 'notes.txt'}" in answer.err.replace("\n", "")
+
     def test_expected_forms_need_their_column(self, run: Run, tmp_path: Path) -> None:
         expected = tmp_path / "expected.csv"
         expected.write_text("name\nT-0001\n")
@@ -186,6 +196,9 @@ class TestWrongUse:
             (["--as", "digit", "--out", "nowhere/readings.csv"], "no folder to put it in"),
             (["--as", "digit", "--report", "/"], "found a folder"),
             (["--as", "digit", "--workers", "0"], "workers"),
+            (["--as", "number", "--digits", "ten"], "expected the most, such as 10"),
+            (["--as", "number", "--digits", "4-21"], "from 1 to 20"),
+            (["--template", TEMPLATE, "--digits", "10"], "without a template"),
         ],
     )
     def test_status_2_and_what_to_mend(self, run: Run, options: list[str], words: str) -> None:

@@ -15,7 +15,6 @@ from openpyxl import load_workbook
 from PIL import Image as Pillow
 
 from inkshift.errors import DataError, SettingError
-from inkshift.files import whole_file
 from inkshift.forms.export import (
     COLUMNS,
     Format,
@@ -82,6 +81,7 @@ def test_a_row_has_the_agreed_columns_and_keeps_leading_zeros() -> None:
         "page": "2",
         "written": "012",
         "template": "",
+        "marks": "",
     }
     assert row(FORM, FORM["B"])["accepted"] == ""
 
@@ -202,18 +202,18 @@ HEADER = ",".join(COLUMNS)
     [
         ("r.csv", b"", r"r\.csv:1: no column form, field"),
         ("r.csv", b"form,field\n", r"r\.csv:1: no column value, state"),
-        ("r.csv", HEADER.encode() + b"\na,b,1\n", r"r\.csv:2: expected 12 cells as in the header, found 3"),
+        ("r.csv", HEADER.encode() + b"\na,b,1\n", r"r\.csv:2: expected 13 cells as in the header, found 3"),
         (
             "r.csv",
-            HEADER.encode() + b"\na,b,1,written,2,,,,s,1,1,\n",
+            HEADER.encode() + b"\na,b,1,written,2,,,,s,1,1,,\n",
             r"r\.csv:2: confidence is '2', expected a number",
         ),
         (
             "r.csv",
-            HEADER.encode() + b"\na,b,1,fine,1,,,,s,1,1,\n",
+            HEADER.encode() + b"\na,b,1,fine,1,,,,s,1,1,,\n",
             r"r\.csv:2: state is 'fine', expected one of",
         ),
-        ("r.csv", HEADER.encode() + b"\na,b,1,written,1,yes,,,s,1,1,\n", r"r\.csv:2: accepted is 'yes'"),
+        ("r.csv", HEADER.encode() + b"\na,b,1,written,1,yes,,,s,1,1,,\n", r"r\.csv:2: accepted is 'yes'"),
         ("r.csv", HEADER.encode() + b'\n"a,b', r"r\.csv:2: not CSV"),
         ("r.csv", b"\xff\xfe\x00", r"r\.csv: is not text that can be read"),
         ("r.jsonl", b"{}\n", r"r\.jsonl:1: no column form"),
@@ -241,12 +241,3 @@ def test_a_crop_becomes_a_small_picture(shape: tuple[int, ...]) -> None:
     picture = Pillow.open(io.BytesIO(png(np.zeros(shape, np.uint8))))
     assert picture.height == min(96, shape[0])
     assert picture.width == max(1, round(shape[1] * picture.height / shape[0]))
-
-
-def test_a_whole_file_appears_at_the_end_only(tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    with whole_file(path) as temporary:
-        temporary.write_text("done")
-        assert not path.exists()
-    assert path.read_text() == "done"
-    assert list(tmp_path.iterdir()) == [path]

@@ -20,8 +20,9 @@ from inkshift.cli import main
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import DataError, InkshiftError, ModelError, SettingError
 from inkshift.forms.reader import Reader
+from inkshift.models.graphs import check_graph
 from inkshift.models.imported import import_model, parse_classes
-from inkshift.models.package import GRAPH, WEIGHTS, Model, load_model, shipped
+from inkshift.models.package import GRAPH, WEIGHTS, Model, load_model, save_package, shipped
 from inkshift.models.runtime import classifier, softmax
 from inkshift.models.wrapped import parse_scale
 from inkshift.reframe import parse
@@ -397,3 +398,54 @@ def test_a_package_that_was_there_stays_where_an_import_fails(templates: Any, tm
     with pytest.raises(ModelError):
         bring(file, tmp_path, classes="a-c")
     assert load_model(tmp_path / "package").digest == before
+
+
+def _looping(path: Path, shape: list[Any], inside: str) -> Path:
+    """A network with an operator that holds a graph of its own, which a Loop runs 2 ** 62 times."""
+    picture = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    flag = helper.make_tensor_value_info("go", TensorProto.BOOL, [])
+    more = helper.make_tensor_value_info("more", TensorProto.BOOL, [])
+    turn = helper.make_tensor_value_info("turn", TensorProto.INT64, [])
+    keep = helper.make_node("Identity", ["go"], ["more"])
+    state, kept = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("s", "t"))
+    body = helper.make_graph(
+        [keep, helper.make_node("Identity", ["s"], ["t"])], "body", [turn, flag, state], [more, kept]
+    )
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["z"])], "b", [], [helper.make_tensor_value_info("z", 1, None)]
+    )
+    node = (
+        helper.make_node("Loop", ["times", "yes", "x"], ["y"], body=body)
+        if inside == "Loop"
+        else helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch)
+    )
+    constants = [numpy_helper.from_array(np.array(2**62), "times"), numpy_helper.from_array(np.array(True), "yes")]
+    graph = helper.make_graph([node], "net", [picture], [helper.make_tensor_value_info("y", 1, None)], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("inside", ["Loop", "If"])
+def test_a_network_that_may_run_for_ever_is_refused_before_it_runs(tmp_path: Path, inside: str) -> None:
+    path = _looping(tmp_path / "a.onnx", ["n", 784], inside)
+    with pytest.raises(ModelError, match=f"holds the operator {inside}, which may run for ever"):
+        bring(str(path), tmp_path)
+    shipped_one = load_model(shipped()["digits"])
+    loops = save_package(tmp_path / "package", shipped_one.manifest, b"", path.read_bytes())
+    with pytest.raises(ModelError, match=f"holds the operator {inside}"):
+        classifier(loops)
+
+
+def test_weights_in_another_file_are_not_fetched(templates: Any, tmp_path: Path) -> None:
+    model = onnx.load(net(tmp_path / "a.onnx", templates, ["n", 784]))
+    onnx.save(model, tmp_path / "b.onnx", save_as_external_data=True, location="passwd", size_threshold=0)
+    with pytest.raises(ModelError, match="keeps its weights in another file"):
+        bring(str(tmp_path / "b.onnx"), tmp_path)
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_graph_or_a_model_error(data: bytes) -> None:
+    try:
+        check_graph(data, "a.onnx")
+    except ModelError as e:
+        assert str(e).startswith("a.onnx: ")

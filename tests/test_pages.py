@@ -19,8 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from inkshift import pictures
 from inkshift.errors import InputError
-from inkshift.forms.pages import PageRef, _natural, find_files, load_page, page_refs
+from inkshift.forms.page import pdf as drawing
+from inkshift.forms.pages import PageRef, _natural, find_files, load_page, page_refs, passed_over
 
 GRAY = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
 COLOUR = np.dstack([GRAY, GRAY[:, ::-1], np.full_like(GRAY, 90)])
@@ -105,8 +107,75 @@ class TestFindFiles:
         backwards = paths[::-1]
         assert sorted(paths, key=_natural) == sorted(backwards, key=_natural)
 
+    def test_a_folder_is_read_by_content_and_what_is_left_out_is_known(self, tmp_path: Path) -> None:
+        for name, kind in {"a.jfif": "JPEG", "b": "PNG", "c.webp": "WEBP", "d.dat": "TIFF", "e.bmp": "BMP"}.items():
+            Image.fromarray(GRAY).save(tmp_path / name, kind)
+        Image.fromarray(GRAY).save(tmp_path / "f", "PDF")
+        (tmp_path / "g.psd").write_bytes(b"8BPS")  # a picture to people: it is tried, and named
+        for name in ("notes.txt", "list.csv", "Thumbs.db"):
+            (tmp_path / name).write_text("form")
+        names = ["a.jfif", "b", "c.webp", "d.dat", "e.bmp", "f", "g.psd"]
+        assert find_files([tmp_path]) == [tmp_path / name for name in names]
+        assert passed_over([tmp_path, tmp_path / "b"]) == [tmp_path / "list.csv", tmp_path / "notes.txt"]
+
 
 class TestFormats:
+    @pytest.mark.parametrize("kind", ["WEBP", "BMP", "GIF"])
+    def test_other_pictures_are_read(self, tmp_path: Path, kind: str) -> None:
+        path = tmp_path / "picture"
+        Image.fromarray(GRAY).save(path, kind, **({"lossless": True} if kind == "WEBP" else {}))
+        page = only(path)
+        np.testing.assert_array_equal(page if page.ndim == 2 else page[..., 0], GRAY)
+
+    def test_a_photograph_of_a_phone_lies_upright(self, tmp_path: Path) -> None:
+        pillow_heif = pytest.importorskip("pillow_heif")
+        lying = np.full((64, 96, 3), 255, np.uint8)
+        lying[:, :24] = 0  # dark on the left: at the top, once turned clockwise
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        photo = pillow_heif.from_pillow(Image.fromarray(lying))
+        photo.save(tmp_path / "IMG_1.HEIC", quality=90, exif=exif.tobytes())
+        page = only(tmp_path / "IMG_1.HEIC")
+        assert page.shape == (96, 64, 3)
+        assert page[:16].max() < 60 < 200 < page[40:].min()
+
+    @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "group4"])
+    @pytest.mark.parametrize("tag", [270, 278, 282, 284, 296, 305])
+    @pytest.mark.parametrize(
+        "wrong", [(0, 1, 1), (2, 1, 1), (5, 1, 1), (3, 0xFFFFFFF0, 1), (4, 1, 0xFFFFFFF0), (12, 5, 8)]
+    )
+    def test_wrong_tags_do_not_cost_the_picture(
+        self, tmp_path: Path, compression: str, tag: int, wrong: tuple[int, int, int]
+    ) -> None:
+        path, mode = tmp_path / "a.tif", "1" if compression == "group4" else "L"
+        Image.fromarray(GRAY).convert(mode).save(
+            path, compression=compression, dpi=(200, 200), description="x", software="y"
+        )
+        right, data = only(path), bytearray(path.read_bytes())
+        (place,) = struct.unpack_from("<I", data, 4)
+        (count,) = struct.unpack_from("<H", data, place)
+        (at,) = (e for e in range(place + 2, place + 2 + 12 * count, 12) if struct.unpack_from("<H", data, e) == (tag,))
+        struct.pack_into("<HII", data, at + 2, *wrong)
+        path.write_bytes(data)
+        np.testing.assert_array_equal(only(path), right)
+
+    @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
+    def test_a_huge_page_is_shrunk_by_a_whole_number(
+        self, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pictures, "KEPT_PIXELS", 600)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        path = tmp_path / "a.tif"
+        half = Image.new("L", (60, 40), 255)
+        half.paste(0, (0, 0, 30, 40))
+        (Image.fromarray(np.asarray(half).astype(np.uint16) * 257) if mode == "I;16" else half.convert(mode)).save(
+            path, exif=exif
+        )
+        page = only(path)
+        assert page.shape[:2] == (30, 20)
+        assert page[:15].max() == 0 and page[15:].min() == 255
+
     @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.dat"])
     def test_lossless_gray_and_colour(self, tmp_path: Path, name: str) -> None:
         kind = "TIFF" if name.endswith("tif") else "PNG"
@@ -217,6 +286,23 @@ class TestPdf:
         path.write_bytes(b"%PDF-1.7\n%cut off here")
         refused(page_refs, path, "damaged")
 
+    def test_more_pages_than_a_file_can_hold(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.pdf"
+        path.write_bytes(pdf([CATALOG, ONE_KID.replace(b"Count 1", b"Count 100000"), PAGE + b">>"]))
+        refused(page_refs, path, "at most 200 pages", "found 100,000")
+
+    def test_a_page_without_end_costs_only_itself(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A form that draws itself twice: the process that draws it is ended, and the next file has another."""
+        monkeypatch.setattr(drawing, "_SECONDS", 2)
+        head = b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</F %d 0 R>>>>/Length 12>>"
+        forms = [head % min(n + 1, 44) + b"stream\n/F Do /F Do \nendstream" for n in range(4, 45)]
+        page = PAGE + b"/Resources<</XObject<</F 4 0 R>>>>/Contents 45 0 R>>"
+        endless, fine = tmp_path / "endless.pdf", tmp_path / "fine.pdf"
+        endless.write_bytes(pdf([CATALOG, ONE_KID, page, *forms, b"<</Length 5>>stream\n/F Do\nendstream"]))
+        fine.write_bytes(picture_pdf(8, 1, zlib.compress(b"\x0f")))
+        refused(only, endless, "page 1 that is drawn within")
+        assert only(fine, dpi=72).shape == (36, 72, 3)
+
     def test_bomb_inside_a_pdf(self, tmp_path: Path) -> None:
         path = tmp_path / "bomb.pdf"
         path.write_bytes(picture_pdf(50_000, 50_000, zlib.compress(bytes(1000))))
@@ -260,6 +346,13 @@ class TestBadFiles:
         path.write_bytes(png(*size))
         refused(page_refs, path, "at most 120 megapixels", "found 1", "pixels")
         refused(lambda p: load_page(PageRef(str(p), 1)), path, "at most 120 megapixels")
+
+    @pytest.mark.parametrize("size", [(90, 524_336), (40, 131_102), (60_000, 900), (3_000, 20)])
+    def test_no_side_is_too_long(self, tmp_path: Path, size: tuple[int, int]) -> None:
+        path = tmp_path / "a.png"
+        path.write_bytes(png(*size))
+        refused(page_refs, path, "at most 100 times the other", f"{size[0]} x {size[1]}")
+        refused(lambda p: load_page(PageRef(str(p), 1)), path, "at most 100 times the other")
 
     @given(
         st.binary(max_size=200),

@@ -106,6 +106,9 @@ def test_settings_of_a_regime_a_set_and_a_regime_in_it() -> None:
         ({"set": [settings()["set"][0] | {"regimes": ["as-is"]}]}, "as-is needs a class"),
         ({"set": [settings()["set"][0] | {"source": {"data": "mnist", "labels": "digit"}}]}, "mean 'digits'"),
         ({"name": "../x"}, "name"),
+        ({"replicates": 10**12}, "replicates: .*less than or equal to 10000"),
+        ({"protocol": {"epochs": 10**12}}, "epochs: .*less than or equal to 100000"),
+        ({"set": [settings()["set"][0] | {"replicates": 10**12}]}, "replicates: .*less than or equal to 10000"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

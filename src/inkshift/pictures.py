@@ -189,7 +189,7 @@ def without_wrong_tags(data: bytes) -> bytes | None:
 _NUMBERS = "256 257 258 259 262 266 273 274 277 278 279 284 292 293 317 320 322 323 324 325 338 339 530 531"
 _TAGS: dict[int, tuple[int, ...]] = {int(tag): (3, 4) for tag in _NUMBERS.split()} | {347: (1, 7), 529: (5,), 532: (5,)}
 _BYTES = {1: 1, 3: 2, 4: 4, 5: 8, 7: 1}
-_VALUES = {266: (1, 2), 274: range(1, 9), 284: (1, 2)}
+_VALUES = {266: (1, 2), 274: range(1, 9), 278: range(1, 2**31), 284: (1, 2)}
 
 
 def _is_sound(entry: bytes, order: str, length: int) -> bool:

@@ -81,6 +81,8 @@ def doubts(item: FieldReading) -> list[str]:
 
 def _counted(forms: Iterable[FormReading], summary: Summary) -> Iterator[FormReading]:
     for form in forms:
+        if form.pages and all(page.blank for page in form.pages):
+            continue
         summary.add(form)
         yield form
 

@@ -93,6 +93,8 @@ def add_forms(
         known = {tuple(row) for row in session.execute(first)}
     added, digests = 0, dict[str, str]()
     for form in forms:
+        if form.pages and all(page.blank for page in form.pages):
+            continue
         note = form.pages[0] if form.pages else None
         place = (form.name, note.source if note else None, note.page if note else None)
         if place in known:

@@ -79,7 +79,7 @@ def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], 
         template = load_template(folder / TEMPLATE)
         kept = take(folder / PAGES)
         if not kept:
-            raise InputError("no page was sent; choose PDF, JPEG, PNG or TIFF files")
+            raise InputError("no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
         (folder / NAMES).write_text(json.dumps({path.name: name for path, name in kept}), encoding="utf-8")
         return add_batch(
             store,

@@ -13,14 +13,12 @@ from PIL import Image
 from starlette.datastructures import UploadFile
 
 from inkshift.errors import InputError
-from inkshift.forms.pages import page_refs
+from inkshift.forms.pages import kind_of, page_refs
 from inkshift.review.security import Supervisor
 
 MOST_BYTES = 64 * 2**20
 MOST_PAGES = 500
 MOST_PIXELS = 50_000_000
-
-_ENDINGS = ((b"\x89PNG", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"II", ".tif"), (b"MM", ".tif"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ Upload = Annotated[Sent, Depends(sent)]
 
 
 def take(upload: UploadFile, folder: Path, stem: str) -> Path:
-    """Keep a PDF, JPEG, PNG or TIFF, told by its content, as `folder/stem` with the ending that it should have.
+    """Keep a PDF or a picture that is read, told by its content, as `folder/stem` with the ending that it should have.
 
     stem: made by the server, letters, digits and dashes. The file appears whole or not at all. Raises InputError,
     which names the file as its owner does, where it is none of these, damaged, locked, or has more than 64 MB,
@@ -57,7 +55,7 @@ def take(upload: UploadFile, folder: Path, stem: str) -> Path:
     try:
         _copy(upload.file, part, shown)
         _check(part, shown)
-        kept = folder / (stem + _ending(part))
+        kept = folder / (stem + kind_of(part))
         part.replace(kept)
     finally:
         part.unlink(missing_ok=True)
@@ -87,7 +85,7 @@ def _check(part: Path, shown: str) -> None:
         raise InputError(str(e).replace(str(part), shown)) from None
     if count > MOST_PAGES:
         raise InputError(f"{shown}: expected at most {MOST_PAGES} pages, found {count}; send it in parts")
-    if _ending(part) == ".pdf":
+    if kind_of(part) == ".pdf":
         return  # drawn small enough, and its pictures measured before, by `load_page`
     with Image.open(part) as image:
         for page in range(count):
@@ -100,9 +98,3 @@ def _check(part: Path, shown: str) -> None:
                     f"{shown}: expected at most {MOST_PIXELS // 10**6} megapixels, found "
                     f"{image.width} x {image.height} pixels; scan at fewer dots per inch"
                 )
-
-
-def _ending(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(8)
-    return next((ending for signature, ending in _ENDINGS if head.startswith(signature)), ".pdf")

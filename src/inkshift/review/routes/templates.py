@@ -132,7 +132,7 @@ def _own_pages(who: Visit, draft: Draft) -> list[tuple[str, Path]]:
 
 def _one(sent: Sent) -> Any:
     if len(sent.files) != 1:
-        raise SettingError("a page is needed; choose a PDF, JPEG, PNG or TIFF")
+        raise SettingError("a page is needed; choose a PDF, JPEG, PNG, TIFF, HEIC or WebP")
     return sent.files[0]
 
 

@@ -13,7 +13,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "no_templates": ("No templates yet.", "Aún no hay plantillas."),
     "template_new": ("New template", "Nueva plantilla"),
     "template_name": ("Name of the form", "Nombre del formulario"),
-    "template_file": ("Page: PDF, JPEG, PNG or TIFF, at most 64 MB", "Página: PDF, JPEG, PNG o TIFF, hasta 64 MB"),
+    "template_file": (
+        "Page: PDF, JPEG, PNG, TIFF, HEIC or WebP, at most 64 MB",
+        "Página: PDF, JPEG, PNG, TIFF, HEIC o WebP, hasta 64 MB",
+    ),
     "template_page": ("Page of the file", "Página del archivo"),
     "template_begin": ("Begin", "Empezar"),
     "template_fields": ("fields: {n}", "campos: {n}"),

@@ -18,8 +18,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "pages": ("Pages", "Páginas"),
     "pages_hint": (
-        "PDF, JPEG, PNG or TIFF, several at once, 256 MB together",
-        "PDF, JPEG, PNG o TIFF, varias a la vez, 256 MB en total",
+        "PDF, JPEG, PNG, TIFF, HEIC or WebP, several at once, 256 MB together",
+        "PDF, JPEG, PNG, TIFF, HEIC o WebP, varias a la vez, 256 MB en total",
     ),
     "read_pages": ("Read the pages", "Leer las páginas"),
     "reading_begin": (

@@ -1,0 +1,80 @@
+"""Whole files, and one way of reading tables, however a spreadsheet has written them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inkshift.errors import DataError
+from inkshift.files import read_csv, whole_file
+from inkshift.forms.batch import expected_forms
+
+ROWS = [{"form": "T-1", "value": "7"}, {"form": "Ñandú 2", "value": "008"}]
+PLAIN = "form,value\nT-1,7\nÑandú 2,008\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN.encode(),
+        PLAIN.replace(",", ";").encode(),
+        PLAIN.replace(",", "\t").encode("utf-16"),
+        PLAIN.replace("\n", "\r\n").encode("utf-8-sig"),
+        PLAIN.replace(",", ";").encode("cp1252"),
+        ("sep=;\r\n" + PLAIN.replace(",", ";").replace("form", " Form ")).encode("utf-8-sig"),
+        PLAIN.replace("\n", ",,\n").encode(),
+        b"\n" + PLAIN.replace("value", '"VALUE"').encode() + b"\n\n",
+    ],
+    ids=["commas", "semicolons", "tabs, UTF-16", "mark", "cp1252", "sep=", "empty columns", "empty lines"],
+)
+def test_a_table_reads_alike_however_a_spreadsheet_wrote_it(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(data)
+    assert [row for _, row in read_csv(path, "form")] == ROWS
+    assert expected_forms(path) == ["T-1", "Ñandú 2"]
+
+
+cell = st.text(st.characters(codec="utf-8", exclude_characters='\r\n\0"'), min_size=1, max_size=6).map(str.strip)
+
+
+@given(st.lists(st.tuples(cell, cell).filter(any), min_size=1, max_size=5), st.sampled_from(",;\t"))
+def test_quoted_cells_hold_whatever_divides(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], divider: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "rows.csv"
+    lines = [divider.join(f'"{cell}"' for cell in row) for row in [("a", "b,;\t"), *rows]]
+    path.write_text("\n".join(lines), encoding="utf-8", newline="")
+    assert [tuple(row.values()) for _, row in read_csv(path)] == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name\nx\n", r"list\.csv:1: no column form, found name"),
+        ("", r"list\.csv:1: no column form, found an empty file"),
+        ("form,value\na,1\nb\n", r"list\.csv:3: expected 2 cells as in the header, found 1"),
+        ('form,value\n"a"b,1\n', r"list\.csv:2: not CSV"),
+        ("form,form\na,b\n", r"list\.csv:1: column names must differ"),
+        ("form,value\n", "has no rows"),
+    ],
+)
+def test_a_bad_table_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=says):
+        read_csv(path, "form")
+
+
+def test_a_whole_file_appears_at_the_end_only(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    with whole_file(path) as temporary:
+        temporary.write_text("done")
+        assert not path.exists()
+    assert path.read_text() == "done"
+    with pytest.raises(KeyError), whole_file(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text() == "done" and [p.name for p in tmp_path.iterdir()] == ["report.html"]
