@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from inkshift.datasets import augment, shapes, strings
+from inkshift.datasets import augment, paper, shapes, strings
 from inkshift.errors import ModelError
 from inkshift.models import glyphs, numbers
 from inkshift.models.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -34,7 +35,7 @@ sys.path.insert(0, sys.argv[2])
 from test_recogniser import SMALL, quick
 from inkshift.models import numbers
 quick(numbers)
-numbers.numbers(Path(sys.argv[1], "package"), Path(sys.argv[1]), device="cpu", recipe=SMALL)
+numbers.sit(Path(sys.argv[1]), device="cpu", recipe=SMALL)
 """
 
 
@@ -42,6 +43,7 @@ def quick(module: object) -> None:
     """Save after every step and judge by few numbers."""
     for name, value in (("_SAVE_SECONDS", -1), ("_CHECK_EACH", 4), ("_POOL", 2)):
         setattr(module, name, value)
+    paper.make_papers = partial(paper.make_papers, each=1)
 
 
 @pytest.fixture
@@ -54,6 +56,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "sources.json").write_text("[]")
     for name in ("_SAVE_SECONDS", "_CHECK_EACH", "_POOL"):
         monkeypatch.setattr(numbers, name, getattr(numbers, name))
+    monkeypatch.setattr(paper, "make_papers", paper.make_papers)
     quick(numbers)
     return tmp_path
 
@@ -61,7 +64,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def sit(work: Path, hours: float, *, finish: bool = False) -> Progress:
     """A sitting of so many hours, and how far the checkpoint is after it."""
     name = f"finish-{numbers.CHECKPOINT}" if finish else numbers.CHECKPOINT
-    numbers.numbers(work / "package", work, hours=hours, finish=finish, device="cpu", recipe=SMALL)
+    numbers.sit(work, hours=hours, finish=finish, device="cpu", recipe=SMALL)
     return load_checkpoint(work / name)[0]
 
 

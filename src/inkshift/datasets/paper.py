@@ -33,8 +33,9 @@ class Papers:
     noise: Levels
 
 
+@lru_cache(2)
 def make_papers(seed: int, each: int = 24) -> Papers:
-    """Backgrounds drawn from `seed`; `each` of both kinds."""
+    """Backgrounds drawn from `seed`; `each` of both kinds. The last two are remembered: they take a second."""
     rng = np.random.default_rng(seed)
     grain, printed = (np.stack([make(rng) for _ in range(each)]) for make in (_grain, _security))
     return Papers(grain, printed, rng.standard_normal((_TILE_H, _TILE_W), np.float32))

@@ -30,7 +30,7 @@ from inkshift.models.ctc import HEIGHT
 from inkshift.models.export import line_graph_bytes, weights_bytes
 from inkshift.models.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
 from inkshift.models.networks import FAR_NUMBERS, NumberNet, as_input
-from inkshift.models.package import Manifest, Model, Source, save_package
+from inkshift.models.package import Manifest, Model, save_package
 from inkshift.reframe import parse
 
 CHECKPOINT, LOG = "numbers.safetensors", "log.csv"
@@ -80,15 +80,30 @@ def numbers(
     recipe: Recipe | None = None,
     tell: Tell = lambda line: None,
 ) -> Model:
-    """Train the number recogniser on composed numbers for a sitting, and pack its averaged weights.
+    """Train the number recogniser on composed numbers for a sitting, see `sit`, and pack its averaged weights."""
+    recipe = recipe or load_recipe()
+    state = sit(work, hours=hours, finish=finish, device=device, recipe=recipe, tell=tell)
+    return pack(folder, state, recipe)
 
-    folder: the package. work: glyphs, checkpoint and log.csv; training goes on from them, also after a kill. hours: of
+
+def sit(
+    work: Path,
+    *,
+    hours: float | None = None,
+    finish: bool = False,
+    device: str = "auto",
+    recipe: Recipe | None = None,
+    tell: Tell = lambda line: None,
+) -> Path:
+    """Train for a sitting; gives the checkpoint.
+
+    work: glyphs, checkpoint and log.csv; training goes on from them, also after a kill. hours: of
     this sitting, 0 to pack what is there; until the recipe's numbers are composed where None. finish: let the rate
     fall to zero in this sitting; the checkpoint of the constant rate is kept, and training can go on from it later.
     recipe: that of `numbers.toml` where None. tell: a function of a module's top level, given a line at a time.
     """
     recipe = recipe or load_recipe()
-    sources = prepare_glyphs(recipe, work / "glyphs")
+    prepare_glyphs(recipe, work / "glyphs")
     state = work / CHECKPOINT
     if finish:
         stable, state = state, work / f"finish-{CHECKPOINT}"
@@ -100,7 +115,7 @@ def numbers(
             _train(0, recipe, state, sitting, tell)
         else:
             together(sitting.processes, _train, recipe, state, sitting, tell)
-    return pack(folder, state, recipe, sources)
+    return state
 
 
 def _plan_sitting(recipe: Recipe, hours: float, finish: bool, device: str) -> Sitting:
@@ -112,7 +127,7 @@ def _plan_sitting(recipe: Recipe, hours: float, finish: bool, device: str) -> Si
     return Sitting(hours, finish, device, 1, t.batch_accelerator, max(1, cores - 1))
 
 
-def pack(folder: Path, state: Path, recipe: Recipe, sources: tuple[Source, ...]) -> Model:
+def pack(folder: Path, state: Path, recipe: Recipe) -> Model:
     """A package of the averaged weights in a checkpoint, with its score on numbers of glyphs held out."""
     progress, tensors = load_checkpoint(state)
     net = _network(recipe)
@@ -128,7 +143,7 @@ def pack(folder: Path, state: Path, recipe: Recipe, sources: tuple[Source, ...])
         parameters=sum(p.numel() for p in net.parameters()),
         classes=(*strings.SYMBOLS, "blank"),
         reframing=recipe.reframing,
-        sources=sources,
+        sources=prepare_glyphs(recipe, state.parent / "glyphs"),
         training={
             "loss": "connectionist temporal classification",
             "optimiser": f"Adam, rate {t.rate:g}, warm-up, constant"

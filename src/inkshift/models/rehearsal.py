@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pooch
 
 from inkshift.datasets import catalog, paper, shapes, strings
-from inkshift.datasets.paper import Papers
 from inkshift.errors import DataError
 from inkshift.jobs import digest
 from inkshift.models.glyphs import Recipe, load_glyphs, load_recipe, prepare_glyphs
@@ -21,7 +20,6 @@ from inkshift.reframe import parse
 
 SETS = ("mnist", "nist_emnist", "optdigits32", "handletters62", "swiss")
 _DRAWN, _DRAWN_HELD_OUT = 100, 40
-_PAPERS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +33,13 @@ class Memory:
 
     def compose(self, count: int, seed: int) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
         """`count` numbers to learn from and their digits, as `strings.epoch` gives them."""
-        papers = _papers(self.recipe.seed, _PAPERS)
+        papers = paper.make_papers(self.recipe.seed)
         return strings.epoch(self.glyphs, papers, count, [seed], parse(self.recipe.reframing))
 
     def check(self, count: int) -> tuple[strings.Lines, list[str]]:
         """Numbers of glyphs held out, framed, and their labels: always the same, those of a lower count among them."""
         frame, rng = parse(self.recipe.reframing), np.random.default_rng([self.recipe.seed, 99])
-        papers = _papers(self.recipe.seed + 1, _PAPERS)
+        papers = paper.make_papers(self.recipe.seed + 1)
         made = [strings.compose_digits(self.held_out, papers, rng) for _ in range(count)]
         return strings.Lines([frame(picture) for picture, _ in made]), [label for _, label in made]
 
@@ -91,8 +89,3 @@ def _kept(recipe: Recipe) -> Path:
 def _drawn(each: int, seed: int) -> strings.Glyphs:
     maps, labels = shapes.bank(each, seed)
     return strings.make_glyphs(maps, labels, [len(labels)], [1.0])
-
-
-@lru_cache
-def _papers(seed: int, each: int) -> Papers:
-    return paper.make_papers(seed, each)
