@@ -250,6 +250,8 @@ def test_commands(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("optdigits32", "train", 1_934, 10),
         ("optdigits32", "test", 946, 10),
         ("handletters62", "train", 6_200, 62),
+        ("swiss", "train", 6_855, 10),
+        ("swiss", "test", 2_397, 10),
         ("unipen62", "train", 27_900, 62),
         ("dida", "test", 5_000, 10),
         ("ufpr", "test", 1_200, 10),
@@ -273,3 +275,12 @@ def test_mnist_is_the_official_one(monkeypatch: pytest.MonkeyPatch):
     labels = load("mnist", "test").labels.astype(np.uint8)
     unpacked = b"\0\0\x08\x01" + (10_000).to_bytes(4, "big") + labels.tobytes()
     assert hashlib.md5(unpacked).hexdigest() == "27ae3e4e09519cfbb04c329615203637"
+
+
+@needs_data
+def test_no_swiss_writer_is_in_both_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INKSHIFT_DATA", str(DATA))
+    learn, held_out = (catalog.swiss_writers(split) for split in ("train", "test"))
+    assert (len(learn), len(held_out)) == (6_855, 2_397)
+    assert len(set(learn.tolist())) == 12 and len(set(held_out.tolist())) == 4
+    assert not set(learn.tolist()) & set(held_out.tolist())

@@ -360,7 +360,7 @@ def surround(page: Page, body: float, dice: Dice, in_cells: bool, neighbour: Cal
         _boxes(page, body, dice)
     elif dice.random() < 0.45:
         _rules(page, body, dice)
-    if dice.random() < 0.12:
+    if dice.random() < 0.12 and page.x1 > page.x0:
         for side in (-1, 1):
             if dice.random() < 0.6:
                 continue
