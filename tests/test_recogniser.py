@@ -103,9 +103,10 @@ def test_finishing_lets_the_rate_fall_and_keeps_the_checkpoint_to_go_on_from(wor
 
 
 def test_a_checkpoint_of_the_recipe_is_small_and_comes_back(tmp_path: Path) -> None:
-    net = NumberNet(RECIPE.widths, len(strings.SYMBOLS) + 1, FAR_NUMBERS)
+    net, average = (NumberNet(RECIPE.widths, len(strings.SYMBOLS) + 1, FAR_NUMBERS) for _ in range(2))
     moments = {name: torch.rand_like(p) for name, p in net.named_parameters()}
-    parts = {"net": net.state_dict(), "average": net.state_dict(), "exp_avg": moments, "exp_avg_sq": moments}
+    parts = {"net": net.state_dict(), "average": average.state_dict(), "exp_avg": moments}
+    parts["exp_avg_sq"] = {name: 2 * moment for name, moment in moments.items()}
     path, progress = tmp_path / "numbers.safetensors", Progress(7, 448, 0.25, 2, 0.5)
     save_checkpoint(path, progress, parts)
     assert path.stat().st_size < 16e6
