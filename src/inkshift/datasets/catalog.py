@@ -172,7 +172,7 @@ def _load_swiss(folder: Path, split: Split) -> LabelledImages:
 def swiss_writers(split: Split) -> npt.NDArray[np.int64]:
     """The writer of each digit of `load("swiss", split)`. Raises DataError as `load` does."""
     writer = read_npz(locate("swiss") / "digits.npz")["writer"].astype(np.int64)
-    return writer[np.isin(writer, _SWISS_HELD_OUT) == (split == "test")]
+    return np.asarray(writer[np.isin(writer, _SWISS_HELD_OUT) == (split == "test")], np.int64)
 
 
 _LOADERS: dict[str, Callable[[Path, Split], LabelledImages]] = {

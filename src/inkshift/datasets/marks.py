@@ -433,7 +433,7 @@ def crop_box(ink: Plane, page: Page, body: float, dice: Dice, in_cells: bool) ->
     h, w = ink.shape
     x0, x1 = max(page.x0 - 4, 0), page.x1 + 4
     y, end = int(0.2 * h), int(0.8 * h)
-    left, rows, wide, high = cv2.boundingRect(cv2.compare(ink[y:end, x0:x1], 76, cv2.CMP_GT))
+    left, rows, wide, high = cv2.boundingRect(cv2.threshold(ink[y:end, x0:x1], 76, 255, cv2.THRESH_BINARY)[1])
     top, bottom = (y + rows, y + rows + high) if high else (h // 3, 2 * h // 3)
     left, right = (min(page.x0, x0 + left), max(page.x1, x0 + left + wide)) if wide else (page.x0, page.x1)
     if in_cells:

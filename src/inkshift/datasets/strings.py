@@ -52,7 +52,7 @@ class Glyphs:
 
 
 def make_glyphs(
-    maps: Gray,
+    maps: Gray | npt.NDArray[np.int8],
     labels: npt.NDArray[np.int64],
     counts: Sequence[int],
     weights: Sequence[float],
@@ -64,18 +64,12 @@ def make_glyphs(
     maps: as `augment.sharpen` gives them, or packed. labels: the digit, or 10 for a letter. writers: see `Glyphs`.
     shapes: `measure(maps)`, where it was kept.
     """
-    if maps.dtype == np.int8:
-        maps = augment.sharpen(np.asarray(maps))
+    sharp = np.asarray(maps, np.uint8) if maps.dtype == np.uint8 else augment.sharpen(np.asarray(maps, np.int8))
     sources = np.repeat(np.arange(len(counts)), counts)
     rows = {(s, d): np.flatnonzero((sources == s) & (labels == d)) for s in range(len(counts)) for d in range(10)}
-    return Glyphs(
-        maps,
-        *(shapes or measure(maps)),
-        rows,
-        np.flatnonzero(labels == 10),
-        np.cumsum(weights).tolist(),
-        frozenset(writers),
-    )
+    halves, spans = shapes or measure(sharp)
+    letters, shares = np.flatnonzero(labels == 10), np.cumsum(weights).tolist()
+    return Glyphs(sharp, halves, spans, rows, letters, shares, frozenset(writers))
 
 
 def measure(maps: Gray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
@@ -294,7 +288,8 @@ def _linked_zeros(text: str, dice: Dice) -> tuple[int, float]:
 
 def _fill_cells(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool) -> str:
     """A digit in each cell; unused cells, mostly before the number, hold a mark or nothing. Gives what is written."""
-    source, own = _source(glyphs, dice), {}
+    source = _source(glyphs, dice)
+    own: dict[str, int] = {}
     spare = 1 + dice.below(3) if dice.random() < 0.6 or not text else 0
     pitch = hand.body * (dice.uniform(0.85, 1.3) if dice.random() < 0.5 else dice.uniform(1.2, 2.6))
     page.cells = (spare + len(text), pitch)
@@ -387,7 +382,7 @@ def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0)
     widen = max(half - own, -0.45 * own)
     steep = 255 * scale / (20 * hand.soft)
     cover = cv2.addWeighted(laid, steep, laid, 0.0, 255 * (widen / hand.soft + 0.5) - 128 * steep)
-    x, y, w, h = cv2.boundingRect(cv2.compare(cover, 25, cv2.CMP_GT))
+    x, y, w, h = cv2.boundingRect(cv2.threshold(cover, 25, 255, cv2.THRESH_BINARY)[1])
     return np.asarray(cover[y : y + h, x : x + w], np.uint8) if w else np.zeros((1, 1), np.uint8)
 
 
@@ -402,7 +397,8 @@ def _waves() -> list[tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]]:
     made = []
     for _ in range(_WAVES):
         wave = cv2.resize(rng.normal(0, 1.3, (3, 3, 2)).astype(np.float32), (_MAP, _MAP), interpolation=cv2.INTER_CUBIC)
-        made.append(cv2.convertMaps(axis[None] + wave[..., 0], axis[:, None] + wave[..., 1], cv2.CV_16SC2))
+        whole, parts = cv2.convertMaps(axis[None] + wave[..., 0], axis[:, None] + wave[..., 1], cv2.CV_16SC2)
+        made.append((np.asarray(whole, np.int16), np.asarray(parts, np.uint16)))
     return made
 
 

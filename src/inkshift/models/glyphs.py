@@ -99,14 +99,29 @@ def prepare_glyphs(recipe: Recipe, work: Path) -> tuple[Source, ...]:
             groups.append(("drawn", *shapes.bank(100 if held else _DRAWN, recipe.seed + 1 + held)))
             groups.append((LETTERS, *_own(letters, np.full(len(letters), 10), held)))
             save_groups(work, kind, groups)
-        shapes_note = "Allographs of other regions, inkshift.datasets.shapes."
-        entry, count = catalog.find("swiss"), len(catalog.swiss_writers("train"))
-        extra = [
-            Source(name="swiss", images=count, licence=entry.licence, cite=entry.citation),
-            Source(name="drawn", images=10 * _DRAWN, licence="Apache-2.0", cite=shapes_note),
-        ]
-        done.write_bytes(_SOURCES.dump_json([*(source for source, *_ in sets), *extra]))
+        done.write_bytes(_SOURCES.dump_json([*(source for source, *_ in sets), *_other_sources()]))
     return tuple(_SOURCES.validate_json(done.read_bytes()))
+
+
+def _other_sources() -> tuple[Source, Source]:
+    """Swiss writers, those held out left out, and drawings."""
+    entry, count = catalog.find("swiss"), len(catalog.swiss_writers("train"))
+    note = "Allographs of other regions, inkshift.datasets.shapes."
+    return (
+        Source(name="swiss", images=count, licence=entry.licence, cite=entry.citation),
+        Source(name="drawn", images=10 * _DRAWN, licence="Apache-2.0", cite=note),
+    )
+
+
+def other_hands() -> list[tuple[Source, npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
+    """Swiss digits of the writers that are not held out, and drawn ones, framed like those of `digit_sets`."""
+    swiss, drawn = _other_sources()
+    data = catalog.load("swiss", "train")
+    whole, rng = parse(REFRAMING), np.random.default_rng(1)
+    digits = np.repeat(np.arange(10), _DRAWN)
+    pictures = np.stack([whole(augment.ink(shapes.draw(int(digit), rng), rng), ground=0) for digit in digits])
+    cleaned = np.stack([whole(_largest(image)) for image in data.images])
+    return [(swiss, cleaned, data.labels.astype(np.int64)), (drawn, pictures, digits)]
 
 
 _Group = tuple[str, npt.NDArray[np.int8], npt.NDArray[np.int64]]
@@ -116,7 +131,7 @@ def save_groups(work: Path, kind: str, groups: Sequence[_Group]) -> None:
     """Keep groups of glyphs, each a source's name, packed maps and labels, for `load_glyphs`."""
     maps = np.concatenate([augment.sharpen(maps) for _, maps, _ in groups])
     halves, spans = strings.measure(maps)
-    parts = {
+    parts: dict[str, npt.ArrayLike] = {
         "maps": maps,
         "halves": halves,
         "spans": spans,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from inkshift.datasets import catalog, crops
 from inkshift.models import training
 from inkshift.models.export import graph_bytes, weights_bytes
-from inkshift.models.glyphs import MNIST_CITE, MNIST_LICENCE, REFRAMING, arrays, digit_sets, of_classes
+from inkshift.models.glyphs import MNIST_CITE, MNIST_LICENCE, REFRAMING, arrays, digit_sets, of_classes, other_hands
 from inkshift.models.metrics import scores
 from inkshift.models.networks import mnist_convnet
 from inkshift.models.package import Manifest, Model, Source, save_package
@@ -122,9 +122,9 @@ def digits(
 
 
 def glyph_pool() -> tuple[crops.Pool, tuple[Source, ...]]:
-    """Glyphs of `digit_sets`, the small sets four times, with letters for junk and crosses."""
-    sets = digit_sets()
-    repeats = (1, 1, 4, 4)
+    """Glyphs of `digit_sets`, Swiss and drawn ones, the small sets several times, with letters for junk and crosses."""
+    sets = [*digit_sets(), *other_hands()]
+    repeats = (1, 1, 4, 4, 3, 1)
     nist, drawn = catalog.load("nist_emnist", "train"), catalog.load("handletters62", "train")
     letters = [of_classes(nist, crops.JUNK_LETTERS), of_classes(drawn, crops.JUNK_LETTERS)]
     crosses = [of_classes(nist, crops.CROSS_LETTERS), of_classes(drawn, crops.CROSS_LETTERS)]
