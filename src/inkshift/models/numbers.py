@@ -295,7 +295,7 @@ class _Run:
         if tensors:
             self.net.load_state_dict(tensors["net"])
             self.average.load_state_dict(tensors["average"])
-        self.net.to(sitting.device, memory_format=torch.channels_last)
+        self.net.to(sitting.device).to(memory_format=torch.channels_last)
         self.average.to(sitting.device)
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=recipe.training.rate, fused=True)
         if tensors:
