@@ -84,6 +84,34 @@ def test_a_kill_costs_no_more_than_the_steps_since_the_checkpoint(work: Path) ->
     assert after.sitting == before.sitting + 1
 
 
+def _wait_for_end(rank: int, folder: str) -> None:
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(120)
+
+
+def test_processes_that_train_together_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
+    code = "import sys; sys.path.insert(0, sys.argv[2]); import test_recogniser as t; from inkshift.models import numbers"
+    code += "; numbers.together(2, t._wait_for_end, sys.argv[1])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path, Path(__file__).parent], env=environment) as process:
+        while len(list(tmp_path.iterdir())) < 2:
+            assert process.poll() is None, "the training ended by itself"
+            time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while alive := [pid for pid in tmp_path.iterdir() if _runs(int(pid.name))]:
+        assert time.monotonic() < deadline, f"still running: {alive}"
+        time.sleep(0.2)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_a_package_is_made_at_any_time_and_reads_with_marks_and_without(work: Path) -> None:
     sit(work, 1e-6)
     model = numbers.numbers(work / "package", work, hours=0, recipe=SMALL)
