@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import cv2
@@ -133,10 +134,15 @@ def _by_cells(job: Job) -> Job:
 
 
 def inner(job: Job) -> Gray:
-    """The darkness inside a field's frame, its printed lines left out."""
+    """The darkness inside a field's frame, its printed lines left out; of cells, their insides beside each other."""
     x0, y0, x1, y1 = job.frame
     inset = round(0.12 * (y1 - y0)) if job.printed else 0
-    return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
+    if not (job.cells > 1 and job.printed):
+        return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
+    edges = np.linspace(x0, x1, job.cells + 1).round().astype(int).tolist()
+    inset_x = min(inset, round(0.12 * (x1 - x0) / job.cells))
+    insides = [job.dark[y0 + inset : y1 - inset, a + inset_x : b - inset_x] for a, b in pairwise(edges)]
+    return np.hstack(insides)
 
 
 def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
@@ -159,18 +165,18 @@ def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
 def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | None) -> PreparedNumber:
     """A field's number as a line recogniser is to see it; the rest as for `prepare`."""
     crop, dark = seen(job)
-    struck, pieces = max(job.struck, _struck(job, reference)), _pieces(job)
-    void = _void(job, pieces)
+    struck = max(job.struck, _struck(job, reference))
 
     def finish(views: Lines, others: Lines, spelled: Mapping[str, float]) -> FieldReading:
         texts = weigh(views, others, job.digits, job.largest, reader.calibration, spelled)
-        texts = _less_where_void(texts, void)
+        if texts.get("", 0.0) >= _HARDLY:
+            texts = _less_where_void(texts, _void(job, _pieces(job)))
         best, share = next(iter(texts.items()))
         if struck > 0.5 and (best or job.struck > 0.5):
             given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in texts.items() if t))
             return FieldReading(job.name, "", CROSSED, "crossed-out", struck, given[:MOST_CANDIDATES])
         if not best:
-            return _nothing_read(job, texts, pieces)
+            return _nothing_read(job, texts, _pieces(job))
         fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
         total = sum(fitting.values())
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
@@ -297,10 +303,10 @@ def _void(job: Job, pieces: Stats) -> float:
 def _less_where_void(texts: Mapping[str, float], void: float) -> dict[str, float]:
     """What a number may be, given how sure it is that there is no ink: a recogniser is never as sure of nothing.
 
-    Where it hardly doubts a digit, its word stands: the ink may be too pale to be found.
+    Where it hardly doubts a digit, its word stands, and this is not asked: the ink may be too pale to be found.
     """
-    nothing = texts.get("", 0.0)
-    if void < 0.5 or nothing < _HARDLY:
+    nothing = texts[""]
+    if void < 0.5:
         return dict(texts)
     odds = nothing / max(1 - nothing, 1e-9) * _VOID_ODDS
     out = {text: p / max(1 - nothing, 1e-9) / (1 + odds) for text, p in texts.items() if text}
@@ -361,6 +367,8 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
             empty = np.zeros(probabilities.shape[1], np.float32)
             rows.append(np.average(views, 0, cell.weights) if len(views) else empty)
         table = cell_symbols(np.stack(rows), [cell.flat for cell in cells])
+        if not digit_only:
+            _cross_out(table, [cell.mark for cell in cells])
         symbols = [
             _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
         ]
@@ -380,6 +388,20 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
         return _reading(job, allowed, readings) if allowed else _overflow(job, candidates, readings)
 
     return Prepared(pictures, finish)
+
+
+def _cross_out(table: Probabilities, marks: Sequence[float]) -> None:
+    """Move the probability of digits to crossed out, in place, as far as the form of the ink says so: 0 to 1 a cell.
+
+    A cell before the first that is doubtless a digit is likelier to be filled with a mark where its neighbour is.
+    """
+    sure = np.array(marks, np.float32)
+    for k in range(len(sure) - 1):
+        if 0 < sure[k] < 0.9 and sure[k + 1] > 0.5:
+            sure[k] = 1 - (1 - sure[k]) ** 2
+    moved = table[:, :10] * sure[:, None]
+    table[:, :10] -= moved
+    table[:, 10] += moved.sum(1)
 
 
 def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool) -> dict[str, float]:

@@ -121,11 +121,11 @@ def _loops(figure: Gray) -> int:
     return int(cv2.connectedComponents(1 - np.pad(figure, 1), connectivity=4)[0]) - 2
 
 
-# Of a number by itself. Shares of SIZE and of the number's width: how long a level stroke is that no digit has. Share of
-# SIZE: how high what belongs to a digit is. How far strokes lean. Log odds of what `struck_odds` measures, fitted to
-# drawn numbers.
+# Of a number by itself. Shares of SIZE and of the number's width: how long a level stroke is that no digit has. Share
+# of SIZE: how high what belongs to a digit is. How far strokes lean. Log odds of what `struck_odds` measures, fitted
+# to drawn numbers.
 LONG, OF_NUMBER, BODY, LEANS = 0.9, 0.6, 0.4, (-0.24, -0.16, -0.08, 0.0, 0.08, 0.16, 0.24)
-ODDS = -6.589
+_LEAST, ODDS = 0.4, -6.589
 WEIGHTS = {
     "straight": 0.837,
     "straight, level": 1.408,
@@ -147,7 +147,8 @@ def struck_odds(ink: Gray) -> float:
 
     ink: (H, W) uint8, light on black, level rules from edge to edge removed. Lines through a number are long, level,
     straight and reach beyond it on both sides; waves, zigzags and crosses join its digits, cross their strokes and
-    close loops with them. -10 where there is no number. Fitted to about as many struck as whole numbers.
+    close loops with them. -10 where there is no number, or nothing goes through
+    it. Fitted to about as many struck as whole numbers.
     """
     seen = _struck_features(ink)
     return -10.0 if seen is None else ODDS + sum(WEIGHTS[name] * value for name, value in seen.items())
@@ -171,9 +172,10 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
     first, last = int(body[0]), int(body[-1]) + 1
     own, digits = figure[:, first:last], max(1.0, (last - first) / SIZE / 0.7)
     level = _level_strokes(figure, round(max(LONG * SIZE, OF_NUMBER * (last - first))))
-    share, straight = float(level.any(0).mean()), _line_through(own)
-    left, right = first / SIZE, (wide - last) / SIZE
-    joined = float(components(figure)[1][:, 2].max()) / wide
+    share, joined = float(level.any(0).mean()), float(components(figure)[1][:, 2].max()) / wide
+    if share < _LEAST and joined < _LEAST:
+        return None
+    straight, left, right = _line_through(own), first / SIZE, (wide - last) / SIZE
     return {
         "straight": straight,
         "straight, level": straight * share,

@@ -161,10 +161,10 @@ def _stroke_mask(dark: Gray) -> Mask:
 def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool) -> bool:
     """Whether lines along these sides (0 top, 1 right, 2 bottom, 3 left) are a border, by what else is in the crop.
 
-    What is written stands apart from a border or is paler; strokes of one digit hang together. Two lines that meet are a
-    border where something stands apart from them; a single one, or two opposite ones, where that leaves room at all other
-    sides. Four sides are one. Where there is nothing else, thin lines are one along three sides, or in a crop that is
-    wide enough for more than a 1 or a 7.
+    What is written stands apart from a border or is paler; strokes of one digit hang together. Two lines that meet
+    are a border where something stands apart from them; a single one, or two opposite ones, where that leaves room at
+    all other sides. Four sides are one. Where there is nothing else, thin lines are one along three sides, or in a crop
+    that is wide enough for more than a 1 or a 7.
     """
     h, w = rest.shape
     if len(sides) == 4:
@@ -198,8 +198,8 @@ def _find_line(strip: Mask, share: float, thickest: int) -> _Line | None:
     wide = strip.copy()
     wide[1:] |= strip[:-1]
     wide[:-1] |= strip[1:]
-    columns = np.linspace(0, long - 1, min(long, 40)).round().astype(int)
-    ends = np.arange(0, high, 1 if high <= 24 else 2)
+    columns = np.linspace(0, long - 1, min(long, 32)).round().astype(int)
+    ends = np.arange(0, high, 1 if high <= 12 else 2)
     left, right = (grid.ravel() for grid in np.meshgrid(ends, ends, indexing="ij"))
     lean = np.abs(left - right) <= 0.15 * long
     left, right = left[lean], right[lean]
