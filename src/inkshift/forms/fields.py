@@ -208,8 +208,6 @@ def _perhaps_struck(reading: FieldReading, struck: float) -> FieldReading:
     odds = struck / max(1 - struck, 1e-9) * np.exp(_RARELY_STRUCK - _DOUBTED)
     left = float(1 / (1 + odds))
     candidates = tuple(Candidate(c.written, c.probability * left) for c in reading.candidates)
-    if left < 0.9:
-        candidates = (*candidates, Candidate(CROSSED, reading.confidence * (1 - left)))[:MOST_CANDIDATES]
     return replace(reading, confidence=reading.confidence * left, candidates=candidates)
 
 

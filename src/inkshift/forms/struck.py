@@ -173,7 +173,9 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
     own, digits = figure[:, first:last], max(1.0, (last - first) / SIZE / 0.7)
     level = _level_strokes(figure, round(max(LONG * SIZE, OF_NUMBER * (last - first))))
     share, joined = float(level.any(0).mean()), float(components(figure)[1][:, 2].max()) / wide
-    if share < _LEAST and joined < _LEAST:
+    between = _between(figure, level)
+    # Strokes along the head or foot of a number are its own: of a wide 5, 2 or 7.
+    if (share < _LEAST and joined < _LEAST) or (share > _LEAST and between < 0.25):
         return None
     straight, left, right = _line_through(own), first / SIZE, (wide - last) / SIZE
     return {
@@ -187,7 +189,7 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
         "joined": joined,
         "joined, crossed": joined * min(_crossings(own, _path(own)) / digits, 5.0),
         "joined, looped": joined * _loops(figure) / digits,
-        "between": _between(figure, level),
+        "between": between,
         "width": float(np.log((last - first) / SIZE)),
     }
 
