@@ -176,9 +176,9 @@ def _mark(picture: Gray, height: float) -> float:
     ink = picture > 0
     if max(h, w) < _SMALL * height and ink.mean() > 0.5:
         return _DOUBTLESS
-    if max(h, w) < _SMALL * height or min(h, w) < 6:
+    if max(h, w) < _SMALL * height or min(h, w) < 8:
         return 0.0
-    fifth_y, fifth_x = max(1, round(h / 5)), max(1, round(w / 5))
+    fifth_y, fifth_x = h // 5, w // 5
     corners = [
         ink[y, x].any()
         for y in (slice(0, fifth_y + 1), slice(h - fifth_y - 1, h))
