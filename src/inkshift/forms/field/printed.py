@@ -163,11 +163,11 @@ def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool
 
     What is written stands apart from a border or is paler; strokes of one digit hang together. Two lines that meet
     are a border where something stands apart from them; a single one, or two opposite ones, where that leaves room at
-    all other sides. Four sides are one. Where there is nothing else, thin lines are one along three sides, or in a crop
-    that is wide enough for more than a 1 or a 7.
+    all other sides. Thin ones along all four sides are one. Where there is nothing else, thin lines are one along
+    three sides, or in a crop that is wide enough for more than a 1 or a 7.
     """
     h, w = rest.shape
-    if len(sides) == 4:
+    if thin and len(sides) == 4:
         return True
     labels, stats = components(rest.view(np.uint8))
     near = inks.grown(print_.view(np.uint8), 5, 5) > 0
