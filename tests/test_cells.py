@@ -141,3 +141,26 @@ def test_a_digit_that_reaches_in_from_beside_is_noticed_where_it_finds_an_empty_
     frame = (FRAME[0] + 30, FRAME[1], FRAME[2] + 30, FRAME[3])
     cells = cells_of_field(ink, 3, frame, printed=False)
     assert [cell.over > 0.5 for cell in cells] == [noticed, False, False]
+
+
+@pytest.mark.parametrize("mark", ["x", "dot", "dash", "slash"])
+def test_the_form_of_a_mark_says_that_its_cell_is_unused(mark: str) -> None:
+    ink = np.zeros((60, 50), np.uint8)
+    if mark == "x":
+        cv2.line(ink, (12, 12), (40, 48), (255,), 3)
+        cv2.line(ink, (12, 48), (40, 12), (255,), 3)
+    if mark == "dot":
+        cv2.circle(ink, (25, 30), 5, (255,), -1)
+    if mark == "dash":
+        cv2.line(ink, (10, 30), (40, 29), (255,), 3)
+    if mark == "slash":
+        cv2.line(ink, (8, 50), (42, 10), (255,), 3)
+    (cell,) = cells_of_field(ink, 1, (0, 0, 50, 60), printed=False)
+    assert cell.mark > 0.5
+
+
+@given(st.integers(0, 9))
+def test_a_digit_has_no_mark_s_form(drawn_digits: Gray, digit: int) -> None:
+    ink = cv2.resize(drawn_digits[digit], (56, 56), interpolation=cv2.INTER_LINEAR)
+    (cell,) = cells_of_field(np.asarray(ink, np.uint8), 1, (0, 0, 56, 56), printed=False)
+    assert cell.mark == 0

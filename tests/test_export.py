@@ -38,6 +38,7 @@ FIELD = FieldReading(
     rules_broken=("r01 + r02 = A: 1 + 2 = 3, but A is 12",),
     source="scans/c1.pdf",
     page=2,
+    marks=("point", "dash"),
 )
 FORM = FormReading("c1-01", (FIELD, FieldReading("B", "", "XXX", "crossed-out", 0.5)))
 
@@ -81,7 +82,7 @@ def test_a_row_has_the_agreed_columns_and_keeps_leading_zeros() -> None:
         "page": "2",
         "written": "012",
         "template": "",
-        "marks": "",
+        "marks": "point dash",
     }
     assert row(FORM, FORM["B"])["accepted"] == ""
 

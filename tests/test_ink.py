@@ -176,3 +176,26 @@ def test_a_wall_is_found_where_it_is_and_taken_out() -> None:
 def test_no_wall_is_found_where_there_is_only_a_stroke() -> None:
     assert inks.find_wall(stroke()[:, 60:100]) is None
     assert inks.find_wall(np.zeros((0, 5), np.uint8)) is None
+
+
+@pytest.mark.parametrize("paper", [(245, 238, 205), (238, 228, 170), (250, 215, 215)])
+@pytest.mark.parametrize("pen", [(60, 60, 60), (40, 60, 130), (150, 140, 110)])
+def test_ink_and_black_rules_on_tinted_paper_are_dark(paper: tuple[int, int, int], pen: tuple[int, int, int]) -> None:
+    page = np.zeros((H, W, 3), np.uint8)
+    page[:] = paper
+    page = np.clip(page + np.random.default_rng(4).normal(0, 3, page.shape), 0, 255).astype(np.uint8)
+    page[30:32] = (50, 48, 45)
+    mask = stroke()
+    page[mask > 0] = pen
+    assert kept(inks.line_ink(inks.darkness(page)), mask) > 0.9
+
+
+def test_a_pen_darker_than_rules_of_its_colour_is_ink() -> None:
+    page = np.full((H, W, 3), 250, np.uint8)
+    for y in (10, 30, 50):
+        page[y : y + 2] = (150, 180, 235)
+    mask = stroke()
+    page[mask > 0] = (30, 50, 150)
+    ink = inks.darkness(page)
+    assert (ink[mask > 0] > 80).mean() > 0.95
+    assert ink[10:12, :60].max() < 20

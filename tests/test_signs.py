@@ -85,3 +85,41 @@ def test_what_stands_behind_a_number_or_parts_thousands_costs_less(places: list[
     thousands = tuple(comma(3 * k) for k in sorted(set(places), reverse=True))
     decimals = tuple(comma(2) for _ in thousands)
     assert signs.doubt(decimals) < signs.doubt(thousands) or len({*places}) != max(places)
+
+
+@pytest.mark.parametrize("text", ["48", "307", "9152"])
+@pytest.mark.parametrize("lines", [(0.5,), (0.42, 0.6)])
+def test_a_number_struck_out_is_crossed_out_or_doubted_and_keeps_what_it_was(
+    reader: Reader, text: str, lines: tuple[float, ...]
+) -> None:
+    page = written(text, 7)
+    inked = np.flatnonzero((page < 160).any(0))
+    for share in lines:
+        y = round(share * len(page))
+        cv2.line(page, (int(inked[0]) - 7, y), (int(inked[-1]) + 7, y + 1), (50,), 2, cv2.LINE_AA)
+    field = reader.read_page(page).fields[0]
+    assert field.state == "crossed-out" or field.confidence < 0.8
+    assert any(c.written not in ("X", "_") for c in field.candidates)
+
+
+def test_whole_numbers_are_not_crossed_out(reader: Reader) -> None:
+    read = [reader.read_page(written(text, seed)).fields[0] for seed, text in enumerate(["5", "27", "7", "1000", "84"])]
+    assert all(field.state == "written" for field in read)
+
+
+@pytest.mark.parametrize("sides", [(), (0,), (2, 3), (0, 1, 2, 3)])
+def test_an_empty_picture_is_blank_for_certain(reader: Reader, sides: tuple[int, ...]) -> None:
+    page = np.random.default_rng(2).normal(240, 1.5, (60, 170)).astype(np.uint8)
+    for side in sides:
+        page = np.ascontiguousarray(np.rot90(page, side))
+        page[3:5] = 60
+        page = np.ascontiguousarray(np.rot90(page, -side))
+    field = reader.read_page(page).fields[0]
+    assert field.state == "blank" and field.confidence >= 0.95
+
+
+def test_what_has_a_stroke_in_it_is_not_blank_for_certain(reader: Reader) -> None:
+    page = np.full((60, 170), 240, np.uint8)
+    cv2.line(page, (50, 30), (95, 28), (70,), 3, cv2.LINE_AA)
+    field = reader.read_page(page).fields[0]
+    assert field.state == "crossed-out" or field.confidence < 0.5

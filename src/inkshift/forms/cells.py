@@ -23,7 +23,8 @@ class Cell:
     """A cell's views, each light ink on black; none where it is empty. weights: how far each is believed.
 
     flat: its ink is a single dash, or part of a line through the field. over: 0 to 1, how much it looks as if it held
-    more than its own digit: two beside each other, or part of one from outside of the field.
+    more than its own digit: two beside each other, or part of one from outside of the field. mark: 0 to 1, how sure its
+    form makes it that it was crossed out.
     """
 
     box: Box
@@ -31,6 +32,7 @@ class Cell:
     weights: tuple[float, ...]
     flat: bool = False
     over: float = 0.0
+    mark: float = 0.0
 
 
 # Shares of the height of a field's box, and of the width of a cell: what is at least so high may be a digit, and so
@@ -41,8 +43,10 @@ _ACROSS, _STRAIGHT = 0.8, 0.05
 _INSIDE = 0.25
 # How sure two such digits, or one that reaches in, make it that the field overflows.
 _CROWDED, _REACHING = 0.8, 0.7
-# Shares of a cell's height: smaller ink is a speck, and solid ink up to the second is a dot.
-_SPECK, _DOT = 0.1, 0.16
+# Shares of a cell's height: smaller ink is a speck, and solid ink up to the second is dirt; up to the third, a dot that
+# was put there. How sure a dash or a line, an X, and a slash make it that a cell was crossed out.
+_SPECK, _DOT, _SMALL = 0.1, 0.16, 0.3
+_DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.6
 
 
 def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Cell, ...]:
@@ -78,7 +82,8 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
         cell = _cell(ink, labels, stats, mine, box, height)
         if cell.views and struck.any():
             own = np.isin(labels, mine + 1)
-            cell = replace(cell, flat=cell.flat or bool(struck[own].mean() > 0.9))
+            line = bool(struck[own].mean() > 0.9)
+            cell = replace(cell, flat=cell.flat or line, mark=_DOUBTLESS if line else cell.mark)
         near = (middle_x[reaching] < box[2]) if i == 0 else (middle_x[reaching] > box[0]) if i == count - 1 else ()
         if not cell.views and np.any(near):
             cell = replace(cell, over=_REACHING)
@@ -157,7 +162,44 @@ def _cell(
         views.append(_picture(ink, labels, stats, np.array([largest])))
         weights.append(float(stats[largest, 4] / stats[mine, 4].sum()) ** 4)
     flat = bool(len(mine) <= 2 and w > 2.2 * h and h < 0.3 * height)
-    return Cell(box, tuple(views), tuple(weights), flat, _CROWDED * _crowded(stats[mine], box, height))
+    over = _CROWDED * _crowded(stats[mine], box, height)
+    return Cell(box, tuple(views), tuple(weights), flat, over, _DOUBTLESS if flat else _mark(views[0], height))
+
+
+def _mark(picture: Gray, height: float) -> float:
+    """How sure the form of a cell's ink makes it, 0 to 1, that it is a mark for an unused cell and no digit.
+
+    A dot is small and solid. An X or a star has ink in its middle and its four corners but not between the corners. A
+    slash is one straight stroke that leans more than a 1 does. picture: the cell's ink, tightly cut.
+    """
+    h, w = picture.shape
+    ink = picture > 0
+    if max(h, w) < _SMALL * height and ink.mean() > 0.5:
+        return _DOUBTLESS
+    if max(h, w) < _SMALL * height or min(h, w) < 8:
+        return 0.0
+    fifth_y, fifth_x = h // 5, w // 5
+    corners = [
+        ink[y, x].any()
+        for y in (slice(0, fifth_y + 1), slice(h - fifth_y - 1, h))
+        for x in (slice(0, fifth_x + 1), slice(w - fifth_x - 1, w))
+    ]
+    middle_y, middle_x = slice(2 * fifth_y, h - 2 * fifth_y), slice(2 * fifth_x, w - 2 * fifth_x)
+    between = [
+        ink[middle_y, :fifth_x],
+        ink[middle_y, w - fifth_x :],
+        ink[:fifth_y, middle_x],
+        ink[h - fifth_y :, middle_x],
+    ]
+    empty = sum(not part.any() for part in between)
+    if all(corners) and ink[middle_y, middle_x].mean() > 0.3 and empty >= 3:
+        return _LIKELY
+    if w > 0.55 * h:
+        y, x = np.nonzero(ink)
+        along = np.stack([x - x.mean(), y - y.mean()])
+        spread = np.linalg.eigvalsh(np.cov(along))
+        return _OPEN if spread[0] < 0.012 * spread[1] else 0.0
+    return 0.0
 
 
 def _crowded(stats: npt.NDArray[np.int32], box: Box, height: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import cv2
@@ -27,6 +28,7 @@ from inkshift.forms.reading import (
     state_of,
     value_of,
 )
+from inkshift.forms.struck import struck_odds
 from inkshift.models.weigh import allowed, weigh
 
 Gray = npt.NDArray[np.uint8]
@@ -34,10 +36,18 @@ Probabilities = npt.NDArray[np.float32]
 Lines = Sequence[Probabilities]
 Kind = Literal["cells", "number", "digit"]
 Frame = Callable[[Gray], Gray]
+Stats = npt.NDArray[np.int32]
 
 # Where what a field allows is less probable than the first and what it does not allow more than the second, the
 # field is not read as something else: it overflows.
 _FAR_FETCHED, _PLAIN = 0.05, 0.5
+# Odds, in nats, that a number was struck out must exceed the first to be taken for so, since few are; from the second
+# on a number is doubted more than not.
+_RARELY_STRUCK, _DOUBTED = 3.0, 1.5
+# Shares of a field's height: ink so large is as likely writing as not, how soft that limit is, and a piece so large at
+# the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, and
+# the least that it must give to nothing.
+_SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 50.0, 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +134,15 @@ def _by_cells(job: Job) -> Job:
 
 
 def inner(job: Job) -> Gray:
-    """The darkness inside a field's frame, its printed lines left out."""
+    """The darkness inside a field's frame, its printed lines left out; of cells, their insides beside each other."""
     x0, y0, x1, y1 = job.frame
     inset = round(0.12 * (y1 - y0)) if job.printed else 0
-    return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
+    if not (job.cells > 1 and job.printed):
+        return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
+    edges = np.linspace(x0, x1, job.cells + 1).round().astype(int).tolist()
+    inset_x = min(inset, round(0.12 * (x1 - x0) / job.cells))
+    insides = [job.dark[y0 + inset : y1 - inset, a + inset_x : b - inset_x] for a, b in pairwise(edges)]
+    return np.hstack(insides)
 
 
 def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
@@ -150,30 +165,50 @@ def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
 def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | None) -> PreparedNumber:
     """A field's number as a line recogniser is to see it; the rest as for `prepare`."""
     crop, dark = seen(job)
+    struck = max(job.struck, _struck(job, reference))
 
     def finish(views: Lines, others: Lines, spelled: Mapping[str, float]) -> FieldReading:
         texts = weigh(views, others, job.digits, job.largest, reader.calibration, spelled)
+        if texts.get("", 0.0) >= _HARDLY:
+            texts = _less_where_void(texts, _void(job, _pieces(job)))
         best, share = next(iter(texts.items()))
-        if job.struck > 0.5:
-            given = (
-                Candidate(CROSSED, job.struck),
-                *(Candidate(t, p * (1 - job.struck)) for t, p in texts.items() if t),
-            )
-            return FieldReading(job.name, "", CROSSED, "crossed-out", job.struck, given[:MOST_CANDIDATES])
+        if struck > 0.5 and (best or job.struck > 0.5):
+            given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in texts.items() if t))
+            return FieldReading(job.name, "", CROSSED, "crossed-out", struck, given[:MOST_CANDIDATES])
         if not best:
-            return _nothing_read(job, texts, dark, reference)
+            return _nothing_read(job, texts, _pieces(job))
         fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
         total = sum(fitting.values())
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
             scale = total + texts.get("", 0.0)
             given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
-            return _with_signs(_reading(job, given, _digits(job, look.band, given[0].written, views)), beside)
+            read = _with_signs(_reading(job, given, _digits(job, look.band, given[0].written, views)), beside)
+            return _perhaps_struck(read, struck)
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
     beside = signs.find_signs(number_ink(job, reference))
     return PreparedNumber(look.pictures, crop, finish)
+
+
+def _struck(job: Job, reference: float | None) -> float:
+    """How sure it is, 0 to 1, that a number was struck out, from its strokes.
+
+    Numbers that are struck out are rare: the odds of as many struck as whole ones are lowered by so much.
+    """
+    ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
+    whole = job.frame == (0, 0, *job.dark.shape[::-1])
+    ink = inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
+    return float(1 / (1 + np.exp(_RARELY_STRUCK - struck_odds(ink))))
+
+
+def _perhaps_struck(reading: FieldReading, struck: float) -> FieldReading:
+    """A number that may have been struck out: as sure as it is that it was not, against the odds of the rare case."""
+    odds = struck / max(1 - struck, 1e-9) * np.exp(_RARELY_STRUCK - _DOUBTED)
+    left = float(1 / (1 + odds))
+    candidates = tuple(Candidate(c.written, c.probability * left) for c in reading.candidates)
+    return replace(reading, confidence=reading.confidence * left, candidates=candidates)
 
 
 def _with_signs(reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:
@@ -224,16 +259,56 @@ def around(job: Job) -> tuple[slice, slice]:
     return slice(max(y0 - room, 0), y1 + room), slice(max(x0 - room, 0), x1 + room)
 
 
-def _nothing_read(job: Job, texts: Mapping[str, float], dark: Gray, reference: float | None) -> FieldReading:
+def _nothing_read(job: Job, texts: Mapping[str, float], pieces: Stats) -> FieldReading:
     """A field in which no digit was read: blank, or crossed out where there is ink none the less.
 
-    texts: what else it may hold, with probabilities; "" for nothing.
+    texts: what else it may hold, with probabilities; "" for nothing. pieces: of its ink (see `_pieces`). Being crossed
+    out takes a stroke: a piece that is long and flat, or longer than a digit; another is for a person to look at.
     """
-    ink = inks.line_ink(dark, reference)
-    written = CROSSED if np.count_nonzero(ink) > 0.01 * ink.size else EMPTY
+    void, sure = _void(job, pieces), texts[""]
+    if void > 0.5:
+        written, sure = EMPTY, sure * void
+    else:
+        _, _, w, h, _ = pieces[np.argmax(pieces[:, 2:4].max(1))].tolist()
+        written, sure = CROSSED, sure * (1 - void) * (1.0 if w > 1.5 * h else 0.5)
     others = [Candidate(t, p) for t, p in texts.items() if t and allowed(t, job.digits, job.largest)]
-    given = (Candidate(written, texts[""]), *others)[:MOST_CANDIDATES]
-    return FieldReading(job.name, "", written, state_of(written), texts[""], given)
+    given = (Candidate(written, sure), *others)[:MOST_CANDIDATES]
+    return FieldReading(job.name, "", written, state_of(written), sure, given)
+
+
+def _pieces(job: Job) -> Stats:
+    """Rows x, y, width, height, area of the pieces of ink in a field, found without knowing how dark its page's is.
+
+    What touches the sides of a crop that no template describes is a neighbour's, or left of a border.
+    """
+    ink = number_ink(job)
+    _, stats = segment.components(ink)
+    if job.frame == (0, 0, *job.dark.shape[::-1]):
+        h, w = ink.shape
+        x, y, wide, high, _ = stats.T
+        small = np.maximum(wide, high) < _NEIGHBOUR * h
+        stats = stats[~(small & ((x == 0) | (y == 0) | (x + wide == w) | (y + high == h)))]
+    return stats
+
+
+def _void(job: Job, pieces: Stats) -> float:
+    """How sure it is, 0 to 1, that a field holds nothing, by its largest piece of ink: specks are far below a digit."""
+    height = job.frame[3] - job.frame[1]
+    largest = float(pieces[:, 2:4].max()) if len(pieces) else 0.0
+    return float(1 / (1 + np.exp((largest / height - _SPECK) / _SPECK_SPREAD)))
+
+
+def _less_where_void(texts: Mapping[str, float], void: float) -> dict[str, float]:
+    """What a number may be, given how sure it is that there is no ink: a recogniser is never as sure of nothing.
+
+    Where it hardly doubts a digit, its word stands, and this is not asked: the ink may be too pale to be found.
+    """
+    nothing = texts[""]
+    if void < 0.5:
+        return dict(texts)
+    odds = nothing / max(1 - nothing, 1e-9) * _VOID_ODDS
+    out = {text: p / max(1 - nothing, 1e-9) / (1 + odds) for text, p in texts.items() if text}
+    return dict(sorted(({"": odds / (1 + odds)} | out).items(), key=lambda item: -item[1]))
 
 
 def number_ink(job: Job, reference: float | None = None) -> Gray:
@@ -290,6 +365,8 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
             empty = np.zeros(probabilities.shape[1], np.float32)
             rows.append(np.average(views, 0, cell.weights) if len(views) else empty)
         table = cell_symbols(np.stack(rows), [cell.flat for cell in cells])
+        if not digit_only:
+            _cross_out(table, [cell.mark for cell in cells])
         symbols = [
             _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
         ]
@@ -311,9 +388,23 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
     return Prepared(pictures, finish)
 
 
+def _cross_out(table: Probabilities, marks: Sequence[float]) -> None:
+    """Move the probability of digits to crossed out, in place, as far as the form of the ink says so: 0 to 1 a cell.
+
+    A cell before the first that is doubtless a digit is likelier to be filled with a mark where its neighbour is.
+    """
+    sure = np.array(marks, np.float32)
+    for k in range(len(sure) - 1):
+        if 0 < sure[k] < 0.9 and sure[k + 1] > 0.5:
+            sure[k] = 1 - (1 - sure[k]) ** 2
+    moved = table[:, :10] * sure[:, None]
+    table[:, :10] -= moved
+    table[:, 10] += moved.sum(1)
+
+
 def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool) -> dict[str, float]:
     if empty:
-        return {EMPTY: 0.98, "1": 0.02}
+        return {EMPTY: 0.99, "1": 0.01}
     names = (*DIGITS, CROSSED, UNREADABLE)
     given = {name: float(p) for name, p in zip(names, row, strict=True)}
     if digit_only:

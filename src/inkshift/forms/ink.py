@@ -17,12 +17,13 @@ Gray = npt.NDArray[np.uint8]
 
 # Ink is at least this much darker than its paper (gray levels): less is show-through.
 FAINTEST = 12
-# Pixels this saturated (0 to 255) are coloured print; pen and pencil scans stay below it or share no rule.
+# Pixels so much more saturated than their paper (0 to 255) are coloured print; pens stay below it or share no rule.
 COLOURED = 45
 # Paper darker than this (0 to 255) is dark paper with light ink.
 LIGHT_ON_DARK = 96
-# Share of the middle of a crop that is light only where that is paper.
-_MOSTLY = 0.7
+# Share of the middle of a crop that is light only where that is paper. Share of the darkness of coloured rules by which
+# a pen of their colour is darker.
+_MOSTLY, _DARKER = 0.7, 0.4
 
 
 def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
@@ -77,8 +78,7 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
     """Gray picture in which printing of the colour of the long straight rules is as light as paper."""
     gray = to_gray(crop)
     hsv = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2HSV)
-    paper_colour = int(np.median(hsv[..., 1]))
-    base = paper_colour if paper_colour > COLOURED else 0
+    base = int(np.median(hsv[..., 1]))  # what the paper itself has: yellow and pink paper is no print
     coloured = (hsv[..., 1] > base + COLOURED).astype(np.uint8)
     if not coloured.any():
         return gray
@@ -92,6 +92,9 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
     away = np.abs((hsv[..., 0].astype(np.float32) - hue + 90) % 180 - 90)
     print_ = ((away < 15) & (hsv[..., 1] > base + COLOURED // 2)).astype(np.uint8)
     paper = int(np.median(gray[coloured == 0])) if (coloured == 0).any() else 255
+    # A pen may share the colour of the print: what is clearly darker than the rules was written.
+    level = float(np.median(gray[rules]))
+    print_ &= (gray >= level - max(2 * FAINTEST, _DARKER * (paper - level))).astype(np.uint8)
     return np.where(cv2.dilate(print_, np.ones((2, 2), np.uint8)) > 0, np.maximum(gray, paper), gray).astype(np.uint8)
 
 

@@ -267,7 +267,11 @@ class Reader:
     def _read_laid(self, laid: list[_Laid], source: str, page: int) -> tuple[PageReading, Registered]:
         """Read a page that lies on the template; where its way up is open, the way that reads more surely."""
         tried = [(found, self._fields(found)) for found in laid]
-        found, readings = max(tried, key=lambda one: sum(r.confidence for r in one[1])) if len(tried) > 1 else tried[0]
+        found, readings = (
+            max(tried, key=lambda one: sum(r.confidence for r in one[1] if r.state == "written"))
+            if len(tried) > 1
+            else tried[0]
+        )
         identity = self._identity(found, readings)
         named = tuple(replace(reading, source=source, page=page) for reading in readings)
         quality = found.page.quality if found.spec else None

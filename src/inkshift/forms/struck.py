@@ -119,3 +119,105 @@ def _crossings(figure: Gray, path: Labels) -> int:
 def _loops(figure: Gray) -> int:
     """Patches of paper that the ink of a figure encloses."""
     return int(cv2.connectedComponents(1 - np.pad(figure, 1), connectivity=4)[0]) - 2
+
+
+# Of a number by itself. Shares of SIZE and of the number's width: how long a level stroke is that no digit has. Share
+# of SIZE: how high what belongs to a digit is. How far strokes lean. Log odds of what `struck_odds` measures, fitted
+# to drawn numbers.
+LONG, OF_NUMBER, BODY, LEANS = 0.9, 0.6, 0.4, (-0.24, -0.16, -0.08, 0.0, 0.08, 0.16, 0.24)
+_LEAST, ODDS = 0.4, -6.589
+WEIGHTS = {
+    "straight": 0.837,
+    "straight, level": 1.408,
+    "level": 1.224,
+    "length": 1.394,
+    "two": 0.553,
+    "tails": 4.642,
+    "both tails": 0.755,
+    "joined": 4.569,
+    "joined, crossed": 0.666,
+    "joined, looped": 0.4,
+    "between": -1.969,
+    "width": 1.495,
+}
+
+
+def struck_odds(ink: Gray) -> float:
+    """How much likelier it is than not, in nats, that a number by itself was struck out; a single digit too.
+
+    ink: (H, W) uint8, light on black, level rules from edge to edge removed. Lines through a number are long, level,
+    straight and reach beyond it on both sides; waves, zigzags and crosses join its digits, cross their strokes and
+    close loops with them. -10 where there is no number, or nothing goes through
+    it. Fitted to about as many struck as whole numbers.
+    """
+    seen = _struck_features(ink)
+    return -10.0 if seen is None else ODDS + sum(WEIGHTS[name] * value for name, value in seen.items())
+
+
+def _struck_features(ink: Gray) -> dict[str, float] | None:
+    _, stats = components(ink)
+    if not len(stats):
+        return None
+    large = stats[stats[:, 3] >= stats[:, 3].max() / 4]
+    x, y, w, h, _ = large.T
+    part = (ink[y.min() : (y + h).max(), x.min() : (x + w).max()] > 0).view(np.uint8) * np.uint8(255)
+    if part.shape[0] < SMALLEST:
+        return None
+    wide = max(2, round(part.shape[1] * SIZE / part.shape[0]))
+    figure = (np.asarray(cv2.resize(part, (wide, SIZE), interpolation=cv2.INTER_AREA)) > 110).astype(np.uint8)
+    extent = (SIZE - figure[::-1].argmax(0) - figure.argmax(0)) * figure.any(0)
+    body = np.flatnonzero(extent >= BODY * SIZE)
+    if not len(body):
+        return None
+    first, last = int(body[0]), int(body[-1]) + 1
+    own, digits = figure[:, first:last], max(1.0, (last - first) / SIZE / 0.7)
+    level = _level_strokes(figure, round(max(LONG * SIZE, OF_NUMBER * (last - first))))
+    share, joined = float(level.any(0).mean()), float(components(figure)[1][:, 2].max()) / wide
+    between = _between(figure, level)
+    # Strokes along the head or foot of a number are its own: of a wide 5, 2 or 7.
+    if (share < _LEAST and joined < _LEAST) or (share > _LEAST and between < 0.25):
+        return None
+    straight, left, right = _line_through(own), first / SIZE, (wide - last) / SIZE
+    return {
+        "straight": straight,
+        "straight, level": straight * share,
+        "level": share,
+        "length": min(share * wide / SIZE, 4.0) / 4,
+        "two": float(len(components(level)[1]) >= 2),
+        "tails": min(left, right, 0.4),
+        "both tails": float(left > 0.08 and right > 0.08),
+        "joined": joined,
+        "joined, crossed": joined * min(_crossings(own, _path(own)) / digits, 5.0),
+        "joined, looped": joined * _loops(figure) / digits,
+        "between": between,
+        "width": float(np.log((last - first) / SIZE)),
+    }
+
+
+def _level_strokes(figure: Gray, long: int) -> Gray:
+    """What lies on nearly level straight strokes at least `long` in the middle of a figure: 0/1."""
+    out = np.zeros_like(figure)
+    if figure.shape[1] < long:
+        return out
+    along = np.arange(long)
+    for lean in LEANS:
+        high = round(abs(lean) * (long - 1)) + 1
+        rows = np.rint(lean * (along - (long - 1) / 2) + (high - 1) / 2).astype(int)
+        kernel = np.zeros((high | 1, long | 1), np.uint8)
+        kernel[np.clip(rows, 0, high - 1), along] = 1
+        opened = cv2.morphologyEx(figure, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+        out |= np.asarray(opened, np.uint8)
+    out[: round(0.15 * SIZE)] = out[round(0.85 * SIZE) :] = 0
+    return out
+
+
+def _between(figure: Gray, level: Gray) -> float:
+    """How often there is ink above and below the level strokes: the geometric mean of both shares."""
+    columns = np.flatnonzero(level.any(0))
+    if not len(columns):
+        return 0.0
+    top = level.argmax(0)
+    bottom = SIZE - 1 - level[::-1].argmax(0)
+    above = np.mean([figure[: max(top[x] - 3, 0), x].any() for x in columns])
+    below = np.mean([figure[bottom[x] + 4 :, x].any() for x in columns])
+    return float(np.sqrt(above * below))

@@ -26,7 +26,7 @@ SLACK, THICKEST = 0.28, 0.24
 # Share of a side that its line covers: of a box known to be printed, and of the crop's own side. Share of a crop's side
 # that the writing in it leaves free where it was not cut to the writing.
 KNOWN, EDGE, ROOM = 0.85, 0.92, 0.04
-# Lines found on one side: a border may be double. Share of the shorter side: lines so thin are no strokes of a digit
+# Lines found on one side: a border may be double. Share of the width: lines so thin are no strokes of a digit
 # that fills the crop. Share by which a pen
 # is paler than print to be told from it.
 _DOUBLE, _THIN, _OTHER_INK = 2, 0.1, 0.3
@@ -137,7 +137,7 @@ def from_edges(dark: Gray) -> Mask:
             found = _find_line(turned[:slack], EDGE, thickest)
             if found is None:
                 break
-            thin = thin and found.thick <= _THIN * min(h, w)
+            thin = thin and found.thick <= _THIN * min(w, 2 * h)
             _take(taken, turned, found, (0, turned.shape[1]))
             turned &= ~taken
         if taken.any():
@@ -146,7 +146,9 @@ def from_edges(dark: Gray) -> Mask:
         return print_
     for turn, taken in sides:
         np.rot90(print_, turn)[taken] = True
-    if not _is_border(dark, mask & ~print_, print_, {turn for turn, _ in sides}, thin):
+    free = np.where(inks.grown(print_.view(np.uint8), 3, 3) > 0, 0, dark).astype(np.uint8)
+    rest = (mask | (free > inks.threshold_of(free))) & ~print_
+    if not _is_border(dark, rest, print_, {turn for turn, _ in sides}, thin):
         return np.zeros(dark.shape, bool)
     return _without_crossings(dark, print_)
 
@@ -159,22 +161,24 @@ def _stroke_mask(dark: Gray) -> Mask:
 def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool) -> bool:
     """Whether lines along these sides (0 top, 1 right, 2 bottom, 3 left) are a border, by what else is in the crop.
 
-    What is written stands apart from a border or is paler; strokes of one digit hang together. Two lines
-    that meet are a border where something stands apart from them; a single one, or two opposite ones, where that leaves
-    room at all other sides. Where there is nothing else, thin lines along three sides are one, or along
-    one where the crop is wide enough for more than a 1.
+    What is written stands apart from a border or is paler; strokes of one digit hang together. Two lines that meet
+    are a border where something stands apart from them; a single one, or two opposite ones, where that leaves room at
+    all other sides. Thin ones along all four sides are one. Where there is nothing else, thin lines are one along
+    three sides, or in a crop that is wide enough for more than a 1 or a 7.
     """
     h, w = rest.shape
+    if thin and len(sides) == 4:
+        return True
     labels, stats = components(rest.view(np.uint8))
     near = inks.grown(print_.view(np.uint8), 5, 5) > 0
     along = np.bincount(labels[near], minlength=len(stats) + 1)[1:]
     large = np.flatnonzero((stats[:, 3] >= 0.25 * h) & (along < 0.6 * stats[:, 4]))
     if not len(large):
-        return thin and (len(sides) >= 3 or (len({side % 2 for side in sides}) == 1 and w >= 0.8 * h))
+        return thin and (len(sides) == 3 or w >= (0.8 if len({side % 2 for side in sides}) == 1 else 1.5) * h)
     touching = inks.grown(print_.view(np.uint8), 3, 3) > 0
     if np.isin(labels[touching], large + 1).any():
         line, pen = (float(np.percentile(dark[where], 75)) for where in (print_ & (dark > 0), rest))
-        return len(sides) == 4 or line - pen > _OTHER_INK * line
+        return line - pen > _OTHER_INK * line
     if len({side % 2 for side in sides}) == 2:
         return True
     x, y, wide, high, _ = stats[large].T
@@ -194,8 +198,8 @@ def _find_line(strip: Mask, share: float, thickest: int) -> _Line | None:
     wide = strip.copy()
     wide[1:] |= strip[:-1]
     wide[:-1] |= strip[1:]
-    columns = np.linspace(0, long - 1, min(long, 40)).round().astype(int)
-    ends = np.arange(0, high, 1 if high <= 24 else 2)
+    columns = np.linspace(0, long - 1, min(long, 32)).round().astype(int)
+    ends = np.arange(0, high, 1 if high <= 12 else 2)
     left, right = (grid.ravel() for grid in np.meshgrid(ends, ends, indexing="ij"))
     lean = np.abs(left - right) <= 0.15 * long
     left, right = left[lean], right[lean]
@@ -257,14 +261,15 @@ def _without_crossings(dark: Gray, print_: Mask) -> Mask:
     if not print_.any():
         return print_
     rest = np.where(print_, 0, dark).astype(np.uint8)
-    pen = (rest > inks.threshold_of(rest)) & ~print_
+    threshold = inks.threshold_of(rest)
+    pen = (rest > threshold) & ~print_
     if not pen.any():
         return print_
     depth = cv2.distanceTransform(np.pad(print_, 1).view(np.uint8), cv2.DIST_L2, 3)
     side = round(2 * float(np.median(depth[1:-1, 1:-1][print_])) + 3) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     joined = cv2.morphologyEx(np.pad(pen, side).view(np.uint8), cv2.MORPH_CLOSE, kernel)[side:-side, side:-side]
-    return np.asarray(print_ & ~((joined > 0) & (dark > inks.threshold_of(rest))), np.bool_)
+    return np.asarray(print_ & ~((joined > 0) & (dark > threshold)), np.bool_)
 
 
 def painted_out(picture: npt.NDArray[np.uint8], dark: Gray, print_: Mask) -> npt.NDArray[np.uint8]:
