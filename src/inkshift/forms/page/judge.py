@@ -13,11 +13,12 @@ from inkshift.forms.reading import CROSSED, Candidate, FieldReading, value_of
 from inkshift.forms.struck import CROSSING
 
 # Log-odds of a number against a word: by the logit of the reader's confidence, by the logarithm of its height. Below so
-# much a column is one of words (in the median), rows above and below the numbers are headers (in sum).
+# much a column is one of words (in the median), each row above and below the numbers is (in the mean), and these are
+# together (in sum).
 SURE, LOW, OFFSET, STRUCK = 1.2, 6.0, -0.4, 1.0
-WORDS, HEAD, FOOT = -1.0, -1.0, -2.5
+WORDS, LIKELY, HEAD, FOOT = -1.0, -0.6, -1.0, -2.5
 # Printed row numbers: share of a column that counts on; digits' heights deviate less; or they are smaller than others.
-COUNTED, EVEN, SMALLER = 0.7, 0.04, 0.75
+COUNTED, EVEN, SMALLER = 0.6, 0.04, 0.75
 # A gap in a cell, in digit heights, that parts two numbers as often as not, and how fast that changes.
 APART, APART_SCALE = 0.8, 0.1
 
@@ -42,7 +43,7 @@ def tell_apart(table: Table, values: Mapping[tuple[int, int], tuple[str, float]]
     rows = sorted({row for row, column in odds if column not in words})
     if not rows:
         return table
-    score = [sum(value for (r, c), value in odds.items() if r == row and c not in words) for row in rows]
+    score = [[value for (r, c), value in odds.items() if r == row and c not in words] for row in rows]
     above = _worst_run(score, HEAD)
     below = _worst_run(score[::-1], FOOT) if above < len(rows) else 0
     if above + below >= len(rows):
@@ -68,10 +69,11 @@ def _odds(cell: Cell, high: float, value: str, confidence: float) -> float:
     return SURE * logit + LOW * low + OFFSET
 
 
-def _worst_run(score: list[float], least: float) -> int:
+def _worst_run(score: list[list[float]], least: float) -> int:
     """How many of the first three rows are words, one after the other, if together they are at least so surely."""
-    many = next((k for k, value in enumerate(score[:3]) if value > 0), min(len(score), 3))
-    return many if sum(score[:many]) < least else 0
+    words = [np.mean(row) < LIKELY for row in score[:3]]
+    many = words.index(False) if False in words else len(words)
+    return many if sum(map(sum, score[:many])) < least else 0
 
 
 def _row_numbers(table: Table, values: Mapping[tuple[int, int], tuple[str, float]], columns: list[int]) -> set[int]:

@@ -21,7 +21,7 @@ Labels = npt.NDArray[np.int32]
 # A line runs along so many digit heights, but no less and no more than these shares of the side along it, and is ink
 # for so much of its length: digits side by side leave gaps. Upright ones stray from a straight line by less than so
 # many pixels for each pixel of their length.
-LONG, SHARE, FILLED, STRAIGHT = 5.0, (0.3, 0.5), 0.85, 0.006
+LONG, SHARE, FILLED, WHOLE, STRAIGHT = 5.0, (0.3, 0.5), 0.85, 0.98, 0.006
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,10 @@ def find_ruling(dark: Gray) -> Ruling:
     dark: (H, W) uint8, how much darker than its paper each pixel is (`ink.darkness`).
     """
     h, w = dark.shape
-    size = digit_height(components((dark > inks.threshold_of(dark)).view(np.uint8))[1])
+    stats = components((dark > inks.threshold_of(dark)).view(np.uint8))[1]
+    # What is large and mostly paper is a grid, or a frame.
+    hollow = (stats[:, 4] < 0.1 * stats[:, 2] * stats[:, 3]) & ((stats[:, 2] > 0.3 * w) | (stats[:, 3] > 0.3 * h))
+    size = digit_height(stats[~hollow])
     along, down_along = _shortest(size, w), _shortest(size, h)
     across, down = masks(np.asarray(255 - dark, np.uint8), max(1, round(min(h, w) / (0.66 * min(along, down_along)))))
     faint = dark > 0.4 * inks.threshold_of(np.where(across > 0, 0, dark).astype(np.uint8))
@@ -96,7 +99,7 @@ def _lines(across: Gray, faint: Mask, long: int) -> tuple[Labels, Labels]:
     for k, (x, y, w, h) in stats:
         own = (labels[y : y + h, x : x + w] == k) & faint[y : y + h, x : x + w]
         stretches = runs(_bridged(own.view(np.uint8), gap), 1, max(long // 2, 3))
-        if stretches.any(0).mean() > FILLED:
+        if _is_filled(stretches.any(0), long):
             found.append((x, y, w, h))
             line_map[y : y + h, x : x + w][grown(stretches, 3, 1) > 0] = len(found)
             found[-1] = _prolong(line_map, len(found), faint, found[-1])
@@ -114,12 +117,21 @@ def _walls(down: Gray, faint: Mask, long: int) -> tuple[Mask, Labels]:
     for k, (x, y, w, h) in stats:
         own = labels[y : y + h, x : x + w] == k
         straight = bend(own) < 0.3 * own.sum() / w + max(1.0, STRAIGHT * w)
-        if straight and (own & faint[y : y + h, x : x + w]).any(0).mean() > FILLED:
+        if straight and _is_filled((own & faint[y : y + h, x : x + w]).any(0), long):
             found.append((x, y, w, h))
             wall[y : y + h, x : x + w][own] = len(found)
             found[-1] = _prolong(wall, len(found), faint, found[-1])
     dark = ((wall > 0) & faint).view(np.uint8)
     return grown(dark, 3, 1) > 0, np.array(found, np.int32).reshape(-1, 4)
+
+
+def _is_filled(columns: Mask, long: int) -> bool:
+    """Whether a line is ink nearly everywhere, or without a gap where averaging along it made it longer than it is."""
+    at = np.flatnonzero(columns)
+    if columns.mean() > FILLED or not len(at):
+        return bool(len(at))
+    extent = at[-1] + 1 - at[0]
+    return bool(extent >= 0.8 * long and len(at) > WHOLE * extent)
 
 
 def _prolong(line_map: Labels, number: int, faint: Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
