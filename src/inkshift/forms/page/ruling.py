@@ -22,6 +22,9 @@ Labels = npt.NDArray[np.int32]
 # for so much of its length: digits side by side leave gaps. Upright ones stray from a straight line by less than so
 # many pixels for each pixel of their length.
 LONG, SHARE, FILLED, WHOLE, STRAIGHT = 5.0, (0.3, 0.5), 0.85, 0.98, 0.006
+# Pieces that a broken line has at least, and shares of the side that it reaches over and fills. Dashes of a row may lie
+# level by chance; digits below each other do not stand in line, so that less is enough of upright lines.
+BROKEN, RAGGED = (4, 0.6, 0.25), (6, 0.3, 0.06)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,50 @@ def find_ruling(dark: Gray) -> Ruling:
     gone = _uncrossed(level_map > 0, ink) | walls
     level_map[ink == 0] = 0
     rest = np.where(gone, 0, dark).astype(np.uint8)
-    return Ruling((inks.extract(rest, threshold) > 0).view(np.uint8), walls, level, upright[:, [1, 0, 3, 2]], level_map)
+    left = (inks.extract(rest, threshold) > 0).view(np.uint8)
+    labels, stats = components(left)
+    size = digit_height(stats) or size
+    more_level, some = _broken_lines(stats, size, w, BROKEN)
+    more_upright, others = _broken_lines(stats[:, [1, 0, 3, 2, 4]], size, h, RAGGED)
+    remains = np.concatenate([[False], some | others])
+    if remains.any():
+        left[remains[labels]] = 0
+        walls |= np.concatenate([[False], others])[labels]
+    level = np.concatenate([level, more_level])
+    return Ruling(left, walls, level, np.concatenate([upright, more_upright])[:, [1, 0, 3, 2]], level_map)
+
+
+def _broken_lines(stats: Labels, size: float, side: int, least: tuple[int, float, float]) -> tuple[Labels, Mask]:
+    """Level lines of which only pieces are left, and which pieces, (N,), are theirs.
+
+    Flat pieces that lie on one straight line, further apart than strokes of digits ever do so exactly. stats: x, y,
+    width, height, area of each piece. side: pixels along the line. least: pieces, and shares
+    of the side that they reach over and fill.
+    """
+    flat = (stats[:, 2] >= 2 * stats[:, 3]) & (stats[:, 3] <= max(0.3 * size, 3))
+    of_line = np.zeros(len(stats), np.bool_)
+    found: list[list[int]] = []
+    order = np.flatnonzero(flat)
+    order = order[np.argsort(-stats[order, 2], kind="stable")]
+    middle = stats[:, :2] + stats[:, 2:4] / 2
+    for k in order.tolist():
+        if of_line[k]:
+            continue
+        near = order[(np.abs(middle[order, 1] - middle[k, 1]) < max(2.0, 0.12 * size)) & ~of_line[order]]
+        if len(near) < least[0]:
+            continue
+        x0, x1 = stats[near, 0].min(), (stats[near, 0] + stats[near, 2]).max()
+        length = stats[near, 2].sum()
+        if x1 - x0 < least[1] * side or length < least[2] * side:
+            continue
+        slope, offset = np.polyfit(middle[near, 0], middle[near, 1], 1, w=stats[near, 2])
+        off = np.abs(middle[near, 1] - offset - slope * middle[near, 0])
+        if np.average(off, weights=stats[near, 2]) > max(1.0, 0.03 * size):
+            continue
+        of_line[near] = True
+        y0, y1 = stats[near, 1].min(), (stats[near, 1] + stats[near, 3]).max()
+        found.append([int(x0), int(y0), int(x1 - x0), int(y1 - y0)])
+    return np.array(found, np.int32).reshape(-1, 4), of_line
 
 
 def digit_height(stats: Labels) -> float:
