@@ -16,9 +16,7 @@ from inkshift.forms.pen import Glyphs, Hand, draw_hand, lay_ink, write_digits
 Gray = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 Quad = npt.NDArray[np.float64]
-WORDS = (
-    "Date Amount Total Name Votes Rain mm Day Month Candidate Class Mark Sum Cash Paid Score Game Station Town".split()
-)
+WORDS = ("Date", "Amount", "Total", "Name", "Votes", "Rain", "mm", "Day", "Month", "Candidate", "Class", "Mark", "Sum")
 FONTS = ("DejaVu Sans", "DejaVu Serif", "DejaVu Sans:bold")
 
 
@@ -48,7 +46,8 @@ class Style:
 
 @dataclass(frozen=True)
 class Cell:
-    """What was written: text, empty for a dash or nothing; mark: number, dash, struck or blank; corners (4, 2) of it."""
+    """What was written: text, empty for a dash or nothing; mark: number, dash, struck, blank or what it is beside them;
+    corners (4, 2) of it."""
 
     text: str
     mark: str

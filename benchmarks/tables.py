@@ -4,8 +4,8 @@
 
 A column is whole where each of its numbers is right, each in its row, and nothing else in it is read as a number: a
 header, a dash or a line that comes back as one counts as wrong. Composed tables need `mnist` and `nist_emnist`, real
-ones `form34a` and `ufpr`, in $INKSHIFT_DATA or ../shared/data. Nothing is tuned here; the finder's constants were set on
-seeds from 1,000.
+ones `form34a` and `ufpr`, in $INKSHIFT_DATA or ../shared/data. Nothing is tuned here; the finder's constants were set
+on seeds from 1,000.
 """
 
 from __future__ import annotations
@@ -187,14 +187,15 @@ def speed() -> Iterator[str]:
         start = time.perf_counter()
         find_table(page)
         times.append(time.perf_counter() - start)
-    yield f"`find_table` takes {1000 * min(times):.0f} ms for a page of {page.size / 1e6:.1f} megapixels (best of 7, one thread)."
+    size = page.size / 1e6
+    yield f"`find_table` takes {1000 * min(times):.0f} ms for a page of {size:.1f} megapixels (best of 7, one thread)."
 
 
 def report(pages: int, seed: int) -> Iterator[str]:
     yield "# Tables without a template"
     yield ""
-    yield f"{date.today()}, `python benchmarks/tables.py --pages {pages} --seed {seed}`. Whole columns: each number right,"
-    yield "in its row, and nothing else read as one."
+    yield f"{date.today()}, `python benchmarks/tables.py --pages {pages} --seed {seed}`."
+    yield "Whole columns: each number right, in its row, and nothing else read as one."
     yield ""
     yield "| set | columns | found whole | read whole | numbers right | extra values | wrong above 0.9 |"
     yield "|---|---|---|---|---|---|---|"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from inkshift import Reader
+from inkshift.datasets import shapes
+from inkshift.forms.page.judge import doubted, struck_out
 from inkshift.forms.page.tables import Cell, find_table
 from inkshift.forms.pen import Glyphs, draw_hand, lay_ink, mnist_test_glyphs, write_digits
+from inkshift.forms.reading import Candidate, FieldReading
 
 Gray = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -347,3 +351,177 @@ def test_form34a_rows_are_found(shared_data: Path) -> None:
         rows = rows_of(image)
         assert 8 <= len(rows) <= 10
         assert (rows[0].struck > 0.5) == (k == 1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """image: (H, W) uint8; written: the corners (4, 2) of each number, by column and row, None where there is none."""
+
+    image: Gray
+    written: list[list[npt.NDArray[np.float64] | None]]
+
+
+def draw_grid(
+    texts: Sequence[Sequence[str]],
+    glyphs: Glyphs,
+    rng: np.random.Generator,
+    *,
+    slope: float = 0.0,
+    lines: str = "",
+    gap: float = 1.4,
+    head: str = "",
+    numbered: bool = False,
+    tilt: float = 0.0,
+) -> Grid:
+    """Columns of numbers beside each other. texts: by column; "" leaves a cell empty, "-" is a dash. gap: between the
+    columns, in digit heights. lines: "grid" or nothing. tilt: shares that the corners are drawn in, as by a camera."""
+    h, pitch = 34, 66
+    hand = draw_hand(rng, h, 0.0)
+    inks = [[write_digits(t, glyphs, rng, hand) if t.isdigit() else None for t in column] for column in texts]
+    widths = [max(ink.shape[1] for ink in column if ink is not None) for column in inks]
+    left, top = 30 + 70 * numbered, 30 + pitch * bool(head)
+    edges = left + np.concatenate([[0], np.cumsum([w + round(gap * h) for w in widths])])
+    rows = len(texts[0])
+    page: npt.NDArray[np.float32] = np.full((top + pitch * rows + 30, int(edges[-1]) + 30), 250, np.float32)
+    written: list[list[npt.NDArray[np.float64] | None]] = []
+    for c, column in enumerate(inks):
+        middle = int(edges[c + 1]) - round(gap * h / 2)
+        written.append([])
+        if head:
+            _print(page, head, (int(edges[c]) + 4, top - 24))
+        for r, ink in enumerate(column):
+            y = top + r * pitch + pitch // 2
+            written[-1].append(None)
+            if texts[c][r] == "-":
+                cv2.line(page, (middle - 40, y), (middle - 12, y), (40,), 3, cv2.LINE_AA)
+            if ink is not None:
+                x, y = middle - ink.shape[1], y - ink.shape[0] // 2
+                lay_ink(page, ink, x, y, 40, rng)
+                x1, y1 = x + ink.shape[1], y + ink.shape[0]
+                written[-1][-1] = np.array([(x, y), (x1, y), (x1, y1), (x, y1)], np.float64)
+    if numbered:
+        for r in range(rows):
+            _print(page, f"{r + 1}.", (36, top + r * pitch + pitch // 2 + 8))
+    if lines == "grid":
+        bottom = top + pitch * rows
+        for x in [30] * numbered + edges.tolist():
+            cv2.line(page, (x, top - pitch * bool(head)), (x, bottom), (110,), 2)
+        for y in range(top - pitch * bool(head), bottom + 1, pitch):
+            cv2.line(page, (30, y), (int(edges[-1]), y), (110,), 2)
+    return _seen(page, written, slope, tilt)
+
+
+def _print(page: npt.NDArray[np.float32], text: str, place: tuple[int, int]) -> None:
+    stamp = np.full(page.shape, 250, np.uint8)
+    cv2.putText(stamp, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (40,), 1, cv2.LINE_AA)
+    np.minimum(page, stamp, out=page)
+
+
+def _seen(
+    page: npt.NDArray[np.float32], written: list[list[npt.NDArray[np.float64] | None]], slope: float, tilt: float
+) -> Grid:
+    h, w = page.shape
+    corners = np.array([(0, 0), (w, 0), (w, h), (0, h)], np.float64)
+    a = np.deg2rad(slope)
+    turned = (corners - (w / 2, h / 2)) @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
+    turned += tilt * np.array([(w, 0.6 * h), (-0.4 * w, 0), (0, -0.5 * h), (0.7 * w, 0)])
+    turned -= turned.min(0) - 3
+    size = np.ceil(turned.max(0) + 3).astype(int).tolist()
+    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), turned.astype(np.float32))
+    image = cv2.warpPerspective(page, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(250,))
+    moved = [
+        [None if cell is None else np.asarray(cv2.perspectiveTransform(cell[None], matrix)[0]) for cell in column]
+        for column in written
+    ]
+    return Grid(np.clip(np.rint(image), 0, 255).astype(np.uint8), moved)
+
+
+def is_found(grid: Grid) -> bool:
+    """Whether each number is a cell of its own, in its row and column, with all of its ink; and nothing else is."""
+    cells = {
+        (cell.row, cell.column): cell for cell in find_table(grid.image).cells if cell.kind in ("number", "struck")
+    }
+    for c, column in enumerate(grid.written, 1):
+        for r, corners in enumerate(column, 1):
+            if corners is None:
+                continue
+            cell = cells.pop((r, c), None)
+            if cell is None:
+                return False
+            low, high = corners.min(0), corners.max(0)
+            if (low < np.array(cell.box[:2]) - 2).any() or (high > np.array(cell.box[2:]) + 2).any():
+                return False
+    return not cells
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 7), st.integers(1, 4), st.floats(-4, 4), st.sampled_from(["", "grid"]), st.integers(0, 1000))
+def test_cells_keep_their_places(rows: int, columns: int, slope: float, lines: str, seed: int) -> None:
+    images = np.zeros((10, 28, 28), np.uint8)
+    for digit in range(10):
+        cv2.putText(images[digit], str(digit), (6, 23), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255,), 2, cv2.LINE_AA)
+    rng = np.random.default_rng(seed)
+    texts = [numbers(rng, rows, (2, 3)) for _ in range(columns)]
+    drawn = draw_grid(texts, Glyphs(images, np.arange(10, dtype=np.uint8)), rng, slope=slope, lines=lines)
+    assert is_found(drawn)
+
+
+@pytest.mark.parametrize("gap", [1.2, 2.0, 5.0])
+@pytest.mark.parametrize("lines", ["", "grid"])
+def test_two_columns_are_never_one(gap: float, lines: str, glyphs: Glyphs) -> None:
+    rng = np.random.default_rng(2)
+    left, right = ["124", "87", "1450", "9", "302", "66"], ["2718", "45", "510", "7", "88", "1903"]
+    assert is_found(draw_grid([left, right], glyphs, rng, gap=gap, lines=lines))
+
+
+def test_a_photograph_of_a_ruled_table_is_laid_flat(glyphs: Glyphs) -> None:
+    rng = np.random.default_rng(6)
+    texts = [numbers(rng, 7, (2, 3)) for _ in range(4)]
+    assert is_found(draw_grid(texts, glyphs, rng, lines="grid", tilt=0.09))
+
+
+def test_a_missing_row_is_counted_where_the_rhythm_wants_one(glyphs: Glyphs) -> None:
+    rng = np.random.default_rng(3)
+    texts = [["12", "345", "", "67", "89", "10", "234"]]
+    table = find_table(draw_grid(texts, glyphs, rng).image)
+    assert [cell.kind for cell in table.column(1)] == ["number"] * 2 + ["empty"] + ["number"] * 4
+
+
+@pytest.mark.parametrize("lines", ["", "grid"])
+def test_dashes_and_empty_cells_are_no_numbers(lines: str, glyphs: Glyphs) -> None:
+    rng = np.random.default_rng(4)
+    texts = [["12", "-", "345", "678"], ["34", "56", "", "-"], ["9", "87", "65", "43"]]
+    kinds = {(c.row, c.column): c.kind for c in find_table(draw_grid(texts, glyphs, rng, lines=lines).image).cells}
+    assert {k for k, kind in kinds.items() if kind == "unused"} == {(2, 1), (4, 2)}
+    assert {k for k, kind in kinds.items() if kind == "empty"} == {(3, 2)}
+
+
+def test_a_loop_of_a_digit_is_no_stroke_through_it() -> None:
+    image = np.full((20, 40), 255, np.uint8)
+    cell = Cell(1, 1, "struck", 1.0, 0.55, (0, 0, 40, 20), (0, 0, 40, 20), image)
+    plain = FieldReading("n", "000", "000", "written", 0.98, (Candidate("000", 0.98),))
+    assert struck_out(plain, cell).value == "000"
+    assert struck_out(replace(plain, value="171", written="171"), cell).state == "crossed-out"
+    assert struck_out(plain, replace(cell, struck=0.97)).candidates[1].written == "000"
+
+
+def test_a_gap_inside_a_number_makes_it_doubtful() -> None:
+    image = np.full((20, 40), 255, np.uint8)
+    cell = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), image, gap=1.1)
+    plain = FieldReading("n", "1242", "1242", "written", 0.99, (Candidate("1242", 0.99),))
+    assert doubted(plain, cell).confidence < 0.5
+    assert doubted(plain, replace(cell, gap=0.2)) == plain
+
+
+def test_words_and_row_numbers_are_not_read_as_numbers() -> None:
+    reader = Reader(read_as="table")
+    drawn = [np.clip(shapes.draw(d, np.random.default_rng(d)) * 0.8 + 0.6, 0, 1) * 255 for d in range(10)]
+    pictures = [cv2.resize(picture.astype(np.uint8), (28, 28), interpolation=cv2.INTER_AREA) for picture in drawn]
+    digits = Glyphs(np.stack(pictures), np.arange(10, dtype=np.uint8))
+    rng = np.random.default_rng(0)
+    texts = [["402", "85", "630", "274", "58"], ["53", "620", "47", "302", "864"]]
+    page = draw_grid(texts, digits, rng, head="Votes", numbered=True, lines="grid", gap=2.5).image
+    fields = reader.read_page(page).fields
+    assert [f.name for f in fields] == [f"r{r:02}c{c}" for r in range(1, 6) for c in (2, 3)]
+    assert sum(f.value == t for f, t in zip(fields, np.array(texts).T.ravel().tolist(), strict=True)) >= 8
+    assert "2 columns of numbers" in Reader(read_as="column").read_page(page).error

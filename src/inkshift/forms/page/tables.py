@@ -21,7 +21,7 @@ from inkshift.forms.page.flat import flatten
 from inkshift.forms.page.rows import Piece, Row, find_rows, peaks
 from inkshift.forms.page.ruling import Ruling, bend, digit_height, find_ruling
 from inkshift.forms.segment import components
-from inkshift.forms.struck import CORE, struck_rows
+from inkshift.forms.struck import CORE, LONE, struck_rows
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -40,6 +40,8 @@ SMALL, SLIT, INNER = 0.3, 0.35, 2.2
 CROSSING = 0.15
 # A row is missing where the distance of two is so near to a multiple of the pitch, and the pitch so regular.
 REGULAR, PITCH = 0.2, 0.12
+# Lines part the rows where so many of these are alone between two of them.
+ALONE = 0.7
 # A line through a row is one too many where the rules around it are their usual distance apart, give or take so much.
 EXTRA = 0.25
 
@@ -230,7 +232,7 @@ def _bands(level: Labels, columns: list[list[Row]], height: float) -> list[tuple
         inside = [k for row in rows for k, (a, b) in enumerate(found) if a <= (row.top + row.bottom) / 2 < b]
         alone += sum(inside.count(k) == 1 for k in set(inside))
         all_rows += len(rows)
-    return found if alone >= 0.8 * all_rows else []
+    return found if alone >= ALONE * all_rows else []
 
 
 def _slots(
@@ -324,6 +326,8 @@ def _strike(slots: list[_Slot], labels: Labels, pieces: list[Piece], ruling: Rul
     """Say which cells were struck out, in place: by strokes of their own or by a long line through them."""
     for column in {slot.column for slot in slots}:
         own = [slot for slot in slots if slot.column == column and slot.pieces]
+        wide = [x1 - x0 >= LONE * (s.span[1] - s.span[0]) for s in own for x0, _, x1, _ in [_extent(s.pieces, pieces)]]
+        own = [slot for slot, w in zip(own, wide, strict=True) if w or slot.lines]  # of one digit nothing is told
         if not own:
             continue
         figures, spans = [], []
@@ -439,12 +443,18 @@ def _cells(
                 _to_page(box, back, shape),
                 _to_page(slot.room, back, shape),
                 crop,
-                float(np.quantile([pieces[k][3] for k in slot.pieces], 0.75)) / height if slot.pieces else 0.0,
+                _high(slot, pieces) / height,
                 _widest_gap(slot, pieces) / height,
                 even[slot.column],
             )
         )
     return tuple(out)
+
+
+def _high(slot: _Slot, pieces: list[Piece]) -> float:
+    """Pixels that a cell's digits are high: three quarters of its pieces are no higher."""
+    heights = sorted(pieces[k][3] for k in slot.pieces)
+    return float(heights[int(0.75 * (len(heights) - 1) + 0.5)]) if heights else 0.0
 
 
 def _widest_gap(slot: _Slot, pieces: list[Piece]) -> float:
