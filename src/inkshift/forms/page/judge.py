@@ -19,8 +19,9 @@ SURE, LOW, OFFSET, STRUCK = 1.2, 6.0, -0.4, 1.0
 WORDS, LIKELY, HEAD, FOOT = -1.0, -0.6, -1.0, -2.5
 # Printed row numbers: share of a column that counts on; digits' heights deviate less; or they are smaller than others.
 COUNTED, EVEN, SMALLER = 0.6, 0.04, 0.75
-# A gap in a cell, in digit heights, that parts two numbers as often as not, and how fast that changes.
-APART, APART_SCALE = 0.8, 0.1
+# A gap in a cell, in digit heights, that parts two numbers as often as not, how fast that changes, and how often a number
+# is written so loosely all the same.
+APART, APART_SCALE, LOOSE = 0.8, 0.1, 0.3
 
 
 def tell_apart(table: Table, values: Mapping[tuple[int, int], tuple[str, float]]) -> Table:
@@ -71,7 +72,7 @@ def _odds(cell: Cell, high: float, value: str, confidence: float) -> float:
 
 def _worst_run(score: list[list[float]], least: float) -> int:
     """How many of the first three rows are words, one after the other, if together they are at least so surely."""
-    words = [np.mean(row) < LIKELY for row in score[:3]]
+    words = [bool(np.mean(row) < LIKELY) for row in score[:3]]
     many = words.index(False) if False in words else len(words)
     return many if sum(map(sum, score[:many])) < least else 0
 
@@ -117,7 +118,7 @@ def struck_out(reading: FieldReading, cell: Cell) -> FieldReading:
 
 def doubted(reading: FieldReading, cell: Cell) -> FieldReading:
     """What was read of a cell, less surely where a gap in it may part two numbers."""
-    one = 1 / (1 + math.exp((cell.gap - APART) / APART_SCALE))
+    one = LOOSE + (1 - LOOSE) / (1 + math.exp((cell.gap - APART) / APART_SCALE))
     if not reading.value or one > 0.99:
         return reading
     given = tuple(Candidate(c.written, c.probability * one) for c in reading.candidates)

@@ -145,7 +145,7 @@ def _lines(across: Gray, faint: Mask, long: int) -> tuple[Labels, Labels]:
     for k, (x, y, w, h) in stats:
         own = (labels[y : y + h, x : x + w] == k) & faint[y : y + h, x : x + w]
         stretches = runs(_bridged(own.view(np.uint8), gap), 1, max(long // 2, 3))
-        if _is_filled(stretches.any(0), long):
+        if _is_filled(np.asarray(stretches.any(0), np.bool_), long):
             found.append((x, y, w, h))
             line_map[y : y + h, x : x + w][grown(stretches, 3, 1) > 0] = len(found)
             found[-1] = _prolong(line_map, len(found), faint, found[-1])
@@ -163,7 +163,7 @@ def _walls(down: Gray, faint: Mask, long: int) -> tuple[Mask, Labels]:
     for k, (x, y, w, h) in stats:
         own = labels[y : y + h, x : x + w] == k
         straight = bend(own) < 0.3 * own.sum() / w + max(1.0, STRAIGHT * w)
-        if straight and _is_filled((own & faint[y : y + h, x : x + w]).any(0), long):
+        if straight and _is_filled(np.asarray((own & faint[y : y + h, x : x + w]).any(0), np.bool_), long):
             found.append((x, y, w, h))
             wall[y : y + h, x : x + w][own] = len(found)
             found[-1] = _prolong(wall, len(found), faint, found[-1])
@@ -171,7 +171,7 @@ def _walls(down: Gray, faint: Mask, long: int) -> tuple[Mask, Labels]:
     return grown(dark, 3, 1) > 0, np.array(found, np.int32).reshape(-1, 4)
 
 
-def _is_filled(columns: Mask, long: int) -> bool:
+def _is_filled(columns: npt.NDArray[np.bool_], long: int) -> bool:
     """Whether a line is ink nearly everywhere, or without a gap where averaging along it made it longer than it is."""
     at = np.flatnonzero(columns)
     if columns.mean() > FILLED or not len(at):

@@ -27,6 +27,7 @@ Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int32]
 Matrix = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 Box = tuple[int, int, int, int]
 Kind = Literal["number", "header", "unused", "struck", "empty"]
 
@@ -36,6 +37,11 @@ FLAT, MARGIN, GUTTER, FEW_ROWS = 0.15, 0.12, 0.85, 0.8
 # Shares of the digit height: what is lower shows no column; the narrowest gutter between numbers of many lengths. How
 # much wider its gaps are than the wide ones within numbers.
 SMALL, SLIT, INNER = 0.3, 0.35, 2.2
+# What is lower than this share of the digit height, along a column of pixels, is a stroke between digits.
+STROKE = 0.3
+# Ink in a cell without digits that is read none the less is higher or wider than LOWEST, and thicker than THIN: what is
+# left of a line is thin.
+LOWEST, THIN = 0.2, 0.12
 # Share of the rows that may cross a gutter: titles do, and a number that is longer than all others.
 CROSSING = 0.15
 # A row is missing where the distance of two is so near to a multiple of the pitch, and the pitch so regular.
@@ -119,10 +125,10 @@ def find_table(image: Image) -> Table:
     dashes = _dashes(labels, stats, height)
     pieces: list[Piece] = stats.tolist()
     written = np.array([k for k in range(len(pieces)) if k not in dashes], np.int64)
-    edges = _columns(stats[written], height, ruling.upright, labels.shape[1])
+    bodies, middle = _bodies(labels, stats, written, height)
+    edges = _columns(bodies, height, ruling.upright, labels.shape[1])
     columns = []
     for x0, x1 in edges:
-        middle = stats[written, 0] + stats[written, 2] / 2
         members = written[(middle >= x0) & (middle < x1)].tolist()
         high = min(digit_height(stats[members]) or height, 2 * height)
         columns.append(find_rows(labels, pieces, members, high) if members else [])
@@ -130,7 +136,7 @@ def find_table(image: Image) -> Table:
     bands = _bands(ruling.level[~np.any([column.any(0) for column in through], axis=0)], columns, height)
     slots = _slots(columns, edges, bands, labels.shape, through)
     _strike(slots, labels, pieces, ruling)
-    _fill(slots, dashes, pieces, labels, height)
+    _fill(slots, dashes, pieces, height)
     cells = _cells(slots, flat, image.shape, matrix, labels, pieces, ruling, height)
     return Table(max((s.row for s in slots), default=0), len(edges), cells, bool(bands), matrix)
 
@@ -143,6 +149,37 @@ def _dashes(labels: Labels, stats: Labels, height: float) -> set[int]:
         if bend(labels[y : y + h, x : x + w] == k + 1) < FLAT * height:
             found.add(k)
     return found
+
+
+def _bodies(labels: Labels, stats: Labels, written: npt.NDArray[np.int64], height: float) -> tuple[Labels, Floats]:
+    """Pieces without the strokes that lead to them: x, y, width, height, area of each part, and the pieces' middles.
+
+    A stroke before a number often touches it, and would fill the gap between two columns.
+    """
+    parts, middle = [], np.zeros(len(written))
+    for n, k in enumerate(written.tolist()):
+        x, y, w, h, area = stats[k].tolist()
+        ends = [(0, w)]
+        if w > 1.2 * height:
+            own = labels[y : y + h, x : x + w] == k + 1
+            tall = _extents(own) >= STROKE * height
+            ends = [(int(a), int(b)) for a, b in _runs_of(tall)] or ends
+        parts += [(x + a, y, b - a, h, area) for a, b in ends]
+        a, b = max(ends, key=lambda end: end[1] - end[0])
+        middle[n] = x + (a + b) / 2
+    return np.array(parts, np.int32).reshape(-1, 5), middle
+
+
+def _extents(own: Mask) -> Labels:
+    """How many pixels there are from the highest to the lowest ink in each column of pixels of a mask; 0 for none."""
+    high = own.shape[0] - own.argmax(0) - own[::-1].argmax(0)
+    return np.where(own.any(0), high, 0).astype(np.int32)
+
+
+def _runs_of(on: Mask) -> Labels:
+    """First and last, the last left out, of each run: (N, 2)."""
+    ends = np.flatnonzero(np.diff(np.concatenate(([0], on.view(np.int8), [0]))))
+    return ends.reshape(-1, 2).astype(np.int32)
 
 
 def _columns(stats: Labels, height: float, upright: Labels, width: int) -> list[tuple[int, int]]:
@@ -390,17 +427,21 @@ def _among(labels: Labels, own: tuple[int, ...]) -> Mask:
     return np.isin(labels, np.array(own, np.int32) + 1)
 
 
-def _fill(slots: list[_Slot], dashes: set[int], pieces: list[Piece], labels: Labels, height: float) -> None:
-    """Cells without digits that hold a dash are unused, not empty, in place."""
+def _fill(slots: list[_Slot], dashes: set[int], pieces: list[Piece], height: float) -> None:
+    """Cells without digits that hold ink, in place: a dash says that they are unused, the rest is to be read."""
     owned = {k for slot in slots for k in slot.pieces}
-    lone = [(k, pieces[k]) for k in range(len(pieces)) if k not in owned and max(pieces[k][2:4]) > 0.3 * height]
+    lone = [(k, pieces[k]) for k in range(len(pieces)) if k not in owned and max(pieces[k][2:4]) > LOWEST * height]
     for slot in slots:
         if slot.kind != "empty":
             continue
         x0, y0, x1, y1 = slot.room
         own = [k for k, (x, y, w, h, _) in lone if x0 <= x + w / 2 < x1 and y0 <= y + h / 2 < y1]
-        marks = [k for k in own if k in dashes or pieces[k][2] > 1.5 * pieces[k][3]]
-        if marks:
+        marks = [k for k in own if k in dashes or (pieces[k][2] > max(1.5 * pieces[k][3], 0.3 * height))]
+        solid = [k for k in own if k not in marks and min(pieces[k][2:4]) > THIN * height]
+        if solid:
+            slot.kind, slot.pieces = "number", tuple(own)
+            slot.span = min(pieces[k][1] for k in solid), max(pieces[k][1] + pieces[k][3] for k in solid)
+        elif marks:
             slot.kind, slot.pieces, slot.sure = "unused", tuple(marks), 0.9
 
 
@@ -444,7 +485,7 @@ def _cells(
                 _to_page(slot.room, back, shape),
                 crop,
                 _high(slot, pieces) / height,
-                _widest_gap(slot, pieces) / height,
+                _widest_gap(owner == n, height) / height if slot.pieces else 0.0,
                 even[slot.column],
             )
         )
@@ -457,13 +498,10 @@ def _high(slot: _Slot, pieces: list[Piece]) -> float:
     return float(heights[int(0.75 * (len(heights) - 1) + 0.5)]) if heights else 0.0
 
 
-def _widest_gap(slot: _Slot, pieces: list[Piece]) -> float:
-    """Pixels of paper, at most, between two pieces of a cell beside each other."""
-    sides = sorted((pieces[k][0], pieces[k][0] + pieces[k][2]) for k in slot.pieces if pieces[k][3] > 3)
-    end, widest = sides[0][1] if sides else 0, 0
-    for x0, x1 in sides:
-        widest, end = max(widest, x0 - end), max(end, x1)
-    return float(widest)
+def _widest_gap(own: Mask, height: float) -> float:
+    """Pixels, at most, between two digits of a cell; a stroke between them is none. own: (h, w), its ink."""
+    ends = _runs_of(_extents(own) >= CORE * height)
+    return float((ends[1:, 0] - ends[:-1, 1]).max()) if len(ends) > 1 else 0.0
 
 
 def _evenness(slots: list[_Slot], pieces: list[Piece]) -> float:
