@@ -485,7 +485,7 @@ def _cells(
                 _to_page(slot.room, back, shape),
                 crop,
                 _high(slot, pieces) / height,
-                _widest_gap(owner == n, height) / height if slot.pieces else 0.0,
+                _widest_gap(labels[y0:y1, x0:x1], slot, pieces, height) / height,
                 even[slot.column],
             )
         )
@@ -498,9 +498,10 @@ def _high(slot: _Slot, pieces: list[Piece]) -> float:
     return float(heights[int(0.75 * (len(heights) - 1) + 0.5)]) if heights else 0.0
 
 
-def _widest_gap(own: Mask, height: float) -> float:
-    """Pixels, at most, between two digits of a cell; a stroke between them is none. own: (h, w), its ink."""
-    ends = _runs_of(_extents(own) >= CORE * height)
+def _widest_gap(labels: Labels, slot: _Slot, pieces: list[Piece], height: float) -> float:
+    """Pixels, at most, between two digits of a cell; strokes between them are none. labels: (h, w) of the cell."""
+    tall = tuple(k for k in slot.pieces if pieces[k][3] >= CORE * height)
+    ends = _runs_of(_extents(_among(labels, tall)) >= CORE * height)
     return float((ends[1:, 0] - ends[:-1, 1]).max()) if len(ends) > 1 else 0.0
 
 
