@@ -16,7 +16,7 @@ from inkshift.forms.struck import CROSSING
 # much a column is one of words (in the median), each row above and below the numbers is (in the mean), and these are
 # together (in sum).
 SURE, LOW, OFFSET, STRUCK = 1.2, 6.0, -0.4, 1.0
-WORDS, LIKELY, HEAD, FOOT = -1.0, -0.6, -1.0, -2.5
+WORDS, LIKELY, HEAD, FOOT = -1.0, -0.6, -2.2, -2.5
 # Printed row numbers: share of a column that counts on; digits' heights deviate less; or they are smaller than others.
 COUNTED, EVEN, SMALLER = 0.6, 0.04, 0.75
 # A gap in a cell, in digit heights, that parts two numbers as often as not, how fast that changes, and how often a
