@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from inkshift.forms import lines
+from inkshift.forms.page.candidates import project
 from inkshift.forms.register import Registered
 
 Box = tuple[float, float, float, float]
@@ -17,7 +17,7 @@ def on_page(page: Registered, box: Box) -> Box:
     """
     x, y, w, h = box
     corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]], np.float64)
-    across, down = lines.project(corners, page.matrix).T
+    across, down = project(corners, page.map_of(box)).T
     high, wide = page.image.shape[:2]
     if page.turn == 90:
         across, down = down, wide - across

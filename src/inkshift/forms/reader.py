@@ -19,7 +19,7 @@ import re2
 import zxingcpp
 
 from inkshift import jobs
-from inkshift.errors import InkshiftError, InputError, ModelError, RegistrationError, SettingError
+from inkshift.errors import InkshiftError, InputError, ModelError, RegistrationError, SettingError, UnknownFormError
 from inkshift.forms import as_published, fields, numbers
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
@@ -54,6 +54,10 @@ Progress = Callable[[int, int], None]
 
 # Template pixels around a field that are cut with it, as a share of its height: digits leave their boxes.
 MARGIN = 0.18
+# A design of which a page shows this share of what it shows of the best one fits it alike.
+_ALIKE = 0.93
+# Log odds by which numbers must be surer one way up than the other.
+_LEAST_ODDS = 5.0
 
 # Fewest and most digits of a number where nothing says how many there are, and the most that can be asked for.
 DIGITS, MOST_DIGITS = (1, 8), 20
@@ -240,18 +244,18 @@ class Reader:
         start = time.perf_counter()
         if unfit := why_unfit(image, self.templates):
             raise RegistrationError(unfit)
-        reader, laid = self._recognise(image)
+        reader, laid = self._recognise(image, page)
         self._spent("register", start)
         return reader._read_laid(laid, source, page)
 
-    def _recognise(self, image: Pixels) -> tuple[Reader, list[_Laid]]:
+    def _recognise(self, image: Pixels, number: int) -> tuple[Reader, list[_Laid]]:
         """The page on the template that it proves, and who reads by that. Raises RegistrationError where none is."""
         if self._readers == [self]:
-            return self, self._lay(image)
+            return self, self._lay(image, number)
         tried: list[tuple[Reader, list[_Laid]]] = []
         for reader in self._readers:
             with suppress(RegistrationError):
-                tried.append((reader, reader._lay(image)))
+                tried.append((reader, reader._lay(image, number)))
         likely = likeliest([laid[0].page.quality for _, laid in tried])
         if len(likely) > 1:  # what is printed does not tell them apart; a barcode may
             likely = [i for i in likely if tried[i][0]._barcode_fits(image)] or likely
@@ -265,13 +269,9 @@ class Reader:
         return rule is not None and rule.pattern is not None and bool(_barcode(image, rule.pattern))
 
     def _read_laid(self, laid: list[_Laid], source: str, page: int) -> tuple[PageReading, Registered]:
-        """Read a page that lies on the template; where its way up is open, the way that reads more surely."""
+        """Read a page that lies on the template; where its way up is open, the way that the numbers in it tell."""
         tried = [(found, self._fields(found)) for found in laid]
-        found, readings = (
-            max(tried, key=lambda one: sum(r.confidence for r in one[1] if r.state == "written"))
-            if len(tried) > 1
-            else tried[0]
-        )
+        found, readings = tried[way_up([readings for _, readings in tried])]
         identity = self._identity(found, readings)
         named = tuple(replace(reading, source=source, page=page) for reading in readings)
         quality = found.page.quality if found.spec else None
@@ -285,7 +285,11 @@ class Reader:
         start = time.perf_counter()
         work, boxes = self._jobs(found)
         self._spent("prepare", start)
-        return [replace(reading, box=b) for reading, b in zip(self._readings(work), boxes, strict=True)]
+        sure = found.page.fields
+        return [
+            misplaced(replace(reading, box=b), sure.get(reading.name, 1.0))
+            for reading, b in zip(self._readings(work), boxes, strict=True)
+        ]
 
     def _readings(self, work: Sequence[fields.Job]) -> list[FieldReading]:
         """What is read of each, the pictures of all classified at once."""
@@ -363,23 +367,36 @@ class Reader:
             yield job, item.finish(seen[k * views : (k + 1) * views], others[k : k + 1], given)
         self._spent("decode", start)
 
-    def _lay(self, image: Pixels) -> list[_Laid]:
-        """The page on the design of the template that it fits best; more than once where its way up is open."""
+    def _lay(self, image: Pixels, number: int = 1) -> list[_Laid]:
+        """The page on the design of the template that it proves; two ways up where only what is written can tell.
+
+        number: of the page in its file, which tells designs apart that the page fits alike.
+        """
         if self.template is None:
             return [_Laid(0, Registered(image, np.eye(3), 1.0, 0), None)]
-        best: list[_Laid] = []
-        failed: RegistrationError | None = None
-        for design, (spec, reference) in enumerate(zip(self.template.pages, self._references, strict=True)):
+        specs = self.template.pages
+        laid: list[list[_Laid]] = []
+        failed: list[RegistrationError] = []
+        for design, (spec, reference) in enumerate(zip(specs, self._references, strict=True)):
             try:
-                found = register(image, spec, reference)
+                laid.append([_Laid(design, one, spec) for one in register(image, spec, reference)])
             except RegistrationError as e:
-                failed = failed or e
-                continue
-            if not best or found[0].quality > best[0].page.quality:
-                best = [_Laid(design, one, spec) for one in found]
-        if failed and not best:
-            raise failed
-        return best
+                failed.append(e)
+        if not laid:
+            # A design on which the page lies badly says more than one of which it shows nothing.
+            raise min(failed, key=lambda e: isinstance(e, UnknownFormError))
+        laid.sort(key=lambda one: -one[0].page.explained)
+        alike = [one for one in laid if one[0].page.explained > _ALIKE * laid[0][0].page.explained]
+        if len(alike) == 1:
+            return alike[0]
+        expected = (number - 1) % len(specs)
+        turn = [one for one in alike if number > 1 and one[0].design == expected]
+        if not turn:
+            names = " and ".join(str(one[0].design + 1) for one in sorted(alike, key=lambda one: one[0].design))
+            raise RegistrationError(
+                f"the page fits pages {names} of the template alike; give them lines or a reference picture that differ"
+            )
+        return turn[0]
 
     def _jobs(self, found: _Laid) -> tuple[list[fields.Job], list[Box]]:
         """What is to be read, and where on the page each of it is."""
@@ -456,12 +473,39 @@ def read(
     return list(Reader(template, read_as=read_as).read(listed))
 
 
+def way_up(ways: Sequence[Sequence[FieldReading]]) -> int:
+    """Which of the readings of a page, upright and upside down, is of it as it stands, by the numbers written in it.
+
+    Blanks say nothing. Raises RegistrationError where the numbers do not tell.
+    """
+    if len(ways) == 1:
+        return 0
+    written = [[r.confidence for r in way if r.state == "written"] for way in ways]
+    if not any(written):
+        return 0
+    sure = [
+        float(np.sum(np.log(np.clip(c, 0.01, 0.99) / (1 - np.clip(c, 0.01, 0.99))))) for c in map(np.array, written)
+    ]
+    best, other = sorted(range(2), key=lambda k: -sure[k])
+    if sure[best] - sure[other] < _LEAST_ODDS or 2 * len(written[other]) < len(written[best]):
+        raise RegistrationError(
+            "the way up is open: the form is printed alike both ways, and what is written does not tell; "
+            'give the template a picture of the empty form ("reference") that shows its heading'
+        )
+    return best
+
+
+def misplaced(reading: FieldReading, sure: float) -> FieldReading:
+    """A reading whose field lies where it should with a probability of `sure`, 0 to 1."""
+    candidates = tuple(replace(one, probability=one.probability * sure) for one in reading.candidates)
+    return replace(reading, confidence=reading.confidence * sure, candidates=candidates)
+
+
 def _window(found: _Laid) -> int:
     """Pixels of the page within which paper shows beside the ink: one and a half fields high."""
     assert found.spec is not None
     heights = [spec.box[3] for spec in found.spec.fields]
-    scale = found.page.image.shape[0] / found.spec.size[1]
-    return round(1.5 * float(np.median(heights)) * scale) if heights else 0
+    return round(1.5 * float(np.median(heights)) * found.page.scale) if heights else 0
 
 
 def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool, blank: Registered | None) -> fields.Job:

@@ -1,43 +1,63 @@
-"""Where a page lies under its template: by corner marks, by printed lines, or by keypoints of a blank page.
-
-A page may lie turned by a quarter or half; the turn whose printed lines fall best onto the template wins.
-"""
+"""Where a page lies under its template, and how sure that is: candidates, refined on what is printed, then proved."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.errors import RegistrationError
-from inkshift.forms import lines
-from inkshift.forms.template import FieldSpec, Mark, PageSpec
+from inkshift.errors import BlankPageError, RegistrationError, UnknownFormError
+from inkshift.forms.page import candidates
+from inkshift.forms.page.proof import Evidence, View, field_probability, glance, margin_over, probability, view, weigh
+from inkshift.forms.page.reference import Reference, printed_lines
+from inkshift.forms.page.refine import NEAR, ROUNDS, WIDE, Place, look, refine, snap
+from inkshift.forms.page.scan import Scan, inverse
+from inkshift.forms.template import Box, PageSpec
 from inkshift.reframe import to_gray
 
 Gray = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
+Way = Callable[[Scan, Reference], list[Matrix]]
 
-# The least share of the template's printed lines that must be found under a page that is read: three marks say
-# less than four, and lines that were fitted on one another say more.
-LEAST_FOUR_MARKS, LEAST_THREE_MARKS, LEAST_LINES, LEAST_KEYPOINTS = 0.5, 0.7, 0.4, 0.5
-_FULL = 0.8
+# A page is read where it more probably lies right than not; how probable that is enters the confidence of each field.
+LEAST = 0.5
+_SURE = 0.95
+_SMALLEST_PAGE = 150
 _TALLEST_FIELD = 96
-_THREES = tuple(itertools.combinations(range(4), 3))
+# A second place that shows this share of the first one's print is a second copy of the form.
+_COPY = 0.75
+# A form that covers this share of all that is on the scan leaves no room for a second.
+_MOST_OF_IT = 0.8
+# Maps whose corners lie within this share of the form's size of each other are the same place: 3 mm of A4.
+_SAME_PLACE = 0.012
+# Where no more than this of the print is seen, paper may be bent more than patches are looked for at first.
+_BENT = 0.65
+# A form that fills the scan just as it fills the template's page is more probably there than elsewhere.
+_FRAMED = 0.1
+_MOST_ROWS_OFF = 4
+# Where four fifths of the form's parts are seen better than this, it is the form, and lies beside its place.
+_PLAIN = 0.3
+_OPEN = (
+    "the way up is open: what the template knows of the print looks the same upside down; "
+    'give the template a picture of the empty form ("reference")'
+)
+_REFERENCES: dict[tuple[PageSpec, int], Reference] = {}
+_MOST_REFERENCES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
     """A page laid onto its template.
 
-    image: the page, turned upright, (H, W) or (H, W, 3) uint8. matrix: 3x3, template to image pixels.
-    quality: share, 0 to 1, of the template's printed lines found where they should be. turn: degrees
-    clockwise that it was turned to stand upright. paper: gray level of its paper. least: quality below which it is not
-    believed.
+    image: the page, turned upright, (H, W) or (H, W, 3) uint8. matrix: 3x3, template to image pixels. quality:
+    probability, 0 to 1, that it lies right. turn: degrees clockwise that it was turned to stand upright. paper: gray
+    level of its paper. explained: about what share of the form's print is seen on it. own: for the box of each field a
+    3x3 map of its own, template to image pixels, where paper bends or the field's printed frame lies a little aside.
+    fields: for each field's name the probability that its box lies right, that of the page included.
     """
 
     image: npt.NDArray[np.uint8]
@@ -45,207 +65,278 @@ class Registered:
     quality: float
     turn: int
     paper: int = 255
-    least: float = LEAST_FOUR_MARKS
+    explained: float = 1.0
+    own: Mapping[Box, Matrix] = field(default_factory=dict)
+    fields: Mapping[str, float] = field(default_factory=dict)
+
+    def map_of(self, box: Box) -> Matrix:
+        """3x3, template to image pixels, for a box of the template and what is near it."""
+        return self.own.get(box, self.matrix)
+
+    @property
+    def scale(self) -> float:
+        """Image pixels for one pixel of the template, in the middle of the page's fields."""
+        middle = np.mean([[x + w / 2, y + h / 2] for x, y, w, h in self.own] or [[0.0, 0.0]], axis=0, dtype=np.float64)
+        ends = candidates.project(middle + np.array([[0, 0], [1, 0], [0, 1]], np.float64), self.matrix)
+        return float(np.sqrt(abs(np.linalg.det(ends[1:] - ends[0]))))
 
 
 def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None = None) -> list[Registered]:
     """Lay a page, (H, W) or (H, W, 3) uint8, onto its template; `reference` is the picture that `page` names.
 
-    Best first; more than one where the form looks alike both ways up and only what is written can tell.
-    Raises RegistrationError where nothing of the template is found, or too little to be read blindly.
+    One place; two, upright and upside down, where the form is the same both ways up, fields included, so that only
+    what is written can tell. Raises BlankPageError for an empty sheet, UnknownFormError where the page shows too little
+    of the form, and RegistrationError where it could lie otherwise as well.
     """
-    both = _alike_turned(page)
-    found = sorted(_attempts(image, page, reference, both), key=lambda one: -one.quality)
-    if not found:
-        wanted = "corner marks" if page.marks else "printed lines" if page.lines else "keypoints of the blank page"
-        raise RegistrationError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
-    believed = [one for one in found if one.quality >= one.least]
-    if not believed:
+    if max(image.shape[:2]) < _SMALLEST_PAGE:
+        high, wide = image.shape[:2]
         raise RegistrationError(
-            f"the page does not fit the template: {found[0].quality:.0%} of its printed lines found, at least "
-            f"{found[0].least:.0%} expected; is it this form, and scanned whole?"
+            f"a page of {wide} x {high} pixels is too small to find a form on; scan it at 100 dpi or more"
         )
-    best = believed[0]
-    other = [one for one in believed if both and one.turn != best.turn and one.quality >= best.quality - 0.15]
-    return [best, *other[:1]]
+    scan, known = Scan(to_gray(image)), reference_of(page, reference)
+    if is_blank(scan):
+        raise BlankPageError("the page is blank: nothing is printed or written on it")
+    tried = _places(scan, known)
+    if not tried:
+        wanted = "corner marks" if page.marks else "printed lines" if page.lines else "print"
+        raise UnknownFormError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
+    best = tried[0]
+    _refuse_unproved(best, known)
+    if _lies_twice(scan, known, best):
+        raise RegistrationError("the form lies on this page twice; scan or cut the two apart")
+    places = [best.place]
+    if known.alike_turned:
+        if not known.fields_alike_turned:
+            raise RegistrationError(_OPEN)
+        places.append(refine(scan, known, best.place.matrix @ known.upside_down))
+    return [_laid(image, scan, known, place, best) for place in places]
 
 
-def _attempts(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None, both: bool) -> Iterator[Registered]:
-    """The page laid onto the template every way up, until one way fits well, or two where `both` may."""
-    good = False
-    for turn in _turns(image, page):
-        upright = np.ascontiguousarray(np.rot90(image, -turn // 90)) if turn else image
-        gray = to_gray(upright)
-        paper = int(np.median(gray[::16, ::16]))
-        for matrix, least in _locate(gray, page, reference):
-            share = quality(gray, page, matrix)
-            good = good or share >= _FULL
-            yield Registered(upright, matrix, share, turn, paper, least)
-            if share >= _FULL:
-                break
-        if good and (not both or turn in (180, 270)):
-            return
-
-
-@lru_cache(maxsize=64)
-def _alike_turned(page: PageSpec) -> bool:
-    """Whether most of the printed lines fall on each other when the page is turned upside down."""
-    wanted = _printed(page)
-    if not wanted:
-        return True
-    points, upright = lines.sample(wanted)
-    reach = max(8, 0.012 * page.size[0])
-    some = slice(None, None, max(1, len(points) // 200))
-    turned = np.array(page.size) - points[some]
-    hits = [
-        np.abs(points[upright == u] - at).max(1).min() <= reach for at, u in zip(turned, upright[some], strict=True)
-    ]
-    return float(np.mean(hits)) > 0.6
-
-
-def _turns(image: npt.NDArray[np.uint8], page: PageSpec) -> tuple[int, ...]:
-    lies_wide, drawn_wide = image.shape[1] > image.shape[0], page.size[0] > page.size[1]
-    return (0, 180, 90, 270) if lies_wide == drawn_wide else (90, 270, 0, 180)
-
-
-def _locate(gray: Gray, page: PageSpec, reference: Gray | None) -> list[tuple[Matrix, float]]:
-    """Maps from template to page, each with the least quality at which it is believed."""
-    if page.marks:
-        return by_marks(gray, page)
-    if page.lines:
-        matrix, least = lines.align(gray, page.size, page.lines), LEAST_LINES
-    else:
-        matrix, least = (by_keypoints(gray, reference) if reference is not None else None), LEAST_KEYPOINTS
-    return [] if matrix is None else [(matrix, least)]
-
-
-def by_marks(gray: Gray, page: PageSpec) -> list[tuple[Matrix, float]]:
-    """The homography from the filled squares near where the template has them, if there are four.
-
-    Then, should one of the four be torn off or be something else, the affine maps that three of them give.
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A place and what speaks for it. explained: share of the form's print that is seen there; differs: share in which
+    it differs from its nearest rival.
     """
-    h, w = gray.shape
-    scale = np.array([w / page.size[0], h / page.size[1]])
-    squares = _squares(gray, page.marks, float(scale.mean()))
-    wanted = np.array([[mark.x, mark.y] for mark in page.marks])
-    choices = []
-    for corner in wanted * scale:
-        away = np.linalg.norm(squares[:, :2] - corner, axis=1) if len(squares) else np.zeros(0)
-        near = np.argsort(away)[:5]
-        choices.append([squares[i] for i in near if away[i] < 0.2 * np.hypot(h, w)])
-    maps: list[tuple[Matrix, float]] = []
-    found = _best_squares(wanted, choices)
-    if found is not None:
-        matrix = cv2.getPerspectiveTransform(wanted.astype(np.float32), found.astype(np.float32))
-        maps.append((np.asarray(matrix, np.float64), LEAST_FOUR_MARKS))
-    threes = [(list(rows), _best_squares(wanted[list(rows)], [choices[i] for i in rows])) for rows in _THREES]
-    for rows, three in threes:
-        if three is not None:
-            affine = cv2.getAffineTransform(wanted[rows].astype(np.float32), three.astype(np.float32))
-            maps.append((np.vstack([affine, (0.0, 0.0, 1.0)]), LEAST_THREE_MARKS))
-    return maps
+
+    place: Place
+    evidence: Evidence
+    explained: float
+    differs: float
+    probability: float = 0.0
 
 
-def _best_squares(
-    wanted: npt.NDArray[np.float64], choices: list[list[npt.NDArray[np.float64]]]
-) -> npt.NDArray[np.float64] | None:
-    """One square for each mark, (N, 2) centres, such that they lie to each other as the marks do; None if none do."""
-    best, least = None, 0.03
-    for some in itertools.product(*choices):
-        points = np.array(some)
-        misfit = _misfit(wanted, points[:, :2]) + 0.02 * float(np.std(points[:, 2]) / points[:, 2].mean())
-        if misfit < least:
-            best, least = points[:, :2], misfit
-    return best
+def reference_of(page: PageSpec, picture: Gray | None) -> Reference:
+    """What is printed on a page of a template, made once for each template and picture."""
+    key = page, 0 if picture is None else zlib.crc32(picture.tobytes())
+    if key not in _REFERENCES:
+        if len(_REFERENCES) >= _MOST_REFERENCES:
+            del _REFERENCES[next(iter(_REFERENCES))]
+        _REFERENCES[key] = Reference(page, picture)
+    return _REFERENCES[key]
 
 
-def _misfit(wanted: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
-    """Root mean square distance after the best turn, scale and stretch, as a share of the diagonal."""
-    design = np.column_stack([wanted, np.ones(len(wanted))])
-    solution = np.linalg.lstsq(design, found, rcond=None)[0]
-    turn = abs(np.arctan2(solution[0, 1], solution[0, 0]))
-    diagonal = np.linalg.norm(found.max(0) - found.min(0)) + 1e-9
-    size = np.linalg.norm(solution[:2], axis=1)
-    stretch = abs(np.log(max(size[0], 1e-9) / max(size[1], 1e-9)))
-    rest = float(np.sqrt(np.mean((design @ solution - found) ** 2)) / diagonal)
-    return rest + 0.05 * float(turn) + 0.03 * float(stretch)
+def is_blank(scan: Scan) -> bool:
+    """Whether a sheet has nothing on it: no stroke darker than its surroundings away from the edges."""
+    small, _ = scan.reduced(500 / max(scan.gray.shape))
+    margin = max(2, min(small.shape) // 25)
+    inner = small[margin:-margin, margin:-margin]
+    notch = cv2.morphologyEx(inner, cv2.MORPH_BLACKHAT, np.ones((9, 9), np.uint8))
+    return float((notch > 25).mean()) < 2e-4
 
 
-def _squares(gray: Gray, marks: tuple[Mark, ...], scale: float) -> npt.NDArray[np.float64]:
-    """Filled dark squares: rows of centre x, centre y, side."""
-    side = float(np.mean([mark.size for mark in marks])) * scale
-    shrink = max(1.0, side / 12)
-    if shrink > 1:
-        size = round(gray.shape[1] / shrink), round(gray.shape[0] / shrink)
-        gray, side = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8), 12.0
-    _, dark = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
-    core = max(3, int(side * 0.45))
-    dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((core, core), np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(dark)
-    x, y, w, h, area = stats[1:].T.astype(np.float64)
-    good = (
-        (np.maximum(w, h) < 1.8 * side)
-        & (np.minimum(w, h) > 0.5 * side)
-        & (area > 0.7 * w * h)
-        & (np.minimum(w, h) > 0.65 * np.maximum(w, h))
+def _places(scan: Scan, known: Reference) -> list[_Tried]:
+    """The places that were tried, best first: each way of looking in turn, until one is proved."""
+    lines = printed_lines(known.spec)
+    ways: tuple[Way, ...] = (
+        candidates.by_keypoints,
+        candidates.by_marks,
+        _by_paper,
+        lambda scan, known: candidates.by_lines(scan, known, lines),
     )
-    found = np.column_stack([x + w / 2, y + h / 2, (w + h) / 2])[good]
-    return np.asarray(found * shrink - (0.5, 0.5, 0), np.float64)
+    tried: list[_Tried] = []
+    for way in ways:
+        rough = [Place(matrix) for matrix in way(scan, known)]
+        looks = (
+            sorted(range(len(rough)), key=lambda k: -glance(scan, known, rough[k].matrix)) if len(rough) > 1 else [0]
+        )
+        chosen = [rough[k] for k in dict.fromkeys([*looks[:2], 0])] if rough else []
+        # Marks are exact, and where a template knows little else they may be better than what is around them.
+        exact = way is candidates.by_marks
+        places = [refine(scan, known, one.matrix, NEAR if exact else ROUNDS) for one in chosen] + chosen * exact
+        seen = [(place, view(scan, known, place)) for place in places]
+        seen.sort(key=lambda one: -one[1].explained)
+        if 0.2 < max((looks.explained for _, looks in seen), default=1) < _BENT and not known.drawn:
+            far = refine(scan, known, chosen[0].matrix, WIDE)
+            seen.insert(0, (far, view(scan, known, far)))
+        for place, found in seen[:3]:
+            if any(_same(place.matrix, one.place.matrix, known, 0.01) for one in tried):
+                continue
+            if tried and found.explained < 0.7 * max(one.explained for one in tried):
+                continue
+            tried += _try(scan, known, place, found)
+        tried.sort(key=lambda one: -one.explained)
+        if tried and _judged(scan, known, tried).probability >= _SURE:
+            break
+    return [_judged(scan, known, tried), *tried[1:]] if tried else []
 
 
-def by_keypoints(gray: Gray, reference: Gray) -> Matrix | None:
-    """Homography from ORB keypoints shared with a picture of the blank page, or None."""
-    shrink = [min(1.0, 1400 / max(picture.shape)) for picture in (reference, gray)]
-    small = [
-        cv2.resize(picture, None, fx=f, fy=f, interpolation=cv2.INTER_AREA)
-        for picture, f in zip((reference, gray), shrink, strict=True)
-    ]
-    finder = cv2.ORB.create(4000)
-    (ours, our_codes), (theirs, their_codes) = (finder.detectAndCompute(picture, None) for picture in small)
-    if our_codes is None or their_codes is None:
-        return None
-    pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(our_codes, their_codes, k=2)
-    good = [p[0] for p in pairs if len(p) == 2 and p[0].distance < 0.8 * p[1].distance]
-    if len(good) < 12:
-        return None
-    a = np.array([ours[m.queryIdx].pt for m in good], np.float32) / shrink[0]
-    b = np.array([theirs[m.trainIdx].pt for m in good], np.float32) / shrink[1]
-    matrix, inside = cv2.findHomography(a, b, cv2.USAC_MAGSAC, 3.0)
-    if matrix is None or inside.sum() < 12 or not _is_a_page(np.asarray(matrix, np.float64), reference, gray):
-        return None
-    return np.asarray(matrix, np.float64)
+def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
+    """The first of the places, its margin and probability with the others as rivals."""
+    best, evidence = tried[0], tried[0].evidence
+    for other in tried[1:]:
+        if _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE) or (
+            known.alike_turned and _same(other.place.matrix @ known.upside_down, best.place.matrix, known, 0.02)
+        ):
+            continue
+        margin = margin_over(other.explained / max(best.explained, 1e-6), other.differs)
+        if not known.alike_turned and _is_turned(best.place, other.place):
+            evidence = replace(evidence, turned=min(margin, evidence.turned))
+        elif margin < evidence.margin:
+            evidence = replace(evidence, margin=margin, shift=_from_to(best.place, other.place, known))
+    if _fills(best.place.matrix, scan, known):
+        evidence = replace(evidence, margin=evidence.margin + _FRAMED)
+    return replace(best, evidence=evidence, probability=probability(evidence))
 
 
-def _is_a_page(matrix: Matrix, reference: Gray, gray: Gray) -> bool:
-    """Whether a homography lays the blank page down whole: not mirrored, crushed or mostly off the scan."""
-    h, w = reference.shape
-    corners = lines.project(np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64), matrix).astype(np.float32)
-    area = cv2.contourArea(corners, oriented=True)
-    return bool(cv2.isContourConvex(corners) and 0.3 < area / gray.size < 3)
+def _is_turned(place: Place, other: Place) -> bool:
+    """Whether one place is upside down against the other."""
+    first, second = place.matrix[:2, :2], other.matrix[:2, :2]
+    return float((first * second).sum()) < 0
 
 
-def quality(gray: Gray, page: PageSpec, matrix: Matrix) -> float:
-    """Share, 0 to 1, of the template's printed lines and field frames that are dark under the page.
+def _from_to(place: Place, other: Place, known: Reference) -> tuple[float, float]:
+    """How far right and down, in template pixels, another place lies of a place."""
+    middle = np.array([[known.size[0] / 2, known.size[1] / 2]])
+    moved = candidates.project(candidates.project(middle, other.matrix), inverse(place.matrix))
+    x, y = (moved - middle)[0]
+    return float(x), float(y)
 
-    1.0 where the template has neither.
+
+def _fills(matrix: Matrix, scan: Scan, known: Reference) -> bool:
+    """Whether the form fills the scan to its edges, as it does the picture that its template was made on."""
+    h, w = scan.gray.shape
+    corners = np.array([[0, 0], [known.size[0], 0], [known.size[0], known.size[1]], [0, known.size[1]]], np.float64)
+    at = candidates.project(corners, matrix)
+    ends = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+    return any(np.abs(np.roll(at, k, 0) - ends).max() < 0.008 * max(h, w) for k in range(4))
+
+
+def _by_paper(scan: Scan, known: Reference) -> list[Matrix]:
+    whole, outline = candidates.by_whole_scan(scan, known), candidates.by_outline(scan, known)
+    return [*whole, *(one for one in outline if not any(_same(one, other, known, 0.02) for other in whole))]
+
+
+def _same(a: Matrix, b: Matrix, known: Reference, share: float) -> bool:
+    """Whether two maps put the form's corners within a share of its size of each other."""
+    w, h = known.size
+    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+    first, second = candidates.project(corners, a), candidates.project(corners, b)
+    size = float(np.linalg.norm(second[2] - second[0]))
+    return bool(np.linalg.norm(first - second, axis=1).max() < share * size)
+
+
+def _try(scan: Scan, known: Reference, place: Place, looks: View) -> list[_Tried]:
+    """A place judged, and its nearest rivals, beside it and upside down, each as well laid as the place itself.
+
+    From a rival that explains more the next is looked for, so that a page that was laid some rows off comes home.
     """
-    wanted = _printed(page)
-    if not wanted:
-        return 1.0
-    points, upright = lines.sample(wanted)
-    return lines.share_found(gray, lines.project(points, matrix), upright)
+    made = [_Tried(place, weigh(looks, known), looks.explained, 1.0)]
+    for _ in range(_MOST_ROWS_OFF):
+        here = max(made, key=lambda one: one.explained)
+        evidence = here.evidence
+        if evidence.margin >= 0.6 or evidence.gain <= 0.15:
+            break
+        moved = np.eye(3)
+        moved[:2, 2] = evidence.shift
+        beside = refine(scan, known, here.place.matrix @ moved, NEAR)
+        if any(_same(beside.matrix, one.place.matrix, known, _SAME_PLACE) for one in made):
+            break
+        there = view(scan, known, beside)
+        made.append(_Tried(beside, weigh(there, known), there.explained, evidence.difference))
+        if there.explained < here.explained:
+            break
+    best = max(made, key=lambda one: one.explained)
+    if best.evidence.turned < 0.5 and best.evidence.gain > 0.15 and not known.alike_turned:
+        over = refine(scan, known, best.place.matrix @ known.upside_down, NEAR)
+        there = view(scan, known, over)
+        made.append(_Tried(over, weigh(there, known), there.explained, 1 - float(known.turned_likeness.max())))
+    return made
 
 
-@lru_cache(maxsize=64)
-def _printed(page: PageSpec) -> tuple[lines.Line, ...]:
-    return (*page.lines, *(side for spec in page.fields if spec.frame for side in frame_of(spec)))
+def _refuse_unproved(best: _Tried, known: Reference) -> None:
+    """Raises the error that says why a page is not proved to lie right, if it is not."""
+    evidence = best.evidence
+    if best.probability < LEAST:
+        if evidence.even > _PLAIN and evidence.margin < 0.2:
+            raise RegistrationError(
+                f"the page could lie {_aside(evidence.shift)}: its print fits there nearly as well; scan it whole, or "
+                'give the template a picture of the empty form ("reference")'
+            )
+        if evidence.even > _PLAIN and evidence.turned < 0.2:
+            raise RegistrationError(_OPEN)
+        raise UnknownFormError(
+            f"the page does not fit the template: {max(evidence.gain, 0):.0%} of its print found; "
+            "is it this form, and scanned whole?"
+        )
 
 
-def frame_of(spec: FieldSpec) -> list[tuple[float, float, float, float]]:
-    """The printed lines of a field's box as x1, y1, x2, y2: the four sides, and the walls between cells."""
-    x, y, w, h = spec.box
-    walls = [x + w * i / spec.cells for i in range(spec.cells + 1)] if spec.cells else [x, x + w]
-    return [(x, y, x + w, y), (x, y + h, x + w, y + h), *((at, y, at, y + h) for at in walls)]
+def _lies_twice(scan: Scan, known: Reference, best: _Tried) -> bool:
+    """Whether what the scan shows beside the form is the form again."""
+    w, h = known.size
+    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+    outline = candidates.project(corners, best.place.matrix)
+    _, _, wide, high = candidates.ink_box(scan)
+    if cv2.contourArea(outline.astype(np.float32)) > _MOST_OF_IT * wide * high:
+        return False
+    rest = scan.gray.copy()
+    cv2.fillConvexPoly(rest, np.rint(outline).astype(np.int32), (int(np.median(rest[::8, ::8])),))
+    other = Scan(rest)
+    maps = candidates.by_keypoints(other, known) or candidates.by_marks(other, known)
+    places = (refine(other, known, matrix) for matrix in maps[:2])
+    return any(view(other, known, place).explained > _COPY * best.explained for place in places)
+
+
+def _aside(shift: tuple[float, float]) -> str:
+    x, y = shift
+    ways = [
+        f"{abs(v):.0f} px {name}" for v, name in ((x, "left" if x < 0 else "right"), (y, "up" if y < 0 else "down"))
+    ]
+    return " and ".join(way for way, v in zip(ways, shift, strict=True) if abs(v) >= 1)
+
+
+def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Place, best: _Tried) -> Registered:
+    """The page turned upright, and each field on its own frame."""
+    seen = look(scan, known, place.matrix, 24)
+    own, fields = {}, {}
+    angle = float(np.degrees(np.arctan2(place.matrix[1, 0], place.matrix[0, 0])))
+    quarters = round(-angle / 90) % 4
+    upright = np.ascontiguousarray(np.rot90(image, -quarters)) if quarters else image
+    to_upright = candidates.quarter_turn(quarters, upright.shape)
+    for spec, patch in zip(known.spec.fields, known.fields, strict=True):
+        x, y, w, h = spec.box
+        corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float64)
+        bend = place.bend(corners, max(known.size))
+        likeness, aside = 0.0, 0.0
+        if patch is not None:
+            moved, likeness = snap(place, known, patch, seen, 24, spec.box)
+            extra = moved - bend.mean(0)
+            aside = float(np.abs(extra).max()) / h
+            bend = bend + extra
+        step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
+        own[spec.box] = to_upright @ place.matrix @ np.asarray(step, np.float64)
+        fields[spec.name] = best.probability * field_probability(likeness, aside, patch is not None)
+    paper = int(np.median(_inside(scan, known, place)))
+    return Registered(
+        upright, to_upright @ place.matrix, best.probability, 90 * quarters, paper, best.explained, own, fields
+    )
+
+
+def _inside(scan: Scan, known: Reference, place: Place) -> npt.NDArray[np.uint8]:
+    """Gray levels of the scan under the form."""
+    w, h = (max(8, round(v * 150 / max(known.size))) for v in known.size)
+    f = np.diag([known.size[0] / w, known.size[1] / h, 1.0])
+    picture, there = scan.through(place.matrix @ f, (w, h))
+    return picture[there] if there.any() else picture
 
 
 def cut(
@@ -257,14 +348,15 @@ def cut(
     but no box higher than 96 px; what lies beyond the page is `paper`.
     """
     x, y, w, h = box
-    a, b, c = lines.project(np.array([[x, y], [x + w, y], [x, y + h]], np.float64), page.matrix)
+    matrix = page.map_of(box)
+    a, b, c = candidates.project(np.array([[x, y], [x + w, y], [x, y + h]], np.float64), matrix)
     own = 0.5 * (np.linalg.norm(b - a) / w + np.linalg.norm(c - a) / h)
     scale = float(np.clip(own, 0.25, max(_TALLEST_FIELD / h, 0.25)))
     size = max(4, round((w + 2 * margin) * scale)), max(4, round((h + 2 * margin) * scale))
     to_template = np.array([[1 / scale, 0, x - margin], [0, 1 / scale, y - margin], [0, 0, 1]], np.float64)
     out = cv2.warpPerspective(
         picture,
-        page.matrix @ to_template,
+        matrix @ to_template,
         size,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,

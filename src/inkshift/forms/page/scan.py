@@ -1,0 +1,102 @@
+"""A page as it was scanned, looked at through maps from the template, at the resolution that a step asks for."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Gray = npt.NDArray[np.uint8]
+Matrix = npt.NDArray[np.float64]
+Contrast = npt.NDArray[np.float32]
+
+# Gray levels of local deviation that plain paper has at least; and how many times its noise is taken for paper still.
+_PAPER_NOISE, _NOISES = 2.0, 4.0
+
+
+def contrast(gray: Gray, window: int) -> Contrast:
+    """How much darker each pixel is than its surroundings, in deviations of these, clipped to -1..2; (H, W) float32.
+
+    Local normalisation: pale print, a shadow and a fax come out alike. window: its side in pixels.
+    """
+    noise = cv2.absdiff(gray[::2, ::2], cv2.medianBlur(gray, 3)[::2, ::2])
+    counts = np.bincount(noise.ravel(), minlength=256)
+    # The median to a fraction of a gray level, as if levels were spread evenly over their bins.
+    below = np.concatenate([[0], np.cumsum(counts)]) / noise.size
+    middle = float(np.interp(0.5, below, np.arange(257)))
+    floor = max(_PAPER_NOISE, _NOISES * 1.5 * middle)
+    level = gray.astype(np.float32)
+    mean = np.asarray(cv2.blur(level, (window, window)), np.float32)
+    variance = np.asarray(cv2.sqrBoxFilter(level, -1, (window, window)), np.float32) - mean * mean
+    np.maximum(variance, 0, out=variance)
+    variance += np.float32(floor**2)
+    mean -= level
+    mean /= np.sqrt(variance)
+    return np.asarray(np.clip(mean, -1.0, 2.0, out=mean), np.float32)
+
+
+def strokes(gray: Gray, window: int) -> Contrast:
+    """Contrast averaged along level or upright strokes as long as `window`, whichever is stronger; (H, W) float32.
+
+    Rules hardly darker than their paper stand out from it, and handwriting fades.
+    """
+    made = contrast(gray, window)
+    length = window | 1
+    level, upright = (cv2.blur(made, size) for size in ((length, 1), (1, length)))
+    return np.asarray(np.where(np.abs(level) > np.abs(upright), level, upright), np.float32)
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """The 3x3 map back."""
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
+class Scan:
+    """A page, (H, W) uint8, with smaller copies made when they are needed. dark: its contrast, once it was made."""
+
+    def __init__(self, gray: Gray) -> None:
+        self.gray = gray
+        self.dark: Contrast | None = None
+        self._smaller: dict[int, Gray] = {0: gray}
+
+    def reduced(self, factor: float) -> tuple[Gray, Matrix]:
+        """The page at about `factor` of its size (0..1, in steps of the square root of 2), and its pixels to it."""
+        step = max(0, round(-2 * np.log2(max(min(factor, 1.0), 1e-3))))
+        if step not in self._smaller:
+            h, w = self.gray.shape
+            size = max(1, round(w * 2 ** (-step / 2))), max(1, round(h * 2 ** (-step / 2)))
+            self._smaller[step] = np.asarray(cv2.resize(self.gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+        small = self._smaller[step]
+        fy, fx = small.shape[0] / self.gray.shape[0], small.shape[1] / self.gray.shape[1]
+        return small, np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]], np.float64)
+
+    def through(
+        self, matrix: Matrix, size: tuple[int, int], bend: npt.NDArray[np.float32] | None = None
+    ) -> tuple[Gray, npt.NDArray[np.bool_]]:
+        """The page seen through `matrix`, 3x3, from pixels of the wanted picture to pixels of the page.
+
+        size: width and height of the picture. bend: (h, w, 2), how far each pixel of the picture is moved before.
+        Returns the picture, (h, w) uint8, what lies beyond the page being paper, and where there is page, (h, w) bool.
+        """
+        middle = cv2.perspectiveTransform(
+            np.array([[[0, 0]], [[size[0], 0]], [[0, size[1]]], [[size[0], size[1]]]], np.float64), matrix
+        ).reshape(4, 2)
+        across = np.linalg.norm(middle[1] - middle[0]) + np.linalg.norm(middle[3] - middle[2])
+        down = np.linalg.norm(middle[2] - middle[0]) + np.linalg.norm(middle[3] - middle[1])
+        small, shrunk = self.reduced(1.2 / max(float(across / size[0] + down / size[1]) / 2, 1e-3))
+        to_small = shrunk @ matrix
+        high, wide = small.shape
+        paper = int(np.median(small[::8, ::8]))
+        if bend is None:
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            seen = cv2.warpPerspective(small, to_small, size, flags=flags, borderValue=(paper,))
+        else:
+            x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
+            at = np.stack([x + bend[..., 0], y + bend[..., 1]], -1).reshape(-1, 1, 2)
+            place = cv2.perspectiveTransform(at, to_small).reshape(size[1], size[0], 2).astype(np.float32)
+            seen = cv2.remap(small, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderValue=(paper,))
+        corners = np.array([[0, 0], [wide - 1, 0], [wide - 1, high - 1], [0, high - 1]], np.float64).reshape(-1, 1, 2)
+        edge = cv2.perspectiveTransform(corners, inverse(to_small)).reshape(-1, 2)
+        there = np.zeros((size[1], size[0]), np.uint8)
+        cv2.fillConvexPoly(there, np.rint(np.clip(edge, -30000, 30000)).astype(np.int32), (1,))
+        return np.asarray(seen, np.uint8), cv2.erode(there, np.ones((3, 3), np.uint8)) > 0

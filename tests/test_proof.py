@@ -1,0 +1,198 @@
+"""A page is read only where it is proved to lie right: never one row off, upside down, or from another form."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from inkshift.errors import BlankPageError, RegistrationError, UnknownFormError
+from inkshift.forms.page.candidates import project, quarter_turn
+from inkshift.forms.reader import misplaced, way_up
+from inkshift.forms.reading import Candidate, FieldReading
+from inkshift.forms.register import Registered, register
+from inkshift.forms.template import PageSpec
+
+Gray = npt.NDArray[np.uint8]
+Matrix = npt.NDArray[np.float64]
+W, H, ROW, TOP = 600, 850, 40, 120
+NAMES = (
+    "Ruiz",
+    "Okoro",
+    "Dias",
+    "Petrov",
+    "Lund",
+    "Zahra",
+    "Nagy",
+    "Sato",
+    "Horvat",
+    "Weber",
+    "Mensah",
+    "Rossi",
+    "Kaya",
+)
+
+
+def class_list() -> tuple[Gray, PageSpec, PageSpec]:
+    """A list of pupils with a column for marks; its template with a picture, and with its lines only."""
+    sheet = np.full((H, W), 255, np.uint8)
+    cv2.putText(sheet, "Class list 4b", (60, 80), 0, 1.0, (0,), 2, cv2.LINE_AA)
+    bottom, columns = TOP + ROW * len(NAMES), (50, 360, 450, 540)
+    rows = [TOP + ROW * i for i in range(len(NAMES) + 1)]
+    lines = [[50, y, 540, y] for y in rows] + [[x, TOP, x, bottom] for x in columns]
+    for x1, y1, x2, y2 in lines:
+        cv2.line(sheet, (x1, y1), (x2, y2), (0,), 2)
+    for name, y in zip(NAMES, rows, strict=False):
+        cv2.putText(sheet, name, (64, y + 29), 0, 0.8, (0,), 2, cv2.LINE_AA)
+    fields = [{"name": f"r{i}", "box": [360, y, 90, ROW], "digits": [1, 2]} for i, y in enumerate(rows[:-1])]
+    plain = {"size": [W, H], "fields": fields}
+    pictured, ruled = plain | {"reference": "empty.png"}, plain | {"lines": lines}
+    return sheet, PageSpec.model_validate(pictured), PageSpec.model_validate(ruled)
+
+
+def filled(sheet: Gray) -> Gray:
+    page, rng = sheet.copy(), np.random.default_rng(3)
+    for i in range(len(NAMES)):
+        at = 370 + int(rng.integers(20)), TOP + ROW * i + 31
+        cv2.putText(page, str(rng.integers(1, 20)), at, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 0.9, (70,), 2, cv2.LINE_AA)
+    return page
+
+
+def seen(page: Gray, matrix: Matrix, size: tuple[int, int] = (W, H), bed: int = 255) -> Gray:
+    scan = cv2.warpPerspective(page, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(bed,))
+    noise = np.random.default_rng(0).normal(0, 3, scan.shape)
+    return np.asarray(np.clip(scan * 0.93 + noise, 0, 255), np.uint8)
+
+
+def moved(angle: float, scale: float, x: float = 0, y: float = 0) -> Matrix:
+    turn = np.vstack([cv2.getRotationMatrix2D((W / 2, H / 2), angle, scale), [0, 0, 1]])
+    turn[:2, 2] += x, y
+    return np.asarray(turn, np.float64)
+
+
+def off(found: Registered, spec: PageSpec, true: Matrix) -> float:
+    """The most that a corner of a field lies from its true place in the scan, in heights of the field."""
+    back = np.linalg.inv(quarter_turn(found.turn // 90, found.image.shape))
+    most = 0.0
+    for x, y, w, h in (field.box for field in spec.fields):
+        corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float64)
+        there, own = project(corners, true), project(corners, back @ found.map_of((x, y, w, h)))
+        most = max(most, float(np.linalg.norm(own - there, axis=1).max() / np.linalg.norm(there[3] - there[0])))
+    return most
+
+
+SITUATIONS = {
+    "as it is": (moved(0, 1), (W, H), 255),
+    "turned by 4 degrees": (moved(4, 0.95), (W, H), 255),
+    "turned by 13 degrees": (moved(-13, 0.85), (W, H), 255),
+    "one row lower": (moved(0.5, 1, 0, ROW + 1), (W, H + 60), 255),
+    "small on a white bed": (moved(1, 0.6, -60, -120), (W, H), 255),
+    "on a black bed": (moved(-1, 0.98, 20, 30), (W * 2, H + 300), 10),
+    "with a wide margin": (moved(0.5, 1, 150, 160), (W + 300, H + 320), 250),
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+@pytest.mark.parametrize("known", ["picture", "lines"])
+def test_a_page_lies_right_or_is_not_read(name: str, known: str) -> None:
+    sheet, pictured, ruled = class_list()
+    true, size, bed = SITUATIONS[name]
+    scan = seen(filled(sheet), true, size, bed)
+    spec, reference = (pictured, sheet) if known == "picture" else (ruled, None)
+    try:
+        (found,) = register(scan, spec, reference)
+    except RegistrationError:
+        assert known == "lines"
+        return
+    assert off(found, spec, true) < 1 / 3
+    assert found.quality > 0.5
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_the_way_up_comes_from_print(quarters: int) -> None:
+    sheet, spec, _ = class_list()
+    page = seen(filled(sheet), moved(1, 0.97))
+    (found,) = register(np.ascontiguousarray(np.rot90(page, quarters)), spec, sheet)
+    assert found.turn == 90 * quarters
+    assert np.array_equal(found.image, page)
+
+
+def test_a_grid_whose_edge_is_cut_off_is_refused_or_right() -> None:
+    rows, columns = [60 + 60 * i for i in range(13)], [60 + 60 * i for i in range(9)]
+    lines = [[60, y, 540, y] for y in rows] + [[x, 60, x, 780] for x in columns]
+    boxes = [(x, y) for y in rows[:-1] for x in columns[:-1]]
+    fields = [{"name": f"f{i}", "box": [x, y, 60, 60], "digits": [0, 1]} for i, (x, y) in enumerate(boxes)]
+    spec = PageSpec.model_validate({"size": [W, H], "lines": lines, "fields": fields})
+    sheet = np.full((H, W), 255, np.uint8)
+    for x1, y1, x2, y2 in lines:
+        cv2.line(sheet, (x1, y1), (x2, y2), (0,), 2)
+    whole = register(seen(sheet, moved(1, 0.9)), spec)
+    assert min(off(one, spec, moved(1, 0.9)) for one in whole) < 1 / 3
+    cut = moved(0, 1, -63, -63)
+    try:
+        ways = register(seen(sheet, cut), spec)
+    except RegistrationError as e:
+        assert "could lie" in str(e) or "is it this form" in str(e)
+        return
+    assert min(off(one, spec, cut) for one in ways) < 1 / 3 or ways[0].quality < 0.9
+
+
+def test_four_squares_alone_do_not_tell_up_from_down() -> None:
+    marks = [{"x": x, "y": y, "size": 20} for x, y in ((40, 40), (560, 40), (40, 810), (560, 810))]
+    fields = [{"name": "a", "box": [300, 200, 120, 50], "frame": False}]
+    spec = PageSpec.model_validate({"size": [W, H], "marks": marks, "fields": fields})
+    sheet = np.full((H, W), 255, np.uint8)
+    for x, y in ((40, 40), (560, 40), (40, 810), (560, 810)):
+        sheet[y - 10 : y + 10, x - 10 : x + 10] = 0
+    cv2.putText(sheet, "Delivery note", (60, 120), 0, 1.0, (0,), 2)
+    with pytest.raises(RegistrationError, match="the way up is open"):
+        register(sheet, spec)
+    (found,) = register(np.ascontiguousarray(sheet[::-1, ::-1]), spec.model_copy(update={"reference": "e.png"}), sheet)
+    assert found.turn == 180
+
+
+def test_two_copies_in_one_picture_are_refused() -> None:
+    sheet, spec, _ = class_list()
+    both = np.hstack([filled(sheet), filled(sheet)])
+    with pytest.raises(RegistrationError, match="twice"):
+        register(both, spec, sheet)
+
+
+def test_blank_black_and_tiny_pages_say_so() -> None:
+    sheet, spec, _ = class_list()
+    with pytest.raises(BlankPageError, match="blank"):
+        register(seen(np.full((H, W), 255, np.uint8), moved(0, 1)), spec, sheet)
+    with pytest.raises(RegistrationError):
+        register(np.zeros((H, W), np.uint8), spec, sheet)
+    with pytest.raises(RegistrationError, match="50 x 50"):
+        register(sheet[:50, :50], spec, sheet)
+
+
+def test_another_form_is_unknown() -> None:
+    sheet, spec, _ = class_list()
+    other = np.full((H, W), 255, np.uint8)
+    for i in range(18):
+        cv2.putText(other, f"Invoice line {i * 37} of order {i}", (50, 60 + 43 * i), 0, 0.7, (0,), 2)
+    with pytest.raises(UnknownFormError, match="is it this form"):
+        register(other, spec, sheet)
+
+
+def reading(confidence: float, value: str = "7") -> FieldReading:
+    state = "written" if value else "blank"
+    return FieldReading("a", value, value, state, confidence, (Candidate(value, confidence),))  # type: ignore[arg-type]
+
+
+def test_numbers_tell_the_way_up_and_blanks_do_not() -> None:
+    sure, unsure, blank = reading(0.98), reading(0.4), reading(0.99, "")
+    assert way_up([[unsure] * 5, [sure] * 5]) == 1
+    with pytest.raises(RegistrationError, match="way up"):
+        way_up([[sure] * 2, [blank] * 2])
+    with pytest.raises(RegistrationError, match="way up"):
+        way_up([[sure], [reading(0.9)]])
+
+
+def test_a_field_that_may_lie_wrong_is_as_unsure_as_that() -> None:
+    made = misplaced(reading(0.9), 0.5)
+    assert made.confidence == pytest.approx(0.45)
+    assert made.candidates[0].probability == pytest.approx(0.45)
