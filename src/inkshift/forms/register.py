@@ -39,6 +39,8 @@ _BENT = 0.65
 # A form that fills the scan just as it fills the template's page is more probably there than elsewhere.
 _FRAMED = 0.1
 _MOST_ROWS_OFF = 4
+# A bed is darker than paper by so many gray levels, over such a share of the scan; beside a white bed there is little.
+_BED, _SOME_BED = 80, 0.08
 # Where four fifths of the form's parts are seen better than this, it is the form, and lies beside its place.
 _PLAIN = 0.3
 _OPEN = (
@@ -326,9 +328,25 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
         own[spec.box] = to_upright @ place.matrix @ np.asarray(step, np.float64)
         fields[spec.name] = best.probability * field_probability(likeness, aside, patch is not None)
     paper = int(np.median(_inside(scan, known, place)))
+    upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     return Registered(
         upright, to_upright @ place.matrix, best.probability, 90 * quarters, paper, best.explained, own, fields
     )
+
+
+def _without_bed(image: npt.NDArray[np.uint8], matrix: Matrix, known: Reference, paper: int) -> npt.NDArray[np.uint8]:
+    """The page with a dark bed or table around it made as light as its paper, so that ink is told from paper alone."""
+    w, h = known.size
+    edge = 0.02 * max(w, h)
+    corners = np.array([[-edge, -edge], [w + edge, -edge], [w + edge, h + edge], [-edge, h + edge]], np.float64)
+    beyond = np.ones(image.shape[:2], np.uint8)
+    cv2.fillConvexPoly(beyond, np.rint(candidates.project(corners, matrix)).astype(np.int32), (0,))
+    dark = (beyond > 0) & (to_gray(image) < paper - _BED)
+    if dark.mean() < _SOME_BED:
+        return image
+    clean = image.copy()
+    clean[beyond > 0] = paper
+    return clean
 
 
 def _inside(scan: Scan, known: Reference, place: Place) -> npt.NDArray[np.uint8]:
