@@ -249,13 +249,13 @@ def test_it_is_tried_on_its_own_page_and_on_others(browser: TestClient) -> None:
     own = send(browser, f"{path}/try", None)[2]
     assert "<h3>Form</h3>" in own and own.count("<rect") == 2 and own.count("data:image/png") == 2
     other = send(browser, f"{path}/try", sheet("PDF", 2), "<two>.pdf")[2]
-    assert "&lt;two&gt;.pdf, 2" in other and other.count("data:image/jpeg") == 2 and "100 %" in other
+    assert "&lt;two&gt;.pdf, 2" in other and other.count("data:image/jpeg") == 2 and "99 % sure" in other
     blank = io.BytesIO()
     assert "<h3>&lt;two&gt;.pdf</h3>" in other
     assert "starts with" in send(browser, f"{path}/try", b"GIF89a", "a.gif")[2]
     Image.new("L", (500, 700), 255).save(blank, "PNG")
     refused = send(browser, f"{path}/try", blank.getvalue(), "blank.png")[2]
-    assert "corner marks are not on this page" in refused and "/tmp" not in refused
+    assert "the page is blank" in refused and "/tmp" not in refused
 
 
 def test_deleting_one_takes_its_folder_along(browser: TestClient, store: Store, tmp_path: Path) -> None:

@@ -155,8 +155,8 @@ def _even(seen: Contrast, visible: Contrast) -> float:
 
 
 def probability(evidence: Evidence) -> float:
-    """How probable it is, 0 to 1, that a place is right: a logistic function, by 166 simulated pages and set steeper in
-    the margin than these alone say, so that two places that explain alike are never read.
+    """How probable it is, 0 to 1, that a place is right: a logistic function of how evenly the print is seen and of its
+    margins over rivals. Set by hand, so that of two places that explain the page alike neither is read; not yet fitted.
     """
     even, margin, turned = min(evidence.even, 0.5), min(evidence.margin, 0.25), min(evidence.turned, 0.4)
     score = 16.0 * even + 25.0 * margin + 4.4 * (0.3 if evidence.turned == 1 else turned) - 10.0

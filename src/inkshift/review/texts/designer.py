@@ -96,7 +96,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "d_try_now": ("Read", "Leer"),
     "d_trying": ("Reading ...", "Leyendo ..."),
     "d_try_none": ("Nothing was read.", "No se leyó nada."),
-    "d_fit": ("{n} % of the printed lines found", "{n} % de las líneas impresas encontrado"),
+    "d_fit": ("{n} % sure that the page lies right", "{n} % de seguridad de que la página está bien colocada"),
     "d_confidence": ("Confidence", "Confianza"),
     "d_read": ("Read", "Leído"),
     "d_crop": ("Picture", "Imagen"),
