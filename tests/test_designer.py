@@ -252,7 +252,7 @@ def test_it_is_tried_on_its_own_page_and_on_others(browser: TestClient) -> None:
     assert "&lt;two&gt;.pdf, 2" in other and other.count("data:image/jpeg") == 2 and "99 % sure" in other
     blank = io.BytesIO()
     assert "<h3>&lt;two&gt;.pdf</h3>" in other
-    assert "starts with" in send(browser, f"{path}/try", b"GIF89a", "a.gif")[2]
+    assert "starts with" in send(browser, f"{path}/try", b"hello, world", "a.txt")[2]
     Image.new("L", (500, 700), 255).save(blank, "PNG")
     refused = send(browser, f"{path}/try", blank.getvalue(), "blank.png")[2]
     assert "the page is blank" in refused and "/tmp" not in refused
