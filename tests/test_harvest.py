@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from inkshift import jobs
 from inkshift.cli import main
 from inkshift.datasets.formats import load_class_folders, load_csv
 from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError, SettingError
+from inkshift.files import file_digest
 from inkshift.forms import harvest
 from inkshift.forms.harvest import build, match, split_of
 from inkshift.forms.harvest_folder import KIND, Harvest, new_folder
@@ -90,13 +90,15 @@ def built(tmp_path_factory: pytest.TempPathFactory, telegram: Path, shipped_mode
     folder = tmp_path_factory.mktemp("harvest")
     exclude = folder / "exclude.csv"
     exclude.write_text("form,field,reason\nT-0001,p02,smudge\nT-0002,,crossed out\nT-0099,,gone\n")
-    Image.new("L", (300, 400), 255).save(folder / "white.png")
+    other = np.full((400, 300), 255, np.uint8)
+    other[40:360:24, 30:270] = other[40:360, 30:270:48] = 0
+    Image.fromarray(other).save(folder / "other.png")
     (folder / "again.jpg").write_bytes((telegram / "scan-1.jpg").read_bytes())
     labels = [known for known in read_labels(str(telegram / "labels.csv")) if known.form != "T-0003"]
     labels.append(Label("T-0077", "p01", "5", ""))
     result = build(
         [telegram / "scan-1.jpg", telegram / "scan-2.jpg", telegram / "scan-3.jpg", telegram / "scan-6.jpg",
-         folder / "again.jpg", folder / "white.png"],
+         folder / "again.jpg", folder / "other.png"],
         labels,
         folder / "set",
         template=telegram / "template.json",
@@ -139,7 +141,7 @@ def test_what_was_left_out_is_listed_with_its_reason(built: tuple[Path, Harvest]
     assert {(r["form"], r["field"]) for r in by_reason["excluded by hand"]} >= {("T-0001", "p02"), ("T-0002", "total")}
     assert {r["detail"] for r in by_reason["excluded by hand"]} == {"smudge", "crossed out"}
     assert {r["form"] for r in by_reason["no label"]} == {"T-0003"}
-    assert [r["form"] for r in by_reason["not read"]] == ["white"]
+    assert [r["form"] for r in by_reason["not read"]] == ["other"]
     assert [r["form"] for r in by_reason["form found twice"]] == ["T-0001"]
     assert result.unused_exclusions == [("T-0099", "")]
     assert ("T-0077", "p01") in result.unused_labels
@@ -158,7 +160,7 @@ def test_the_manifest_names_settings_counts_and_every_file(built: tuple[Path, Ha
     assert "resize(28)" in settings["reframing"] and settings["test_share"] == 0.2
     files = {path for path in everything(folder) if path != "manifest.json"}
     assert set(manifest["files"]) == files
-    assert all(jobs.file_digest(folder / path) == digest for path, digest in manifest["files"].items())
+    assert all(file_digest(folder / path) == digest for path, digest in manifest["files"].items())
 
 
 def test_sheets_show_all_of_it(built: tuple[Path, Harvest]) -> None:

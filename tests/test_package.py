@@ -106,7 +106,7 @@ def test_an_unknown_name_lists_the_shipped_ones() -> None:
 
 
 def test_a_graph_that_does_not_run_is_explained(folder: Path) -> None:
-    with pytest.raises(ModelError, match=f"{GRAPH}: ONNX Runtime cannot load it"):
+    with pytest.raises(ModelError, match=f"{GRAPH}: cannot be read as ONNX"):
         classifier(load_model(folder))
 
 

@@ -94,7 +94,7 @@ def here(work: Callable[[Any], Any], items: Iterable[tuple[str, Any]], **_: Any)
 def small() -> Iterator[None]:
     """One drawing of a digit and one paper are enough, and no process is needed."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("_DRAWN", 1), ("_DRAWN_HELD_OUT", 1), ("_PAPERS", 1)):
+        for name, value in (("_DRAWN", 1), ("_DRAWN_HELD_OUT", 1)):
             patch.setattr(rehearsal, name, value)
         patch.setattr(engine.jobs, "run", here)
         yield

@@ -22,7 +22,8 @@ sys.meta_path.insert(0, NoTorch())
 
 IMPORTS = """
 import inkshift
-models = {"networks", "convolutions", "training", "export", "recipes", "numbers", "finetune", "adapt", "teaching"}
+models = {"networks", "convolutions", "training", "checkpoint", "export", "recipes", "numbers"}
+models |= {"finetune", "adapt", "teaching"}
 transfer = {"regimes", "run", "frozen", "deliver", "estimate", "strings_run", "strings_estimate"}
 allowed = {f"inkshift.models.{name}" for name in models} | {f"inkshift.transfer.{name}" for name in transfer}
 for module in pkgutil.walk_packages(inkshift.__path__, "inkshift."):
