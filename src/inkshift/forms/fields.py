@@ -110,15 +110,17 @@ def own(job: Job, blank: Gray | None = None) -> Job:
     return replace(job, dark=np.where(print_, 0, dark).astype(np.uint8), print_=print_) if print_.any() else job
 
 
-def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
+def prepare(
+    job: Job, frame: Frame, calibration: dict[str, float], reference: float | None, written: Gray | None = None
+) -> Prepared:
     """Cut a field into pictures, each made by `frame` (see `Reframing.of_ink`).
 
-    reference: how dark ink is on this page (`ink.ink_level`).
+    reference: how dark ink is on this page (`ink.ink_level`). written: a number's ink (`number_ink`) where it is known.
     """
     if job.kind == "number":
         job = _by_cells(job)
     if job.kind == "number":
-        return _number(job, frame, calibration, reference)
+        return _number(job, frame, calibration, number_ink(job, reference) if written is None else written)
     ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
     if job.kind == "digit":
         views = views_of_digit(ink)
@@ -145,8 +147,8 @@ def inner(job: Job) -> Gray:
     return np.hstack(insides)
 
 
-def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
-    lattice = segment.build(upright(number_ink(job, reference)))
+def _number(job: Job, frame: Frame, calibration: dict[str, float], written: Gray) -> Prepared:
+    lattice = segment.build(upright(written))
     pictures = [frame(part.picture) for part in lattice.segments]
 
     def finish(probabilities: Probabilities) -> FieldReading:
@@ -162,7 +164,9 @@ def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
     return Prepared(pictures, finish)
 
 
-def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | None) -> PreparedNumber:
+def prepare_number(
+    job: Job, reader: numbers.NumberReader, reference: float | None, written: Gray | None = None
+) -> PreparedNumber:
     """A field's number as a line recogniser is to see it; the rest as for `prepare`."""
     crop, dark = seen(job)
     struck = max(job.struck, _struck(job, reference))
@@ -188,7 +192,7 @@ def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | No
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
-    beside = signs.find_signs(number_ink(job, reference))
+    beside = signs.find_signs(number_ink(job, reference) if written is None else written)
     return PreparedNumber(look.pictures, crop, finish)
 
 

@@ -328,14 +328,19 @@ class Reader:
         )
         return PageReading(source, page, fields=tuple(fields_))
 
-    def _by_digits(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
-        """Fields read digit by digit, the pictures of all classified at once."""
+    def _by_digits(
+        self, work: Sequence[fields.Job], level: float | None, written: Sequence[Pixels | None] = ()
+    ) -> list[FieldReading]:
+        """Fields read digit by digit, the pictures of all classified at once. written: their ink where it is known."""
         start = time.perf_counter()
         constants = self.model.manifest.calibration
         if self.settings.method == "as-published":
             prepared = [as_published.prepare(job, self.model.reframing) for job in work]
         else:
-            prepared = [fields.prepare(job, self._frame, constants, level) for job in work]
+            known = written or [None] * len(work)
+            prepared = [
+                fields.prepare(job, self._frame, constants, level, ink) for job, ink in zip(work, known, strict=True)
+            ]
         start = self._spent("prepare", start)
         pictures = [picture for item in prepared for picture in item.pictures]
         logits = self._classify(np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.uint8))
@@ -354,9 +359,12 @@ class Reader:
         reader = self._numbers
         if reader is None or not work:
             return
-        spelled = self._by_digits(work, level) if reader.spell else []
         start = time.perf_counter()
-        prepared = [fields.prepare_number(job, reader, level) for job in work]
+        written = [fields.number_ink(job, level) for job in work]
+        start = self._spent("prepare", start)
+        spelled = self._by_digits(work, level, written) if reader.spell else []
+        start = time.perf_counter()
+        prepared = [fields.prepare_number(job, reader, level, ink) for job, ink in zip(work, written, strict=True)]
         start = self._spent("prepare", start)
         seen = reader.run([picture for item in prepared for picture in item.pictures])
         others = reader.second([item.crop for item in prepared]) if reader.second else []

@@ -94,12 +94,15 @@ def _path(figure: Gray) -> Labels:
     rows = np.arange(h)
     cell = 1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]
     cost, back = cell[:, 0], np.zeros((w, h), np.int32)
+    choices, steps = np.full((3, h), np.inf), np.array([0, -1, 1])
     for x in range(1, w):
-        around = np.pad(cost, 1, constant_values=np.inf)
-        choices = np.stack([around[1:-1], around[:-2] + 0.3, around[2:] + 0.3])
+        choices[0] = cost
+        choices[1, 1:] = cost[:-1] + 0.3
+        choices[2, :-1] = cost[1:] + 0.3
         choice = choices.argmin(0)
-        back[x] = rows + np.array([0, -1, 1])[choice]
-        cost = choices[choice, rows] + cell[:, x]
+        back[x] = steps[choice]
+        cost = choices.min(0) + cell[:, x]
+    back += rows.astype(np.int32)
     path = np.full(w, int(cost.argmin()), np.int32)
     for x in range(w - 1, 0, -1):
         path[x - 1] = back[x, path[x]]
@@ -218,6 +221,6 @@ def _between(figure: Gray, level: Gray) -> float:
         return 0.0
     top = level.argmax(0)
     bottom = SIZE - 1 - level[::-1].argmax(0)
-    above = np.mean([figure[: max(top[x] - 3, 0), x].any() for x in columns])
-    below = np.mean([figure[bottom[x] + 4 :, x].any() for x in columns])
+    first, last = figure.argmax(0), SIZE - 1 - figure[::-1].argmax(0)
+    above, below = (first < top - 3)[columns].mean(), (last > bottom + 3)[columns].mean()
     return float(np.sqrt(above * below))
