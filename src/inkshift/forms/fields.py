@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from inkshift.forms import grid, numbers, segment
 from inkshift.forms import ink as inks
-from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
+from inkshift.forms.cells import Cell, cells_of_field, likeness, views_of_digit
 from inkshift.forms.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells
 from inkshift.forms.field import printed, signs
 from inkshift.forms.reading import (
@@ -48,6 +48,8 @@ _RARELY_STRUCK, _DOUBTED = 3.0, 1.5
 # the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, and
 # the least that it must give to nothing.
 _SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 50.0, 0.15
+# Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
+_BEFORE_MARK, _MAY_BE = 10.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +372,7 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
             rows.append(np.average(views, 0, cell.weights) if len(views) else empty)
         table = cell_symbols(np.stack(rows), [cell.flat for cell in cells])
         if not digit_only:
-            _cross_out(table, [cell.mark for cell in cells])
+            _cross_out(table, cells)
         symbols = [
             _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
         ]
@@ -392,18 +394,32 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
     return Prepared(pictures, finish)
 
 
-def _cross_out(table: Probabilities, marks: Sequence[float]) -> None:
-    """Move the probability of digits to crossed out, in place, as far as the form of the ink says so: 0 to 1 a cell.
+def _cross_out(table: Probabilities, cells: Sequence[Cell]) -> None:
+    """Move probability to crossed out, in place, as far as the form of the ink and of its neighbours' says so.
 
-    A cell before the first that is doubtless a digit is likelier to be filled with a mark where its neighbour is.
+    Marks stand before the first digit: what stands before a mark is likelier to be one, and a digit there is doubted.
+    People repeat their mark: cells side by side that look alike are one as far as both may be. No digit gets surer.
     """
-    sure = np.array(marks, np.float32)
-    for k in range(len(sure) - 1):
-        if 0 < sure[k] < 0.9 and sure[k + 1] > 0.5:
-            sure[k] = 1 - (1 - sure[k]) ** 2
-    moved = table[:, :10] * sure[:, None]
-    table[:, :10] -= moved
-    table[:, 10] += moved.sum(1)
+    form = np.array([cell.mark for cell in cells])
+    told = 1 - (1 - form) * (1 - np.where(form > 0, table[:, 10] + 0.5 * table[:, 11], table[:, 10]))
+    sure = form.copy()
+    for k in range(len(cells) - 2, -1, -1):
+        if not (cells[k].views and cells[k + 1].views):
+            continue
+        if told[k + 1] > 0.5:
+            odds = _BEFORE_MARK * told[k] / max(1 - told[k], 1e-6)
+            sure[k] = max(sure[k], float(odds / (1 + odds)))
+        if k < len(cells) - 2:
+            like = likeness(cells[k].views[0], cells[k + 1].views[0]) ** 2
+            both = 1 - (1 - told[k] * like) * (1 - told[k + 1] * like)
+            for one in (k, k + 1):
+                sure[one] = max(sure[one], both if told[one] > _MAY_BE else 0.0)
+        told[k] = max(told[k], sure[k])
+    # Ink that is no digit is a mark as far as its form says so.
+    for symbols in (slice(0, 10), slice(11, 12)):
+        moved = table[:, symbols] * sure[:, None].astype(np.float32)
+        table[:, symbols] -= moved
+        table[:, 10] += moved.sum(1)
 
 
 def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool) -> dict[str, float]:
