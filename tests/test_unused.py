@@ -6,11 +6,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inkshift import Reader
 from inkshift.forms import fields
 from inkshift.forms import ink as inks
 from inkshift.forms.cells import likeness
+from inkshift.forms.page.strokes import strokes_through
+from inkshift.forms.register import Registered
 
 Gray = npt.NDArray[np.uint8]
 SIDE, MARGIN = 44, 8
@@ -76,3 +80,39 @@ def test_likeness_tells_the_same_mark_from_another(drawn_digits: Gray) -> None:
     )
     assert likeness(wave, again) > 0.8 > likeness(wave, dash)
     assert likeness(wave, np.zeros_like(wave)) == 0
+
+
+def column(count: int, text: str, digits: Gray) -> tuple[Gray, list[tuple[float, float, float, float]]]:
+    """A page with a column of printed boxes, the same number in each, and the boxes as x, y, width, height."""
+    boxes = [(40.0, 30.0 + 50 * k, 90.0, 40.0) for k in range(count)]
+    page = np.full((60 + 50 * count, 180), 245, np.uint8)
+    for x, y, w, h in np.array(boxes, int):
+        cv2.rectangle(page, (x, y), (x + w, y + h), (80,), 1)
+        for k, digit in enumerate(text):
+            part = page[y + 6 : y + 34, x + 8 + 26 * k : x + 36 + 26 * k]
+            np.minimum(part, 245 - np.asarray(digits[int(digit)] * 0.7, np.uint8), out=part)
+    return page, boxes
+
+
+@given(st.integers(0, 4), st.integers(2, 4), st.integers(10, 35), st.integers(55, 80), st.integers(2, 4))
+def test_a_diagonal_passes_the_boxes_that_it_goes_through(
+    drawn_digits: Gray, first: int, passes: int, left: int, right: int, pen: int
+) -> None:
+    page, boxes = column(9, "", drawn_digits)
+    ends = (40 + left, 30 + 50 * first), (40 + right, 30 + 50 * (first + passes) - 10)
+    cv2.line(page, *ends, (90,), pen, cv2.LINE_AA)
+    found = strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes)
+    assert found.tolist() == [first <= k < first + passes for k in range(9)]
+
+
+@pytest.mark.parametrize("text", ["111", "777", "47", "1"])
+def test_numbers_one_above_the_other_are_no_stroke(drawn_digits: Gray, text: str) -> None:
+    page, boxes = column(6, text, drawn_digits)
+    assert not strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes).any()
+
+
+def test_printed_lines_are_no_stroke_of_a_pen(drawn_digits: Gray) -> None:
+    page, boxes = column(6, "", drawn_digits)
+    cv2.line(page, (85, 10), (86, len(page) - 10), (80,), 2)
+    assert not strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes).any()
+    assert not strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes[:1]).any()

@@ -58,7 +58,8 @@ class Job:
 
     frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
     struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for. print_: (H, W) bool,
-    where print was taken out of `dark` (see `own`); None where none was.
+    where print was taken out of `dark` (see `own`); None where none was. passed: for each cell how sure it is, 0 to 1,
+    that a stroke over the page says that it is not used; empty where none does.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Job:
     printed: bool = False
     struck: float = 0.0
     print_: npt.NDArray[np.bool_] | None = None
+    passed: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,10 @@ def prepare(
         views = views_of_digit(ink)
         box = (0, 0, ink.shape[1], ink.shape[0])
         return _cells(job, (Cell(box, views, (1.0,) * len(views)),), frame, calibration)
-    return _cells(job, cells_of_field(ink, job.cells, job.frame, job.printed), frame, calibration)
+    cells = cells_of_field(ink, job.cells, job.frame, job.printed)
+    if len(job.passed) == len(cells):
+        cells = tuple(replace(c, mark=max(c.mark, sure)) for c, sure in zip(cells, job.passed, strict=True))
+    return _cells(job, cells, frame, calibration)
 
 
 def _by_cells(job: Job) -> Job:

@@ -25,6 +25,7 @@ from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
 from inkshift.forms.decode import reading_classes
 from inkshift.forms.page.judge import best_value, doubted, struck_out, tell_apart
+from inkshift.forms.page.strokes import PASSED, strokes_through
 from inkshift.forms.page.tables import Cell, find_table
 from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, unknown_form, why_unfit
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
@@ -413,6 +414,7 @@ class Reader:
             dark, blank = self._darkness(found)
             specs = found.spec.fields
             jobs_ = [_job(found.page, dark, spec, crops, blank) for spec in specs]
+            jobs_ = _with_strokes(jobs_, specs, found.page, dark, blank)
             return jobs_, [on_page(found.page, s.box) for s in specs]
         image = found.page.image
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
@@ -527,6 +529,36 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool, blank
     kind: fields.Kind = "cells" if spec.cells else "number"
     job = fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
     return fields.own(job, None if blank is None else _cut_blank(blank, spec, margin, cut_dark.shape[::-1]))
+
+
+def _with_strokes(
+    work: list[fields.Job], specs: Sequence[FieldSpec], page: Registered, dark: Pixels, blank: Registered | None
+) -> list[fields.Job]:
+    """The fields of a page with what long strokes over several of them say; those that the form brings say nothing."""
+    boxes = [box for spec in specs for box in _cell_boxes(spec)]
+    passed = strokes_through(page, dark, boxes)
+    if not passed.any():
+        return work
+    if blank is not None:
+        passed &= ~strokes_through(blank, blank.image, boxes)
+    out, at = [], 0
+    for job, spec in zip(work, specs, strict=True):
+        count = max(spec.cells, 1)
+        own = passed[at : at + count]
+        # A stroke through one cell of several may mean the field, or be none: a person is to look.
+        sure = tuple((PASSED if own.all() else 0.5) * float(one) for one in own)
+        at += count
+        if max(sure):
+            job = replace(job, passed=sure) if spec.cells else replace(job, struck=max(job.struck, sure[0]))
+        out.append(job)
+    return out
+
+
+def _cell_boxes(spec: FieldSpec) -> list[Box]:
+    """The boxes of a field's cells, or its own, x, y, width, height in pixels of the template."""
+    x, y, w, h = spec.box
+    count = max(spec.cells, 1)
+    return [(x + w * k / count, y, w / count, h) for k in range(count)]
 
 
 def _cut_blank(blank: Registered, spec: FieldSpec, margin: float, size: tuple[int, ...]) -> Pixels:
