@@ -94,16 +94,17 @@ class PreparedNumber:
     finish: Callable[[Lines, Lines, Mapping[str, float]], FieldReading]
 
 
-def own(job: Job, blank: Gray | None = None) -> Job:
+def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
     """The field without what is printed: its darkness is 0 there, and `seen` shows paper.
 
-    blank: the darkness of the same place on the blank form, of the crop's shape, where there is a picture of it.
+    blank: the darkness of the same place on the blank form, of the crop's shape, where there is a picture of it. gain:
+    see `printed.from_reference`.
     """
     whole = job.frame == (0, 0, *job.dark.shape[::-1])
     dark = job.dark
     print_ = np.zeros(dark.shape, bool)
     if blank is not None:
-        print_ |= printed.from_reference(dark, blank)
+        print_ |= printed.from_reference(dark, blank, gain)
         dark = np.where(print_, 0, dark).astype(np.uint8)
     if whole:
         border = printed.from_edges(dark)

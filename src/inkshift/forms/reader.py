@@ -24,6 +24,7 @@ from inkshift.forms import as_published, fields, numbers
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
 from inkshift.forms.decode import reading_classes
+from inkshift.forms.field.guides import without_guides
 from inkshift.forms.page.judge import best_value, doubted, struck_out, tell_apart
 from inkshift.forms.page.strokes import PASSED, strokes_through
 from inkshift.forms.page.tables import Cell, find_table
@@ -414,6 +415,8 @@ class Reader:
             dark, blank = self._darkness(found)
             specs = found.spec.fields
             jobs_ = [_job(found.page, dark, spec, crops, blank) for spec in specs]
+            if blank is None:
+                jobs_ = without_guides(jobs_)
             jobs_ = _with_strokes(jobs_, specs, found.page, dark, blank)
             return jobs_, [on_page(found.page, s.box) for s in specs]
         image = found.page.image

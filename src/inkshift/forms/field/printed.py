@@ -34,10 +34,11 @@ KNOWN, EDGE, ROOM = 0.85, 0.92, 0.04
 _DOUBLE, _THIN, _OTHER_INK = 2, 0.1, 0.3
 
 
-def from_reference(dark: Gray, blank: Gray) -> Mask:
+def from_reference(dark: Gray, blank: Gray, gain: float | None = None) -> Mask:
     """Print in a crop: (H, W) bool.
 
-    dark: the crop's darkness (`ink.darkness`), (H, W) uint8. blank: that of the same place on the blank form. Where the
+    dark: the crop's darkness (`ink.darkness`), (H, W) uint8. blank: that of the same place on the blank form. gain: how
+    much darker print is in the crop than there; found if not given. Where the
     two lie a few pixels off each other is found by correlation. Ink that is clearly darker than the print
     under it is written, and so is ink on print between two pieces of one stroke.
     """
@@ -47,8 +48,8 @@ def from_reference(dark: Gray, blank: Gray) -> Mask:
         return np.zeros(dark.shape, bool)
     blank = _laid_on(dark, blank)
     core = blank > level
-    gain = _gain(dark, blank, core)
-    expected = inks.grown(blank, 3, 3).astype(np.float32) * gain
+    darker_by = _gain(dark, blank, core) if gain is None else gain
+    expected = inks.grown(blank, 3, 3).astype(np.float32) * darker_by
     near = inks.grown((blank > min(level, 2 * inks.FAINTEST)).view(np.uint8), 3, 3) > 0
     darker = dark > expected + np.maximum(0.35 * expected, 2 * inks.FAINTEST)
     return _without_crossings(dark, near & ~darker)
