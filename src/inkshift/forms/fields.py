@@ -177,7 +177,7 @@ def prepare_number(
 ) -> PreparedNumber:
     """A field's number as a line recogniser is to see it; the rest as for `prepare`."""
     crop, dark = seen(job)
-    struck = max(job.struck, _struck(job, reference))
+    struck = max(job.struck, struck_share(strokes(job, reference)))
 
     def finish(views: Lines, others: Lines, spelled: Mapping[str, float]) -> FieldReading:
         texts = weigh(views, others, job.digits, job.largest, reader.calibration, spelled)
@@ -204,14 +204,18 @@ def prepare_number(
     return PreparedNumber(look.pictures, crop, finish)
 
 
-def _struck(job: Job, reference: float | None) -> float:
-    """How sure it is, 0 to 1, that a number was struck out, from its strokes.
+def strokes(job: Job, reference: float | None) -> Gray:
+    """All ink in a field but rules from edge to edge: a strike may be as long as a short rule."""
+    ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
+    whole = job.frame == (0, 0, *job.dark.shape[::-1])
+    return inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
+
+
+def struck_share(ink: Gray) -> float:
+    """How sure it is, 0 to 1, that a number was struck out, from its strokes (see `strokes`).
 
     Numbers that are struck out are rare: the odds of as many struck as whole ones are lowered by so much.
     """
-    ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
-    whole = job.frame == (0, 0, *job.dark.shape[::-1])
-    ink = inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
     return float(1 / (1 + np.exp(_RARELY_STRUCK - struck_odds(ink))))
 
 

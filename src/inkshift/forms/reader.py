@@ -24,6 +24,7 @@ from inkshift.forms import as_published, fields, numbers
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
 from inkshift.forms.decode import reading_classes
+from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.guides import without_guides
 from inkshift.forms.page.judge import best_value, doubted, struck_out, tell_apart
 from inkshift.forms.page.strokes import PASSED, strokes_through
@@ -299,7 +300,11 @@ class Reader:
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
         whole = [job for job in work if job.kind == "number" and self._numbers]
-        readings = {job.name: reading for job, reading in self._whole_numbers(whole, level)}
+        numbers_ = [reading for _, reading in self._whole_numbers(whole, level)]
+        numbers_ = with_corrections(
+            whole, numbers_, level, lambda parts: [reading for _, reading in self._whole_numbers(parts, level)]
+        )
+        readings = {job.name: reading for job, reading in zip(whole, numbers_, strict=True)}
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
         return [replace(readings[job.name], crop=job.crop if self.settings.crops else None) for job in work]
