@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from inkshift import Reader
+from inkshift.forms.struck import struck_odds
 from test_numbers import written
 
 Gray = npt.NDArray[np.uint8]
@@ -51,3 +52,13 @@ def test_both_numbers_are_reported(reader: Reader, old: str, new: str, above: bo
 def test_two_numbers_that_stand_are_not_corrected(reader: Reader) -> None:
     field = reader.read_page(placed(written("472", 3), written("385", 5), False)).fields[0]
     assert "struck" not in field.marks
+
+
+def test_the_flag_and_the_foot_of_a_wide_5_are_no_strike() -> None:
+    ink = np.zeros((60, 140), np.uint8)
+    for ends in (((78, 22), (112, 20)), ((78, 22), (70, 31)), ((70, 31), (84, 38)), ((84, 38), (78, 46))):
+        cv2.line(ink, *ends, (255,), 5, cv2.LINE_AA)
+    cv2.line(ink, (82, 44), (52, 42), (255,), 5, cv2.LINE_AA)
+    through = ink.copy()
+    cv2.line(through, (40, 34), (125, 32), (255,), 4, cv2.LINE_AA)
+    assert struck_odds(ink) < 1.5 < struck_odds(through)

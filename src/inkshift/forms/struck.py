@@ -180,7 +180,7 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
     # Strokes along the head or foot of a number are its own: of a wide 5, 2 or 7.
     if (share < _LEAST and joined < _LEAST) or (share > _LEAST and between < 0.25):
         return None
-    straight, left, right = _line_through(own), first / SIZE, (wide - last) / SIZE
+    straight, (left, right) = _line_through(own), _tails(level, first, last, wide)
     return {
         "straight": straight,
         "straight, level": straight * share,
@@ -195,6 +195,17 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
         "between": between,
         "width": float(np.log((last - first) / SIZE)),
     }
+
+
+def _tails(level: Gray, first: int, last: int, wide: int) -> tuple[float, float]:
+    """How far, in shares of SIZE, strokes reach beyond both sides of a number's body.
+
+    Level ones count by themselves: the flag of a wide 5 at one side and its foot at the other are no line through it.
+    """
+    _, strokes = components(level)
+    ends = [(first - x, x + w - last) for x, _, w, _, _ in strokes.tolist()] or [(first, wide - last)]
+    left, right = max(ends, key=min)
+    return max(left, 0) / SIZE, max(right, 0) / SIZE
 
 
 def _level_strokes(figure: Gray, long: int) -> Gray:
