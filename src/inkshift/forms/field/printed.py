@@ -285,9 +285,12 @@ def _without_crossings(dark: Gray, print_: Mask) -> Mask:
         return print_
     depth = cv2.distanceTransform(np.pad(print_, 1).view(np.uint8), cv2.DIST_L2, 3)
     side = round(2 * float(np.median(depth[1:-1, 1:-1][print_])) + 3) | 1
+    inked = print_ & (dark > threshold)
+    if not (inked & (inks.grown(pen.view(np.uint8), side, side) > 0)).any():
+        return print_
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     joined = cv2.morphologyEx(np.pad(pen, side).view(np.uint8), cv2.MORPH_CLOSE, kernel)[side:-side, side:-side]
-    return np.asarray(print_ & ~((joined > 0) & (dark > threshold)), np.bool_)
+    return np.asarray(print_ & ~(inked & (joined > 0)), np.bool_)
 
 
 def painted_out(picture: npt.NDArray[np.uint8], dark: Gray, print_: Mask) -> npt.NDArray[np.uint8]:
