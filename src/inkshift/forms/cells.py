@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -46,7 +47,12 @@ _CROWDED, _REACHING = 0.8, 0.7
 # Shares of a cell's height: smaller ink is a speck, and solid ink up to the second is dirt; up to the third, a dot that
 # was put there. How sure a dash or a line, an X, and a slash make it that a cell was crossed out.
 _SPECK, _DOT, _SMALL = 0.1, 0.16, 0.3
-_DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.6
+_DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
+# Of a mark: a dash or wave is lower than this share of the cell, and so many times wider than high, perhaps or likely.
+# Of a slash: how much less straight than a ruled stroke, how wide for its height, perhaps or likely, and leaning
+# backwards. Share of a line through a loop that is ink.
+_LOW, _WIDE = 0.45, (1.25, 1.5)
+_STRAIGHT_STROKE, _LEANING, _BACKWARDS, _COVERED = 1.6, (0.55, 0.75), 0.4, 0.93
 
 
 def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Cell, ...]:
@@ -169,13 +175,17 @@ def _cell(
 def _mark(picture: Gray, height: float) -> float:
     """How sure the form of a cell's ink makes it, 0 to 1, that it is a mark for an unused cell and no digit.
 
-    A dot is small and solid. An X or a star has ink in its middle and its four corners but not between the corners. A
-    slash is one straight stroke that leans more than a 1 does. picture: the cell's ink, tightly cut.
+    A dot is small and solid. A dash or wave is far wider than high. An X or a star has ink in its middle and its four
+    corners but not between the corners. A slash is one straight stroke that leans more than a 1 does, or backwards.
+    A zero with a stroke has a straight line from corner to corner through what it encloses. picture: the cell's
+    ink, tightly cut. height: of the cell.
     """
     h, w = picture.shape
     ink = picture > 0
     if max(h, w) < _SMALL * height and ink.mean() > 0.5:
         return _DOUBTLESS
+    if max(h, w) >= _SMALL * height and h < _LOW * height and w > _WIDE[0] * h:
+        return _LIKELY if w > _WIDE[1] * h else _OPEN
     if max(h, w) < _SMALL * height or min(h, w) < 8:
         return 0.0
     fifth_y, fifth_x = h // 5, w // 5
@@ -194,12 +204,55 @@ def _mark(picture: Gray, height: float) -> float:
     empty = sum(not part.any() for part in between)
     if all(corners) and ink[middle_y, middle_x].mean() > 0.3 and empty >= 3:
         return _LIKELY
-    if w > 0.55 * h:
-        y, x = np.nonzero(ink)
-        along = np.stack([x - x.mean(), y - y.mean()])
-        spread = np.linalg.eigvalsh(np.cov(along))
-        return _OPEN if spread[0] < 0.012 * spread[1] else 0.0
-    return 0.0
+    return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0)
+
+
+def _slash(ink: npt.NDArray[np.bool_]) -> float:
+    """How sure it is, 0 to 1, that ink is one straight stroke that leans as no 1 does.
+
+    Of a straight stroke the spreads along and across make its area, whatever its width.
+    """
+    h, w = ink.shape
+    y, x = np.nonzero(ink)
+    spread = np.cov(np.stack([x, y]))
+    small, large = np.linalg.eigvalsh(spread)
+    if 144 * max(small, 0.0) * large > _STRAIGHT_STROKE * len(x) ** 2 or large < 9 * small:
+        return 0.0
+    backwards = spread[0, 1] > 0
+    if w > (_BACKWARDS if backwards else _LEANING[1]) * h:
+        return _LIKELY
+    return _OPEN if not backwards and w > _LEANING[0] * h else 0.0
+
+
+def _stroke_through_loop(ink: npt.NDArray[np.bool_]) -> bool:
+    """Whether a straight line goes through a loop from its lower left to its upper right and parts what it encloses."""
+    h, w = ink.shape
+    paper = cv2.connectedComponentsWithStats(1 - np.pad(ink, 1).view(np.uint8), connectivity=4)[2][2:, 4]
+    if np.count_nonzero(paper > 0.02 * h * w) < 2:
+        return False
+    rows = np.arange(h)
+    foot, head = (grid.ravel()[:, None] for grid in np.meshgrid(np.arange(0.0, 0.2, 0.04), np.arange(0.8, 1.0, 0.04)))
+    places = np.rint((head + (foot - head) * (rows / (h - 1))) * (w - 1)).astype(int)
+    return bool(ink[rows, places].mean(1).max() > _COVERED)
+
+
+def likeness(first: Gray, second: Gray) -> float:
+    """How alike the ink of two cells is, 0 to 1: the correlation of both brought to one size, slightly blurred."""
+    small = [_of_one_size(picture) for picture in (first, second)]
+    norm = float(np.linalg.norm(small[0]) * np.linalg.norm(small[1]))
+    return float(np.clip((small[0] * small[1]).sum() / norm, 0, 1)) if norm else 0.0
+
+
+def _of_one_size(picture: Gray) -> npt.NDArray[np.float32]:
+    """A picture whose longer side is 16 pixels in the middle of one of 20 x 20, less its mean."""
+    h, w = picture.shape
+    scale = 16 / max(h, w)
+    size = max(1, round(w * scale)), max(1, round(h * scale))
+    out = np.zeros((20, 20), np.float32)
+    y, x = (20 - size[1]) // 2, (20 - size[0]) // 2
+    out[y : y + size[1], x : x + size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    out = np.asarray(cv2.GaussianBlur(out, (0, 0), 1.5), np.float32)
+    return np.asarray(out - out.mean(), np.float32)
 
 
 def _crowded(stats: npt.NDArray[np.int32], box: Box, height: float) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from inkshift.forms import grid, numbers, segment
 from inkshift.forms import ink as inks
-from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
+from inkshift.forms.cells import Cell, cells_of_field, likeness, views_of_digit
 from inkshift.forms.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells
 from inkshift.forms.field import printed, signs
 from inkshift.forms.reading import (
@@ -48,6 +48,8 @@ _RARELY_STRUCK, _DOUBTED = 3.0, 1.5
 # the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, and
 # the least that it must give to nothing.
 _SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 50.0, 0.15
+# Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
+_BEFORE_MARK, _MAY_BE = 10.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Job:
 
     frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
     struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for. print_: (H, W) bool,
-    where print was taken out of `dark` (see `own`); None where none was.
+    where print was taken out of `dark` (see `own`); None where none was. passed: for each cell how sure it is, 0 to 1,
+    that a stroke over the page says that it is not used; empty where none does.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Job:
     printed: bool = False
     struck: float = 0.0
     print_: npt.NDArray[np.bool_] | None = None
+    passed: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +94,17 @@ class PreparedNumber:
     finish: Callable[[Lines, Lines, Mapping[str, float]], FieldReading]
 
 
-def own(job: Job, blank: Gray | None = None) -> Job:
+def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
     """The field without what is printed: its darkness is 0 there, and `seen` shows paper.
 
-    blank: the darkness of the same place on the blank form, of the crop's shape, where there is a picture of it.
+    blank: the darkness of the same place on the blank form, of the crop's shape, where there is a picture of it. gain:
+    see `printed.from_reference`.
     """
     whole = job.frame == (0, 0, *job.dark.shape[::-1])
     dark = job.dark
     print_ = np.zeros(dark.shape, bool)
     if blank is not None:
-        print_ |= printed.from_reference(dark, blank)
+        print_ |= printed.from_reference(dark, blank, gain)
         dark = np.where(print_, 0, dark).astype(np.uint8)
     if whole:
         border = printed.from_edges(dark)
@@ -110,21 +115,26 @@ def own(job: Job, blank: Gray | None = None) -> Job:
     return replace(job, dark=np.where(print_, 0, dark).astype(np.uint8), print_=print_) if print_.any() else job
 
 
-def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
+def prepare(
+    job: Job, frame: Frame, calibration: dict[str, float], reference: float | None, written: Gray | None = None
+) -> Prepared:
     """Cut a field into pictures, each made by `frame` (see `Reframing.of_ink`).
 
-    reference: how dark ink is on this page (`ink.ink_level`).
+    reference: how dark ink is on this page (`ink.ink_level`). written: a number's ink (`number_ink`) where it is known.
     """
     if job.kind == "number":
         job = _by_cells(job)
     if job.kind == "number":
-        return _number(job, frame, calibration, reference)
+        return _number(job, frame, calibration, number_ink(job, reference) if written is None else written)
     ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
     if job.kind == "digit":
         views = views_of_digit(ink)
         box = (0, 0, ink.shape[1], ink.shape[0])
         return _cells(job, (Cell(box, views, (1.0,) * len(views)),), frame, calibration)
-    return _cells(job, cells_of_field(ink, job.cells, job.frame, job.printed), frame, calibration)
+    cells = cells_of_field(ink, job.cells, job.frame, job.printed)
+    if len(job.passed) == len(cells):
+        cells = tuple(replace(c, mark=max(c.mark, sure)) for c, sure in zip(cells, job.passed, strict=True))
+    return _cells(job, cells, frame, calibration)
 
 
 def _by_cells(job: Job) -> Job:
@@ -145,8 +155,8 @@ def inner(job: Job) -> Gray:
     return np.hstack(insides)
 
 
-def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
-    lattice = segment.build(upright(number_ink(job, reference)))
+def _number(job: Job, frame: Frame, calibration: dict[str, float], written: Gray) -> Prepared:
+    lattice = segment.build(upright(written))
     pictures = [frame(part.picture) for part in lattice.segments]
 
     def finish(probabilities: Probabilities) -> FieldReading:
@@ -162,10 +172,12 @@ def _number(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
     return Prepared(pictures, finish)
 
 
-def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | None) -> PreparedNumber:
+def prepare_number(
+    job: Job, reader: numbers.NumberReader, reference: float | None, written: Gray | None = None
+) -> PreparedNumber:
     """A field's number as a line recogniser is to see it; the rest as for `prepare`."""
     crop, dark = seen(job)
-    struck = max(job.struck, _struck(job, reference))
+    struck = max(job.struck, struck_share(strokes(job, reference)))
 
     def finish(views: Lines, others: Lines, spelled: Mapping[str, float]) -> FieldReading:
         texts = weigh(views, others, job.digits, job.largest, reader.calibration, spelled)
@@ -188,18 +200,22 @@ def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | No
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
-    beside = signs.find_signs(number_ink(job, reference))
+    beside = signs.find_signs(number_ink(job, reference) if written is None else written)
     return PreparedNumber(look.pictures, crop, finish)
 
 
-def _struck(job: Job, reference: float | None) -> float:
-    """How sure it is, 0 to 1, that a number was struck out, from its strokes.
+def strokes(job: Job, reference: float | None) -> Gray:
+    """All ink in a field but rules from edge to edge: a strike may be as long as a short rule."""
+    ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
+    whole = job.frame == (0, 0, *job.dark.shape[::-1])
+    return inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
+
+
+def struck_share(ink: Gray) -> float:
+    """How sure it is, 0 to 1, that a number was struck out, from its strokes (see `strokes`).
 
     Numbers that are struck out are rare: the odds of as many struck as whole ones are lowered by so much.
     """
-    ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
-    whole = job.frame == (0, 0, *job.dark.shape[::-1])
-    ink = inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
     return float(1 / (1 + np.exp(_RARELY_STRUCK - struck_odds(ink))))
 
 
@@ -366,7 +382,7 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
             rows.append(np.average(views, 0, cell.weights) if len(views) else empty)
         table = cell_symbols(np.stack(rows), [cell.flat for cell in cells])
         if not digit_only:
-            _cross_out(table, [cell.mark for cell in cells])
+            _cross_out(table, cells)
         symbols = [
             _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
         ]
@@ -388,18 +404,32 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
     return Prepared(pictures, finish)
 
 
-def _cross_out(table: Probabilities, marks: Sequence[float]) -> None:
-    """Move the probability of digits to crossed out, in place, as far as the form of the ink says so: 0 to 1 a cell.
+def _cross_out(table: Probabilities, cells: Sequence[Cell]) -> None:
+    """Move probability to crossed out, in place, as far as the form of the ink and of its neighbours' says so.
 
-    A cell before the first that is doubtless a digit is likelier to be filled with a mark where its neighbour is.
+    Marks stand before the first digit: what stands before a mark is likelier to be one, and a digit there is doubted.
+    People repeat their mark: cells side by side that look alike are one as far as both may be. No digit gets surer.
     """
-    sure = np.array(marks, np.float32)
-    for k in range(len(sure) - 1):
-        if 0 < sure[k] < 0.9 and sure[k + 1] > 0.5:
-            sure[k] = 1 - (1 - sure[k]) ** 2
-    moved = table[:, :10] * sure[:, None]
-    table[:, :10] -= moved
-    table[:, 10] += moved.sum(1)
+    form = np.array([cell.mark for cell in cells])
+    told = 1 - (1 - form) * (1 - np.where(form > 0, table[:, 10] + 0.5 * table[:, 11], table[:, 10]))
+    sure = form.copy()
+    for k in range(len(cells) - 2, -1, -1):
+        if not (cells[k].views and cells[k + 1].views):
+            continue
+        if told[k + 1] > 0.5:
+            odds = _BEFORE_MARK * told[k] / max(1 - told[k], 1e-6)
+            sure[k] = max(sure[k], float(odds / (1 + odds)))
+        if k < len(cells) - 2:
+            like = likeness(cells[k].views[0], cells[k + 1].views[0]) ** 2
+            both = 1 - (1 - told[k] * like) * (1 - told[k + 1] * like)
+            for one in (k, k + 1):
+                sure[one] = max(sure[one], both if told[one] > _MAY_BE else 0.0)
+        told[k] = max(told[k], sure[k])
+    # Ink that is no digit is a mark as far as its form says so.
+    for symbols in (slice(0, 10), slice(11, 12)):
+        moved = table[:, symbols] * sure[:, None].astype(np.float32)
+        table[:, symbols] -= moved
+        table[:, 10] += moved.sum(1)
 
 
 def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool) -> dict[str, float]:

@@ -24,7 +24,10 @@ from inkshift.forms import as_published, fields, numbers
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
 from inkshift.forms.decode import reading_classes
+from inkshift.forms.field.corrected import with_corrections
+from inkshift.forms.field.guides import without_guides
 from inkshift.forms.page.judge import best_value, doubted, struck_out, tell_apart
+from inkshift.forms.page.strokes import PASSED, strokes_through
 from inkshift.forms.page.tables import Cell, find_table
 from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, unknown_form, why_unfit
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
@@ -297,7 +300,11 @@ class Reader:
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
         whole = [job for job in work if job.kind == "number" and self._numbers]
-        readings = {job.name: reading for job, reading in self._whole_numbers(whole, level)}
+        numbers_ = [reading for _, reading in self._whole_numbers(whole, level)]
+        numbers_ = with_corrections(
+            whole, numbers_, level, lambda parts: [reading for _, reading in self._whole_numbers(parts, level)]
+        )
+        readings = {job.name: reading for job, reading in zip(whole, numbers_, strict=True)}
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
         return [replace(readings[job.name], crop=job.crop if self.settings.crops else None) for job in work]
@@ -328,14 +335,19 @@ class Reader:
         )
         return PageReading(source, page, fields=tuple(fields_))
 
-    def _by_digits(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
-        """Fields read digit by digit, the pictures of all classified at once."""
+    def _by_digits(
+        self, work: Sequence[fields.Job], level: float | None, written: Sequence[Pixels | None] = ()
+    ) -> list[FieldReading]:
+        """Fields read digit by digit, the pictures of all classified at once. written: their ink where it is known."""
         start = time.perf_counter()
         constants = self.model.manifest.calibration
         if self.settings.method == "as-published":
             prepared = [as_published.prepare(job, self.model.reframing) for job in work]
         else:
-            prepared = [fields.prepare(job, self._frame, constants, level) for job in work]
+            known = written or [None] * len(work)
+            prepared = [
+                fields.prepare(job, self._frame, constants, level, ink) for job, ink in zip(work, known, strict=True)
+            ]
         start = self._spent("prepare", start)
         pictures = [picture for item in prepared for picture in item.pictures]
         logits = self._classify(np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.uint8))
@@ -354,9 +366,12 @@ class Reader:
         reader = self._numbers
         if reader is None or not work:
             return
-        spelled = self._by_digits(work, level) if reader.spell else []
         start = time.perf_counter()
-        prepared = [fields.prepare_number(job, reader, level) for job in work]
+        written = [fields.number_ink(job, level) for job in work]
+        start = self._spent("prepare", start)
+        spelled = self._by_digits(work, level, written) if reader.spell else []
+        start = time.perf_counter()
+        prepared = [fields.prepare_number(job, reader, level, ink) for job, ink in zip(work, written, strict=True)]
         start = self._spent("prepare", start)
         seen = reader.run([picture for item in prepared for picture in item.pictures])
         others = reader.second([item.crop for item in prepared]) if reader.second else []
@@ -405,6 +420,9 @@ class Reader:
             dark, blank = self._darkness(found)
             specs = found.spec.fields
             jobs_ = [_job(found.page, dark, spec, crops, blank) for spec in specs]
+            if blank is None:
+                jobs_ = without_guides(jobs_)
+            jobs_ = _with_strokes(jobs_, specs, found.page, dark, blank)
             return jobs_, [on_page(found.page, s.box) for s in specs]
         image = found.page.image
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
@@ -519,6 +537,36 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool, blank
     kind: fields.Kind = "cells" if spec.cells else "number"
     job = fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
     return fields.own(job, None if blank is None else _cut_blank(blank, spec, margin, cut_dark.shape[::-1]))
+
+
+def _with_strokes(
+    work: list[fields.Job], specs: Sequence[FieldSpec], page: Registered, dark: Pixels, blank: Registered | None
+) -> list[fields.Job]:
+    """The fields of a page with what long strokes over several of them say; those that the form brings say nothing."""
+    boxes = [box for spec in specs for box in _cell_boxes(spec)]
+    passed = strokes_through(page, dark, boxes)
+    if not passed.any():
+        return work
+    if blank is not None:
+        passed &= ~strokes_through(blank, blank.image, boxes)
+    out, at = [], 0
+    for job, spec in zip(work, specs, strict=True):
+        count = max(spec.cells, 1)
+        own = passed[at : at + count]
+        # A stroke through one cell of several may mean the field, or be none: a person is to look.
+        sure = tuple((PASSED if own.all() else 0.5) * float(one) for one in own)
+        at += count
+        if max(sure):
+            job = replace(job, passed=sure) if spec.cells else replace(job, struck=max(job.struck, sure[0]))
+        out.append(job)
+    return out
+
+
+def _cell_boxes(spec: FieldSpec) -> list[Box]:
+    """The boxes of a field's cells, or its own, x, y, width, height in pixels of the template."""
+    x, y, w, h = spec.box
+    count = max(spec.cells, 1)
+    return [(x + w * k / count, y, w / count, h) for k in range(count)]
 
 
 def _cut_blank(blank: Registered, spec: FieldSpec, margin: float, size: tuple[int, ...]) -> Pixels:

@@ -94,12 +94,15 @@ def _path(figure: Gray) -> Labels:
     rows = np.arange(h)
     cell = 1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]
     cost, back = cell[:, 0], np.zeros((w, h), np.int32)
+    choices, steps = np.full((3, h), np.inf), np.array([0, -1, 1])
     for x in range(1, w):
-        around = np.pad(cost, 1, constant_values=np.inf)
-        choices = np.stack([around[1:-1], around[:-2] + 0.3, around[2:] + 0.3])
+        choices[0] = cost
+        choices[1, 1:] = cost[:-1] + 0.3
+        choices[2, :-1] = cost[1:] + 0.3
         choice = choices.argmin(0)
-        back[x] = rows + np.array([0, -1, 1])[choice]
-        cost = choices[choice, rows] + cell[:, x]
+        back[x] = steps[choice]
+        cost = choices.min(0) + cell[:, x]
+    back += rows.astype(np.int32)
     path = np.full(w, int(cost.argmin()), np.int32)
     for x in range(w - 1, 0, -1):
         path[x - 1] = back[x, path[x]]
@@ -177,7 +180,7 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
     # Strokes along the head or foot of a number are its own: of a wide 5, 2 or 7.
     if (share < _LEAST and joined < _LEAST) or (share > _LEAST and between < 0.25):
         return None
-    straight, left, right = _line_through(own), first / SIZE, (wide - last) / SIZE
+    straight, (left, right) = _line_through(own), _tails(level, first, last, wide)
     return {
         "straight": straight,
         "straight, level": straight * share,
@@ -192,6 +195,17 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
         "between": between,
         "width": float(np.log((last - first) / SIZE)),
     }
+
+
+def _tails(level: Gray, first: int, last: int, wide: int) -> tuple[float, float]:
+    """How far, in shares of SIZE, strokes reach beyond both sides of a number's body.
+
+    Level ones count by themselves: the flag of a wide 5 at one side and its foot at the other are no line through it.
+    """
+    _, strokes = components(level)
+    ends = [(first - x, x + w - last) for x, _, w, _, _ in strokes.tolist()] or [(first, wide - last)]
+    left, right = max(ends, key=min)
+    return max(left, 0) / SIZE, max(right, 0) / SIZE
 
 
 def _level_strokes(figure: Gray, long: int) -> Gray:
@@ -218,6 +232,6 @@ def _between(figure: Gray, level: Gray) -> float:
         return 0.0
     top = level.argmax(0)
     bottom = SIZE - 1 - level[::-1].argmax(0)
-    above = np.mean([figure[: max(top[x] - 3, 0), x].any() for x in columns])
-    below = np.mean([figure[bottom[x] + 4 :, x].any() for x in columns])
+    first, last = figure.argmax(0), SIZE - 1 - figure[::-1].argmax(0)
+    above, below = (first < top - 3)[columns].mean(), (last > bottom + 3)[columns].mean()
     return float(np.sqrt(above * below))

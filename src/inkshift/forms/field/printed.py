@@ -7,6 +7,7 @@ field's box or of the crop. Both give a mask of print. Strokes that cross print 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from inkshift.forms.segment import components
 Gray = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Box = tuple[int, int, int, int]
+Places = npt.NDArray[np.intp]
 
 # Pixels that a field may lie off its reference picture after it was laid.
 REACH = 3
@@ -32,10 +34,11 @@ KNOWN, EDGE, ROOM = 0.85, 0.92, 0.04
 _DOUBLE, _THIN, _OTHER_INK = 2, 0.1, 0.3
 
 
-def from_reference(dark: Gray, blank: Gray) -> Mask:
+def from_reference(dark: Gray, blank: Gray, gain: float | None = None) -> Mask:
     """Print in a crop: (H, W) bool.
 
-    dark: the crop's darkness (`ink.darkness`), (H, W) uint8. blank: that of the same place on the blank form. Where the
+    dark: the crop's darkness (`ink.darkness`), (H, W) uint8. blank: that of the same place on the blank form. gain: how
+    much darker print is in the crop than there; found if not given. Where the
     two lie a few pixels off each other is found by correlation. Ink that is clearly darker than the print
     under it is written, and so is ink on print between two pieces of one stroke.
     """
@@ -45,8 +48,8 @@ def from_reference(dark: Gray, blank: Gray) -> Mask:
         return np.zeros(dark.shape, bool)
     blank = _laid_on(dark, blank)
     core = blank > level
-    gain = _gain(dark, blank, core)
-    expected = inks.grown(blank, 3, 3).astype(np.float32) * gain
+    darker_by = _gain(dark, blank, core) if gain is None else gain
+    expected = inks.grown(blank, 3, 3).astype(np.float32) * darker_by
     near = inks.grown((blank > min(level, 2 * inks.FAINTEST)).view(np.uint8), 3, 3) > 0
     darker = dark > expected + np.maximum(0.35 * expected, 2 * inks.FAINTEST)
     return _without_crossings(dark, near & ~darker)
@@ -198,13 +201,8 @@ def _find_line(strip: Mask, share: float, thickest: int) -> _Line | None:
     wide = strip.copy()
     wide[1:] |= strip[:-1]
     wide[:-1] |= strip[1:]
-    columns = np.linspace(0, long - 1, min(long, 32)).round().astype(int)
-    ends = np.arange(0, high, 1 if high <= 12 else 2)
-    left, right = (grid.ravel() for grid in np.meshgrid(ends, ends, indexing="ij"))
-    lean = np.abs(left - right) <= 0.15 * long
-    left, right = left[lean], right[lean]
-    rows = np.rint(left[:, None] + (right - left)[:, None] * (columns / (long - 1))).astype(int)
-    cover = wide[rows, columns].mean(1)
+    left, right, places = _lines_of(high, long)
+    cover = np.count_nonzero(wide.ravel().take(places), axis=1) / places.shape[1]
     best = float(cover.max())
     if best < share:
         return None
@@ -217,16 +215,35 @@ def _find_line(strip: Mask, share: float, thickest: int) -> _Line | None:
     return _Line((float(left[at] + middle), float(right[at] + middle)), thick)
 
 
+@lru_cache(maxsize=64)
+def _lines_of(high: int, long: int) -> tuple[Places, Places, Places]:
+    """Lines through a strip of this size: rows of both ends, (N,), and places in the flat strip that they pass, (N, P).
+
+    Fields of a page are of a few sizes, so that these are kept.
+    """
+    columns = np.linspace(0, long - 1, min(long, 32)).round().astype(int)
+    ends = np.arange(0, high, 1 if high <= 12 else 2)
+    left, right = (grid.ravel() for grid in np.meshgrid(ends, ends, indexing="ij"))
+    lean = np.abs(left - right) <= 0.15 * long
+    left, right = left[lean], right[lean]
+    rows = np.rint(left[:, None] + (right - left)[:, None] * (columns / (long - 1))).astype(int)
+    return left, right, rows * long + columns
+
+
 def _thickness(strip: Mask, line: npt.NDArray[np.float64]) -> tuple[int, float]:
     """How many parallels of a line ink covers too, and how far the middle of them is from it."""
     high, long = strip.shape
     at = np.rint(line).astype(int)
-    columns = np.arange(long)
+    lowest, highest = int(at.min()), int(at.max())
+    flat, places = strip.ravel(), at * long + np.arange(long)
 
     def covered(off: int) -> float:
-        rows = at + off
-        inside = (rows >= 0) & (rows < high)
-        return float(strip[rows[inside], columns[inside]].mean()) if inside.mean() > 0.5 else 0.0
+        if lowest + off >= 0 and highest + off < high:
+            return float(np.count_nonzero(flat.take(places + off * long)) / long)
+        inside = (at + off >= 0) & (at + off < high)
+        count = int(np.count_nonzero(inside))
+        passed = int(np.count_nonzero(flat.take(places[inside] + off * long)))
+        return passed / count if count > 0.5 * long else 0.0
 
     shares = {off: covered(off) for off in range(-2, 3)}
     start = max(shares, key=lambda off: (shares[off], -abs(off)))
@@ -245,15 +262,16 @@ def _take(print_: Mask, mask: Mask, line: _Line, along: tuple[int, int]) -> None
     h, w = mask.shape
     slope = (line.ends[1] - line.ends[0]) / max(last - first - 1, 1)
     place = line.ends[0] + slope * (np.arange(w) - first)
-    rows = np.arange(h)[:, None]
-    print_ |= np.abs(rows - place) <= line.thick / 2 + 1
+    # What lies beyond the line is above its lowest point.
+    deep = min(h, max(0, int(np.ceil(place.max() + line.thick / 2 + 2))))
+    rows = np.arange(deep)[:, None]
+    print_[:deep] |= np.abs(rows - place) <= line.thick / 2 + 1
     beyond = rows < place - line.thick / 2
-    labels, stats = components((mask & ~print_).view(np.uint8))
-    inside = np.unique(labels[~beyond])
+    labels, stats = components((mask[:deep] & ~print_[:deep]).view(np.uint8))
     outside = np.ones(len(stats) + 1, bool)
-    outside[inside] = False
+    outside[labels[~beyond]] = False
     outside[0] = False
-    print_ |= outside[labels]
+    print_[:deep] |= outside[labels]
 
 
 def _without_crossings(dark: Gray, print_: Mask) -> Mask:
@@ -267,9 +285,12 @@ def _without_crossings(dark: Gray, print_: Mask) -> Mask:
         return print_
     depth = cv2.distanceTransform(np.pad(print_, 1).view(np.uint8), cv2.DIST_L2, 3)
     side = round(2 * float(np.median(depth[1:-1, 1:-1][print_])) + 3) | 1
+    inked = print_ & (dark > threshold)
+    if not (inked & (inks.grown(pen.view(np.uint8), side, side) > 0)).any():
+        return print_
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     joined = cv2.morphologyEx(np.pad(pen, side).view(np.uint8), cv2.MORPH_CLOSE, kernel)[side:-side, side:-side]
-    return np.asarray(print_ & ~((joined > 0) & (dark > threshold)), np.bool_)
+    return np.asarray(print_ & ~(inked & (joined > 0)), np.bool_)
 
 
 def painted_out(picture: npt.NDArray[np.uint8], dark: Gray, print_: Mask) -> npt.NDArray[np.uint8]:
