@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from inkshift import Reader
 from inkshift.datasets import shapes
+from inkshift.forms.field import signs
 from inkshift.forms.page.judge import doubted, struck_out
 from inkshift.forms.page.tables import Cell, find_table
 from inkshift.forms.pen import Glyphs, draw_hand, lay_ink, mnist_test_glyphs, write_digits
@@ -498,7 +499,7 @@ def test_dashes_and_empty_cells_are_no_numbers(lines: str, glyphs: Glyphs) -> No
 
 def test_a_loop_of_a_digit_is_no_stroke_through_it() -> None:
     image = np.full((20, 40), 255, np.uint8)
-    cell = Cell(1, 1, "struck", 1.0, 0.55, (0, 0, 40, 20), (0, 0, 40, 20), image)
+    cell = Cell(1, 1, "struck", 1.0, 0.55, (0, 0, 40, 20), (0, 0, 40, 20), image, image < 128)
     plain = FieldReading("n", "000", "000", "written", 0.98, (Candidate("000", 0.98),))
     assert struck_out(plain, cell).value == "000"
     assert struck_out(replace(plain, value="171", written="171"), cell).state == "crossed-out"
@@ -507,10 +508,51 @@ def test_a_loop_of_a_digit_is_no_stroke_through_it() -> None:
 
 def test_a_gap_inside_a_number_makes_it_doubtful() -> None:
     image = np.full((20, 40), 255, np.uint8)
-    cell = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), image, gap=1.1)
+    cell = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), image, image < 128, gap=1.1)
     plain = FieldReading("n", "1242", "1242", "written", 0.99, (Candidate("1242", 0.99),))
     assert doubted(plain, cell).confidence < 0.5
     assert doubted(plain, replace(cell, gap=0.2)) == plain
+
+
+def signs_of(image: Gray) -> list[tuple[str, ...]]:
+    """The signs that are seen in the ink of each number of a table."""
+    inks = [np.where(c.ink, 255 - c.crop, 0).astype(np.uint8) for c in find_table(image).cells if c.kind == "number"]
+    return [signs.names(signs.find_signs(np.where(ink > 60, ink, 0).astype(np.uint8))) for ink in inks]
+
+
+@pytest.mark.parametrize("leads", [(0.8, 2.5, 0.7, 1.8), (0.0, 0.0, 0.7, 0.0)])
+def test_strokes_that_lead_to_numbers_are_no_minus(leads: tuple[float, ...]) -> None:
+    page = np.full((460, 460), 250, np.uint8)
+    for k, lead in enumerate(leads):
+        y = 90 + 100 * k
+        cv2.putText(page, "358", (240, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
+        if lead:
+            cv2.line(page, (round(225 - lead * 44), y - 20), (225, y - 20), (20,), 4)
+    seen = signs_of(page)
+    assert seen == [("dash",) if lead and max(leads) < 1 else () for lead in leads]
+
+
+def test_what_is_left_of_a_level_line_is_no_point() -> None:
+    page = np.full((460, 460), 250, np.uint8)
+    for k in range(4):
+        y = 90 + 100 * k
+        cv2.putText(page, "3 5 8", (150, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
+        page[y + 6 : y + 8, 30:430] = 150
+        for x in (205, 270, 330):  # bits of a second, dotted line
+            page[y + 9 : y + 12, x : x + 8] = 60
+    assert signs_of(page) == [()] * 4
+
+
+def test_a_stroke_with_a_digit_at_its_end_is_no_dash() -> None:
+    page = np.full((460, 560), 250, np.uint8)
+    for k in range(4):
+        y = 90 + 100 * k
+        cv2.line(page, (20, y - 20), (304, y - 20), (20,), 7)
+        cv2.ellipse(page, (322, y - 20), (18, 16), 0, 0, 360, (20,), 3)
+        cv2.putText(page, "58", (360, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
+    for cell in find_table(page).column(1):
+        assert cell.kind == "number"
+        assert cell.box[0] <= 300
 
 
 def test_words_and_row_numbers_are_not_read_as_numbers() -> None:

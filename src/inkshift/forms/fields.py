@@ -56,7 +56,8 @@ class Job:
 
     frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
     struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for. print_: (H, W) bool,
-    where print was taken out of `dark` (see `own`); None where none was.
+    where print was taken out of `dark` (see `own`); None where none was. ink: (H, W) bool, the ink that is the field's,
+    where that is known from around it, as in a table: signs and strokes through it are looked for in this alone.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Job:
     printed: bool = False
     struck: float = 0.0
     print_: npt.NDArray[np.bool_] | None = None
+    ink: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ def own(job: Job, blank: Gray | None = None) -> Job:
             print_ |= border
     elif job.kind == "number" and job.printed:
         print_ |= printed.from_box(dark, job.frame)
+    if job.ink is not None:
+        print_ &= ~job.ink
     return replace(job, dark=np.where(print_, 0, dark).astype(np.uint8), print_=print_) if print_.any() else job
 
 
@@ -188,7 +192,7 @@ def prepare_number(job: Job, reader: numbers.NumberReader, reference: float | No
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
-    beside = signs.find_signs(number_ink(job, reference))
+    beside = signs.find_signs(_own_ink(job, reference))
     return PreparedNumber(look.pictures, crop, finish)
 
 
@@ -197,7 +201,7 @@ def _struck(job: Job, reference: float | None) -> float:
 
     Numbers that are struck out are rare: the odds of as many struck as whole ones are lowered by so much.
     """
-    ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
+    ink = inks.extract(_own_dark(job), inks.threshold_of(inner(job), reference))
     whole = job.frame == (0, 0, *job.dark.shape[::-1])
     ink = inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
     return float(1 / (1 + np.exp(_RARELY_STRUCK - struck_odds(ink))))
@@ -281,7 +285,7 @@ def _pieces(job: Job) -> Stats:
 
     What touches the sides of a crop that no template describes is a neighbour's, or left of a border.
     """
-    ink = number_ink(job)
+    ink = _own_ink(job)
     _, stats = segment.components(ink)
     if job.frame == (0, 0, *job.dark.shape[::-1]):
         h, w = ink.shape
@@ -316,6 +320,20 @@ def number_ink(job: Job, reference: float | None = None) -> Gray:
     h, w = job.dark.shape
     ink = inks.line_ink(job.dark, reference)
     return ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame)
+
+
+def _own_ink(job: Job, reference: float | None = None) -> Gray:
+    """As `number_ink`, and where the field's own ink is known, nothing but that: of lines near it, pieces are left.
+
+    What is read digit by digit is not cut to this, since a digit may share a stroke with a line.
+    """
+    if job.ink is None:
+        return number_ink(job, reference)
+    return inks.extract(_own_dark(job), inks.threshold_of(job.dark, reference))
+
+
+def _own_dark(job: Job) -> Gray:
+    return job.dark if job.ink is None else np.where(job.ink, job.dark, 0).astype(np.uint8)
 
 
 def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:

@@ -47,6 +47,7 @@ from inkshift.models.runtime import classifier, softmax
 from inkshift.reframe import to_gray
 
 Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 ReadAs = Literal["number", "digit", "table", "column"]
 Method = Literal["default", "as-published"]
 SecondReader = Literal["pp-ocrv6"]
@@ -527,9 +528,9 @@ def _cut_blank(blank: Registered, spec: FieldSpec, margin: float, size: tuple[in
     return np.asarray(cv2.resize(darkness, size[:2], interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _whole(image: Pixels, name: str, kind: fields.Kind, digits: tuple[int, int], struck: float = 0.0) -> fields.Job:
+def _whole(image: Pixels, name: str, kind: fields.Kind, digits: tuple[int, int], ink: Mask | None = None) -> fields.Job:
     frame = (0, 0, image.shape[1], image.shape[0])
-    return fields.own(fields.Job(name, kind, image, inks.darkness(image), frame, digits=digits, struck=struck))
+    return fields.own(fields.Job(name, kind, image, inks.darkness(image), frame, digits=digits, ink=ink))
 
 
 def _small(image: Pixels) -> Pixels:
@@ -547,7 +548,7 @@ def _place(cell: Cell) -> str:
 
 
 def _cell_job(cell: Cell, digits: tuple[int, int]) -> fields.Job:
-    return _whole(cell.crop, _place(cell), "number", digits)
+    return _whole(cell.crop, _place(cell), "number", digits, cell.ink)
 
 
 def _unread(cell: Cell, with_crop: bool) -> FieldReading:
