@@ -536,10 +536,10 @@ def test_what_is_left_of_a_level_line_is_no_point() -> None:
     page = np.full((460, 460), 250, np.uint8)
     for k in range(4):
         y = 90 + 100 * k
-        cv2.putText(page, "3 5 8", (150, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
+        cv2.putText(page, "358", (150, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
         page[y + 6 : y + 8, 30:430] = 150
-        for x in (205, 270, 330):  # bits of a second, dotted line
-            page[y + 9 : y + 12, x : x + 8] = 60
+        for x in (192, 235, 270):  # the line is thicker here and there
+            page[y + 3 : y + 6, x : x + 7] = 60
     assert signs_of(page) == [()] * 4
 
 
@@ -547,8 +547,8 @@ def test_a_stroke_with_a_digit_at_its_end_is_no_dash() -> None:
     page = np.full((460, 560), 250, np.uint8)
     for k in range(4):
         y = 90 + 100 * k
-        cv2.line(page, (20, y - 20), (304, y - 20), (20,), 7)
-        cv2.ellipse(page, (322, y - 20), (18, 16), 0, 0, 360, (20,), 3)
+        cv2.line(page, (154, y - 20), (304, y - 20), (20,), 7)
+        cv2.ellipse(page, (322, y - 20), (16, 14), 0, 0, 360, (20,), 3)
         cv2.putText(page, "58", (360, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
     for cell in find_table(page).column(1):
         assert cell.kind == "number"
