@@ -142,11 +142,10 @@ def peaks(stats: Labels, height: float) -> Floats:
     reach = np.arange(-round(0.5 * height), round(0.5 * height) + 1)
     bell = np.exp(-0.5 * np.square(reach / (0.18 * height)))
     profile = np.convolve(np.bincount(middles + len(reach) // 2, weights), bell)[len(reach) - 1 :]
+    around = np.pad(profile, 1)
+    tops = np.flatnonzero((profile >= np.maximum(around[:-2], around[2:])) & (profile >= 0.3))
     found: list[float] = []
-    for i in np.argsort(-profile, kind="stable"):
-        left, right = profile[max(i - 1, 0)], profile[min(i + 1, len(profile) - 1)]
-        if profile[i] < 0.3:
-            break
-        if profile[i] >= max(left, right) and all(abs(i - other) >= APART * height for other in found):
+    for i in tops[np.argsort(-profile[tops], kind="stable")].tolist():
+        if all(abs(i - other) >= APART * height for other in found):
             found.append(float(i))
     return np.array(sorted(found))

@@ -31,11 +31,13 @@ BROKEN, RAGGED = (4, 0.6, 0.25), (6, 0.3, 0.06)
 class Ruling:
     """Printed lines of a flat picture (H, W) and its ink without them.
 
-    ink: (H, W) 0/1. gone: (H, W) bool, pixels of lines that no stroke crosses. level, upright: (N, 4) int32, x, y,
+    labels, pieces: the map (H, W) int32 of its pieces of ink, from 1, and x, y, width, height, area of each, (N, 5).
+    walls: (H, W) bool, pixels of upright lines that no stroke crosses. level, upright: (N, 4) int32, x, y,
     width and height of each line. level_map: (H, W) int32, number of the level line that each dark pixel is of, from 1.
     """
 
-    ink: Gray
+    labels: Labels
+    pieces: Labels
     walls: Mask
     level: Labels
     upright: Labels
@@ -70,10 +72,11 @@ def find_ruling(dark: Gray) -> Ruling:
     more_upright, others = _broken_lines(stats[:, [1, 0, 3, 2, 4]], size, h, RAGGED)
     remains = np.concatenate([[False], some | others])
     if remains.any():
-        left[remains[labels]] = 0
+        kept = np.where(remains, 0, np.cumsum(~remains) - 1).astype(np.int32)
         walls |= np.concatenate([[False], others])[labels]
+        labels, stats = kept[labels], stats[~remains[1:]]
     level = np.concatenate([level, more_level])
-    return Ruling(left, walls, level, np.concatenate([upright, more_upright])[:, [1, 0, 3, 2]], level_map)
+    return Ruling(labels, stats, walls, level, np.concatenate([upright, more_upright])[:, [1, 0, 3, 2]], level_map)
 
 
 def _broken_lines(stats: Labels, size: float, side: int, least: tuple[int, float, float]) -> tuple[Labels, Mask]:

@@ -20,7 +20,6 @@ from inkshift.forms.ink import grown
 from inkshift.forms.page.flat import flatten
 from inkshift.forms.page.rows import Piece, Row, find_rows, peaks
 from inkshift.forms.page.ruling import Ruling, bend, digit_height, find_ruling
-from inkshift.forms.segment import components
 from inkshift.forms.struck import CORE, LONE, struck_rows
 
 Image = npt.NDArray[np.uint8]
@@ -124,7 +123,7 @@ def find_table(image: Image) -> Table:
     flat, matrix = flatten(image)
     dark = inks.darkness(flat)
     ruling = find_ruling(dark)
-    labels, stats = components(ruling.ink)
+    labels, stats = ruling.labels, ruling.pieces
     height = digit_height(stats)
     if not height:
         return Table(0, 0, (), False, matrix)
@@ -437,7 +436,9 @@ def _around(slot: _Slot, pieces: list[Piece], level: Labels) -> Box:
 
 def _among(labels: Labels, own: tuple[int, ...]) -> Mask:
     """Where a map of pieces, numbered from 1, shows one of these, numbered from 0."""
-    return np.isin(labels, np.array(own, np.int32) + 1)
+    wanted = np.zeros(max(int(labels.max(initial=0)), max(own, default=0) + 1) + 1, np.bool_)
+    wanted[[k + 1 for k in own]] = True
+    return np.asarray(wanted[labels], np.bool_)
 
 
 def _fill(slots: list[_Slot], dashes: set[int], pieces: list[Piece], height: float) -> None:
