@@ -92,6 +92,18 @@ class PreparedNumber:
     finish: Callable[[Lines, Lines, Mapping[str, float]], FieldReading]
 
 
+def as_job(
+    picture: npt.NDArray[np.uint8],
+    name: str,
+    kind: Kind,
+    digits: tuple[int, int],
+    ink: npt.NDArray[np.bool_] | None = None,
+) -> Job:
+    """What is to be read from a picture, (H, W) or (H, W, 3) uint8, that shows one number or digit and nothing else."""
+    frame = (0, 0, picture.shape[1], picture.shape[0])
+    return own(Job(name, kind, picture, inks.darkness(picture), frame, digits=digits, ink=ink))
+
+
 def own(job: Job, blank: Gray | None = None) -> Job:
     """The field without what is printed: its darkness is 0 there, and `seen` shows paper.
 
