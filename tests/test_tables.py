@@ -514,6 +514,43 @@ def test_a_gap_inside_a_number_makes_it_doubtful() -> None:
     assert doubted(plain, replace(cell, gap=0.2)) == plain
 
 
+def draw_cells(page: Gray, x0: int, y0: int, rows: int, columns: int, span: tuple[int, int] | None = None) -> None:
+    """A ruled table of printed numbers; in row `span[0]` the cell in column `span[1]` is one with the cell before."""
+    wide, high = 120, 60
+    for r in range(rows + 1):
+        cv2.line(page, (x0, y0 + r * high), (x0 + columns * wide, y0 + r * high), (90,), 2)
+    for c in range(columns + 1):
+        for r in range(rows):
+            if (r, c) != span:
+                x, y = x0 + c * wide, y0 + r * high
+                cv2.line(page, (x, y), (x, y + high), (90,), 2)
+                if c < columns:
+                    at = x + (22 if (r, c + 1) != span else 82), y + high - 14
+                    cv2.putText(page, str(100 + 17 * r + 211 * c), at, cv2.FONT_HERSHEY_SIMPLEX, 1.3, (20,), 3)
+
+
+@pytest.mark.parametrize("row", [0, 1, 3, 4])
+def test_a_number_in_a_cell_that_spans_two_columns_is_one(row: int) -> None:
+    page = np.full((380, 420), 250, np.uint8)
+    draw_cells(page, 30, 30, 5, 3, (row, 1))
+    table = find_table(page)
+    cells = {(cell.row - 1, cell.column - 1): cell for cell in table.cells if cell.kind == "number"}
+    assert sorted(cells) == [(r, c) for r in range(5) for c in range(3) if (r, c) != (row, 1)]
+    x0, _, x1, _ = cells[row, 0].box
+    assert x0 < 115 and x1 > 180
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 40), st.integers(4, 6), st.integers(60, 120))
+def test_tables_side_by_side_join_no_numbers(lower: int, rows: int, apart: int) -> None:
+    page = np.full((500, 800 + apart), 250, np.uint8)
+    draw_cells(page, 30, 30, 5, 3)
+    draw_cells(page, 390 + apart, 30 + lower, rows, 3)
+    found = [cell.box for cell in find_table(page).cells if cell.kind == "number"]
+    assert len(found) == 15 + 3 * rows
+    assert all(x1 - x0 < 120 for x0, _, x1, _ in found)
+
+
 def signs_of(image: Gray) -> list[tuple[str, ...]]:
     """The signs that are seen in the ink of each number of a table."""
     inks = [np.where(c.ink, 255 - c.crop, 0).astype(np.uint8) for c in find_table(image).cells if c.kind == "number"]

@@ -22,6 +22,8 @@ Labels = npt.NDArray[np.int32]
 # for so much of its length: digits side by side leave gaps. Upright ones stray from a straight line by less than so
 # many pixels for each pixel of their length.
 LONG, SHARE, FILLED, WHOLE, STRAIGHT = 5.0, (0.3, 0.5), 0.85, 0.98, 0.006
+# A part of an upright line that spanning cells break is at most so many times shorter than a line is at least.
+PARTS = 3
 # Pieces that a broken line has at least, and shares of the side that it reaches over and fills. Dashes of a row may lie
 # level by chance; digits below each other do not stand in line, so that less is enough of upright lines.
 BROKEN, RAGGED = (4, 0.6, 0.25), (6, 0.3, 0.06)
@@ -60,9 +62,9 @@ def find_ruling(dark: Gray) -> Ruling:
     level_map, level = _lines(across, faint, along)
     threshold = inks.threshold_of(np.where(level_map > 0, 0, dark).astype(np.uint8))
     ink = (dark > threshold).view(np.uint8)
-    wall, upright = _walls(np.ascontiguousarray(down.T), faint.T, down_along)
+    wall, upright = _walls(np.ascontiguousarray(down.T), faint.T, down_along, ruled=len(level) > 2)
     walls = _uncrossed(wall, np.ascontiguousarray(ink.T)).T
-    gone = _uncrossed(level_map > 0, ink) | walls
+    gone = _uncrossed(level_map > 0, ink) | walls | ((level_map > 0) & (wall > 0).T)
     level_map[ink == 0] = 0
     rest = np.where(gone, 0, dark).astype(np.uint8)
     left = (inks.extract(rest, threshold) > 0).view(np.uint8)
@@ -155,7 +157,7 @@ def _lines(across: Gray, faint: Mask, long: int) -> tuple[Labels, Labels]:
     return line_map, np.array(found, np.int32).reshape(-1, 4)
 
 
-def _walls(down: Gray, faint: Mask, long: int) -> tuple[Mask, Labels]:
+def _walls(down: Gray, faint: Mask, long: int, *, ruled: bool) -> tuple[Mask, Labels]:
     """As `_lines`, of upright lines turned level: where they are, and their boxes.
 
     They are straight; digits over each other are not.
@@ -166,7 +168,13 @@ def _walls(down: Gray, faint: Mask, long: int) -> tuple[Mask, Labels]:
     for k, (x, y, w, h) in stats:
         own = labels[y : y + h, x : x + w] == k
         straight = bend(own) < 0.3 * own.sum() / w + max(1.0, STRAIGHT * w)
-        if straight and _is_filled(np.asarray((own & faint[y : y + h, x : x + w]).any(0), np.bool_), long):
+        columns = np.asarray((own & faint[y : y + h, x : x + w]).any(0), np.bool_)
+        if straight and not _is_filled(columns, long):
+            # Where level lines part rows, cells that span others leave gaps, between parts longer than any digit.
+            parts = runs(_bridged(columns[None].view(np.uint8), 3), 1, max(long // PARTS, 3))[0] > 0
+            straight = ruled and int(parts.sum()) >= max(long, w // 2)
+            own = own & parts
+        if straight:
             found.append((x, y, w, h))
             wall[y : y + h, x : x + w][own] = len(found)
             found[-1] = _prolong(wall, len(found), faint, found[-1])

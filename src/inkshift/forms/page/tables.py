@@ -41,6 +41,9 @@ STROKE = 0.3
 # Ink in a cell without digits that is read none the less is higher or wider than LOWEST, and thicker than THIN: what is
 # left of a line is thin.
 LOWEST, THIN = 0.2, 0.12
+# Parts of a number across a gap in a line are closer than this share of the digit height; the line shows in less than
+# this share of the number's height.
+CLOSE, FILLED = 0.5, 0.5
 # No minus is longer, in digit heights.
 MINUS = 1.1
 # What is left of a level line is within this share of the digit height of it.
@@ -140,6 +143,7 @@ def find_table(image: Image) -> Table:
     through = [_lines_through(rows, pieces, ruling.level, height) for rows in columns]
     bands = _bands(ruling.level[~np.any([column.any(0) for column in through], axis=0)], columns, height)
     slots = _slots(columns, edges, bands, labels.shape, through)
+    _join_spanning(slots, pieces, ruling, height)
     _strike(slots, labels, pieces, ruling)
     _fill(slots, dashes, pieces, height)
     cells = _cells(slots, flat, image.shape, matrix, labels, pieces, dashes, ruling, height)
@@ -314,6 +318,27 @@ def _slots(
                 slot.lines = tuple((np.flatnonzero(through[c][line[c]]) + 1).tolist())
             out.append(slot)
     return out
+
+
+def _join_spanning(slots: list[_Slot], pieces: list[Piece], ruling: Ruling, height: float) -> None:
+    """A number across the place of an upright line that has a gap there is one, of the first of its columns; in place.
+
+    What stands apart in such a row stays in its own columns, since a line may be missing for other reasons.
+    """
+    walls = [(x - height / 4, x + w + height / 4) for x, _, w, _ in ruling.upright.tolist()]
+    joined: list[int] = []
+    for a, b in pairwise(slots):
+        edge = a.room[2]
+        if a.row != b.row or "empty" in (a.kind, b.kind) or not any(x0 <= edge <= x1 for x0, x1 in walls):
+            continue
+        x0, x1 = _extent(a.pieces, pieces)[2], _extent(b.pieces, pieces)[0]
+        near, (top, bottom) = round(height / 4), a.span
+        line = ruling.walls[top:bottom, max(edge - near, 0) : edge + near].any(1)
+        if x1 - x0 < CLOSE * height and line.size and line.mean() < FILLED:
+            b.pieces, b.lines, b.span = a.pieces + b.pieces, tuple(sorted({*a.lines, *b.lines})), a.span
+            b.column, b.room = a.column, (a.room[0], a.room[1], b.room[2], b.room[3])
+            joined.append(id(a))
+    slots[:] = [slot for slot in slots if id(slot) not in joined]
 
 
 Line = dict[int, int]
