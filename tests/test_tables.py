@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from inkshift import Reader
 from inkshift.datasets import shapes
+from inkshift.forms.field import signs
 from inkshift.forms.page.judge import doubted, struck_out
 from inkshift.forms.page.tables import Cell, find_table
 from inkshift.forms.pen import Glyphs, draw_hand, lay_ink, mnist_test_glyphs, write_digits
@@ -498,7 +499,7 @@ def test_dashes_and_empty_cells_are_no_numbers(lines: str, glyphs: Glyphs) -> No
 
 def test_a_loop_of_a_digit_is_no_stroke_through_it() -> None:
     image = np.full((20, 40), 255, np.uint8)
-    cell = Cell(1, 1, "struck", 1.0, 0.55, (0, 0, 40, 20), (0, 0, 40, 20), image)
+    cell = Cell(1, 1, "struck", 1.0, 0.55, (0, 0, 40, 20), (0, 0, 40, 20), image, image < 128)
     plain = FieldReading("n", "000", "000", "written", 0.98, (Candidate("000", 0.98),))
     assert struck_out(plain, cell).value == "000"
     assert struck_out(replace(plain, value="171", written="171"), cell).state == "crossed-out"
@@ -507,10 +508,88 @@ def test_a_loop_of_a_digit_is_no_stroke_through_it() -> None:
 
 def test_a_gap_inside_a_number_makes_it_doubtful() -> None:
     image = np.full((20, 40), 255, np.uint8)
-    cell = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), image, gap=1.1)
+    cell = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), image, image < 128, gap=1.1)
     plain = FieldReading("n", "1242", "1242", "written", 0.99, (Candidate("1242", 0.99),))
     assert doubted(plain, cell).confidence < 0.5
     assert doubted(plain, replace(cell, gap=0.2)) == plain
+
+
+def draw_cells(page: Gray, x0: int, y0: int, rows: int, columns: int, span: tuple[int, int] | None = None) -> None:
+    """A ruled table of printed numbers; in row `span[0]` the cell in column `span[1]` is one with the cell before."""
+    wide, high = 120, 60
+    for r in range(rows + 1):
+        cv2.line(page, (x0, y0 + r * high), (x0 + columns * wide, y0 + r * high), (90,), 2)
+    for c in range(columns + 1):
+        for r in range(rows):
+            if (r, c) != span:
+                x, y = x0 + c * wide, y0 + r * high
+                cv2.line(page, (x, y), (x, y + high), (90,), 2)
+                if c < columns:
+                    at = x + (22 if (r, c + 1) != span else 82), y + high - 14
+                    cv2.putText(page, str(100 + 17 * r + 211 * c), at, cv2.FONT_HERSHEY_SIMPLEX, 1.3, (20,), 3)
+
+
+@pytest.mark.parametrize("row", [0, 1, 3, 4])
+def test_a_number_in_a_cell_that_spans_two_columns_is_one(row: int) -> None:
+    page = np.full((380, 420), 250, np.uint8)
+    draw_cells(page, 30, 30, 5, 3, (row, 1))
+    table = find_table(page)
+    cells = {(cell.row - 1, cell.column - 1): cell for cell in table.cells if cell.kind == "number"}
+    assert sorted(cells) == [(r, c) for r in range(5) for c in range(3) if (r, c) != (row, 1)]
+    x0, _, x1, _ = cells[row, 0].box
+    assert x0 < 115 and x1 > 180
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 40), st.integers(4, 6), st.integers(60, 120))
+def test_tables_side_by_side_join_no_numbers(lower: int, rows: int, apart: int) -> None:
+    page = np.full((500, 800 + apart), 250, np.uint8)
+    draw_cells(page, 30, 30, 5, 3)
+    draw_cells(page, 390 + apart, 30 + lower, rows, 3)
+    found = [cell.box for cell in find_table(page).cells if cell.kind == "number"]
+    assert len(found) == 15 + 3 * rows
+    assert all(x1 - x0 < 120 for x0, _, x1, _ in found)
+
+
+def signs_of(image: Gray) -> list[tuple[str, ...]]:
+    """The signs that are seen in the ink of each number of a table."""
+    inks = [np.where(c.ink, 255 - c.crop, 0).astype(np.uint8) for c in find_table(image).cells if c.kind == "number"]
+    return [signs.names(signs.find_signs(np.where(ink > 60, ink, 0).astype(np.uint8))) for ink in inks]
+
+
+@pytest.mark.parametrize("leads", [(0.8, 2.5, 0.7, 1.8), (0.0, 0.0, 0.7, 0.0)])
+def test_strokes_that_lead_to_numbers_are_no_minus(leads: tuple[float, ...]) -> None:
+    page = np.full((460, 460), 250, np.uint8)
+    for k, lead in enumerate(leads):
+        y = 90 + 100 * k
+        cv2.putText(page, "358", (240, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
+        if lead:
+            cv2.line(page, (round(225 - lead * 44), y - 20), (225, y - 20), (20,), 4)
+    seen = signs_of(page)
+    assert seen == [("dash",) if lead and max(leads) < 1 else () for lead in leads]
+
+
+def test_what_is_left_of_a_level_line_is_no_point() -> None:
+    page = np.full((460, 460), 250, np.uint8)
+    for k in range(4):
+        y = 90 + 100 * k
+        cv2.putText(page, "358", (150, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
+        page[y + 6 : y + 8, 30:430] = 150
+        for x in (192, 235, 270):  # the line is thicker here and there
+            page[y + 3 : y + 6, x : x + 7] = 60
+    assert signs_of(page) == [()] * 4
+
+
+def test_a_stroke_with_a_digit_at_its_end_is_no_dash() -> None:
+    page = np.full((460, 560), 250, np.uint8)
+    for k in range(4):
+        y = 90 + 100 * k
+        cv2.line(page, (154, y - 20), (304, y - 20), (20,), 7)
+        cv2.ellipse(page, (322, y - 20), (16, 14), 0, 0, 360, (20,), 3)
+        cv2.putText(page, "58", (360, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
+    for cell in find_table(page).column(1):
+        assert cell.kind == "number"
+        assert cell.box[0] <= 300
 
 
 def test_words_and_row_numbers_are_not_read_as_numbers() -> None:

@@ -59,7 +59,8 @@ class Job:
     frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
     struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for. print_: (H, W) bool,
     where print was taken out of `dark` (see `own`); None where none was. passed: for each cell how sure it is, 0 to 1,
-    that a stroke over the page says that it is not used; empty where none does.
+    that a stroke over the page says that it is not used; empty where none does. ink: (H, W) bool, the ink that is the
+    field's, where that is known from around it, as in a table: signs and strokes through it are looked for in this alone.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Job:
     struck: float = 0.0
     print_: npt.NDArray[np.bool_] | None = None
     passed: tuple[float, ...] = ()
+    ink: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,18 @@ class PreparedNumber:
     finish: Callable[[Lines, Lines, Mapping[str, float]], FieldReading]
 
 
+def as_job(
+    picture: npt.NDArray[np.uint8],
+    name: str,
+    kind: Kind,
+    digits: tuple[int, int],
+    ink: npt.NDArray[np.bool_] | None = None,
+) -> Job:
+    """What is to be read from a picture, (H, W) or (H, W, 3) uint8, that shows one number or digit and nothing else."""
+    frame = (0, 0, picture.shape[1], picture.shape[0])
+    return own(Job(name, kind, picture, inks.darkness(picture), frame, digits=digits, ink=ink))
+
+
 def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
     """The field without what is printed: its darkness is 0 there, and `seen` shows paper.
 
@@ -112,6 +126,8 @@ def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
             print_ |= border
     elif job.kind == "number" and job.printed:
         print_ |= printed.from_box(dark, job.frame)
+    if job.ink is not None:
+        print_ &= ~job.ink
     return replace(job, dark=np.where(print_, 0, dark).astype(np.uint8), print_=print_) if print_.any() else job
 
 
@@ -200,13 +216,13 @@ def prepare_number(
         return _overflow(job, given, _digits(job, look.band, given[0].written, views))
 
     look = numbers.line(crop, dark, reader.frame, reader.views)
-    beside = signs.find_signs(number_ink(job, reference) if written is None else written)
+    beside = signs.find_signs(_own_ink(job, reference) if written is None or job.ink is not None else written)
     return PreparedNumber(look.pictures, crop, finish)
 
 
 def strokes(job: Job, reference: float | None) -> Gray:
     """All ink in a field but rules from edge to edge: a strike may be as long as a short rule."""
-    ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
+    ink = inks.extract(_own_dark(job), inks.threshold_of(inner(job), reference))
     whole = job.frame == (0, 0, *job.dark.shape[::-1])
     return inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
 
@@ -297,7 +313,7 @@ def _pieces(job: Job) -> Stats:
 
     What touches the sides of a crop that no template describes is a neighbour's, or left of a border.
     """
-    ink = number_ink(job)
+    ink = _own_ink(job)
     _, stats = segment.components(ink)
     if job.frame == (0, 0, *job.dark.shape[::-1]):
         h, w = ink.shape
@@ -332,6 +348,20 @@ def number_ink(job: Job, reference: float | None = None) -> Gray:
     h, w = job.dark.shape
     ink = inks.line_ink(job.dark, reference)
     return ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame)
+
+
+def _own_ink(job: Job, reference: float | None = None) -> Gray:
+    """As `number_ink`, and where the field's own ink is known, nothing but that: of lines near it, pieces are left.
+
+    What is read digit by digit is not cut to this, since a digit may share a stroke with a line.
+    """
+    if job.ink is None:
+        return number_ink(job, reference)
+    return inks.extract(_own_dark(job), inks.threshold_of(job.dark, reference))
+
+
+def _own_dark(job: Job) -> Gray:
+    return job.dark if job.ink is None else np.where(job.ink, job.dark, 0).astype(np.uint8)
 
 
 def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:

@@ -26,16 +26,13 @@ from inkshift.forms.assemble import assemble
 from inkshift.forms.decode import reading_classes
 from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.guides import without_guides
-from inkshift.forms.page.judge import best_value, doubted, struck_out, tell_apart
+from inkshift.forms.page.judge import read_cells
 from inkshift.forms.page.strokes import PASSED, strokes_through
-from inkshift.forms.page.tables import Cell, find_table
+from inkshift.forms.page.tables import find_table
 from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, unknown_form, why_unfit
 from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
 from inkshift.forms.place import Box, on_page
 from inkshift.forms.reading import (
-    CROSSED,
-    EMPTY,
-    Candidate,
     FieldReading,
     FormReading,
     PageReading,
@@ -313,27 +310,25 @@ class Reader:
         """The cells of a table, row by row; headers and what is printed beside the rows are left out."""
         start = time.perf_counter()
         table = find_table(image)
-        jobs = [_cell_job(cell, self.settings.digits) for cell in table.cells if cell.kind in ("number", "struck")]
         self._spent("find", start)
-        read = {(cell.row, cell.column): _unread(cell, self.settings.crops) for cell in table.cells}
-        written = [cell for cell in table.cells if cell.kind in ("number", "struck")]
-        for cell, reading in zip(written, self._readings(jobs), strict=True):
-            read[cell.row, cell.column] = doubted(struck_out(reading, cell), cell)
-        values = {(c.row, c.column): best_value(read[c.row, c.column]) for c in written}
-        known = tell_apart(table, values).cells
-        pairs = [(new, read[old.row, old.column]) for old, new in zip(table.cells, known, strict=True)]
-        pairs = [(cell, reading) for cell, reading in pairs if cell.kind != "header" and cell.row]
-        columns = sorted({cell.column for cell, _ in pairs if cell.kind in ("number", "struck")})
+        cells = read_cells(table, self.settings.digits, self._readings)
+        columns = len({cell.column for cell, _ in cells})
         one = self.settings.read_as == "column"
-        if one and len(columns) > 1:
-            several = f"{len(columns)} columns of numbers were found, --as column expects one; read it --as table"
+        if one and columns > 1:
+            several = f"{columns} columns of numbers were found, --as column expects one; read it --as table"
             return PageReading(source, page, error=f"{source} page {page}: {several}")
-        fields_ = (
-            replace(reading, name=str(cell.row) if one else _place(cell), box=cell.box, source=source, page=page)
-            for cell, reading in pairs
-            if cell.column in columns
+        crop = self.settings.crops
+        named = (
+            replace(
+                reading,
+                name=str(cell.row) if one else reading.name,
+                crop=cell.crop if crop else None,
+                source=source,
+                page=page,
+            )
+            for cell, reading in cells
         )
-        return PageReading(source, page, fields=tuple(fields_))
+        return PageReading(source, page, fields=tuple(named))
 
     def _by_digits(
         self, work: Sequence[fields.Job], level: float | None, written: Sequence[Pixels | None] = ()
@@ -426,7 +421,9 @@ class Reader:
             return jobs_, [on_page(found.page, s.box) for s in specs]
         image = found.page.image
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
-        return [_whole(_small(image), kind, kind, self.settings.digits)], [(0, 0, image.shape[1], image.shape[0])]
+        return [fields.as_job(_small(image), kind, kind, self.settings.digits)], [
+            (0, 0, image.shape[1], image.shape[0])
+        ]
 
     def _darkness(self, found: _Laid) -> tuple[Pixels, Registered | None]:
         """The darkness of a page that lies on its template, and that of the blank form where there is a picture of it.
@@ -575,11 +572,6 @@ def _cut_blank(blank: Registered, spec: FieldSpec, margin: float, size: tuple[in
     return np.asarray(cv2.resize(darkness, size[:2], interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _whole(image: Pixels, name: str, kind: fields.Kind, digits: tuple[int, int], struck: float = 0.0) -> fields.Job:
-    frame = (0, 0, image.shape[1], image.shape[0])
-    return fields.own(fields.Job(name, kind, image, inks.darkness(image), frame, digits=digits, struck=struck))
-
-
 def _small(image: Pixels) -> Pixels:
     """The picture of one number, shrunk where it has more pixels than one a tenth as high needs to be read."""
     height, width = image.shape[:2]
@@ -588,22 +580,6 @@ def _small(image: Pixels) -> Pixels:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _place(cell: Cell) -> str:
-    return f"r{cell.row:02}c{cell.column}"
-
-
-def _cell_job(cell: Cell, digits: tuple[int, int]) -> fields.Job:
-    return _whole(cell.crop, _place(cell), "number", digits)
-
-
-def _unread(cell: Cell, with_crop: bool) -> FieldReading:
-    """A cell in which there is nothing to be read: a mark that says so, or nothing at all."""
-    written, state = (CROSSED, "crossed-out") if cell.kind == "unused" else (EMPTY, "blank")
-    given = (Candidate(written, cell.sure),)
-    crop = cell.crop if with_crop else None
-    return FieldReading(_place(cell), "", written, state, cell.sure, given, crop=crop)  # type: ignore[arg-type]
 
 
 def references(template: Template, folder: Path) -> list[Pixels | None]:

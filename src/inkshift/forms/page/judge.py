@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from inkshift.forms.fields import Job, as_job
 from inkshift.forms.page.tables import Cell, Kind, Table
-from inkshift.forms.reading import CROSSED, Candidate, FieldReading, value_of
+from inkshift.forms.reading import CROSSED, EMPTY, Candidate, FieldReading, state_of, value_of
 from inkshift.forms.struck import CROSSING
 
+_WRITTEN = "number", "struck"
 # Log-odds of a number against a word: by the logit of the reader's confidence, by the logarithm of its height. Below so
 # much a column is one of words (in the median), each row above and below the numbers is (in the mean), and these are
 # together (in sum).
@@ -22,6 +24,46 @@ COUNTED, EVEN, SMALLER = 0.6, 0.04, 0.75
 # A gap in a cell, in digit heights, that parts two numbers as often as not, how fast that changes, and how often a
 # number is written so loosely all the same.
 APART, APART_SCALE, LOOSE = 0.8, 0.1, 0.3
+
+
+def read_cells(
+    table: Table, digits: tuple[int, int], read: Callable[[list[Job]], list[FieldReading]]
+) -> list[tuple[Cell, FieldReading]]:
+    """The cells of a table's columns of numbers, row by row, and what each holds; words and row numbers are left out.
+
+    digits: fewest and most of a number. read: what makes readings of jobs, in their order. Readings are named r01c1.
+    """
+    written = [cell for cell in table.cells if cell.kind in _WRITTEN]
+    jobs = [as_job(cell.crop, _place(cell), "number", digits, cell.ink) for cell in written]
+    readings = {(cell.row, cell.column): _unread(cell) for cell in table.cells}
+    for cell, reading in zip(written, read(jobs), strict=True):
+        readings[cell.row, cell.column] = doubted(struck_out(reading, cell), cell)
+    values = {(cell.row, cell.column): best_value(readings[cell.row, cell.column]) for cell in written}
+    known = tell_apart(table, values).cells
+    pairs = [(new, readings[old.row, old.column]) for old, new in zip(table.cells, known, strict=True)]
+    pairs = [(cell, reading) for cell, reading in pairs if cell.kind != "header" and cell.row]
+    columns = {cell.column for cell, _ in pairs if cell.kind in _WRITTEN}
+    return [
+        (cell, replace(_plain(reading), name=_place(cell), box=cell.box))
+        for cell, reading in pairs
+        if cell.column in columns
+    ]
+
+
+def _place(cell: Cell) -> str:
+    return f"r{cell.row:02}c{cell.column}"
+
+
+def _unread(cell: Cell) -> FieldReading:
+    """A cell in which there is nothing to be read: a mark that says so, or nothing at all."""
+    written = CROSSED if cell.kind == "unused" else EMPTY
+    return FieldReading(_place(cell), "", written, state_of(written), cell.sure, (Candidate(written, cell.sure),))
+
+
+def _plain(reading: FieldReading) -> FieldReading:
+    """The reading with numbers of Python, which every output can write."""
+    candidates = tuple(Candidate(c.written, float(c.probability)) for c in reading.candidates)
+    return replace(reading, confidence=float(reading.confidence), candidates=candidates)
 
 
 def tell_apart(table: Table, values: Mapping[tuple[int, int], tuple[str, float]]) -> Table:

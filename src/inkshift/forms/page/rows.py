@@ -21,7 +21,8 @@ Piece = list[int]
 
 # Shares of the digit height. What is higher than TALL reaches over two rows, or if ENOUGH of it stands out of the one
 # it is in. Rows are at least APART. SPECK: less is noise.
-TALL, ENOUGH, APART, SPECK = 1.8, 0.75, 0.6, 0.13
+# HIGH: as high as that, a piece may be of two rows, and does not show where one is.
+TALL, ENOUGH, APART, SPECK, HIGH = 1.8, 0.75, 0.6, 0.13, 1.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,11 @@ def find_rows(labels: Labels, pieces: list[Piece], members: list[int], height: f
 def _cut_tall(labels: Labels, pieces: list[Piece], members: list[int], height: float) -> None:
     """Cut the members that reach over several rows, in place."""
     stats = np.array([pieces[k] for k in members], np.int32).reshape(-1, 5)
-    at = peaks(stats[_cores(stats, height, len(labels)) & (stats[:, 3] < TALL * height)], height)
-    todo = [k for k in members if pieces[k][3] >= TALL * height]
+    cores = _cores(stats, height, len(labels))
+    at = peaks(stats[cores & (stats[:, 3] < HIGH * height)], height)
+    if not len(at):
+        at = peaks(stats[cores & (stats[:, 3] < TALL * height)], height)
+    todo = [k for k in members if pieces[k][3] >= TALL * height or _spans_two(pieces[k], at, height)]
     while todo:
         k = todo.pop()
         x, y, w, h, _ = pieces[k]
@@ -67,8 +71,15 @@ def _cut_tall(labels: Labels, pieces: list[Piece], members: list[int], height: f
         for number, part, top in ((k, own[:cut], y), (len(pieces) - 1, own[cut:], y + cut)):
             bx, by, bw, bh = cv2.boundingRect(part.view(np.uint8))
             pieces[number] = [x + bx, top + by, bw, bh, int(part.sum())]
-            if bh >= TALL * height:
+            if bh >= TALL * height or _spans_two(pieces[number], at, height):
                 todo.append(number)
+
+
+def _spans_two(piece: Piece, rows: Floats, height: float) -> bool:
+    """Whether a piece reaches well beyond the middles of two rows."""
+    _, y, _, h, _ = piece
+    inside = (rows > y + 0.25 * height) & (rows < y + h - 0.25 * height)
+    return h >= HIGH * height and bool(inside.sum() > 1)
 
 
 def _cut_at(amount: npt.NDArray[np.intp], rows: Floats, height: float) -> int:
@@ -131,11 +142,10 @@ def peaks(stats: Labels, height: float) -> Floats:
     reach = np.arange(-round(0.5 * height), round(0.5 * height) + 1)
     bell = np.exp(-0.5 * np.square(reach / (0.18 * height)))
     profile = np.convolve(np.bincount(middles + len(reach) // 2, weights), bell)[len(reach) - 1 :]
+    around = np.pad(profile, 1)
+    tops = np.flatnonzero((profile >= np.maximum(around[:-2], around[2:])) & (profile >= 0.3))
     found: list[float] = []
-    for i in np.argsort(-profile, kind="stable"):
-        left, right = profile[max(i - 1, 0)], profile[min(i + 1, len(profile) - 1)]
-        if profile[i] < 0.3:
-            break
-        if profile[i] >= max(left, right) and all(abs(i - other) >= APART * height for other in found):
+    for i in tops[np.argsort(-profile[tops], kind="stable")].tolist():
+        if all(abs(i - other) >= APART * height for other in found):
             found.append(float(i))
     return np.array(sorted(found))

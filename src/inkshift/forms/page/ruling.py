@@ -22,6 +22,8 @@ Labels = npt.NDArray[np.int32]
 # for so much of its length: digits side by side leave gaps. Upright ones stray from a straight line by less than so
 # many pixels for each pixel of their length.
 LONG, SHARE, FILLED, WHOLE, STRAIGHT = 5.0, (0.3, 0.5), 0.85, 0.98, 0.006
+# A part of an upright line that spanning cells break is at most so many times shorter than a line is at least.
+PARTS = 3
 # Pieces that a broken line has at least, and shares of the side that it reaches over and fills. Dashes of a row may lie
 # level by chance; digits below each other do not stand in line, so that less is enough of upright lines.
 BROKEN, RAGGED = (4, 0.6, 0.25), (6, 0.3, 0.06)
@@ -31,11 +33,13 @@ BROKEN, RAGGED = (4, 0.6, 0.25), (6, 0.3, 0.06)
 class Ruling:
     """Printed lines of a flat picture (H, W) and its ink without them.
 
-    ink: (H, W) 0/1. gone: (H, W) bool, pixels of lines that no stroke crosses. level, upright: (N, 4) int32, x, y,
+    labels, pieces: the map (H, W) int32 of its pieces of ink, from 1, and x, y, width, height, area of each, (N, 5).
+    walls: (H, W) bool, pixels of upright lines that no stroke crosses. level, upright: (N, 4) int32, x, y,
     width and height of each line. level_map: (H, W) int32, number of the level line that each dark pixel is of, from 1.
     """
 
-    ink: Gray
+    labels: Labels
+    pieces: Labels
     walls: Mask
     level: Labels
     upright: Labels
@@ -58,9 +62,9 @@ def find_ruling(dark: Gray) -> Ruling:
     level_map, level = _lines(across, faint, along)
     threshold = inks.threshold_of(np.where(level_map > 0, 0, dark).astype(np.uint8))
     ink = (dark > threshold).view(np.uint8)
-    wall, upright = _walls(np.ascontiguousarray(down.T), faint.T, down_along)
+    wall, upright = _walls(np.ascontiguousarray(down.T), faint.T, down_along, ruled=len(level) > 2)
     walls = _uncrossed(wall, np.ascontiguousarray(ink.T)).T
-    gone = _uncrossed(level_map > 0, ink) | walls
+    gone = _uncrossed(level_map > 0, ink) | walls | ((level_map > 0) & (wall > 0).T)
     level_map[ink == 0] = 0
     rest = np.where(gone, 0, dark).astype(np.uint8)
     left = (inks.extract(rest, threshold) > 0).view(np.uint8)
@@ -70,10 +74,11 @@ def find_ruling(dark: Gray) -> Ruling:
     more_upright, others = _broken_lines(stats[:, [1, 0, 3, 2, 4]], size, h, RAGGED)
     remains = np.concatenate([[False], some | others])
     if remains.any():
-        left[remains[labels]] = 0
+        kept = np.where(remains, 0, np.cumsum(~remains) - 1).astype(np.int32)
         walls |= np.concatenate([[False], others])[labels]
+        labels, stats = kept[labels], stats[~remains[1:]]
     level = np.concatenate([level, more_level])
-    return Ruling(left, walls, level, np.concatenate([upright, more_upright])[:, [1, 0, 3, 2]], level_map)
+    return Ruling(labels, stats, walls, level, np.concatenate([upright, more_upright])[:, [1, 0, 3, 2]], level_map)
 
 
 def _broken_lines(stats: Labels, size: float, side: int, least: tuple[int, float, float]) -> tuple[Labels, Mask]:
@@ -152,7 +157,7 @@ def _lines(across: Gray, faint: Mask, long: int) -> tuple[Labels, Labels]:
     return line_map, np.array(found, np.int32).reshape(-1, 4)
 
 
-def _walls(down: Gray, faint: Mask, long: int) -> tuple[Mask, Labels]:
+def _walls(down: Gray, faint: Mask, long: int, *, ruled: bool) -> tuple[Mask, Labels]:
     """As `_lines`, of upright lines turned level: where they are, and their boxes.
 
     They are straight; digits over each other are not.
@@ -163,7 +168,13 @@ def _walls(down: Gray, faint: Mask, long: int) -> tuple[Mask, Labels]:
     for k, (x, y, w, h) in stats:
         own = labels[y : y + h, x : x + w] == k
         straight = bend(own) < 0.3 * own.sum() / w + max(1.0, STRAIGHT * w)
-        if straight and _is_filled(np.asarray((own & faint[y : y + h, x : x + w]).any(0), np.bool_), long):
+        columns = np.asarray((own & faint[y : y + h, x : x + w]).any(0), np.bool_)
+        if straight and not _is_filled(columns, long):
+            # Where level lines part rows, cells that span others leave gaps, between parts longer than any digit.
+            parts = runs(_bridged(columns[None].view(np.uint8), 3), 1, max(long // PARTS, 3))[0] > 0
+            straight = ruled and int(parts.sum()) >= max(long, w // 2)
+            own = own & parts
+        if straight:
             found.append((x, y, w, h))
             wall[y : y + h, x : x + w][own] = len(found)
             found[-1] = _prolong(wall, len(found), faint, found[-1])

@@ -20,7 +20,6 @@ from inkshift.forms.ink import grown
 from inkshift.forms.page.flat import flatten
 from inkshift.forms.page.rows import Piece, Row, find_rows, peaks
 from inkshift.forms.page.ruling import Ruling, bend, digit_height, find_ruling
-from inkshift.forms.segment import components
 from inkshift.forms.struck import CORE, LONE, struck_rows
 
 Image = npt.NDArray[np.uint8]
@@ -42,6 +41,13 @@ STROKE = 0.3
 # Ink in a cell without digits that is read none the less is higher or wider than LOWEST, and thicker than THIN: what is
 # left of a line is thin.
 LOWEST, THIN = 0.2, 0.12
+# Parts of a number across a gap in a line are closer than this share of the digit height; the line shows in less than
+# this share of the number's height.
+CLOSE, FILLED = 0.5, 0.5
+# No minus is longer, in digit heights.
+MINUS = 1.1
+# What is left of a level line is within this share of the digit height of it.
+LEFT = 0.08
 # Share of the rows that may cross a gutter: titles do, and a number that is longer than all others.
 CROSSING = 0.15
 # A row is missing where the distance of two is so near to a multiple of the pitch, and the pitch so regular.
@@ -59,7 +65,8 @@ class Cell:
     kind: `unused` is a dash or another mark. sure: 0 to 1, how probable it is that the kind is right. struck: 0 to 1,
     how sure it is that a number of two digits or more was struck out. box: xmin, ymin, xmax, ymax of what is in it, and
     room: of the whole cell, in pixels of the picture. crop: (h, w) or (h, w, 3) uint8, the cell laid flat, upright
-    lines and the ink of other cells painted over; level lines stay, since digits stand on them. height: of its digits,
+    lines and the ink of other cells painted over; level lines stay, since digits stand on them. ink: (h, w) bool, where
+    its own ink is in the crop. height: of its digits,
     and gap: the widest one between two pieces of its ink, in digit heights of the table. even: how little the heights
     of the pieces of its column vary, as their deviation in shares of their mean.
     """
@@ -72,6 +79,7 @@ class Cell:
     box: Box
     room: Box
     crop: Image = field(compare=False, repr=False)
+    ink: Mask = field(compare=False, repr=False)
     height: float = 1.0
     gap: float = 0.0
     even: float = 1.0
@@ -118,7 +126,7 @@ def find_table(image: Image) -> Table:
     flat, matrix = flatten(image)
     dark = inks.darkness(flat)
     ruling = find_ruling(dark)
-    labels, stats = components(ruling.ink)
+    labels, stats = ruling.labels, ruling.pieces
     height = digit_height(stats)
     if not height:
         return Table(0, 0, (), False, matrix)
@@ -135,20 +143,28 @@ def find_table(image: Image) -> Table:
     through = [_lines_through(rows, pieces, ruling.level, height) for rows in columns]
     bands = _bands(ruling.level[~np.any([column.any(0) for column in through], axis=0)], columns, height)
     slots = _slots(columns, edges, bands, labels.shape, through)
+    _join_spanning(slots, pieces, ruling, height)
     _strike(slots, labels, pieces, ruling)
     _fill(slots, dashes, pieces, height)
-    cells = _cells(slots, flat, image.shape, matrix, labels, pieces, ruling, height)
+    cells = _cells(slots, flat, image.shape, matrix, labels, pieces, dashes, ruling, height)
     return Table(max((s.row for s in slots), default=0), len(edges), cells, bool(bands), matrix)
 
 
 def _dashes(labels: Labels, stats: Labels, height: float) -> set[int]:
-    """Pieces, from 0, that are long and straight: dashes, and what is left of lines."""
+    """Pieces, from 0, that are long and straight, without a digit at an end: dashes, and what is left of lines."""
     found = set()
     for k in np.flatnonzero(stats[:, 2] > 1.5 * height).tolist():
         x, y, w, h, _ = stats[k].tolist()
-        if bend(labels[y : y + h, x : x + w] == k + 1) < FLAT * height:
+        own = labels[y : y + h, x : x + w] == k + 1
+        if bend(own) < FLAT * height and not _has_digit(own, height):
             found.add(k)
     return found
+
+
+def _has_digit(own: Mask, height: float) -> bool:
+    """Whether a piece is as high as a digit over the width of at least a 1: what crosses a dash is narrower."""
+    ends = _runs_of(_extents(own) >= CORE * height)
+    return bool(len(ends) and (ends[:, 1] - ends[:, 0]).max() >= STROKE * height)
 
 
 def _bodies(labels: Labels, stats: Labels, written: npt.NDArray[np.int64], height: float) -> tuple[Labels, Floats]:
@@ -304,6 +320,27 @@ def _slots(
     return out
 
 
+def _join_spanning(slots: list[_Slot], pieces: list[Piece], ruling: Ruling, height: float) -> None:
+    """A number across the place of an upright line that has a gap there is one, of the first of its columns; in place.
+
+    What stands apart in such a row stays in its own columns, since a line may be missing for other reasons.
+    """
+    walls = [(x - height / 4, x + w + height / 4) for x, _, w, _ in ruling.upright.tolist()]
+    joined: list[int] = []
+    for a, b in pairwise(slots):
+        edge = a.room[2]
+        if a.row != b.row or "empty" in (a.kind, b.kind) or not any(x0 <= edge <= x1 for x0, x1 in walls):
+            continue
+        x0, x1 = _extent(a.pieces, pieces)[2], _extent(b.pieces, pieces)[0]
+        near, (top, bottom) = round(height / 4), a.span
+        line = ruling.walls[top:bottom, max(edge - near, 0) : edge + near].any(1)
+        if x1 - x0 < CLOSE * height and line.size and line.mean() < FILLED:
+            b.pieces, b.lines, b.span = a.pieces + b.pieces, tuple(sorted({*a.lines, *b.lines})), a.span
+            b.column, b.room = a.column, (a.room[0], a.room[1], b.room[2], b.room[3])
+            joined.append(id(a))
+    slots[:] = [slot for slot in slots if id(slot) not in joined]
+
+
 Line = dict[int, int]
 
 
@@ -424,7 +461,9 @@ def _around(slot: _Slot, pieces: list[Piece], level: Labels) -> Box:
 
 def _among(labels: Labels, own: tuple[int, ...]) -> Mask:
     """Where a map of pieces, numbered from 1, shows one of these, numbered from 0."""
-    return np.isin(labels, np.array(own, np.int32) + 1)
+    wanted = np.zeros(max(int(labels.max(initial=0)), max(own, default=0) + 1) + 1, np.bool_)
+    wanted[[k + 1 for k in own]] = True
+    return np.asarray(wanted[labels], np.bool_)
 
 
 def _fill(slots: list[_Slot], dashes: set[int], pieces: list[Piece], height: float) -> None:
@@ -452,6 +491,7 @@ def _cells(
     matrix: Matrix,
     labels: Labels,
     pieces: list[Piece],
+    dashes: set[int],
     ruling: Ruling,
     height: float,
 ) -> tuple[Cell, ...]:
@@ -460,6 +500,8 @@ def _cells(
     margin = max(2, round(MARGIN * height))
     h, w = labels.shape
     owned = np.zeros(len(pieces) + 1, np.int32)
+    remains = _remains(labels, pieces, ruling, height)
+    heads = _without_fillers(slots, labels, pieces, dashes, height)
     for n, slot in enumerate(slots, 1):
         owned[[k + 1 for k in slot.pieces]] = n
     even = {c: _evenness([s for s in slots if s.column == c], pieces) for c in {slot.column for slot in slots}}
@@ -473,6 +515,8 @@ def _cells(
         owner = owned[labels[y0:y1, x0:x1]]
         gone = ((owner > 0) & (owner != n)) | ruling.walls[y0:y1, x0:x1]
         crop = _painted(flat[y0:y1, x0:x1], gone)
+        own = (owner == n) & ~remains[labels[y0:y1, x0:x1]]
+        own[:, : max(heads[n - 1] - x0, 0)] = False
         kind: Kind = "struck" if slot.kind == "number" and slot.struck > 0.5 else slot.kind
         out.append(
             Cell(
@@ -484,12 +528,57 @@ def _cells(
                 _to_page(box, back, shape),
                 _to_page(slot.room, back, shape),
                 crop,
+                grown(own.view(np.uint8), 3, 3) > 0,
                 _high(slot, pieces) / height,
                 _widest_gap(labels[y0:y1, x0:x1], slot, pieces, height) / height,
                 even[slot.column],
             )
         )
     return tuple(out)
+
+
+def _without_fillers(
+    slots: list[_Slot], labels: Labels, pieces: list[Piece], dashes: set[int], height: float
+) -> list[int]:
+    """Where the digits of each cell begin, in a column whose numbers are led to by strokes; 0 in others.
+
+    A stroke before a number may be a minus. One that is longer than any minus is none, and then neither are the
+    shorter ones before other numbers of its column.
+    """
+    begins, leads = [], []
+    for slot in slots:
+        if slot.kind != "number" or slot.struck > 0.5:
+            begins.append(0)
+            leads.append(0.0)
+            continue
+        x0, y0, x1, y1 = _extent(slot.pieces, pieces)
+        tall = np.flatnonzero(_extents(_among(labels[y0:y1, x0:x1], slot.pieces)) >= STROKE * height)
+        begin = x0 + int(tall[0]) if len(tall) else x0
+        before = [
+            pieces[k][2]
+            for k in dashes
+            if slot.room[0] <= pieces[k][0] < begin
+            and slot.span[0] < pieces[k][1] + pieces[k][3] / 2 < slot.span[1]
+            and pieces[k][0] + pieces[k][2] < begin + height / 2
+        ]
+        begins.append(begin)
+        leads.append(max([begin - x0, *before]) / height)
+    of_column: dict[int, list[float]] = {}
+    for slot, lead in zip(slots, leads, strict=True):
+        of_column.setdefault(slot.column, []).append(lead)
+    filled = {c for c, own in of_column.items() if max(own) > MINUS and sum(lead > STROKE for lead in own) > 1}
+    return [begin if slot.column in filled else 0 for slot, begin in zip(slots, begins, strict=True)]
+
+
+def _remains(labels: Labels, pieces: list[Piece], ruling: Ruling, height: float) -> Mask:
+    """What is left of level lines, by number of the piece from 1: low pieces that lie on or along one."""
+    along = max(3, round(2 * LEFT * height) | 1)
+    near = grown((ruling.level_map > 0).view(np.uint8), along, along) > 0
+    inside = np.bincount(labels[near], minlength=len(pieces) + 1)
+    area, high = np.array([(piece[4], piece[3]) for piece in pieces]).T
+    out = np.zeros(len(pieces) + 1, np.bool_)
+    out[1:] = (inside[1:] >= 0.5 * area) & (high < SMALL * height)
+    return out
 
 
 def _high(slot: _Slot, pieces: list[Piece]) -> float:
