@@ -60,7 +60,7 @@ class Job:
     struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for. print_: (H, W) bool,
     where print was taken out of `dark` (see `own`); None where none was. passed: for each cell how sure it is, 0 to 1,
     that a stroke over the page says that it is not used; empty where none does. ink: (H, W) bool, the ink that is the
-    field's, where that is known from around it, as in a table: signs and strokes through it are looked for in this alone.
+    field's, where that is known from around it, as in a table: signs and strokes are looked for in this alone.
     """
 
     name: str
