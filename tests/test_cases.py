@@ -276,7 +276,7 @@ def test_two_columns_are_not_read_as_one_number(gap: str, writer: Writer) -> Non
     assert not [(f.value, f.confidence) for f in fields if f.value in joined and f.confidence >= 0.8]
 
 
-@pytest.mark.parametrize("text", ["5.23", "12,50", "1,234.56", "-350", "10-5", "36%", "$5"])
+@pytest.mark.parametrize("text", ["5.23", "12,50", "1,234.56", "-350", "10-5", "36%"])
 def test_a_sign_that_a_value_cannot_express_is_told(text: str, writer: Writer, numbers: Reader) -> None:
     image, x = np.full((100, 60 + 46 * len(text)), 252, np.uint8), 40
     for symbol in text:

@@ -21,10 +21,10 @@ GAP, POINT, COMMA, DASH, SLASH = "gap", "point", "comma", "dash", "slash"
 # In digit heights: a digit's width, and the gap beside it where the number shows no other; how soft the limit is; how
 # high what counts as a digit is at least, and as a smaller one beside a gap, such as a printed row's number.
 _DIGIT_WIDTH, _GAP, _SOFT, _TALL, _LOW = 0.75, 0.15, 0.15, 0.55, 0.3
-# In digit heights: a point or comma is at most so large, and begins at most so high above the foot of the digits beside
-# it; a comma reaches so much below. Under a slanted digit it is
-# at most so far from the digit's side. A dash is so long, and so many times longer than high.
-_POINT, _RISE, _BELOW, _CORNER = 0.42, 0.3, 0.06, 0.2
+# In digit heights: a point or comma is at most so large, a comma whose tail hangs well below the foot of the digits
+# beside it a little larger, and begins at most so high above that foot; a comma reaches so much below. Under a slanted
+# digit it is at most so far from the digit's side. A dash is so long, and so many times longer than high.
+_POINT, _TAILED, _RISE, _BELOW, _CORNER = 0.42, 0.6, 0.3, 0.06, 0.2
 _DASH, _FLAT = (0.2, 1.1), 1.6
 # How much more than the digits a slash rises and falls, and how far it leans, both in shares of a height.
 _RISING, _LEANING = 1.25, 0.25
@@ -99,7 +99,8 @@ def _small_sign(ink: Gray, labels: npt.NDArray[np.int32], stats: Stats, k: int, 
     top, foot = float(beside[:, 1].mean()), float((beside[:, 1] + beside[:, 3]).mean())
     part = ink[y : y + h, x : x + w][labels[y : y + h, x : x + w] == k + 1]
     dark = min(1.0, float(part.mean()) / (0.7 * number.level))
-    if max(w, h) <= _POINT * height and y >= foot - _RISE * height and place > 0:
+    tailed = h > 1.2 * w and y + h > foot + 2 * _BELOW * height
+    if max(w, h) <= (_TAILED if tailed else _POINT) * height and y >= foot - _RISE * height and place > 0:
         size = min(1.0, max(w, h) / number.pen / 0.8) * min(1.0, area / 4)
         name = COMMA if h > 1.2 * w and y + h > foot + _BELOW * height else POINT
         return _sign(name, (0.6 if hidden else 0.95) * dark * size, place, number)
