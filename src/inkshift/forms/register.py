@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from inkshift.errors import BlankPageError, RegistrationError, UnknownFormError
 from inkshift.forms.page import candidates
-from inkshift.forms.page.proof import Evidence, View, field_probability, glance, margin_over, probability, view, weigh
+from inkshift.forms.page.proof import Evidence, field_probability, glance, margin_over, probability, view, weigh
 from inkshift.forms.page.reference import Reference, printed_lines
 from inkshift.forms.page.refine import NEAR, ROUNDS, WIDE, Place, look, refine, snap
 from inkshift.forms.page.scan import Scan, inverse
@@ -150,6 +150,7 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
     """The places that were tried, best first: each way of looking in turn, until one is proved."""
     lines = printed_lines(known.spec)
     ways: tuple[Way, ...] = (
+        lambda scan, known: candidates.by_marks(scan, known, (1.0,)),
         candidates.by_keypoints,
         candidates.by_marks,
         _by_paper,
@@ -163,19 +164,23 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
         )
         chosen = [rough[k] for k in dict.fromkeys([*looks[:2], 0])] if rough else []
         # Marks are exact, and where a template knows little else they may be better than what is around them.
-        exact = way is candidates.by_marks
-        places = [refine(scan, known, one.matrix, NEAR if exact else ROUNDS) for one in chosen] + chosen * exact
-        seen = [(place, view(scan, known, place)) for place in places]
-        seen.sort(key=lambda one: -one[1].explained)
-        if 0.2 < max((looks.explained for _, looks in seen), default=1) < _BENT and not known.drawn:
-            far = refine(scan, known, chosen[0].matrix, WIDE)
-            seen.insert(0, (far, view(scan, known, far)))
-        for place, found in seen[:3]:
-            if any(_same(place.matrix, one.place.matrix, known, 0.01) for one in tried):
+        exact = way in (ways[0], candidates.by_marks)
+        for one in chosen:
+            place = refine(scan, known, one.matrix, NEAR if exact else ROUNDS)
+            if exact and _roughly(scan, known, one) > _roughly(scan, known, place):
+                place = one
+            if any(_same(place.matrix, other.place.matrix, known, 0.01) for other in tried):
                 continue
-            if tried and found.explained < 0.7 * max(one.explained for one in tried):
+            if tried and _roughly(scan, known, place) < 0.6 * max(other.explained for other in tried):
                 continue
-            tried += _try(scan, known, place, found)
+            tried += _try(scan, known, place)
+            tried.sort(key=lambda one: -one.explained)
+            if known.drawn or tried[0].explained > _BENT:
+                best = _judged(scan, known, tried)
+                if best.probability >= _SURE:
+                    return [best, *tried[1:]]
+        if chosen and 0.2 < max((one.explained for one in tried), default=1) < _BENT and not known.drawn:
+            tried += _try(scan, known, refine(scan, known, chosen[0].matrix, WIDE))
         tried.sort(key=lambda one: -one.explained)
         if tried and _judged(scan, known, tried).probability >= _SURE:
             break
@@ -237,11 +242,17 @@ def _same(a: Matrix, b: Matrix, known: Reference, share: float) -> bool:
     return bool(np.linalg.norm(first - second, axis=1).max() < share * size)
 
 
-def _try(scan: Scan, known: Reference, place: Place, looks: View) -> list[_Tried]:
+def _roughly(scan: Scan, known: Reference, place: Place) -> float:
+    """About how much of the print is explained by a place: to choose, not to prove."""
+    return view(scan, known, place, rough=True).explained
+
+
+def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
     """A place judged, and its nearest rivals, beside it and upside down, each as well laid as the place itself.
 
     From a rival that explains more the next is looked for, so that a page that was laid some rows off comes home.
     """
+    looks = view(scan, known, place)
     made = [_Tried(place, weigh(looks, known), looks.explained, 1.0)]
     for _ in range(_MOST_ROWS_OFF):
         here = max(made, key=lambda one: one.explained)
@@ -314,18 +325,19 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     quarters = round(-angle / 90) % 4
     upright = np.ascontiguousarray(np.rot90(image, -quarters)) if quarters else image
     to_upright = candidates.quarter_turn(quarters, upright.shape)
-    for spec, patch in zip(known.spec.fields, known.fields, strict=True):
-        x, y, w, h = spec.box
-        corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float64)
-        bend = place.bend(corners, max(known.size))
-        likeness, aside = 0.0, 0.0
+    boxes = np.array([spec.box for spec in known.spec.fields], np.float64).reshape(-1, 4)
+    outlines = boxes[:, None, :2] + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * boxes[:, None, 2:]
+    bends = place.bend(outlines.reshape(-1, 2), max(known.size)).reshape(-1, 4, 2)
+    moves, likenesses = snap(place, known, seen, 24)
+    whole = to_upright @ place.matrix
+    for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
+        corners, bend, likeness, aside = outlines[k], bends[k], float(likenesses[k]), 0.0
         if patch is not None:
-            moved, likeness = snap(place, known, patch, seen, 24, spec.box)
-            extra = moved - bend.mean(0)
-            aside = float(np.abs(extra).max()) / h
+            extra = moves[k] - bend.mean(0)
+            aside = float(np.abs(extra).max()) / spec.box[3]
             bend = bend + extra
         step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
-        own[spec.box] = to_upright @ place.matrix @ np.asarray(step, np.float64)
+        own[spec.box] = whole @ np.asarray(step, np.float64)
         fields[spec.name] = best.probability * field_probability(likeness, aside, patch is not None)
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
@@ -353,7 +365,7 @@ def _inside(scan: Scan, known: Reference, place: Place) -> npt.NDArray[np.uint8]
     """Gray levels of the scan under the form."""
     w, h = (max(8, round(v * 150 / max(known.size))) for v in known.size)
     f = np.diag([known.size[0] / w, known.size[1] / h, 1.0])
-    picture, there = scan.through(place.matrix @ f, (w, h))
+    picture, there = scan.through(place.matrix @ f, (w, h)), scan.covered(place.matrix @ f, (w, h))
     return picture[there] if there.any() else picture
 
 

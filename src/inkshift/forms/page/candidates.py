@@ -22,6 +22,7 @@ Points = npt.NDArray[np.float64]
 _SMALLEST, _LARGEST = 0.3, 1.25
 _KEYPOINT_SIDE = 900
 _MOST_SQUARES = 40
+_MOST_TRIED = 24
 # Profiles of lines and the combs laid over them, in pixels of a scan whose longer side is 1000.
 _PROFILE = 4096
 _SCALES = 140
@@ -119,9 +120,10 @@ def ink_box(scan: Scan) -> tuple[float, float, float, float]:
     return x, y, max(right - x, 1.0), max(bottom - y, 1.0)
 
 
-def by_marks(scan: Scan, reference: Reference) -> list[Matrix]:
+def by_marks(scan: Scan, reference: Reference, scales: Sequence[float] = (1.0, 0.65, 0.42)) -> list[Matrix]:
     """Homographies from four filled squares that lie to each other as the template's marks do, best first; then the
     affine maps from three such, should one be torn off or covered.
+    scales: about what shares of the scan the form takes.
     """
     marks = reference.spec.marks
     if not marks:
@@ -130,7 +132,7 @@ def by_marks(scan: Scan, reference: Reference) -> list[Matrix]:
     threes: list[tuple[float, Matrix]] = []
     wanted = np.array([[mark.x, mark.y] for mark in marks])
     side = float(np.mean([mark.size for mark in marks]))
-    squares = find_squares(scan, reference.size, marks)
+    squares = find_squares(scan, reference.size, marks, scales)
     for misfit, points in _constellations(wanted, side, squares):
         known = ~np.isnan(points[:, 0])
         if known.all():
@@ -143,12 +145,14 @@ def by_marks(scan: Scan, reference: Reference) -> list[Matrix]:
     return [matrix for _, matrix in every if is_a_page(matrix, reference.size, scan.gray.shape)]
 
 
-def find_squares(scan: Scan, size: tuple[int, int], marks: Sequence[Mark]) -> Points:
+def find_squares(
+    scan: Scan, size: tuple[int, int], marks: Sequence[Mark], scales: Sequence[float] = (1.0, 0.65, 0.42)
+) -> Points:
     """Filled dark squares of any turn and of sizes that marks may have: rows of centre x, centre y, side."""
     side = float(np.mean([mark.size for mark in marks]))
     full = max(scan.gray.shape) / max(size)
     found: list[tuple[float, float, float]] = []
-    for scale in (1.0, 0.65, 0.42):
+    for scale in scales:
         small, shrunk = scan.reduced(14.0 / max(side * full * scale, 1.0))
         expected = side * full * scale * shrunk[0, 0]
         _, otsu = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
@@ -174,11 +178,14 @@ def find_squares(scan: Scan, size: tuple[int, int], marks: Sequence[Mark]) -> Po
 
 def _apart(found: list[tuple[float, float, float]]) -> Points:
     """The squares without those that were found twice."""
-    kept: list[tuple[float, float, float]] = []
-    for x, y, side in found:
-        if all(abs(x - a) + abs(y - b) > 0.5 * max(side, other) for a, b, other in kept):
-            kept.append((x, y, side))
-    return np.array(kept[:_MOST_SQUARES], np.float64).reshape(-1, 3)
+    every = np.array(found, np.float64).reshape(-1, 3)
+    apart = np.abs(every[:, None, :2] - every[None, :, :2]).sum(2)
+    twice = apart <= 0.5 * np.maximum(every[:, None, 2], every[None, :, 2])
+    kept: list[int] = []
+    for k in range(len(every)):
+        if len(kept) < _MOST_SQUARES and not twice[k, kept].any():
+            kept.append(k)
+    return every[kept]
 
 
 def _constellations(wanted: Points, side: float, squares: Points) -> Iterator[tuple[float, Points]]:
@@ -200,7 +207,9 @@ def _constellations(wanted: Points, side: float, squares: Points) -> Iterator[tu
         near, off = away.argmin(2), away.min(2)
         near[:, a], near[:, b] = first, second
         good = off < 0.09
-        for k in np.nonzero(good.sum(1) >= 3)[0]:
+        # The best of them by what their nearest squares are off; the rest are worse still.
+        order = np.lexsort((np.where(good, off, 0).sum(1), -good.sum(1)))[:_MOST_TRIED]
+        for k in order[good[order].sum(1) >= 3]:
             key = tuple(np.where(good[k], near[k], -1).tolist())
             if key in done or len({one for one in key if one >= 0}) < good[k].sum():
                 continue
@@ -400,7 +409,9 @@ def _stretches(
     spectrum = np.fft.rfft(smooth / (np.linalg.norm(smooth) + 1e-9), _PROFILE)
     likeness = np.fft.irfft(spectrum[None, :] * spectra.conj(), _PROFILE, axis=1)
     kept: list[tuple[float, float, float]] = []
-    for k in np.argsort(-likeness, axis=None)[:400]:
+    flat = likeness.ravel()
+    top = np.argpartition(flat, -400)[-400:]
+    for k in top[np.argsort(-flat[top])]:
         row, offset = divmod(int(k), _PROFILE)
         offset -= _PROFILE if offset > _PROFILE // 2 else 0
         scale, last = float(scales[row]), offset + float(scales[row]) * (end - start)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from inkshift.forms.page.candidates import project
 from inkshift.forms.page.reference import COARSE, COARSE_WINDOW, Reference, shifted, spectrum
-from inkshift.forms.page.refine import Place, coarse_bend, seen_through
+from inkshift.forms.page.refine import Place, coarse_bend, compared, seen_through
 from inkshift.forms.page.scan import Contrast, Matrix, Scan, contrast, inverse
 
 # Longer side, in pixels, of the scan at a glance.
@@ -64,12 +64,18 @@ class View:
         return self.gain * self.seen
 
 
-def view(scan: Scan, reference: Reference, place: Place) -> View:
-    """The scan from a place, and how much of the expected print is seen in it."""
+def view(scan: Scan, reference: Reference, place: Place, rough: bool = False) -> View:
+    """The scan from a place, and how much of the expected print is seen in it.
+
+    rough: from what was seen already from a place nearby, a little blurred: enough to choose among places.
+    """
     h, w = reference.coarse.shape
     to_scan, bend = place.matrix @ inverse(reference.to_coarse), coarse_bend(place, reference)
-    picture, there = seen_through(scan, to_scan, (w, h), reference.closer, bend)
-    made = reference.seen(picture, COARSE)
+    there = scan.covered(to_scan, (w, h))
+    if rough:
+        made = compared(scan, reference, place.matrix, COARSE, reference.to_coarse, (w, h), bend)
+    else:
+        made = reference.seen(seen_through(scan, to_scan, (w, h), reference.closer(COARSE), bend), COARSE)
     made[~there] = 0
     counts = reference.coarse * reference.weighted
     own = float((counts * there).sum())

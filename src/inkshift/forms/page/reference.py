@@ -70,10 +70,9 @@ class Reference:
         f = longer / max(self.size)
         return np.array([[f, 0, (f - 1) / 2], [0, f, (f - 1) / 2], [0, 0, 1]])
 
-    @property
-    def closer(self) -> int:
+    def closer(self, longer: int) -> int:
         """How many times finer a scan is looked at than it is compared: fine rules are lost on a small picture."""
-        return 2 if self.drawn else 1
+        return FINE // longer if self.drawn else 1
 
     def seen(self, picture: Gray, longer: int) -> Contrast:
         """A picture, `closer` times as fine as `longer`, as it is compared with this reference at `longer`: its
@@ -81,13 +80,12 @@ class Reference:
         """
         if not self.drawn:
             return contrast(picture, FINE_WINDOW if longer == FINE else COARSE_WINDOW)
-        h, w = picture.shape
-        made = strokes(picture, 2 * FINE_WINDOW if longer == FINE else FINE_WINDOW)
-        return np.asarray(cv2.resize(made, (w // 2, h // 2), interpolation=cv2.INTER_AREA), np.float32)
+        made = strokes(picture, FINE_WINDOW)
+        return made if longer == FINE else halved(made)
 
     def _print(self, longer: int, window: int) -> Contrast:
         f = longer / max(self.size)
-        size = round(self.size[0] * f) * self.closer, round(self.size[1] * f) * self.closer
+        size = round(self.size[0] * f) * self.closer(longer), round(self.size[1] * f) * self.closer(longer)
         picture = draw(self.spec) if self.picture is None else self.picture
         mode = cv2.INTER_AREA if picture.shape[1] > size[0] else cv2.INTER_CUBIC
         made = self.seen(np.asarray(cv2.resize(picture, size, interpolation=mode), np.uint8), longer)
@@ -257,6 +255,11 @@ class Reference:
         return tuple(patch for patch in made if patch is not None)
 
     @cached_property
+    def middles(self) -> npt.NDArray[np.float64]:
+        """The centres of the patches, (N, 2), in pixels of the fine reference."""
+        return np.array([patch.middle for patch in self.patches]).reshape(-1, 2)
+
+    @cached_property
     def fields(self) -> tuple[Patch | None, ...]:
         """For each field the print of its frame and around it; None where there is none."""
         return tuple(self.around(spec.box) for spec in self.spec.fields)
@@ -280,6 +283,12 @@ class Reference:
         hold = np.array([[float((gx * gx).sum()), xy], [xy, float((gy * gy).sum())]]) / energy
         half = cv2.resize(piece, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return Patch(x, y, piece, hold, np.asarray(half, np.float32))
+
+
+def halved(picture: Contrast) -> Contrast:
+    """A picture at half its size."""
+    h, w = picture.shape
+    return np.asarray(cv2.resize(picture, (w // 2, h // 2), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def spectrum(picture: Contrast) -> Spectrum:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -19,20 +21,24 @@ def contrast(gray: Gray, window: int) -> Contrast:
 
     Local normalisation: pale print, a shadow and a fax come out alike. window: its side in pixels.
     """
-    noise = cv2.absdiff(gray[::2, ::2], cv2.medianBlur(gray, 3)[::2, ::2])
-    counts = np.bincount(noise.ravel(), minlength=256)
+    noise = cv2.absdiff(gray, cv2.medianBlur(gray, 3))
+    counts = cv2.calcHist([noise], [0], None, [256], [0, 256]).ravel()
     # The median to a fraction of a gray level, as if levels were spread evenly over their bins.
     below = np.concatenate([[0], np.cumsum(counts)]) / noise.size
     middle = float(np.interp(0.5, below, np.arange(257)))
     floor = max(_PAPER_NOISE, _NOISES * 1.5 * middle)
-    level = gray.astype(np.float32)
-    mean = np.asarray(cv2.blur(level, (window, window)), np.float32)
-    variance = np.asarray(cv2.sqrBoxFilter(level, -1, (window, window)), np.float32) - mean * mean
-    np.maximum(variance, 0, out=variance)
-    variance += np.float32(floor**2)
-    mean -= level
-    mean /= np.sqrt(variance)
-    return np.asarray(np.clip(mean, -1.0, 2.0, out=mean), np.float32)
+    # In place throughout: fresh memory costs more than the sums.
+    mean = np.asarray(cv2.boxFilter(gray, cv2.CV_32F, (window, window)), np.float32)
+    spread = np.asarray(cv2.sqrBoxFilter(gray, cv2.CV_32F, (window, window)), np.float32)
+    squares = np.asarray(cv2.multiply(mean, mean), np.float32)
+    spread -= squares
+    np.maximum(spread, 0, out=spread)
+    spread += np.float32(floor**2)
+    np.sqrt(spread, out=spread)
+    made = np.subtract(mean, gray, out=squares, dtype=np.float32)
+    made /= spread
+    np.maximum(made, -1, out=made)
+    return np.asarray(np.minimum(made, 2, out=made), np.float32)
 
 
 def strokes(gray: Gray, window: int) -> Contrast:
@@ -42,8 +48,31 @@ def strokes(gray: Gray, window: int) -> Contrast:
     """
     made = contrast(gray, window)
     length = window | 1
-    level, upright = (cv2.blur(made, size) for size in ((length, 1), (1, length)))
-    return np.asarray(np.where(np.abs(level) > np.abs(upright), level, upright), np.float32)
+    level, upright = (np.asarray(cv2.blur(made, size), np.float32) for size in ((length, 1), (1, length)))
+    np.maximum(level, upright, out=made)
+    least = np.minimum(level, upright, out=level)
+    both = np.add(made, least, out=upright)
+    np.copyto(made, least, where=both < 0)
+    return made
+
+
+def warped(
+    picture: Gray | Contrast,
+    matrix: Matrix,
+    size: tuple[int, int],
+    bend: npt.NDArray[np.float32] | None = None,
+    beyond: float = 0.0,
+) -> Gray | Contrast:
+    """A picture through `matrix`, 3x3, from pixels of the wanted one of `size` (width, height) to its own; what is
+    beyond it is `beyond`. bend: (h, w, 2), how far each wanted pixel is moved before.
+    """
+    if bend is None:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpPerspective(picture, matrix, size, flags=flags, borderValue=(beyond,))  # type: ignore[return-value]
+    x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
+    at = np.stack([x + bend[..., 0], y + bend[..., 1]], -1).reshape(-1, 1, 2)
+    place = cv2.perspectiveTransform(at, matrix).reshape(size[1], size[0], 2)
+    return cv2.remap(picture, place, None, cv2.INTER_LINEAR, borderValue=(beyond,))  # type: ignore[call-overload, no-any-return]
 
 
 def inverse(matrix: Matrix) -> Matrix:
@@ -51,32 +80,48 @@ def inverse(matrix: Matrix) -> Matrix:
     return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A page as it was compared with a form from about one place: later places nearby look at this.
+
+    known: the form. matrix: 3x3, template to scan pixels. pictures: for each longer side of the form in pixels what
+    was seen, and the map from template pixels to it, 3x3.
+    """
+
+    known: object
+    matrix: Matrix
+    pictures: dict[int, tuple[Contrast, Matrix]] = field(default_factory=dict)
+
+
 class Scan:
-    """A page, (H, W) uint8, with smaller copies made when they are needed. dark: its contrast, once it was made."""
+    """A page, (H, W) uint8, with smaller copies made when they are needed. dark: its contrast, once it was made;
+    sheets: what was seen of it.
+    """
 
     def __init__(self, gray: Gray) -> None:
         self.gray = gray
         self.dark: Contrast | None = None
+        self.sheets: list[Sheet] = []
         self._smaller: dict[int, Gray] = {0: gray}
 
     def reduced(self, factor: float) -> tuple[Gray, Matrix]:
         """The page at about `factor` of its size (0..1, in steps of the square root of 2), and its pixels to it."""
         step = max(0, round(-2 * np.log2(max(min(factor, 1.0), 1e-3))))
         if step not in self._smaller:
+            # Halves are made of halves, which is quick, and what lies between of the half before it.
+            larger = self.reduced(2.0 ** -((step - 1) // 2))[0]
             h, w = self.gray.shape
             size = max(1, round(w * 2 ** (-step / 2))), max(1, round(h * 2 ** (-step / 2)))
-            self._smaller[step] = np.asarray(cv2.resize(self.gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+            self._smaller[step] = np.asarray(cv2.resize(larger, size, interpolation=cv2.INTER_AREA), np.uint8)
         small = self._smaller[step]
         fy, fx = small.shape[0] / self.gray.shape[0], small.shape[1] / self.gray.shape[1]
         return small, np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]], np.float64)
 
-    def through(
-        self, matrix: Matrix, size: tuple[int, int], bend: npt.NDArray[np.float32] | None = None
-    ) -> tuple[Gray, npt.NDArray[np.bool_]]:
-        """The page seen through `matrix`, 3x3, from pixels of the wanted picture to pixels of the page.
+    def through(self, matrix: Matrix, size: tuple[int, int], bend: npt.NDArray[np.float32] | None = None) -> Gray:
+        """The page seen through `matrix`, 3x3, from pixels of the wanted picture to pixels of the page: (h, w) uint8.
 
-        size: width and height of the picture. bend: (h, w, 2), how far each pixel of the picture is moved before.
-        Returns the picture, (h, w) uint8, what lies beyond the page being paper, and where there is page, (h, w) bool.
+        size: width and height of the picture. bend: (h, w, 2), how far each pixel of the picture is moved before. What
+        lies beyond the page is paper.
         """
         middle = cv2.perspectiveTransform(
             np.array([[[0, 0]], [[size[0], 0]], [[0, size[1]]], [[size[0], size[1]]]], np.float64), matrix
@@ -84,19 +129,13 @@ class Scan:
         across = np.linalg.norm(middle[1] - middle[0]) + np.linalg.norm(middle[3] - middle[2])
         down = np.linalg.norm(middle[2] - middle[0]) + np.linalg.norm(middle[3] - middle[1])
         small, shrunk = self.reduced(1.2 / max(float(across / size[0] + down / size[1]) / 2, 1e-3))
-        to_small = shrunk @ matrix
-        high, wide = small.shape
-        paper = int(np.median(small[::8, ::8]))
-        if bend is None:
-            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            seen = cv2.warpPerspective(small, to_small, size, flags=flags, borderValue=(paper,))
-        else:
-            x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
-            at = np.stack([x + bend[..., 0], y + bend[..., 1]], -1).reshape(-1, 1, 2)
-            place = cv2.perspectiveTransform(at, to_small).reshape(size[1], size[0], 2).astype(np.float32)
-            seen = cv2.remap(small, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderValue=(paper,))
+        return np.asarray(warped(small, shrunk @ matrix, size, bend, int(np.median(small[::8, ::8]))), np.uint8)
+
+    def covered(self, matrix: Matrix, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Where there is page in what `through` shows, (h, w) bool."""
+        high, wide = self.gray.shape
         corners = np.array([[0, 0], [wide - 1, 0], [wide - 1, high - 1], [0, high - 1]], np.float64).reshape(-1, 1, 2)
-        edge = cv2.perspectiveTransform(corners, inverse(to_small)).reshape(-1, 2)
+        edge = cv2.perspectiveTransform(corners, inverse(matrix)).reshape(-1, 2)
         there = np.zeros((size[1], size[0]), np.uint8)
         cv2.fillConvexPoly(there, np.rint(np.clip(edge, -30000, 30000)).astype(np.int32), (1,))
-        return np.asarray(seen, np.uint8), cv2.erode(there, np.ones((3, 3), np.uint8)) > 0
+        return cv2.erode(there, np.ones((3, 3), np.uint8)) > 0
