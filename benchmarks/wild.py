@@ -388,6 +388,9 @@ def worst(outcomes: Sequence[Outcome], most: int = 12) -> Iterator[str]:
 
 
 def lines(given: argparse.Namespace) -> Iterator[str]:
+    if not given.pages:
+        yield from section("Time on one core", times(given.seed))
+        return
     forms, alike = _forms()
     tasks = wild_pages.plan(list(forms), list(alike), given.pages, given.seed)
     if given.kinds:
@@ -437,7 +440,7 @@ def section(title: str, body: Iterable[str]) -> Iterator[str]:
 def main() -> None:
     parser = options(__doc__)
     kinds = [*wild_pages.LIES, wild_pages.TWO, *REFUSE, "ink"]
-    parser.add_argument("--pages", type=int, default=2000, help="how many pages (default: 2000)")
+    parser.add_argument("--pages", type=int, default=2000, help="how many pages (default: 2000); 0: only the times")
     parser.add_argument("--seed", type=int, default=12, help="another seed gives other pages (default: 12)")
     parser.add_argument(
         "--kinds", nargs="+", choices=kinds, metavar="NAME", help="only these of them: " + ", ".join(kinds)
