@@ -502,7 +502,9 @@ def way_up(ways: Sequence[Sequence[FieldReading]]) -> int:
         float(np.sum(np.log(np.clip(c, 0.01, 0.99) / (1 - np.clip(c, 0.01, 0.99))))) for c in map(np.array, written)
     ]
     best, other = sorted(range(2), key=lambda k: -sure[k])
-    if sure[best] - sure[other] < _LEAST_ODDS or 2 * len(written[other]) < len(written[best]):
+    # Fields that lie on each other both ways show the same ink twice; others show no number at all the wrong way up.
+    same_ink = 2 * len(written[other]) >= len(written[best])
+    if sure[best] - sure[other] < _LEAST_ODDS or not (same_ink or sure[other] <= 0 < sure[best] - 2 * _LEAST_ODDS):
         raise RegistrationError(
             "the way up is open: the form is printed alike both ways, and what is written does not tell; "
             'give the template a picture of the empty form ("reference") that shows its heading'

@@ -86,7 +86,7 @@ class Registered:
 def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None = None) -> list[Registered]:
     """Lay a page, (H, W) or (H, W, 3) uint8, onto its template; `reference` is the picture that `page` names.
 
-    One place; two, upright and upside down, where the form is the same both ways up, fields included, so that only
+    One place; two, upright and upside down, where what is known of the print is the same both ways up, so that only
     what is written can tell. Raises BlankPageError for an empty sheet, UnknownFormError where the page shows too little
     of the form, and RegistrationError where it could lie otherwise as well.
     """
@@ -108,8 +108,6 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
         raise RegistrationError("the form lies on this page twice; scan or cut the two apart")
     places = [best.place]
     if known.alike_turned:
-        if not known.fields_alike_turned:
-            raise RegistrationError(_OPEN)
         places.append(refine(scan, known, best.place.matrix @ known.upside_down))
     return [_laid(image, scan, known, place, best) for place in places]
 

@@ -201,15 +201,6 @@ class Reference:
         return np.array([[-1, 0, self.size[0] - 1 + shift[0]], [0, -1, self.size[1] - 1 + shift[1]], [0, 0, 1]])
 
     @property
-    def fields_alike_turned(self) -> bool:
-        """Whether each field lies on a field of its size when the form is laid over itself upside down."""
-        boxes = np.array([spec.box for spec in self.spec.fields]).reshape(-1, 4)
-        turned = boxes.copy()
-        turned[:, :2] = self.upside_down[:2, 2] - boxes[:, :2] - boxes[:, 2:]
-        apart = np.abs(turned[:, None] - boxes[None]).max(2) / np.maximum(boxes[:, 3], 1)
-        return len(boxes) > 0 and bool((apart.min(1) < 0.3).all())
-
-    @property
     def to_coarse(self) -> Matrix:
         """3x3, template pixels to pixels of `coarse`."""
         made = self.scaled(COARSE)
