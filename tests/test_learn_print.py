@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from inkshift.forms.page.printed import as_reference, blanked, common, learn_print, level, likeness
@@ -84,8 +84,9 @@ def blank_under(reference: Gray) -> Gray:
     return np.asarray(cv2.warpPerspective(blank, matrix, size, flags=cv2.INTER_AREA, borderValue=(255,)), np.uint8)
 
 
-@settings(max_examples=2, phases=[Phase.generate])
-@given(st.integers(0, 10**6), st.integers(3, 4))
+@settings(max_examples=2, phases=[Phase.explicit, Phase.generate], derandomize=True)
+@given(st.integers(0, 10**6), st.integers(3, 5))
+@example(13605, 4)  # a sheet turned by 9 degrees: signatures hang on a rule that slants
 def test_nothing_that_differs_between_pages_remains_and_print_does(glyphs: Glyphs, seed: int, n: int) -> None:
     pages = [as_reference(scanned(filled(glyphs, seed + i), seed + i)) for i in range(n)]
     learnt = learn_print(pages)
@@ -94,10 +95,27 @@ def test_nothing_that_differs_between_pages_remains_and_print_does(glyphs: Glyph
     near_print = cv2.erode(blank, np.ones((9, 9), np.uint8)) < 200
     stray = (learnt.picture < 150) & ~near_print
     _, _, stats, _ = cv2.connectedComponentsWithStats(stray.astype(np.uint8))
-    assert all(area < 40 for area in stats[1:, cv2.CC_STAT_AREA]), "a piece as large as a digit's stroke is left"
+    if n > 3:  # of three pages, two on which people wrote alike outvote the third: see `common`
+        assert all(area < 40 for area in stats[1:, cv2.CC_STAT_AREA]), "a piece as large as a digit's stroke is left"
     core = blank < 100
     kept = cv2.erode(learnt.picture, np.ones((5, 5), np.uint8)) < 200
     assert kept[core].mean() > 0.85
+
+
+def test_of_three_pages_print_that_one_wrote_on_stays_and_of_four_what_only_two_wrote_alike_goes() -> None:
+    blank = np.full((H, W), 255, np.uint8)
+    cv2.putText(blank, "A line of print", (60, 100), 0, 0.9, (0,), 2)
+    alike, over, apart, beyond = (blank.copy() for _ in range(4))
+    for page in (alike, over):
+        cv2.putText(page, "8", (300, 402), 0, 0.9, (0,), 2)
+    cv2.putText(apart, "3", (300, 401), 0, 0.9, (0,), 2)
+    cv2.putText(beyond, "6", (299, 401), 0, 0.9, (0,), 2)
+    cv2.line(over, (60, 80), (260, 104), (0,), 2)
+    print_ = blank < 128
+    of_three = common([blank, blank, over])
+    assert (cv2.erode(of_three, np.ones((3, 3), np.uint8)) < 128)[print_].all() and of_three[380:420].min() > 200
+    assert (common([alike, over, apart])[380:420] < 128).sum() >= 40
+    assert (common([alike, over, apart, beyond])[380:420] < 128).sum() < 40
 
 
 def test_a_page_of_another_form_is_left_out_and_the_order_does_not_matter(glyphs: Glyphs) -> None:
