@@ -442,9 +442,8 @@ def main() -> None:
     kinds = [*wild_pages.LIES, wild_pages.TWO, *REFUSE, "ink"]
     parser.add_argument("--pages", type=int, default=2000, help="how many pages (default: 2000); 0: only the times")
     parser.add_argument("--seed", type=int, default=12, help="another seed gives other pages (default: 12)")
-    parser.add_argument(
-        "--kinds", nargs="+", choices=kinds, metavar="NAME", help="only these of them: " + ", ".join(kinds)
-    )
+    listed = ", ".join(kinds).replace("%", "%%")
+    parser.add_argument("--kinds", nargs="+", choices=kinds, metavar="NAME", help=f"only these of them: {listed}")
     parser.add_argument("--pictures", type=Path, help="folder for sheets of pages to look at")
     parser.add_argument(
         "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: one a core)"
