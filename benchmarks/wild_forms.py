@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from inkshift.datasets import augment, catalog, shapes
 from inkshift.errors import DataError
-from inkshift.forms import lines, specimen, telegram
 from inkshift.forms import pages as files
+from inkshift.forms import specimen, telegram
+from inkshift.forms.page.candidates import project
 from inkshift.forms.pen import mnist_test_glyphs
 from inkshift.forms.reading import FieldReading, state_of, value_of
 from inkshift.forms.register import register
@@ -480,7 +481,7 @@ def _real(name: str, path: Path, folder: Path, label: Callable[[tuple[str, str]]
     @cache
     def sheet(k: int) -> Sheet:
         source, image, matrix = scans[k]
-        quads = np.stack([lines.project(_corners(spec.box), matrix) for spec in template.fields])
+        quads = np.stack([project(_corners(spec.box), matrix) for spec in template.fields])
         written = {spec.name: label((source, spec.name)) for spec in template.fields}
         large = cv2.resize(image, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
         return Sheet(np.asarray(large, np.uint8), quads * enlarge, written)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from inkshift.forms.lines import project
+from inkshift.forms.page.candidates import project
 from inkshift.forms.page.landmarks import corner_marks
 from inkshift.forms.pages import PageRef, load_page
 from inkshift.forms.propose import Proposal, propose, straighten

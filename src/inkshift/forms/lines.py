@@ -1,4 +1,4 @@
-"""Printed lines of a page, and points through a map."""
+"""Printed lines of a page."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy.typing as npt
 from inkshift.forms.ink import runs
 
 Gray = npt.NDArray[np.uint8]
-Matrix = npt.NDArray[np.float64]
-Points = npt.NDArray[np.float64]
 Line = tuple[float, float, float, float]
 
 
@@ -37,8 +35,3 @@ def _ridges(gray: Gray, length: int) -> Gray:
     spread = float(np.median(np.abs(sample - middle)))
     mask = (mean > min(middle + max(55.0, 6 * spread), 130.0)).astype(np.uint8)
     return runs(mask, 1, length // 2)
-
-
-def project(points: Points, matrix: Matrix) -> Points:
-    """Points (N, 2) through a 3x3 homography."""
-    return np.asarray(cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix), np.float64).reshape(-1, 2)
