@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild docs readme clean
+.PHONY: help demo test test-slow test-search lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -21,6 +21,9 @@ test: lint ## lint, types, layers and the tests
 
 test-slow: .venv/.test ## the slow tests only
 	$(BIN)/pytest -m slow
+
+test-search: .venv/.test ## the tests of properties, on examples not tried before
+	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile search
 
 lint: .venv/.test ## ruff, mypy and the layers
 	$(BIN)/ruff check .

@@ -109,7 +109,8 @@ def _pieces(dark: Gray) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.floa
         if i and w > 0.03 * dark.shape[1] and w > 5 * min(h, thick):
             here = (labels[y : y + h, x : x + w] == i) * ridge[y : y + h, x : x + w].astype(np.float64)
             weight = here.sum(0)
-            columns = np.nonzero(weight)[0]
+            # What is faint beside the rest is the paper's grain beyond the piece's ends, or a gap in it.
+            columns = np.nonzero(weight > 0.5 * np.median(weight))[0]
             rows = (here * np.arange(h)[:, None]).sum(0)[columns] / weight[columns]
             pieces.append((columns + x, rows + y))
     return pieces
