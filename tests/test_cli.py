@@ -359,8 +359,10 @@ class TestTemplate:
 
     def test_reference_is_added_to_a_template_without(self, run: Run, tmp_path: Path) -> None:
         mine = tmp_path / "form.json"
-        mine.write_bytes(TEMPLATE.read_bytes())
-        assert f"inkshift template reference {mine}" in run("template", "check", mine).err.replace("\n", " ")
+        mine.write_text(TEMPLATE.read_text().replace('"reference": "blank.png",', ""))
+        for said in (run("template", "check", mine), run("read", SCAN, "--template", mine)):
+            assert f"inkshift template reference {mine}" in said.err.replace("\n", " ")
+        assert "warning" not in run("read", SCAN, "--template", TEMPLATE).err
         assert run("template", "reference", mine, TELEGRAM / "scan-1.jpg").status == 0
         made, before = load_template(mine), load_template(TEMPLATE)
         picture = np.asarray(Image.open(tmp_path / "form-reference.png"))

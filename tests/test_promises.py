@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,7 @@ def changed(telegram: Path, folder: Path, **field: object) -> Path:
         spec.update(field)
     path = folder / "template.json"
     path.write_text(json.dumps(data))
+    shutil.copy(telegram / "blank.png", folder)
     return path
 
 

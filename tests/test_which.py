@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def test_the_likeliest_is_among_those_that_may_be_and_alone_if_twice_as_likely(q
 def two_forms(telegram: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of templates: the telegram, and a form with a frame of its own; and a page of that form."""
     folder = tmp_path_factory.mktemp("templates")
-    (folder / "telegram.json").write_bytes((telegram / "template.json").read_bytes())
+    shutil.copy(telegram / "template.json", folder / "telegram.json")
+    shutil.copy(telegram / "blank.png", folder)
     lines = [
         [100, 200, 900, 200],
         [100, 900, 900, 900],
@@ -126,6 +128,7 @@ def test_templates_that_cannot_be_told_apart_are_no_guess(
     two_forms: Path, telegram: Path, tmp_path: Path, shipped_model: str
 ) -> None:
     """Two templates of one print: refused, unless a barcode says which of them it is."""
+    shutil.copy(telegram / "blank.png", tmp_path)
     twin: dict[str, Any] = json.loads((telegram / "template.json").read_text()) | {"name": "twin"}
     twin["identity"] = {"by": "barcode", "pattern": "X-[0-9]+"}
     (tmp_path / "twin.json").write_text(json.dumps(twin))
@@ -172,6 +175,7 @@ def test_blank_pages_part_no_form_and_pages_of_two_templates_do() -> None:
 
 def test_a_barcode_pattern_cannot_run_for_ever(telegram: Path, tmp_path: Path, shipped_model: str) -> None:
     data = json.loads((telegram / "template.json").read_text())
+    shutil.copy(telegram / "blank.png", tmp_path)
     for pattern in ("(T-0*)+1?X", "(T|-|0+)+$X", r"((\w|-)*)*X"):
         data["identity"]["pattern"] = pattern * 8
         (tmp_path / "template.json").write_text(json.dumps(data))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import app
-from inkshift.cli.show import count, note, reading_bar
+from inkshift.cli.show import count, note, note_missing_pictures, reading_bar
 
 if TYPE_CHECKING:
     from inkshift.forms.batch import Summary, Target
@@ -158,6 +158,10 @@ def read(
         policy=policy or "",
         crops=target.shows_crops,
     )
+    if method == "default":
+        given = [file for file in (reader.settings.template, *reader.settings.templates) if file]
+        for file, form in zip(given, reader.templates, strict=True):
+            note_missing_pictures(file, form)
     summary = _read(reader, paths, target, workers, names)
     _tell(summary)
     raise typer.Exit(1 if summary.unread else 0)

@@ -9,15 +9,29 @@ from typing import TYPE_CHECKING
 from inkshift.cli.app import err
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
     from inkshift.forms.reader import Progress
+    from inkshift.forms.template import Template
 
 
 def note(line: str, style: str = "") -> None:
     """A line on standard error; nothing where it is empty."""
     if line:
         err.print(line, style=style, markup=False, highlight=False)
+
+
+def note_missing_pictures(file: Path | str, template: Template) -> None:
+    """A warning where a scan is not held against what is printed on the form, and how to mend that."""
+    without = [str(n) for n, page in enumerate(template.pages, 1) if not page.reference]
+    if without:
+        note(
+            f"{file}: warning: page {', '.join(without)} has no reference picture, so a scan is proved by its "
+            f"marks and lines alone; add one with  inkshift template reference {file} SCANS",
+            "yellow",
+        )
 
 
 def count(n: int, what: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkshift.cli.app import app
-from inkshift.cli.show import note
+from inkshift.cli.show import note, note_missing_pictures
 
 if TYPE_CHECKING:
     from inkshift.forms.page.printed import Gray
@@ -49,13 +49,7 @@ def check(
                 f"{file}: fine; pages: {len(template.pages)}, fields: {len(template.fields)}, "
                 f"rules: {len(template.rules)}"
             )
-            without = [str(n) for n, page in enumerate(template.pages, 1) if not page.reference]
-            if without:
-                note(
-                    f"{file}: warning: page {', '.join(without)} has no reference picture, so a scan is proved by its "
-                    f"marks and lines alone; add one with  inkshift template reference {file} SCANS",
-                    "yellow",
-                )
+            note_missing_pictures(file, template)
     raise typer.Exit(1 if wrong else 0)
 
 

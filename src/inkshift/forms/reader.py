@@ -232,11 +232,11 @@ class Reader:
         blank where there is nothing on it."""
         if self.settings.read_as in ("table", "column"):
             return self._read_table(image, source, page)
+        if self.template and not why_unfit(image, self.templates) and is_blank_page(image):
+            return PageReading(source, page, blank=True)
         try:
             return self.read_laid(image, source, page)[0]
         except RegistrationError as e:
-            if not why_unfit(image, self.templates) and is_blank_page(image):
-                return PageReading(source, page, blank=True)
             return PageReading(source, page, error=f"{source} page {page}: {e}")
 
     def read_laid(self, image: Pixels, source: str = "", page: int = 1) -> tuple[PageReading, Registered]:
@@ -430,13 +430,15 @@ class Reader:
 
         Coloured print is not dropped by its colour where the blank form tells where print is: a pen may share it.
         """
-        reference = self._references[found.design]
+        assert found.spec is not None
+        reference, window = self._references[found.design], _window(found.spec, found.page.scale)
         if reference is None:
-            return inks.darkness(found.page.image, _window(found)), None
+            return inks.darkness(found.page.image, window), None
         if found.design not in self._blanks:
-            blank = inks.darkness(reference, _window(replace(found, page=replace(found.page, image=reference))))
-            self._blanks[found.design] = Registered(blank, np.eye(3), 1.0, 0, 0)
-        return inks.darkness(to_gray(found.page.image), _window(found)), self._blanks[found.design]
+            self._blanks[found.design] = Registered(
+                inks.darkness(reference, _window(found.spec, 1.0)), np.eye(3), 1.0, 0, 0
+            )
+        return inks.darkness(to_gray(found.page.image), window), self._blanks[found.design]
 
     def _identity(self, found: _Laid, readings: list[FieldReading]) -> str:
         """What the page says its form is; empty where it does not say, or its file does."""
@@ -518,11 +520,10 @@ def misplaced(reading: FieldReading, sure: float) -> FieldReading:
     return replace(reading, confidence=reading.confidence * sure, candidates=candidates)
 
 
-def _window(found: _Laid) -> int:
-    """Pixels of the page within which paper shows beside the ink: one and a half fields high."""
-    assert found.spec is not None
-    heights = [spec.box[3] for spec in found.spec.fields]
-    return round(1.5 * float(np.median(heights)) * found.page.scale) if heights else 0
+def _window(page: PageSpec, scale: float) -> int:
+    """Pixels within which paper shows beside the ink, `scale` to one of the template: one and a half fields high."""
+    heights = [spec.box[3] for spec in page.fields]
+    return round(1.5 * float(np.median(heights)) * scale) if heights else 0
 
 
 def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool, blank: Registered | None) -> fields.Job:

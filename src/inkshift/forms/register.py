@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.errors import BlankPageError, RegistrationError, UnknownFormError
+from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.page import candidates
 from inkshift.forms.page.proof import Evidence, field_probability, glance, margin_over, probability, view, weigh
 from inkshift.forms.page.reference import Reference, printed_lines
@@ -87,8 +87,8 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
     """Lay a page, (H, W) or (H, W, 3) uint8, onto its template; `reference` is the picture that `page` names.
 
     One place; two, upright and upside down, where what is known of the print is the same both ways up, so that only
-    what is written can tell. Raises BlankPageError for an empty sheet, UnknownFormError where the page shows too little
-    of the form, and RegistrationError where it could lie otherwise as well.
+    what is written can tell. Raises UnknownFormError where the page shows too little of the form, a blank one too, and
+    RegistrationError where it could lie otherwise as well.
     """
     if max(image.shape[:2]) < _SMALLEST_PAGE:
         high, wide = image.shape[:2]
@@ -96,8 +96,6 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
             f"a page of {wide} x {high} pixels is too small to find a form on; scan it at 100 dpi or more"
         )
     scan, known = Scan(to_gray(image)), reference_of(page, reference)
-    if is_blank(scan):
-        raise BlankPageError("the page is blank: nothing is printed or written on it")
     tried = _places(scan, known)
     if not tried:
         wanted = "corner marks" if page.marks else "printed lines" if page.lines else "print"
@@ -133,15 +131,6 @@ def reference_of(page: PageSpec, picture: Gray | None) -> Reference:
             del _REFERENCES[next(iter(_REFERENCES))]
         _REFERENCES[key] = Reference(page, picture)
     return _REFERENCES[key]
-
-
-def is_blank(scan: Scan) -> bool:
-    """Whether a sheet has nothing on it: no stroke darker than its surroundings away from the edges."""
-    small, _ = scan.reduced(500 / max(scan.gray.shape))
-    margin = max(2, min(small.shape) // 25)
-    inner = small[margin:-margin, margin:-margin]
-    notch = cv2.morphologyEx(inner, cv2.MORPH_BLACKHAT, np.ones((9, 9), np.uint8))
-    return float((notch > 25).mean()) < 2e-4
 
 
 def _places(scan: Scan, known: Reference) -> list[_Tried]:

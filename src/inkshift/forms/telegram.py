@@ -40,6 +40,8 @@ WEARS = (
     Wear(coffee=True, fold=True),
 )
 
+BLANK = "blank.png"
+
 _LEFT, _RIGHT, _BOX, _ROW = 90, 1150, 150, 66
 _TABLE, _OTHERS, _TOTAL = 430, 1112, 1264
 _FIRST = [f"p{i:02d}" for i in range(1, len(PARTIES) + 1)]
@@ -67,7 +69,7 @@ def telegram_template() -> Template:
     return Template(
         name="telegram",
         version=1,
-        pages=(PageSpec(size=(1240, 1754), marks=marks, fields=fields),),
+        pages=(PageSpec(size=(1240, 1754), reference=BLANK, marks=marks, fields=fields),),
         identity=Identity(by="barcode", pattern=r"^(T-\d{4})$"),
         rules=(f"{' + '.join(name for name in _TOPS if name != 'total')} = total",),
     )
@@ -163,7 +165,7 @@ def write_example(folder: str | Path, glyphs: Glyphs, seed: int = 2023) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     template, pages = telegram_template(), telegram_pages(glyphs, seed)
     _write(folder / "template.json", _as_json(template).encode())
-    _write(folder / "blank.png", _encoded(draw_blank(template.pages[0], telegram_layout()), ".png"))
+    _write(folder / BLANK, _encoded(draw_blank(template.pages[0], telegram_layout()), ".png"))
     for i, page in enumerate(pages, 1):
         _write(folder / f"scan-{i}.jpg", _encoded(page.image, ".jpg"))
     rows = [(page.name, field, value) for page in pages for field, value in page.values.items()]

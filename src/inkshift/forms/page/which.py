@@ -23,6 +23,8 @@ _TALLEST = 60
 _LEAST_ODDS = 2.0
 # Pixels of the longer side at which a page is looked at for ink: about 150 dots per inch of A4.
 _LOOK = 1600
+# Pixels of the longer side at which a full page is known at a glance, and the share of them that are then marked.
+_GLANCE, _FULL = 400, 0.03
 # Gray levels under its surroundings from which a pixel counts as marked. Print that shines through from the other side
 # is fainter; pale pencil is about as dark.
 _FAINT = 24
@@ -67,10 +69,11 @@ def is_blank_page(image: Pixels) -> bool:
     Dust, the paper's grain, shadows at the rim and what shines through faintly from the other side do not count; a
     stroke of a pen does. An area all of one gray is blank, if it is lighter than half.
     """
-    gray = to_gray(image)
-    scale = min(1.0, _LOOK / max(gray.shape))
-    size = max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))
-    small = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+    few = _reduced(to_gray(_reduced(image, 2 * _GLANCE, cv2.INTER_NEAREST)), _GLANCE)
+    notch = cv2.morphologyEx(few, cv2.MORPH_BLACKHAT, np.ones((7, 7), np.uint8))
+    if float((notch > _FAINT).mean()) > _FULL:
+        return False
+    small = _reduced(to_gray(image), _LOOK)
     long = max(small.shape)
     rim = round(_RIM * long)
     inner = small[rim : small.shape[0] - rim, rim : small.shape[1] - rim]
@@ -83,6 +86,13 @@ def is_blank_page(image: Pixels) -> bool:
     _, _, marks, _ = cv2.connectedComponentsWithStats((under > max(_FAINT, grain)).astype(np.uint8), connectivity=8)
     extent = np.maximum(marks[1:, cv2.CC_STAT_WIDTH], marks[1:, cv2.CC_STAT_HEIGHT])
     return not bool((extent >= _SPECK * long).any())
+
+
+def _reduced(image: Pixels, longest: int, how: int = cv2.INTER_AREA) -> Pixels:
+    """A picture made smaller, where its longer side has more pixels than `longest`."""
+    scale = min(1.0, longest / max(image.shape[:2]))
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
 
 
 def likeliest(qualities: Sequence[float]) -> list[int]:
