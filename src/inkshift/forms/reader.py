@@ -241,7 +241,7 @@ class Reader:
 
     def read_laid(self, image: Pixels, source: str = "", page: int = 1) -> tuple[PageReading, Registered]:
         """Read one page as `read_page` does, and how it lies. Raises RegistrationError where it does not register."""
-        start = time.perf_counter()
+        start = time.process_time()
         if unfit := why_unfit(image, self.templates):
             raise RegistrationError(unfit)
         reader, laid = self._recognise(image, page)
@@ -282,7 +282,7 @@ class Reader:
 
     def _fields(self, found: _Laid) -> list[FieldReading]:
         """All fields of a page that lies on its template, the pictures of all classified at once."""
-        start = time.perf_counter()
+        start = time.process_time()
         work, boxes = self._jobs(found)
         self._spent("prepare", start)
         sure = found.page.fields
@@ -293,7 +293,7 @@ class Reader:
 
     def _readings(self, work: Sequence[fields.Job]) -> list[FieldReading]:
         """What is read of each, the pictures of all classified at once."""
-        start = time.perf_counter()
+        start = time.process_time()
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
         whole = [job for job in work if job.kind == "number" and self._numbers]
@@ -308,7 +308,7 @@ class Reader:
 
     def _read_table(self, image: Pixels, source: str, page: int) -> PageReading:
         """The cells of a table, row by row; headers and what is printed beside the rows are left out."""
-        start = time.perf_counter()
+        start = time.process_time()
         table = find_table(image)
         self._spent("find", start)
         cells = read_cells(table, self.settings.digits, self._readings)
@@ -334,7 +334,7 @@ class Reader:
         self, work: Sequence[fields.Job], level: float | None, written: Sequence[Pixels | None] = ()
     ) -> list[FieldReading]:
         """Fields read digit by digit, the pictures of all classified at once. written: their ink where it is known."""
-        start = time.perf_counter()
+        start = time.process_time()
         constants = self.model.manifest.calibration
         if self.settings.method == "as-published":
             prepared = [as_published.prepare(job, self.model.reframing) for job in work]
@@ -361,11 +361,11 @@ class Reader:
         reader = self._numbers
         if reader is None or not work:
             return
-        start = time.perf_counter()
+        start = time.process_time()
         written = [fields.number_ink(job, level) for job in work]
         start = self._spent("prepare", start)
         spelled = self._by_digits(work, level, written) if reader.spell else []
-        start = time.perf_counter()
+        start = time.process_time()
         prepared = [fields.prepare_number(job, reader, level, ink) for job, ink in zip(work, written, strict=True)]
         start = self._spent("prepare", start)
         seen = reader.run([picture for item in prepared for picture in item.pictures])
@@ -445,10 +445,13 @@ class Reader:
         rule = self.template.identity
         if rule.by == "field":
             return next((r.value for r in readings if r.name == rule.field), "")
-        return _barcode(found.page.image, rule.pattern)
+        start = time.process_time()
+        text = _barcode(found.page.image, rule.pattern)
+        self._spent("barcode", start)
+        return text
 
     def _spent(self, step: str, start: float) -> float:
-        now = time.perf_counter()
+        now = time.process_time()
         self.seconds[step] = self.seconds.get(step, 0.0) + now - start
         return now
 
