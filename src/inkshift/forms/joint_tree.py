@@ -199,8 +199,8 @@ def _forest(
     def tell(v: int, source: int = -1) -> list[int]:
         """Pass on what is known of v to all numbers behind it; v and these."""
         part = [v]
-        for f in at[v]:
-            others = [u for u, _ in links[f].terms if u != v] if f != source else []
+        for f in (f for f in at[v] if f != source):
+            others = [u for u, _ in links[f].terms if u != v]
             say(f, others)
             for u in others:
                 part += tell(u, f)

@@ -19,6 +19,8 @@ HEIGHT, STRIDE = 32, 4
 BLANK = 10
 _FLOOR = 1e-6
 _UNLIKELY = 1e-3
+# Steps after which sums of paths are scaled: no step takes more than the floor from them.
+_SCALED = 32
 
 
 def fold(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -113,18 +115,21 @@ def _forward(
     last: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
     """Sum over all paths of rows (V, T, 11) through states (K, S); `last` is each text's closing blank."""
-    emit = rows[:, :, states]
+    emit = np.ascontiguousarray(rows[:, :, states].transpose(1, 0, 2, 3))
+    passes = skip[:, 2:].astype(np.float64)
     alpha = np.zeros((len(rows), *states.shape))
-    alpha[..., :2] = emit[:, 0, :, :2]
+    alpha[..., :2] = emit[0, ..., :2]
     total = np.zeros((len(rows), len(states)))
-    for at in range(1, rows.shape[1]):
+    for at, gains in enumerate(emit[1:], 1):
         moved = alpha.copy()
         moved[..., 1:] += alpha[..., :-1]
-        moved[..., 2:] += np.where(skip[:, 2:], alpha[..., :-2], 0)
-        alpha = moved * emit[:, at]
-        scale = np.maximum(alpha.max(-1), 1e-300)
-        total += np.log(scale)
-        alpha /= scale[..., None]
+        moved[..., 2:] += alpha[..., :-2] * passes
+        moved *= gains
+        alpha = moved
+        if at % _SCALED == 0:
+            scale = np.maximum(alpha.max(-1), 1e-300)
+            total += np.log(scale)
+            alpha /= scale[..., None]
     k = np.arange(len(states))
     ends = alpha[:, k, last] + np.where(last > 0, alpha[:, k, last - 1], 0)
     return np.asarray(total + np.log(np.maximum(ends, 1e-300)))
@@ -138,23 +143,29 @@ def align(probabilities: LineProbabilities, text: str) -> list[tuple[int, int]]:
     states = [BLANK]
     for digit in text:
         states += [int(digit), BLANK]
-    logs = np.log(np.maximum(probabilities[:, states], _FLOOR)).astype(np.float64)
-    skip = np.array([i >= 2 and s not in (BLANK, states[i - 2]) for i, s in enumerate(states)])
-    best = np.full(len(states), -np.inf)
-    best[:2] = logs[0, :2]
-    came = np.zeros((len(logs), len(states)), np.int64)
-    for at in range(1, len(logs)):
-        stay, one = best, np.concatenate([[-np.inf], best[:-1]])
-        two = np.where(skip, np.concatenate([[-np.inf, -np.inf], best])[: len(states)], -np.inf)
-        ways = np.stack([stay, one, two])
-        came[at] = ways.argmax(0)
-        best = ways.max(0) + logs[at]
-    at = int(len(states) - 1 if len(states) == 1 or best[-1] >= best[-2] else len(states) - 2)
+    # Few states: plain numbers are quicker here than arrays.
+    logs = np.log(np.maximum(probabilities[:, states], _FLOOR)).astype(np.float64).tolist()
+    skip = [i >= 2 and s not in (BLANK, states[i - 2]) for i, s in enumerate(states)]
+    best = [*logs[0][:2], *[-np.inf] * (len(states) - 2)][: len(states)]
+    came: list[list[int]] = []
+    for row in logs[1:]:
+        steps, better = [], []
+        for i, gain in enumerate(row):
+            step, most = 0, best[i]
+            if i and best[i - 1] > most:
+                step, most = 1, best[i - 1]
+            if skip[i] and best[i - 2] > most:
+                step, most = 2, best[i - 2]
+            steps.append(step)
+            better.append(most + gain)
+        came.append(steps)
+        best = better
+    at = len(states) - 1 if len(states) == 1 or best[-1] >= best[-2] else len(states) - 2
     if not np.isfinite(best[at]):
         return []
     path = [at]
-    for step in range(len(logs) - 1, 0, -1):
-        at -= int(came[step, at])
+    for came_by in reversed(came):
+        at -= came_by[at]
         path.append(at)
     where = np.array(path[::-1])
     return [

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from inkshift.forms.page.candidates import project
 from inkshift.forms.page.reference import COARSE, COARSE_WINDOW, Reference, shifted, spectrum
-from inkshift.forms.page.refine import Place, coarse_bend, compared, seen_through
+from inkshift.forms.page.refine import Place, coarse_bend, compared, seen_there
 from inkshift.forms.page.scan import Contrast, Matrix, Scan, contrast, inverse
 
 # Longer side, in pixels, of the scan at a glance.
@@ -71,12 +71,12 @@ def view(scan: Scan, reference: Reference, place: Place, rough: bool = False) ->
     """
     h, w = reference.coarse.shape
     to_scan, bend = place.matrix @ inverse(reference.to_coarse), coarse_bend(place, reference)
-    there = scan.covered(to_scan, (w, h))
     if rough:
+        there = scan.covered(to_scan, (w, h))
         made = compared(scan, reference, place.matrix, COARSE, reference.to_coarse, (w, h), bend)
+        made[~there] = 0
     else:
-        made = reference.seen(seen_through(scan, to_scan, (w, h), reference.closer(COARSE), bend), COARSE)
-    made[~there] = 0
+        made, there = seen_there(scan, reference, to_scan, (w, h), COARSE, bend)
     counts = reference.coarse * reference.weighted
     own = float((counts * there).sum())
     gain = float((made * reference.weighted).sum()) / max(own, 1e-6)

@@ -74,13 +74,13 @@ class Reference:
         """How many times finer a scan is looked at than it is compared: fine rules are lost on a small picture."""
         return FINE // longer if self.drawn else 1
 
-    def seen(self, picture: Gray, longer: int) -> Contrast:
+    def seen(self, picture: Gray, longer: int, plain: int = 0) -> Contrast:
         """A picture, `closer` times as fine as `longer`, as it is compared with this reference at `longer`: its
-        contrast, or its strokes where only these are known.
+        contrast, or its strokes where only these are known. plain: as for `contrast`.
         """
         if not self.drawn:
-            return contrast(picture, FINE_WINDOW if longer == FINE else COARSE_WINDOW)
-        made = strokes(picture, FINE_WINDOW)
+            return contrast(picture, FINE_WINDOW if longer == FINE else COARSE_WINDOW, plain)
+        made = strokes(picture, FINE_WINDOW, plain)
         return made if longer == FINE else halved(made)
 
     def _print(self, longer: int, window: int) -> Contrast:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from inkshift.forms.page.candidates import project
 from inkshift.forms.page.reference import COARSE, FINE, Patch, Reference, halved
-from inkshift.forms.page.scan import Contrast, Gray, Matrix, Scan, Sheet, inverse, warped
+from inkshift.forms.page.scan import Contrast, Matrix, Scan, Sheet, inverse, warped
 
 Points = npt.NDArray[np.float64]
 
@@ -33,6 +33,8 @@ _MOST_BEND = 60
 # Places whose corners differ by less than this share of the form look at the same sheet.
 _NEARBY = 0.016
 _DISAGREES = 5.0
+# Pixels around a scan that its contrast is made of, more than the window.
+_AROUND = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +139,38 @@ def compared(
     return np.asarray(warped(picture, step, size, bend), np.float32)
 
 
-def seen_through(
-    scan: Scan, matrix: Matrix, size: tuple[int, int], closer: int, bend: npt.NDArray[np.float32] | None = None
-) -> Gray:
-    """`Scan.through`, the picture `closer` times as large."""
-    if closer == 1:
-        return scan.through(matrix, size, bend)
+def seen_there(
+    scan: Scan,
+    reference: Reference,
+    matrix: Matrix,
+    size: tuple[int, int],
+    longer: int,
+    bend: npt.NDArray[np.float32] | None = None,
+) -> tuple[Contrast, npt.NDArray[np.bool_]]:
+    """A scan through `matrix`, 3x3, from the pixels of a picture of `size` (width, height) to its own, as it is compared
+    with a form at `longer`, 0 beyond the scan; and where there is scan: (h, w) both.
+
+    bend: (h, w, 2), how far each pixel of the picture is moved before.
+    """
+    there = scan.covered(matrix, size)
+    made = np.zeros(there.shape, np.float32)
+    x, y, w, h = cv2.boundingRect(there.view(np.uint8))
+    if not w:
+        return made, there
+    # Only what is near enough to the scan to show in it; beyond, all is of one gray.
+    x0, y0 = max(x - _AROUND, 0), max(y - _AROUND, 0)
+    part = slice(y0, min(y + h + _AROUND, size[1])), slice(x0, min(x + w + _AROUND, size[0]))
+    high, wide = made[part].shape
+    closer = reference.closer(longer)
     away = (closer - 1) / 2
-    larger = matrix @ inverse(np.array([[closer, 0, away], [0, closer, away], [0, 0, 1]]))
-    full = size[0] * closer, size[1] * closer
-    bent = None if bend is None else np.asarray(cv2.resize(bend, full) * closer, np.float32)
-    return scan.through(larger, full, bent)
+    finer = np.array([[closer, 0, away - closer * x0], [0, closer, away - closer * y0], [0, 0, 1]])
+    full = wide * closer, high * closer
+    bent = None if bend is None else np.asarray(cv2.resize(bend[part], full) * closer, np.float32)
+    picture = scan.through(matrix @ inverse(finer), full, bent)
+    plain = closer**2 * made.size - picture.size
+    made[part] = reference.seen(picture, longer, plain)
+    made[~there] = 0
+    return made, there
 
 
 def _sheet(scan: Scan, reference: Reference, matrix: Matrix) -> Sheet:
@@ -176,10 +199,7 @@ def _spread(scan: Scan, reference: Reference, sheet: Sheet, longer: int) -> tupl
     to_picture[:2, 2] += around
     wide, high = (2 * round(v * longer / max(reference.size) / 2) for v in reference.size)
     size = wide + 2 * around[0], high + 2 * around[1]
-    to_scan = sheet.matrix @ inverse(to_picture)
-    made = reference.seen(scan.through(to_scan, size), longer)
-    made[~scan.covered(to_scan, size)] = 0
-    return made, to_picture
+    return seen_there(scan, reference, sheet.matrix @ inverse(to_picture), size, longer)[0], to_picture
 
 
 def find(

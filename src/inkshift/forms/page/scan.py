@@ -16,15 +16,17 @@ Contrast = npt.NDArray[np.float32]
 _PAPER_NOISE, _NOISES = 2.0, 4.0
 
 
-def contrast(gray: Gray, window: int) -> Contrast:
+def contrast(gray: Gray, window: int, plain: int = 0) -> Contrast:
     """How much darker each pixel is than its surroundings, in deviations of these, clipped to -1..2; (H, W) float32.
 
-    Local normalisation: pale print, a shadow and a fax come out alike. window: its side in pixels.
+    Local normalisation: pale print, a shadow and a fax come out alike. window: its side in pixels. plain: how many
+    pixels of a larger picture were left out because they are all of one gray; they count where noise is measured.
     """
     noise = cv2.absdiff(gray, cv2.medianBlur(gray, 3))
     counts = cv2.calcHist([noise], [0], None, [256], [0, 256]).ravel()
+    counts[0] += plain
     # The median to a fraction of a gray level, as if levels were spread evenly over their bins.
-    below = np.concatenate([[0], np.cumsum(counts)]) / noise.size
+    below = np.concatenate([[0], np.cumsum(counts)]) / (noise.size + plain)
     middle = float(np.interp(0.5, below, np.arange(257)))
     floor = max(_PAPER_NOISE, _NOISES * 1.5 * middle)
     # In place throughout: fresh memory costs more than the sums.
@@ -41,12 +43,12 @@ def contrast(gray: Gray, window: int) -> Contrast:
     return np.asarray(np.minimum(made, 2, out=made), np.float32)
 
 
-def strokes(gray: Gray, window: int) -> Contrast:
+def strokes(gray: Gray, window: int, plain: int = 0) -> Contrast:
     """Contrast averaged along level or upright strokes as long as `window`, whichever is stronger; (H, W) float32.
 
-    Rules hardly darker than their paper stand out from it, and handwriting fades.
+    Rules hardly darker than their paper stand out from it, and handwriting fades. plain: as for `contrast`.
     """
-    made = contrast(gray, window)
+    made = contrast(gray, window, plain)
     length = window | 1
     level, upright = (np.asarray(cv2.blur(made, size), np.float32) for size in ((length, 1), (1, length)))
     np.maximum(level, upright, out=made)
