@@ -45,6 +45,7 @@ Map = Callable[[Values], Values]
 FOUND, ASTRAY, OTHER = "where it was found", "from a wrong start", "by another form's template"
 # A field lies right within a third of its height of its true place; a page, where all of its fields do.
 RIGHT = 1 / 3
+_LEFT_OUT = ("shift", "explained")
 # Wrong starts of each page and road.
 _STARTS = 2
 _BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
@@ -106,7 +107,7 @@ def _laid(
     if not tried:
         return
     best = tried[0]
-    evidence = {name: float(v) for name, v in asdict(best.evidence).items() if name != "shift"}
+    evidence = {name: float(v) for name, v in asdict(best.evidence).items() if name not in _LEFT_OUT}
     evidence["told"] = float(best.evidence.turned != 1)
     places = [best.place]
     if known.alike_turned:
@@ -218,7 +219,7 @@ def present(laid: Sequence[Laid]) -> Values:
 
 
 def _evidence(one: Laid) -> dict[str, Any]:
-    return {**{k: v for k, v in one.evidence.items() if k != "told"}, "shift": (0.0, 0.0)}
+    return {**{k: v for k, v in one.evidence.items() if k != "told"}, **dict.fromkeys(_LEFT_OUT, ())}
 
 
 def logistic(x: Values, weights: Values) -> Values:
@@ -260,7 +261,8 @@ def reliability(p: Values, right: Values) -> Iterator[str]:
     for low, high in pairwise(_BINS):
         own = (p >= low) & ((p < high) | (high == 1.0))
         if own.any():
-            yield f"| {low} to {high} | {own.sum()} | {p[own].mean():.4f} | {wild.interval(int(right[own].sum()), int(own.sum()))} |"
+            share = wild.interval(int(right[own].sum()), int(own.sum()))
+            yield f"| {low} to {high} | {own.sum()} | {p[own].mean():.4f} | {share} |"
     yield ""
     yield f"Brier score {np.mean((p - right) ** 2):.4f}, log loss {loss_of(p, right):.4f}."
 
