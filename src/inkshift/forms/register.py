@@ -104,7 +104,7 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
     _refuse_unproved(best, known)
     if _lies_twice(scan, known, best):
         raise RegistrationError("the form lies on this page twice; scan or cut the two apart")
-    places = [best.place]
+    places = [_closer(scan, known, best.place) if known.drawn else best.place]
     if known.alike_turned:
         places.append(refine(scan, known, best.place.matrix @ known.upside_down))
     return [_laid(image, scan, known, place, best) for place in places]
@@ -112,15 +112,17 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """A place and what speaks for it. explained: share of the form's print that is seen there; differs: share in which
-    it differs from its nearest rival.
-    """
+    """A place and what speaks for it. explained: share of the form's print that is seen there."""
 
     place: Place
     evidence: Evidence
     explained: float
-    differs: float
     probability: float = 0.0
+
+    def margin_over(self, rival: _Tried, differs: Sequence[float]) -> float:
+        """`Evidence.margin` over another place at which so much of the print and of its parts differs."""
+        pairs = zip(self.evidence.explained, rival.evidence.explained, strict=True)
+        return margin_over([other / max(own, 1e-6) for own, other in pairs], differs)
 
 
 def reference_of(page: PageSpec, picture: Gray | None) -> Reference:
@@ -176,13 +178,20 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
 
 def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
     """The first of the places, its margin and probability with the others as rivals."""
-    best, evidence = tried[0], tried[0].evidence
+    best = tried[0]
     for other in tried[1:]:
-        if _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE) or (
-            known.alike_turned and _same(other.place.matrix @ known.upside_down, best.place.matrix, known, 0.02)
-        ):
+        # Of two that explain about as much of the whole, one may explain more of what tells them apart.
+        differs = _apart(best.place, other.place, known)
+        beaten = other.margin_over(best, differs) > max(best.margin_over(other, differs), 0)
+        if beaten and not _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE):
+            best = other
+    evidence = best.evidence
+    for other in tried:
+        if other is best or _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE):
             continue
-        margin = margin_over(other.explained / max(best.explained, 1e-6), other.differs)
+        if known.alike_turned and _same(other.place.matrix @ known.upside_down, best.place.matrix, known, 0.02):
+            continue
+        margin = best.margin_over(other, _apart(best.place, other.place, known))
         if not known.alike_turned and _is_turned(best.place, other.place):
             evidence = replace(evidence, turned=min(margin, evidence.turned))
         elif margin < evidence.margin:
@@ -190,6 +199,22 @@ def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
     if _fills(best.place.matrix, scan, known):
         evidence = replace(evidence, margin=evidence.margin + _FRAMED)
     return replace(best, evidence=evidence, probability=probability(evidence))
+
+
+def _apart(place: Place, other: Place, known: Reference) -> tuple[float, ...]:
+    """Shares of the print and of its parts in which the form at one place differs from the form at another: all of it
+    where one is more than shifted against the other, or turned upside down.
+    """
+    turned = _is_turned(place, other)
+    matrix = other.matrix @ known.flipped if turned else other.matrix
+    step = inverse(place.matrix) @ matrix
+    w, h = known.size
+    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+    moves = candidates.project(corners, step) - corners
+    shift = moves.mean(0)
+    if np.abs(moves - shift).max() > _SAME_PLACE * max(w, h):
+        return (1.0,) * len(known.parts)
+    return known.differences((float(shift[0]), float(shift[1])), turned)
 
 
 def _is_turned(place: Place, other: Place) -> bool:
@@ -234,13 +259,19 @@ def _roughly(scan: Scan, known: Reference, place: Place) -> float:
     return view(scan, known, place, rough=True).explained
 
 
+def _closer(scan: Scan, known: Reference, place: Place) -> Place:
+    """A place laid once more, if that is better: of strokes alone it may be proved before it fits them to the pixel."""
+    again = refine(scan, known, place.matrix, NEAR)
+    return again if _roughly(scan, known, again) > _roughly(scan, known, place) else place
+
+
 def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
     """A place judged, and its nearest rivals, beside it and upside down, each as well laid as the place itself.
 
     From a rival that explains more the next is looked for, so that a page that was laid some rows off comes home.
     """
     looks = view(scan, known, place)
-    made = [_Tried(place, weigh(looks, known), looks.explained, 1.0)]
+    made = [_Tried(place, weigh(looks, known), looks.explained)]
     for _ in range(_MOST_ROWS_OFF):
         here = max(made, key=lambda one: one.explained)
         evidence = here.evidence
@@ -252,14 +283,14 @@ def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
         if any(_same(beside.matrix, one.place.matrix, known, _SAME_PLACE) for one in made):
             break
         there = view(scan, known, beside)
-        made.append(_Tried(beside, weigh(there, known), there.explained, evidence.difference))
+        made.append(_Tried(beside, weigh(there, known), there.explained))
         if there.explained < here.explained:
             break
     best = max(made, key=lambda one: one.explained)
     if best.evidence.turned < 0.5 and best.evidence.gain > 0.15 and not known.alike_turned:
         over = refine(scan, known, best.place.matrix @ known.upside_down, NEAR)
         there = view(scan, known, over)
-        made.append(_Tried(over, weigh(there, known), there.explained, 1 - float(known.turned_likeness.max())))
+        made.append(_Tried(over, weigh(there, known), there.explained))
     return made
 
 

@@ -8,6 +8,7 @@ it as well, it costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,14 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.page.candidates import project
-from inkshift.forms.page.reference import COARSE, COARSE_WINDOW, Reference, shifted, spectrum
+from inkshift.forms.page.reference import COARSE, COARSE_WINDOW, Reference, lacking, shifted, spectrum
 from inkshift.forms.page.refine import Place, coarse_bend, compared, seen_there
 from inkshift.forms.page.scan import Contrast, Matrix, Scan, contrast, inverse
 
 # Longer side, in pixels, of the scan at a glance.
 _GLANCE = 900
-# A rival that takes less than this of the print against itself cannot be told from the place.
-_LEAST_DIFFERENCE = 0.02
+# A rival that takes less than this of the print against itself cannot be told from the place; of its level or its
+# upright strokes alone, which are fewer and tell the less surely, twice that.
+_LEAST_DIFFERENCE, _LEAST_OF_PART = 0.02, 0.04
 # A field without a frame or anything printed beside it is known by the page alone.
 _UNPRINTED = 0.98
 
@@ -33,10 +35,11 @@ class Evidence:
 
     gain: how much of the expected contrast is seen there, about 1 on a clean scan, 0 on another form. seen: share of
     the print that lies on the scan at all. even: the gain that four fifths of the form's parts exceed. poorer: that of
-    the level or of the upright strokes, whichever is less. margin: by how
-    much the best rival explains the page worse, 1 where as much worse as it should, 0 where as well, below 0 where
-    better. difference: share of the print in which that rival differs. shift: that rival, right and down, in template
-    pixels. turned: the margin of the form upside down, 1 where that cannot be told.
+    the level or of the upright strokes, whichever is less. margin: by how much the best rival explains the page worse,
+    1 where as much worse as it should, 0 where as well, below 0 where better; where only strokes are known, a rival
+    that fails to explain the level ones or the upright ones is none. shift: that rival, right and down, in template
+    pixels. turned: the margin of the form upside down, 1 where that cannot be told. explained: shares of the print and
+    of its parts that are seen, what lies beyond the scan not counted as seen.
     """
 
     gain: float
@@ -44,9 +47,9 @@ class Evidence:
     even: float
     poorer: float
     margin: float
-    difference: float
     shift: tuple[float, float]
     turned: float
+    explained: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,27 +104,31 @@ def weigh(seen: View, reference: Reference) -> Evidence:
     """The evidence for a place from which the scan looks like this."""
     wanted = reference.coarse
     visible = np.asarray(wanted * seen.there, np.float32)
-    own = max(float((visible * reference.weighted).sum()), 1e-6)
     page = spectrum(seen.contrast)
-    whole = seen.seen > 0.999
-    if whole:
-        expected, turned_expected = reference.likeness, reference.turned_likeness
-    else:
-        part = spectrum(visible)
-        expected, turned_expected = (
-            shifted(part, other, wanted.shape, reference.reach) / own
-            for other in (reference.spectrum, reference.turned_spectrum)
+    part = None if seen.seen > 0.999 else spectrum(visible)
+    margins, turned_margins, explained = [], [], []
+    for one in reference.parts:
+        own, made = (max(float((picture * one.print).sum()), 1e-6) for picture in (visible, seen.contrast))
+        gain = made / own
+        least = _LEAST_DIFFERENCE if one is reference.parts[0] else _LEAST_OF_PART
+        expected, likeness = (
+            one.likeness if part is None else shifted(part, one.spectrum, wanted.shape, reference.reach) / own,
+            shifted(page, one.spectrum, wanted.shape, reference.reach) / own,
         )
-    likeness = shifted(page, reference.spectrum, wanted.shape, reference.reach) / own
-    dy, dx = np.indices(likeness.shape) - np.array(reference.reach[::-1])[:, None, None]
-    far = np.maximum(np.abs(dx), np.abs(dy)) >= reference.same
-    margin, differ = _margin(likeness, expected, seen.gain)
-    margin[~far] = np.inf
+        margins.append(_margin(likeness, expected, gain, least))
+        explained.append(made / max(float((wanted * one.print).sum()), 1e-6))
+        if not reference.alike_turned:
+            expected, likeness = (
+                one.turned_likeness
+                if part is None
+                else shifted(part, one.turned_spectrum, wanted.shape, reference.reach) / own,
+                shifted(page, one.turned_spectrum, wanted.shape, reference.reach) / own,
+            )
+            turned_margins.append(_margin(likeness, expected, gain, least))
+    margin = np.max(margins, axis=0)
+    dy, dx = np.indices(margin.shape) - np.array(reference.reach[::-1])[:, None, None]
+    margin[np.maximum(np.abs(dx), np.abs(dy)) < reference.same] = np.inf
     r, c = np.unravel_index(int(np.argmin(margin)), margin.shape)
-    turned = 1.0
-    if not reference.alike_turned:
-        upside = shifted(page, reference.turned_spectrum, wanted.shape, reference.reach) / own
-        turned = float(_margin(upside, turned_expected, seen.gain)[0].min())
     f = reference.to_coarse[0, 0]
     return Evidence(
         gain=seen.gain,
@@ -129,28 +136,28 @@ def weigh(seen: View, reference: Reference) -> Evidence:
         even=_even(seen.contrast, visible),
         poorer=min((_share(seen.contrast, part, visible) for part in reference.ways), default=seen.gain),
         margin=float(margin[r, c]),
-        difference=float(differ[r, c]),
         shift=(float(dx[r, c] / f), float(dy[r, c] / f)),
-        turned=turned,
+        turned=float(np.max(turned_margins, axis=0).min()) if turned_margins else 1.0,
+        explained=tuple(explained),
     )
 
 
-def _margin(likeness: Contrast, expected: Contrast, gain: float) -> tuple[Contrast, Contrast]:
-    """For each shift by how much less it explains, as a share of what it should lack; and what it should lack."""
-    # A page's strokes are broader than those drawn, so that a rival a pixel beside is as good as the rival itself.
-    nearly = cv2.dilate(np.maximum(expected, 0), np.ones((5, 5), np.uint8))
-    differ = np.maximum(1 - nearly, 0)
+def _margin(likeness: Contrast, expected: Contrast, gain: float, least: float) -> Contrast:
+    """For each shift by how much less it explains, as a share of what it should lack."""
     loss = 1 - likeness / max(gain, 1e-3)
-    return np.asarray(loss / (differ + _LEAST_DIFFERENCE), np.float32), np.asarray(differ, np.float32)
+    return np.asarray(loss / (lacking(expected) + least), np.float32)
 
 
 def _share(seen: Contrast, part: Contrast, visible: Contrast) -> float:
     return float((seen * part).sum()) / max(float((visible * part).sum()), 1e-6)
 
 
-def margin_over(share: float, differs: float) -> float:
-    """`Evidence.margin` of a rival that explains `share` of what the place does and differs in a share of the print."""
-    return (1 - share) / (differs + _LEAST_DIFFERENCE)
+def margin_over(shares: Sequence[float], differs: Sequence[float]) -> float:
+    """`Evidence.margin` of a rival that explains `shares` of what the place does, of the whole print and of its parts,
+    and differs in such shares of them.
+    """
+    least = (_LEAST_DIFFERENCE, *[_LEAST_OF_PART] * (len(shares) - 1))
+    return max((1 - share) / (differ + low) for share, differ, low in zip(shares, differs, least, strict=True))
 
 
 def _even(seen: Contrast, visible: Contrast) -> float:

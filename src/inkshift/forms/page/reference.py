@@ -30,8 +30,8 @@ MOST_KEYPOINTS = 1500
 _LEAST_PRINT = 0.02
 # Shifts of so few pixels of the coarse print, 0.6 mm each, are the same place in any case.
 _SAME = 3.0
-# Likeness above which a form upside down cannot be told from itself.
-_ALIKE = 0.8
+# Likeness above which a form upside down cannot be told from itself, and the blur in coarse pixels for that.
+_ALIKE, _SOFT = 0.8, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,19 @@ class Patch:
         """Its centre in pixels of the fine reference."""
         h, w = self.print.shape
         return self.x + (w - 1) / 2, self.y + (h - 1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The print as it counts, or a part of it. print: (H, W), on the coarse picture; spectrum: of it, and of it upside
+    down. likeness: to the coarse print for each shift within `Reference.reach`, 1 in the middle, and upside down.
+    """
+
+    print: Contrast
+    spectrum: Spectrum
+    turned_spectrum: Spectrum
+    likeness: Contrast
+    turned_likeness: Contrast
 
 
 class Reference:
@@ -164,41 +177,63 @@ class Reference:
         return tuple(part for part in both if float((part * self.coarse).sum()) > 0.05 * float(counts.sum()))
 
     @cached_property
-    def spectrum(self) -> Spectrum:
-        """Of the print as it counts."""
-        return spectrum(self.weighted)
+    def parts(self) -> tuple[Part, ...]:
+        """The print as it counts, and where only strokes are known, its level and its upright ones."""
+        whole = self._part(self.weighted)
+        return (whole, *(self._part(way) for way in self.ways)) if self.drawn and len(self.ways) > 1 else (whole,)
+
+    def _part(self, print_: Contrast) -> Part:
+        one, other = spectrum(print_), spectrum(np.ascontiguousarray(print_[::-1, ::-1]))
+        whole = max(float((self.coarse * print_).sum()), 1e-6)
+        own = spectrum(self.coarse)
+        likeness, turned = (shifted(own, of, self.coarse.shape, self.reach) / whole for of in (one, other))
+        return Part(print_, one, other, likeness, turned)
 
     @cached_property
-    def turned_spectrum(self) -> Spectrum:
-        """Of the print as it counts, upside down."""
-        return spectrum(np.ascontiguousarray(self.weighted[::-1, ::-1]))
+    def _upside(self) -> Contrast:
+        """Of the coarse print to itself upside down for each shift within `reach`; where only strokes are known, of the
+        whole or its level or its upright ones, whichever are less alike, all softened: half a pixel beside, thin ones
+        would be no more alike.
+        """
+        if not self.drawn:
+            return self.parts[0].turned_likeness
+        coarse = np.asarray(cv2.GaussianBlur(self.coarse, (0, 0), _SOFT), np.float32)
+        own, made = spectrum(coarse), []
+        for part in self.parts:
+            print_ = np.asarray(cv2.GaussianBlur(part.print, (0, 0), _SOFT), np.float32)
+            other = spectrum(np.ascontiguousarray(print_[::-1, ::-1]))
+            whole = max(float((coarse * print_).sum()), 1e-6)
+            made.append(shifted(own, other, self.coarse.shape, self.reach) / whole)
+        return np.asarray(np.min(made, axis=0), np.float32)
 
-    @cached_property
-    def likeness(self) -> Contrast:
-        """Of the coarse print to itself for each shift within `reach`, 1 in the middle."""
-        return self._to_itself(self.spectrum)
-
-    @cached_property
-    def turned_likeness(self) -> Contrast:
-        """Of the coarse print to itself upside down for each shift within `reach`."""
-        return self._to_itself(self.turned_spectrum)
-
-    def _to_itself(self, other: Spectrum) -> Contrast:
-        whole = float((self.coarse * self.weighted).sum())
-        return shifted(spectrum(self.coarse), other, self.coarse.shape, self.reach) / max(whole, 1e-6)
+    def differences(self, shift: tuple[float, float], turned: bool) -> tuple[float, ...]:
+        """Shares of the print and of its parts in which the form differs from itself when it is moved right and down by
+        so many template pixels, upside down if `turned`; all of it beyond `reach`.
+        """
+        f = COARSE / max(self.size)
+        c, r = (round(v * f) + reach for v, reach in zip(shift, self.reach, strict=True))
+        if not (0 <= c <= 2 * self.reach[0] and 0 <= r <= 2 * self.reach[1]):
+            return (1.0,) * len(self.parts)
+        maps = (part.turned_likeness if turned else part.likeness for part in self.parts)
+        return tuple(float(lacking(one)[r, c]) for one in maps)
 
     @cached_property
     def alike_turned(self) -> bool:
         """Whether what is known of the print is the same upside down."""
-        return float(self.turned_likeness.max()) > _ALIKE
+        return float(self._upside.max()) > _ALIKE
 
     @cached_property
     def upside_down(self) -> Matrix:
         """3x3, template pixels to those of the form laid over itself upside down."""
-        r, c = np.unravel_index(int(np.argmax(self.turned_likeness)), self.turned_likeness.shape)
+        r, c = np.unravel_index(int(np.argmax(self._upside)), self._upside.shape)
         f = max(self.size) / COARSE
         shift = (c - self.reach[0]) * f, (r - self.reach[1]) * f
         return np.array([[-1, 0, self.size[0] - 1 + shift[0]], [0, -1, self.size[1] - 1 + shift[1]], [0, 0, 1]])
+
+    @property
+    def flipped(self) -> Matrix:
+        """3x3, template pixels to those of the template upside down."""
+        return np.array([[-1, 0, self.size[0] - 1], [0, -1, self.size[1] - 1], [0, 0, 1]], np.float64)
 
     @property
     def to_coarse(self) -> Matrix:
@@ -295,6 +330,13 @@ def shifted(one: Spectrum, other: Spectrum, shape: tuple[int, ...], reach: tuple
     rx, ry = reach
     full = cv2.idft(cv2.mulSpectrums(one, other, 0, conjB=True), flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
     return np.asarray(np.roll(full, (ry, rx), (0, 1))[: 2 * ry + 1, : 2 * rx + 1], np.float32)
+
+
+def lacking(likeness: Contrast) -> Contrast:
+    """What a rival at each shift should lack, from the print's likeness to itself there."""
+    # A page's strokes are broader than those drawn, so that a rival a pixel beside is as good as the rival itself.
+    nearly = cv2.dilate(np.maximum(likeness, 0), np.ones((5, 5), np.uint8))
+    return np.asarray(np.maximum(1 - nearly, 0), np.float32)
 
 
 def _structure(picture: Contrast, window: int) -> tuple[Contrast, Contrast, Contrast]:

@@ -147,8 +147,8 @@ def seen_there(
     longer: int,
     bend: npt.NDArray[np.float32] | None = None,
 ) -> tuple[Contrast, npt.NDArray[np.bool_]]:
-    """A scan through `matrix`, 3x3, from the pixels of a picture of `size` (width, height) to its own, as it is compared
-    with a form at `longer`, 0 beyond the scan; and where there is scan: (h, w) both.
+    """A scan through `matrix`, 3x3, from the pixels of a picture of `size` (width, height) to its own, as it is
+    compared with a form at `longer`, 0 beyond the scan; and where there is scan: (h, w) both.
 
     bend: (h, w, 2), how far each pixel of the picture is moved before.
     """

@@ -1,0 +1,302 @@
+"""How probable it is that a page lies right, fitted on pages in every situation; how well that holds on other forms.
+
+    python benchmarks/fit_registration.py [--pages 300] [--seed 21] [--keep FILE] [--out FILE]
+
+Pages of wild.py are made and laid, none is read: each by all three roads, from where registration finds it, and from
+starts that are wrong on purpose (a row or a column aside, upside down, anywhere within 25 mm), as if nothing better had
+been found; each lies by the templates of other forms too. What is printed: the constants of `probability` and
+`field_probability` in src/inkshift/forms/page/proof.py, to be copied there by hand where they are better, and how true
+the present and the fitted ones are on forms that the fit has not seen. --keep: a file for what was laid, so that
+another fit need not lay the pages again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+import wild
+import wild_pages
+from bench_read import machine
+from inkshift.forms import register
+from inkshift.forms.page import proof
+from inkshift.forms.page.candidates import project
+from inkshift.forms.page.reference import Reference
+from inkshift.forms.page.refine import NEAR, look, refine, snap
+from inkshift.forms.page.scan import Matrix, Scan
+from inkshift.reframe import to_gray
+from printed import options, show
+from wild_forms import Form, template_of
+from wild_pages import REFUSE, ROADS, Made, Task, Truth
+
+Values = npt.NDArray[np.float64]
+Map = Callable[[Values], Values]
+
+FOUND, ASTRAY, OTHER = "where it was found", "from a wrong start", "by another form's template"
+# A field lies right within a third of its height of its true place; a page, where all of its fields do.
+RIGHT = 1 / 3
+_LEFT_OUT = ("shift", "explained")
+# Wrong starts of each page and road.
+_STARTS = 2
+_BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A page on a template. form: of the template; how: one of FOUND, ASTRAY, OTHER; evidence: of `proof.Evidence`, by
+    name; right: whether it lies right; fields: for each field with print likeness and how far aside it was moved, in
+    its heights, and whether it lies right, of pages of which most fields do.
+    """
+
+    form: str
+    kind: str
+    road: str
+    how: str
+    evidence: dict[str, float]
+    right: bool
+    fields: tuple[tuple[float, float, bool], ...]
+
+
+# -- laying pages ----------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=40)
+def known_by(form: Form, road: str, style: str) -> Reference:
+    """What is known of a form by one of the roads."""
+    page = template_of(form, style).pages[0]
+    if road == "as is":
+        return Reference(page, None)
+    bare = {"marks": (), "lines": ()} if road == "reference" else {}
+    return Reference(page.model_copy(update=bare), to_gray(form.blank(style)))
+
+
+def lay(made: Made, form: Form, task: Task, other: Form, rng: np.random.Generator) -> Iterator[Laid]:
+    """All ways in which one page is laid."""
+    gray = to_gray(made.picture)
+    for road in ROADS:
+        known = known_by(form, road, task.style)
+        yield from _laid(Scan(gray), known, made.truths, (form.name, task.kind, road, FOUND))
+        for _ in range(_STARTS if made.truths else 0):
+            start = _wrong_start(made.truths[0], known, rng)
+            yield from _laid(Scan(gray), known, made.truths, (form.name, task.kind, road, ASTRAY), start)
+    road = str(rng.choice(ROADS))
+    if made.truths:
+        yield from _laid(Scan(gray), known_by(other, road, task.style), (), (other.name, task.kind, road, OTHER))
+
+
+def _laid(
+    scan: Scan, known: Reference, truths: Sequence[Truth], what: tuple[str, str, str, str], start: Matrix | None = None
+) -> Iterator[Laid]:
+    """The best place, where there is any."""
+    if start is None:
+        tried = [] if register.is_blank(scan) else register._places(scan, known)
+    else:
+        tried = register._try(scan, known, refine(scan, known, start, NEAR))
+        tried.sort(key=lambda one: -one.explained)
+        tried = [register._judged(scan, known, tried)]
+    if not tried:
+        return
+    best = tried[0]
+    evidence = {name: float(v) for name, v in asdict(best.evidence).items() if name not in _LEFT_OUT}
+    evidence["told"] = float(best.evidence.turned != 1)
+    places = [best.place]
+    if known.alike_turned:
+        places.append(refine(scan, known, best.place.matrix @ known.upside_down))
+    looks = []
+    for place in places:
+        seen = look(scan, known, place.matrix, 24)
+        moves, likeness = snap(place, known, seen, 24)
+        off = min((_off(known, place.matrix, moves, truth) for truth in truths), key=_middling, default=None)
+        if off is not None:
+            looks.append((off, moves, likeness, place))
+    if not looks:
+        yield Laid(*what, evidence, False, ())
+        return
+    off, moves, likeness, place = min(looks, key=lambda one: _middling(one[0]))
+    boxes = np.array([spec.box for spec in known.spec.fields])
+    bent = place.bend(boxes[:, :2] + boxes[:, 2:] / 2, max(known.size))
+    aside = np.abs(moves - bent).max(1) / boxes[:, 3]
+    fields = tuple(
+        (float(likeness[k]), float(aside[k]), bool(off[k] <= RIGHT))
+        for k, patch in enumerate(known.fields)
+        if patch is not None and np.isfinite(off[k]) and _middling(off) <= RIGHT
+    )
+    yield Laid(*what, evidence, bool(np.nanmax(off, initial=0) <= RIGHT), fields)
+
+
+def _off(known: Reference, matrix: Matrix, moves: Values, truth: Truth) -> Values:
+    """How far each field lies from its true place, in its heights; NaN where it is not whole on the picture."""
+    boxes = np.array([spec.box for spec in known.spec.fields])
+    corners = boxes[:, None, :2] + np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * boxes[:, None, 2:]
+    at = project((corners + moves[:, None]).reshape(-1, 2), matrix).reshape(-1, 4, 2)
+    high = 0.5 * np.linalg.norm(truth.quads[:, 2:] - truth.quads[:, :2], axis=2).sum(1)
+    off = np.linalg.norm(at - truth.quads, axis=2).max(1) / high
+    return np.where(truth.whole, off, np.nan)
+
+
+def _middling(off: Values) -> float:
+    return float(np.nanmedian(off)) if np.isfinite(off).any() else np.inf
+
+
+def _wrong_start(truth: Truth, known: Reference, rng: np.random.Generator) -> Matrix:
+    """A map from the template to the picture that is off as registration may be off."""
+    boxes = np.array([spec.box for spec in known.spec.fields])
+    corners = boxes[:, None, :2] + np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * boxes[:, None, 2:]
+    true, _ = cv2.findHomography(corners.reshape(-1, 2), truth.quads.reshape(-1, 2), cv2.LMEDS)
+    w, h = known.size
+    way = rng.random()
+    move = np.eye(3)
+    if way < 0.25:
+        move = np.array([[-1.0, 0, w], [0, -1, h], [0, 0, 1]])
+    pitch = boxes[rng.integers(len(boxes)), 2:]
+    if way < 0.7:
+        steps = rng.integers(1, 4) * rng.choice([-1, 1]) * np.eye(2)[int(rng.random() < 0.7)]
+        move[:2, 2] += steps * pitch
+    else:
+        move[:2, 2] += rng.uniform(-w / 8, w / 8, 2)
+    return np.asarray(true, np.float64) @ move
+
+
+def lay_all(pages: int, seed: int) -> Iterator[Laid]:
+    forms, alike = wild._forms()
+    every = {**forms, **{f"{name}, another": one for name, one in alike.items()}}
+    tasks = wild_pages.plan(list(forms), list(alike), pages, seed)
+    for number, task in enumerate(tasks):
+        rng = np.random.default_rng((*task.seed, 9))
+        own = forms[task.form]
+        # Some pages are of the drawn forms' siblings, for more forms to leave out.
+        if task.kind not in REFUSE and task.form in alike and rng.random() < 0.5:
+            own = replace(alike[task.form], name=f"{task.form}, another")
+        made = wild_pages.make(task, {**forms, task.form: own}, alike)
+        names = [name for name in every if every[name].template.name != own.template.name]
+        name = str(rng.choice(names))
+        yield from lay(made, own, task, replace(every[name], name=name), rng)
+        if number % 20 == 19:
+            print(f"{number + 1} pages", flush=True)
+
+
+def kept(path: Path | None, pages: int, seed: int) -> list[Laid]:
+    """What was laid: of the file, where there is one."""
+    if path and path.exists():
+        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        return [Laid(**{**row, "fields": tuple(map(tuple, row["fields"]))}) for row in rows]
+    out = []
+    for one in lay_all(pages, seed):
+        out.append(one)
+        if path:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(one)) + "\n")
+    return out
+
+
+# -- fitting ---------------------------------------------------------------------------------------------------------
+
+CAPS = {"even": 0.5, "margin": 0.25, "turned": 0.4}
+
+
+def features(laid: Sequence[Laid]) -> Values:
+    """Rows of what `proof.probability` looks at, capped, and 1."""
+    rows = [[min(one.evidence[name], cap) for name, cap in CAPS.items()] for one in laid]
+    told = np.array([one.evidence["told"] for one in laid])
+    out = np.array(rows).reshape(-1, len(CAPS))
+    out[:, 2] = np.where(told > 0, out[:, 2], 0.3)
+    return np.column_stack([out, np.ones(len(out))])
+
+
+def present(laid: Sequence[Laid]) -> Values:
+    """What proof.py says now."""
+    return np.array([proof.probability(proof.Evidence(**_evidence(one))) for one in laid])
+
+
+def _evidence(one: Laid) -> dict[str, Any]:
+    return {**{k: v for k, v in one.evidence.items() if k != "told"}, **dict.fromkeys(_LEFT_OUT, ())}
+
+
+def logistic(x: Values, weights: Values) -> Values:
+    return np.asarray(1 / (1 + np.exp(-np.clip(x @ weights, -30, 30))), np.float64)
+
+
+def fit(x: Values, right: Values, hold: float = 1e-3) -> Values:
+    """Weights of a logistic function, none of evidence below 0, by greatest likelihood with a ridge."""
+
+    def loss(weights: Values) -> float:
+        z = np.clip(x @ weights, -30, 30)
+        return float(np.mean(np.logaddexp(0, z) - right * z) + hold * np.mean((weights[:-1] / 10) ** 2))
+
+    bounds = [(0, None)] * (x.shape[1] - 1) + [(None, None)]
+    found = minimize(loss, np.zeros(x.shape[1]), bounds=bounds, method="L-BFGS-B")
+    return np.asarray(found.x, np.float64)
+
+
+def forms_left_out(x: Values, right: Values, form: npt.NDArray[np.str_]) -> Values:
+    """Of each row the probability by a fit that has not seen its form."""
+    out = np.zeros(len(x))
+    for name in np.unique(form):
+        own = form == name
+        out[own] = logistic(x[own], fit(x[~own], right[~own]))
+    return out
+
+
+def loss_of(p: Values, right: Values) -> float:
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return float(-np.mean(right * np.log(p) + (1 - right) * np.log(1 - p)))
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
+
+
+def reliability(p: Values, right: Values) -> Iterator[str]:
+    yield "| said | cases | mean of what is said | right |"
+    yield "|---|---|---|---|"
+    for low, high in pairwise(_BINS):
+        own = (p >= low) & ((p < high) | (high == 1.0))
+        if own.any():
+            share = wild.interval(int(right[own].sum()), int(own.sum()))
+            yield f"| {low} to {high} | {own.sum()} | {p[own].mean():.4f} | {share} |"
+    yield ""
+    yield f"Brier score {np.mean((p - right) ** 2):.4f}, log loss {loss_of(p, right):.4f}."
+
+
+def lines(pages: int, seed: int, keep: Path | None) -> Iterator[str]:
+    laid = kept(keep, pages, seed)
+    yield "# Whether registration knows how pages lie"
+    yield ""
+    yield f"Printed by `python benchmarks/fit_registration.py --pages {pages} --seed {seed}` on {machine()}."
+    yield ""
+    right, form = np.array([one.right for one in laid], float), np.array([one.form for one in laid])
+    yield "| pages laid | cases | lie right |"
+    yield "|---|---|---|"
+    for how in (FOUND, ASTRAY, OTHER):
+        own = np.array([one.how == how for one in laid])
+        yield f"| {how} | {own.sum()} | {int(right[own].sum())} |"
+    x = features(laid)
+    out, now = forms_left_out(x, right, form), present(laid)
+    yield from wild.section("A page, by the constants of proof.py", reliability(now, right))
+    yield from wild.section("A page, fitted, each form by the others", reliability(out, right))
+    weights = fit(x, right)
+    yield ""
+    yield "Fitted on all: " + ", ".join(f"{n} {w:.1f}" for n, w in zip((*CAPS, "constant"), weights, strict=True)) + "."
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--pages", type=int, default=300, help="how many pages are made (default: 300)")
+    parser.add_argument("--seed", type=int, default=21, help="another seed gives other pages (default: 21)")
+    parser.add_argument("--keep", type=Path, help="file for what was laid")
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    show(lines(given.pages, given.seed, given.keep), given.out)
+
+
+if __name__ == "__main__":
+    main()
