@@ -31,7 +31,7 @@ def drawn(forms: int, fields: int, seed: int, risk: float = 3.0) -> Labelled:
     z = 0.7 * rng.standard_normal((forms, fields)) + 0.7 * rng.standard_normal((forms, 1))
     wrong = rng.random((forms, fields)) < 1 / (1 + np.exp(risk + 2 * z))
     confidence = np.round(1 / (1 + np.exp(-(4.5 + 2 * z))), 4)
-    return Labelled(np.arange(forms).repeat(fields), confidence.ravel(), wrong.ravel())
+    return Labelled(np.arange(forms).repeat(fields), confidence.ravel(), wrong.ravel(), np.full(wrong.size, fields))
 
 
 def calibrated(labelled: Labelled, seed: int = 0) -> guarantee.Calibration:
@@ -121,7 +121,8 @@ def test_what_a_policy_may_not_accept_counts_nowhere() -> None:
     cases = [Case(str(i), "A", "1", "", "1", "1", states[i % 3], "right", 1.0) for i in range(90)]
     fields = [FieldReading("A", "1", "1", states[i % 3], 1.0) for i in range(90)]
     calibration = guarantee.calibrate(cases, [row(FormReading(str(i)), f) for i, f in enumerate(fields)])
-    assert calibration.part(calibration.test, 0.0).accepted == (calibration.test.confidence == 1).sum() < 35
+    part = calibration.part(calibration.test, guarantee.Promise(0.1, 0.0, 1))
+    assert part.accepted == (calibration.test.confidence == 1).sum() < 35
 
 
 def test_a_sample_is_of_whole_forms() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inkshift.errors import InputError, SettingError
 from inkshift.forms.export import row
 from inkshift.forms.reading import FieldReading, FormReading, State
-from inkshift.forms.trust import Part, Policy, Source, apply, load_policy, save_policy, scores
+from inkshift.forms.trust import Part, Policy, Source, Usual, apply, load_policy, save_policy, scores
 
 SOURCE = Source(name="a.csv", sha256="0" * 64)
 PART = Part(forms=3, fields=3, accepted=2, wrong=0)
@@ -21,6 +21,9 @@ PART = Part(forms=3, fields=3, accepted=2, wrong=0)
 def policy(threshold: float = 0.8) -> Policy:
     return Policy(
         threshold=threshold,
+        most=2,
+        reader="inkshift 1; template ab; default; digits 12",
+        usual=Usual(forms=2, larger=0.0, confidence=(0.8, 0.9)),
         score=((0.0, 0.0), (0.5, 0.6), (1.0, 1.0)),
         error=0.01,
         confidence=0.95,
@@ -76,7 +79,7 @@ def test_a_policy_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     [
         ({"threshold": 2.0}, "threshold"),
         ({"threshold": "0.5"}, "threshold"),
-        ({"version": 2}, "version"),
+        ({"version": 1}, "version"),
         ({"more": 1}, "more"),
         ({"score": [[0.0, 0.5], [1.0, 0.2]]}, "knots must rise"),
         ({"score": [[0.0, 0.5]]}, "score"),
