@@ -1,6 +1,6 @@
 """Acceptance with a promise: how often it breaks where the true risk is known, and what it accepts of ORAND.
 
-    python benchmarks/trust_promise.py [--draws 400] [--readings FOLDER] [--out FILE]
+    python benchmarks/trust_promise.py [--draws 300] [--readings FOLDER] [--out FILE]
 
 The simulation draws labelled forms from worlds (`trust_worlds`) whose every field has a known probability of being read
 wrong, calibrates on them as `inkshift calibrate` does, and looks up what share of the accepted fields is truly wrong.
@@ -31,6 +31,7 @@ from inkshift.forms.judge.drift import drift
 from inkshift.forms.reading import FormReading
 from inkshift.forms.trust import DECIMALS, scores, usual
 from printed import options, show
+from trust_tests import compared
 from trust_worlds import (
     CONFIDENCE,
     ORDINARY,
@@ -209,12 +210,13 @@ def lines(given: argparse.Namespace, folder: Path) -> Iterator[str]:
     yield f"Printed by `python benchmarks/trust_promise.py` on {machine()}.\n"
     yield from simulation(given.draws)
     yield from drifting(min(given.draws, 200))
+    yield from compared(min(given.draws, 200))
     yield from acceptance(folder)
 
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--draws", type=int, default=400)
+    parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--readings", type=Path, help="folder that keeps readings; what lies there is not read anew")
     given = parser.parse_args()
     cv2.setNumThreads(1)

@@ -379,7 +379,9 @@ def _begin(learn: Labelled, score: Floats, forms: int, error: float, confidence:
     stats = scipy("stats")
     sure = np.sort(score[score >= 0])[::-1]
     count = np.unique(np.linspace(0, len(sure), 101).astype(int))
-    wrong = np.append(0.0, np.cumsum(1 - sure))[count] / most
+    # The curve was learned from forms of all sizes; these may be wrong less often, or more.
+    level = (learn.wrong[score >= 0].sum() + 0.5) / ((1 - sure).sum() + 0.5)
+    wrong = np.minimum(np.append(0.0, np.cumsum(level * (1 - sure)))[count], count) / most
     drawn = count / most
     share = drawn / learn.forms
     spread = np.sqrt(forms * share * (1 - share) * (1 + forms / learn.forms))
