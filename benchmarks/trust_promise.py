@@ -1,9 +1,9 @@
 """Acceptance with a promise: how often it breaks where the true risk is known, and what it accepts of ORAND.
 
-    python benchmarks/trust_promise.py [--draws 2000] [--readings FOLDER] [--out FILE]
+    python benchmarks/trust_promise.py [--draws 300] [--readings FOLDER] [--out FILE]
 
-The simulation draws labelled forms from populations whose every field has a known probability of being read wrong,
-calibrates on them as `inkshift calibrate` does, and looks up the true share of wrong fields among those accepted.
+The simulation draws labelled forms from worlds (`trust_worlds`) whose every field has a known probability of being read
+wrong, calibrates on them as `inkshift calibrate` does, and looks up what share of the accepted fields is truly wrong.
 ORAND needs orand_car_a in $INKSHIFT_DATA or ../shared/data; --readings keeps its readings, or takes those kept there.
 """
 
@@ -11,15 +11,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.special import ndtr, ndtri
 from scipy.stats import beta
 
 from bench_read import machine
@@ -31,96 +27,29 @@ from inkshift.forms import guarantee
 from inkshift.forms.evaluate import Case, match
 from inkshift.forms.export import Row, read_rows, write_readings
 from inkshift.forms.guarantee import Labelled
+from inkshift.forms.judge.drift import drift
 from inkshift.forms.reading import FormReading
-from inkshift.forms.trust import DECIMALS, scores
+from inkshift.forms.trust import DECIMALS, scores, usual
 from printed import options, show
-
-ERRORS, CONFIDENCE = (0.05, 0.03, 0.02, 0.01), 0.95
-TOGETHER = 0.5
-Risk = Callable[[np.ndarray], np.ndarray]
-
-
-def ranked(z: np.ndarray) -> np.ndarray:
-    """Probability that a field of latent quality z, standard normal, is wrong: less the better, but never none."""
-    return 0.002 + 0.998 / (1 + np.exp(3.5 + 2.5 * z))
-
-
-def misranked(z: np.ndarray) -> np.ndarray:
-    """As `ranked`, but a reader that is surest where it is often wrong."""
-    return np.where(z > 1.3, 0.06, ranked(z))
-
-
-POPULATIONS: dict[str, Risk] = {"ranks well": ranked, "surest is often wrong": misranked}
-
-
-class Setting(NamedTuple):
-    error: float
-    forms: int
-    fields: int
-    population: str = "ranks well"
-
-
-SETTINGS = (
-    Setting(0.05, 350, 1),
-    Setting(0.02, 1500, 1),
-    Setting(0.01, 700, 1),
-    Setting(0.01, 3000, 1),
-    Setting(0.05, 350, 5),
-    Setting(0.02, 1000, 5),
-    Setting(0.01, 2000, 5),
-    Setting(0.05, 350, 1, "surest is often wrong"),
-    Setting(0.05, 350, 5, "surest is often wrong"),
+from trust_tests import compared
+from trust_worlds import (
+    CONFIDENCE,
+    ORDINARY,
+    STEPS,
+    Kind,
+    Risk,
+    World,
+    all_worlds,
+    could_be,
+    draw,
+    judged,
+    promised,
+    rated,
+    simulate,
 )
 
-
-def confidence_of(z: np.ndarray) -> np.ndarray:
-    """What the reader claims: rising with z, overconfident, with the decimals of a readings file."""
-    return np.round(1 / (1 + np.exp(-(4.5 + 2.0 * z))), DECIMALS)
-
-
-def draw(setting: Setting, rng: np.random.Generator) -> Labelled:
-    """Labelled forms. Quality and errors of fields of one form are correlated: half of their variance is the form's."""
-    shape = (setting.forms, setting.fields)
-    own, common = np.sqrt(1 - TOGETHER), np.sqrt(TOGETHER)
-    z = own * rng.standard_normal(shape) + common * rng.standard_normal((setting.forms, 1))
-    luck = own * rng.standard_normal(shape) + common * rng.standard_normal((setting.forms, 1))
-    wrong = ndtr(luck) < POPULATIONS[setting.population](z)
-    return Labelled(np.arange(setting.forms).repeat(setting.fields), confidence_of(z).ravel(), wrong.ravel())
-
-
-@lru_cache
-def truth(population: str) -> tuple[np.ndarray, np.ndarray]:
-    """(10001,) share of all fields, and of wrong ones, at each confidence that a readings file can hold."""
-    z = ndtri((np.arange(400_000) + 0.5) / 400_000)
-    at = np.rint(confidence_of(z) * 10**DECIMALS).astype(int)
-    mass = np.bincount(at, minlength=10**DECIMALS + 1) / len(z)
-    return mass, np.bincount(at, POPULATIONS[population](z), minlength=10**DECIMALS + 1) / len(z)
-
-
-def simulate(setting: Setting, draws: int, seed: int) -> tuple[int, int, float]:
-    """How many draws broke their promise, how many promised nothing, and the mean share of fields accepted."""
-    mass, wrong = truth(setting.population)
-    grid = np.arange(10**DECIMALS + 1) / 10**DECIMALS
-    broken, none, accepted = 0, 0, 0.0
-    for i in range(draws):
-        labelled = draw(setting, np.random.default_rng([seed, i]))
-        learn, test = guarantee.split(labelled, i)
-        knots = guarantee.fit_score(learn.confidence, learn.wrong)
-        promise = guarantee.certify(knots, learn, test, setting.error, CONFIDENCE, i)
-        if promise.threshold is None:
-            none += 1
-            continue
-        taken = scores(knots, grid) >= promise.threshold
-        share = mass[taken].sum()
-        broken += wrong[taken].sum() > setting.error * share
-        accepted += share
-    return broken, none, accepted / draws
-
-
-def most(setting: Setting) -> float:
-    """The share that could be accepted at this true error if it were known, going down from the surest."""
-    mass, wrong = (part[::-1].cumsum() for part in truth(setting.population))
-    return float(mass[wrong <= setting.error * mass].max(initial=0.0))
+ERRORS = (0.05, 0.03, 0.02, 0.01)
+NEW = 500
 
 
 def clopper_pearson(k: int, n: int) -> tuple[float, float]:
@@ -131,22 +60,76 @@ def clopper_pearson(k: int, n: int) -> tuple[float, float]:
 def simulation(draws: int) -> Iterator[str]:
     yield "## The promise, simulated\n"
     yield f"{draws:,} draws each; {CONFIDENCE:.0%} confidence, so at most {1 - CONFIDENCE:.0%} may break."
-    yield f"Of all fields {truth('ranks well')[1].sum():.1%} are wrong. Five fields of a form have half the"
-    yield "variance of quality and of luck in common. *Could be*: the share that could be accepted if one knew.\n"
-    yield (
-        "| error promised | forms labelled | fields of a form | population | broken | 95 % interval | nothing promised "
-        "| accepted, mean | could be | s |"
-    )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
-    for seed, setting in enumerate(SETTINGS):
-        start = time.monotonic()
-        broken, none, accepted = simulate(setting, draws, seed)
-        low, high = clopper_pearson(broken, draws)
-        yield (
-            f"| {setting.error:.0%} | {setting.forms:,} | {setting.fields} | {setting.population} "
-            f"| **{broken / draws:.2%}** | {low:.2%} to {high:.2%} | {none / draws:.1%} | {accepted:.1%} "
-            f"| {most(setting):.1%} | {time.monotonic() - start:.0f} |"
-        )
+    yield "Where nothing else is said, 12.8% of fields are wrong, and fields of a form have half the variance of"
+    yield "quality and of luck in common. *Could be*: the share that could be accepted if one knew."
+    seed, worst = 0, (0.0, "")
+    for title, worlds in all_worlds():
+        yield f"\n### {title}\n"
+        yield "| world | promised | forms | broken | 95 % interval | nothing promised | accepted | could be |"
+        yield "|---|---|---|---|---|---|---|---|"
+        for world in worlds:
+            count, seed = simulate(world, draws, seed), seed + 1
+            low, high = clopper_pearson(count.broken, draws)
+            worst = max(worst, (count.broken / draws, world.name))
+            yield (
+                f"| {world.name} | {world.error:.0%} | {world.forms:,} | **{count.broken / draws:.2%}** "
+                f"| {low:.2%} to {high:.2%} | {count.none / draws:.1%} | {count.accepted:.1%} | {could_be(world):.1%} |"
+            )
+    yield f"\nMost broken: {worst[0]:.2%} ({worst[1]})."
+
+
+def drifted(world: World, by: float = 0.0, times: float = 1.0, large: float = 0.0) -> World:
+    """The world after calibration. by: how far quality falls; times: errors at the same confidence; large: share of
+    forms of 30 fields, all wrong."""
+
+    def moved(risk: Risk) -> Risk:
+        return lambda z: (times * risk(z - by)).clip(0, 1)
+
+    kinds = [kind._replace(share=kind.share * (1 - large), risk=moved(kind.risk)) for kind in world.kinds]
+    kinds += [Kind(large, 30, rated(1.0))] if large else []
+    return world._replace(kinds=tuple(kinds), claim=lambda z: world.claim(z - by))
+
+
+DRIFTS = {
+    "none": {},
+    "quality falls by 0.25 deviations": {"by": 0.25},
+    "quality falls by 0.5 deviations": {"by": 0.5},
+    "quality falls by 1 deviation": {"by": 1.0},
+    "3 % of forms have 30 fields, all wrong": {"large": 0.03},
+    "wrong twice as often at the same confidence": {"times": 2.0},
+}
+
+
+def named(labelled: Labelled) -> Iterator[tuple[str, float]]:
+    yield from ((str(form), float(sure)) for form, sure in zip(labelled.form, labelled.confidence, strict=True))
+
+
+def drifting(draws: int) -> Iterator[str]:
+    yield "\n## Drift after calibration\n"
+    yield f"How often `inkshift shift --policy` says so on {NEW} new forms, {draws:,} draws each, and in how many of"
+    yield "the draws with a promise it is broken after the drift.\n"
+    yield "| world | drift | told | broken | accepted |"
+    yield "|---|---|---|---|---|"
+    grid = np.arange(STEPS) / 10**DECIMALS
+    for world in (ORDINARY[0], ORDINARY[4]):
+        for seed, (name, how) in enumerate(DRIFTS.items()):
+            after = drifted(world, **how)
+            told = broken = promises = 0
+            shares = 0.0
+            for i in range(draws):
+                rng = np.random.default_rng([seed, i])
+                sample = draw(world, rng)
+                calibration, promise = promised(sample, world.error, i)
+                new = draw(after._replace(forms=NEW), rng)
+                told += bool(drift(usual(named(sample), promise.most), promise.most, named(new)))
+                if promise.threshold is not None:
+                    taken = scores(calibration.knots, grid) >= promise.threshold
+                    accepted, wrong = judged(after, taken, promise.most)
+                    promises, broken, shares = promises + 1, broken + (wrong > world.error), shares + accepted
+            yield (
+                f"| {world.name}, {world.error:.0%} | {name} | **{told / draws:.1%}** "
+                f"| {broken / max(promises, 1):.1%} | {shares / max(promises, 1):.1%} |"
+            )
 
 
 READERS = {"own recogniser alone": None, "with PP-OCRv6": "pp-ocrv6"}
@@ -171,7 +154,7 @@ def orand_labels(key: str = "labels") -> list[Label]:
     return [Label(f"{i:05d}", "", str(arrays[key][i]), "") for i in kept]
 
 
-def judged(rows: list[Row], cases: list[Case], error: float, seed: int) -> tuple[guarantee.Promise, float, int, int]:
+def on_half(rows: list[Row], cases: list[Case], error: float, seed: int) -> tuple[guarantee.Promise, float, int, int]:
     """The promise of one half; of the other half the share accepted, how many these are, and how many are wrong."""
     order = np.random.default_rng(seed).permutation(len(cases))
     half = sorted(order[: len(cases) // 2])
@@ -210,8 +193,8 @@ def acceptance(folder: Path) -> Iterator[str]:
         rows = read_set("orand_car_a/numbers.npz", "orand", second, folder)
         cases, _ = match(rows, labels)
         for error in ERRORS:
-            promise, share, accepted, wrong = judged(rows, cases, error, 0)
-            others = [judged(rows, cases, error, seed) for seed in range(1, SPLITS + 1)]
+            promise, share, accepted, wrong = on_half(rows, cases, error, 0)
+            others = [on_half(rows, cases, error, seed) for seed in range(1, SPLITS + 1)]
             none = sum(other[0].threshold is None for other in others)
             mean = f"{np.mean([other[1] for other in others]):.1%}, none in {none}"
             told = f"{promise.accepted}, {promise.wrong} | {accepted} | **{share:.1%}** | {wrong}"
@@ -226,12 +209,14 @@ def lines(given: argparse.Namespace, folder: Path) -> Iterator[str]:
     yield "# Acceptance with a promise\n"
     yield f"Printed by `python benchmarks/trust_promise.py` on {machine()}.\n"
     yield from simulation(given.draws)
+    yield from drifting(min(given.draws, 200))
+    yield from compared(min(given.draws, 200))
     yield from acceptance(folder)
 
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--readings", type=Path, help="folder that keeps readings; what lies there is not read anew")
     given = parser.parse_args()
     cv2.setNumThreads(1)

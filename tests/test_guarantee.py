@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +21,13 @@ from inkshift.forms import guarantee
 from inkshift.forms.evaluate import Case
 from inkshift.forms.export import row
 from inkshift.forms.guarantee import Labelled, needed, p_betting, p_binomial
+from inkshift.forms.judge.drift import drift
 from inkshift.forms.reading import FieldReading, FormReading, State
-from inkshift.forms.trust import load_policy, scores
+from inkshift.forms.trust import load_policy, scores, usual
 
 pytest.importorskip("scipy")
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+worlds = pytest.importorskip("trust_worlds")
 
 
 def drawn(forms: int, fields: int, seed: int, risk: float = 3.0) -> Labelled:
@@ -31,7 +36,7 @@ def drawn(forms: int, fields: int, seed: int, risk: float = 3.0) -> Labelled:
     z = 0.7 * rng.standard_normal((forms, fields)) + 0.7 * rng.standard_normal((forms, 1))
     wrong = rng.random((forms, fields)) < 1 / (1 + np.exp(risk + 2 * z))
     confidence = np.round(1 / (1 + np.exp(-(4.5 + 2 * z))), 4)
-    return Labelled(np.arange(forms).repeat(fields), confidence.ravel(), wrong.ravel())
+    return Labelled(np.arange(forms).repeat(fields), confidence.ravel(), wrong.ravel(), np.full(wrong.size, fields))
 
 
 def calibrated(labelled: Labelled, seed: int = 0) -> guarantee.Calibration:
@@ -86,6 +91,41 @@ def test_few_draws_break_a_promise(forms: int, fields: int) -> None:
     assert kept >= 12
 
 
+UNEQUAL = [w for w in worlds.TABLE if "rows" in w.name or "wholly" in w.name or "edge" in w.name]
+CHOSEN = [*worlds.adversary(0.05, 400)[1::2], *worlds.adversary(0.02, 600)[::4]]
+
+
+@pytest.mark.parametrize("world", [*UNEQUAL, *CHOSEN], ids=lambda world: world.name)
+def test_a_promise_holds_whatever_the_sizes_of_forms_and_however_their_errors_hang_together(world: Any) -> None:
+    assert worlds.simulate(world, 30, 5).broken <= 4  # of 30 at 5 %, 5 or more have probability 1 in 65 at the edge
+
+
+@pytest.mark.parametrize("world", worlds.TABLE[5:7], ids=lambda world: world.name)
+def test_rare_large_forms_go_to_people_and_the_others_keep_their_acceptance(world: Any) -> None:
+    count = worlds.simulate(world, 20, 9)
+    assert count.accepted > 0.6
+    _, promise = worlds.promised(worlds.draw(world, np.random.default_rng(1)), world.error, 1)
+    assert promise.threshold is not None and promise.most == 1
+
+
+def test_nothing_is_promised_of_forms_larger_than_any_that_was_looked_at() -> None:
+    for seed in range(20):
+        labelled = drawn(400, 3, seed)
+        assert calibrated(labelled, seed).promise(0.05, 0.9).most == 3
+
+
+def test_betting_holds_for_forms_of_any_size_up_to_the_largest() -> None:
+    """Pages of 1 or 20 fields, the large ones wholly wrong as often as makes one accepted field in ten wrong."""
+    rng = np.random.default_rng(1)
+    share = 0.1 / (0.1 + 20 * 0.9)
+    low = 0
+    for _ in range(400):
+        large = rng.random((600, 1)) < share
+        accepted, wrong = np.where(large, 20.0, 1.0), np.where(large, 20.0, 0.0)
+        low += p_betting(accepted[:150], wrong[:150], accepted[150:], wrong[150:], 0.1, 20)[0] <= 0.1
+    assert low <= 54
+
+
 def test_betting_against_forms_that_are_as_bad_as_the_promise_seldom_pays() -> None:
     rng = np.random.default_rng(0)
     low = 0
@@ -121,7 +161,8 @@ def test_what_a_policy_may_not_accept_counts_nowhere() -> None:
     cases = [Case(str(i), "A", "1", "", "1", "1", states[i % 3], "right", 1.0) for i in range(90)]
     fields = [FieldReading("A", "1", "1", states[i % 3], 1.0) for i in range(90)]
     calibration = guarantee.calibrate(cases, [row(FormReading(str(i)), f) for i, f in enumerate(fields)])
-    assert calibration.part(calibration.test, 0.0).accepted == (calibration.test.confidence == 1).sum() < 35
+    part = calibration.part(calibration.test, guarantee.Promise(0.1, 0.0, 1))
+    assert part.accepted == (calibration.test.confidence == 1).sum() < 35
 
 
 def test_a_sample_is_of_whole_forms() -> None:
@@ -204,3 +245,44 @@ def test_the_command_draws_fields_to_key_without_what_was_read(files: Files, run
 def test_wrong_use_is_named(files: Files, run: Run, wrong: list[str]) -> None:
     with pytest.raises(SettingError, match=r"--sample|--error"):
         run(files[0], *wrong)
+
+
+def test_drift_is_told_where_forms_look_otherwise_and_seldom_where_they_do_not() -> None:
+    def readings(seed: int, shift: float = 0.0, fields: int = 2) -> list[tuple[str, float]]:
+        rng = np.random.default_rng(seed)
+        sure = 1 / (1 + np.exp(-(4.5 - shift + 2 * rng.standard_normal((300, fields)))))
+        return [(str(form), float(c)) for form, row_ in enumerate(sure) for c in row_]
+
+    then = usual(readings(0), 2)
+    assert sum(bool(drift(then, 2, readings(seed))) for seed in range(1, 41)) <= 2
+    assert all("mean confidence" in drift(then, 2, readings(seed, 2.0))[0] for seed in range(5))
+    told = drift(then, 2, [*readings(1), *((f"large{i % 9}", 0.99) for i in range(90))])
+    assert len(told) == 1 and "more than 2 fields: 2.9 %, 0 % where" in told[0]
+
+
+def test_fields_without_a_label_and_readings_without_a_reader_are_told(files: Files, run: Run, tmp_path: Path) -> None:
+    with files[0].open("a", newline="") as file:
+        more = row(FormReading("f1"), FieldReading("B", "1", "1", "written", 0.99))
+        csv.writer(file).writerow(more.values())
+    labels = (
+        files[1]
+        .read_text()
+        .replace("form,value", "form,field,value")
+        .replace(",", ",A,")
+        .replace("A,field,A,", "field,")
+    )
+    files[1].write_text(labels)
+    status, text = run(*files, "--error", 0.02, "--out", tmp_path / "p.json")
+    text = " ".join(text.split())
+    assert status == 0
+    assert "1 field of labelled forms have no label" in text
+    assert "do not name their reader" in text
+    assert "forms with more than 1 field" in text
+
+
+def test_readings_of_two_readers_make_no_policy(files: Files, run: Run, tmp_path: Path) -> None:
+    with files[0].open("a", newline="") as file:
+        other = row(FormReading("other", reader="inkshift 2"), FieldReading("A", "1", "1", "written", 0.99))
+        csv.writer(file).writerow(other.values())
+    with pytest.raises(DataError, match="readings of one reader, found 2"):
+        run(*files, "--error", 0.02, "--out", tmp_path / "p.json")

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
 from inkshift.forms import guarantee
+from inkshift.forms.guarantee import Labelled
 from inkshift.forms.reading import FormReading
 from inkshift.forms.trust import Policy, scores
 from inkshift.review import acceptance, agreement, promise, queue, views
@@ -118,7 +119,8 @@ def test_what_people_keyed_or_broke_a_rule_stays_in_the_queue(labelled: Store) -
     ana, ben = people(labelled, 2)
     rules = ("a = 7: a is 1",)
     fields = [field("broken", "1", 1.0, rules_broken=rules), field("held", "1", 0.99), field("free", "1", 1.0)]
-    batch = add_batch(labelled, "twice", [form("g", field("keyed", "1", 0.5), *fields)], double=True)
+    fields.append(field("keyed", "1", 0.5))
+    batch = add_batch(labelled, "twice", [form(f"g-{one.name}", one) for one in fields], double=True)
     policy = asked(labelled, 2).policy
     assert policy is not None
     assert scores(policy.score, 0.99) >= policy.threshold
@@ -163,7 +165,7 @@ def test_what_a_supervisor_alone_settled_counts_as_wrong(store: Store) -> None:
     assert promise.sources(store, batch) == [promise.Labels(batch, "twice", 2, 1, 0)]
     level = promise.levels(promise.evidence(store, batch, promise.sources(store, batch)), 0.95)[0]
     assert (level.labels, level.wrong) == (3, 1)
-    assert level.bound == pytest.approx(guarantee.upper_bound(3, 1, 0.95))
+    assert level.bound == pytest.approx(bound(3, 1, 0.95))
 
 
 def test_levels_fall_and_count_forms_that_go_straight_through(store: Store) -> None:
@@ -177,12 +179,22 @@ def test_levels_fall_and_count_forms_that_go_straight_through(store: Store) -> N
     assert levels[-1].straight == 0.0
 
 
+def bound(accepted: int, wrong: int, confidence: float, fields: int = 1) -> float:
+    """The upper bound for forms all of which are accepted, `wrong` of them in all fields."""
+    size = np.full(accepted * fields, fields)
+    labelled = Labelled(
+        np.arange(accepted).repeat(fields), np.ones(len(size)), np.arange(len(size)) < wrong * fields, size
+    )
+    return float(guarantee.upper_bounds(labelled, [0.5], confidence)[0])
+
+
 @pytest.mark.parametrize("error", [0.01, 0.05])
 def test_the_bound_is_the_inverse_of_the_labels_needed(error: float) -> None:
     for wrong in (0, 2):
         n = guarantee.needed(error, 0.95, wrong)
-        assert guarantee.upper_bound(n, wrong, 0.95) <= error < guarantee.upper_bound(n - 1, wrong, 0.95)
-    assert guarantee.upper_bound(0, 0, 0.95) == 1.0
+        assert bound(n, wrong, 0.95) <= error < bound(n - 1, wrong, 0.95)
+        assert bound(n, wrong, 0.95, fields=5) >= error * 0.99
+    assert bound(0, 0, 0.95) == 1.0
 
 
 def test_the_page_asks_downloads_applies_and_takes_back_without_scripts(labelled: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from inkshift.cli.app import app, out
 from inkshift.cli.evaluate import Query, Readings
-from inkshift.cli.show import note, table
+from inkshift.cli.show import count, note, table
 
 if TYPE_CHECKING:
     from inkshift.datasets.labels import Label
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from inkshift.forms.evaluate import Case
     from inkshift.forms.export import Row
     from inkshift.forms.guarantee import Calibration, Promise
-    from inkshift.forms.trust import Policy
+    from inkshift.forms.trust import Policy, Source
 
 SHOWN = 10
 BESIDE = (0.05, 0.03, 0.02, 0.01)
@@ -88,14 +89,31 @@ def calibrate(
     promises = [calibration.promise(e, confidence) for e in sorted({error, *BESIDE}, reverse=True)]
     _show(promises, calibration, error, confidence)
     asked = next(p for p in promises if p.error == error)
-    _suspicious(audit.audit(cases, rows), cases, calibration, asked)
+    _suspicious(audit.audit(cases, rows), rows, cases, calibration, asked)
     if asked.threshold is None:
         _too_little(calibration, error, confidence)
         raise typer.Exit(1)
     if file:
-        policy = _policy(calibration, asked, confidence, _sources(readings, labels, query, known))
+        policy = calibration.policy(asked, confidence, rows, **_sources(readings, labels, query, known))
         trust.save_policy(policy, file)
+        _limits(policy, rows, cases)
         typer.echo(file)
+
+
+def _limits(policy: Policy, rows: list[Row], cases: list[Case]) -> None:
+    """What the promise leaves out, and what would make it void."""
+    if policy.usual.larger:
+        share = f"{100 * policy.usual.larger:.2g} % of these forms"
+        note(f"nothing is accepted of forms with more than {count(policy.most, 'field')}: {share} go to people")
+    labelled = {case.form for case in cases}
+    left = sum(row["form"] in labelled for row in rows) - len(cases)
+    if left > 0:
+        note(
+            f"{count(left, 'field')} of labelled forms have no label: the promise is of fields like the labelled ones",
+            "yellow",
+        )
+    if not policy.reader:
+        note("the readings do not name their reader, so that no reader will use this policy; read them anew", "yellow")
 
 
 def _check_shares(error: float, confidence: float) -> None:
@@ -131,24 +149,27 @@ def _show(promises: list[Promise], calibration: Calibration, error: float, confi
 
     fields, forms = len(calibration.test.form), calibration.test.forms
     title = f"what can be promised at {confidence:.0%} confidence: {forms:,} forms test ({fields:,} fields), "
-    columns = ("error at most", "accepted", "wrong among them", "share accepted", "least labels needed")
+    columns = ("error at most", "accepted", "wrong among them", "share accepted", "largest form", "least forms needed")
     shown = table(*columns, title=f"{title}{calibration.learn.forms:,} others learn")
     for p in promises:
         name = f"{100 * p.error:g} %" + (" (asked)" if p.error == error else "")
-        cells = [f"{p.accepted:,}", f"{p.wrong:,}", f"{p.accepted / fields:.1%}"]
-        told = cells if p.threshold is not None else ["too few labels", "-", "-"]
+        cells = [f"{p.accepted:,}", f"{p.wrong:,}", f"{p.accepted / fields:.1%}", count(p.most, "field")]
+        told = cells if p.threshold is not None else ["too few labels", "-", "-", "-"]
         shown.add_row(name, *told, f"{needed(p.error, confidence):,}")
     out.print(shown)
 
 
-def _suspicious(suspects: list[Suspect], cases: list[Case], calibration: Calibration, asked: Promise) -> None:
+def _suspicious(
+    suspects: list[Suspect], rows: list[Row], cases: list[Case], calibration: Calibration, asked: Promise
+) -> None:
     """The labels to look at first: those that count as errors among what would be accepted."""
     from rich.markup import escape
 
     from inkshift.forms.trust import scores
 
     least = asked.threshold or 0.0
-    wrong = {(c.form, c.field) for c in cases if c.outcome != "right"}
+    sizes = Counter(row["form"] for row in rows)
+    wrong = {(c.form, c.field) for c in cases if c.outcome != "right" and sizes[c.form] <= asked.most}
     first = [
         s
         for s in suspects
@@ -172,40 +193,23 @@ def _too_little(calibration: Calibration, error: float, confidence: float) -> No
     lack, possible = calibration.lacking(error, confidence), calibration.possible(confidence)
     now = f"with these {100 * possible:g} % could be promised" if possible else "with these nothing can be promised"
     more = f"about {lack.forms:,} more forms to key" if lack.accepted else "key more forms"
+    each = f", counted as forms of {lack.most} fields" if lack.most > 1 else ""
     note(
         f"too few labels: {100 * error:g} % at {100 * confidence:g} % needs {counts[0]:,} accepted labels without one "
-        f"wrong, {counts[1]:,} with one, {counts[2]:,} with two; at best {lack.accepted:,} are accepted with "
+        f"wrong, {counts[1]:,} with one, {counts[2]:,} with two{each}; at best {lack.accepted:,} are accepted with "
         f"{lack.wrong:,} wrong, so that some {lack.labels:,} are missing ({more}); {now}",
         "red",
     )
 
 
-def _sources(readings: Path, labels: str, query: str | None, known: list[Label]) -> tuple[tuple[str, str], ...]:
+def _sources(readings: Path, labels: str, query: str | None, known: list[Label]) -> dict[str, Source]:
     """Name and SHA-256 of the readings and of the labels."""
+    from inkshift.forms.trust import Source
+
     text = "\n".join(f"{label.form},{label.field},{label.value},{label.written}" for label in known).encode()
     content = Path(labels).read_bytes() if query is None else text
     named = labels if query is None else "a database"
-    return tuple(
-        (name, hashlib.sha256(data).hexdigest())
-        for name, data in ((str(readings), readings.read_bytes()), (named, content))
-    )
-
-
-def _policy(
-    calibration: Calibration, asked: Promise, confidence: float, sources: tuple[tuple[str, str], ...]
-) -> Policy:
-    from inkshift.forms.trust import Policy, Source
-
-    assert asked.threshold is not None
-    readings, labels = (Source(name=name, sha256=sha256) for name, sha256 in sources)
-    return Policy(
-        threshold=asked.threshold,
-        score=calibration.knots,
-        error=asked.error,
-        confidence=confidence,
-        readings=readings,
-        labels=labels,
-        seed=calibration.seed,
-        for_score=calibration.part(calibration.learn, asked.threshold),
-        for_threshold=calibration.part(calibration.test, asked.threshold),
-    )
+    return {
+        "readings": Source(name=str(readings), sha256=hashlib.sha256(readings.read_bytes()).hexdigest()),
+        "labels": Source(name=named, sha256=hashlib.sha256(content).hexdigest()),
+    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.read import ModelName, Paths, ReadAs, Second, TemplateFile, Workers
+from inkshift.cli.read import ModelName, Paths, PolicyFile, ReadAs, Second, TemplateFile, Workers
 from inkshift.cli.show import count, note, reading_bar, table
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def shift(
     read_as: ReadAs = None,
     model: ModelName = "",
     second_reader: Second = None,
+    policy: PolicyFile = None,
     report: Report = None,
     as_json: AsJson = False,
     workers: Workers = None,
@@ -41,7 +42,8 @@ def shift(
 
     The pages are read as `inkshift read` would. What share of the numbers is right is predicted from the readings
     alone, with an interval that should hold nine times of ten. Then follow the looks of the fields beside what the
-    model learned from, and how often each digit occurs. Needs the extra `trust`.
+    model learned from, and how often each digit occurs. With --policy it also says whether the readings still look
+    like those that the policy was made on. Needs the extra `trust`.
 
     Examples:
 
@@ -54,7 +56,9 @@ def shift(
     from inkshift.forms.shift import shift as examined
     from inkshift.forms.shift_report import plain, write_shift
 
-    reader = Reader(template or "", read_as=read_as, model=model, second_reader=second_reader, crops=True)
+    reader = Reader(
+        template or "", read_as=read_as, model=model, second_reader=second_reader, policy=policy or "", crops=True
+    )
     with reading_bar() as progress:
         found = examined(reader, paths, workers=workers or workers_for(paths), progress=progress)
     if report:
@@ -63,6 +67,8 @@ def shift(
         typer.echo(json.dumps(plain(found)))
     else:
         _show(found)
+    for line in found.drift:
+        note(f"the promise of {policy} may not hold here: {line}; label a sample of these and calibrate anew", "red")
     for line in found.errors:
         note(line, "red")
     raise typer.Exit(1 if found.errors else 0)

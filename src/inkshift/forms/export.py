@@ -35,9 +35,10 @@ COLUMNS = (
     "written",
     "marks",
     "template",
+    "reader",
 )
-NEEDED = COLUMNS[:-2]
-"""Columns that a file of readings must have; older ones name no marks and no template."""
+NEEDED = COLUMNS[:-3]
+"""Columns that a file of readings must have; older ones name no marks, no template and no reader."""
 CROP_HEIGHT = 96
 SHOWN = 5
 """Candidates of a field that files show."""
@@ -71,6 +72,7 @@ def row(form: FormReading, field: FieldReading) -> Row:
         "written": field.written,
         "marks": " ".join(field.marks),
         "template": form.template,
+        "reader": form.reader,
     }
 
 

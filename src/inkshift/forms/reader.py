@@ -20,6 +20,7 @@ import zxingcpp
 
 from inkshift import jobs
 from inkshift.errors import InkshiftError, InputError, ModelError, RegistrationError, SettingError, UnknownFormError
+from inkshift.files import file_digest
 from inkshift.forms import as_published, fields, numbers
 from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
@@ -41,7 +42,7 @@ from inkshift.forms.reading import (
 )
 from inkshift.forms.register import Registered, cut, register
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
-from inkshift.forms.trust import apply, load_policy
+from inkshift.forms.trust import apply, load_policy, refuse_other
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
 from inkshift.models.runtime import classifier, softmax
 from inkshift.reframe import to_gray
@@ -51,6 +52,9 @@ ReadAs = Literal["number", "digit", "table", "column"]
 Method = Literal["default", "as-published"]
 SecondReader = Literal["pp-ocrv6"]
 Progress = Callable[[int, int], None]
+
+# Hex digits of a SHA-256 that stand for it in a signature.
+SIGNED = 12
 
 # Template pixels around a field that are cut with it, as a share of its height: digits leave their boxes.
 MARGIN = 0.18
@@ -159,6 +163,8 @@ class Reader:
         self.seconds: dict[str, float] = {}
         self._readers = [self._with_template(file) for file in self.settings.templates] or [self]
         _need_names(self.templates)
+        if self.policy:
+            refuse_other(self.policy, self.signature, policy)
 
     def _open_template(self, file: str) -> None:
         """All that depends on the template: several readers share the rest."""
@@ -208,8 +214,10 @@ class Reader:
             )
             with closing(results):
                 together = self.settings.method != "as-published"
+                signature = self.signature
                 for form in assemble(self._pages(refs, results, progress), self.templates, together=together):
-                    yield apply(self.policy, form) if self.policy else form
+                    signed = replace(form, reader=signature)
+                    yield apply(self.policy, signed) if self.policy else signed
         finally:
             if keep:
                 keep.close()
@@ -221,6 +229,25 @@ class Reader:
         digests = [model.digest for model in (self.model, self.number_model) if model]
         settings = replace(self.settings, policy="")
         return jobs.digest(version("inkshift"), repr(settings), *files, *pictures, *digests)
+
+    @property
+    def signature(self) -> str:
+        """Who reads: version, method, models by the beginnings of their SHA-256, and templates by that of what they
+        say; parts with `; ` between. What a reader with another signature reads may be right more seldom."""
+        fewest, most = self.settings.digits
+        what = f"{self.settings.read_as} {fewest}-{most}"
+        if self.templates:
+            pages = {"pages": {"__all__": {"reference"}}}
+            said = [template.model_dump_json(exclude=pages).encode() for template in self.templates]
+            what = f"template {jobs.digest(*said)[:SIGNED]}"
+        parts = [f"inkshift {version('inkshift')}", what, self.settings.method]
+        models = [model for model in (self.model, self.number_model) if model]
+        parts += [f"{model.manifest.name} {model.digest[:SIGNED]}" for model in models]
+        if self.settings.second_reader:
+            from inkshift.models.pp_ocr import model_file
+
+            parts.append(f"{self.settings.second_reader} {file_digest(model_file())[:SIGNED]}")
+        return "; ".join(parts)
 
     def _pages(
         self, refs: list[tuple[PageRef, str]], results: Iterator[tuple[str, str]], progress: Progress | None

@@ -107,7 +107,8 @@ class PageNote:
 
 @dataclass(frozen=True, slots=True)
 class FormReading:
-    """All that was read of one form. `form["A"]` is the field named A. template: the name of its template.
+    """All that was read of one form. `form["A"]` is the field named A. template: the name of its template. reader: who
+    read it, see `Reader.signature`.
 
     Blank pages that follow no form make one without fields, whose notes are all `blank`.
     """
@@ -116,6 +117,7 @@ class FormReading:
     fields: tuple[FieldReading, ...] = ()
     pages: tuple[PageNote, ...] = ()
     template: str = ""
+    reader: str = ""
 
     def __getitem__(self, name: str) -> FieldReading:
         for item in self.fields:

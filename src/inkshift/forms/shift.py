@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import InputError, MissingExtraError, SettingError
+from inkshift.forms.judge.drift import drift
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import DIGITS, FieldReading, FormReading
 from inkshift.forms.shift_features import FEATURES, Feature, features
@@ -75,7 +76,8 @@ class Far(NamedTuple):
 class Shift:
     """What can be said of pages before anybody labels them. changed: digits that the shares here would read otherwise.
 
-    notes: what to keep in mind. errors: pages that were not read.
+    notes: what to keep in mind. errors: pages that were not read. drift: what differs from the readings that the
+    reader's policy was made on, so that its promise may not hold here; empty without a policy.
     """
 
     predicted: Predicted
@@ -85,6 +87,7 @@ class Shift:
     notes: tuple[str, ...]
     errors: tuple[str, ...]
     furthest: tuple[Far, ...] = field(compare=False, repr=False)
+    drift: tuple[str, ...] = ()
 
 
 def shift(reader: Reader, paths: Sequence[str | Path], *, workers: int = 1, progress: Progress | None = None) -> Shift:
@@ -120,8 +123,10 @@ def examine(forms: Iterable[FormReading], reader: Reader) -> Shift:
     rows: list[Values] = []
     far: list[tuple[float, int, Far]] = []
     errors: list[str] = []
+    sure: list[tuple[str, float]] = []
     for form in forms:
         errors += form.errors
+        sure += [(form.name, item.confidence) for item in form.fields]
         for item in form.fields:
             read[kinds.get(item.name, kinds[""])].append(_light(item))
             if item.crop is not None:
@@ -141,6 +146,7 @@ def examine(forms: Iterable[FormReading], reader: Reader) -> Shift:
         tuple(_notes(reader, len(rows))),
         tuple(errors),
         tuple(item for *_, item in sorted(far, reverse=True)),
+        drift(reader.policy.usual, reader.policy.most, sure) if reader.policy else (),
     )
 
 

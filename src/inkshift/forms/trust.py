@@ -1,13 +1,14 @@
 """Acceptance: which fields need no second look, by a policy that `inkshift calibrate` fitted.
 
 A policy is one JSON file: a threshold, the curve that turns a confidence into a score, the promise that goes with
-them, and the data they come from. Reading by a policy needs no extras.
+them, the reader it is made for, and the data it comes from. Reading by a policy needs no extras.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,6 +24,8 @@ from inkshift.forms.rules import level_of
 
 ACCEPTABLE = ("written", "blank", "crossed-out")
 DECIMALS = 4
+QUANTILES = 400
+"""How many numbers stand for the confidences that were usual."""
 
 Knots = tuple[tuple[float, float], ...]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -50,16 +53,32 @@ class Part(_Strict):
     wrong: Count
 
 
+class Usual(_Strict):
+    """What readings looked like when the policy was made, labelled or not.
+
+    forms: how many there were. larger: share of these with more fields than the policy's `most`. confidence:
+    quantiles, rising, of the mean confidence of a form.
+    """
+
+    forms: Annotated[int, Field(ge=1)]
+    larger: Annotated[float, Field(ge=0, le=1)]
+    confidence: Annotated[tuple[float, ...], Field(min_length=1, max_length=QUANTILES, strict=False)]
+
+
 class Policy(_Strict):
     """What is accepted, and what that promises.
 
     threshold: the least score, 0 to 1, that is accepted. score: knots (confidence, score), both rising; between
-    them the score runs straight. error: at most this share of accepted fields is wrong, with probability
-    `confidence` over the draw of the labelled forms. for_score, for_threshold: the forms that each was fitted on.
+    them the score runs straight. most: nothing is accepted of a form with more fields. error: at most this share of
+    accepted fields is wrong, with probability `confidence` over the draw of the labelled forms. reader: who made the
+    readings (`Reader.signature`), the one reader that may use it. for_score, for_threshold: the forms that each was
+    fitted on.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     threshold: Annotated[float, Field(ge=0, le=1)]
+    most: Annotated[int, Field(ge=1)]
+    reader: str
     score: Annotated[Knots, Field(min_length=2, strict=False)]
     error: Share
     confidence: Share
@@ -69,6 +88,7 @@ class Policy(_Strict):
     seed: int
     for_score: Part
     for_threshold: Part
+    usual: Usual
 
     @field_validator("score")
     @classmethod
@@ -122,9 +142,41 @@ def acceptable(state: str, rules_broken: Sequence[str]) -> bool:
 
 def apply(policy: Policy, form: FormReading) -> FormReading:
     """The form with `accepted` of each field set; confidences stay as they were read."""
+    fits = len(form.fields) <= policy.most
 
     def accepted(field: FieldReading) -> bool:
-        sure = float(scores(policy.score, field.confidence)) >= policy.threshold
+        sure = fits and float(scores(policy.score, field.confidence)) >= policy.threshold
         return sure and acceptable(field.state, field.rules_broken)
 
     return replace(form, fields=tuple(replace(field, accepted=accepted(field)) for field in form.fields))
+
+
+def usual(readings: Iterable[tuple[str, float]], most: int) -> Usual:
+    """What readings look like: (form, confidence) of each field; `most`: see `Policy`. There must be one."""
+    forms = defaultdict(list)
+    for form, confidence in readings:
+        forms[form].append(confidence)
+    means = np.array([np.mean(fields) for fields in forms.values()])
+    steps = (np.arange(min(len(means), QUANTILES)) + 0.5) / min(len(means), QUANTILES)
+    quantiles = np.quantile(means, steps, method="inverted_cdf")
+    larger = np.mean([len(fields) > most for fields in forms.values()])
+    return Usual(
+        forms=len(means),
+        larger=round(float(larger), 6),
+        confidence=tuple(round(float(q), DECIMALS) for q in quantiles),
+    )
+
+
+def refuse_other(policy: Policy, reader: str, path: str | Path) -> None:
+    """Raise SettingError where the policy was made with another reader than this one, by `Reader.signature`."""
+    if policy.reader == reader:
+        return
+    remedy = "read the labelled forms again with this reader and calibrate anew"
+    if not policy.reader:
+        raise SettingError(
+            f"{path}: expected the reader that it was made for, found none, since the readings named none; {remedy}"
+        )
+    theirs, ours = policy.reader.split("; "), reader.split("; ")
+    has = ", ".join(part for part in theirs if part not in ours) or "nothing more"
+    here = ", ".join(part for part in ours if part not in theirs) or "nothing more"
+    raise SettingError(f"{path}: was made for another reader: that had {has}, this one has {here}; {remedy}")

@@ -22,9 +22,9 @@ def accept(store: Store, user_id: int, batch_id: int, policy: Policy) -> int:
     It is noted with the policy, and `take_back` brings them back. Raises SettingError for anybody but a supervisor and
     where there is nothing to accept.
     """
-    fields = [one for one in seen(store, batch_id) if one.free]
-    sure = accepted_scores(policy, [one.confidence for one in fields]) >= policy.threshold
-    accepted = [one.id for one, is_sure in zip(fields, sure, strict=True) if is_sure]
+    fields = seen(store, batch_id)
+    sure = accepted_scores(policy, fields) >= policy.threshold
+    accepted = [one.id for one, is_sure in zip(fields, sure, strict=True) if is_sure and one.free]
     models = sa.select(User.id).where(User.role == "model")
     with store.writing() as session:
         _supervisor(session, user_id)

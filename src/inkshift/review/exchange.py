@@ -64,7 +64,7 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
             state, value, by = _decided(field, reading, given[field.id])
             keyers = len({name for name, _ in given[field.id]})
             decided = zip(DECIDED, (value, state, ", ".join(by), str(keyers)), strict=True)
-            read = row(FormReading(field.form.name), _as_read(field, reading))
+            read = row(FormReading(field.form.name, reader=reading.reader), _as_read(field, reading))
             yield Line(read | dict(decided), by, keyers, field.crop, reading.model)
 
 

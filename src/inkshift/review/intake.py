@@ -147,7 +147,7 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
             confidence=item.confidence,
             crop=crop,
         )
-        field.readings = [reading_row(item, given.model)]
+        field.readings = [reading_row(item, given.model, form.reader)]
         row.fields.append(field)
     session.flush()
     if batch.model_keys:
@@ -164,11 +164,12 @@ def urgency(item: FieldReading) -> int:
     return ACCEPTED if item.accepted else NOT_ACCEPTED
 
 
-def reading_row(item: FieldReading, model: str, field: int | None = None) -> Reading:
-    """A reading as the store keeps it. model: digest; field: id, None where it is not known yet."""
+def reading_row(item: FieldReading, model: str, reader: str, field: int | None = None) -> Reading:
+    """A reading as the store keeps it. model: digest; reader: of the form; field: id, None where not known yet."""
     return Reading(
         field_id=field,
         model=model,
+        reader=reader,
         value=item.value,
         written=item.written,
         state=item.state,

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
@@ -71,7 +70,7 @@ class Evidence:
 class Level:
     """What a threshold comes to. accepted: share of the batch's fields; straight: of its forms, accepted as a whole.
 
-    labels, wrong: accepted ones among the labelled fields; bound: the exact upper bound of their error.
+    labels, wrong: accepted ones among the labelled fields; bound: the upper bound of their error.
     """
 
     threshold: float
@@ -98,23 +97,23 @@ class Outcome:
 
 
 def sources(store: Store, batch_id: int) -> list[Labels]:
-    """The batches that labels may come from: of the same template, read by the same model, this one first."""
+    """The batches that labels may come from: of the same template, read by the same reader, this one first."""
     with store.reading() as session:
         batches = session.scalars(sa.select(Batch).order_by(Batch.id != batch_id, Batch.id.desc())).all()
         if not batches or batches[0].id != batch_id:
             raise SettingError(f"batch {batch_id}: there is no such batch; choose another")
         same = [batch for batch in batches if batch.template == batches[0].template]
-        readers = _models(session, batch_id, Field.waiting.is_(True)) or _models(session, batch_id)
-        alike = [one for one in same if one.id == batch_id or _models(session, one.id) == readers]
+        readers = _readers(session, batch_id, Field.waiting.is_(True)) or _readers(session, batch_id)
+        alike = [one for one in same if one.id == batch_id or _readers(session, one.id) == readers]
         found = [_counted(session, batch) for batch in alike]
     return [one for one in found if one.batch == batch_id or one.blind]
 
 
-def _models(session: Session, batch_id: int, *only: sa.ColumnElement[bool]) -> set[str]:
-    """The models of the latest readings of a batch."""
+def _readers(session: Session, batch_id: int, *only: sa.ColumnElement[bool]) -> set[tuple[str, str]]:
+    """The models and readers of the latest readings of a batch."""
     latest = sa.select(sa.func.max(Reading.id)).join(Field).where(Field.batch_id == batch_id, *only)
-    models = sa.select(Reading.model).where(Reading.id.in_(latest.group_by(Reading.field_id))).distinct()
-    return set(session.scalars(models))
+    wanted = sa.select(Reading.model, Reading.reader).where(Reading.id.in_(latest.group_by(Reading.field_id)))
+    return {(model, reader) for model, reader in session.execute(wanted.distinct())}
 
 
 def _counted(session: Session, batch: Batch) -> Labels:
@@ -164,6 +163,7 @@ def _seen(field: Field, reading: Reading, first: str | None, double: bool) -> Se
         "confidence": f"{reading.confidence:.{trust.DECIMALS}f}",
         "accepted": "",
         "rules_broken": "; ".join(reading.rules_broken),
+        "reader": reading.reader,
     }
     fine = trust.acceptable(reading.state, reading.rules_broken)
     label = None
@@ -191,12 +191,12 @@ def levels(given: Evidence, confidence: float) -> list[Level]:
     """What each threshold of `LEVELS` comes to. confidence: of the bound."""
     labelled = _labelled(given)
     sure = np.array([one.confidence for one in given.fields])
-    least = _least(given.fields)
+    least = _least(given.fields, sure)
+    bounds = guarantee.upper_bounds(labelled, LEVELS, confidence)
     found = []
-    for threshold in LEVELS:
+    for threshold, bound in zip(LEVELS, bounds.tolist(), strict=True):
         taken = labelled.confidence >= threshold
         n, wrong = int(taken.sum()), int(labelled.wrong[taken].sum())
-        bound = guarantee.upper_bound(n, wrong, confidence)
         found.append(Level(threshold, _share(sure, threshold), _share(least, threshold), n, wrong, bound))
     return found
 
@@ -206,11 +206,11 @@ def _labelled(given: Evidence) -> Labelled:
     return guarantee.label_rows(cases, given.rows)
 
 
-def _least(fields: Sequence[Seen]) -> Floats:
-    """The least confidence in each form."""
+def _least(fields: Sequence[Seen], values: Floats) -> Floats:
+    """The least value in each form, of one for each field."""
     _, at = np.unique([one.form for one in fields], return_inverse=True)
     least = np.full(at.max(initial=-1) + 1, np.inf)
-    np.minimum.at(least, at, [one.confidence for one in fields])
+    np.minimum.at(least, at, values)
     return least
 
 
@@ -221,7 +221,8 @@ def _share(values: Floats, threshold: float) -> float:
 def ask(store: Store, given: Evidence, error: float, confidence: float) -> Outcome:
     """The policy that promises `error` at most with `confidence`, or what is missing for it.
 
-    Raises DataError where less than two forms are labelled, MissingExtraError without scipy.
+    Raises DataError where less than two forms are labelled or several readers read them, MissingExtraError without
+    scipy.
     """
     if not given.labels:
         raise DataError("no field was labelled blind; let two people key a random sample of forms, as a batch")
@@ -230,30 +231,28 @@ def ask(store: Store, given: Evidence, error: float, confidence: float) -> Outco
     promise = found.promise(error, confidence)
     if promise.threshold is None:
         return Outcome(lack=found.lacking(error, confidence), possible=found.possible(confidence))
-    policy = Policy(
-        threshold=promise.threshold,
-        score=found.knots,
-        error=error,
-        confidence=confidence,
+    policy = found.policy(
+        promise,
+        confidence,
+        given.rows,
         readings=_source(store, given, [list(row.values()) for row in given.rows]),
         labels=_source(store, given, [list(label) for label in map(_as_tuple, given.labels)]),
-        seed=found.seed,
-        for_score=found.part(found.learn, promise.threshold),
-        for_threshold=found.part(found.test, promise.threshold),
     )
-    sure = accepted_scores(policy, [one.confidence for one in given.fields])
-    least = accepted_scores(policy, _least(given.fields))
+    sure = accepted_scores(policy, given.fields)
     steps = np.linspace(0, 1, 10**trust.DECIMALS + 1)
     enough = trust.scores(policy.score, steps) >= policy.threshold
     at = float(steps[enough.argmax()]) if enough.any() else 1.0
-    accepted, straight = _share(sure, policy.threshold), _share(least, policy.threshold)
+    accepted, straight = _share(sure, policy.threshold), _share(_least(given.fields, sure), policy.threshold)
     return Outcome(policy, accepted, straight, at)
 
 
-def accepted_scores(policy: Policy, confidence: npt.ArrayLike) -> Floats:
-    """The score of each confidence; -1 where that is -1, so that nothing accepts it."""
-    values = np.asarray(confidence, np.float64)
-    return np.where(values < 0, -1.0, trust.scores(policy.score, values.clip(0)))
+def accepted_scores(policy: Policy, fields: Sequence[Seen]) -> Floats:
+    """The score of each of all fields of a batch; -1 where nothing accepts it: for its state or a rule, on a form that
+    is too large, or read by another reader than the policy's."""
+    sizes = Counter(one.form for one in fields)
+    values = np.array([one.confidence for one in fields], np.float64)
+    never = [sizes[one.form] > policy.most or one.row["reader"] != policy.reader for one in fields]
+    return np.where((values < 0) | np.array(never, np.bool_), -1.0, trust.scores(policy.score, values.clip(0)))
 
 
 def _as_tuple(label: Label) -> tuple[str, ...]:

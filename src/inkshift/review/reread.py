@@ -79,7 +79,7 @@ def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
             waiting = {f.name: f for f in session.scalars(wait) if not f.readings or f.readings[-1].model != digest}
             for item in form.fields:
                 if field := waiting.get(item.name):
-                    session.add(reading_row(item, digest, field.id))
+                    session.add(reading_row(item, digest, form.reader, field.id))
                     field.confidence, field.urgency = item.confidence, urgency(item)
                     added += 1
     return added

@@ -153,6 +153,7 @@ class Field(Base):
 class Reading(Base):
     """What a model made of a field; see `forms.reading.FieldReading`. model: the package's digest.
 
+    reader: with all that reads beside the model, see `forms.Reader.signature`; empty where it was not known.
     candidates: [written, probability] each.
     """
 
@@ -161,6 +162,7 @@ class Reading(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     field_id: Mapped[int] = mapped_column(sa.ForeignKey("fields.id"), index=True)
     model: Mapped[str] = mapped_column(sa.String(64), default="")
+    reader: Mapped[str] = mapped_column(sa.String(400), default="", server_default="")
     value: Mapped[str]
     written: Mapped[str]
     state: Mapped[str] = mapped_column(sa.String(16))
