@@ -262,7 +262,7 @@ class Reader:
         blank where there is nothing on it."""
         if self.settings.read_as in ("table", "column"):
             return self._read_table(image, source, page)
-        if self.template and not why_unfit(image, self.templates) and is_blank_page(image):
+        if self.templates and not why_unfit(image, self.templates) and is_blank_page(image):
             return PageReading(source, page, blank=True)
         try:
             return self.read_laid(image, source, page)[0]
