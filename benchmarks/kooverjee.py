@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inkshift import jobs
-from inkshift.transfer import report
-from inkshift.transfer.analysis import Analysis, analyse, states
-from inkshift.transfer.compare import Comparison
-from inkshift.transfer.figures import Picture, pictures
-from inkshift.transfer.results import Results, load
-from inkshift.transfer.tables import write_tables, write_whole
+from inkshift.studies.report import page as report
+from inkshift.studies.report.analysis import Analysis, analyse, states
+from inkshift.studies.report.compare import Comparison
+from inkshift.studies.report.figures import Picture, pictures
+from inkshift.studies.report.results import Results, load
+from inkshift.studies.report.tables import write_tables, write_whole
 from kooverjee_findings import CLAIMS, Arms, judge, main_set, reasons, roles
 from kooverjee_questions import questions
 from kooverjee_rules import Answer

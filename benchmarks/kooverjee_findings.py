@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 from inkshift.datasets.tasks import LABEL_SPACES
-from inkshift.transfer.results import Arm, Replicate, Results, Set
+from inkshift.studies.report.results import Arm, Replicate, Results, Set
 from kooverjee_rules import (
     FAR,
     LAST,

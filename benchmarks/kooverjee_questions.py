@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from inkshift.transfer import report
-from inkshift.transfer.analysis import Analysis
-from inkshift.transfer.compare import Comparison
-from inkshift.transfer.duplicates import Overlap
-from inkshift.transfer.results import Arm
-from inkshift.transfer.stopping import StopCost
+from inkshift.studies.report import page as report
+from inkshift.studies.report.analysis import Analysis
+from inkshift.studies.report.compare import Comparison
+from inkshift.studies.report.duplicates import Overlap
+from inkshift.studies.report.results import Arm
+from inkshift.studies.report.stopping import StopCost
 from kooverjee_findings import SPACES, Arms, sets_of
 from kooverjee_rules import Unknown, at, called, paired, peak, told
 

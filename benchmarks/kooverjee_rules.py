@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from inkshift.datasets.tasks import LABEL_SPACES
-from inkshift.transfer import report
-from inkshift.transfer.compare import PAIRED, Interval, decide, t_interval
-from inkshift.transfer.results import Arm, Floats, Replicate, Results
-from inkshift.transfer.stopping import Reach, reaches
+from inkshift.studies.report import page as report
+from inkshift.studies.report.compare import PAIRED, Interval, decide, t_interval
+from inkshift.studies.report.results import Arm, Floats, Replicate, Results
+from inkshift.studies.report.stopping import Reach, reaches
 
 Holds = Literal["yes", "no", "cannot be told"]
 Read = Callable[[Replicate], float]

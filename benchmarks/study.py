@@ -37,13 +37,14 @@ from inkshift.models.convolutions import use_shortcuts
 from inkshift.models.export import weights_bytes
 from inkshift.models.networks import as_input, build, native_bfloat16
 from inkshift.reframe import parse
-from inkshift.transfer.compare import decide, t_interval
-from inkshift.transfer.engine import Job, work_on
-from inkshift.transfer.plan import plan
-from inkshift.transfer.provenance import machine, versions
-from inkshift.transfer.record import DONE, EPOCHS, WEIGHTS, write_json
-from inkshift.transfer.run import runs_folder
-from inkshift.transfer.spec import Study
+from inkshift.studies.characters.plan import plan
+from inkshift.studies.characters.work import runs_folder
+from inkshift.studies.engine import RunGroup, work_on
+from inkshift.studies.kinds import kind_of
+from inkshift.studies.provenance import machine, versions
+from inkshift.studies.record import DONE, EPOCHS, WEIGHTS, write_json
+from inkshift.studies.report.compare import decide, t_interval
+from inkshift.studies.spec import Study
 from printed import options, show
 
 CORES = len(os.sched_getaffinity(0))
@@ -167,7 +168,7 @@ def study(data: Path, side: int, regime: str, replicates: int, epochs: int, **pr
 random_weights = cache(lambda side: weights_bytes(build("resnet18", 10, side)))
 
 
-def jobs_of(study: Study, folder: Path) -> list[Job]:
+def jobs_of(study: Study, folder: Path) -> list[RunGroup]:
     """As the engine makes them: a process a run, or one for all frozen runs of a trunk, whose weights are random."""
     planned = plan(study)
     for source in planned.sources:
@@ -179,15 +180,15 @@ def jobs_of(study: Study, folder: Path) -> list[Job]:
     for run in planned.targets:
         group = str(run.source) if run.batched else run.key
         groups[group] = (*groups.get(group, ()), run)
-    return [Job(runs, folder, "cpu", frozenset()) for runs in groups.values()]
+    return [RunGroup(runs, folder, "cpu", frozenset(), kind_of(study)) for runs in groups.values()]
 
 
-def timed(job: Job) -> tuple[float, float]:
+def timed(job: RunGroup) -> tuple[float, float]:
     """When a job began, in a process that has started up, and when it ended."""
     import timm  # noqa: F401
 
-    import inkshift.transfer.deliver
-    import inkshift.transfer.frozen  # noqa: F401
+    import inkshift.studies.characters.deliver
+    import inkshift.studies.characters.frozen  # noqa: F401
 
     begin = time.monotonic()
     for key, problem in work_on(job):
@@ -196,7 +197,7 @@ def timed(job: Job) -> tuple[float, float]:
     return begin, time.monotonic()
 
 
-def run_jobs(todo: list[Job]) -> list[tuple[float, float]]:
+def run_jobs(todo: list[RunGroup]) -> list[tuple[float, float]]:
     return [span for _, span in jobs.run(timed, [(job.key, job) for job in todo], workers=CORES, fresh=True)]
 
 

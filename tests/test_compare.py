@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from inkshift.models import metrics
-from inkshift.transfer.compare import (
+from inkshift.studies.report.compare import (
     Comparison,
     Interval,
     Resampler,
@@ -22,9 +22,9 @@ from inkshift.transfer.compare import (
     summarise,
     t_interval,
 )
-from inkshift.transfer.duplicates import f1_without
-from inkshift.transfer.results import Arm, Replicate, Results, Set
-from inkshift.transfer.stopping import first_small_change, reaches, stop_costs
+from inkshift.studies.report.duplicates import f1_without
+from inkshift.studies.report.results import Arm, Replicate, Results, Set
+from inkshift.studies.report.stopping import first_small_change, reaches, stop_costs
 
 stats = pytest.importorskip("scipy.stats", reason="comparing runs needs inkshift[study]")
 

@@ -17,10 +17,10 @@ pytest.importorskip("matplotlib", reason="figures need inkshift[study]")
 
 from inkshift import jobs
 from inkshift.datasets.tasks import LABEL_SPACES
-from inkshift.transfer import results
-from inkshift.transfer.analysis import analyse
-from inkshift.transfer.compare import Interval
-from inkshift.transfer.figures import Picture, pictures
+from inkshift.studies.report import results
+from inkshift.studies.report.analysis import analyse
+from inkshift.studies.report.compare import Interval
+from inkshift.studies.report.figures import Picture, pictures
 from test_study_report import DIGITS, Folder
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

@@ -32,7 +32,7 @@ from inkshift.review.schema import MODEL, Field, Reading
 from inkshift.review.serve import demo_batch, read_batch
 from inkshift.review.store import Store, named_user
 from inkshift.review.tasks import Tasks, Work
-from inkshift.transfer.spec import StringStudy, Study
+from inkshift.studies.spec import StringStudy, Study
 from review_app import PASSWORD, client, logged_in, opened, token
 from review_circle import settled, still, teacher, wait
 from review_forms import field, form

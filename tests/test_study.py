@@ -23,9 +23,10 @@ from inkshift.models.runtime import classifier
 
 torch = pytest.importorskip("torch")
 
-from inkshift.transfer import engine, record  # noqa: E402
-from inkshift.transfer.plan import plan  # noqa: E402
-from inkshift.transfer.spec import Study  # noqa: E402
+from inkshift.studies import engine, record  # noqa: E402
+from inkshift.studies.characters.plan import plan  # noqa: E402
+from inkshift.studies.kinds import kind_of  # noqa: E402
+from inkshift.studies.spec import Study  # noqa: E402
 
 SRC = Path(__file__).parents[1] / "src"
 SPEC = """
@@ -104,7 +105,7 @@ def test_every_run_leaves_its_folder(done: tuple[Path, Path, str]) -> None:
         files = {path.name for path in (folder / "runs" / run.key).iterdir()}
         assert {"config.json", "epochs.csv", "confusion.npz", "done.json"} <= files
         assert not files & {"checkpoint.pt", "error.json"}
-    assert printed.strip() == f"digest {engine.study_digest(study, folder)}"
+    assert printed.strip() == f"digest {engine.study_digest(plan(study), folder)}"
     index = json.loads((folder / "index.json").read_text())
     assert index["sets"][0]["relation"] == "subset" and index["sets"][0]["relation_text"] == "Y_S ⊂ Y_T"
     assert len(index["data"]) == 4 and all(len(facts["sha256"]) == 64 for facts in index["data"].values())
@@ -147,7 +148,7 @@ def test_a_network_leaves_as_a_package_that_the_reader_takes(done: tuple[Path, P
     shutil.copytree(folder, copy)
     run = next(arm for arm in plan(Study.load(spec)).sets[0].arms if arm.regime == "fine-tuned").runs[0]
     (copy / "runs" / run.key / "done.json").unlink()
-    assert engine.work_on(engine.Job((run,), copy, "cpu", frozenset([run.key]))) == [(run.key, None)]
+    assert engine.work_on(engine.RunGroup((run,), copy, "cpu", frozenset([run.key]), kind_of(run))) == [(run.key, None)]
     same = [(where / "runs" / run.key / "epochs.csv").read_text() for where in (folder, copy)]
     assert same[0] == same[1]
     package = copy / "runs" / run.key / "package"
@@ -206,21 +207,21 @@ def test_data_that_changed_since_the_study_began_are_refused(tmp_path: Path) -> 
     study = Study.load(spec)
     planned = plan(study)
     folder = tmp_path / "out"
-    assert engine.begin(study, planned, folder) == {}
+    assert engine.begin(kind_of(study), study, planned, folder) == {}
     shutil.rmtree(tmp_path / "target")
     write_pictures(tmp_path / "target", 10, 3)
-    [(task, problem)] = engine.begin(study, planned, folder).items()
+    [(task, problem)] = engine.begin(kind_of(study), study, planned, folder).items()
     assert task == str(study.sets[0].target) and "is not what this study began with" in problem
     with pytest.raises(SettingError, match="holds the study 'tiny', not 'other'"):
         other = Study.model_validate(study.model_dump(by_alias=True) | {"name": "other"})
-        engine.begin(other, planned, folder)
+        engine.begin(kind_of(other), other, planned, folder)
 
 
 def test_data_that_are_damaged_cost_only_their_own_runs(tmp_path: Path) -> None:
     study = Study.load(write_study(tmp_path, SPEC.replace('"frozen", "fine-tuned", "as-is"]', '"fine-tuned"]')))
     file = tmp_path / "target" / "test.npz"
     file.write_bytes(file.read_bytes()[:500])
-    problems = engine.run(study, tmp_path / "out")
+    problems = engine.run(kind_of(study), study, tmp_path / "out")
     planned = plan(study)
     assert set(problems) == {run.key for run in planned.targets}
     assert all(str(tmp_path / "out" / "runs" / key) in text and str(file) in text for key, text in problems.items())
@@ -236,7 +237,7 @@ def test_a_full_disk_is_named_with_the_run(
     spec, _, _ = done
     run = plan(Study.load(spec)).sets[0].arms[0].runs[0]
     monkeypatch.setattr(record, "write_atomic", full)
-    [(key, problem)] = engine.work_on(engine.Job((run,), tmp_path, "cpu", frozenset()))
+    [(key, problem)] = engine.work_on(engine.RunGroup((run,), tmp_path, "cpu", frozenset(), kind_of(run)))
     assert key == run.key and problem is not None
     assert str(tmp_path / "runs" / run.key) in problem and "No space left on device" in problem
 
@@ -254,6 +255,6 @@ def test_files_of_another_run_are_refused(done: tuple[Path, Path, str], tmp_path
         (own / "checkpoint.pt").write_bytes(b"no checkpoint")
     else:
         (copy / "runs" / planned.sources[0].key / "weights.safetensors").write_bytes(b"no weights")
-    [(key, problem)] = engine.work_on(engine.Job((arm.runs[0],), copy, "cpu", frozenset()))
+    [(key, problem)] = engine.work_on(engine.RunGroup((arm.runs[0],), copy, "cpu", frozenset(), kind_of(arm.runs[0])))
     assert key == arm.runs[0].key and problem is not None and broken in problem
     assert json.loads((own / "error.json").read_text())["error"] == problem

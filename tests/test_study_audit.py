@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.transfer.audit import Audited, audit, contact_sheet
+from inkshift.studies.characters.overlap import Audited, audit, contact_sheet
 
 Images = npt.NDArray[np.uint8]
 

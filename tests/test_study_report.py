@@ -16,9 +16,10 @@ import pytest
 
 from inkshift.errors import DataError, SettingError
 from inkshift.models import metrics
-from inkshift.transfer import report, results
-from inkshift.transfer.analysis import analyse
-from inkshift.transfer.tables import write_tables, write_whole
+from inkshift.studies.report import page as report
+from inkshift.studies.report import results
+from inkshift.studies.report.analysis import analyse
+from inkshift.studies.report.tables import write_tables, write_whole
 
 pytest.importorskip("scipy", reason="comparing runs needs inkshift[study]")
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from inkshift.errors import SettingError
-from inkshift.transfer.plan import index, plan
-from inkshift.transfer.spec import Study
+from inkshift.studies.characters.plan import index, plan
+from inkshift.studies.spec import Study
 
 STUDIES = Path(__file__).parents[1] / "studies"
 
@@ -130,7 +130,7 @@ def test_files_that_are_no_study(tmp_path: Path) -> None:
 
 def test_a_python_file_may_leave_a_study(tmp_path: Path) -> None:
     spec = tmp_path / "own.py"
-    spec.write_text(f"from inkshift.transfer.spec import Study\nstudy = Study.model_validate({settings()!r})\n")
+    spec.write_text(f"from inkshift.studies.spec import Study\nstudy = Study.model_validate({settings()!r})\n")
     assert Study.load(spec) == make()
 
 

@@ -17,13 +17,14 @@ from torch import nn  # noqa: E402
 
 from inkshift.models import training  # noqa: E402
 from inkshift.models.networks import build  # noqa: E402
-from inkshift.transfer import frozen  # noqa: E402
-from inkshift.transfer.engine import Job, work_on  # noqa: E402
-from inkshift.transfer.frozen import Trained, train_frozen  # noqa: E402
-from inkshift.transfer.plan import Run, plan  # noqa: E402
-from inkshift.transfer.record import DONE, WEIGHTS  # noqa: E402
-from inkshift.transfer.run import runs_folder, source_weights, train_run  # noqa: E402
-from inkshift.transfer.spec import Study  # noqa: E402
+from inkshift.studies.characters import frozen  # noqa: E402
+from inkshift.studies.characters.frozen import Trained, train_frozen  # noqa: E402
+from inkshift.studies.characters.plan import Run, plan  # noqa: E402
+from inkshift.studies.characters.work import runs_folder, source_weights, train_run  # noqa: E402
+from inkshift.studies.engine import RunGroup, work_on  # noqa: E402
+from inkshift.studies.kinds import kind_of  # noqa: E402
+from inkshift.studies.record import DONE, WEIGHTS  # noqa: E402
+from inkshift.studies.spec import Study  # noqa: E402
 
 CONVNET, RESNET = ("mnist-convnet", 28), ("resnet18", 32)
 Weights = dict[str, torch.Tensor]
@@ -75,7 +76,7 @@ def prepare(study: Study, folder: Path) -> tuple[Run, ...]:
     planned = plan(study)
     for source in planned.sources:
         if not (runs_folder(folder) / source.key / DONE).exists():
-            assert work_on(Job((source,), folder, "cpu", frozenset())) == [(source.key, None)]
+            assert work_on(RunGroup((source,), folder, "cpu", frozenset(), kind_of(source))) == [(source.key, None)]
     return planned.targets
 
 
@@ -141,7 +142,7 @@ def test_a_head_that_diverges_costs_no_other(folder: Path, tmp_path: Path, monke
 
     whole = [outcome(trained) for trained in train_frozen(runs, folder)]
     monkeypatch.setattr(frozen.Head, "__init__", broken)
-    found = dict(work_on(Job(runs, tmp_path, "cpu", frozenset())))
+    found = dict(work_on(RunGroup(runs, tmp_path, "cpu", frozenset(), kind_of(runs[0]))))
     problem = found.pop(runs[1].key)
     assert problem is not None and runs[1].key in problem and "lower the rate" in problem
     assert found == {runs[0].key: None}

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from inkshift.datasets.numbers import load_numbers
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.models.package import DEFAULT_MODEL, Manifest, save_package, shipped
-from inkshift.transfer.spec import StringStudy, Study, Teaching
+from inkshift.studies.spec import StringStudy, Study, Teaching
 
 torch = pytest.importorskip("torch")
 
@@ -25,10 +25,12 @@ from inkshift.cli.app import whole_app  # noqa: E402
 from inkshift.models import finetune, rehearsal  # noqa: E402
 from inkshift.models.export import weights_bytes  # noqa: E402
 from inkshift.models.networks import NUMBERS, NumberNet  # noqa: E402
-from inkshift.transfer import engine, strings_report, strings_results  # noqa: E402
-from inkshift.transfer.kinds import kind_of  # noqa: E402
-from inkshift.transfer.strings_plan import StringPlan, plan  # noqa: E402
-from inkshift.transfer.strings_run import deal, edit_distance  # noqa: E402
+from inkshift.studies import engine  # noqa: E402
+from inkshift.studies.kinds import kind_of  # noqa: E402
+from inkshift.studies.numbers.plan import StringPlan, plan  # noqa: E402
+from inkshift.studies.numbers.work import deal, edit_distance  # noqa: E402
+from inkshift.studies.report import number_page as strings_report  # noqa: E402
+from inkshift.studies.report import number_results as strings_results  # noqa: E402
 
 STUDIES = Path(__file__).parents[1] / "studies"
 SPEC = """
@@ -119,7 +121,7 @@ def study(root: Path) -> StringStudy:
 @pytest.fixture(scope="module")
 def done(root: Path, study: StringStudy) -> tuple[StringStudy, Path]:
     """The study and its folder, finished."""
-    assert engine.run(study, root / "out") == {}
+    assert engine.run(kind_of(study), study, root / "out") == {}
     return study, root / "out"
 
 
@@ -236,7 +238,7 @@ def test_orand_leaves_out_doubtful_numbers(shared_data: Path, monkeypatch: pytes
 def test_every_run_leaves_its_readings(done: tuple[StringStudy, Path]) -> None:
     study, folder = done
     planned = plan(study)
-    assert len(engine.study_digest(study, folder)) == 64
+    assert len(engine.study_digest(plan(study), folder)) == 64
     for arm in planned.arms:
         for run in arm.runs:
             own = folder / "runs" / run.key
@@ -277,19 +279,19 @@ def test_a_study_that_was_killed_goes_on_to_the_same_digest(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(finetune, "judge", killed)
-        engine.run(study, copy)
+        engine.run(kind_of(study), study, copy)
     assert len(rows_of(copy / "runs" / lost.key / "epochs.csv")) == 1 and not engine.finished(copy, lost)
-    [row] = [row for row in engine.status(planned, copy) if row["regime"] == "fine-tuned, 6 labels"]
+    [row] = [row for row in engine.status(kind_of(study), planned, copy) if row["regime"] == "fine-tuned, 6 labels"]
     assert (row["finished"], row["begun"], row["epochs"]) == (1, 1, "3/4")
     others = {path: path.stat().st_mtime_ns for path in copy.glob("runs/*/done.json")}
-    assert engine.run(study, copy) == {}
-    assert engine.study_digest(study, copy) == engine.study_digest(study, folder)
+    assert engine.run(kind_of(study), study, copy) == {}
+    assert engine.study_digest(planned, copy) == engine.study_digest(plan(study), folder)
     assert all(path.stat().st_mtime_ns == when for path, when in others.items())
 
 
 def test_what_cannot_run_is_named_and_costs_no_other(study: StringStudy, tmp_path: Path) -> None:
     more = changed(study, budgets=[6, 40], replicates=1, regimes=["as-is", "fine-tuned"])
-    problems = engine.run(more, tmp_path / "out")
+    problems = engine.run(kind_of(more), more, tmp_path / "out")
     [(key, text)] = problems.items()
     assert "but the budget is 40" in text and str(tmp_path / "out" / "runs" / key) in text
     [found] = strings_results.load(tmp_path / "out").missing
@@ -301,9 +303,9 @@ def test_data_that_changed_since_the_study_began_are_refused(root: Path, study: 
     shutil.copytree(root / "numbers", tmp_path / "numbers")
     labels = tmp_path / "numbers" / "labels.csv"
     own = changed(study, data=str(labels))
-    assert engine.begin(own, plan(own), tmp_path / "out") == {}
+    assert engine.begin(kind_of(own), own, plan(own), tmp_path / "out") == {}
     labels.write_text(labels.read_text().replace("form 3", "form 4"))
-    [(data, problem)] = engine.begin(own, plan(own), tmp_path / "out").items()
+    [(data, problem)] = engine.begin(kind_of(own), own, plan(own), tmp_path / "out").items()
     assert data == str(labels) and "is not what this study began with" in problem
 
 
@@ -383,7 +385,7 @@ def test_the_command_line(done: tuple[StringStudy, Path], root: Path, tmp_path: 
     dry = runner.invoke(whole_app(), ["study", "run", spec, "--folder", str(tmp_path / "none"), "--dry-run"])
     assert dry.exit_code == 0 and "10 runs to do" in dry.stdout and not (tmp_path / "none").exists()
     again = runner.invoke(whole_app(), ["study", "run", spec, "--folder", str(folder)])
-    assert again.stdout.strip() == f"digest {engine.study_digest(Study.load(spec), folder)}"
+    assert again.stdout.strip() == f"digest {engine.study_digest(plan(Study.load(spec)), folder)}"
 
 
 def test_kinds_go_by_study_and_run(study: StringStudy) -> None:

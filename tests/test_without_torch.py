@@ -24,8 +24,9 @@ IMPORTS = """
 import inkshift
 models = {"networks", "convolutions", "training", "checkpoint", "export", "recipes", "numbers"}
 models |= {"finetune", "adapt", "teaching"}
-transfer = {"regimes", "run", "frozen", "deliver", "estimate", "strings_run", "strings_estimate"}
-allowed = {f"inkshift.models.{name}" for name in models} | {f"inkshift.transfer.{name}" for name in transfer}
+studies = {f"characters.{name}" for name in ("regimes", "work", "frozen", "deliver", "estimate")}
+studies |= {"numbers.work", "numbers.estimate"}
+allowed = {f"inkshift.models.{name}" for name in models} | {f"inkshift.studies.{name}" for name in studies}
 for module in pkgutil.walk_packages(inkshift.__path__, "inkshift."):
     if module.name not in allowed and not module.name.endswith("__main__"):
         importlib.import_module(module.name)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from inkshift.forms.reader import Reader, read
     from inkshift.forms.template import Template, load_template
     from inkshift.models.package import Model, load_model
-    from inkshift.transfer.spec import StringStudy, Study
+    from inkshift.studies.spec import StringStudy, Study
 
 __version__ = "0.1.0"
 
@@ -32,8 +32,8 @@ _HOMES = {
     "InkshiftError": "errors",
     "Model": "models.package",
     "Reader": "forms.reader",
-    "StringStudy": "transfer.spec",
-    "Study": "transfer.spec",
+    "StringStudy": "studies.spec",
+    "Study": "studies.spec",
     "Task": "datasets.tasks",
     "Template": "forms.template",
     "load_model": "models.package",

@@ -13,8 +13,7 @@ import typer
 from inkshift.cli.app import app, err, out
 
 if TYPE_CHECKING:
-    from inkshift.transfer.estimate import Estimate
-    from inkshift.transfer.kinds import AnyPlan
+    from inkshift.studies.engine import AnyPlan, Estimate
 
 study_app = typer.Typer(
     no_args_is_help=True, help="Transfer studies: networks trained from scratch against networks reused."
@@ -54,9 +53,9 @@ def run(
     """
     import os
 
-    from inkshift.transfer import engine
-    from inkshift.transfer.kinds import kind_of
-    from inkshift.transfer.spec import Study
+    from inkshift.studies import engine
+    from inkshift.studies.kinds import kind_of
+    from inkshift.studies.spec import Study
 
     study = Study.load(spec)
     where = engine.study_folder(study, folder)
@@ -69,7 +68,7 @@ def run(
         return
     try:
         with _progress_bar(planned, where):
-            problems = engine.run(study, where, workers=count, device=device)
+            problems = engine.run(kind, study, where, workers=count, device=device)
     except KeyboardInterrupt:
         err.print("stopped; run the same command again to go on")
         raise typer.Exit(130) from None
@@ -79,7 +78,7 @@ def run(
     err.print(f"{done} of {len(planned.runs)} runs are finished, in {where}", markup=False, highlight=False)
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"digest {engine.study_digest(study, where)}")
+    typer.echo(f"digest {engine.study_digest(planned, where)}")
 
 
 @study_app.command()
@@ -91,14 +90,14 @@ def status(spec: Spec, folder: Folder = None, as_json: Json = False) -> None:
     from rich import box
     from rich.table import Table
 
-    from inkshift.transfer import engine
-    from inkshift.transfer.kinds import kind_of
-    from inkshift.transfer.spec import Study
+    from inkshift.studies import engine
+    from inkshift.studies.kinds import kind_of
+    from inkshift.studies.spec import Study
 
     study = Study.load(spec)
     where = engine.study_folder(study, folder)
     kind = kind_of(study)
-    rows = engine.status(kind.plan(study), where)
+    rows = engine.status(kind, kind.plan(study), where)
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -138,7 +137,7 @@ def report(
 
     Example: inkshift study report studies/kooverjee-2020-small.toml --out report.html
     """
-    from inkshift.transfer.spec import Study
+    from inkshift.studies.spec import Study
 
     typer.echo(Study.load(spec).report(to, folder))
 
@@ -148,14 +147,14 @@ def _progress_bar(planned: AnyPlan, folder: Path) -> Iterator[None]:
     """Epochs on disk against epochs planned, read off the run folders every two seconds."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from inkshift.transfer.engine import epochs_done, epochs_planned, watching
+    from inkshift.studies.engine import epochs_done, epochs_planned, watching
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
     with Progress(
         *columns, TimeRemainingColumn(), console=err, disable=not err.is_terminal, speed_estimate_period=600
     ) as bars:
-        total = epochs_planned(planned)
-        task = bars.add_task("training", total=total, completed=epochs_done(planned, folder))
+        total = epochs_planned(planned.runs)
+        task = bars.add_task("training", total=total, completed=epochs_done(planned.runs, folder))
         with watching(planned, folder, lambda done: bars.update(task, completed=done)):
             yield
 

@@ -169,5 +169,5 @@ def align(probabilities: LineProbabilities, text: str) -> list[tuple[int, int]]:
         path.append(at)
     where = np.array(path[::-1])
     return [
-        (int(steps[0]), int(steps[-1])) for i in range(len(text)) if len(steps := np.flatnonzero(where == 2 * i + 1))
+        (int(spent[0]), int(spent[-1])) for i in range(len(text)) if len(spent := np.flatnonzero(where == 2 * i + 1))
     ]

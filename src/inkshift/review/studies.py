@@ -18,10 +18,11 @@ from inkshift.review.labelled import NUMBERS
 from inkshift.review.models import default_folder
 from inkshift.review.tasks import Work
 from inkshift.review.teach import COMMAND, run
-from inkshift.transfer import results, strings_results
-from inkshift.transfer.engine import epochs_planned, watching
-from inkshift.transfer.kinds import kind_of
-from inkshift.transfer.spec import Study
+from inkshift.studies.engine import epochs_planned, watching
+from inkshift.studies.kinds import kind_of
+from inkshift.studies.report import number_results as strings_results
+from inkshift.studies.report import results
+from inkshift.studies.spec import Study
 
 REPORT = "report.html"
 REPLICATES, TEST_SHARE = 3, 0.4
@@ -115,7 +116,7 @@ def study(work: Work) -> dict[str, Any]:
         spec.write_text(_spec(work), encoding="utf-8")
     loaded = Study.load(spec)
     planned = kind_of(loaded).plan(loaded)
-    total = epochs_planned(planned)
+    total = epochs_planned(planned.runs)
     with watching(planned, folder, lambda done: work.say(_TRAINED * done / total, f"{done} / {total}")):
         _do(["run", str(spec), "--workers", "1", "--folder", str(folder)])
     work.say(_TRAINED, "")

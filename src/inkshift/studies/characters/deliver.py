@@ -1,18 +1,46 @@
-"""A trained network of a study as a model package that the reader takes."""
+"""The runs of a group, done: networks trained, and what is kept of them, as packages that the reader takes too."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from inkshift.datasets.catalog import CATALOG
 from inkshift.datasets.tasks import Task
+from inkshift.errors import InkshiftError
 from inkshift.models.export import graph_bytes, weights_bytes
 from inkshift.models.package import Manifest, Model, Source, save_package
-from inkshift.transfer.plan import Run
-from inkshift.transfer.record import Record
-from inkshift.transfer.run import splits_of
+from inkshift.studies.characters.frozen import Trained, train_frozen
+from inkshift.studies.characters.plan import Run
+from inkshift.studies.characters.work import apply_as_is, splits_of, train_run
+from inkshift.studies.engine import Outcome, RunGroup, fail
+from inkshift.studies.record import PACKAGE, WEIGHTS, Record, write_atomic
+
+
+def do(job: RunGroup) -> Outcome:
+    """Train the networks of a group of runs, each into its folder, and write what is kept of them."""
+    first = job.runs[0]
+    results: Iterable[Trained]
+    if first.batched:
+        results = train_frozen(job.runs, job.folder, job.device)
+    else:
+        results = [(apply_as_is if first.regime == "as-is" else train_run)(first, job.folder, job.device)]
+    done: Outcome = []
+    for one, (net, record, stopped) in zip(job.runs, results, strict=True):
+        if isinstance(stopped, InkshiftError):
+            done += fail(replace(job, runs=(one,)), str(stopped))
+            continue
+        net.cpu()
+        if one.role == "source":
+            write_atomic(record.folder / WEIGHTS, weights_bytes(net))
+        if one.key in job.packed:
+            save_run_package(one, net, record, record.folder / PACKAGE)
+        record.finish(stopped)
+        done.append((one.key, None))
+    return done
 
 
 def save_run_package(run: Run, net: nn.Module, record: Record, folder: Path) -> Model:

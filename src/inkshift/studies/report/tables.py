@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from inkshift.errors import SettingError
-from inkshift.transfer.analysis import Analysis
-from inkshift.transfer.compare import Comparison, Interval
-from inkshift.transfer.record import write_atomic
-from inkshift.transfer.results import COLUMNS, Results
+from inkshift.studies.record import write_atomic
+from inkshift.studies.report.analysis import Analysis
+from inkshift.studies.report.compare import Comparison, Interval
+from inkshift.studies.report.results import COLUMNS, Results
 
 Rows = Iterable[Sequence[Any]]
 BOUNDS = ("mean", "low", "high")

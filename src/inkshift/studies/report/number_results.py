@@ -14,9 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import DataError
-from inkshift.transfer.compare import DRAWS, PAIRED, SINGLE, Interval, Verdict, decide, percentile_interval, t_interval
-from inkshift.transfer.results import Counts, Missing, find_run, read_json, words
-from inkshift.transfer.strings_plan import arm_name
+from inkshift.studies.numbers.plan import arm_name
+from inkshift.studies.report.compare import (
+    DRAWS,
+    PAIRED,
+    SINGLE,
+    Interval,
+    Verdict,
+    decide,
+    percentile_interval,
+    t_interval,
+)
+from inkshift.studies.report.results import Counts, Missing, find_run, read_json, words
 
 
 @dataclass(frozen=True, eq=False)

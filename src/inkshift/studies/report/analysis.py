@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inkshift.transfer import compare, duplicates, stopping
-from inkshift.transfer.results import Arm, Results
+from inkshift.studies.report import compare, duplicates, stopping
+from inkshift.studies.report.results import Arm, Results
 
 WORST = 8
 

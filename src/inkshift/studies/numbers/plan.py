@@ -14,9 +14,8 @@ from inkshift.datasets.numbers import load_numbers
 from inkshift.errors import DataError, ModelError
 from inkshift.jobs import digest
 from inkshift.models.package import load_model
-from inkshift.transfer.kinds import Checksums
-from inkshift.transfer.plan import replicate_seed
-from inkshift.transfer.spec import StringRegime, StringStudy, Teaching
+from inkshift.studies.engine import Checksums, replicate_seed
+from inkshift.studies.spec import StringRegime, StringStudy, Teaching
 
 
 @dataclass(frozen=True)

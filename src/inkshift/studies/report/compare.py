@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import MissingExtraError
-from inkshift.transfer.results import Arm, Counts, Floats, Replicate, Results, Set
+from inkshift.studies.report.results import Arm, Counts, Floats, Replicate, Results, Set
 
 Verdict = Literal["alike", "ahead", "behind", "undecided"]
 Measure = Literal["last epoch", "peak", "epoch 1", "epoch 2"]

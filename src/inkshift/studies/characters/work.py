@@ -17,10 +17,10 @@ from inkshift.errors import DataError, ModelError
 from inkshift.models import training
 from inkshift.models.metrics import confusion, f1_score
 from inkshift.reframe import parse
-from inkshift.transfer import regimes
-from inkshift.transfer.plan import Run
-from inkshift.transfer.record import CHECKPOINT, CONFIG, DONE, WEIGHTS, Epoch, Record, write_json
-from inkshift.transfer.spec import Protocol
+from inkshift.studies.characters import regimes
+from inkshift.studies.characters.plan import Run
+from inkshift.studies.record import CHECKPOINT, CONFIG, DONE, WEIGHTS, Epoch, Record, write_json
+from inkshift.studies.spec import Protocol
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,31 +13,141 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from inkshift import jobs
 from inkshift.errors import InkshiftError, MissingExtraError, SettingError
-from inkshift.transfer.kinds import AnyPlan, AnyRun, kind_of
-from inkshift.transfer.record import DONE, EPOCHS, ERROR, PACKAGE, WEIGHTS, write_json
-from inkshift.transfer.spec import AnyStudy
+from inkshift.studies.record import DONE, EPOCHS, ERROR, write_json
+from inkshift.studies.spec import AnyStudy
 
 Progress = Callable[[str, str | None], None]
+Outcome = list[tuple[str, str | None]]
+# By task and split, how many items there are and their SHA-256.
+Checksums = dict[str, dict[str, dict[str, Any]]]
+START_SECONDS = 8.0  # of a process that imports torch and timm
+
+
+class Length(Protocol):
+    """How a run is trained, as far as the engine cares."""
+
+    @property
+    def epochs(self) -> int: ...
+
+
+class AnyRun(Protocol):
+    """A run, of whichever kind: see `characters.plan.Run` and `numbers.plan.StringRun`."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def regime(self) -> str: ...
+    @property
+    def replicate(self) -> int: ...
+    @property
+    def task(self) -> Any: ...
+    @property
+    def source_task(self) -> Any: ...
+    @property
+    def protocol(self) -> Length: ...
+    @property
+    def batched(self) -> bool: ...
+    def config(self) -> dict[str, Any]: ...
+
+
+class AnyPlan(Protocol):
+    """The runs of a study, of whichever kind, and how a table groups them: (set, arm, runs)."""
+
+    @property
+    def sources(self) -> tuple[AnyRun, ...]: ...
+    @property
+    def targets(self) -> tuple[AnyRun, ...]: ...
+    @property
+    def runs(self) -> tuple[AnyRun, ...]: ...
+    @property
+    def groups(self) -> Sequence[tuple[str, str, tuple[AnyRun, ...]]]: ...
+
+
+class Kind(Protocol):
+    """What a kind of study does in its own way; keys, jobs, folders and going on are one for all."""
+
+    @property
+    def measure(self) -> str:
+        """What its runs are told apart by."""
+
+    def plan(self, study: Any) -> AnyPlan:
+        """All runs of a study."""
+
+    def index(self, study: Any, planned: Any) -> dict[str, Any]:
+        """What `index.json` says of the plan."""
+
+    def checksums(self, planned: Any) -> tuple[Checksums, dict[str, str]]:
+        """The data of each task and split; and by task, why they cannot be had."""
+
+    def do(self, job: RunGroup) -> Outcome:
+        """Do the runs of a group, each into its folder."""
+
+    def score(self, folder: Path) -> float:
+        """The measure of a finished run, from its folder."""
+
+    def estimate(self, study: Any, planned: Any, folder: Path, workers: int) -> Estimate:
+        """What is left to do: time and disk."""
+
+    def report(self, folder: Path, out: Path | None) -> Path:
+        """Write the report of a study's folder; returns its path."""
+
+    def audit(self, planned: Any, folder: Path) -> None:
+        """What is looked into once, when all data are as they should be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Line:
+    """One arm: its runs, those still to do, and what one of them and all of these will take, in seconds."""
+
+    set: str
+    regime: str
+    runs: int
+    todo: int
+    epochs: int
+    images: int
+    seconds_each: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """lines: an arm each, source networks first. seconds: in all, for the workers given. core_seconds: for one.
+    disk: bytes when finished. peak: bytes on the way, with checkpoints and features."""
+
+    lines: tuple[Line, ...]
+    seconds: float
+    core_seconds: float
+    disk: int
+    peak: int
+    stated: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunGroup:
     """Runs that one process does: one run, or frozen ones that share a trunk. packed: keys of those to package."""
 
     runs: tuple[Any, ...]
     folder: Path
     device: str
     packed: frozenset[str]
+    kind: Kind
 
     @property
     def key(self) -> str:
         return jobs.digest(*(run.key for run in self.runs))[:16]
+
+
+def replicate_seed(study_seed: int, role: str, replicate: int) -> int:
+    """A seed of 60 bits, which follows from the study's and the number of the replicate alone."""
+    return int(jobs.digest(str(study_seed), role, str(replicate))[:15], 16)
 
 
 def study_folder(study: AnyStudy, folder: str | Path | None = None) -> Path:
@@ -50,6 +160,7 @@ def finished(folder: Path, run: AnyRun) -> bool:
 
 
 def run(
+    kind: Kind,
     study: AnyStudy,
     folder: Path,
     *,
@@ -64,14 +175,13 @@ def run(
     missing, damaged or not what the study began with. Raises SettingError where the folder holds another study.
     """
     need_extra()
-    kind = kind_of(study)
     planned = kind.plan(study)
-    unfit = begin(study, planned, folder)
+    unfit = begin(kind, study, planned, folder)
     problems: dict[str, str] = {}
     packed = _packed(study, planned)
     for stage in (planned.sources, planned.targets):
         todo = [one for one in stage if not finished(folder, one)]
-        for done in _work(_jobs(todo, folder, device, packed), workers, unfit):
+        for done in _work(_groups(todo, folder, device, packed, kind), workers, unfit):
             for key, problem in done:
                 progress(key, problem)
                 if problem:
@@ -89,19 +199,18 @@ def need_extra() -> None:
         raise MissingExtraError("study", "running a study")
 
 
-def begin(study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[str, str]:
+def begin(kind: Kind, study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[str, str]:
     """Write what the study is; returns the problem of each task whose data are missing, damaged or altered.
 
     Raises SettingError where the folder holds another study or cannot be written.
     """
-    from inkshift.transfer.provenance import machine, versions
+    from inkshift.studies.provenance import machine, versions
 
     path = folder / "index.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if before and before["name"] != study.name:
         raise SettingError(f"{folder}: holds the study {before['name']!r}, not {study.name!r}; give another folder")
     known = before.get("data", {})
-    kind = kind_of(study)
     data, problems = kind.checksums(planned)
     for task, splits in data.items():
         for name, facts in splits.items():
@@ -128,16 +237,16 @@ def _packed(study: AnyStudy, planned: AnyPlan) -> frozenset[str]:
     return frozenset(run.key for run in planned.targets if study.packed == "all" or run.replicate == 0)
 
 
-def _jobs(runs: Iterable[AnyRun], folder: Path, device: str, packed: frozenset[str]) -> list[Job]:
+def _groups(runs: Iterable[AnyRun], folder: Path, device: str, packed: frozenset[str], kind: Kind) -> list[RunGroup]:
     groups: dict[str, list[AnyRun]] = {}
     for one in runs:
         alike = one.config() | {"replicate": None, "seed": None}
         key = json.dumps(alike, sort_keys=True) if one.batched else one.key
         groups.setdefault(key, []).append(one)
-    return [Job(tuple(group), folder, device, packed) for group in groups.values()]
+    return [RunGroup(tuple(group), folder, device, packed, kind) for group in groups.values()]
 
 
-def _work(todo: Sequence[Job], workers: int, unfit: dict[str, str]) -> Iterable[list[tuple[str, str | None]]]:
+def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iterable[list[tuple[str, str | None]]]:
     by_key = {}
     for job in todo:
         broken = [unfit[str(task)] for task in (job.runs[0].task, job.runs[0].source_task) if str(task) in unfit]
@@ -156,46 +265,17 @@ def _work(todo: Sequence[Job], workers: int, unfit: dict[str, str]) -> Iterable[
             yield results
 
 
-def work_on(job: Job) -> list[tuple[str, str | None]]:
+def work_on(job: RunGroup) -> list[tuple[str, str | None]]:
     """Do the runs of a job, each into its folder; returns (key, problem or None) for each."""
     try:
-        return kind_of(job.runs[0]).do(job)
+        return job.kind.do(job)
     except (InkshiftError, OSError) as e:
         return fail(job, str(e))
     except Exception as e:  # a fault of ours or of a library must not cost the other runs
         return fail(job, f"{type(e).__name__}: {e}")
 
 
-def train_and_keep(job: Job) -> list[tuple[str, str | None]]:
-    """Train the networks of a job of characters, and write what is kept of them."""
-    from inkshift.models.export import weights_bytes
-    from inkshift.transfer.deliver import save_run_package
-    from inkshift.transfer.frozen import Trained, train_frozen
-    from inkshift.transfer.record import write_atomic
-    from inkshift.transfer.run import apply_as_is, train_run
-
-    first = job.runs[0]
-    results: Iterable[Trained]
-    if first.batched:
-        results = train_frozen(job.runs, job.folder, job.device)
-    else:
-        results = [(apply_as_is if first.regime == "as-is" else train_run)(first, job.folder, job.device)]
-    done: list[tuple[str, str | None]] = []
-    for one, (net, record, stopped) in zip(job.runs, results, strict=True):
-        if isinstance(stopped, InkshiftError):
-            done += fail(replace(job, runs=(one,)), str(stopped))
-            continue
-        net.cpu()
-        if one.role == "source":
-            write_atomic(record.folder / WEIGHTS, weights_bytes(net))
-        if one.key in job.packed:
-            save_run_package(one, net, record, record.folder / PACKAGE)
-        record.finish(stopped)
-        done.append((one.key, None))
-    return done
-
-
-def fail(job: Job, problem: str) -> list[tuple[str, str | None]]:
+def fail(job: RunGroup, problem: str) -> list[tuple[str, str | None]]:
     """Leave the problem in the folder of each run of a job that is not finished."""
     results: list[tuple[str, str | None]] = []
     for one in job.runs:
@@ -213,10 +293,10 @@ def fail(job: Job, problem: str) -> list[tuple[str, str | None]]:
     return results
 
 
-def study_digest(study: AnyStudy, folder: Path) -> str:
+def study_digest(planned: AnyPlan, folder: Path) -> str:
     """Names the outcome: SHA-256 over the digests of all runs. Raises InkshiftError while some are not finished."""
     parts = []
-    for one in kind_of(study).plan(study).runs:
+    for one in planned.runs:
         path = folder / "runs" / one.key / DONE
         if not path.is_file():
             raise InkshiftError(f"{path.parent}: not finished, so the study has no digest; run it again")
@@ -224,14 +304,14 @@ def study_digest(study: AnyStudy, folder: Path) -> str:
     return jobs.digest(*sorted(parts))
 
 
-def epochs_planned(planned: AnyPlan) -> int:
+def epochs_planned(runs: Iterable[AnyRun]) -> int:
     """What `epochs_done` comes to when all is finished and no run stops early."""
-    return sum(_epochs(one) for one in planned.runs)
+    return sum(_epochs(one) for one in runs)
 
 
-def epochs_done(planned: AnyPlan, folder: Path) -> int:
+def epochs_done(runs: Iterable[AnyRun], folder: Path) -> int:
     """Epochs that are on disk; a finished run counts whole, however early it stopped."""
-    return sum(_epochs(one) if finished(folder, one) else min(_rows(folder, one), _epochs(one)) for one in planned.runs)
+    return sum(_epochs(one) if finished(folder, one) else min(_rows(folder, one), _epochs(one)) for one in runs)
 
 
 @contextmanager
@@ -241,7 +321,7 @@ def watching(planned: AnyPlan, folder: Path, tell: Callable[[int], object]) -> I
 
     def watch() -> None:
         while not ended.wait(2):
-            tell(epochs_done(planned, folder))
+            tell(epochs_done(planned.runs, folder))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -250,7 +330,7 @@ def watching(planned: AnyPlan, folder: Path, tell: Callable[[int], object]) -> I
     finally:
         ended.set()
         watcher.join()
-        tell(epochs_done(planned, folder))
+        tell(epochs_done(planned.runs, folder))
 
 
 def _epochs(one: AnyRun) -> int:
@@ -264,25 +344,23 @@ def _rows(folder: Path, one: AnyRun) -> int:
         return 0
 
 
-def status(planned: AnyPlan, folder: Path) -> list[dict[str, Any]]:
+def status(kind: Kind, planned: AnyPlan, folder: Path) -> list[dict[str, Any]]:
     """For each arm: how many runs are finished, begun and failed, epochs on disk, mean score of the finished ones."""
-    return [_arm_status(name, arm, runs, folder) for name, arm, runs in planned.groups]
+    return [_arm_status(kind, name, arm, runs, folder) for name, arm, runs in planned.groups]
 
 
-def _arm_status(name: str, regime: str, runs: tuple[AnyRun, ...], folder: Path) -> dict[str, Any]:
+def _arm_status(kind: Kind, name: str, regime: str, runs: tuple[AnyRun, ...], folder: Path) -> dict[str, Any]:
     done = [one for one in runs if finished(folder, one)]
     errors = [folder / "runs" / one.key / ERROR for one in runs]
     problems = [json.loads(path.read_text(encoding="utf-8"))["error"] for path in errors if path.is_file()]
-    epochs = [_rows(folder, one) for one in runs]
-    kind = kind_of(runs[0])
     return {
         "set": name,
         "regime": regime,
         "runs": len(runs),
         "finished": len(done),
-        "begun": sum(bool(count) for count in epochs) - len(done),
+        "begun": sum(bool(_rows(folder, one)) and not finished(folder, one) for one in runs),
         "failed": len(problems),
-        "epochs": f"{sum(epochs)}/{sum(one.protocol.epochs for one in runs)}",
+        "epochs": f"{epochs_done(runs, folder)}/{epochs_planned(runs)}",
         kind.measure: sum(kind.score(folder / "runs" / one.key) for one in done) / len(done) if done else None,
         "problems": problems,
     }

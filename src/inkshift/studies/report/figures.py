@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from inkshift.transfer.results import Arm, Curve, Floats, Results, Set
+from inkshift.studies.report.results import Arm, Curve, Floats, Results, Set
 
 PictureKind = Literal["f1", "frozen", "per-class", "losses", "confusion", "budget"]
 Style = tuple[str, str, str]  # colour, marker, line

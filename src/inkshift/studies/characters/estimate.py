@@ -18,12 +18,11 @@ from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
 from inkshift.models.networks import final_layer
 from inkshift.models.training import forward, predict
-from inkshift.transfer import regimes
-from inkshift.transfer.engine import finished
-from inkshift.transfer.plan import Arm, Plan, Run
-from inkshift.transfer.spec import Study
+from inkshift.studies.characters import regimes
+from inkshift.studies.characters.plan import Arm, Plan, Run
+from inkshift.studies.engine import START_SECONDS, Estimate, Line, finished
+from inkshift.studies.spec import Study
 
-START_SECONDS = 8.0  # of a process that imports torch and timm
 _LARGE = 64  # pixels; larger pictures are timed in smaller batches
 
 
@@ -36,33 +35,6 @@ class Speed:
     head: float
     parameters: int
     features: int
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One arm: its runs, those still to do, and what one of them and all of these will take, in seconds."""
-
-    set: str
-    regime: str
-    runs: int
-    todo: int
-    epochs: int
-    images: int
-    seconds_each: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """lines: an arm each, source networks first. seconds: in all, for the workers given. core_seconds: for one.
-    disk: bytes when finished. peak: bytes on the way, with checkpoints and features."""
-
-    lines: tuple[Line, ...]
-    seconds: float
-    core_seconds: float
-    disk: int
-    peak: int
-    stated: tuple[str, ...]
 
 
 def estimate(study: Study, planned: Plan, folder: Path, workers: int) -> Estimate:

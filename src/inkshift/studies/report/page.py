@@ -15,12 +15,12 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from inkshift.errors import DataError
-from inkshift.transfer import analysis as analyses
-from inkshift.transfer.analysis import Analysis
-from inkshift.transfer.compare import Comparison, Interval
-from inkshift.transfer.figures import Picture, pictures
-from inkshift.transfer.results import Arm, Missing, Results, Set, load
-from inkshift.transfer.tables import write_tables, write_whole
+from inkshift.studies.report import analysis as analyses
+from inkshift.studies.report.analysis import Analysis
+from inkshift.studies.report.compare import Comparison, Interval
+from inkshift.studies.report.figures import Picture, pictures
+from inkshift.studies.report.results import Arm, Missing, Results, Set, load
+from inkshift.studies.report.tables import write_tables, write_whole
 
 NONE = "–"
 STOPPED = {"epochs": "ran all epochs", "as-published": "test loss settled", "held-out": "validation loss settled"}
@@ -82,7 +82,7 @@ def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
     results, spreads = analysis.results, _spreads(analysis.results)
     return (
         environment()
-        .get_template("report.html.j2")
+        .get_template("page.html.j2")
         .render(
             analysis=analysis,
             results=results,

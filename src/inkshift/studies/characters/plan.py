@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
-from inkshift.datasets.tasks import Task
-from inkshift.jobs import digest
-from inkshift.transfer.spec import CHOICES, Protocol, Regime, Study, TransferSet
+import numpy as np
 
+from inkshift.datasets.catalog import Split
+from inkshift.datasets.tasks import Task
+from inkshift.errors import DataError
+from inkshift.jobs import digest
+from inkshift.studies.engine import Checksums, replicate_seed
+from inkshift.studies.spec import CHOICES, Protocol, Regime, Study, TransferSet
+
+_BLOCK = 4096
+_SPLITS: tuple[Split, ...] = ("train", "test")
 _ONLY_FROZEN = {"batch_norm": "freeze_stats"}
 _ONLY_TRANSFER = {"source_networks": "one", "source_epochs": 1}
 
@@ -160,11 +168,6 @@ def _settled(protocol: Protocol) -> Protocol:
     return protocol.model_copy(update={"precision": "bfloat16" if native_bfloat16() else "float32"})
 
 
-def replicate_seed(study_seed: int, role: str, replicate: int) -> int:
-    """A seed of 60 bits, which follows from the study's and the number of the replicate alone."""
-    return int(digest(str(study_seed), role, str(replicate))[:15], 16)
-
-
 def index(study: Study, planned: Plan) -> dict[str, Any]:
     """What `index.json` says of the plan: sets, relations, arms, the keys of their runs."""
     base = _settled(study.protocol).model_dump(mode="json")
@@ -204,3 +207,30 @@ def _set_entry(one: PlannedSet, base: dict[str, Any]) -> dict[str, Any]:
 
 def _differences(protocol: Protocol, base: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in protocol.model_dump(mode="json").items() if base[key] != value}
+
+
+def checksums(planned: Plan) -> tuple[Checksums, dict[str, str]]:
+    """By task and split, how many images there are and the SHA-256 of their pixels and labels; and by task, why not."""
+    tasks = {str(task): task for run in planned.runs for task in (run.task, run.source_task) if task}
+    found: Checksums = {}
+    problems: dict[str, str] = {}
+    for name, task in sorted(tasks.items()):
+        try:
+            found[name] = {split: _checksum(task, split) for split in _SPLITS}
+        except DataError as e:
+            problems[name] = str(e)
+    return found, problems
+
+
+def _checksum(task: Task, split: Split) -> dict[str, Any]:
+    data, classes = task.load(split)
+    rows = np.flatnonzero(classes >= 0)
+    total = hashlib.sha256(classes[rows].tobytes())
+    if isinstance(data.images, np.ndarray):
+        for start in range(0, len(rows), _BLOCK):
+            total.update(np.ascontiguousarray(data.images[rows[start : start + _BLOCK]]).tobytes())
+    else:
+        for row in rows:
+            image = data.images[int(row)]
+            total.update(str(image.shape).encode() + np.ascontiguousarray(image).tobytes())
+    return {"images": len(rows), "sha256": total.hexdigest()}

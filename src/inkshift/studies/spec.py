@@ -128,17 +128,18 @@ class AnyStudy(BaseModel):
         return "none"
 
     def run(self, folder: str | Path | None = None, *, workers: int = 1, device: str = "cpu") -> Path:
-        """Run what is not finished yet in `runs/NAME`, or `folder`; returns it. See `inkshift.transfer.engine.run`."""
-        from inkshift.transfer.engine import run, study_folder
+        """Run what is not finished yet in `runs/NAME`, or `folder`; returns it. See `inkshift.studies.engine.run`."""
+        from inkshift.studies.engine import run, study_folder
+        from inkshift.studies.kinds import kind_of
 
         where = study_folder(self, folder)
-        run(self, where, workers=workers, device=device)
+        run(kind_of(self), self, where, workers=workers, device=device)
         return where
 
     def report(self, out: str | Path | None = None, folder: str | Path | None = None) -> Path:
         """Write the report of what is finished in `runs/NAME`, or `folder`, as one HTML file; returns its path."""
-        from inkshift.transfer.engine import study_folder
-        from inkshift.transfer.kinds import kind_of
+        from inkshift.studies.engine import study_folder
+        from inkshift.studies.kinds import kind_of
 
         return kind_of(self).report(study_folder(self, folder), Path(out) if out else None)
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.datasets.overlap import Twins, twins
-from inkshift.transfer.plan import Plan, PlannedSet
-from inkshift.transfer.record import write_atomic, write_json
+from inkshift.studies.characters.plan import Plan, PlannedSet
+from inkshift.studies.record import write_atomic, write_json
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.str_]
@@ -77,7 +77,7 @@ def audit_study(planned: Plan, folder: Path) -> Path | None:
 
 
 def _data_of(one: PlannedSet) -> Audited:
-    from inkshift.transfer.run import load_splits
+    from inkshift.studies.characters.work import load_splits
 
     p = one.arms[0].protocol
     framing = p.reframing if p.side <= _LARGEST else f"{p.reframing}|resize({_LARGEST})"

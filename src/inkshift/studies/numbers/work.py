@@ -21,16 +21,15 @@ from inkshift.models.metrics import edit_distance
 from inkshift.models.networks import NumberNet, as_input
 from inkshift.models.package import load_model
 from inkshift.reframe import parse
-from inkshift.transfer.engine import Job
-from inkshift.transfer.kinds import Outcome
-from inkshift.transfer.record import CONFIG, DONE, EPOCHS, ERROR, write_atomic, write_json
-from inkshift.transfer.strings_plan import StringRun
+from inkshift.studies.engine import Outcome, RunGroup
+from inkshift.studies.numbers.plan import StringRun
+from inkshift.studies.record import CONFIG, DONE, EPOCHS, ERROR, write_atomic, write_json
 
 READINGS, SCORES = "readings.csv", "scores.json"
 _BATCH = 64
 
 
-def do(job: Job) -> Outcome:
+def do(job: RunGroup) -> Outcome:
     """Do one run, from its beginning: a run that was killed leaves nothing that another could go on from.
 
     Raises SettingError for a device other than the CPU, DataError where there are too few numbers, ModelError where

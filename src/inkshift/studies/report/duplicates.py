@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from inkshift.errors import DataError
 from inkshift.models import metrics
-from inkshift.transfer.results import Arm, Results
+from inkshift.studies.report.results import Arm, Results
 
 
 @dataclass(frozen=True)

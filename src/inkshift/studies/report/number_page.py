@@ -10,11 +10,11 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from inkshift.transfer.compare import Interval
-from inkshift.transfer.figures import LINE, RC, SOFT, STYLES, Picture, canvas, end_labels, picture
-from inkshift.transfer.report import bounds, environment, gap, lost, write_pictures
-from inkshift.transfer.strings_results import Analysis, Arm, Difference, StringResults, Summary, analyse, load
-from inkshift.transfer.tables import Rows, bounds_of, write_table, write_whole
+from inkshift.studies.report.compare import Interval
+from inkshift.studies.report.figures import LINE, RC, SOFT, STYLES, Picture, canvas, end_labels, picture
+from inkshift.studies.report.number_results import Analysis, Arm, Difference, StringResults, Summary, analyse, load
+from inkshift.studies.report.page import bounds, environment, gap, lost, write_pictures
+from inkshift.studies.report.tables import Rows, bounds_of, write_table, write_whole
 
 _REGIMES = ("fine-tuned", "control")
 _STANDS = {"ahead": "ahead", "alike": "alike", "behind": "behind", "undecided": "not surely ahead, alike or behind"}
@@ -40,7 +40,7 @@ def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
     """The report as one HTML page that needs no other file. beside: name of the folder with figures and tables."""
     made, results = environment(), analysis.results
     made.filters.update(share=share, share_bounds=share_bounds)
-    return made.get_template("strings_report.html.j2").render(
+    return made.get_template("number_page.html.j2").render(
         analysis=analysis,
         results=results,
         drawn=drawn,

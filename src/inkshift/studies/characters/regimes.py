@@ -16,7 +16,7 @@ from torch import nn
 from inkshift.errors import ModelError
 from inkshift.models.networks import build, final_layer
 from inkshift.models.training import Settings, seed_all
-from inkshift.transfer.plan import Run
+from inkshift.studies.characters.plan import Run
 
 
 def settings(run: Run, device: str = "cpu") -> Settings:

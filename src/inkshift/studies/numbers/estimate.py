@@ -15,11 +15,10 @@ from inkshift.datasets.numbers import load_numbers
 from inkshift.models.networks import NumberNet, as_input
 from inkshift.models.training import number_loss
 from inkshift.reframe import parse
-from inkshift.transfer.engine import finished
-from inkshift.transfer.estimate import START_SECONDS, Estimate, Line
-from inkshift.transfer.spec import StringStudy
-from inkshift.transfer.strings_plan import BudgetArm, StringPlan
-from inkshift.transfer.strings_run import network
+from inkshift.studies.engine import START_SECONDS, Estimate, Line, finished
+from inkshift.studies.numbers.plan import BudgetArm, StringPlan
+from inkshift.studies.numbers.work import network
+from inkshift.studies.spec import StringStudy
 
 _TIMED = 16
 _RECORD_BYTES = 40  # a test number in readings.csv

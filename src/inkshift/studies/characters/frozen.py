@@ -23,10 +23,18 @@ from inkshift.errors import ModelError
 from inkshift.jobs import digest
 from inkshift.models.networks import final_layer, trunk
 from inkshift.models.training import Settings, forward
-from inkshift.transfer import regimes
-from inkshift.transfer.plan import Run
-from inkshift.transfer.record import Record
-from inkshift.transfer.run import Splits, cross_entropy, measure, open_record, source_weights, splits_of, stop_reason
+from inkshift.studies.characters import regimes
+from inkshift.studies.characters.plan import Run
+from inkshift.studies.characters.work import (
+    Splits,
+    cross_entropy,
+    measure,
+    open_record,
+    source_weights,
+    splits_of,
+    stop_reason,
+)
+from inkshift.studies.record import Record
 
 Trained = tuple[nn.Module, Record, str | ModelError]
 
