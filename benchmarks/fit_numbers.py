@@ -18,13 +18,14 @@ import numpy as np
 from scipy.optimize import minimize
 
 from inkshift import Reader
-from inkshift.datasets import paper, strings
+from inkshift.datasets.synth import paper, strings
 from inkshift.forms import fields, ink
 from inkshift.forms import numbers as views_of
 from inkshift.forms.fields import Job, seen
-from inkshift.models import ctc, glyphs, weigh
+from inkshift.models import ctc, weigh
 from inkshift.models.package import CARD, MANIFEST, card, load_model
 from inkshift.models.runtime import recogniser
+from inkshift.models.train import glyphs
 
 START = {
     "number mean": 1.0,

@@ -21,8 +21,9 @@ import cv2
 import numpy as np
 
 from bench_read import machine
-from inkshift.datasets import paper, strings
-from inkshift.models import ctc, glyphs, pp_ocr
+from inkshift.datasets.synth import paper, strings
+from inkshift.models import ctc, pp_ocr
+from inkshift.models.train import glyphs
 
 LEAST = 5.0
 """A character counts from so much probability on, added up over all numbers."""

@@ -18,11 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inkshift.datasets import paper
+from inkshift.datasets.synth import paper
 from inkshift.forms.shift import MNIST
 from inkshift.forms.shift_features import features
 from inkshift.forms.shift_predict import CONSTANTS, LEVEL, Constants, all_constants
-from inkshift.models import rehearsal
+from inkshift.models.train import rehearsal
 from shift_cases import PLAIN, Read, compose, composed_cases, read_case, readers
 
 SEED = 1

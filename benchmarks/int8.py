@@ -23,10 +23,11 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from bench_read import machine
-from inkshift.datasets import strings
-from inkshift.models import ctc, glyphs
+from inkshift.datasets.synth import strings
+from inkshift.models import ctc
 from inkshift.models.package import GRAPH, WEIGHTS, Model, load_model, save_package
 from inkshift.models.runtime import Recogniser, recogniser
+from inkshift.models.train import glyphs
 
 CHECKS, RANGES, MAY_LOSE = 2000, 256, 0.003
 

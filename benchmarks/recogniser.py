@@ -18,11 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inkshift.datasets import paper, strings
-from inkshift.models import glyphs, numbers
-from inkshift.models.checkpoint import load_checkpoint
-from inkshift.models.finetune import net_of
+from inkshift.datasets.synth import paper, strings
 from inkshift.models.package import load_model
+from inkshift.models.train import glyphs, numbers
+from inkshift.models.train.checkpoint import load_checkpoint
+from inkshift.models.train.finetune import net_of
 from inkshift.reframe import parse
 
 ROUNDS = 4
@@ -30,7 +30,7 @@ ROUNDS = 4
 # process. Runs with another version's code too, so it uses nothing that is new.
 TIMED = """
 import time, cv2, numpy as np
-from inkshift.datasets import paper, shapes, strings
+from inkshift.datasets.synth import paper, shapes, strings
 from inkshift.reframe import parse
 cv2.setNumThreads(1)
 maps, labels = shapes.bank(100, 0)

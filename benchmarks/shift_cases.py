@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 
 from inkshift import Reader
-from inkshift.datasets import augment, catalog, paper, strings
+from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
+from inkshift.datasets.synth import augment, paper, strings
 from inkshift.forms.reading import value_of
 from inkshift.jobs import digest
-from inkshift.models import rehearsal
+from inkshift.models.train import rehearsal
 from inkshift.reframe import to_gray
 from peers import rows
 

@@ -33,9 +33,9 @@ from inkshift import jobs
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import load_npz
 from inkshift.datasets.tasks import stratified
-from inkshift.models.convolutions import use_shortcuts
-from inkshift.models.export import weights_bytes
-from inkshift.models.networks import as_input, build, native_bfloat16
+from inkshift.models.train.convolutions import use_shortcuts
+from inkshift.models.train.export import weights_bytes
+from inkshift.models.train.networks import as_input, build, native_bfloat16
 from inkshift.reframe import parse
 from inkshift.studies.characters.plan import plan
 from inkshift.studies.characters.work import runs_folder

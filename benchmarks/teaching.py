@@ -25,10 +25,10 @@ from inkshift.forms import ink, numbers
 from inkshift.forms.evaluate import wilson
 from inkshift.forms.fields import Job, seen
 from inkshift.models import pp_ocr
-from inkshift.models.adapt import Unlabelled
-from inkshift.models.finetune import Numbers, Plan
 from inkshift.models.package import Model, load_model
-from inkshift.models.teaching import adapt_to, teach
+from inkshift.models.train.adapt import Unlabelled
+from inkshift.models.train.finetune import Numbers, Plan
+from inkshift.models.train.teaching import adapt_to, teach
 from printed import options, show
 
 FOLDER = Path("out/teaching")

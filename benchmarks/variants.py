@@ -22,14 +22,15 @@ import torch
 from torch import nn
 
 from bench_read import machine
-from inkshift.datasets import catalog, paper, strings
+from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
+from inkshift.datasets.synth import paper, strings
 from inkshift.forms import ink, numbers
 from inkshift.forms.fields import Job, seen
-from inkshift.models import glyphs, training
-from inkshift.models.finetune import judge
-from inkshift.models.networks import NumberNet, mnist_convnet
 from inkshift.models.package import WEIGHTS, load_model
+from inkshift.models.train import glyphs, loop
+from inkshift.models.train.finetune import judge
+from inkshift.models.train.networks import NumberNet, mnist_convnet
 from inkshift.reframe import parse
 from printed import options, show
 
@@ -65,17 +66,17 @@ def taught(make: Callable[[glyphs.Recipe], NumberNet], recipe: glyphs.Recipe, gi
     """A variant after so many epochs of composed numbers, the same for each."""
     known, papers = glyphs.load_glyphs(recipe, given.work), paper.make_papers(recipe.seed)
     frame, count = parse(recipe.reframing), STRINGS
-    training.seed_all(recipe.seed)
+    loop.seed_all(recipe.seed)
     net = make(recipe)
-    average = training.averaged(net, 0.99)
-    settings = training.Settings(
+    average = loop.averaged(net, 0.99)
+    settings = loop.Settings(
         epochs=given.epochs, batch=recipe.training.batch, rate=recipe.training.rate, anneal=True, fast=True, clip=5.0
     )
-    training.train(
+    loop.train(
         net,
         lambda epoch: strings.epoch(known, papers, count, [recipe.seed, 3, epoch], frame),
         settings,
-        loss=training.number_loss,
+        loss=loop.number_loss,
         average=average,
         report=lambda epoch, loss: print(f"epoch {epoch + 1}: {loss:.3f}", file=sys.stderr),
     )

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets import augment, catalog, shapes
+from inkshift.datasets import catalog
+from inkshift.datasets.synth import augment, shapes
 from inkshift.errors import DataError
 from inkshift.forms import pages as files
 from inkshift.forms import specimen, telegram

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from inkshift import Reader
-from inkshift.datasets import shapes
+from inkshift.datasets.synth import shapes
 from inkshift.forms.page.tables import find_table
 from inkshift.forms.pen import Glyphs, draw_hand, lay_ink, write_digits
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkshift.datasets import augment, crops
+from inkshift.datasets.synth import augment, crops
 from inkshift.reframe import parse
 
 Gray = npt.NDArray[np.uint8]

@@ -406,7 +406,7 @@ class TestModel:
 
     def test_training_reports_each_epoch(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("torch")
-        from inkshift.models import recipes
+        from inkshift.models.train import recipes
 
         asked = []
 

@@ -14,15 +14,15 @@ pytest.importorskip("timm")
 from torch import nn  # noqa: E402
 from torch.nn.functional import conv2d  # noqa: E402
 
-from inkshift.models.convolutions import (  # noqa: E402
+from inkshift.models.train.convolutions import (  # noqa: E402
     PatchConv2d,
     SmallMapConv2d,
     patch_conv,
     small_map_conv,
     use_shortcuts,
 )
-from inkshift.models.networks import build  # noqa: E402
-from inkshift.models.training import seed_all  # noqa: E402
+from inkshift.models.train.loop import seed_all  # noqa: E402
+from inkshift.models.train.networks import build  # noqa: E402
 
 counts, sizes = st.integers(1, 5), st.integers(1, 14)
 # Type, and how far two orders of the same sum may lie apart in it.

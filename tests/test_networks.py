@@ -13,7 +13,7 @@ from inkshift.models.runtime import classifier, recogniser
 
 torch = pytest.importorskip("torch")
 
-from inkshift.models import export, networks, training  # noqa: E402
+from inkshift.models.train import export, loop, networks  # noqa: E402
 
 
 def pictures(count: int = 40) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -34,14 +34,14 @@ def test_more_classes_only_widen_the_last_layer() -> None:
 def test_the_seed_settles_the_first_weights() -> None:
     drawn = []
     for seed in (1, 1, 2):
-        training.seed_all(seed)
+        loop.seed_all(seed)
         drawn.append(next(networks.mnist_convnet().parameters()).detach().numpy().copy())
     assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
 
 
 def test_onnx_answers_as_torch_does(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
-    training.seed_all(7)
+    loop.seed_all(7)
     net = networks.mnist_convnet(12)
     manifest = Manifest(
         name="toy",
@@ -55,7 +55,7 @@ def test_onnx_answers_as_torch_does(tmp_path: Path) -> None:
     model = save_package(tmp_path / "toy", manifest, export.weights_bytes(net), export.graph_bytes(net))
     run = classifier(model)
     for images in (pictures(), pictures(1), pictures(600)):
-        assert np.abs(run(images) - training.predict(net, images)).max() < 1e-5
+        assert np.abs(run(images) - loop.predict(net, images)).max() < 1e-5
     assert run(pictures(0)).shape == (0, 12)
 
 
@@ -69,11 +69,11 @@ def test_the_weights_of_each_shipped_package_are_its_graph(shipped_model: str) -
         net = networks.build(model.manifest.architecture, len(model.manifest.classes), 28)
         net.load_state_dict(load_file(model.folder / package.WEIGHTS))
         assert sum(p.numel() for p in net.parameters()) == model.manifest.parameters
-        assert np.abs(classifier(model)(pictures()) - training.predict(net, pictures())).max() < 1e-4
+        assert np.abs(classifier(model)(pictures()) - loop.predict(net, pictures())).max() < 1e-4
 
 
 def test_the_weights_of_the_number_recogniser_are_its_graph_at_any_width() -> None:
-    from inkshift.models.finetune import net_of
+    from inkshift.models.train.finetune import net_of
 
     model = load_model("numbers")
     net, run = net_of(model), recogniser(model)
@@ -81,7 +81,7 @@ def test_the_weights_of_the_number_recogniser_are_its_graph_at_any_width() -> No
     for width in (8, 64, 203):
         picture = np.random.default_rng(width).integers(0, 256, (ctc.HEIGHT, width), dtype=np.uint8)
         padded = np.pad(picture, ((0, 0), (0, -width % 8)))
-        expected = torch.from_numpy(training.predict(net, padded[None])).softmax(-1).numpy()[0]
+        expected = torch.from_numpy(loop.predict(net, padded[None])).softmax(-1).numpy()[0]
         found = run([picture])[0]
         assert found.shape == (-(-width // 4), 11)
         assert np.abs(found - expected[: len(found)]).max() < 1e-4

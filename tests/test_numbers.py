@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from inkshift import Reader
-from inkshift.datasets import shapes, strings
+from inkshift.datasets.synth import shapes, strings
 from inkshift.errors import MissingExtraError, SettingError
 from inkshift.forms import fields, ink, numbers
 from inkshift.models import ctc

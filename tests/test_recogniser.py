@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from inkshift.datasets import augment, paper, shapes, strings
+from inkshift.datasets.synth import augment, paper, shapes, strings
 from inkshift.errors import ModelError
-from inkshift.models import glyphs, numbers
-from inkshift.models.checkpoint import Progress, load_checkpoint, save_checkpoint
-from inkshift.models.networks import FAR_NUMBERS, NumberNet
 from inkshift.models.runtime import recogniser, symbol_recogniser
+from inkshift.models.train import glyphs, numbers
+from inkshift.models.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from inkshift.models.train.networks import FAR_NUMBERS, NumberNet
 
 RECIPE = glyphs.load_recipe()
 SMALL = RECIPE.model_copy(
@@ -33,7 +33,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_recogniser import SMALL, quick
-from inkshift.models import numbers
+from inkshift.models.train import numbers
 quick(numbers)
 numbers.sit(Path(sys.argv[1]), device="cpu", recipe=SMALL)
 """

@@ -26,8 +26,8 @@ PATIENCE = 1200
 def small_package(folder: Path) -> str:
     """A number recogniser of few weights that has learned nothing, but can be run; its digest."""
     from inkshift.models.ctc import HEIGHT
-    from inkshift.models.export import line_graph_bytes, weights_bytes
-    from inkshift.models.networks import NUMBERS, NumberNet
+    from inkshift.models.train.export import line_graph_bytes, weights_bytes
+    from inkshift.models.train.networks import NUMBERS, NumberNet
 
     torch.manual_seed(0)
     net = NumberNet((4, 4, 4, 8)).eval()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inkshift.datasets import augment, marks, paper, shapes, strings
+from inkshift.datasets.synth import augment, marks, paper, shapes, strings
 from inkshift.reframe import parse
 
 FRAME = parse("gray|light_ink|stretch|line(32)")

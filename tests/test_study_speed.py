@@ -15,8 +15,8 @@ pytest.importorskip("timm")
 
 from torch import nn  # noqa: E402
 
-from inkshift.models import training  # noqa: E402
-from inkshift.models.networks import build  # noqa: E402
+from inkshift.models.train import loop  # noqa: E402
+from inkshift.models.train.networks import build  # noqa: E402
 from inkshift.studies.characters import frozen  # noqa: E402
 from inkshift.studies.characters.frozen import Trained, train_frozen  # noqa: E402
 from inkshift.studies.characters.plan import Run, plan  # noqa: E402
@@ -181,10 +181,10 @@ def test_channels_last_fused_adam_and_shortcuts_change_losses_in_their_last_digi
     images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
     losses: dict[bool, list[float]] = {False: [], True: []}
     for fast, seen in losses.items():
-        training.seed_all(1)
+        loop.seed_all(1)
         net = build("resnet18", 4, 32, shortcuts=fast)
-        settings = training.Settings(epochs=2, batch=16, rate=1e-4, seed=1, fast=fast)
-        training.train(
+        settings = loop.Settings(epochs=2, batch=16, rate=1e-4, seed=1, fast=fast)
+        loop.train(
             net,
             lambda epoch: (images, classes),
             settings,

@@ -22,9 +22,9 @@ from inkshift.studies.spec import StringStudy, Study, Teaching
 torch = pytest.importorskip("torch")
 
 from inkshift.cli.app import whole_app  # noqa: E402
-from inkshift.models import finetune, rehearsal  # noqa: E402
-from inkshift.models.export import weights_bytes  # noqa: E402
-from inkshift.models.networks import NUMBERS, NumberNet  # noqa: E402
+from inkshift.models.train import finetune, rehearsal  # noqa: E402
+from inkshift.models.train.export import weights_bytes  # noqa: E402
+from inkshift.models.train.networks import NUMBERS, NumberNet  # noqa: E402
 from inkshift.studies import engine  # noqa: E402
 from inkshift.studies.kinds import kind_of  # noqa: E402
 from inkshift.studies.numbers.plan import StringPlan, plan  # noqa: E402

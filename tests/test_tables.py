@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inkshift import Reader
-from inkshift.datasets import shapes
+from inkshift.datasets.synth import shapes
 from inkshift.forms.field import signs
 from inkshift.forms.page.judge import doubted, struck_out
 from inkshift.forms.page.tables import Cell, find_table

@@ -10,11 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkshift.datasets import paper, shapes, strings
+from inkshift.datasets.synth import paper, shapes, strings
 from inkshift.errors import DataError, ModelError
-from inkshift.models import adapt, ctc, finetune, numbers, training
-from inkshift.models.networks import NumberNet
+from inkshift.models import ctc
 from inkshift.models.package import load_model
+from inkshift.models.train import adapt, finetune, loop, numbers
+from inkshift.models.train.networks import NumberNet
 from inkshift.reframe import parse
 
 FRAME = parse("gray|light_ink|stretch|line(32)")
@@ -89,7 +90,7 @@ def agreed(rank: int, folder: str) -> None:
     """What one of several processes makes of a gradient of its own, left in a file."""
     weight = torch.nn.Parameter(torch.zeros(4))
     weight.grad = torch.full((4,), 1.0 + 2 * rank)
-    training.agree([weight], 0.0)
+    loop.agree([weight], 0.0)
     Path(folder, str(rank)).write_text(str(weight.grad.tolist()))
 
 
@@ -101,7 +102,7 @@ def test_processes_that_train_together_take_the_mean_of_their_gradients(tmp_path
 def test_a_gradient_is_no_longer_than_it_may_be() -> None:
     weight = torch.nn.Parameter(torch.zeros(4))
     weight.grad = torch.full((4,), 10.0)
-    training.agree([weight], 1.0)
+    loop.agree([weight], 1.0)
     assert float(weight.grad.norm()) == pytest.approx(1.0, rel=1e-4)
 
 
@@ -111,7 +112,7 @@ def test_the_loss_is_the_negative_log_of_the_texts_probability() -> None:
     texts = ["12", "7", "0000"[:2]]
     shares = logits.softmax(-1).numpy()
     expected = -np.mean([ctc.score([view], [text])[0, 0] for view, text in zip(shares, texts, strict=True)])
-    found = training.number_loss(logits, torch.from_numpy(strings.encode(texts)))
+    found = loop.number_loss(logits, torch.from_numpy(strings.encode(texts)))
     assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
@@ -120,8 +121,8 @@ def test_labels_of_digits_alone_leave_marks_open() -> None:
     torch.manual_seed(2)
     logits, texts = torch.randn(2, 9, 18), torch.from_numpy(strings.encode(["12", "7"]))
     folded = torch.from_numpy(ctc.fold(logits.softmax(-1).numpy())).log()
-    assert float(training.number_loss(logits, texts)) == pytest.approx(float(training.symbol_loss(folded, texts)))
-    assert float(training.number_loss(folded, texts)) == pytest.approx(float(training.symbol_loss(folded, texts)))
+    assert float(loop.number_loss(logits, texts)) == pytest.approx(float(loop.symbol_loss(folded, texts)))
+    assert float(loop.number_loss(folded, texts)) == pytest.approx(float(loop.symbol_loss(folded, texts)))
 
 
 def test_a_model_of_digits_cannot_be_taught_numbers() -> None:

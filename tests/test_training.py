@@ -17,8 +17,8 @@ from inkshift.errors import ModelError
 
 torch = pytest.importorskip("torch")
 
-from inkshift.models.networks import mnist_convnet  # noqa: E402
-from inkshift.models.training import Settings, predict, seed_all, train  # noqa: E402
+from inkshift.models.train.loop import Settings, predict, seed_all, train  # noqa: E402
+from inkshift.models.train.networks import mnist_convnet  # noqa: E402
 
 SETTINGS = Settings(epochs=4, batch=16, anneal=True, seed=5)
 SRC = Path(__file__).parents[1] / "src"

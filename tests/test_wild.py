@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import wild
 import wild_forms
 import wild_pages
-from inkshift.datasets import shapes
+from inkshift.datasets.synth import shapes
 from inkshift.forms.reading import FieldReading, FormReading, PageNote
 from wild_forms import Form, Sheet
 from wild_pages import LIES, Made, Task, Truth

@@ -22,11 +22,11 @@ sys.meta_path.insert(0, NoTorch())
 
 IMPORTS = """
 import inkshift
-models = {"networks", "convolutions", "training", "checkpoint", "export", "recipes", "numbers"}
+models = {"networks", "convolutions", "loop", "checkpoint", "export", "recipes", "numbers"}
 models |= {"finetune", "adapt", "teaching"}
 studies = {f"characters.{name}" for name in ("regimes", "work", "frozen", "deliver", "estimate")}
 studies |= {"numbers.work", "numbers.estimate"}
-allowed = {f"inkshift.models.{name}" for name in models} | {f"inkshift.studies.{name}" for name in studies}
+allowed = {f"inkshift.models.train.{name}" for name in models} | {f"inkshift.studies.{name}" for name in studies}
 for module in pkgutil.walk_packages(inkshift.__path__, "inkshift."):
     if module.name not in allowed and not module.name.endswith("__main__"):
         importlib.import_module(module.name)

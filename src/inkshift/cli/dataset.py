@@ -117,7 +117,7 @@ def compose(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from inkshift.forms import composed
-    from inkshift.models import rehearsal
+    from inkshift.models.train import rehearsal
 
     columns = (TextColumn("numbers"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:

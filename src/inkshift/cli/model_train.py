@@ -15,9 +15,9 @@ from inkshift.cli.show import note
 
 if TYPE_CHECKING:
     from inkshift.forms.reader import Reader
-    from inkshift.models.adapt import Round
-    from inkshift.models.finetune import Epoch
     from inkshift.models.package import Model
+    from inkshift.models.train.adapt import Round
+    from inkshift.models.train.finetune import Epoch
 
 Recipe = Annotated[
     Literal["mnist-as-published", "digits", "numbers"] | None,
@@ -92,11 +92,11 @@ def train(
     if recipe == "numbers":
         if epochs:
             raise SettingError("--epochs: numbers are composed without end; give --hours")
-        from inkshift.models.numbers import numbers
+        from inkshift.models.train.numbers import numbers
 
         numbers(to, checkpoints, hours=hours, finish=finish, device=device, tell=_tell)
     else:
-        from inkshift.models import recipes
+        from inkshift.models.train import recipes
 
         makers: dict[str, Callable[..., Model]] = {
             "mnist-as-published": recipes.mnist_as_published,
@@ -135,8 +135,8 @@ def adapt(
     if bool(check_pages) != bool(labels):
         raise SettingError("--check and --labels belong together: labelled pages, and what is written on them")
     from inkshift.forms import teach
-    from inkshift.models.adapt import Unlabelled
-    from inkshift.models.teaching import adapt_to
+    from inkshift.models.train.adapt import Unlabelled
+    from inkshift.models.train.teaching import adapt_to
 
     reader = _reader(base, template)
     found = teach.unlabelled(reader, pages, second_reader)
@@ -157,8 +157,8 @@ def _teach(
     from inkshift.datasets.labels import read_labels
     from inkshift.errors import SettingError
     from inkshift.forms import teach
-    from inkshift.models.finetune import Numbers, Plan
-    from inkshift.models.teaching import teach as fine_tune
+    from inkshift.models.train.finetune import Numbers, Plan
+    from inkshift.models.train.teaching import teach as fine_tune
 
     if not pages or not labels:
         raise SettingError("--from: needs --pages, the pages or pictures, and --labels, what is written on them")

@@ -160,8 +160,8 @@ def read(
     )
     if method == "default":
         given = [file for file in (reader.settings.template, *reader.settings.templates) if file]
-        for file, form in zip(given, reader.templates, strict=True):
-            note_missing_pictures(file, form)
+        for name, form in zip(given, reader.templates, strict=True):
+            note_missing_pictures(name, form)
     summary = _read(reader, paths, target, workers, names)
     _tell(summary)
     raise typer.Exit(1 if summary.unread else 0)

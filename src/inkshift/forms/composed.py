@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image as Pillow
 
-from inkshift.datasets import paper, strings
+from inkshift.datasets.synth import paper, strings
 from inkshift.errors import SettingError
 from inkshift.forms.harvest_folder import number_sheets
 

@@ -231,7 +231,7 @@ def _open_timm(name: str, weights: Path | None, classes: int, size: tuple[int, i
         raise SettingError(f"--reframing: timm networks take squares, found {size[0]} x {size[1]}; add square, resize")
     import onnx
 
-    from inkshift.models.export import graph_bytes
+    from inkshift.models.train.export import graph_bytes
 
     net, channels = _fitting_net(name, weights, classes, size[0])
     if len(scale.add) > channels:
@@ -245,7 +245,7 @@ def _fitting_net(name: str, weights: Path, classes: int, side: int) -> tuple[Any
     """The network with its weights, of one channel or of three, whichever these are for, and which it is."""
     import safetensors.torch
 
-    from inkshift.models.networks import CONVNET, build
+    from inkshift.models.train.networks import CONVNET, build
 
     try:
         state = safetensors.torch.load_file(weights)
@@ -264,7 +264,7 @@ def _fitting_net(name: str, weights: Path, classes: int, side: int) -> tuple[Any
 
 
 def _scaled(net: Any, scale: Scale) -> Any:
-    """`net` for pictures in 0..1, as `inkshift.models.networks.FromBytes` gives them."""
+    """`net` for pictures in 0..1, as `inkshift.models.train.networks.FromBytes` gives them."""
     import torch
 
     class Scaled(torch.nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from inkshift.datasets.strings import pad
+from inkshift.datasets.synth.strings import pad
 from inkshift.errors import ModelError
 from inkshift.models import ctc
 from inkshift.models.ctc import STRIDE

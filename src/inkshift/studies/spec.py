@@ -192,7 +192,7 @@ class Study(AnyStudy):
 
 
 class Teaching(BaseModel):
-    """How a number recogniser learns a user's numbers; see `inkshift.models.finetune.Plan`, whose defaults these are.
+    """How a number recogniser learns a user's numbers; see `models.train.finetune.Plan`, whose defaults these are.
 
     held_out: share of the labels that is not learned from, but tells when to stop.
     """

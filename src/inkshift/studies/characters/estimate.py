@@ -16,8 +16,8 @@ from torch import nn
 from inkshift.datasets.catalog import CATALOG, Split
 from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
-from inkshift.models.networks import final_layer
-from inkshift.models.training import forward, predict
+from inkshift.models.train.loop import forward, predict
+from inkshift.models.train.networks import final_layer
 from inkshift.studies.characters import regimes
 from inkshift.studies.characters.plan import Arm, Plan, Run
 from inkshift.studies.engine import START_SECONDS, Estimate, Line, finished

@@ -21,8 +21,8 @@ from torch import nn
 from inkshift.datasets.tasks import Sample
 from inkshift.errors import ModelError
 from inkshift.jobs import digest
-from inkshift.models.networks import final_layer, trunk
-from inkshift.models.training import Settings, forward
+from inkshift.models.train.loop import Settings, forward
+from inkshift.models.train.networks import final_layer, trunk
 from inkshift.studies.characters import regimes
 from inkshift.studies.characters.plan import Run
 from inkshift.studies.characters.work import (

@@ -163,7 +163,7 @@ def _relevant(protocol: Protocol, regime: Regime) -> Protocol:
 def _settled(protocol: Protocol) -> Protocol:
     if protocol.precision != "auto":
         return protocol
-    from inkshift.models.networks import native_bfloat16
+    from inkshift.models.train.networks import native_bfloat16
 
     return protocol.model_copy(update={"precision": "bfloat16" if native_bfloat16() else "float32"})
 

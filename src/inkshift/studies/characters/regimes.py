@@ -14,8 +14,8 @@ import safetensors.torch
 from torch import nn
 
 from inkshift.errors import ModelError
-from inkshift.models.networks import build, final_layer
-from inkshift.models.training import Settings, seed_all
+from inkshift.models.train.loop import Settings, seed_all
+from inkshift.models.train.networks import build, final_layer
 from inkshift.studies.characters.plan import Run
 
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from inkshift.datasets.tasks import Sample, Task, sample, stratified
 from inkshift.errors import DataError, ModelError
-from inkshift.models import training
 from inkshift.models.metrics import confusion, f1_score
+from inkshift.models.train import loop
 from inkshift.reframe import parse
 from inkshift.studies.characters import regimes
 from inkshift.studies.characters.plan import Run
@@ -121,21 +121,21 @@ def train_run(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, Re
     how = regimes.settings(run, device)
     net = regimes.network(run, source_weights(run, study))
     checkpoint = record.folder / CHECKPOINT
-    record.take_up(training.epochs_of(checkpoint, how))
+    record.take_up(loop.epochs_of(checkpoint, how))
 
     def report(epoch: int, loss: float) -> bool:
         aside = splits.validation
         held_out = None
         if aside is not None:
-            held_out = cross_entropy(training.predict(net, aside.images, settings=how), aside.classes)
-        logits = training.predict(net, splits.test.images, settings=how)
+            held_out = cross_entropy(loop.predict(net, aside.images, settings=how), aside.classes)
+        logits = loop.predict(net, splits.test.images, settings=how)
         row = measure(epoch + 1, loss, logits, splits.test.classes, held_out, run.protocol)
         if not math.isfinite(row.test_loss or 0):
             raise ModelError(f"test loss is {row.test_loss} after epoch {epoch + 1}; lower the rate")
         record.add(row)
         return stop_reason(record, run.protocol) is not None
 
-    training.train(
+    loop.train(
         net,
         lambda epoch: (splits.train.images, splits.train.classes),
         how,
@@ -154,7 +154,7 @@ def apply_as_is(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, 
     net = regimes.network(run, source_weights(run, study), len(run.source_task.labels))
     net.to(device)
     known = [label for label in run.source_task.labels if label in run.task.labels]
-    logits = training.predict(net, splits.test.images, settings=regimes.settings(run, device))
+    logits = loop.predict(net, splits.test.images, settings=regimes.settings(run, device))
     out = np.full((len(logits), len(run.task.labels)), -np.inf, np.float32)
     for label in known:
         out[:, run.task.labels.index(label)] = logits[:, run.source_task.labels.index(label)]

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inkshift.datasets import paper, shapes, strings
 from inkshift.datasets.numbers import load_numbers
-from inkshift.models.networks import NumberNet, as_input
-from inkshift.models.training import number_loss
+from inkshift.datasets.synth import paper, shapes, strings
+from inkshift.models.train.loop import number_loss
+from inkshift.models.train.networks import NumberNet, as_input
 from inkshift.reframe import parse
 from inkshift.studies.engine import START_SECONDS, Estimate, Line, finished
 from inkshift.studies.numbers.plan import BudgetArm, StringPlan

@@ -143,7 +143,7 @@ def plan(study: StringStudy) -> StringPlan:
 def _settled(composed: str) -> str:
     if composed != "auto":
         return composed
-    from inkshift.models import rehearsal
+    from inkshift.models.train import rehearsal
 
     return "recipe" if rehearsal.here() else "drawn"
 

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from inkshift.datasets import strings
 from inkshift.datasets.numbers import load_numbers
+from inkshift.datasets.synth import strings
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.jobs import digest
-from inkshift.models import ctc, finetune, rehearsal, training
+from inkshift.models import ctc
 from inkshift.models.metrics import edit_distance
-from inkshift.models.networks import NumberNet, as_input
 from inkshift.models.package import load_model
+from inkshift.models.train import finetune, loop, rehearsal
+from inkshift.models.train.networks import NumberNet, as_input
 from inkshift.reframe import parse
 from inkshift.studies.engine import Outcome, RunGroup
 from inkshift.studies.numbers.plan import StringRun
@@ -99,7 +100,7 @@ def network(run: StringRun) -> NumberNet:
         raise ModelError(f"{source.folder}: changed since the study was planned; run the study again")
     net = finetune.net_of(source)
     if run.regime == "control":
-        training.seed_all(run.seed)
+        loop.seed_all(run.seed)
         net = NumberNet(finetune.widths_of(net.state_dict()))
     return net
 

@@ -15,17 +15,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets import catalog, crops
-from inkshift.models import training
-from inkshift.models.export import graph_bytes, weights_bytes
-from inkshift.models.glyphs import MNIST_CITE, MNIST_LICENCE, REFRAMING, arrays, digit_sets, of_classes, other_hands
+from inkshift.datasets import catalog
+from inkshift.datasets.synth import crops
 from inkshift.models.metrics import scores
-from inkshift.models.networks import mnist_convnet
 from inkshift.models.package import Manifest, Model, Source, save_package
+from inkshift.models.train import loop
+from inkshift.models.train.export import graph_bytes, weights_bytes
+from inkshift.models.train.glyphs import (
+    MNIST_CITE,
+    MNIST_LICENCE,
+    REFRAMING,
+    arrays,
+    digit_sets,
+    of_classes,
+    other_hands,
+)
+from inkshift.models.train.networks import mnist_convnet
 from inkshift.reframe import parse
 
 Report = Callable[[str, int, int, float], None]
-Data = Callable[[int], tuple[training.Images, training.Labels]]
+Data = Callable[[int], tuple[loop.Images, loop.Labels]]
 
 AS_PUBLISHED_REFRAMING = "gray|square|margin(0.2)|resize(28)|invert"
 _FRAME = parse(REFRAMING).after("trim")
@@ -49,17 +58,17 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
     test = arrays(catalog.load("mnist", "test"))
     results, first = [], None
     for seed in range(seeds):
-        training.seed_all(seed)
+        loop.seed_all(seed)
         net = mnist_convnet()
-        settings = training.Settings(epochs=epochs, seed=seed)
-        training.train(
+        settings = loop.Settings(epochs=epochs, seed=seed)
+        loop.train(
             net,
             lambda epoch: (images, labels),
             settings,
             checkpoint=work / f"seed-{seed}.pt",
             report=partial(_tell, report, f"seed {seed}", epochs),
         )
-        results.append(scores(training.predict(net, test[0]).argmax(1), test[1], 10))
+        results.append(scores(loop.predict(net, test[0]).argmax(1), test[1], 10))
         first = first or net
     assert first is not None
     manifest = Manifest(
@@ -90,18 +99,18 @@ def digits(
     pool, sources = glyph_pool()
     test = arrays(catalog.load("mnist", "test"))
     framed = np.stack([_FRAME(image, ground=0) for image in test[0]])
-    training.seed_all(seed)
+    loop.seed_all(seed)
     net = mnist_convnet(len(crops.CLASSES))
-    settings = training.Settings(epochs=epochs, seed=seed, anneal=True)
+    settings = loop.Settings(epochs=epochs, seed=seed, anneal=True)
     with _drawn_ahead(pool, count, seed, epochs) as data:
-        training.train(
+        loop.train(
             net,
             data,
             settings,
             checkpoint=work / f"digits-{seed}.pt",
             report=partial(_tell, report, "digits", epochs),
         )
-    result = scores(training.predict(net, framed)[:, :10].argmax(1), test[1], 10)
+    result = scores(loop.predict(net, framed)[:, :10].argmax(1), test[1], 10)
     manifest = Manifest(
         name=folder.name,
         summary=(
@@ -158,7 +167,7 @@ def _drawn_ahead(pool: crops.Pool, count: int, seed: int, epochs: int) -> Iterat
     with ProcessPoolExecutor(1, spawn, initializer=_keep_pool, initargs=(pool,)) as workers:
         ahead: dict[int, Any] = {}
 
-        def data(epoch: int) -> tuple[training.Images, training.Labels]:
+        def data(epoch: int) -> tuple[loop.Images, loop.Labels]:
             for e in range(epoch, min(epoch + 2, epochs)):
                 if e not in ahead:
                     ahead[e] = workers.submit(_draw, count, seed, e)
@@ -168,7 +177,7 @@ def _drawn_ahead(pool: crops.Pool, count: int, seed: int, epochs: int) -> Iterat
         yield data
 
 
-def _settings(settings: training.Settings) -> dict[str, Any]:
+def _settings(settings: loop.Settings) -> dict[str, Any]:
     return {
         "loss": "cross-entropy",
         "optimiser": f"Adam, rate {settings.rate:g}" + (", cosine to zero" if settings.anneal else ""),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets.augment import Rng, pack, spline, strokes
+from inkshift.datasets.synth.augment import Rng, pack, spline, strokes
 
 Points = Sequence[tuple[float, float]]
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from inkshift.errors import MissingExtraError, SettingError, nearest
-from inkshift.models.convolutions import use_shortcuts
 from inkshift.models.ctc import HEIGHT
+from inkshift.models.train.convolutions import use_shortcuts
 
 CONVNET = "mnist-convnet"
 
@@ -114,7 +114,7 @@ def build(backbone: str, classes: int, side: int, channels: int = 1, shortcuts: 
     """A network with random weights: input (N, channels, side, side) float in 0..1, output (N, classes) logits.
 
     backbone: `mnist-convnet`, or the name of a timm model, such as `resnet18`. shortcuts: see
-    `inkshift.models.convolutions`. Weights follow from torch's random state. Raises SettingError for a name
+    `inkshift.models.train.convolutions`. Weights follow from torch's random state. Raises SettingError for a name
     that timm does not have, or a network that cannot take such pictures.
     """
     if backbone == CONVNET:

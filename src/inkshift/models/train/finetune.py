@@ -19,11 +19,12 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from inkshift.datasets import strings
+from inkshift.datasets.synth import strings
 from inkshift.errors import DataError, ModelError
-from inkshift.models import ctc, training
-from inkshift.models.networks import DILATIONS, NumberNet, as_input
+from inkshift.models import ctc
 from inkshift.models.package import WEIGHTS, Model
+from inkshift.models.train import loop
+from inkshift.models.train.networks import DILATIONS, NumberNet, as_input
 
 Gray = npt.NDArray[np.uint8]
 Compose = Callable[[int, int], tuple[strings.Lines, npt.NDArray[np.int64]]]
@@ -135,12 +136,12 @@ def fine_tune(
 
     rehearse: (count, seed) -> composed numbers as `strings.epoch` gives them; None for the user's own alone.
     """
-    average = training.averaged(net, 0.98)
-    settings = training.Settings(
+    average = loop.averaged(net, 0.98)
+    settings = loop.Settings(
         epochs=plan.epochs, batch=plan.batch, rate=plan.rate, anneal=True, seed=plan.seed, fast=True, clip=5.0
     )
     best_file = checkpoint.with_name(f"{checkpoint.name}.best") if checkpoint else None
-    history, best = _remembered(best_file, training.epochs_of(checkpoint, settings) if checkpoint else 0)
+    history, best = _remembered(best_file, loop.epochs_of(checkpoint, settings) if checkpoint else 0)
     checks = strings.Lines(held_out.pictures)
 
     def tell(epoch: int, loss: float) -> bool:
@@ -155,11 +156,11 @@ def fine_tune(
         last_gain = int(np.argmin([e.held_out_loss for e in history]))
         return len(history) - 1 - last_gain >= plan.patience
 
-    training.train(
+    loop.train(
         net,
         lambda epoch: _epoch(learn, rehearse, plan, epoch),
         settings,
-        loss=training.number_loss,
+        loss=loop.number_loss,
         average=average,
         checkpoint=checkpoint,
         report=tell,
@@ -216,14 +217,14 @@ def redrawn(picture: Gray, rng: np.random.Generator) -> Gray:
 
 
 def judge(net: nn.Module, lines: strings.Lines, labels: Sequence[str]) -> tuple[float, float]:
-    """Mean loss (see `training.number_loss`) and share of numbers read right by the likeliest symbol of each step."""
+    """Mean loss (see `loop.number_loss`) and share of numbers read right by the likeliest symbol of each step."""
     net.eval()
     loss, right = 0.0, 0
     for rows in lines.batches(np.arange(len(lines)), 64):
         digits = strings.encode([labels[int(i)] for i in rows])
         with torch.inference_mode():
             logits = net(as_input(torch.from_numpy(lines[rows])))
-            loss += float(training.number_loss(logits, torch.from_numpy(digits))) * len(rows)
+            loss += float(loop.number_loss(logits, torch.from_numpy(digits))) * len(rows)
         read = ctc.fold(logits.softmax(-1).numpy()).argmax(-1)
         right += sum(ctc.collapse(row) == labels[int(i)] for row, i in zip(read, rows, strict=True))
     return loss / max(len(labels), 1), right / max(len(labels), 1)

@@ -8,14 +8,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from inkshift.datasets import strings
-from inkshift.models import rehearsal
-from inkshift.models.adapt import Round, Unlabelled, adapt
+from inkshift.datasets.synth import strings
 from inkshift.models.ctc import HEIGHT
-from inkshift.models.export import line_graph_bytes, weights_bytes
-from inkshift.models.finetune import Epoch, Numbers, Plan, fine_tune, judge, net_of, split_by_form
-from inkshift.models.networks import NumberNet
 from inkshift.models.package import Model, Source, save_package
+from inkshift.models.train import rehearsal
+from inkshift.models.train.adapt import Round, Unlabelled, adapt
+from inkshift.models.train.export import line_graph_bytes, weights_bytes
+from inkshift.models.train.finetune import Epoch, Numbers, Plan, fine_tune, judge, net_of, split_by_form
+from inkshift.models.train.networks import NumberNet
 
 _HELD_OUT = 0.2
 _CHECKED = 400
@@ -85,7 +85,7 @@ def adapt_to(
     rounds: int = 3,
     report: Callable[[Round], None] = lambda found: None,
 ) -> tuple[Model, list[Round]]:
-    """Adapt `base` to numbers that nobody labelled and write the package `folder`; see `inkshift.models.adapt`."""
+    """Adapt `base` to numbers that nobody labelled and write the package `folder`; see `models.train.adapt`."""
     net, memory = net_of(base), rehearsal.load()
     history = adapt(
         net,

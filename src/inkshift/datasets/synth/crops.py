@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets import augment
+from inkshift.datasets.synth import augment
 from inkshift.reframe import Reframing
 
 Gray = npt.NDArray[np.uint8]

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets import strings
+from inkshift.datasets.synth import strings
 from inkshift.errors import DataError
-from inkshift.models import ctc, training
-from inkshift.models.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form
-from inkshift.models.networks import NumberNet
+from inkshift.models import ctc
 from inkshift.models.runtime import softmax
+from inkshift.models.train import loop
+from inkshift.models.train.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form
+from inkshift.models.train.networks import NumberNet
 from inkshift.models.weigh import weigh
 
 Gray = npt.NDArray[np.uint8]
@@ -123,9 +124,9 @@ def _read(net: NumberNet, pages: Unlabelled, calibration: dict[str, float]) -> l
 def _probabilities(net: NumberNet, pictures: Sequence[Gray]) -> list[ctc.LineProbabilities]:
     lines = strings.Lines(pictures)
     out: list[ctc.LineProbabilities] = [np.zeros((0, 11), np.float32)] * len(pictures)
-    settings = training.Settings(epochs=0, fast=True)
+    settings = loop.Settings(epochs=0, fast=True)
     for rows in lines.batches(np.arange(len(pictures)), 32):
-        logits = training.predict(net, lines[rows], settings=settings)
+        logits = loop.predict(net, lines[rows], settings=settings)
         for i, row in zip(rows, softmax(logits), strict=True):
             out[int(i)] = row[: -(-int(lines.widths[i]) // ctc.STRIDE)]
     return out

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets.augment import Dice, Rng
+from inkshift.datasets.synth.augment import Dice, Rng
 
 Plane = npt.NDArray[np.uint8]
 Levels = npt.NDArray[np.float32]

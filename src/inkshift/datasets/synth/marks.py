@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets.augment import Dice, spline
-from inkshift.datasets.paper import Plane
+from inkshift.datasets.synth.augment import Dice, spline
+from inkshift.datasets.synth.paper import Plane
 
 MARKS = ",-/%$X "
 _FAR = 1 << 14

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from inkshift.errors import MissingExtraError
-from inkshift.models.networks import FromBytes
+from inkshift.models.train.networks import FromBytes
 
 _DIMS = {"n": torch.export.Dim("n"), "w": 8 * torch.export.Dim("w", min=1, max=400)}
 

@@ -23,15 +23,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from inkshift.datasets import paper, strings
+from inkshift.datasets.synth import paper, strings
 from inkshift.errors import ModelError
-from inkshift.models import ctc, training
-from inkshift.models.checkpoint import Progress, load_checkpoint, save_checkpoint
+from inkshift.models import ctc
 from inkshift.models.ctc import HEIGHT
-from inkshift.models.export import line_graph_bytes, weights_bytes
-from inkshift.models.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
-from inkshift.models.networks import FAR_NUMBERS, NumberNet, as_input
 from inkshift.models.package import Manifest, Model, save_package
+from inkshift.models.train import loop
+from inkshift.models.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from inkshift.models.train.export import line_graph_bytes, weights_bytes
+from inkshift.models.train.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
+from inkshift.models.train.networks import FAR_NUMBERS, NumberNet, as_input
 from inkshift.reframe import parse
 
 CHECKPOINT, LOG = "numbers.safetensors", "log.csv"
@@ -254,7 +255,7 @@ class _Composed(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tenso
 def _train(rank: int, recipe: Recipe, state: Path, sitting: Sitting, tell: Tell) -> None:
     """One of the processes: composes its own numbers; the first keeps the checkpoint and tells how it goes."""
     torch.set_num_threads(1)
-    training.seed_all(recipe.seed)
+    loop.seed_all(recipe.seed)
     run = _Run(recipe, state, sitting, rank)
     checks = check_sets(recipe, state.parent / "glyphs") if rank == 0 else []
     data = _Composed(recipe, state.parent / "glyphs", sitting.batch, [recipe.seed, run.progress.sitting, rank])
@@ -327,11 +328,11 @@ class _Run:
         self.net.train()
         device = self.sitting.device
         input_ = as_input(pictures.to(device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
-        loss = training.symbol_loss(self.net(input_), labels.to(device, non_blocking=True))
+        loss = loop.symbol_loss(self.net(input_), labels.to(device, non_blocking=True))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         ended = hours >= self.sitting.hours or p.decayed >= 1
-        ended = training.agree(list(self.net.parameters()), t.clip, ended)
+        ended = loop.agree(list(self.net.parameters()), t.clip, ended)
         self.optimiser.step()
         p.steps += 1
         p.numbers += len(pictures) * self.sitting.processes

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pooch
 
-from inkshift.datasets import catalog, paper, shapes, strings
+from inkshift.datasets import catalog
+from inkshift.datasets.synth import paper, shapes, strings
 from inkshift.errors import DataError
 from inkshift.jobs import digest
-from inkshift.models.glyphs import Recipe, load_glyphs, load_recipe, prepare_glyphs
+from inkshift.models.train.glyphs import Recipe, load_glyphs, load_recipe, prepare_glyphs
 from inkshift.reframe import parse
 
 SETS = ("mnist", "nist_emnist", "optdigits32", "handletters62", "swiss")

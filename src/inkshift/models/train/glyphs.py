@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from inkshift.datasets import augment, catalog, crops, overlap, paper, shapes, strings
+from inkshift.datasets import catalog, overlap
 from inkshift.datasets.formats import LabelledImages, Split
+from inkshift.datasets.synth import augment, crops, paper, shapes, strings
 from inkshift.models.package import Source
 from inkshift.reframe import parse
 
@@ -106,7 +107,7 @@ def prepare_glyphs(recipe: Recipe, work: Path) -> tuple[Source, ...]:
 def _other_sources() -> tuple[Source, Source]:
     """Swiss writers, those held out left out, and drawings."""
     entry, count = catalog.find("swiss"), len(catalog.swiss_writers("train"))
-    note = "Allographs of other regions, inkshift.datasets.shapes."
+    note = "Allographs of other regions, inkshift.datasets.synth.shapes."
     return (
         Source(name="swiss", images=count, licence=entry.licence, cite=entry.citation),
         Source(name="drawn", images=10 * _DRAWN, licence="Apache-2.0", cite=note),

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from inkshift.errors import ModelError
 from inkshift.models.ctc import BLANK
-from inkshift.models.networks import as_input
+from inkshift.models.train.networks import as_input
 
 Labels = npt.NDArray[np.int64]
 Precision = Literal["float32", "bfloat16"]

@@ -2,9 +2,9 @@
 
 A number is one to twelve digits, mostly up to eight, by one hand with one pen, from widely spaced to touching and
 overlapping, among what stands around numbers on forms, ledgers and cheques. Marks are labelled with symbols of their
-own (`inkshift.datasets.marks`): a point, a minus, a currency sign, a crossed-out cell, digits struck out, the gap
+own (`inkshift.datasets.synth.marks`): a point, a minus, a currency sign, a crossed-out cell, digits struck out, the gap
 between two numbers. Rules, boxes, table borders and the ink of rows above and below are nothing. Then all is laid on
-paper and scanned (`inkshift.datasets.paper`). The same seed gives the same numbers.
+paper and scanned (`inkshift.datasets.synth.paper`). The same seed gives the same numbers.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets import augment, marks, paper
-from inkshift.datasets.augment import Dice, Rng
-from inkshift.datasets.paper import Papers, Plane
+from inkshift.datasets.synth import augment, marks, paper
+from inkshift.datasets.synth.augment import Dice, Rng
+from inkshift.datasets.synth.paper import Papers, Plane
 from inkshift.reframe import Reframing
 
 Gray = npt.NDArray[np.uint8]
