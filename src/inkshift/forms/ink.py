@@ -205,7 +205,7 @@ def find_wall(mask: Gray) -> tuple[int, int] | None:
     wide = mask.copy()
     wide[:, 1:] |= mask[:, :-1]
     wide[:, :-1] |= mask[:, 1:]
-    cover = wide.mean(0)
+    cover = wide.sum(0) / len(wide)
     best = int(np.argmax(cover))
     if cover[best] < 0.45:
         return None
