@@ -117,12 +117,13 @@ def _binarize(pixels: Gray, ground: int) -> Framed:
 
 
 def _stretch(pixels: Gray, ground: int) -> Framed:
-    distance = np.abs(pixels.astype(np.int32) - ground)
-    full = int(distance.max())
+    full = max(abs(int(pixels.min()) - ground), abs(int(pixels.max()) - ground))
     if full == 0:
         return pixels, ground
-    far = (distance * 255 // full).astype(np.uint8)
-    return (np.asarray(255 - far, np.uint8), 255) if ground > 127 else (far, 0)
+    far = np.minimum(np.abs(np.arange(256) - ground) * 255 // full, 255).astype(np.uint8)
+    if ground > 127:
+        return np.asarray(cv2.LUT(pixels, 255 - far), np.uint8), 255
+    return np.asarray(cv2.LUT(pixels, far), np.uint8), 0
 
 
 def ink_box(pixels: Gray, ground: int) -> tuple[int, int, int, int] | None:
