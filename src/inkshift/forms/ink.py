@@ -41,7 +41,7 @@ def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
     paper = cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), 15)
     if window >= min(gray.shape) // 2:
-        paper = np.maximum(paper, np.uint8(median_of(small)))
+        paper = np.maximum(paper, np.uint8(median_of(np.asarray(small, np.uint8))))
     if paper.shape != gray.shape:
         paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.subtract(paper, gray), np.uint8)

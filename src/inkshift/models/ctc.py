@@ -155,16 +155,16 @@ def align(probabilities: LineProbabilities, text: str) -> list[tuple[int, int]]:
     best = [*logs[0][:2], *[-np.inf] * (len(states) - 2)][: len(states)]
     came: list[list[int]] = []
     for row in logs[1:]:
-        steps, better = [], []
+        moves, better = [], []
         for i, gain in enumerate(row):
             step, most = 0, best[i]
             if i and best[i - 1] > most:
                 step, most = 1, best[i - 1]
             if skip[i] and best[i - 2] > most:
                 step, most = 2, best[i - 2]
-            steps.append(step)
+            moves.append(step)
             better.append(most + gain)
-        came.append(steps)
+        came.append(moves)
         best = better
     at = len(states) - 1 if len(states) == 1 or best[-1] >= best[-2] else len(states) - 2
     if not np.isfinite(best[at]):
