@@ -33,6 +33,7 @@ lint: .venv/.test ## ruff, mypy and the layers
 
 bench-read: .venv/.test ## accuracy and speed of reading on the sets in $INKSHIFT_DATA
 	$(BIN)/python benchmarks/bench_read.py --out docs/results/reading.md
+	$(BIN)/python benchmarks/steps.py --out docs/results/steps.md
 
 bench-study: .venv/.test ## speed of studies against the recipe that people script, on the same work
 	$(BIN)/python benchmarks/study.py --out docs/results/study-speed.md

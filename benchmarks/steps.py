@@ -1,4 +1,4 @@
-"""Where the time of a page goes: milliseconds of one core for each step of reading it. Part of `make bench-read`.
+"""Where the time of a page goes: milliseconds of one core for each step of reading it. Run by `make bench-read`.
 
     python benchmarks/steps.py [--pages 6] [--repeats 3] [--out FILE]
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 
+from bench_read import machine
 from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.forms.assemble import assemble
@@ -60,6 +61,11 @@ def milliseconds(reader: Reader, file: Path) -> dict[str, float]:
 
 
 def lines(given: argparse.Namespace) -> Iterator[str]:
+    yield "# Where the time of a page goes"
+    yield ""
+    yield f"Printed by `python benchmarks/steps.py --pages {given.pages} --repeats {given.repeats}` on {machine()}."
+    yield "Processor time of one core; of each page the best of several readings."
+    yield ""
     yield f"| milliseconds of one core | {' | '.join(STEPS.values())} | the whole page |"
     yield "|---" * (len(STEPS) + 2) + "|"
     for name, (template, files) in pages().items():

@@ -157,6 +157,32 @@ def test_four_squares_alone_do_not_tell_up_from_down(tmp_path: Path, shipped_mod
     assert found.turn == 180
 
 
+@pytest.mark.parametrize("written", ["everywhere", "where no sample looks"])
+def test_a_page_of_many_fields_is_told_from_itself_upside_down(
+    tmp_path: Path, shipped_model: str, written: str
+) -> None:
+    corners = ((40, 40), (560, 40), (40, 810), (560, 810))
+    boxes = [(90 + 90 * (k % 5), 90 + 56 * (k // 5), 40, 40) for k in range(60)]
+    fields = [{"name": f"f{k}", "box": box, "cells": 1, "digits": [0, 1]} for k, box in enumerate(boxes)]
+    marks = [{"x": x, "y": y, "size": 20} for x, y in corners]
+    (tmp_path / "t.json").write_text(
+        json.dumps({"name": "t", "pages": [{"size": [W, H], "marks": marks, "fields": fields}]})
+    )
+    sheet = np.full((H, W), 255, np.uint8)
+    for x, y in corners:
+        sheet[y - 10 : y + 10, x - 10 : x + 10] = 0
+    truth = {}
+    for k, (x, y, w, h) in enumerate(boxes):
+        cv2.rectangle(sheet, (x, y), (x + w, y + h), (0,), 2)
+        if written == "everywhere" or k % 2:
+            truth[f"f{k}"] = "2347"[k % 4]
+            cv2.putText(sheet, truth[f"f{k}"], (x + 11, y + 31), 0, 1.0, (60,), 2, cv2.LINE_AA)
+    reader = Reader(tmp_path / "t.json")
+    for page in (sheet, np.ascontiguousarray(sheet[::-1, ::-1])):
+        came = {field.name: field.value for field in reader.read_page(page).fields}
+        assert sum(came[name] == value for name, value in truth.items()) >= 0.9 * len(truth)
+
+
 def test_two_copies_in_one_picture_are_refused() -> None:
     sheet, spec, _ = class_list()
     both = np.hstack([filled(sheet), filled(sheet)])

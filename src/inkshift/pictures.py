@@ -155,7 +155,7 @@ def _load(file: IO[bytes], name: str | Path, page: int) -> Pixels:
         image.load()
         small = _shrunk(image)
         with suppress(Exception):  # a wrong tag beside the pixels is no reason to refuse them
-            small = ImageOps.exif_transpose(small)
+            ImageOps.exif_transpose(small, in_place=True)
         return _pixels(small)
 
     return _from(file, load)
@@ -254,7 +254,8 @@ def _pixels(image: Image.Image) -> Pixels:
         ink = image.convert("RGBA")
         image = Image.new("RGBA", ink.size, "white")
         image.alpha_composite(ink)
-    return np.array(image.convert("L" if gray else "RGB"), dtype=np.uint8)
+    mode = "L" if gray else "RGB"
+    return np.array(image if image.mode == mode else image.convert(mode), dtype=np.uint8)
 
 
 def _to_8_bits(values: npt.NDArray[np.generic], full: float) -> Pixels:

@@ -68,7 +68,7 @@ def ground_of(pixels: Gray) -> int:
     if pixels.size > 250_000:
         pixels = np.ascontiguousarray(pixels[::4, ::4])
     threshold, _ = cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    counts = np.bincount(pixels.ravel(), minlength=256)
+    counts = counts_of(pixels)
     first = int(threshold) + 1
     share = float(counts[first:].sum()) / pixels.size
     if 0.4 < share < 0.6:
@@ -78,12 +78,25 @@ def ground_of(pixels: Gray) -> int:
         counts[:first] = 0
     else:
         counts[first:] = 0
+    return int(_middle(counts)) if counts.any() else int(pixels.flat[0])
+
+
+def counts_of(levels: Gray) -> npt.NDArray[np.int64]:
+    """How many of some gray levels, uint8 of any shape, are 0, 1, ... 255: (256,)."""
+    flat = np.ascontiguousarray(levels).reshape(1, -1)
+    return np.asarray(cv2.calcHist([flat], [0], None, [256], [0, 256]).ravel(), np.int64)
+
+
+def median_of(levels: Gray) -> float:
+    """The median of gray levels, uint8 of any shape but none empty, by counting: they need not be sorted."""
+    return _middle(counts_of(levels))
+
+
+def _middle(counts: npt.NDArray[np.int64]) -> float:
     so_far = np.cumsum(counts)
     total = int(so_far[-1])
-    if not total:
-        return int(pixels.flat[0])
     low, high = np.searchsorted(so_far, [(total - 1) // 2 + 1, total // 2 + 1])
-    return (int(low) + int(high)) // 2
+    return (int(low) + int(high)) / 2
 
 
 def _gray(pixels: Gray, ground: int) -> Framed:
@@ -104,12 +117,13 @@ def _binarize(pixels: Gray, ground: int) -> Framed:
 
 
 def _stretch(pixels: Gray, ground: int) -> Framed:
-    distance = np.abs(pixels.astype(np.int32) - ground)
-    full = int(distance.max())
+    full = max(abs(int(pixels.min()) - ground), abs(int(pixels.max()) - ground))
     if full == 0:
         return pixels, ground
-    far = (distance * 255 // full).astype(np.uint8)
-    return (np.asarray(255 - far, np.uint8), 255) if ground > 127 else (far, 0)
+    far = np.minimum(np.abs(np.arange(256) - ground) * 255 // full, 255).astype(np.uint8)
+    if ground > 127:
+        return np.asarray(cv2.LUT(pixels, 255 - far), np.uint8), 255
+    return np.asarray(cv2.LUT(pixels, far), np.uint8), 0
 
 
 def ink_box(pixels: Gray, ground: int) -> tuple[int, int, int, int] | None:

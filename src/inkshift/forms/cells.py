@@ -53,6 +53,8 @@ _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
 # backwards. Share of a line through a loop that is ink.
 _LOW, _WIDE = 0.45, (1.25, 1.5)
 _STRAIGHT_STROKE, _LEANING, _BACKWARDS, _COVERED = 1.6, (0.55, 0.75), 0.4, 0.93
+# Shares of the width: where lines through a loop from its upper right to its lower left begin and end, (N, 1).
+_FEET, _HEADS = (one.reshape(-1, 1) for one in np.meshgrid(np.arange(0.0, 0.2, 0.04), np.arange(0.8, 1.0, 0.04)))
 
 
 def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Cell, ...]:
@@ -213,12 +215,14 @@ def _slash(ink: npt.NDArray[np.bool_]) -> float:
     Of a straight stroke the spreads along and across make its area, whatever its width.
     """
     h, w = ink.shape
-    y, x = np.nonzero(ink)
-    spread = np.cov(np.stack([x, y]))
-    small, large = np.linalg.eigvalsh(spread)
-    if 144 * max(small, 0.0) * large > _STRAIGHT_STROKE * len(x) ** 2 or large < 9 * small:
+    m = cv2.moments(ink.view(np.uint8), binaryImage=True)
+    area = m["m00"]
+    across, down, both = (m[name] / (area - 1) for name in ("mu20", "mu02", "mu11"))
+    half = float(np.hypot((across - down) / 2, both))
+    small, large = (across + down) / 2 - half, (across + down) / 2 + half
+    if 144 * max(small, 0.0) * large > _STRAIGHT_STROKE * area**2 or large < 9 * small:
         return 0.0
-    backwards = spread[0, 1] > 0
+    backwards = both > 0
     if w > (_BACKWARDS if backwards else _LEANING[1]) * h:
         return _LIKELY
     return _OPEN if not backwards and w > _LEANING[0] * h else 0.0
@@ -231,8 +235,7 @@ def _stroke_through_loop(ink: npt.NDArray[np.bool_]) -> bool:
     if np.count_nonzero(paper > 0.02 * h * w) < 2:
         return False
     rows = np.arange(h)
-    foot, head = (grid.ravel()[:, None] for grid in np.meshgrid(np.arange(0.0, 0.2, 0.04), np.arange(0.8, 1.0, 0.04)))
-    places = np.rint((head + (foot - head) * (rows / (h - 1))) * (w - 1)).astype(int)
+    places = np.rint((_HEADS + (_FEET - _HEADS) * (rows / (h - 1))) * (w - 1)).astype(int)
     return bool(ink[rows, places].mean(1).max() > _COVERED)
 
 

@@ -405,11 +405,11 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
 
     def finish(probabilities: Probabilities) -> FieldReading:
         rows, at = [], 0
+        empty = np.zeros(probabilities.shape[1], np.float32)
         for cell in cells:
             views = probabilities[at : at + len(cell.views)]
             at += len(cell.views)
-            empty = np.zeros(probabilities.shape[1], np.float32)
-            rows.append(np.average(views, 0, cell.weights) if len(views) else empty)
+            rows.append(np.array(cell.weights) @ views / sum(cell.weights) if len(views) else empty)
         table = cell_symbols(np.stack(rows), [cell.flat for cell in cells])
         if not digit_only:
             _cross_out(table, cells)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.reframe import ground_of, to_gray
+from inkshift.reframe import ground_of, median_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 
@@ -41,7 +41,7 @@ def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
     paper = cv2.medianBlur(cv2.dilate(small, np.ones((3, 3), np.uint8)), 15)
     if window >= min(gray.shape) // 2:
-        paper = np.maximum(paper, np.uint8(np.median(small)))
+        paper = np.maximum(paper, np.uint8(median_of(np.asarray(small, np.uint8))))
     if paper.shape != gray.shape:
         paper = cv2.resize(paper, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.subtract(paper, gray), np.uint8)
@@ -78,11 +78,12 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
     """Gray picture in which printing of the colour of the long straight rules is as light as paper."""
     gray = to_gray(crop)
     hsv = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2HSV)
-    base = int(np.median(hsv[..., 1]))  # what the paper itself has: yellow and pink paper is no print
-    coloured = (hsv[..., 1] > base + COLOURED).astype(np.uint8)
-    if not coloured.any():
-        return gray
+    saturation = np.asarray(cv2.extractChannel(hsv, 1), np.uint8)
+    base = int(median_of(saturation))  # what the paper itself has: yellow and pink paper is no print
+    coloured = (saturation > base + COLOURED).view(np.uint8)
     h, w = coloured.shape
+    if cv2.countNonZero(coloured) < 0.01 * h * w:
+        return gray
     across = runs(coloured, 1, max(9, w // 3))
     down = runs(coloured, max(9, h // 2), 1)
     rules = (across | down) > 0
@@ -91,7 +92,7 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
     hue = float(np.median(hsv[..., 0][rules]))
     away = np.abs((hsv[..., 0].astype(np.float32) - hue + 90) % 180 - 90)
     print_ = ((away < 15) & (hsv[..., 1] > base + COLOURED // 2)).astype(np.uint8)
-    paper = int(np.median(gray[coloured == 0])) if (coloured == 0).any() else 255
+    paper = int(median_of(gray[coloured == 0])) if (coloured == 0).any() else 255
     # A pen may share the colour of the print: what is clearly darker than the rules was written.
     level = float(np.median(gray[rules]))
     print_ &= (gray >= level - max(2 * FAINTEST, _DARKER * (paper - level))).astype(np.uint8)
@@ -205,7 +206,7 @@ def find_wall(mask: Gray) -> tuple[int, int] | None:
     wide = mask.copy()
     wide[:, 1:] |= mask[:, :-1]
     wide[:, :-1] |= mask[:, 1:]
-    cover = wide.mean(0)
+    cover = wide.sum(0) / len(wide)
     best = int(np.argmax(cover))
     if cover[best] < 0.45:
         return None

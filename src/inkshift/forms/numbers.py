@@ -15,7 +15,7 @@ from inkshift.forms.segment import components
 from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align
 from inkshift.models.package import Model
 from inkshift.models.runtime import Recogniser, recogniser
-from inkshift.reframe import Reframing, to_gray
+from inkshift.reframe import Reframing, median_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 
@@ -72,7 +72,7 @@ def line(crop: npt.NDArray[np.uint8], dark: Gray, frame: Reframing, views: Seque
         crop, dark = crop[first : bottom + room], dark[first : bottom + room]
         top, bottom = top - first, bottom - first
     shown = {level: _shown(crop, dark, level) for level in {view.level for view in views}}
-    papers = {level: int(np.median(picture)) for level, picture in shown.items()}
+    papers = {level: int(median_of(picture)) for level, picture in shown.items()}
     seen = [_seen(shown[view.level], view, (top, bottom), papers[view.level]) for view in views]
     return Line([frame(picture) for picture in seen], band)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import cv2
@@ -133,17 +133,14 @@ class FormReading:
 
 def page_to_json(page: PageReading) -> str:
     """The page as a line of JSON; crops as PNG."""
-    data = {f.name: getattr(page, f.name) for f in fields(page)}
-    data["fields"] = [_plain(item) for item in page.fields]
-    return json.dumps(data)
+    return json.dumps(page, default=_plain)
 
 
-def _plain(item: FieldReading) -> dict[str, Any]:
-    data = asdict(replace(item, crop=None))
-    if item.crop is not None:
-        channels = item.crop[..., ::-1] if item.crop.ndim == 3 else item.crop
-        data["crop"] = base64.b64encode(cv2.imencode(".png", channels)[1].tobytes()).decode()
-    return data
+def _plain(item: Any) -> Any:
+    if isinstance(item, np.ndarray):
+        channels = item[..., ::-1] if item.ndim == 3 else item
+        return base64.b64encode(cv2.imencode(".png", channels)[1].tobytes()).decode()
+    return {f.name: getattr(item, f.name) for f in fields(item)}
 
 
 def page_from_json(line: str) -> PageReading:

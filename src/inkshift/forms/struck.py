@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -74,15 +76,25 @@ def _wide(figure: Gray) -> Labels:
 def _line_through(figure: Gray) -> float:
     """1 where a straight line of ink goes from one end of a figure to the other with ink above and below; else to 0."""
     h, w = figure.shape
-    ends = np.arange(SIZE // 16, h - SIZE // 16, 2)
-    left, right = (grid.ravel()[:, None] for grid in np.meshgrid(ends, ends))
-    lines = np.rint(left + (right - left) * np.linspace(0, 1, w)).astype(np.int32)
-    covered = np.asarray(figure[lines, np.arange(w)].mean(1), np.float64)
-    line = lines[int(np.argmax(covered - 0.002 * np.abs(left - right)[:, 0]))]
+    lines, rise = _lines_of(h, w)
+    covered = figure[lines, np.arange(w)].sum(1) / w
+    line = lines[int(np.argmax(covered - 0.002 * rise))]
     y, apart = np.arange(h)[:, None], SIZE // 6
     above, below = (figure * (y < line - apart)).any(0), (figure * (y > line + apart)).any(0)
     sides = min(int(above.sum()), int(below.sum())) / max(int((above | below).sum()), 1)
     return float(np.clip((float(covered.max()) - 0.93) / 0.05, 0, 1) * np.clip((sides - 0.2) / 0.25, 0, 1))
+
+
+@lru_cache(maxsize=64)
+def _lines_of(high: int, wide: int) -> tuple[Labels, Labels]:
+    """Rows of straight lines through a figure of that size, (N, wide), and how many of them each rises or falls, (N,).
+
+    The numbers of a page are of a few widths, so that these are kept.
+    """
+    ends = np.arange(SIZE // 16, high - SIZE // 16, 2)
+    left, right = (grid.ravel()[:, None] for grid in np.meshgrid(ends, ends))
+    lines = np.rint(left + (right - left) * np.linspace(0, 1, wide)).astype(np.int32)
+    return lines, np.abs(left - right)[:, 0]
 
 
 def _path(figure: Gray) -> Labels:

@@ -49,16 +49,20 @@ def beam(
     are followed; symbols below one in a thousand are not.
     """
     prefixes: dict[str, tuple[float, float]] = {"": (1.0, 0.0)}
-    for row in probabilities.astype(np.float64).tolist():
-        blank = row[BLANK]
-        likely = [(str(d), row[d]) for d in range(10) if row[d] > _UNLIKELY]
-        if not likely and blank > 1 - _UNLIKELY:
-            prefixes = {text: (ends + ended, 0.0) for text, (ends, ended) in prefixes.items()}
+    rows = probabilities.astype(np.float64)
+    likely: list[list[tuple[str, float]]] = [[] for _ in rows]
+    steps, symbols = np.nonzero(rows[:, :BLANK] > _UNLIKELY)
+    for at, digit, p in zip(steps.tolist(), symbols.tolist(), rows[steps, symbols].tolist(), strict=True):
+        likely[at].append((str(digit), p))
+    for blank, some in zip(rows[:, BLANK].tolist(), likely, strict=True):
+        if not some:
+            stays = 1.0 if blank > 1 - _UNLIKELY else blank
+            prefixes = {text: ((ends + ended) * stays, 0.0) for text, (ends, ended) in prefixes.items()}
             continue
-        prefixes = _step(prefixes, blank, likely, digits[1])
+        prefixes = _step(prefixes, blank, some, digits[1])
         if len(prefixes) > width:
-            best = sorted(prefixes.items(), key=lambda item: -(item[1][0] + item[1][1]))[:width]
-            prefixes = dict(best)
+            least = sorted([ends + ended for ends, ended in prefixes.values()])[-width]
+            prefixes = {text: both for text, both in prefixes.items() if both[0] + both[1] >= least}
     scored = [(text, ends + ended) for text, (ends, ended) in prefixes.items() if _allowed(text, digits, largest)]
     return tuple(sorted(scored, key=lambda item: -item[1]))
 
@@ -68,19 +72,21 @@ def _step(
 ) -> dict[str, tuple[float, float]]:
     """Each beginning one step further: its probability when the step is blank, and when it is its last digit."""
     grown: dict[str, tuple[float, float]] = {}
+    get, never = grown.get, (0.0, 0.0)  # called a hundred times for each step: all else is kept out of the loop
     for text, (ends, ended) in prefixes.items():
         both = ends + ended
-        with_blank, with_digit = grown.get(text, (0.0, 0.0))
-        grown[text] = with_blank + both * blank, with_digit
+        with_blank, with_digit = get(text, never)
+        last, open_ = text[-1:], len(text) < longest
         for digit, p in likely:
             fresh = both
-            if text and text[-1] == digit:
-                with_blank, with_digit = grown[text]
-                grown[text] = with_blank, with_digit + ended * p
+            if digit == last:
+                with_digit += ended * p
                 fresh = ends
-            if fresh > 0 and len(text) < longest:
-                with_blank, with_digit = grown.get(text + digit, (0.0, 0.0))
-                grown[text + digit] = with_blank, with_digit + fresh * p
+            if open_ and fresh > 0:
+                longer = text + digit
+                other, same = get(longer, never)
+                grown[longer] = other, same + fresh * p
+        grown[text] = with_blank + both * blank, with_digit
     return grown
 
 
@@ -149,16 +155,16 @@ def align(probabilities: LineProbabilities, text: str) -> list[tuple[int, int]]:
     best = [*logs[0][:2], *[-np.inf] * (len(states) - 2)][: len(states)]
     came: list[list[int]] = []
     for row in logs[1:]:
-        steps, better = [], []
+        moves, better = [], []
         for i, gain in enumerate(row):
             step, most = 0, best[i]
             if i and best[i - 1] > most:
                 step, most = 1, best[i - 1]
             if skip[i] and best[i - 2] > most:
                 step, most = 2, best[i - 2]
-            steps.append(step)
+            moves.append(step)
             better.append(most + gain)
-        came.append(steps)
+        came.append(moves)
         best = better
     at = len(states) - 1 if len(states) == 1 or best[-1] >= best[-2] else len(states) - 2
     if not np.isfinite(best[at]):

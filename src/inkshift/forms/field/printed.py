@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from inkshift.forms import ink as inks
 from inkshift.forms.segment import components
+from inkshift.reframe import median_of
 
 Gray = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -297,8 +298,9 @@ def painted_out(picture: npt.NDArray[np.uint8], dark: Gray, print_: Mask) -> npt
     """A crop, (H, W) or (H, W, 3) uint8, with paper where print is; dark: its darkness (H, W) uint8."""
     if not print_.any():
         return picture
-    plain = ~print_ & (dark <= inks.FAINTEST)
-    level = np.median(picture[plain], axis=0) if plain.any() else np.max(picture, axis=(0, 1))
+    plain = picture[~print_ & (dark <= inks.FAINTEST)]
+    channels = plain.reshape(len(plain), -1).T
+    level = [median_of(channel) for channel in channels] if len(plain) else np.max(picture, axis=(0, 1))
     out = picture.copy()
     out[print_] = np.asarray(level, np.uint8)
     return out
