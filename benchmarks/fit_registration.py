@@ -32,7 +32,7 @@ from inkshift.forms import register
 from inkshift.forms.page import proof
 from inkshift.forms.page.candidates import project
 from inkshift.forms.page.reference import Reference
-from inkshift.forms.page.refine import NEAR, look, refine, snap
+from inkshift.forms.page.refine import NEAR, Place, look, refine, snap
 from inkshift.forms.page.scan import Matrix, Scan
 from inkshift.reframe import to_gray
 from printed import options, show
@@ -48,23 +48,28 @@ RIGHT = 1 / 3
 _LEFT_OUT = ("shift", "explained")
 # Wrong starts of each page and road.
 _STARTS = 2
+# How often a page that lies right is moved by less than a field's height, and how many fields are looked at then.
+_SHAKES, _OF_EACH = 6, 8
 _BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A page on a template. form: of the template; how: one of FOUND, ASTRAY, OTHER; evidence: of `proof.Evidence`, by
-    name; right: whether it lies right; fields: for each field with print likeness and how far aside it was moved, in
-    its heights, and whether it lies right, of pages of which most fields do.
+    """A page on a template. page: its number; form: of the template; how: one of FOUND, ASTRAY, OTHER; evidence: of
+    `proof.Evidence`, by name; right: whether it lies right; fields: for each field with print likeness and how far
+    aside it was moved, in its heights, and whether it lies right, of pages of which most fields do; shaken: the same
+    where the page was moved by up to a field's height.
     """
 
+    page: int
     form: str
     kind: str
     road: str
     how: str
     evidence: dict[str, float]
     right: bool
-    fields: tuple[tuple[float, float, bool], ...]
+    fields: tuple[tuple[float, float, bool], ...] = ()
+    shaken: tuple[tuple[float, float, bool], ...] = ()
 
 
 # -- laying pages ----------------------------------------------------------------------------------------------------
@@ -80,22 +85,26 @@ def known_by(form: Form, road: str, style: str) -> Reference:
     return Reference(page.model_copy(update=bare), to_gray(form.blank(style)))
 
 
-def lay(made: Made, form: Form, task: Task, other: Form, rng: np.random.Generator) -> Iterator[Laid]:
+def lay(page: int, made: Made, form: Form, task: Task, other: Form, rng: np.random.Generator) -> Iterator[Laid]:
     """All ways in which one page is laid."""
     gray = to_gray(made.picture)
     for road in ROADS:
         known = known_by(form, road, task.style)
-        yield from _laid(Scan(gray), known, made.truths, (form.name, task.kind, road, FOUND))
+        yield from _laid(Scan(gray), known, made.truths, (page, form.name, task.kind, road, FOUND))
         for _ in range(_STARTS if made.truths else 0):
             start = _wrong_start(made.truths[0], known, rng)
-            yield from _laid(Scan(gray), known, made.truths, (form.name, task.kind, road, ASTRAY), start)
+            yield from _laid(Scan(gray), known, made.truths, (page, form.name, task.kind, road, ASTRAY), start)
     road = str(rng.choice(ROADS))
     if made.truths:
-        yield from _laid(Scan(gray), known_by(other, road, task.style), (), (other.name, task.kind, road, OTHER))
+        yield from _laid(Scan(gray), known_by(other, road, task.style), (), (page, other.name, task.kind, road, OTHER))
 
 
 def _laid(
-    scan: Scan, known: Reference, truths: Sequence[Truth], what: tuple[str, str, str, str], start: Matrix | None = None
+    scan: Scan,
+    known: Reference,
+    truths: Sequence[Truth],
+    what: tuple[int, str, str, str, str],
+    start: Matrix | None = None,
 ) -> Iterator[Laid]:
     """The best place, where there is any."""
     if start is None:
@@ -114,24 +123,42 @@ def _laid(
         places.append(refine(scan, known, best.place.matrix @ known.upside_down))
     looks = []
     for place in places:
-        seen = look(scan, known, place.matrix, 24)
-        moves, likeness = snap(place, known, seen, 24)
-        off = min((_off(known, place.matrix, moves, truth) for truth in truths), key=_middling, default=None)
+        off, fields = _fields(scan, known, place, truths)
         if off is not None:
-            looks.append((off, moves, likeness, place))
+            looks.append((_middling(off), off, fields, place))
     if not looks:
-        yield Laid(*what, evidence, False, ())
+        yield Laid(*what, evidence, False)
         return
-    off, moves, likeness, place = min(looks, key=lambda one: _middling(one[0]))
+    middling, off, fields, place = min(looks, key=lambda one: one[0])
+    right = bool(np.nanmax(off, initial=0) <= RIGHT)
+    shaken = []
+    if right:
+        rng = np.random.default_rng(what[0])
+        for _ in range(_SHAKES):
+            move = np.eye(3)
+            move[:2, 2] = rng.uniform(-1, 1, 2) * np.median([spec.box[3] for spec in known.spec.fields])
+            moved = replace(place, matrix=place.matrix @ move)
+            shaken += rng.permutation(np.array(_fields(scan, known, moved, truths)[1]).reshape(-1, 3))[
+                :_OF_EACH
+            ].tolist()
+    yield Laid(*what, evidence, right, fields if middling <= RIGHT else (), tuple(map(tuple, shaken)))
+
+
+def _fields(
+    scan: Scan, known: Reference, place: Place, truths: Sequence[Truth]
+) -> tuple[Values | None, tuple[tuple[float, float, bool], ...]]:
+    """How far off the fields are at a place, of the truth that is nearest; and what `Laid.fields` holds."""
+    moves, likeness = snap(place, known, look(scan, known, place.matrix, 24), 24)
+    off = min((_off(known, place.matrix, moves, truth) for truth in truths), key=_middling, default=None)
+    if off is None:
+        return None, ()
     boxes = np.array([spec.box for spec in known.spec.fields])
-    bent = place.bend(boxes[:, :2] + boxes[:, 2:] / 2, max(known.size))
-    aside = np.abs(moves - bent).max(1) / boxes[:, 3]
-    fields = tuple(
+    aside = np.abs(moves - place.bend(boxes[:, :2] + boxes[:, 2:] / 2, max(known.size))).max(1) / boxes[:, 3]
+    return off, tuple(
         (float(likeness[k]), float(aside[k]), bool(off[k] <= RIGHT))
         for k, patch in enumerate(known.fields)
-        if patch is not None and np.isfinite(off[k]) and _middling(off) <= RIGHT
+        if patch is not None and np.isfinite(off[k])
     )
-    yield Laid(*what, evidence, bool(np.nanmax(off, initial=0) <= RIGHT), fields)
 
 
 def _off(known: Reference, matrix: Matrix, moves: Values, truth: Truth) -> Values:
@@ -167,11 +194,13 @@ def _wrong_start(truth: Truth, known: Reference, rng: np.random.Generator) -> Ma
     return np.asarray(true, np.float64) @ move
 
 
-def lay_all(pages: int, seed: int) -> Iterator[Laid]:
+def lay_all(pages: int, seed: int, after: int) -> Iterator[Laid]:
     forms, alike = wild._forms()
     every = {**forms, **{f"{name}, another": one for name, one in alike.items()}}
     tasks = wild_pages.plan(list(forms), list(alike), pages, seed)
     for number, task in enumerate(tasks):
+        if number < after:
+            continue
         rng = np.random.default_rng((*task.seed, 9))
         own = forms[task.form]
         # Some pages are of the drawn forms' siblings, for more forms to leave out.
@@ -180,18 +209,18 @@ def lay_all(pages: int, seed: int) -> Iterator[Laid]:
         made = wild_pages.make(task, {**forms, task.form: own}, alike)
         names = [name for name in every if every[name].template.name != own.template.name]
         name = str(rng.choice(names))
-        yield from lay(made, own, task, replace(every[name], name=name), rng)
-        if number % 20 == 19:
-            print(f"{number + 1} pages", flush=True)
+        yield from lay(number, made, own, task, replace(every[name], name=name), rng)
 
 
 def kept(path: Path | None, pages: int, seed: int) -> list[Laid]:
-    """What was laid: of the file, where there is one."""
-    if path and path.exists():
-        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        return [Laid(**{**row, "fields": tuple(map(tuple, row["fields"]))}) for row in rows]
-    out = []
-    for one in lay_all(pages, seed):
+    """What was laid: what the file holds, and what it lacks."""
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path and path.exists() else ()
+    out = [Laid(**{**row, "fields": row["fields"], "shaken": row["shaken"]}) for row in rows]
+    last = max((one.page for one in out), default=0)
+    out = [one for one in out if one.page < last]
+    if path:
+        path.write_text("".join(json.dumps(asdict(one)) + "\n" for one in out), encoding="utf-8")
+    for one in lay_all(pages, seed, last):
         out.append(one)
         if path:
             with path.open("a", encoding="utf-8") as file:

@@ -28,7 +28,7 @@ SLACK, THICKEST = 0.28, 0.24
 # Share of a side that its line covers: of a box known to be printed, and of the crop's own side. Share of a crop's side
 # that the writing in it leaves free where it was not cut to the writing.
 KNOWN, EDGE, ROOM = 0.85, 0.92, 0.04
-# Pixels of a crop's shorter side above which lines are looked for at every other place (`_lines_of`), so two pixels off.
+# Pixels of a crop's shorter side above which lines are looked for at every other place, and may be two pixels off.
 _COARSE = 30
 # Lines found on one side: a border may be double. Share of the width: lines so thin are no strokes of a digit
 # that fills the crop. Share by which a pen
