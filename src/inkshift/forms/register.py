@@ -323,7 +323,16 @@ def _lies_twice(scan: Scan, known: Reference, best: _Tried) -> bool:
     cv2.fillConvexPoly(rest, np.rint(outline).astype(np.int32), (int(np.median(rest[::8, ::8])),))
     other = Scan(rest)
     maps = candidates.by_keypoints(other, known) or candidates.by_marks(other, known)
-    places = (refine(other, known, matrix) for matrix in maps[:2])
+    # Print without keypoints is looked for beside the first copy, as two sheets lie on one glass.
+    steps = [
+        np.array([[1, 0, sign * x], [0, 1, sign * y], [0, 0, 1]], np.float64)
+        for gap in (1.0, 1.03, 1.06)
+        for x, y in ((gap * w, 0.0), (0.0, gap * h))
+        for sign in (-1, 1)
+    ]
+    beside = [best.place.matrix @ step for step in steps]
+    beside.sort(key=lambda matrix: -glance(other, known, matrix))
+    places = (refine(other, known, matrix) for matrix in [*maps[:2], *beside[:2]])
     return any(view(other, known, place).explained > _COPY * best.explained for place in places)
 
 
