@@ -12,7 +12,17 @@ import numpy.typing as npt
 
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.page import candidates
-from inkshift.forms.page.proof import Evidence, field_probability, glance, margin_over, probability, view, weigh
+from inkshift.forms.page.proof import (
+    UNPRINTED,
+    Evidence,
+    field_probability,
+    glance,
+    margin_over,
+    probability,
+    typical,
+    view,
+    weigh,
+)
 from inkshift.forms.page.reference import Reference, printed_lines
 from inkshift.forms.page.refine import NEAR, ROUNDS, WIDE, Place, look, refine, snap
 from inkshift.forms.page.scan import Scan, inverse
@@ -357,15 +367,16 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     bends = place.bend(outlines.reshape(-1, 2), max(known.size)).reshape(-1, 4, 2)
     moves, likenesses = snap(place, known, seen, 24)
     whole = to_upright @ place.matrix
+    usual = typical(likenesses[[patch is not None for patch in known.fields]])
     for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
-        corners, bend, likeness, aside = outlines[k], bends[k], float(likenesses[k]), 0.0
+        corners, bend, sure = outlines[k], bends[k], UNPRINTED
         if patch is not None:
             extra = moves[k] - bend.mean(0)
-            aside = float(np.abs(extra).max()) / spec.box[3]
+            sure = field_probability(float(likenesses[k]), float(np.abs(extra).max()) / spec.box[3], usual)
             bend = bend + extra
         step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
         own[spec.box] = whole @ np.asarray(step, np.float64)
-        fields[spec.name] = best.probability * field_probability(likeness, aside, patch is not None)
+        fields[spec.name] = best.probability * sure
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     return Registered(
