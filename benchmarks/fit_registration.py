@@ -34,6 +34,7 @@ from inkshift.forms.page.candidates import project
 from inkshift.forms.page.reference import Reference
 from inkshift.forms.page.refine import NEAR, Place, look, refine, snap
 from inkshift.forms.page.scan import Matrix, Scan
+from inkshift.forms.page.which import is_blank_page
 from inkshift.reframe import to_gray
 from printed import options, show
 from wild_forms import Form, template_of
@@ -108,7 +109,7 @@ def _laid(
 ) -> Iterator[Laid]:
     """The best place, where there is any."""
     if start is None:
-        tried = [] if register.is_blank(scan) else register._places(scan, known)
+        tried = [] if is_blank_page(scan.gray) else register._places(scan, known)
     else:
         tried = register._try(scan, known, refine(scan, known, start, NEAR))
         tried.sort(key=lambda one: -one.explained)
@@ -179,7 +180,7 @@ def _wrong_start(truth: Truth, known: Reference, rng: np.random.Generator) -> Ma
     """A map from the template to the picture that is off as registration may be off."""
     boxes = np.array([spec.box for spec in known.spec.fields])
     corners = boxes[:, None, :2] + np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * boxes[:, None, 2:]
-    true, _ = cv2.findHomography(corners.reshape(-1, 2), truth.quads.reshape(-1, 2), cv2.LMEDS)
+    true, _ = cv2.findHomography(corners.reshape(-1, 2), truth.quads.reshape(-1, 2))
     w, h = known.size
     way = rng.random()
     move = np.eye(3)
