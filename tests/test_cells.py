@@ -143,7 +143,7 @@ def test_a_digit_that_reaches_in_from_beside_is_noticed_where_it_finds_an_empty_
     assert [cell.over > 0.5 for cell in cells] == [noticed, False, False]
 
 
-@pytest.mark.parametrize("mark", ["x", "dot", "dash", "slash"])
+@pytest.mark.parametrize("mark", ["x", "dot", "dash", "slash", "wave"])
 def test_the_form_of_a_mark_says_that_its_cell_is_unused(mark: str) -> None:
     ink = np.zeros((60, 50), np.uint8)
     if mark == "x":
@@ -155,8 +155,20 @@ def test_the_form_of_a_mark_says_that_its_cell_is_unused(mark: str) -> None:
         cv2.line(ink, (10, 30), (40, 29), (255,), 3)
     if mark == "slash":
         cv2.line(ink, (8, 50), (42, 10), (255,), 3)
+    if mark == "wave":
+        across = np.arange(8, 43)
+        points = np.stack([across, 30 + 6 * np.sin((across - 8) * 2 * np.pi / 34)], 1)
+        cv2.polylines(ink, [np.rint(points).astype(np.int32)], False, (255,), 3)
     (cell,) = cells_of_field(ink, 1, (0, 0, 50, 60), printed=False)
     assert cell.mark > 0.5
+
+
+def test_a_low_and_wide_two_is_no_wave() -> None:
+    ink = np.zeros((60, 50), np.uint8)
+    points = np.array([(9, 24), (15, 19), (26, 19), (31, 24), (24, 31), (12, 38), (8, 40), (44, 40)], np.int32)
+    cv2.polylines(ink, [points], False, (255,), 3)
+    (cell,) = cells_of_field(ink, 1, (0, 0, 50, 60), printed=False)
+    assert cell.mark == 0
 
 
 @given(st.integers(0, 9))

@@ -130,3 +130,22 @@ def test_a_dot_in_a_tall_picture_is_not_looked_at_closely() -> None:
     page = np.full((300, 200), 245, np.uint8)
     cv2.circle(page, (90, 90), 6, (40,), -1)
     assert numbers.ink_band(inks.darkness(page)) == (0, 300)
+
+
+@given(st.floats(-2.5, 2.5), st.integers(2, 5), st.integers(1, 3))
+def test_an_empty_box_whose_lines_lean_is_blank(lean: float, thick: int, bow: int) -> None:
+    """Of a line that leans or bends a little, nothing is left that could be a dash."""
+    high, wide, left, top = 76, 210, 12, 12
+    large = np.full((8 * high, 8 * wide), 245, np.uint8)
+    along = np.linspace(0, 1, 40)
+    for y in (top, high - top):
+        rows = y + lean * (along - 0.5) + bow * along * (1 - along)
+        points = np.stack([8 * wide * along, 8 * rows], 1)
+        cv2.polylines(large, [np.rint(points).astype(np.int32)], False, (40,), 8 * thick)
+    for x in (left, wide - left):
+        cv2.line(large, (8 * x, 0), (8 * x, 8 * high), (40,), 8 * thick)
+    page = np.asarray(cv2.resize(large, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
+    dark = inks.darkness(page)
+    box = (left, top, wide - left, high - top)
+    job = fields.own(fields.Job("n", "number", page, dark, box, digits=(1, 3), printed=True))
+    assert len(fields._pieces(job)) == 0

@@ -141,6 +141,23 @@ def test_a_grid_whose_edge_is_cut_off_is_refused_or_right() -> None:
     assert min(off(one, spec, cut) for one in ways) < 1 / 3 or ways[0].quality < 0.9
 
 
+@pytest.mark.parametrize("boxed", [False, True])
+@pytest.mark.parametrize("true", [moved(1, 0.95), moved(0, 1, 0, 30)], ids=["turned", "lower"])
+def test_a_heading_ruled_like_a_row_does_not_shift_the_rows(boxed: bool, true: Matrix) -> None:
+    """The upright lines end where the rows do; where they run on through the heading, a page may be refused."""
+    sheet, _, ruled = class_list()
+    cv2.line(sheet, (50, TOP - ROW), (540, TOP - ROW), (0,), 2)
+    if boxed:
+        for x in (50, 360, 450, 540):
+            cv2.line(sheet, (x, TOP - ROW), (x, TOP), (0,), 2)
+    try:
+        (found,) = register(seen(filled(sheet), true), ruled)
+    except RegistrationError:
+        assert boxed
+        return
+    assert off(found, ruled, true) < 1 / 3
+
+
 def test_four_squares_alone_do_not_tell_up_from_down(tmp_path: Path, shipped_model: str) -> None:
     marks = [{"x": x, "y": y, "size": 20} for x, y in ((40, 40), (560, 40), (40, 810), (560, 810))]
     fields = [{"name": "a", "box": [300, 200, 120, 50], "frame": False}]
@@ -187,6 +204,21 @@ def test_two_copies_in_one_picture_are_refused() -> None:
     sheet, spec, _ = class_list()
     both = np.hstack([filled(sheet), filled(sheet)])
     with pytest.raises(RegistrationError, match="twice"):
+        register(both, spec, sheet)
+
+
+def test_two_copies_without_keypoints_are_refused() -> None:
+    """Two pale grids beside each other: the second lies where another page would."""
+    rows, columns = [90 + 90 * i for i in range(8)], [60, 150, 330, 420, 540]
+    sheet = np.full((H, W), 255, np.uint8)
+    for y in rows:
+        cv2.line(sheet, (columns[0], y), (columns[-1], y), (170,), 2)
+    for x in columns:
+        cv2.line(sheet, (x, rows[0]), (x, rows[-1]), (170,), 2)
+    fields = [{"name": f"f{y}", "box": [150, y, 180, 90], "digits": [1, 2]} for y in rows[:-1]]
+    spec = PageSpec.model_validate({"size": [W, H], "fields": fields, "reference": "empty.png"})
+    both = seen(np.hstack([sheet, sheet]), np.eye(3), (2 * W, H))
+    with pytest.raises(RegistrationError):
         register(both, spec, sheet)
 
 

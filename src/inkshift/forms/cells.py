@@ -48,10 +48,11 @@ _CROWDED, _REACHING = 0.8, 0.7
 # was put there. How sure a dash or a line, an X, and a slash make it that a cell was crossed out.
 _SPECK, _DOT, _SMALL = 0.1, 0.16, 0.3
 _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
-# Of a mark: a dash or wave is lower than this share of the cell, and so many times wider than high, perhaps or likely.
+# Of a mark: a dash or wave is lower than this share of the cell, so many times wider than high, perhaps or likely, and
+# such a share of its columns crosses it once.
 # Of a slash: how much less straight than a ruled stroke, how wide for its height, perhaps or likely, and leaning
 # backwards. Share of a line through a loop that is ink.
-_LOW, _WIDE = 0.45, (1.25, 1.5)
+_LOW, _WIDE, _ONCE = 0.45, (1.25, 1.5), 0.7
 _STRAIGHT_STROKE, _LEANING, _BACKWARDS, _COVERED = 1.6, (0.55, 0.75), 0.4, 0.93
 # Shares of the width: where lines through a loop from its upper right to its lower left begin and end, (N, 1).
 _FEET, _HEADS = (one.reshape(-1, 1) for one in np.meshgrid(np.arange(0.0, 0.2, 0.04), np.arange(0.8, 1.0, 0.04)))
@@ -177,7 +178,8 @@ def _cell(
 def _mark(picture: Gray, height: float) -> float:
     """How sure the form of a cell's ink makes it, 0 to 1, that it is a mark for an unused cell and no digit.
 
-    A dot is small and solid. A dash or wave is far wider than high. An X or a star has ink in its middle and its four
+    A dot is small and solid. A dash or wave is far wider than high and goes across once, as a low, wide 2
+    does not. An X or a star has ink in its middle and its four
     corners but not between the corners. A slash is one straight stroke that leans more than a 1 does, or backwards.
     A zero with a stroke has a straight line from corner to corner through what it encloses. picture: the cell's
     ink, tightly cut. height: of the cell.
@@ -186,7 +188,7 @@ def _mark(picture: Gray, height: float) -> float:
     ink = picture > 0
     if max(h, w) < _SMALL * height and ink.mean() > 0.5:
         return _DOUBTLESS
-    if max(h, w) >= _SMALL * height and h < _LOW * height and w > _WIDE[0] * h:
+    if max(h, w) >= _SMALL * height and h < _LOW * height and w > _WIDE[0] * h and _goes_across_once(ink):
         return _LIKELY if w > _WIDE[1] * h else _OPEN
     if max(h, w) < _SMALL * height or min(h, w) < 8:
         return 0.0
@@ -207,6 +209,12 @@ def _mark(picture: Gray, height: float) -> float:
     if all(corners) and ink[middle_y, middle_x].mean() > 0.3 and empty >= 3:
         return _LIKELY
     return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0)
+
+
+def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:
+    """Whether nearly every column crosses the ink just once."""
+    begins = ink & ~np.pad(ink, ((1, 0), (0, 0)))[:-1]
+    return float(np.mean(begins.sum(0) == 1)) > _ONCE
 
 
 def _slash(ink: npt.NDArray[np.bool_]) -> float:

@@ -12,7 +12,17 @@ import numpy.typing as npt
 
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.page import candidates
-from inkshift.forms.page.proof import Evidence, field_probability, glance, margin_over, probability, view, weigh
+from inkshift.forms.page.proof import (
+    UNPRINTED,
+    Evidence,
+    field_probability,
+    glance,
+    margin_over,
+    probability,
+    typical,
+    view,
+    weigh,
+)
 from inkshift.forms.page.reference import Reference, printed_lines
 from inkshift.forms.page.refine import NEAR, ROUNDS, WIDE, Place, look, refine, snap
 from inkshift.forms.page.scan import Scan, inverse
@@ -323,7 +333,16 @@ def _lies_twice(scan: Scan, known: Reference, best: _Tried) -> bool:
     cv2.fillConvexPoly(rest, np.rint(outline).astype(np.int32), (int(np.median(rest[::8, ::8])),))
     other = Scan(rest)
     maps = candidates.by_keypoints(other, known) or candidates.by_marks(other, known)
-    places = (refine(other, known, matrix) for matrix in maps[:2])
+    # Print without keypoints is looked for beside the first copy, as two sheets lie on one glass.
+    steps = [
+        np.array([[1, 0, sign * x], [0, 1, sign * y], [0, 0, 1]], np.float64)
+        for gap in (1.0, 1.03, 1.06)
+        for x, y in ((gap * w, 0.0), (0.0, gap * h))
+        for sign in (-1, 1)
+    ]
+    beside = [best.place.matrix @ step for step in steps]
+    beside.sort(key=lambda matrix: -glance(other, known, matrix))
+    places = (refine(other, known, matrix) for matrix in [*maps[:2], *beside[:2]])
     return any(view(other, known, place).explained > _COPY * best.explained for place in places)
 
 
@@ -348,15 +367,16 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     bends = place.bend(outlines.reshape(-1, 2), max(known.size)).reshape(-1, 4, 2)
     moves, likenesses = snap(place, known, seen, 24)
     whole = to_upright @ place.matrix
+    usual = typical(likenesses[[patch is not None for patch in known.fields]])
     for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
-        corners, bend, likeness, aside = outlines[k], bends[k], float(likenesses[k]), 0.0
+        corners, bend, sure = outlines[k], bends[k], UNPRINTED
         if patch is not None:
             extra = moves[k] - bend.mean(0)
-            aside = float(np.abs(extra).max()) / spec.box[3]
+            sure = field_probability(float(likenesses[k]), float(np.abs(extra).max()) / spec.box[3], usual)
             bend = bend + extra
         step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
         own[spec.box] = whole @ np.asarray(step, np.float64)
-        fields[spec.name] = best.probability * field_probability(likeness, aside, patch is not None)
+        fields[spec.name] = best.probability * sure
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     return Registered(

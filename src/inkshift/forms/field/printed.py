@@ -29,6 +29,8 @@ SLACK, THICKEST = 0.28, 0.24
 # Share of a side that its line covers: of a box known to be printed, and of the crop's own side. Share of a crop's side
 # that the writing in it leaves free where it was not cut to the writing.
 KNOWN, EDGE, ROOM = 0.85, 0.92, 0.04
+# Pixels of a crop's shorter side above which lines are looked for at every other place, and may be two pixels off.
+_COARSE = 30
 # Lines found on one side: a border may be double. Share of the width: lines so thin are no strokes of a digit
 # that fills the crop. Share by which a pen
 # is paler than print to be told from it.
@@ -94,7 +96,7 @@ def from_box(dark: Gray, box: Box) -> Mask:
     box: xmin, ymin, xmax, ymax in pixels of the crop. A side is printed where a straight line covers most of it from
     corner to corner; one that is not found is left alone.
     """
-    mask = _stroke_mask(dark)
+    mask, faint = _stroke_mask(dark), dark > inks.FAINTEST
     x0, y0, x1, y1 = (int(np.clip(v, 0, limit)) for v, limit in zip(box, (*dark.shape[::-1],) * 2, strict=True))
     print_ = np.zeros(dark.shape, bool)
     if x1 - x0 < 8 or y1 - y0 < 8:
@@ -115,7 +117,7 @@ def from_box(dark: Gray, box: Box) -> Mask:
         if found is not None:
             base = max(near - slack, 0)
             line = _Line((found.ends[0] + base, found.ends[1] + base), found.thick)
-            _take(np.rot90(print_, turn), turned, line, (first, last))
+            _take(np.rot90(print_, turn), turned, np.rot90(faint, turn), line, (first, last))
     return _without_crossings(dark, print_)
 
 
@@ -126,7 +128,7 @@ def from_edges(dark: Gray) -> Mask:
     stroke of a digit may be all that too where the crop was cut to the writing: then writing touches the crop's other
     sides, and nothing is taken, unless lines meet in a corner.
     """
-    mask = _stroke_mask(dark)
+    mask, faint = _stroke_mask(dark), dark > inks.FAINTEST
     h, w = dark.shape
     print_ = np.zeros(dark.shape, bool)
     if min(h, w) < 12:
@@ -142,7 +144,7 @@ def from_edges(dark: Gray) -> Mask:
             if found is None:
                 break
             thin = thin and found.thick <= _THIN * min(w, 2 * h)
-            _take(taken, turned, found, (0, turned.shape[1]))
+            _take(taken, turned, np.rot90(faint, turn), found, (0, turned.shape[1]))
             turned &= ~taken
         if taken.any():
             sides.append((turn, taken))
@@ -257,8 +259,9 @@ def _thickness(strip: Mask, line: npt.NDArray[np.float64]) -> tuple[int, float]:
     return last - first + 1, (first + last) / 2
 
 
-def _take(print_: Mask, mask: Mask, line: _Line, along: tuple[int, int]) -> None:
-    """Mark a line that lies along the top, a pixel around it, and pieces of ink wholly beyond it; in place."""
+def _take(print_: Mask, mask: Mask, faint: Mask, line: _Line, along: tuple[int, int]) -> None:
+    """Mark a line that lies along the top, a pixel around it, what is left of its edge where it bends or leans (thin,
+    and nothing below), and pieces of ink wholly beyond it; in place. mask, faint: what may be a line; any ink."""
     first, last = along
     h, w = mask.shape
     slope = (line.ends[1] - line.ends[0]) / max(last - first - 1, 1)
@@ -273,6 +276,14 @@ def _take(print_: Mask, mask: Mask, line: _Line, along: tuple[int, int]) -> None
     outside[labels[~beyond]] = False
     outside[0] = False
     print_[:deep] |= outside[labels]
+    columns = np.arange(first, last)
+    below = np.floor(place[columns] + line.thick / 2 + 1).astype(int) + 1
+    most = max(2 if min(h, w) > _COARSE else 1, line.thick // 2)
+    ends = np.clip(below + np.arange(most + 1)[:, None], 0, h - 1)
+    inked = faint[ends, columns]
+    thin = inked[0] & ~inked.all(0)
+    edge = np.logical_and.accumulate(inked[:most], axis=0) & thin & (below + most < h)
+    print_[ends[:most][edge], np.broadcast_to(columns, edge.shape)[edge]] = True
 
 
 def _without_crossings(dark: Gray, print_: Mask) -> Mask:
