@@ -18,13 +18,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from inkshift.errors import DataError, InkshiftError, SettingError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from inkshift.errors import DataError, InkshiftError, InputError, SettingError
+from inkshift.files import file_digest, is_file, parse_json
 from inkshift.forms.reader import Progress, Reader
-from inkshift.forms.reading import FieldReading, FormReading
+from inkshift.forms.reading import FieldReading, FormReading, State
 
 Record = dict[str, Any]
+Share = Annotated[float, Field(ge=0, le=1)]
 READER = "reader"
 NOTHING = "0" * 64
 
@@ -90,7 +94,7 @@ def _records(forms: Iterable[FormReading], reader: Reader) -> Iterator[Record]:
 def described(reader: Reader) -> Record:
     """What a run of this reader depends on: version, settings, and the SHA-256 of the files they name and of models."""
     settings = {name: value for name, value in reader.settings.arguments().items() if name != "crops"}
-    named = {name: value for name, value in settings.items() if isinstance(value, str) and Path(value).is_file()}
+    named = {name: value for name, value in settings.items() if isinstance(value, str) and is_file(value)}
     named |= {f"template {number}": file for number, file in enumerate(reader.settings.templates, 1)}
     models = {model.manifest.name: model.digest for model in (reader.model, reader.number_model) if model}
     if reader.settings.second_reader:
@@ -221,24 +225,65 @@ def _placed(number: int, record: Record, runs: list[Run]) -> Iterator[Fault]:
         runs[-1].records.append((number, record))
 
 
-_KEYS = {
-    "settings": {"time", "inkshift", "settings", "files", "models"},
-    "value": {*_value("", FieldReading("", "", "", "blank", 0.0)), "sha256", "time"},
-    "page": {"file", "page", "error"},
-    "end": {"lines"},
-}
+class _Line(BaseModel):
+    """What a line is made of; each kind of line has its own parts. Values stay in the record that was read."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    previous: str
+
+
+class _Settings(_Line):
+    kind: Literal["settings"]
+    time: str
+    inkshift: str
+    settings: Record
+    files: dict[str, str]
+    models: dict[str, str]
+
+
+class _Value(_Line):
+    kind: Literal["value"]
+    form: str
+    field: str
+    file: str
+    page: Annotated[int, Field(ge=1)]
+    box: tuple[float, float, float, float] | None
+    value: str
+    written: str
+    state: State
+    confidence: Share
+    candidates: list[tuple[str, Share]]
+    rules_broken: list[str]
+    accepted: bool | None
+    decided_by: str
+    sha256: str
+    time: str
+
+
+class _Page(_Line):
+    kind: Literal["page"]
+    file: str
+    page: Annotated[int, Field(ge=0)]
+    error: str
+
+
+class _End(_Line):
+    kind: Literal["end"]
+    lines: Annotated[int, Field(ge=0)]
+
+
+_LINES: TypeAdapter[Any] = TypeAdapter(Annotated[_Settings | _Value | _Page | _End, Field(discriminator="kind")])
 
 
 def _parsed(line: bytes) -> Record | None:
     """The record that a line holds, if it is one just as `write_trail` writes it."""
     try:
-        record = json.loads(line)
+        record = parse_json(line, halves=True)
+        _LINES.validate_python(record)
     except ValueError:
         return None
-    if not isinstance(record, dict) or _line(record) != line:
-        return None
-    wanted = _KEYS.get(str(record.get("kind")))
-    return record if wanted is not None and set(record) == {"previous", "kind", *wanted} else None
+    return record if isinstance(record, dict) and _line(record) == line else None
 
 
 def _line(record: Record) -> bytes:
@@ -267,7 +312,7 @@ def read_again(run: Run, progress: Progress | None = None) -> Iterator[Fault]:
     """
     try:
         reader = Reader(**run.settings["settings"])
-    except (InkshiftError, TypeError) as e:
+    except (InkshiftError, TypeError, ValueError, LookupError, AttributeError, OSError) as e:  # whatever a line may say
         yield Fault(run.line, f"cannot be read again: {e}")
         return
     differing = list(_other_inputs(run, described(reader)))
@@ -320,9 +365,8 @@ def _difference(record: Record, item: FieldReading) -> str:
 def _sha256(path: str) -> str:
     """The digest of a file; empty where it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        return file_digest(path)
+    except InputError:
         return ""
 
 

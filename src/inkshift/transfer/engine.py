@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from inkshift import jobs
-from inkshift.errors import InkshiftError, MissingExtraError, SettingError
+from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError
+from inkshift.files import read_text
 from inkshift.transfer.kinds import AnyPlan, AnyRun, kind_of
 from inkshift.transfer.record import DONE, EPOCHS, ERROR, PACKAGE, WEIGHTS, write_json
+from inkshift.transfer.results import read_json
 from inkshift.transfer.spec import AnyStudy
 
 Progress = Callable[[str, str | None], None]
@@ -97,10 +99,12 @@ def begin(study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[str, str]:
     from inkshift.transfer.provenance import machine, versions
 
     path = folder / "index.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if before and before["name"] != study.name:
-        raise SettingError(f"{folder}: holds the study {before['name']!r}, not {study.name!r}; give another folder")
+    before = read_json(path, "move it away and run the study again") if path.is_file() else {}
+    if before and before.get("name") != study.name:
+        raise SettingError(f"{folder}: holds the study {before.get('name')!r}, not {study.name!r}; give another folder")
     known = before.get("data", {})
+    if not (isinstance(known, dict) and all(isinstance(f, dict) and "sha256" in f for f in known.values())):
+        raise DataError(f"{path}: its data have no SHA-256; move it away and run the study again")
     kind = kind_of(study)
     data, problems = kind.checksums(planned)
     for task, splits in data.items():
@@ -220,7 +224,7 @@ def study_digest(study: AnyStudy, folder: Path) -> str:
         path = folder / "runs" / one.key / DONE
         if not path.is_file():
             raise InkshiftError(f"{path.parent}: not finished, so the study has no digest; run it again")
-        parts.append(f"{one.key} {json.loads(path.read_text(encoding='utf-8'))['digest']}")
+        parts.append(f"{one.key} {read_json(path).get('digest')}")
     return jobs.digest(*sorted(parts))
 
 
@@ -259,8 +263,8 @@ def _epochs(one: AnyRun) -> int:
 
 def _rows(folder: Path, one: AnyRun) -> int:
     try:
-        return max(0, len((folder / "runs" / one.key / EPOCHS).read_text(encoding="utf-8").splitlines()) - 1)
-    except OSError:
+        return max(0, len(read_text(folder / "runs" / one.key / EPOCHS).splitlines()) - 1)
+    except (OSError, ValueError):
         return 0
 
 
@@ -272,7 +276,7 @@ def status(planned: AnyPlan, folder: Path) -> list[dict[str, Any]]:
 def _arm_status(name: str, regime: str, runs: tuple[AnyRun, ...], folder: Path) -> dict[str, Any]:
     done = [one for one in runs if finished(folder, one)]
     errors = [folder / "runs" / one.key / ERROR for one in runs]
-    problems = [json.loads(path.read_text(encoding="utf-8"))["error"] for path in errors if path.is_file()]
+    problems = [str(read_json(path).get("error")) for path in errors if path.is_file()]
     epochs = [_rows(folder, one) for one in runs]
     kind = kind_of(runs[0])
     return {

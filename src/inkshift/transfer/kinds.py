@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from inkshift.errors import DataError
+from inkshift.files import read_text
+
 if TYPE_CHECKING:
     from inkshift.transfer.engine import Job
     from inkshift.transfer.estimate import Estimate
@@ -92,7 +95,10 @@ class Characters:
         """The measure of a finished run, from its folder."""
         from inkshift.transfer.record import EPOCHS
 
-        return float((folder / EPOCHS).read_text(encoding="utf-8").splitlines()[-1].split(",")[4])
+        try:
+            return float(read_text(folder / EPOCHS).splitlines()[-1].split(",")[4])
+        except (OSError, ValueError, IndexError):
+            raise DataError(f"{folder / EPOCHS}: has no F1; delete its folder and run the study again") from None
 
     def estimate(self, study: Any, planned: Any, folder: Path, workers: int) -> Estimate:
         """What is left to do: time and disk."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.datasets.formats import read_npz
 from inkshift.jobs import digest
 from inkshift.models.metrics import Counts
 
@@ -78,9 +79,9 @@ class Record:
             return
         with (self.folder / EPOCHS).open(encoding="utf-8", newline="") as file:
             self.rows = list(csv.reader(file))[1 : epochs + 1]
-        with np.load(self.folder / CONFUSION) as arrays:
-            self._confusions = list(arrays["confusions"][:epochs].astype(np.int64))
-            self._predicted = arrays["predicted"].astype(np.int64)
+        arrays = read_npz(self.folder / CONFUSION)
+        self._confusions = list(arrays["confusions"][:epochs].astype(np.int64))
+        self._predicted = arrays["predicted"].astype(np.int64)
 
     def losses(self, column: str) -> list[float]:
         """A column of losses so far."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -144,7 +143,11 @@ class Analysis:
 
 def right(folder: Path) -> float:
     """Share of test numbers that a finished run read right."""
-    return float(json.loads((folder / "scores.json").read_text(encoding="utf-8"))["right"])
+    try:
+        return float(read_json(folder / "scores.json")["right"])
+    except (KeyError, TypeError, ValueError):
+        path = folder / "scores.json"
+        raise DataError(f"{path}: has no share `right`; delete its folder and run the study again") from None
 
 
 def load(folder: Path) -> StringResults:
