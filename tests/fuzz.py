@@ -261,7 +261,7 @@ def spoil_numbers(data: bytes, rng: random.Random) -> bytes:
         places = range(tags, max(tags + 1, min(len(out) - 4, tags + 300)))
     for _ in range(rng.choice((1, 1, 2, 3))):
         at = rng.choice(places)
-        kind = rng.choice("<H >H <I >I".split())
+        kind = rng.choice(["<H", ">H", "<I", ">I"])
         with contextlib.suppress(struct.error):
             struct.pack_into(kind, out, at, rng.choice(_BIG) & (65_535 if kind.endswith("H") else 2**32 - 1))
     return bytes(out)
@@ -390,7 +390,7 @@ def _build_tables(folder: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    shutil.copytree(folder, folder / "many", ignore=lambda *_: [n for n in os.listdir(folder) if n != "gray.png"])
+    shutil.copytree(folder, folder / "many", ignore=lambda _, names: [n for n in names if n != "gray.png"])
     for number in range(12):
         shutil.copy(folder / "gray.png", folder / "many" / f"n{number}.png")
     run("read form.png gray.png --template small.json --out form.csv --trail form.trail", folder)
@@ -570,11 +570,29 @@ def import_all() -> None:
 
     cv2.setNumThreads(1)
     whole_app()
-    for name in (
-        "forms.batch forms.reader forms.evaluate forms.audit forms.guarantee forms.shift forms.trail forms.harvest "
-        "forms.preview forms.propose models.imported models.runtime models.networks transfer.engine transfer.kinds "
-        "transfer.report transfer.estimate transfer.strings_estimate transfer.plan transfer.strings_plan datasets.catalog"
-    ).split():
+    for name in [
+        "forms.batch",
+        "forms.reader",
+        "forms.evaluate",
+        "forms.audit",
+        "forms.guarantee",
+        "forms.shift",
+        "forms.trail",
+        "forms.harvest",
+        "forms.preview",
+        "forms.propose",
+        "models.imported",
+        "models.runtime",
+        "models.networks",
+        "transfer.engine",
+        "transfer.kinds",
+        "transfer.report",
+        "transfer.estimate",
+        "transfer.strings_estimate",
+        "transfer.plan",
+        "transfer.strings_plan",
+        "datasets.catalog",
+    ]:
         with contextlib.suppress(ImportError):
             __import__(f"inkshift.{name}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import glob
 import hashlib
 import io
 import json
@@ -13,17 +15,22 @@ import shutil
 import tempfile
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from inkshift.errors import DataError, InputError, SettingError
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
 Rows = list[tuple[int, dict[str, str]]]
 
-# Bytes of a table, of which a million rows take a tenth, and of settings, of which the largest template takes a
-# hundredth. Devices, too, end there.
-MOST_TABLE, MOST_SETTINGS = 256 * 2**20, 16 * 2**20
+# Bytes and cells of a table, of which a million readings take half, and bytes of settings, of which the largest
+# template takes a hundredth. Devices, too, end there.
+MOST_TABLE, MOST_CELLS, MOST_SETTINGS = 256 * 2**20, 20_000_000, 16 * 2**20
 # Brackets within brackets, and digits of a whole number: more than any file of ours has.
 _MOST_DEPTH, _MOST_DIGITS = 64, 40
 
@@ -32,21 +39,22 @@ _MOST_DEPTH, _MOST_DIGITS = 64, 40
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place on success and goes on failure.
 
-    Raises SettingError where nothing can be written there.
+    What a run that was killed left there goes first. Raises SettingError where nothing can be written there, or the
+    disk is full before all is.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        _remove_left(path, r"\.([0-9]+)\.part")
         temporary.touch()
-    except OSError as e:
-        raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
-    try:
         yield temporary
-        try:
-            temporary.replace(path)
-        except OSError as e:
-            raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
+        temporary.replace(path)
+    except OSError as e:
+        if e.filename in (None, *map(str, (path, temporary))) or e.errno in _NO_ROOM:
+            raise SettingError(f"{path}: cannot be written ({reason(e)}); choose another place") from None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -57,12 +65,18 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        _remove_left(out, r"-([0-9]+)-[a-z0-9_]{8}(-old)?")
+        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-{os.getpid()}-", dir=out.parent))
     except OSError as e:
         raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
     try:
         part.chmod(0o755)
-        yield part
+        try:
+            yield part
+        except OSError as e:
+            if e.errno not in _NO_ROOM:
+                raise
+            raise SettingError(f"{out}: cannot be written ({e.strerror}); free its disk, then start again") from None
         old = part.with_name(f"{part.name}-old")
         if out.exists():
             out.replace(old)
@@ -70,6 +84,61 @@ def whole_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+
+
+def _remove_left(out: Path, pattern: str) -> None:
+    """Remove the temporary files and folders of runs that were killed while they wrote `out`.
+
+    pattern: what follows a dot and the name of `out`; its first group is the process that made it.
+    """
+    for path in out.parent.glob(f".{glob.escape(out.name)}*"):
+        found = re.fullmatch(pattern, path.name.removeprefix(f".{out.name}"))
+        if found is None or is_running(int(found[1])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process of this number is there; where nobody can tell, it is taken to be."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextmanager
+def locked(path: Path, what: str | Path) -> Iterator[None]:
+    """Hold the file `path`, which is made, while the work on `what` goes on; a second process is told so and ends.
+
+    The system lets go of it when the process ends, however it does. Raises SettingError where another process holds
+    it or it cannot be made.
+    """
+    try:
+        file = path.open("ab")
+    except OSError as e:
+        raise SettingError(f"{what}: cannot be written ({e.strerror}); choose another place") from None
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SettingError(
+                    f"{what}: another inkshift is at work on it; wait until it ends, or choose another place"
+                ) from None
+            except OSError:
+                pass  # a network disk that knows no locks
+        yield
 
 
 def file_digest(path: str | Path) -> str:
@@ -204,6 +273,8 @@ def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:
                     f"{path}:{rows.line_num}: expected {len(names)} cells as in the header, found {len(row)}; "
                     "mend that line"
                 )
+            if len(table) * len(names) >= MOST_CELLS:
+                raise DataError(f"{path}: expected at most {MOST_CELLS:,} cells, found more; split the file")
             table.append((rows.line_num, {n: c for n, c in zip(names, cells, strict=False) if n}))
     except csv.Error as e:
         raise DataError(f"{path}:{rows.line_num}: not CSV ({e}); mend that line") from None

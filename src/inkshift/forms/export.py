@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -177,7 +179,19 @@ def _write_xlsx(items: Iterable[tuple[Row, Image | None]], path: Path) -> None:
         except BaseException:
             sheet.close()
             raise
-        book.save(path)
+        save_book(book, path)
+
+
+def save_book(book: Any, path: Path) -> None:
+    """Write a spreadsheet so that the same cells make the same bytes: openpyxl writes into it when it was made."""
+    with tempfile.TemporaryFile() as made:
+        book.save(made)
+        with zipfile.ZipFile(made) as parts, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+            for part in parts.infolist():
+                content = parts.read(part)
+                if part.filename == "docProps/core.xml":
+                    content = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"1980-01-01T00:00:00Z", content)
+                out.writestr(zipfile.ZipInfo(part.filename), content, zipfile.ZIP_DEFLATED)
 
 
 def fitted(picture: Any) -> Any:

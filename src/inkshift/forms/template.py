@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from inkshift.errors import TemplateError, nearest
 from inkshift.files import is_file, parse_json, read_text, reason
 from inkshift.forms.rules import SLIP, Level, Rule, parse_rule
-from inkshift.pictures import MAX_PIXELS, MAX_SIDE
+from inkshift.pictures import KEPT_PIXELS, MAX_SIDE
 
 Box = tuple[float, float, float, float]
 
@@ -105,8 +105,8 @@ class PageSpec(_Strict):
         if not (self.marks or self.lines or self.reference):
             raise ValueError("a page needs marks, lines or a reference picture to register on")
         w, h = self.size
-        if w * h > MAX_PIXELS:
-            raise ValueError(f"a page of {w} x {h} is larger than {MAX_PIXELS // 10**6} megapixels, more than any scan")
+        if w * h > KEPT_PIXELS:
+            raise ValueError(f"a page of {w} x {h} is larger than {KEPT_PIXELS // 10**6} megapixels, more than is kept")
         for spec in self.fields:
             x, y, bw, bh = spec.box
             if x < 0 or y < 0 or x + bw > w or y + bh > h:

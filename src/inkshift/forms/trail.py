@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from inkshift.errors import DataError, InkshiftError, InputError, SettingError
-from inkshift.files import file_digest, is_file, parse_json
+from inkshift.files import MOST_SETTINGS, file_digest, is_file, parse_json, whole_file
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FieldReading, FormReading, State
 
@@ -135,9 +135,13 @@ def _append(path: Path, records: Iterable[Record]) -> None:
             with path.open("ab") as file:
                 if file.tell() != size:
                     raise SettingError(f"{path}: another reading has added to it meanwhile; read again into it")
-                shutil.copyfileobj(made, file)
-                file.flush()
-                os.fsync(file.fileno())
+                try:
+                    shutil.copyfileobj(made, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:  # a full disk: half a run is none
+                    os.truncate(path, size)
+                    raise
     except OSError as e:
         raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place for the trail") from None
 
@@ -148,7 +152,7 @@ def end_of(path: Path) -> tuple[str, int]:
         return NOTHING, 0
     last, size = b"", 0
     with path.open("rb") as file:
-        for line in file:
+        for line in _lines(file, path):
             last = line
             size += len(line)
     if not size:
@@ -157,9 +161,46 @@ def end_of(path: Path) -> tuple[str, int]:
     if not last.endswith(b"\n") or record is None or record.get("kind") != "end":
         raise DataError(
             f"{path}: its last line does not end a run, so nothing is added to it; look at it with "
-            "`inkshift verify`, keep it, and begin another trail"
+            "`inkshift verify`, and let `inkshift verify --repair` put what is torn into a file of its own"
         )
     return hashlib.sha256(last[:-1]).hexdigest(), size
+
+
+def repair(path: Path) -> tuple[Path, int] | None:
+    """Move what stands after the last run that was ended into `PATH.torn`: that file, and its lines; None if nothing.
+
+    For a trail whose writing was stopped half-way. Raises DataError where no run of it was ended, SettingError where
+    the file cannot be written or there is one already.
+    """
+    torn = path.with_name(f"{path.name}.torn")
+    try:
+        end = place = lines = 0
+        with path.open("rb") as file:
+            for line in _lines(file, path):
+                place, lines = place + len(line), lines + 1
+                record = _parsed(line.removesuffix(b"\n"))
+                if record is not None and record["kind"] == "end" and line.endswith(b"\n"):
+                    end, lines = place, 0
+            if not end:
+                raise DataError(f"{path}: expected a trail with a run that was ended, found none; begin another trail")
+            if end == place:
+                return None
+            if torn.exists():
+                raise SettingError(f"{torn}: is there already and is not overwritten; move it away")
+            file.seek(end)
+            with whole_file(torn) as temporary, temporary.open("wb") as out:
+                shutil.copyfileobj(file, out)
+        os.truncate(path, end)
+    except OSError as e:
+        raise SettingError(f"{path}: cannot be repaired ({e.strerror}); check its folder and disk") from None
+    return torn, lines
+
+
+def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    while line := file.readline(MOST_SETTINGS):
+        if len(line) == MOST_SETTINGS:
+            raise DataError(f"{path}: expected a trail, found a line without end; check the path")
+        yield line
 
 
 def check(path: Path) -> Trail:
@@ -169,7 +210,7 @@ def check(path: Path) -> Trail:
     before, number, whole = NOTHING, 0, True
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(_lines(file, path), 1):
                 whole = line.endswith(b"\n")
                 content = line.removesuffix(b"\n")
                 record = _parsed(content)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from inkshift.errors import InkshiftError, ModelError, nearest
-from inkshift.files import file_digest, is_file, parse_json, read_bytes, reason
+from inkshift.files import file_digest, is_file, parse_json, read_bytes, reason, whole_folder
 from inkshift.reframe import Reframing, parse
 
 DEFAULT_MODEL = "digits"
@@ -133,21 +131,11 @@ def save_package(folder: Path, manifest: Manifest, weights: bytes, graph: bytes)
     files = {WEIGHTS: weights, GRAPH: graph}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     manifest = manifest.model_copy(update={"digests": digests})
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    part.chmod(0o755)
-    for name, data in files.items():
-        (part / name).write_bytes(data)
-    (part / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
-    (part / CARD).write_text(card(manifest), encoding="utf-8")
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}-old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.replace(old)
-        part.replace(folder)
-        shutil.rmtree(old)
-    else:
-        part.replace(folder)
+    with whole_folder(folder) as part:
+        for name, data in files.items():
+            (part / name).write_bytes(data)
+        (part / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
+        (part / CARD).write_text(card(manifest), encoding="utf-8")
     return load_model(folder)
 
 

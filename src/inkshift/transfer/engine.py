@@ -19,7 +19,7 @@ from typing import Any
 
 from inkshift import jobs
 from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError
-from inkshift.files import read_text
+from inkshift.files import locked, read_text
 from inkshift.transfer.kinds import AnyPlan, AnyRun, kind_of
 from inkshift.transfer.record import DONE, EPOCHS, ERROR, PACKAGE, WEIGHTS, write_json
 from inkshift.transfer.results import read_json
@@ -66,6 +66,15 @@ def run(
     missing, damaged or not what the study began with. Raises SettingError where the folder holds another study.
     """
     need_extra()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder") from None
+    with locked(folder / ".lock", folder):
+        return _run(study, folder, workers, device, progress)
+
+
+def _run(study: AnyStudy, folder: Path, workers: int, device: str, progress: Progress) -> dict[str, str]:
     kind = kind_of(study)
     planned = kind.plan(study)
     unfit = begin(study, planned, folder)

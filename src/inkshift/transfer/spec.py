@@ -21,7 +21,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 # What a study may ask for at most: a slip of the finger must not become a plan that nobody's computer holds.
 MOST_REPLICATES, MOST_EPOCHS, MOST_NUMBERS, MOST_BATCH = 10_000, 100_000, 10_000_000, 100_000
-MOST_SETS, MOST_BUDGETS, MOST_RUNS = 200, 100, 50_000
+MOST_SETS, MOST_BUDGETS, MOST_RUNS = 100, 100, 50_000
 
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
