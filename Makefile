@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow test-search lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild docs readme clean
+.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,6 +24,9 @@ test-slow: .venv/.test ## the slow tests only
 
 test-search: .venv/.test ## the tests of properties, on examples not tried before
 	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile search
+
+fuzz: .venv/.test ## 10,000 spoiled files of every kind, each with a command that takes it
+	$(BIN)/python tests/fuzz.py --count 10000 --keep out/fuzz
 
 lint: .venv/.test ## ruff, mypy and the layers
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from inkshift.cli import main
 from inkshift.cli import verify as _registered  # noqa: F401
 from inkshift.cli.app import app
 from inkshift.errors import DataError, SettingError
@@ -126,6 +127,15 @@ def test_a_torn_last_line_is_named_and_nothing_is_added_to_it(made: tuple[Path, 
         write_trail([], reader, trail)
 
 
+def test_a_torn_trail_is_repaired_by_name(made: tuple[Path, bytes], capsys: pytest.CaptureFixture[str]) -> None:
+    torn = edited(made, lambda data: data + data[: len(data) // 2])
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(torn), "--quick", "--repair"])
+    assert ended.value.code == 0 and torn.read_bytes() == made[1]
+    rest = torn.with_name(f"{torn.name}.torn")
+    assert rest.read_bytes() == made[1][: len(made[1]) // 2] and str(rest) in capsys.readouterr().err.replace("\n", "")
+
+
 def rewritten(made: tuple[Path, bytes], reader: Reader, **changes: object) -> Path:
     """A trail that was written with other contents in its first value, whole as a chain."""
     trail = made[0].with_name("rewritten.trail")
@@ -150,7 +160,7 @@ def test_what_was_accepted_or_broken_otherwise_is_named(made: tuple[Path, bytes]
 def test_a_torn_trail_is_refused_before_anything_is_read(tmp_path: Path, reader: Reader) -> None:
     page, trail, out = picture(tmp_path / "3.png", "3"), tmp_path / "t.jsonl", tmp_path / "out.csv"
     trail.write_text('{"torn')
-    with pytest.raises(DataError, match="begin another trail"):
+    with pytest.raises(DataError, match="does not end a run"):
         read_into(reader, [page], Target(out, trail=trail))
     assert not out.exists() and trail.read_text() == '{"torn'
 

@@ -1,42 +1,60 @@
-"""Whole files and folders, their SHA-256, and tables as CSV: written and read in one way by all commands."""
+"""Whole files and folders, their SHA-256, tables as CSV, settings as JSON and TOML: one way for all commands."""
 
 from __future__ import annotations
 
 import csv
+import errno
+import glob
 import hashlib
 import io
+import json
+import math
 import os
 import re
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from inkshift.errors import DataError, InputError, SettingError
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
 Rows = list[tuple[int, dict[str, str]]]
+
+# Bytes and cells of a table, of which a million readings take half, and bytes of settings, of which the largest
+# template takes a hundredth. Devices, too, end there.
+MOST_TABLE, MOST_CELLS, MOST_SETTINGS = 256 * 2**20, 20_000_000, 16 * 2**20
+# Brackets within brackets, and digits of a whole number: more than any file of ours has.
+_MOST_DEPTH, _MOST_DIGITS = 64, 40
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place on success and goes on failure.
 
-    Raises SettingError where nothing can be written there.
+    What a run that was killed left there goes first. Raises SettingError where nothing can be written there, or the
+    disk is full before all is.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        _remove_left(path, r"\.([0-9]+)\.part")
         temporary.touch()
-    except OSError as e:
-        raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
-    try:
         yield temporary
-        try:
-            temporary.replace(path)
-        except OSError as e:
-            raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
+        temporary.replace(path)
+    except OSError as e:
+        if e.filename in (None, *map(str, (path, temporary))) or e.errno in _NO_ROOM:
+            raise SettingError(f"{path}: cannot be written ({reason(e)}); choose another place") from None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -47,12 +65,18 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        _remove_left(out, r"-([0-9]+)-[a-z0-9_]{8}(-old)?")
+        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-{os.getpid()}-", dir=out.parent))
     except OSError as e:
         raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
     try:
         part.chmod(0o755)
-        yield part
+        try:
+            yield part
+        except OSError as e:
+            if e.errno not in _NO_ROOM:
+                raise
+            raise SettingError(f"{out}: cannot be written ({e.strerror}); free its disk, then start again") from None
         old = part.with_name(f"{part.name}-old")
         if out.exists():
             out.replace(old)
@@ -62,13 +86,161 @@ def whole_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes: 64 hex digits. Raises InputError if it cannot be read."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+
+
+def _remove_left(out: Path, pattern: str) -> None:
+    """Remove the temporary files and folders of runs that were killed while they wrote `out`.
+
+    pattern: what follows a dot and the name of `out`; its first group is the process that made it.
+    """
+    for path in out.parent.glob(f".{glob.escape(out.name)}*"):
+        found = re.fullmatch(pattern, path.name.removeprefix(f".{out.name}"))
+        if found is None or is_running(int(found[1])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process of this number is there; where nobody can tell, it is taken to be."""
+    if os.name != "posix":
+        return True
     try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextmanager
+def locked(path: Path, what: str | Path) -> Iterator[None]:
+    """Hold the file `path`, which is made, while the work on `what` goes on; a second process is told so and ends.
+
+    The system lets go of it when the process ends, however it does. Raises SettingError where another process holds
+    it or it cannot be made.
+    """
+    try:
+        file = path.open("ab")
+    except OSError as e:
+        raise SettingError(f"{what}: cannot be written ({e.strerror}); choose another place") from None
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SettingError(
+                    f"{what}: another inkshift is at work on it; wait until it ends, or choose another place"
+                ) from None
+            except OSError:
+                pass  # a network disk that knows no locks
+        yield
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes: 64 hex digits. Raises InputError if it cannot be read, or is no file."""
+    try:
+        if not is_file(path):  # a device would never end
+            raise InputError(f"{path}: cannot be read (no file is there); check the path")
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as e:
         raise InputError(f"{path}: cannot be read ({e.strerror}); check the path and its permissions") from e
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a file is there; a name that no file can have, such as one too long, is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def read_bytes(path: str | Path, most: int = MOST_SETTINGS) -> bytes:
+    """What a file holds. Raises OSError where it cannot be read, ValueError where it is larger than `most` bytes."""
+    with Path(path).open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"larger than {most / 2**20:g} MiB")
+    return data
+
+
+def read_text(path: str | Path, most: int = MOST_SETTINGS) -> str:
+    """A file in UTF-8, with its mark or without, as text. Raises as `read_bytes`, ValueError where it is no text."""
+    try:
+        return read_bytes(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise ValueError(f"not UTF-8 at byte {e.start}") from None
+
+
+def parse_json(text: str | bytes, *, halves: bool = False) -> Any:
+    """What JSON says. Raises ValueError, of which json.JSONDecodeError is one, for what is none and for excesses.
+
+    Excesses are whole numbers of more than 40 digits, numbers that are none or infinite, brackets nested more than
+    64 deep, and halves of characters (lone surrogates): what counts, keeps or prints these later would fail where
+    nobody expects it. halves: take the last, by which our own files keep names of files that are not Unicode.
+    """
+    try:
+        found = _not_too_deep(
+            json.loads(text, parse_int=_whole_number, parse_float=_finite_number, parse_constant=_finite_number)
+        )
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    if not halves:
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("half a character (a lone surrogate)") from None
+    return found
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What TOML says. Raises ValueError, of which tomllib.TOMLDecodeError is one, as `parse_json` does."""
+    try:
+        found = _not_too_deep(tomllib.loads(text, parse_float=_finite_number))
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as e:
+        raise ValueError(_TOO_LONG) if "digits" in str(e) else e from None
+    return dict(found)
+
+
+_TOO_DEEP = "brackets nested too deeply"
+_TOO_LONG = f"a whole number of more than {_MOST_DIGITS} digits"
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(_TOO_LONG)
+    return int(text)
+
+
+def _finite_number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return value
+
+
+def _not_too_deep(value: Any) -> Any:
+    level = [value]
+    for _ in range(_MOST_DEPTH):
+        inside = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [part for parts in inside for part in parts]
+        if not level:
+            return value
+    raise ValueError(_TOO_DEEP)
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be read or written, in a few words."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:
@@ -101,6 +273,8 @@ def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:
                     f"{path}:{rows.line_num}: expected {len(names)} cells as in the header, found {len(row)}; "
                     "mend that line"
                 )
+            if len(table) * len(names) >= MOST_CELLS:
+                raise DataError(f"{path}: expected at most {MOST_CELLS:,} cells, found more; split the file")
             table.append((rows.line_num, {n: c for n, c in zip(names, cells, strict=False) if n}))
     except csv.Error as e:
         raise DataError(f"{path}:{rows.line_num}: not CSV ({e}); mend that line") from None
@@ -113,9 +287,9 @@ def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
-    except OSError as e:
-        raise DataError(f"{path}: cannot be read ({e.strerror}); give a CSV file") from None
+        data = read_bytes(path, MOST_TABLE)
+    except (OSError, ValueError) as e:
+        raise DataError(f"{path}: cannot be read ({reason(e)}); give a CSV file") from None
     marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
         try:

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -40,9 +41,9 @@ def digest(*parts: str | bytes) -> str:
 
 
 class Journal:
-    """Finished results on disk: JSON Lines, `{"fingerprint"}` first, then a `{"key", "result"}` for each.
+    """Finished results on disk: JSON Lines, `{"fingerprint"}` first, then a `{"key", "crc", "result"}` for each.
 
-    A journal of the same fingerprint (a digest of the settings) is taken up, its torn last line dropped;
+    A journal of the same fingerprint (a digest of the settings) is taken up, from a torn or damaged line on dropped;
     one of another fingerprint is started anew. A result outlives the process as soon as `add` returns,
     and a power cut after at most a second of further work. In memory: an offset for each key.
 
@@ -69,10 +70,11 @@ class Journal:
         end = len(header) if first == header else 0
         for line in self._file if end else ():
             try:
-                key = json.loads(line)["key"]
-            except (ValueError, KeyError, TypeError):
+                entry = json.loads(line)
+                key, sound = entry["key"], entry["crc"] == _crc(entry["result"])
+            except (ValueError, KeyError, TypeError, RecursionError):
                 break
-            if not line.endswith(b"\n"):
+            if not (isinstance(key, str) and sound and line.endswith(b"\n")):
                 break
             self._offsets[key] = end
             end += len(line)
@@ -91,7 +93,7 @@ class Journal:
 
     def add(self, key: str, result: Any) -> None:
         """Keep a result that JSON can hold. Raises InputError if it cannot be written (a full disk)."""
-        line = _line({"key": key, "result": result})
+        line = _line({"key": key, "crc": _crc(result), "result": result})
         with self._writing():
             self._offsets[key] = self._append(line)
             if time.monotonic() - self._synced >= _SYNC_SECONDS:
@@ -122,6 +124,11 @@ class Journal:
 
 def _line(entry: dict[str, Any]) -> bytes:
     return json.dumps(entry).encode() + b"\n"
+
+
+def _crc(result: Any) -> int:
+    """What a damaged result gives itself away by."""
+    return zlib.crc32(json.dumps(result).encode())
 
 
 def run(

@@ -10,6 +10,7 @@ Every step takes and returns (pixels, ground): a (H, W) uint8 picture and the gr
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import SettingError, nearest
+
+# Steps of a reframing, how many times as wide its margins may make a picture, and pixels of a side that was padded.
+MOST_STEPS, MOST_GROWN, MOST_SIDE = 40, 25, 6000
 
 Gray = npt.NDArray[np.uint8]
 Framed = tuple[Gray, int]
@@ -149,13 +153,24 @@ def _pad(pixels: Gray, ground: int, top: int, bottom: int, left: int, right: int
     return np.asarray(border, np.uint8), ground
 
 
+def _bounded(pixels: Gray, side: float) -> Gray:
+    """The pixels, shrunk by a whole number where they would come to lie on a larger square than any character needs."""
+    k = math.ceil(side / MOST_SIDE)
+    if k <= 1:
+        return pixels
+    size = max(1, pixels.shape[1] // k), max(1, pixels.shape[0] // k)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _square(pixels: Gray, ground: int) -> Framed:
+    pixels = _bounded(pixels, max(pixels.shape))
     h, w = pixels.shape
     spare_h, spare_w = max(w - h, 0), max(h - w, 0)
     return _pad(pixels, ground, spare_h // 2, spare_h - spare_h // 2, spare_w // 2, spare_w - spare_w // 2)
 
 
 def _margin(pixels: Gray, ground: int, share: float) -> Framed:
+    pixels = _bounded(pixels, max(pixels.shape) * (1 + 2 * share))
     m = round(max(pixels.shape) * share)
     return _pad(pixels, ground, m, m, m, m)
 
@@ -277,7 +292,14 @@ class Reframing:
 
 def parse(text: str) -> Reframing:
     """Parse `gray|trim|margin(0.2)`. Raises SettingError naming the step and what is allowed."""
-    steps = tuple(_read_step(part.strip(), text) for part in text.split("|"))
+    parts = text.split("|")
+    if len(parts) > MOST_STEPS:
+        raise SettingError(f"reframing: expected at most {MOST_STEPS} steps, found {len(parts)}; leave some out")
+    steps = tuple(_read_step(part.strip(), text) for part in parts)
+    if (grown := math.prod(1 + 2 * (size or 0) for name, size in steps if name == "margin")) > MOST_GROWN:
+        raise SettingError(
+            f"reframing {text!r}: its margins make a picture {grown:.0f} times as wide, expected {MOST_GROWN} or less"
+        )
     return Reframing(text, steps)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -69,6 +70,9 @@ def whole_app() -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point. Exit status: 0; 1 something was not read or a check failed; 2 wrong use; 130 stopped."""
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text that the terminal takes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         whole_app()(arguments, prog_name="inkshift")
     except SettingError as e:

@@ -15,11 +15,17 @@ TrailFile = Annotated[Path, typer.Argument(metavar="TRAIL", help="What `inkshift
 Quick = Annotated[
     bool, typer.Option("--quick", help="Check the chain of lines and the files' SHA-256, but read no page again.")
 ]
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair", help="First move what a stopped reading left behind the last whole run into a file TRAIL.torn."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")]
 
 
 @app.command()
-def verify(trail: TrailFile, quick: Quick = False, as_json: AsJson = False) -> None:
+def verify(trail: TrailFile, quick: Quick = False, repair: Repair = False, as_json: AsJson = False) -> None:
     """Check a trail: that no line was changed, that the files are those that were read, and that they read the same.
 
     Every page is read anew with the settings and the model that the trail names; each line whose value, state or
@@ -31,8 +37,11 @@ def verify(trail: TrailFile, quick: Quick = False, as_json: AsJson = False) -> N
 
       inkshift verify readings.trail --quick
     """
+    from inkshift.forms import trail as trails
     from inkshift.forms.trail import check, files_as_read, read_again
 
+    if repair and (moved := trails.repair(trail)):
+        note(f"moved {count(moved[1], 'line')} that ended no run to {moved[0]}")
     found = check(trail)
     faults = [*found.faults, *files_as_read(found)]
     if not quick:

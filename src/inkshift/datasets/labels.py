@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,6 +12,9 @@ import sqlalchemy as sa
 
 from inkshift.errors import DataError, SettingError
 from inkshift.files import read_csv
+
+MOST_SYMBOLS = 100
+"""Digits of one label: five times what can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,9 @@ def _label(where: str, row: dict[str, str]) -> Label:
         form = PureWindowsPath(form).stem
     if not form:
         raise DataError(f"{where}: names no form")
+    for text in (value or "", written or ""):
+        if len(text) > MOST_SYMBOLS:
+            raise DataError(f"{where}: expected at most {MOST_SYMBOLS} digits, found {len(text)}; mend that row")
     if not re.fullmatch("[0-9]*", value or ""):
         raise DataError(f"{where}: a value has digits only, found {value!r}; mend it or cast it in the query")
     if not re.fullmatch("[0-9X_?]*", written or ""):
@@ -98,7 +105,7 @@ def _read_database(url: str, query: str) -> list[tuple[int, dict[str, str]]]:
 
 def _plain(cell: object) -> str:
     """A cell as text; whole numbers of a REAL or NUMERIC column without their decimals."""
-    if isinstance(cell, float | Decimal) and cell == int(cell):
+    if isinstance(cell, float | Decimal) and math.isfinite(cell) and abs(float(cell)) < 1e18 and cell == int(cell):
         return str(int(cell))
     return str(cell).strip()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inkshift.errors import InputError, SettingError
-from inkshift.files import read_csv
+from inkshift.files import locked, read_csv
 from inkshift.forms.assemble import Called, Roll, call_roll
 from inkshift.forms.export import Format, format_of, write_readings
 from inkshift.forms.pages import find_files, page_refs, passed_over
@@ -151,8 +151,9 @@ def _journal(out: Path | None) -> Iterator[Path]:
             yield Path(folder, "journal")
         return
     path = journal_path(out)
-    yield path
-    path.unlink(missing_ok=True)
+    with locked(path, out):
+        yield path
+        path.unlink(missing_ok=True)
 
 
 def _sum_up(forms: Iterable[FormReading], expected: Collection[str], templates: Sequence[Template]) -> Summary:

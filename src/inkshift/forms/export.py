@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
+import re
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -15,8 +16,17 @@ from typing import IO, Any, Literal, get_args
 from PIL import Image as Pillow
 
 from inkshift.errors import DataError, SettingError, nearest
-from inkshift.files import read_csv, whole_file
-from inkshift.forms.reading import FieldReading, FormReading, Image, State
+from inkshift.files import MOST_TABLE, parse_json, read_csv, read_text, reason, whole_file
+from inkshift.forms.reading import (
+    CROSSED,
+    DIGITS,
+    EMPTY,
+    UNREADABLE,
+    FieldReading,
+    FormReading,
+    Image,
+    State,
+)
 
 Format = Literal["csv", "jsonl", "xlsx"]
 Row = dict[str, str]
@@ -39,6 +49,9 @@ COLUMNS = (
 )
 NEEDED = COLUMNS[:-3]
 """Columns that a file of readings must have; older ones name no marks, no template and no reader."""
+SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE
+MOST_SYMBOLS = 100
+"""Symbols of one number in a file of readings or labels: five times what can be read."""
 CROP_HEIGHT = 96
 SHOWN = 5
 """Candidates of a field that files show."""
@@ -166,7 +179,19 @@ def _write_xlsx(items: Iterable[tuple[Row, Image | None]], path: Path) -> None:
         except BaseException:
             sheet.close()
             raise
-        book.save(path)
+        save_book(book, path)
+
+
+def save_book(book: Any, path: Path) -> None:
+    """Write a spreadsheet so that the same cells make the same bytes: openpyxl writes into it when it was made."""
+    with tempfile.TemporaryFile() as made:
+        book.save(made)
+        with zipfile.ZipFile(made) as parts, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+            for part in parts.infolist():
+                content = parts.read(part)
+                if part.filename == "docProps/core.xml":
+                    content = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"1980-01-01T00:00:00Z", content)
+                out.writestr(zipfile.ZipInfo(part.filename), content, zipfile.ZIP_DEFLATED)
 
 
 def fitted(picture: Any) -> Any:
@@ -215,20 +240,21 @@ def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
-        raise DataError(f"{path}: cannot be read ({e}); give a CSV or JSON Lines file") from None
+        text = read_text(path, MOST_TABLE)
+    except (OSError, ValueError) as e:
+        raise DataError(f"{path}: cannot be read ({reason(e)}); give a CSV or JSON Lines file") from None
     for line, content in enumerate(text.split("\n"), start=1):
         if not content.strip():
             continue
         try:
-            item = json.loads(content)
-        except json.JSONDecodeError as e:
-            raise DataError(f"{path}:{line}: not JSON ({e.msg}); mend that line") from None
+            item = parse_json(content, halves=True)
+        except ValueError as e:
+            why = e.msg if isinstance(e, json.JSONDecodeError) else e
+            raise DataError(f"{path}:{line}: not JSON ({why}); mend that line") from None
         _need_columns(path, line, item if isinstance(item, dict) else ())
         try:
             yield line, _plain({name: item.get(name, "") for name in COLUMNS})
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
             raise DataError(f"{path}:{line}: not a row of readings; write it again with --format jsonl") from None
 
 
@@ -239,22 +265,37 @@ def _need_columns(path: Path, line: int, found: Iterable[str]) -> None:
 
 
 def _checked(path: Path, line: int, item: Row) -> Row:
-    def is_number(low: float, high: float, text: str) -> bool:
-        try:
-            return low <= float(text) <= high
-        except ValueError:
-            return False
-
-    wrong = [
-        f"{name} is {item[name]!r}, expected {expected}"
-        for name, expected, fine in (
-            ("confidence", "a number from 0 to 1", is_number(0, 1, item["confidence"])),
-            ("accepted", "true, false or nothing", item["accepted"] in ("true", "false", "")),
-            ("state", f"one of {', '.join(get_args(State))}", item["state"] in get_args(State)),
-            ("page", "a number from 1", is_number(1, math.inf, item["page"])),
-        )
-        if not fine
-    ]
-    if wrong:
-        raise DataError(f"{path}:{line}: {wrong[0]}; mend that line")
+    """The row itself, as text that every file and terminal takes, where all that is counted with is what it must be."""
+    item = {name: text.encode("utf-8", "backslashreplace").decode() for name, text in item.items()}
+    for name, expected, fine in (
+        ("value", f"at most {MOST_SYMBOLS} digits, or nothing", _is_made_of(DIGITS, item["value"])),
+        ("state", f"one of {', '.join(get_args(State))}", item["state"] in get_args(State)),
+        ("confidence", "a number from 0 to 1", _is_share(item["confidence"])),
+        ("accepted", "true, false or nothing", item["accepted"] in ("true", "false", "")),
+        ("candidates", "pairs such as 127:0.93", all(map(_is_candidate, item["candidates"].split()))),
+        ("page", "a number from 1", _is_made_of(DIGITS, item["page"], 9) and bool(item["page"].strip("0"))),
+        ("written", f"at most {MOST_SYMBOLS} digits, X, _ and ?", _is_made_of(SYMBOLS, item["written"])),
+    ):
+        if not fine:
+            raise DataError(f"{path}:{line}: {name} is {_shown(item[name])}, expected {expected}; mend that line")
     return item
+
+
+def _is_made_of(symbols: str, text: str, most: int = MOST_SYMBOLS) -> bool:
+    return len(text) <= most and not text.strip(symbols)
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
+
+
+def _is_candidate(pair: str) -> bool:
+    written, divider, share = pair.rpartition(":")
+    return bool(divider) and _is_made_of(SYMBOLS, written) and _is_share(share)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from inkshift.errors import SettingError
-from inkshift.files import file_digest, whole_folder
+from inkshift.files import MOST_TABLE, file_digest, parse_json, read_text, whole_folder
 from inkshift.forms.reading import DIGITS
 
 MANIFEST = "manifest.json"
@@ -90,7 +90,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 def _is_ours(folder: Path) -> bool:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = parse_json(read_text(folder / MANIFEST, MOST_TABLE))
     except (OSError, ValueError):
         return False
     return isinstance(manifest, dict) and manifest.get("kind") == KIND

@@ -24,6 +24,9 @@ COUNTED = ("written", "blank", "crossed-out")
 SLIP = 0.02
 """How often a rule is taken to be broken by those who fill in the form, where a template does not say."""
 
+# Digits of a number in a rule, and fields on one side of it, each time it is named.
+MOST_DIGITS, MOST_TERMS = 20, 4000
+
 _LIKE = "must read like 'a + b = c', 'a <= b', '10 <= a <= 300' or 'p01..p12 = total'"
 
 _UNSETTLED = "not settled, as too many readings fit the rules that hang together"
@@ -111,6 +114,8 @@ def _side(rule: str, terms: Sequence[str], names: Sequence[str]) -> Side:
         if term in names:
             fields.append(term)
         elif re.fullmatch(r"[0-9]+", term):
+            if len(term) > MOST_DIGITS:
+                raise ValueError(f"rule {rule[:60]!r}: expected at most {MOST_DIGITS} digits, found {len(term)}")
             number += int(term)
         elif dots:
             start, end = (names.index(_known(rule, name, names)) for name in (first, last))
@@ -121,6 +126,8 @@ def _side(rule: str, terms: Sequence[str], names: Sequence[str]) -> Side:
             fields += names[start : end + 1]
         else:
             fields.append(_known(rule, term, names))
+        if len(fields) > MOST_TERMS:
+            raise ValueError(f"rule {rule[:60]!r}: expected at most {MOST_TERMS:,} fields on a side; name each once")
     return Side(" + ".join(terms), tuple(fields), number)
 
 

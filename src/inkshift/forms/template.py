@@ -7,6 +7,8 @@ A template is geometry, and names a picture of what is printed on each page, by 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,12 +16,24 @@ import re2
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from inkshift.errors import TemplateError, nearest
+from inkshift.files import is_file, parse_json, read_text, reason
 from inkshift.forms.rules import SLIP, Level, Rule, parse_rule
+from inkshift.pictures import KEPT_PIXELS, MAX_SIDE
 
 Box = tuple[float, float, float, float]
 
 _QUIET = re2.Options()
 _QUIET.log_errors = False
+
+# What a template may hold at most: far more than paper does, and little enough that a slip of the pen in a file, or
+# somebody who means harm, cannot make reading endless.
+MOST_PAGES, MOST_FIELDS, MOST_LINES, MOST_RULES = 200, 2000, 2000, 500
+MOST_DIGITS = 20
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Place = Annotated[float, Field(ge=-MAX_SIDE, le=2 * MAX_SIDE)]
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+RuleText = Annotated[str, Field(max_length=4000)]
 
 
 class _Strict(BaseModel):
@@ -34,11 +48,11 @@ class FieldSpec(_Strict):
     frame: whether the box is printed (its lines are then removed, and count for the page's quality).
     """
 
-    name: Annotated[str, Field(min_length=1)]
-    box: Box
+    name: Name
+    box: tuple[Place, Place, Place, Place]
     cells: Annotated[int, Field(ge=0, le=20)] = 0
     digits: tuple[int, int] = (1, 8)
-    max: Annotated[int, Field(ge=0)] | None = None
+    max: Annotated[int, Field(ge=0, lt=10**MOST_DIGITS)] | None = None
     frame: bool = True
 
     @model_validator(mode="after")
@@ -48,8 +62,8 @@ class FieldSpec(_Strict):
         fewest, most = self.digits
         if not 0 <= fewest <= max(most, 1) or most < 1:
             raise ValueError(f"digits of field {self.name!r} must be [fewest, most] with fewest <= most and most >= 1")
-        if most > 20:
-            raise ValueError(f"digits of field {self.name!r}: at most 20 can be read, found {most}")
+        if most > MOST_DIGITS:
+            raise ValueError(f"digits of field {self.name!r}: at most {MOST_DIGITS} can be read, found {most}")
         if self.max is not None and fewest > len(str(self.max)):
             raise ValueError(f"field {self.name!r} asks for {fewest} digits or more, but max {self.max} has fewer")
         if self.cells and fewest > self.cells:
@@ -60,9 +74,9 @@ class FieldSpec(_Strict):
 class Mark(_Strict):
     """A filled square printed in a corner to register on. x, y: its centre; size: its side."""
 
-    x: float
-    y: float
-    size: Annotated[float, Field(gt=0)]
+    x: Place
+    y: Place
+    size: Annotated[float, Field(gt=0, le=MAX_SIDE)]
 
 
 class PageSpec(_Strict):
@@ -72,11 +86,11 @@ class PageSpec(_Strict):
     it, in its pixels, beside the template.
     """
 
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     marks: tuple[Mark, ...] = ()
-    lines: tuple[Box, ...] = ()
-    reference: str | None = None
-    fields: tuple[FieldSpec, ...] = ()
+    lines: Annotated[tuple[tuple[Place, Place, Place, Place], ...], Field(max_length=MOST_LINES)] = ()
+    reference: Annotated[str, Field(max_length=200)] | None = None
+    fields: Annotated[tuple[FieldSpec, ...], Field(max_length=MOST_FIELDS)] = ()
 
     @model_validator(mode="after")
     def _sane(self) -> PageSpec:
@@ -91,6 +105,8 @@ class PageSpec(_Strict):
         if not (self.marks or self.lines or self.reference):
             raise ValueError("a page needs marks, lines or a reference picture to register on")
         w, h = self.size
+        if w * h > KEPT_PIXELS:
+            raise ValueError(f"a page of {w} x {h} is larger than {KEPT_PIXELS // 10**6} megapixels, more than is kept")
         for spec in self.fields:
             x, y, bw, bh = spec.box
             if x < 0 or y < 0 or x + bw > w or y + bh > h:
@@ -107,7 +123,7 @@ class Identity(_Strict):
 
     by: Literal["file", "barcode", "field"] = "file"
     field: str | None = None
-    pattern: str | None = None
+    pattern: Annotated[str, Field(max_length=1000)] | None = None
 
     @model_validator(mode="after")
     def _sane(self) -> Identity:
@@ -129,8 +145,8 @@ class RuleSpec(_Strict):
     level: broken rules of level error are never accepted. slip: how often those who fill in the form break it.
     """
 
-    rule: str
-    code: Annotated[str, Field(pattern=r"^[^\s;()]+$")] | None = None
+    rule: RuleText
+    code: Annotated[str, Field(pattern=r"^[^\s;()]+$", max_length=100)] | None = None
     level: Level = "error"
     slip: Annotated[float, Field(gt=0, le=1)] = SLIP
 
@@ -145,30 +161,30 @@ def _form_of(rule: Any) -> str:
     return "text" if isinstance(rule, str) else "object"
 
 
-AnyRule = Annotated[Annotated[str, Tag("text")] | Annotated[RuleSpec, Tag("object")], Discriminator(_form_of)]
+AnyRule = Annotated[Annotated[RuleText, Tag("text")] | Annotated[RuleSpec, Tag("object")], Discriminator(_form_of)]
 
 
 class Template(_Strict):
     """A form design. rules: what its fields must add up to, such as `r01 + r02 = A` (see docs/rules.md)."""
 
-    name: str
+    name: Name
     version: int = 1
-    pages: Annotated[tuple[PageSpec, ...], Field(min_length=1)]
+    pages: Annotated[tuple[PageSpec, ...], Field(min_length=1, max_length=MOST_PAGES)]
     identity: Identity = Identity()
-    rules: tuple[AnyRule, ...] = ()
+    rules: Annotated[tuple[AnyRule, ...], Field(max_length=MOST_RULES)] = ()
 
     @model_validator(mode="after")
     def _sane(self) -> Template:
         names = [spec.name for spec in self.fields]
         if len(self.pages) > 1 and not all(page.lines or any(f.frame for f in page.fields) for page in self.pages):
             raise ValueError("pages are told apart by their printed lines; give each page lines or framed fields")
-        doubled = sorted({n for n in names if names.count(n) > 1})
+        doubled = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubled:
             raise ValueError(f"field names must differ; more than one field is called {doubled[0]!r}")
         if self.identity.field is not None and self.identity.field not in names:
             raise ValueError(f"identity names the field {self.identity.field!r}; {nearest(self.identity.field, names)}")
         codes = [rule.code for rule in self.parsed_rules]
-        if twice := sorted({code for code in codes if codes.count(code) > 1}):
+        if twice := sorted(code for code, times in Counter(codes).items() if times > 1):
             raise ValueError(f"two rules have the code {twice[0]!r}; leave one out, or give it another code")
         return self
 
@@ -189,17 +205,15 @@ def load_template(path: str | Path) -> Template:
     """Read and check a template file. Raises TemplateError naming file, line and mend."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
-        raise TemplateError(f"{path}: template cannot be read ({e}); give the path of a JSON file") from None
+        text = read_text(path)
+    except (OSError, ValueError) as e:
+        raise TemplateError(f"{path}: template cannot be read ({reason(e)}); give the path of a JSON file") from None
     try:
-        data = json.loads(text)
-    except RecursionError:
-        raise TemplateError(
-            f"{path}: not a template: brackets nested without end; start from `inkshift template new`"
-        ) from None
+        data = parse_json(text)
     except json.JSONDecodeError as e:
         raise TemplateError(f"{path}:{e.lineno}: not JSON: {e.msg} at column {e.colno}; mend that line") from None
+    except ValueError as e:
+        raise TemplateError(f"{path}: not a template: {e}; start from `inkshift template new`") from None
     try:
         template = Template.model_validate(data)
     except ValidationError as e:
@@ -207,7 +221,7 @@ def load_template(path: str | Path) -> Template:
         wrong = [item for item in e.errors() if not (item["type"] == "too_short" and _any_under(item["loc"], inside))]
         raise TemplateError("\n".join(_explain(path, text, data, item) for item in wrong)) from None
     for page in template.pages:
-        if page.reference and not (path.parent / page.reference).is_file():
+        if page.reference and not is_file(path.parent / page.reference):
             raise TemplateError(f"{path}: reference picture {page.reference!r} is not beside the template")
     return template
 
@@ -242,21 +256,19 @@ def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
 
 
 def _line_of(text: str, data: Any, loc: tuple[str | int, ...]) -> int:
-    """The line of `loc` in the file, found by walking the keys in order of appearance."""
+    """The line of `loc` in the file, found by walking the keys in order of appearance; the last that is found."""
     position, node = 0, data
-    for part in loc:
-        if isinstance(part, str):
-            found = text.find(f'"{part}"', position)
-            if found < 0:
-                break
-            position = found
-            node = node.get(part) if isinstance(node, dict) else None
-        elif isinstance(node, list) and part < len(node):
-            decoder, at = json.JSONDecoder(), text.index("[", position) + 1
-            for _ in range(part):
-                at = _skip(text, at)
-                at = decoder.raw_decode(text, at)[1]
-            position, node = _skip(text, at), node[part]
+    with suppress(ValueError, IndexError):  # keys written with escapes, or twice
+        for part in loc:
+            if isinstance(part, str):
+                position = text.index(f'"{part}"', position)
+                node = node.get(part) if isinstance(node, dict) else None
+            elif isinstance(node, list) and part < len(node):
+                decoder, at = json.JSONDecoder(), text.index("[", position) + 1
+                for _ in range(part):
+                    at = _skip(text, at)
+                    at = decoder.raw_decode(text, at)[1]
+                position, node = _skip(text, at), node[part]
     return text.count("\n", 0, position) + 1
 
 

@@ -18,13 +18,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Annotated, Any, Literal
 
-from inkshift.errors import DataError, InkshiftError, SettingError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from inkshift.errors import DataError, InkshiftError, InputError, SettingError
+from inkshift.files import MOST_SETTINGS, file_digest, is_file, parse_json, whole_file
 from inkshift.forms.reader import Progress, Reader
-from inkshift.forms.reading import FieldReading, FormReading
+from inkshift.forms.reading import FieldReading, FormReading, State
 
 Record = dict[str, Any]
+Share = Annotated[float, Field(ge=0, le=1)]
 READER = "reader"
 NOTHING = "0" * 64
 
@@ -90,7 +94,7 @@ def _records(forms: Iterable[FormReading], reader: Reader) -> Iterator[Record]:
 def described(reader: Reader) -> Record:
     """What a run of this reader depends on: version, settings, and the SHA-256 of the files they name and of models."""
     settings = {name: value for name, value in reader.settings.arguments().items() if name != "crops"}
-    named = {name: value for name, value in settings.items() if isinstance(value, str) and Path(value).is_file()}
+    named = {name: value for name, value in settings.items() if isinstance(value, str) and is_file(value)}
     named |= {f"template {number}": file for number, file in enumerate(reader.settings.templates, 1)}
     models = {model.manifest.name: model.digest for model in (reader.model, reader.number_model) if model}
     if reader.settings.second_reader:
@@ -131,9 +135,13 @@ def _append(path: Path, records: Iterable[Record]) -> None:
             with path.open("ab") as file:
                 if file.tell() != size:
                     raise SettingError(f"{path}: another reading has added to it meanwhile; read again into it")
-                shutil.copyfileobj(made, file)
-                file.flush()
-                os.fsync(file.fileno())
+                try:
+                    shutil.copyfileobj(made, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:  # a full disk: half a run is none
+                    os.truncate(path, size)
+                    raise
     except OSError as e:
         raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place for the trail") from None
 
@@ -144,7 +152,7 @@ def end_of(path: Path) -> tuple[str, int]:
         return NOTHING, 0
     last, size = b"", 0
     with path.open("rb") as file:
-        for line in file:
+        for line in _lines(file, path):
             last = line
             size += len(line)
     if not size:
@@ -153,9 +161,46 @@ def end_of(path: Path) -> tuple[str, int]:
     if not last.endswith(b"\n") or record is None or record.get("kind") != "end":
         raise DataError(
             f"{path}: its last line does not end a run, so nothing is added to it; look at it with "
-            "`inkshift verify`, keep it, and begin another trail"
+            "`inkshift verify`, and let `inkshift verify --repair` put what is torn into a file of its own"
         )
     return hashlib.sha256(last[:-1]).hexdigest(), size
+
+
+def repair(path: Path) -> tuple[Path, int] | None:
+    """Move what stands after the last run that was ended into `PATH.torn`: that file, and its lines; None if nothing.
+
+    For a trail whose writing was stopped half-way. Raises DataError where no run of it was ended, SettingError where
+    the file cannot be written or there is one already.
+    """
+    torn = path.with_name(f"{path.name}.torn")
+    try:
+        end = place = lines = 0
+        with path.open("rb") as file:
+            for line in _lines(file, path):
+                place, lines = place + len(line), lines + 1
+                record = _parsed(line.removesuffix(b"\n"))
+                if record is not None and record["kind"] == "end" and line.endswith(b"\n"):
+                    end, lines = place, 0
+            if not end:
+                raise DataError(f"{path}: expected a trail with a run that was ended, found none; begin another trail")
+            if end == place:
+                return None
+            if torn.exists():
+                raise SettingError(f"{torn}: is there already and is not overwritten; move it away")
+            file.seek(end)
+            with whole_file(torn) as temporary, temporary.open("wb") as out:
+                shutil.copyfileobj(file, out)
+        os.truncate(path, end)
+    except OSError as e:
+        raise SettingError(f"{path}: cannot be repaired ({e.strerror}); check its folder and disk") from None
+    return torn, lines
+
+
+def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    while line := file.readline(MOST_SETTINGS):
+        if len(line) == MOST_SETTINGS:
+            raise DataError(f"{path}: expected a trail, found a line without end; check the path")
+        yield line
 
 
 def check(path: Path) -> Trail:
@@ -165,7 +210,7 @@ def check(path: Path) -> Trail:
     before, number, whole = NOTHING, 0, True
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(_lines(file, path), 1):
                 whole = line.endswith(b"\n")
                 content = line.removesuffix(b"\n")
                 record = _parsed(content)
@@ -221,24 +266,65 @@ def _placed(number: int, record: Record, runs: list[Run]) -> Iterator[Fault]:
         runs[-1].records.append((number, record))
 
 
-_KEYS = {
-    "settings": {"time", "inkshift", "settings", "files", "models"},
-    "value": {*_value("", FieldReading("", "", "", "blank", 0.0)), "sha256", "time"},
-    "page": {"file", "page", "error"},
-    "end": {"lines"},
-}
+class _Line(BaseModel):
+    """What a line is made of; each kind of line has its own parts. Values stay in the record that was read."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    previous: str
+
+
+class _Settings(_Line):
+    kind: Literal["settings"]
+    time: str
+    inkshift: str
+    settings: Record
+    files: dict[str, str]
+    models: dict[str, str]
+
+
+class _Value(_Line):
+    kind: Literal["value"]
+    form: str
+    field: str
+    file: str
+    page: Annotated[int, Field(ge=1)]
+    box: tuple[float, float, float, float] | None
+    value: str
+    written: str
+    state: State
+    confidence: Share
+    candidates: list[tuple[str, Share]]
+    rules_broken: list[str]
+    accepted: bool | None
+    decided_by: str
+    sha256: str
+    time: str
+
+
+class _Page(_Line):
+    kind: Literal["page"]
+    file: str
+    page: Annotated[int, Field(ge=0)]
+    error: str
+
+
+class _End(_Line):
+    kind: Literal["end"]
+    lines: Annotated[int, Field(ge=0)]
+
+
+_LINES: TypeAdapter[Any] = TypeAdapter(Annotated[_Settings | _Value | _Page | _End, Field(discriminator="kind")])
 
 
 def _parsed(line: bytes) -> Record | None:
     """The record that a line holds, if it is one just as `write_trail` writes it."""
     try:
-        record = json.loads(line)
+        record = parse_json(line, halves=True)
+        _LINES.validate_python(record)
     except ValueError:
         return None
-    if not isinstance(record, dict) or _line(record) != line:
-        return None
-    wanted = _KEYS.get(str(record.get("kind")))
-    return record if wanted is not None and set(record) == {"previous", "kind", *wanted} else None
+    return record if isinstance(record, dict) and _line(record) == line else None
 
 
 def _line(record: Record) -> bytes:
@@ -267,7 +353,7 @@ def read_again(run: Run, progress: Progress | None = None) -> Iterator[Fault]:
     """
     try:
         reader = Reader(**run.settings["settings"])
-    except (InkshiftError, TypeError) as e:
+    except (InkshiftError, TypeError, ValueError, LookupError, AttributeError, OSError) as e:  # whatever a line may say
         yield Fault(run.line, f"cannot be read again: {e}")
         return
     differing = list(_other_inputs(run, described(reader)))
@@ -320,9 +406,8 @@ def _difference(record: Record, item: FieldReading) -> str:
 def _sha256(path: str) -> str:
     """The digest of a file; empty where it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        return file_digest(path)
+    except InputError:
         return ""
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from inkshift.errors import InputError, SettingError
-from inkshift.files import whole_file
+from inkshift.files import read_text, reason, whole_file
 from inkshift.forms.reading import FieldReading, FormReading
 from inkshift.forms.rules import level_of
 
@@ -104,10 +104,9 @@ class Policy(_Strict):
 def load_policy(path: str | Path) -> Policy:
     """The policy in a JSON file. Raises InputError where it is missing, and SettingError where it is not valid."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        reason = e.strerror if isinstance(e, OSError) else "not UTF-8"
-        raise InputError(f"{path}: no policy can be read ({reason}); make one with `inkshift calibrate`") from None
+        text = read_text(path)
+    except (OSError, ValueError) as e:
+        raise InputError(f"{path}: no policy can be read ({reason(e)}); make one with `inkshift calibrate`") from None
     try:
         return Policy.model_validate_json(text)
     except ValidationError as e:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import json
 import os
 import re
 import tempfile
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from inkshift.datasets.formats import LabelledImages, load_class_folders, load_csv, load_npz, load_path
 from inkshift.errors import DataError, MissingExtraError, ModelError, SettingError
+from inkshift.files import MOST_SETTINGS, parse_json
 from inkshift.models.graphs import check_graph
 from inkshift.models.metrics import scores
 from inkshift.models.package import Manifest, Model, save_package
@@ -197,11 +197,13 @@ def _refuse_code(path: Path) -> None:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as parts:
-                config = json.loads(parts.read("config.json"))
+                if parts.getinfo("config.json").file_size > MOST_SETTINGS:
+                    raise ValueError("a config without end")
+                config = parse_json(parts.read("config.json"))
             config.pop("compile_config", None)
         else:
             with importlib.import_module("h5py").File(path, "r") as file:
-                config = json.loads(file.attrs["model_config"])
+                config = parse_json(file.attrs["model_config"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, AttributeError):
         raise ModelError(f"{path}: holds no whole Keras model; save it with model.save('NAME.keras')") from None
     for entry in _objects(config):

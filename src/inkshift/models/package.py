@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from inkshift.errors import InkshiftError, ModelError, nearest
+from inkshift.files import file_digest, is_file, parse_json, read_bytes, reason, whole_folder
 from inkshift.reframe import Reframing, parse
 
 DEFAULT_MODEL = "digits"
@@ -41,22 +40,29 @@ class Manifest(BaseModel):
     name, fitted as the card says. scores: figure by name. digests: SHA-256 by file.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format: Literal[1] = 1
-    name: str
+    name: Annotated[str, Field(max_length=200)]
     summary: str
     reads: Literal["digit", "number"] = "digit"
     architecture: str
-    parameters: int
-    classes: tuple[str, ...]
+    parameters: Annotated[int, Field(ge=0)]
+    classes: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(min_length=2, max_length=100_000)]
     reframing: str
-    calibration: dict[str, float] = {}
+    calibration: dict[str, Annotated[float, Field(ge=-1e6, le=1e6)]] = {}
     sources: tuple[Source, ...] = ()
     training: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     licence: str
     digests: dict[str, str] = {}
+
+    @field_validator("calibration")
+    @classmethod
+    def _divides(cls, constants: dict[str, float]) -> dict[str, float]:
+        if wrong := [name for name, value in constants.items() if "temperature" in name and value < 1e-3]:
+            raise ValueError(f"{wrong[0]} must be 0.001 or more, as it divides, found {constants[wrong[0]]:g}")
+        return constants
 
     @field_validator("reframing")
     @classmethod
@@ -96,18 +102,20 @@ def load_model(name: str | Path = DEFAULT_MODEL) -> Model:
     known = shipped()
     folder = known.get(str(name)) or Path(name)
     path = folder / MANIFEST
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(f"{name}: no model of this name, and no folder with {MANIFEST}; {nearest(str(name), known)}")
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
-    except ValidationError as e:
+        manifest = Manifest.model_validate(parse_json(read_bytes(path)))
+    except (OSError, ValueError) as e:
+        if not isinstance(e, ValidationError):
+            raise ModelError(f"{path}: cannot be read ({reason(e)}); get the package again") from None
         first = e.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ModelError(f"{path}: {where}: {first['msg']}; get the package again") from None
     for file, expected in manifest.digests.items():
-        if not (folder / file).is_file():
+        if not is_file(folder / file):
             raise ModelError(f"{folder / file}: missing from the model package; get the package again")
-        found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        found = file_digest(folder / file)
         if found != expected:
             raise ModelError(
                 f"{folder / file}: changed since it was packed (SHA-256 {found[:12]}..., expected {expected[:12]}...); "
@@ -123,21 +131,11 @@ def save_package(folder: Path, manifest: Manifest, weights: bytes, graph: bytes)
     files = {WEIGHTS: weights, GRAPH: graph}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     manifest = manifest.model_copy(update={"digests": digests})
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    part.chmod(0o755)
-    for name, data in files.items():
-        (part / name).write_bytes(data)
-    (part / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
-    (part / CARD).write_text(card(manifest), encoding="utf-8")
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}-old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.replace(old)
-        part.replace(folder)
-        shutil.rmtree(old)
-    else:
-        part.replace(folder)
+    with whole_folder(folder) as part:
+        for name, data in files.items():
+            (part / name).write_bytes(data)
+        (part / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
+        (part / CARD).write_text(card(manifest), encoding="utf-8")
     return load_model(folder)
 
 

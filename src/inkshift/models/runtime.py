@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +15,15 @@ from inkshift.errors import ModelError
 from inkshift.models import ctc
 from inkshift.models.ctc import STRIDE
 from inkshift.models.graphs import check_graph
-from inkshift.models.package import GRAPH, Model
+from inkshift.models.package import GRAPH, Model, shipped
 
 Classifier = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 Recogniser = Callable[[Sequence[npt.NDArray[np.uint8]]], list[npt.NDArray[np.float32]]]
 
-_BATCH = 256
+# Bytes that all networks hold between their layers, and seconds that one of another maker may take for an answer.
+_MOST_MEMORY, _MOST_SECONDS = 1 << 30, 20
+# Pictures that a classifier is given at once, and their pixels, so that what lies between its layers stays small.
+_BATCH, _BATCH_PIXELS = 256, 1 << 20
 _LINES = 16
 
 
@@ -27,11 +32,11 @@ def classifier(model: Model, threads: int = 1) -> Classifier:
 
     The logits are (N, classes) float32; N may be 0. Raises ModelError where the graph cannot be run.
     """
-    session, name = _open(model, threads)
+    answer = _open(model, threads)
     classes = len(model.manifest.classes)
 
     def run(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        parts = [session.run(None, {name: images[i : i + _BATCH]})[0] for i in range(0, len(images), _BATCH)]
+        parts = [answer(batch) for batch in batches(images)]
         return np.concatenate(parts) if parts else np.zeros((0, classes), np.float32)
 
     return run
@@ -50,14 +55,14 @@ def recogniser(model: Model, threads: int = 1) -> Recogniser:
 
 def symbol_recogniser(model: Model, threads: int = 1) -> Recogniser:
     """As `recogniser`, with the probabilities of all the model's classes, marks too: each answer (T, classes)."""
-    session, name = _open(model, threads)
+    answer = _open(model, threads)
 
     def run(pictures: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
         widths = np.array([picture.shape[1] for picture in pictures], np.int64)
         order = np.argsort(widths, kind="stable")
         found: list[npt.NDArray[np.float32]] = [np.zeros((0, 0), np.float32)] * len(pictures)
         for rows in (order[i : i + _LINES] for i in range(0, len(order), _LINES)):
-            logits = session.run(None, {name: pad([pictures[int(i)] for i in rows])})[0]
+            logits = answer(pad([pictures[int(i)] for i in rows]))
             for i, steps in zip(rows, softmax(logits), strict=True):
                 found[int(i)] = steps[: -(-int(widths[i]) // STRIDE)]
         return found
@@ -65,19 +70,84 @@ def symbol_recogniser(model: Model, threads: int = 1) -> Recogniser:
     return run
 
 
-def _open(model: Model, threads: int) -> tuple[onnxruntime.InferenceSession, str]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+def _open(model: Model, threads: int) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+    """The answers of a graph, (N, classes) or (N, T, classes) float32. Raises ModelError where it gives others."""
     path = model.folder / GRAPH
     graph = path.read_bytes()
     check_graph(graph, str(path), picture_by_picture=True)
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = open_session(graph, threads)
+        name = session.get_inputs()[0].name
     except Exception as e:  # ONNX Runtime raises classes of its own that share no base but Exception
-        raise ModelError(f"{path}: ONNX Runtime cannot load it ({str(e).splitlines()[0]})") from None
-    return session, session.get_inputs()[0].name
+        raise ModelError(f"{path}: ONNX Runtime cannot load it ({_first_line(e)}); get the package again") from None
+    ours = model.folder in shipped().values()
+    classes = len(model.manifest.classes)
+
+    def answer(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        try:
+            out = session.run(None, {name: pictures})[0] if ours else run_limited(session, pictures)
+        except TimeoutError as e:
+            raise ModelError(f"{path}: {e}") from None
+        except Exception as e:
+            raise ModelError(f"{path}: does not run ({_first_line(e)}); get the package again") from None
+        kind = getattr(out, "dtype", None)
+        shape: tuple[int, ...] = getattr(out, "shape", ())
+        if not (kind == np.float32 and len(shape) > 1 and shape[0] == len(pictures) and shape[-1] == classes):
+            raise ModelError(
+                f"{path}: expected {classes} float32 for each of {len(pictures)} pictures, found {kind} {shape}; "
+                "get the package again"
+            )
+        return np.asarray(out)
+
+    return answer
+
+
+def open_session(graph: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """ONNX Runtime for a graph in memory, on the processor. What it holds is limited: see `_limit_memory`."""
+    _limit_memory()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def run_limited(session: onnxruntime.InferenceSession, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """The first output of a network of another maker. Raises what ONNX Runtime does, and TimeoutError."""
+    how = onnxruntime.RunOptions()
+    clock = threading.Timer(_MOST_SECONDS, lambda: setattr(how, "terminate", True))
+    clock.start()
+    try:
+        return session.run(None, {session.get_inputs()[0].name: pictures}, how)[0]  # type: ignore[no-any-return]
+    except Exception:
+        if how.terminate:
+            raise TimeoutError(
+                f"expected an answer for {len(pictures)} pictures within {_MOST_SECONDS} seconds, found a network "
+                "that takes more; export a smaller one"
+            ) from None
+        raise
+    finally:
+        clock.cancel()
+
+
+def batches(images: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
+    """(N, H, W) pictures in parts that a classifier may be given at once."""
+    count = max(1, min(_BATCH, _BATCH_PIXELS // max(1, images[0].size if len(images) else 1)))
+    return (images[i : i + count] for i in range(0, len(images), count))
+
+
+@lru_cache(maxsize=1)
+def _limit_memory() -> None:
+    """Networks share one store of memory, which ends at a gibibyte: a graph can ask for any amount in 50 bytes."""
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(_MOST_MEMORY, -1, -1, -1))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def softmax(logits: npt.NDArray[np.float32], temperature: float = 1.0) -> npt.NDArray[np.float32]:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from inkshift.errors import ModelError, SettingError
+from inkshift.models.runtime import batches, open_session, run_limited
 
 LAYOUTS = ("N,1,H,W", "N,H,W,1", "N,3,H,W", "N,H,W,3", "N,H,W", "N,H*W")
 _SHARE = 1e-30  # the least probability that is told from none
@@ -69,6 +69,8 @@ def wrap(model: Any, scale: Scale, size: tuple[int, int], classes: int, file: st
             graph = _build(model, layout, scale, size, one_by_one)
             try:
                 found = _try_out(graph, pictures)
+            except TimeoutError as e:
+                raise ModelError(f"{file}: {e}") from None
             except Exception as e:  # ONNX Runtime raises classes of its own that share no base but Exception
                 problem = problem or _short(e)
                 continue
@@ -80,20 +82,13 @@ def wrap(model: Any, scale: Scale, size: tuple[int, int], classes: int, file: st
     raise ModelError(f"{file}: does not run on pictures of {size[0]} x {size[1]} ({problem}); export it anew")
 
 
-def session(graph: bytes) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on one thread, silent."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
 def answers(graph: bytes, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """(N, H, W) uint8 -> (N, classes) float32 of a wrapped graph, 256 pictures at a time."""
-    run = session(graph)
-    name = run.get_inputs()[0].name
-    parts = [run.run(None, {name: pictures[i : i + 256]})[0] for i in range(0, len(pictures), 256)]
-    return np.concatenate(parts)
+    """(N, H, W) uint8 -> (N, classes) float32 of a wrapped graph. Raises ModelError where it does not run."""
+    session = open_session(graph)
+    try:
+        return np.concatenate([run_limited(session, batch) for batch in batches(pictures)])
+    except Exception as e:  # ONNX Runtime raises classes of its own that share no base but Exception
+        raise ModelError(f"the network does not run on pictures ({_short(e)}); export it anew") from None
 
 
 def _modern(model: Any, file: str) -> Any:
@@ -257,10 +252,9 @@ def _scan(net: Any, given: Any, answer: Any, mark: str, shape: Sequence[int]) ->
 
 def _try_out(graph: bytes, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """The answers to all pictures at once; raises ValueError where those to each alone are others."""
-    run = session(graph)
-    name = run.get_inputs()[0].name
-    together = np.asarray(run.run(None, {name: pictures})[0])
-    alone = np.concatenate([run.run(None, {name: picture[None]})[0] for picture in pictures])
+    session = open_session(graph)
+    together = np.asarray(run_limited(session, pictures))
+    alone = np.concatenate([run_limited(session, picture[None]) for picture in pictures])
     if together.shape != alone.shape or not np.allclose(
         together, alone, rtol=1e-3, atol=1e-3 * float(np.abs(alone).max()), equal_nan=True
     ):

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.errors import SettingError, nearest
 from inkshift.files import whole_file
-from inkshift.forms.export import COLUMNS, Row, fitted, harmless, png, row, typed
+from inkshift.forms.export import COLUMNS, Row, fitted, harmless, png, row, save_book, typed
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
 from inkshift.review.schema import MODEL, Decision, Field, Reading, User, stands
 from inkshift.review.store import Store
@@ -156,7 +156,7 @@ def _write_xlsx(found: Iterable[Line], path: Path) -> None:
         except BaseException:
             sheet.close()
             raise
-        book.save(path)
+        save_book(book, path)
 
 
 def _pixels(crop: bytes) -> Image:

@@ -65,7 +65,7 @@ def _found(folder: Path) -> Found | None:
 def _title(folder: Path, _: int) -> str | None:
     """The title of a study; None where it is none, or not finished."""
     try:
-        kind = json.loads((folder / "index.json").read_bytes()).get("kind", "characters")
+        kind = results.read_json(folder / "index.json").get("kind", "characters")
         loaded = strings_results.load(folder) if kind == "string" else results.load(folder)
     except (InkshiftError, OSError, ValueError, AttributeError):
         return None

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inkshift import jobs
-from inkshift.errors import InkshiftError, MissingExtraError, SettingError
-from inkshift.studies.record import DONE, EPOCHS, ERROR, write_json
+from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError
+from inkshift.files import locked, read_text
+from inkshift.studies.record import DONE, EPOCHS, ERROR, read_json, write_json
 from inkshift.studies.spec import AnyStudy
 
 Progress = Callable[[str, str | None], None]
@@ -175,6 +176,15 @@ def run(
     missing, damaged or not what the study began with. Raises SettingError where the folder holds another study.
     """
     need_extra()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder") from None
+    with locked(folder / ".lock", folder):
+        return _run(kind, study, folder, workers, device, progress)
+
+
+def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str, progress: Progress) -> dict[str, str]:
     planned = kind.plan(study)
     unfit = begin(kind, study, planned, folder)
     problems: dict[str, str] = {}
@@ -207,10 +217,12 @@ def begin(kind: Kind, study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[s
     from inkshift.studies.provenance import machine, versions
 
     path = folder / "index.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if before and before["name"] != study.name:
-        raise SettingError(f"{folder}: holds the study {before['name']!r}, not {study.name!r}; give another folder")
+    before = read_json(path, "move it away and run the study again") if path.is_file() else {}
+    if before and before.get("name") != study.name:
+        raise SettingError(f"{folder}: holds the study {before.get('name')!r}, not {study.name!r}; give another folder")
     known = before.get("data", {})
+    if not (isinstance(known, dict) and all(isinstance(f, dict) and "sha256" in f for f in known.values())):
+        raise DataError(f"{path}: its data have no SHA-256; move it away and run the study again")
     data, problems = kind.checksums(planned)
     for task, splits in data.items():
         for name, facts in splits.items():
@@ -300,7 +312,7 @@ def study_digest(planned: AnyPlan, folder: Path) -> str:
         path = folder / "runs" / one.key / DONE
         if not path.is_file():
             raise InkshiftError(f"{path.parent}: not finished, so the study has no digest; run it again")
-        parts.append(f"{one.key} {json.loads(path.read_text(encoding='utf-8'))['digest']}")
+        parts.append(f"{one.key} {read_json(path).get('digest')}")
     return jobs.digest(*sorted(parts))
 
 
@@ -339,8 +351,8 @@ def _epochs(one: AnyRun) -> int:
 
 def _rows(folder: Path, one: AnyRun) -> int:
     try:
-        return max(0, len((folder / "runs" / one.key / EPOCHS).read_text(encoding="utf-8").splitlines()) - 1)
-    except OSError:
+        return max(0, len(read_text(folder / "runs" / one.key / EPOCHS).splitlines()) - 1)
+    except (OSError, ValueError):
         return 0
 
 
@@ -352,7 +364,7 @@ def status(kind: Kind, planned: AnyPlan, folder: Path) -> list[dict[str, Any]]:
 def _arm_status(kind: Kind, name: str, regime: str, runs: tuple[AnyRun, ...], folder: Path) -> dict[str, Any]:
     done = [one for one in runs if finished(folder, one)]
     errors = [folder / "runs" / one.key / ERROR for one in runs]
-    problems = [json.loads(path.read_text(encoding="utf-8"))["error"] for path in errors if path.is_file()]
+    problems = [str(read_json(path).get("error")) for path in errors if path.is_file()]
     return {
         "set": name,
         "regime": regime,

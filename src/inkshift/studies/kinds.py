@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from inkshift.errors import DataError
 from inkshift.studies.engine import AnyPlan, Checksums, Estimate, Kind, Outcome, RunGroup
 
 
@@ -37,9 +38,13 @@ class Characters:
         return do(job)
 
     def score(self, folder: Path) -> float:
+        from inkshift.files import read_text
         from inkshift.studies.record import EPOCHS
 
-        return float((folder / EPOCHS).read_text(encoding="utf-8").splitlines()[-1].split(",")[4])
+        try:
+            return float(read_text(folder / EPOCHS).splitlines()[-1].split(",")[4])
+        except (OSError, ValueError, IndexError):
+            raise DataError(f"{folder / EPOCHS}: has no F1; delete its folder and run the study again") from None
 
     def estimate(self, study: Any, planned: Any, folder: Path, workers: int) -> Estimate:
         from inkshift.studies.characters.estimate import estimate

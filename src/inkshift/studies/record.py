@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.datasets.formats import read_npz
+from inkshift.errors import DataError
+from inkshift.files import parse_json, read_bytes
 from inkshift.jobs import digest
 from inkshift.models.metrics import Counts
 
@@ -78,9 +81,9 @@ class Record:
             return
         with (self.folder / EPOCHS).open(encoding="utf-8", newline="") as file:
             self.rows = list(csv.reader(file))[1 : epochs + 1]
-        with np.load(self.folder / CONFUSION) as arrays:
-            self._confusions = list(arrays["confusions"][:epochs].astype(np.int64))
-            self._predicted = arrays["predicted"].astype(np.int64)
+        arrays = read_npz(self.folder / CONFUSION)
+        self._confusions = list(arrays["confusions"][:epochs].astype(np.int64))
+        self._predicted = arrays["predicted"].astype(np.int64)
 
     def losses(self, column: str) -> list[float]:
         """A column of losses so far."""
@@ -124,3 +127,16 @@ class Record:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.9g}"
+
+
+def read_json(path: Path, mend: str = "delete its folder and run the study again") -> dict[str, Any]:
+    """The object in a JSON file. Raises DataError, which ends in how to mend it, for anything else."""
+    try:
+        value = parse_json(read_bytes(path))
+    except OSError as e:
+        raise DataError(f"{path}: cannot be read ({e.strerror}); {mend}") from None
+    except ValueError as e:
+        raise DataError(f"{path}: not JSON ({e}); {mend}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected an object, found {type(value).__name__}; {mend}")
+    return value

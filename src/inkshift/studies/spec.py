@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import runpy
-import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from inkshift.datasets.numbers import check_name
 from inkshift.datasets.tasks import Task
 from inkshift.errors import InkshiftError, SettingError, nearest
+from inkshift.files import parse_toml, read_text, reason
 from inkshift.reframe import parse
 
 Regime = Literal["control", "frozen", "fine-tuned", "as-is"]
 StringRegime = Literal["as-is", "fine-tuned", "control"]
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 # What a study may ask for at most: a slip of the finger must not become a plan that nobody's computer holds.
-MOST_REPLICATES, MOST_EPOCHS, MOST_NUMBERS = 10_000, 100_000, 10_000_000
+MOST_REPLICATES, MOST_EPOCHS, MOST_NUMBERS, MOST_BATCH = 10_000, 100_000, 10_000_000, 100_000
+MOST_SETS, MOST_BUDGETS, MOST_RUNS = 100, 100, 50_000
+
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Protocol(BaseModel):
@@ -42,14 +45,14 @@ class Protocol(BaseModel):
     reframing: str = "gray|light_ink|resize(128)"
     channels: Literal[1, 3] = 1
     rate: float = Field(default=0.001, gt=0)
-    batch: int = Field(default=128, ge=1, le=MOST_NUMBERS)
+    batch: int = Field(default=128, ge=1, le=MOST_BATCH)
     epochs: int = Field(default=20, ge=1, le=MOST_EPOCHS)
     source_epochs: int = Field(default=20, ge=1, le=MOST_EPOCHS)
     stop: Literal["as-published", "held-out", "never"] = "as-published"
     tolerance: float = Field(default=1e-5, ge=0)
-    validation: int = Field(default=0, ge=0)
-    train_images: int | None = Field(default=None, ge=2)
-    test_images: int | None = Field(default=None, ge=2)
+    validation: int = Field(default=0, ge=0, le=MOST_NUMBERS)
+    train_images: int | None = Field(default=None, ge=2, le=MOST_NUMBERS)
+    test_images: int | None = Field(default=None, ge=2, le=MOST_NUMBERS)
     batch_norm: Literal["freeze_stats", "adapt"] = "freeze_stats"
     source_networks: Literal["one", "each"] = "one"
     f1: Literal["macro", "weighted"] = "macro"
@@ -101,11 +104,11 @@ class TransferSet(BaseModel):
 
     model_config = _STRICT
 
-    name: str
+    name: str = Field(max_length=1000)
     source: Task
     target: Task
     same_domain: bool
-    regimes: tuple[Regime, ...] = ("control", "frozen", "fine-tuned")
+    regimes: tuple[Regime, ...] = Field(default=("control", "frozen", "fine-tuned"), max_length=4)
     replicates: int | None = Field(default=None, ge=1, le=MOST_REPLICATES)
     protocol: dict[str, Any] = {}
     regime: dict[Regime, dict[str, Any]] = {}
@@ -114,11 +117,11 @@ class TransferSet(BaseModel):
 class AnyStudy(BaseModel):
     """What every study has, of whichever kind."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    title: str = ""
-    seed: int = 0
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    title: str = Field(default="", max_length=1000)
+    seed: Seed = 0
     replicates: int = Field(default=30, ge=1, le=MOST_REPLICATES)
     margin: float = Field(default=0.01, gt=0, lt=1)
 
@@ -156,7 +159,7 @@ class Study(AnyStudy):
     packages: Literal["none", "first", "all"] = "first"
     protocol: Protocol = Protocol()
     regime: dict[Regime, dict[str, Any]] = {}
-    sets: tuple[TransferSet, ...] = Field(alias="set", min_length=1)
+    sets: tuple[TransferSet, ...] = Field(alias="set", min_length=1, max_length=MOST_SETS)
 
     @property
     def packed(self) -> Literal["none", "first", "all"]:
@@ -167,6 +170,7 @@ class Study(AnyStudy):
         names = [one.name for one in self.sets]
         if len(set(names)) < len(names):
             raise ValueError(f"two sets have one name; found {', '.join(names)}")
+        _not_too_many(sum((one.replicates or self.replicates) * len(one.regimes) for one in self.sets))
         for one in self.sets:
             for regime in one.regimes:
                 self.settings(one, regime)
@@ -200,8 +204,8 @@ class Teaching(BaseModel):
     model_config = _STRICT
 
     epochs: int = Field(default=24, ge=1, le=MOST_EPOCHS)
-    patience: int = Field(default=5, ge=1)
-    batch: int = Field(default=32, ge=1, le=MOST_NUMBERS)
+    patience: int = Field(default=5, ge=1, le=MOST_EPOCHS)
+    batch: int = Field(default=32, ge=1, le=MOST_BATCH)
     least: int = Field(default=512, ge=1, le=MOST_NUMBERS)
     rate: float = Field(default=4e-4, gt=0)
     held_out: float = Field(default=0.2, gt=0, lt=1)
@@ -223,7 +227,9 @@ class StringStudy(AnyStudy):
     source: str = "numbers"
     data: str
     regimes: tuple[StringRegime, ...] = Field(default=("as-is", "fine-tuned", "control"), min_length=1)
-    budgets: tuple[int, ...] = Field(default=(50, 100, 350), min_length=1)
+    budgets: tuple[Annotated[int, Field(le=MOST_NUMBERS)], ...] = Field(
+        default=(50, 100, 350), min_length=1, max_length=MOST_BUDGETS
+    )
     test_share: float = Field(default=0.5, gt=0, lt=1)
     old_task: int = Field(default=500, ge=1, le=MOST_NUMBERS)
     composed: Literal["auto", "recipe", "drawn"] = "auto"
@@ -249,6 +255,7 @@ class StringStudy(AnyStudy):
     def _settings_of_regimes(self) -> StringStudy:
         if len(set(self.regimes)) < len(self.regimes):
             raise ValueError(f"a regime is there twice; found {', '.join(self.regimes)}")
+        _not_too_many(self.replicates * len(self.regimes) * len(self.budgets))
         for regime in self.regimes:
             self.settings(regime)
         return self
@@ -261,17 +268,25 @@ class StringStudy(AnyStudy):
             raise ValueError(f"regime {regime}: {explain(e, Teaching)}") from None
 
 
+def _not_too_many(runs: int) -> None:
+    if runs > MOST_RUNS:
+        raise ValueError(f"expected a study of at most {MOST_RUNS:,} runs, found {runs:,}; ask for fewer replicates")
+
+
 def load_study(path: Path) -> Study | StringStudy:
     """See `Study.load`."""
     try:
         if path.suffix == ".py":
-            content = runpy.run_path(str(path)).get("study")
+            content: Any = runpy.run_path(str(path)).get("study")
         else:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as e:
-        raise SettingError(f"{path}: cannot be read ({e}); give the TOML or Python file of a study") from None
-    except tomllib.TOMLDecodeError as e:
-        raise SettingError(f"{path}: not valid TOML ({e})") from None
+            text = read_text(path)
+    except (OSError, ValueError) as e:
+        raise SettingError(f"{path}: cannot be read ({reason(e)}); give the TOML or Python file of a study") from None
+    if path.suffix != ".py":
+        try:
+            content = parse_toml(text)
+        except ValueError as e:
+            raise SettingError(f"{path}: not valid TOML ({e}); mend it") from None
     if isinstance(content, Study | StringStudy):
         return content
     if not isinstance(content, dict):
@@ -297,8 +312,16 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{where}: no such setting; {nearest(str(first['loc'][-1]), known)}"
     message = first["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    found = "" if isinstance(first["input"], dict) or not where else f", found {first['input']!r}"
+    found = "" if isinstance(first["input"], dict) or not where else f", found {_shown(first['input'])}"
     return f"{where}{': ' if where else ''}{message}{found}{more}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # of a number of more than 4,300 digits
+        return "a number too long to print"
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

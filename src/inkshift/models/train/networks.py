@@ -11,6 +11,8 @@ from inkshift.errors import MissingExtraError, SettingError, nearest
 from inkshift.models.ctc import HEIGHT
 from inkshift.models.train.convolutions import use_shortcuts
 
+# Of a network that a study trains: with its gradients and Adam's moments it takes 16 bytes for each.
+MOST_PARAMETERS = 90_000_000
 CONVNET = "mnist-convnet"
 
 
@@ -127,6 +129,13 @@ def build(backbone: str, classes: int, side: int, channels: int = 1, shortcuts: 
         raise MissingExtraError("study", f"the backbone {backbone}") from None
     if backbone not in timm.list_models():
         raise SettingError(f"backbone: no network is called {backbone!r}; {_hint(backbone, timm.list_models())}")
+    with torch.device("meta"):  # shapes alone: a giant is refused before it takes memory
+        plan = timm.create_model(backbone, pretrained=False, num_classes=classes, in_chans=channels)
+    if (count := sum(parameter.numel() for parameter in plan.parameters())) > MOST_PARAMETERS:
+        raise SettingError(
+            f"backbone {backbone}: expected at most {MOST_PARAMETERS // 10**6} million parameters, "
+            f"found {count // 10**6} million; take a smaller network"
+        )
     net: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=classes, in_chans=channels)
     _try_out(net, backbone, side, channels)
     return use_shortcuts(net) if shortcuts else net

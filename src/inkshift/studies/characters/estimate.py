@@ -24,6 +24,9 @@ from inkshift.studies.engine import START_SECONDS, Estimate, Line, finished
 from inkshift.studies.spec import Study
 
 _LARGE = 64  # pixels; larger pictures are timed in smaller batches
+_LARGEST = 256  # pixels; still larger ones are timed at this size, for their area
+_MOST_TIMED = 128  # pictures of that size; what larger batches take follows
+_LONG = 1.0  # seconds; a step that takes longer is timed once
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,9 @@ def _measure_speed(run: Run, side: int) -> Speed:
     torch.set_num_threads(1)
     net = regimes.network(run, None)
     net.to(memory_format=torch.channels_last)
-    count = run.protocol.batch if side <= _LARGE else min(run.protocol.batch, 16)
-    images = np.zeros((count, side, side), np.uint8)
+    timed = min(side, _LARGEST)
+    count = max(1, min(run.protocol.batch, _MOST_TIMED * _LARGE**2 // timed**2))
+    images = np.zeros((count, timed, timed), np.uint8)
     labels = torch.zeros(count, dtype=torch.int64)
     optimiser = torch.optim.Adam(net.parameters(), lr=how.rate, fused=True)
 
@@ -131,9 +135,10 @@ def _measure_speed(run: Run, side: int) -> Speed:
     def head() -> None:
         nn.functional.cross_entropy(layer(x), labels).backward()  # type: ignore[no-untyped-call]
 
+    area = (side / timed) ** 2
     return Speed(
-        _seconds(learn) / count,
-        _seconds(lambda: predict(net, images, settings=how)) / count,
+        _seconds(learn) / count * area,
+        _seconds(lambda: predict(net, images, settings=how)) / count * area,
         _seconds(head) / count,
         sum(parameter.numel() for parameter in net.parameters()),
         layer.in_features,
@@ -141,7 +146,11 @@ def _measure_speed(run: Run, side: int) -> Speed:
 
 
 def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
     work()
+    first = time.perf_counter() - start
+    if first > _LONG:
+        return first
     start = time.perf_counter()
     work()
     work()

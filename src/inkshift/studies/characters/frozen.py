@@ -3,7 +3,7 @@
 A trunk whose weights and batch-norm statistics stay gives the same features for a picture in every epoch, so they are
 computed once. Each final layer then does the calls that it would do alone, and one Adam steps for all of them; a
 batched product in place of these calls adds in another order. In float32 each comes out to the bit as if it had been
-trained by itself in `models.training`: tests hold that. In bfloat16 the final layers still learn in float32.
+trained by itself in `models.train.loop`: tests hold that. In bfloat16 the final layers still learn in float32.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import DataError
+from inkshift.files import parse_json, read_bytes
 from inkshift.models import metrics
 from inkshift.studies.report.results import Arm, Results
 
@@ -50,7 +50,7 @@ def overlaps(results: Results) -> list[Overlap]:
     if not path.is_file():
         return []
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_bytes(path))
         return [_overlap(results, item, str(content.get("method", ""))) for item in content["sets"]]
     except KeyError as e:
         raise DataError(f"{path}: {e.args[0]!r} is not there; run the overlap audit again") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from inkshift.errors import DataError
 from inkshift.studies.numbers.plan import arm_name
+from inkshift.studies.record import read_json
 from inkshift.studies.report.compare import (
     DRAWS,
     PAIRED,
@@ -25,7 +25,7 @@ from inkshift.studies.report.compare import (
     percentile_interval,
     t_interval,
 )
-from inkshift.studies.report.results import Counts, Missing, find_run, read_json, words
+from inkshift.studies.report.results import Counts, Missing, find_run, words
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,11 @@ class Analysis:
 
 def right(folder: Path) -> float:
     """Share of test numbers that a finished run read right."""
-    return float(json.loads((folder / "scores.json").read_text(encoding="utf-8"))["right"])
+    try:
+        return float(read_json(folder / "scores.json")["right"])
+    except (KeyError, TypeError, ValueError):
+        path = folder / "scores.json"
+        raise DataError(f"{path}: has no share `right`; delete its folder and run the study again") from None
 
 
 def load(folder: Path) -> StringResults:

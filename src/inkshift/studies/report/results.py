@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +13,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.datasets.formats import read_npz
 from inkshift.errors import DataError
 from inkshift.models import metrics
+from inkshift.studies.record import read_json
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -246,6 +248,8 @@ def find_run(
     """A finished run as `read` takes it from its folder, number and digest; or that it is missing, and why."""
     if digest is None:
         return Missing(study_set, arm, number, "", None, "not begun", "the study has not come to it")
+    if not re.fullmatch(r"[\w.-]{1,100}", digest):
+        raise ValueError(f"no run is called {digest[:100]!r}")
     run = folder / "runs" / digest
 
     def absent(state: State, error: str) -> Missing:
@@ -270,10 +274,19 @@ def _replicate(run: Path, number: int, digest: str) -> Replicate:
     with (run / "epochs.csv").open(newline="", encoding="utf-8") as file:
         rows = [[float(row[column] or "nan") for column in COLUMNS] for row in csv.DictReader(file)]
     table = np.array(rows, np.float64).reshape(-1, len(COLUMNS))
-    with np.load(run / "confusion.npz", allow_pickle=False) as arrays:
-        confusions, true, predicted = (arrays[key].astype(np.int64) for key in ("confusions", "true", "predicted"))
-        classes = tuple(str(name) for name in arrays["classes"])
+    try:
+        arrays = read_npz(run / "confusion.npz")
+    except DataError:
+        raise ValueError("confusion.npz is damaged") from None
+    confusions, true, predicted = (arrays[key].astype(np.int64) for key in ("confusions", "true", "predicted"))
+    classes = tuple(str(name) for name in arrays["classes"])
     count = len(classes)
+    if (
+        true.ndim != 1
+        or true.shape != predicted.shape
+        or not all(len(v) and 0 <= v.min() <= v.max() < count for v in (true, predicted))
+    ):
+        raise ValueError("true and predicted in confusion.npz are not classes of one set of images")
     if not len(table) or confusions.shape != (len(table), count, count):
         raise ValueError(f"{len(table)} epochs in epochs.csv, confusion matrices of shape {confusions.shape}")
     if not np.isfinite(table[:, 4]).all():
@@ -307,19 +320,6 @@ def _other_failures(folder: Path, known: set[str]) -> list[Missing]:
                 error = str(e)
             failed.append(Missing("", "", None, path.parent.name, path.parent, "failed", error))
     return failed
-
-
-def read_json(path: Path, mend: str = "delete its folder and run the study again") -> dict[str, Any]:
-    """The object in a JSON file. Raises DataError, which ends in how to mend it, for anything else."""
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as e:
-        raise DataError(f"{path}: cannot be read ({e.strerror}); {mend}") from None
-    except ValueError as e:
-        raise DataError(f"{path}: not JSON ({e}); {mend}") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: expected an object, found {type(value).__name__}; {mend}")
-    return value
 
 
 def words(value: Any) -> str:
