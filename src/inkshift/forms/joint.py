@@ -8,7 +8,6 @@ that is overwritten or overflows may hold any number.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from inkshift.errors import MissingExtraError
 from inkshift.forms import joint_linked
 from inkshift.forms.joint_domain import Domain, Prior, domain_of, most_numbers, number_of, with_proposals
-from inkshift.forms.joint_tree import ALL, LIKELIEST, Floats, Link, Number, infer, is_tree, partners
+from inkshift.forms.joint_tree import ALL, LIKELIEST, Floats, Link, Number, components, infer, partners
 from inkshift.forms.reading import Candidate, CellReading, FieldReading, FormReading, state_of, value_of
-from inkshift.forms.rules import COUNTED, Rule
+from inkshift.forms.rules import COUNTED, Rule, unsettled
 from inkshift.forms.template import FieldSpec
 
 # A number proposed for a field that cannot be read is shown from this probability on.
@@ -31,11 +29,12 @@ _SHOWN = 0.01
 @dataclass(frozen=True, slots=True)
 class Solution:
     """For each number the probability of each of its values, the last of an unknown one, and the place of its value in
-    the likeliest assignment. left_out: links that could not be used."""
+    the likeliest assignment. unsettled: numbers for which too many assignments had to be compared; they are as if there
+    were no links."""
 
     posteriors: list[Floats]
     best: list[int]
-    left_out: tuple[int, ...] = ()
+    unsettled: tuple[int, ...] = ()
 
 
 def decode_form(
@@ -45,8 +44,8 @@ def decode_form(
 
     Fields without a rule, and rules with a field that is not there, with slip 1, are left alone. Where the likeliest
     reading breaks a rule, its fields are at most as sure as they were. A field that is overwritten or overflows keeps
-    its state; what the rules say it should hold is among its candidates. Warns where rules are linked in so many rings
-    that the extra `rules` is needed and not installed.
+    its state; what the rules say it should hold is among its candidates. Where rules are linked in so many rings that
+    it cannot be settled which reading is the likeliest, fields stay as they are and say so in `rules_broken`.
     """
     there = {field.name: field for field in form.fields}
     used = [rule for rule in rules if rule.slip < 1 and set(rule.fields) <= set(there)]
@@ -55,15 +54,19 @@ def decode_form(
         return form
     by_name, prior = {spec.name: spec for spec in specs}, dict(priors or {})
     domains = {name: domain_of(there[name], by_name[name], prior.get(name)) for name in names}
-    links, owners = _links(used, domains, names)
+    links = _links(used, domains, names)
     domains = _proposed(domains, links, prior)
     solved = solve([domains[name].number for name in names], links)
-    if solved.left_out:
-        _warn({owners[k].code for k in solved.left_out})
+    open_ = {names[v] for v in solved.unsettled}
     doubted = _doubted(used, domains, dict(zip(names, solved.best, strict=True)))
     read = {
         name: _read(there[name], domains[name], posterior, best, name in doubted)
         for name, posterior, best in zip(names, solved.posteriors, solved.best, strict=True)
+        if name not in open_
+    }
+    read |= {
+        name: replace(there[name], rules_broken=tuple(unsettled(rule) for rule in used if name in rule.fields))
+        for name in open_
     }
     return replace(form, fields=tuple(read.get(field.name, field) for field in form.fields))
 
@@ -71,23 +74,28 @@ def decode_form(
 def solve(numbers: Sequence[Number], links: Sequence[Link]) -> Solution:
     """Posteriors and the likeliest assignment of all numbers together.
 
-    Exact but where rules are linked in so many rings that too many cases are to be told apart: there posteriors come
-    from the likeliest assignments that OR-Tools finds, or without it from the links that close no ring.
+    Exact but where rules are linked in so many rings that too many cases are to be told apart: there `joint_linked`
+    searches, with as much work on any machine.
     """
-    found = infer(numbers, links, ALL)
-    if found is not None:
-        return Solution([_shares(weights) for weights in found], _likeliest(numbers, links))
-    if joint_linked.installed():
-        assignments = joint_linked.best_assignments(numbers, links)
-        if assignments:
-            weights = joint_linked.shares(numbers, assignments)
-            return Solution([_shares(w) for w in weights], assignments[0][0])
-    kept: list[int] = []
-    for k in range(len(links)):
-        if is_tree([links[j] for j in (*kept, k)]):
-            kept.append(k)
-    part = solve(numbers, [links[k] for k in kept])
-    return replace(part, left_out=tuple(sorted(set(range(len(links))) - set(kept))))
+    posteriors = [_shares(number.weights) for number in numbers]
+    best = [int(number.weights.argmax()) for number in numbers]
+    left: list[int] = []
+    for members, own in components(len(numbers), links):
+        at = {v: place for place, v in enumerate(members)}
+        part = [numbers[v] for v in members]
+        mine = [replace(link, terms=tuple((at[v], c) for v, c in link.terms)) for link in own]
+        found = infer(part, mine, ALL)
+        try:
+            if found is None:
+                shares, places = joint_linked.search(part, mine)
+            else:
+                shares, places = [_shares(weights) for weights in found], _likeliest(part, mine)
+        except joint_linked.UnfinishedError:
+            left += members
+            continue
+        for v, share, place in zip(members, shares, places, strict=True):
+            posteriors[v], best[v] = share, place
+    return Solution(posteriors, best, tuple(left))
 
 
 def _likeliest(numbers: Sequence[Number], links: Sequence[Link]) -> list[int]:
@@ -109,10 +117,10 @@ def _shares(weights: Floats) -> Floats:
     return weights / total if total > 0 else np.full(len(weights), 1 / len(weights))
 
 
-def _links(rules: Sequence[Rule], domains: Mapping[str, Domain], names: Sequence[str]) -> tuple[list[Link], list[Rule]]:
-    """Each two neighbouring sides of each rule as a link, and the rule it comes from."""
+def _links(rules: Sequence[Rule], domains: Mapping[str, Domain], names: Sequence[str]) -> list[Link]:
+    """Each two neighbouring sides of each rule as a link."""
     place = {name: v for v, name in enumerate(names)}
-    links, owners = [], []
+    links = []
     for rule in rules:
         many = most_numbers([domains[name] for name in rule.fields])
         for left, right in pairwise(rule.sides):
@@ -125,8 +133,7 @@ def _links(rules: Sequence[Rule], domains: Mapping[str, Domain], names: Sequence
             broken = rule.slip / many / kept if rule.operator == "=" else rule.slip
             lost = (broken, 1 / many / kept) if rule.operator == "=" else (1.0, 1.0)
             links.append(Link(some, rule.operator == "=", right.number - left.number, broken, lost))
-            owners.append(rule)
-    return links, owners
+    return links
 
 
 def _proposed(domains: Mapping[str, Domain], links: Sequence[Link], prior: Mapping[str, Prior]) -> dict[str, Domain]:
@@ -195,8 +202,3 @@ def _cells(field: FieldReading, written: str) -> tuple[CellReading, ...]:
         cell if cell.symbol == symbol else replace(cell, symbol=symbol, probability=1 - cell.probability)
         for cell, symbol in zip(field.cells, written, strict=True)
     )
-
-
-def _warn(codes: set[str]) -> None:
-    why = MissingExtraError("rules", f"reading the fields of rules {', '.join(sorted(codes))} together")
-    warnings.warn(f"{why}; until then these rules are only checked", stacklevel=3)

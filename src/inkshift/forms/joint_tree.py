@@ -18,8 +18,9 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-CASES = 400
-"""In how many ways the numbers that close rings may be fixed before it is left to another solver."""
+CASES, TERMS = 400, 8_000
+"""In how many ways the numbers that close rings may be fixed, and that times the terms of all links, before it is left
+to `joint_linked`."""
 # Partial sums less probable than the first, against the likeliest, are left out, and those beyond the second in number.
 # Sums that lie within so many numbers are put together in a table.
 _FAINT, _MOST_SUMS, _DENSE = 1e-12, 4096, 1 << 16
@@ -86,12 +87,13 @@ _NOTHING = _Sums(np.zeros(1, np.int64), np.ones(1))
 def infer(numbers: Sequence[Number], links: Sequence[Link], way: Way) -> list[Floats] | None:
     """For each number the weight, summed or largest by `way`, of all assignments in which it has each value.
 
-    None where links close too many rings (`CASES`). Weights are relative, the same for all numbers that hang together.
+    None where links close too many rings (`CASES`, `TERMS`). Weights are relative, the same for all numbers that hang
+    together.
     """
     out: list[Floats] = [number.weights for number in numbers]
     for members, own in components(len(numbers), links):
         cut = _cut(numbers, members, own)
-        if prod(len(numbers[v].weights) for v in cut) > CASES:
+        if cut is None:
             return None
         for v, weights in _by_cases(numbers, members, own, cut, way).items():
             out[v] = weights
@@ -124,15 +126,20 @@ def is_tree(links: Sequence[Link]) -> bool:
     return all(sum(len(link.terms) for link in own) == len(own) + len(members) - 1 for members, own in parts)
 
 
-def _cut(numbers: Sequence[Number], members: Sequence[int], links: Sequence[Link]) -> list[int]:
-    """Numbers without which no ring is left: those in most links first, of them those with fewest values."""
+def _cut(numbers: Sequence[Number], members: Sequence[int], links: Sequence[Link]) -> list[int] | None:
+    """Numbers without which no ring is left: those in most links first, of them those with fewest values.
+
+    None where they would be fixed in too many ways.
+    """
     cut: list[int] = []
-    while True:
+    most = min(CASES, TERMS // sum(len(link.terms) for link in links))
+    while prod(len(numbers[v].weights) for v in cut) <= max(most, 1):
         left = [Link(terms, True, 0, 1, (1, 1)) for link in links if (terms := _without(link, cut))]
         if is_tree(left):
             return cut
         uses = {v: sum(v in dict(link.terms) for link in left) for v in members if v not in cut}
         cut.append(max(uses, key=lambda v: (uses[v], -len(numbers[v].weights))))
+    return None
 
 
 def _without(link: Link, cut: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Literal
 
 from inkshift.errors import nearest
-from inkshift.forms.reading import FormReading, state_of, value_of
+from inkshift.forms.reading import FieldReading, FormReading, state_of, value_of
 
 Level = Literal["error", "warning"]
 Operator = Literal["=", "<="]
@@ -25,6 +25,8 @@ SLIP = 0.02
 """How often a rule is taken to be broken by those who fill in the form, where a template does not say."""
 
 _LIKE = "must read like 'a + b = c', 'a <= b', '10 <= a <= 300' or 'p01..p12 = total'"
+
+_UNSETTLED = "not settled, as too many readings fit the rules that hang together"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +154,20 @@ def broken_rules(rules: Sequence[Rule], written: Mapping[str, str]) -> list[Brok
 def mark_rules(form: FormReading, rules: Sequence[Rule]) -> FormReading:
     """The form with `rules_broken` of each field set to the messages of the broken rules it is part of.
 
-    Fields whose state is `overwritten` or `overflow` leave their rules unchecked.
+    Fields whose state is `overwritten` or `overflow` leave their rules unchecked. What is `unsettled` stays so.
     """
     broken = broken_rules(rules, {f.name: f.written for f in form.fields if f.state in COUNTED})
-    fields = (replace(f, rules_broken=tuple(b.message for b in broken if f.name in b.fields)) for f in form.fields)
-    return replace(form, fields=tuple(fields))
+
+    def messages(field: FieldReading) -> tuple[str, ...]:
+        open_ = [message for message in field.rules_broken if _UNSETTLED in message]
+        return (*open_, *(b.message for b in broken if field.name in b.fields))
+
+    return replace(form, fields=tuple(replace(field, rules_broken=messages(field)) for field in form.fields))
+
+
+def unsettled(rule: Rule) -> str:
+    """What fields of a rule say that too many readings fit: in `rules_broken`, so that a person looks at them."""
+    return f"{rule.code} {rule.text}: {_UNSETTLED}; look at its fields"
 
 
 def level_of(message: str) -> Level:
