@@ -290,3 +290,20 @@ def test_template_file_is_plain_json() -> None:
     page = json.loads((EXAMPLE / "template.json").read_text())["pages"][0]
     assert len(page["marks"]) == 4
     assert all(field["frame"] and field["cells"] == 0 for field in page["fields"])
+
+
+def test_a_table_of_200_fields_with_sums_of_rows_and_of_columns_is_filled_in() -> None:
+    names = [[f"r{r:02d}c{c:02d}" for c in range(14)] for r in range(14)]
+    fields = [
+        {"name": names[r][c], "box": [60 + 80 * c, 100 + 60 * r, 70, 24], "digits": [1, 5 if 13 in (r, c) else 3]}
+        for r in range(14)
+        for c in range(14)
+    ]
+    lines = [*names, *(list(column) for column in zip(*names, strict=True))]
+    rules = [f"{' + '.join(line[:-1])} = {line[-1]}" for line in lines]
+    marks = [{"x": x, "y": y, "size": 36} for y in (40, 1700) for x in (20, 1215)]
+    pages = [{"size": [1240, 1754], "marks": marks, "fields": fields}]
+    template = Template.model_validate({"name": "crossed", "pages": pages, "rules": rules})
+    values = {name: int(value) for name, value in plausible_values(template, np.random.default_rng(0)).items()}
+    assert len(values) == 196
+    assert not any(rule.broken_at(values) for rule in template.parsed_rules)

@@ -49,7 +49,7 @@ def search(
     puzzle = _Puzzle(numbers, links, [cost.clip(0) for cost in beside], best)
     standing = frozenset(f for f, off in enumerate(puzzle.offs) if not puzzle.holds(f, off))
     whole, work = _log_weight(numbers, links, best), _Work(steps)
-    odds = [(np.arange(len(cost)) == place).astype(np.float64) for cost, place in zip(costs, best, strict=True)]
+    odds = [np.eye(len(cost))[place] for cost, place in zip(costs, best, strict=True)]
     found: dict[frozenset[tuple[int, int]], float] = {}
     for v in range(len(numbers)):
         # What is broken in the likeliest assignment may come to hold, where one of its numbers changes.
