@@ -169,7 +169,11 @@ def _reader(name: str, road: str, style: str) -> Reader:
     folder = Path(_folder().name) / f"{name}-{road}-{style}".replace(" ", "-")
     folder.mkdir(exist_ok=True)
     template: Template = template_of(form, style)
-    if road != "as is":
+    if road == "as is":
+        # What the bundled telegram is known by is not looked at here.
+        page = template.pages[0].model_copy(update={"reference": None})
+        template = template.model_copy(update={"pages": (page,)})
+    else:
         cv2.imwrite(str(folder / "blank.png"), form.blank(style)[..., ::-1])
         bare = {"marks": (), "lines": ()} if road == "reference" else {}
         page = template.pages[0].model_copy(update={"reference": "blank.png", **bare})
