@@ -641,9 +641,7 @@ def _barcodes(image: Pixels) -> Iterator[zxingcpp.Barcode]:
     """The barcodes on a page: first those that an upright page shows at half its size, a tenth of the work, of kinds
     that check themselves."""
     half = cv2.resize(to_gray(image), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    yield from zxingcpp.read_barcodes(
-        half, formats=_CHECKED, try_rotate=False, try_downscale=False, try_invert=False
-    )
+    yield from zxingcpp.read_barcodes(half, formats=_CHECKED, try_rotate=False, try_downscale=False, try_invert=False)
     yield from zxingcpp.read_barcodes(image)
 
 
