@@ -408,7 +408,16 @@ def _build_tables(folder: Path) -> None:
         base.executemany("insert into votes values (?, '', 4071)", [(name,) for name in names])
     part = {"forms": 100, "fields": 200, "accepted": 150, "wrong": 0}
     file = {"name": "x.csv", "sha256": "0" * 64}
-    policy = {"version": 1, "threshold": 0.9, "score": [[0, 0], [0.5, 0.4], [1, 1]], "error": 0.01, "confidence": 0.95}
+    from inkshift.forms.export import read_rows
+
+    rows = read_rows(folder / "readings.csv")
+    looks = {"forms": 13, "larger": 0, "confidence": [0.5, 0.9]}
+    policy = {"version": 2, "most": 5, "reader": rows[0]["reader"], "usual": looks} | {
+        "threshold": 0.9,
+        "score": [[0, 0], [0.5, 0.4], [1, 1]],
+        "error": 0.01,
+        "confidence": 0.95,
+    }
     policy |= {"unit": "form", "readings": file, "labels": file, "seed": 0, "for_score": part, "for_threshold": part}
     (folder / "policy.json").write_text(json.dumps(policy))
     rng = np.random.default_rng(1)

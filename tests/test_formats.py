@@ -69,7 +69,7 @@ GOOD = idx(np.arange(12, dtype=np.uint8).reshape(3, 4))
         (GOOD[:7], "inside the IDX header"),
         (GOOD[:-1], "12 bytes, found only 11"),
         (GOOD + b"\0", "12 bytes, found 13"),
-        (b"\0\0\x08\x03" + b"\xff" * 12, "found only 0"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "expected at most 1024 MiB"),
         (b"\0\0\x08\x46" + bytes(4 * 70), "beyond numpy"),
         (gzip.compress(GOOD, mtime=0)[:-9], "cannot be read"),
     ],

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from inkshift.errors import SettingError, nearest
 
-# Steps of a reframing, how many times as wide its margins may make a picture, and pixels of a side that was padded.
-MOST_STEPS, MOST_GROWN, MOST_SIDE = 40, 25, 6000
+# Steps of a reframing, and pixels of a side that was padded: longer ones are shrunk first.
+MOST_STEPS, MOST_SIDE = 40, 6000
 
 Gray = npt.NDArray[np.uint8]
 Framed = tuple[Gray, int]
@@ -296,10 +296,6 @@ def parse(text: str) -> Reframing:
     if len(parts) > MOST_STEPS:
         raise SettingError(f"reframing: expected at most {MOST_STEPS} steps, found {len(parts)}; leave some out")
     steps = tuple(_read_step(part.strip(), text) for part in parts)
-    if (grown := math.prod(1 + 2 * (size or 0) for name, size in steps if name == "margin")) > MOST_GROWN:
-        raise SettingError(
-            f"reframing {text!r}: its margins make a picture {grown:.0f} times as wide, expected {MOST_GROWN} or less"
-        )
     return Reframing(text, steps)
 
 

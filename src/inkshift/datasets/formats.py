@@ -113,7 +113,7 @@ def read_idx(path: str | Path) -> Pixels:
     except (OSError, EOFError, zlib.error) as e:
         raise DataError(f"{path}: cannot be read ({e}); fetch the file again") from None
     if len(data) != size:
-        found = f"only {len(data)}" if len(data) < size else "more"
+        found = f"only {len(data)}" if len(data) < size else f"{len(data)} or more"
         raise DataError(f"{path}: the IDX header {shape} asks for {size} bytes, found {found}; fetch it again")
     try:
         return np.frombuffer(data, np.uint8).reshape(shape).copy()
