@@ -20,6 +20,7 @@ from inkshift.review.tasks import Work
 from inkshift.review.teach import COMMAND, run
 from inkshift.studies.engine import epochs_planned, watching
 from inkshift.studies.kinds import kind_of
+from inkshift.studies.record import read_json
 from inkshift.studies.report import number_results as strings_results
 from inkshift.studies.report import results
 from inkshift.studies.spec import Study
@@ -65,7 +66,7 @@ def _found(folder: Path) -> Found | None:
 def _title(folder: Path, _: int) -> str | None:
     """The title of a study; None where it is none, or not finished."""
     try:
-        kind = results.read_json(folder / "index.json").get("kind", "characters")
+        kind = read_json(folder / "index.json").get("kind", "characters")
         loaded = strings_results.load(folder) if kind == "string" else results.load(folder)
     except (InkshiftError, OSError, ValueError, AttributeError):
         return None
