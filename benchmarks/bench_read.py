@@ -25,7 +25,7 @@ from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.errors import DataError
-from inkshift.forms.evaluate import wilson
+from inkshift.forms.judge.evaluate import wilson
 from inkshift.forms.reading import value_of
 from printed import options, show
 

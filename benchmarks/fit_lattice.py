@@ -5,7 +5,7 @@
 The numbers are composed from glyphs that the model was trained on (MNIST, NIST, optdigits train parts), slanted,
 stretched, touching, ruled, on noisy paper: no real form and no test digit is looked at. Costs are found by random
 search on one set of numbers and checked on a second; the temperature minimises the log loss on a third. --write puts
-the temperature into the package; costs are copied by hand into `forms/decode.py`.
+the temperature into the package; costs are copied by hand into `forms/field/decode.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import numpy as np
 
 from inkshift import load_model
 from inkshift.datasets import catalog
-from inkshift.forms import decode, fields, pen, segment
-from inkshift.forms.ink import darkness, line_ink
+from inkshift.forms.field import decode, fields, segment
+from inkshift.forms.field.ink import darkness, line_ink
+from inkshift.forms.specimens import pen
 from inkshift.models.package import GRAPH, WEIGHTS, Model, save_package
 from inkshift.models.runtime import classifier, softmax
 from inkshift.reframe import parse

@@ -19,9 +19,9 @@ from scipy.optimize import minimize
 
 from inkshift import Reader
 from inkshift.datasets.synth import paper, strings
-from inkshift.forms import fields, ink
-from inkshift.forms import numbers as views_of
-from inkshift.forms.fields import Job, seen
+from inkshift.forms.field import fields, ink
+from inkshift.forms.field import numbers as views_of
+from inkshift.forms.field.fields import Job, seen
 from inkshift.models import ctc, weigh
 from inkshift.models.package import CARD, MANIFEST, card, load_model
 from inkshift.models.runtime import recogniser

@@ -5,9 +5,9 @@
 Pages of wild.py are made and laid, none is read: each by all three roads, from where registration finds it, and from
 starts that are wrong on purpose (a row or a column aside, upside down, anywhere within 25 mm), as if nothing better had
 been found; each lies by the templates of other forms too. What is printed: the constants of `probability` and
-`field_probability` in src/inkshift/forms/page/proof.py, to be copied there by hand where they are better, and how true
-the present and the fitted ones are on forms that the fit has not seen. --keep: a file for what was laid, so that
-another fit need not lay the pages again.
+`field_probability` in src/inkshift/forms/registration/proof.py, to be copied there by hand where they are better, and
+how true the present and the fitted ones are on forms that the fit has not seen. --keep: a file for what was laid, so
+that another fit need not lay the pages again.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from scipy.optimize import minimize
 import wild
 import wild_pages
 from bench_read import machine
-from inkshift.forms import register
-from inkshift.forms.page import proof
-from inkshift.forms.page.candidates import project
-from inkshift.forms.page.reference import Reference
-from inkshift.forms.page.refine import NEAR, Place, look, refine, snap
-from inkshift.forms.page.scan import Matrix, Scan
 from inkshift.forms.page.which import is_blank_page
+from inkshift.forms.registration import proof, register
+from inkshift.forms.registration.candidates import project
+from inkshift.forms.registration.reference import Reference
+from inkshift.forms.registration.refine import NEAR, Place, look, refine, snap
+from inkshift.forms.registration.scan import Matrix, Scan
 from inkshift.reframe import to_gray
 from printed import options, show
 from wild_forms import Form, template_of

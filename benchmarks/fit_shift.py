@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from inkshift.datasets.synth import paper
-from inkshift.forms.shift import MNIST
-from inkshift.forms.shift_features import features
-from inkshift.forms.shift_predict import CONSTANTS, LEVEL, Constants, all_constants
+from inkshift.forms.judge.shift import MNIST
+from inkshift.forms.judge.shift_features import features
+from inkshift.forms.judge.shift_predict import CONSTANTS, LEVEL, Constants, all_constants
 from inkshift.models.train import rehearsal
 from shift_cases import PLAIN, Read, compose, composed_cases, read_case, readers
 

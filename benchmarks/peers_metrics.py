@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inkshift.forms.evaluate import wilson
+from inkshift.forms.judge.evaluate import wilson
 from inkshift.models.metrics import edit_distance
 
 BINS = 10

@@ -48,7 +48,7 @@ def inkshift(read_as: str, one_view: bool = False, **settings: Any) -> Opened:
     """Ours, a picture at a time; of a column the rows that are written. one_view: of five, to see what they cost."""
     from inkshift import Reader
     from inkshift.errors import InkshiftError
-    from inkshift.forms.numbers import ONE
+    from inkshift.forms.field.numbers import ONE
 
     try:
         reader = Reader(read_as=read_as, **settings)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import numpy as np
 
 from inkshift import Reader
 from inkshift.datasets import catalog
-from inkshift.forms import pen, specimen
+from inkshift.forms.specimens import pen, specimen
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

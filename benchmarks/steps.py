@@ -19,7 +19,7 @@ from bench_read import machine
 from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.forms.assemble import assemble
-from inkshift.forms.pages import PageRef, load_page
+from inkshift.forms.page.files import PageRef, load_page
 from printed import options, show
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

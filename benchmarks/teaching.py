@@ -21,9 +21,9 @@ from bench_read import machine
 from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
-from inkshift.forms import ink, numbers
-from inkshift.forms.evaluate import wilson
-from inkshift.forms.fields import Job, seen
+from inkshift.forms.field import ink, numbers
+from inkshift.forms.field.fields import Job, seen
+from inkshift.forms.judge.evaluate import wilson
 from inkshift.models import pp_ocr
 from inkshift.models.package import Model, load_model
 from inkshift.models.train.adapt import Unlabelled

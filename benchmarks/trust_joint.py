@@ -25,13 +25,13 @@ from bench_read import machine
 from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.datasets.labels import read_labels
-from inkshift.forms.evaluate import wilson
-from inkshift.forms.joint import decode_form
-from inkshift.forms.pages import PageRef, load_page
-from inkshift.forms.pen import Glyphs, mnist_test_glyphs
+from inkshift.forms.joint.form import decode_form
+from inkshift.forms.judge.evaluate import wilson
+from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reading import FieldReading, FormReading, page_from_json, page_to_json
 from inkshift.forms.rules import mark_rules
-from inkshift.forms.specimen import specimen_pages
+from inkshift.forms.specimens.pen import Glyphs, mnist_test_glyphs
+from inkshift.forms.specimens.specimen import specimen_pages
 from inkshift.forms.template import FieldSpec, Template, load_template
 from printed import options, show
 

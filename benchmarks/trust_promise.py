@@ -23,11 +23,11 @@ from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.datasets.labels import Label
-from inkshift.forms import guarantee
-from inkshift.forms.evaluate import Case, match
-from inkshift.forms.export import Row, read_rows, write_readings
-from inkshift.forms.guarantee import Labelled
+from inkshift.forms.judge import guarantee
 from inkshift.forms.judge.drift import drift
+from inkshift.forms.judge.evaluate import Case, match
+from inkshift.forms.judge.guarantee import Labelled
+from inkshift.forms.out.export import Row, read_rows, write_readings
 from inkshift.forms.reading import FormReading
 from inkshift.forms.trust import DECIMALS, scores, usual
 from printed import options, show

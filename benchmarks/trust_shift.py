@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from bench_read import machine
 from inkshift import Reader
 from inkshift.datasets import catalog
-from inkshift.forms.shift import MNIST, digit_probabilities
-from inkshift.forms.shift_predict import LEVEL, Predicted, constants, spanned
+from inkshift.forms.judge.shift import MNIST, digit_probabilities
+from inkshift.forms.judge.shift_predict import LEVEL, Predicted, constants, spanned
 from inkshift.models import label_shift
 from inkshift.reframe import to_gray
 from printed import options, show

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.stats import binom
 
-from inkshift.forms.guarantee import p_betting
+from inkshift.forms.judge.guarantee import p_betting
 
 Test = Callable[[np.ndarray, np.ndarray, float, int], np.ndarray]
 FORMS, LEVEL = 300, 0.05

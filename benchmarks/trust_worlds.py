@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from inkshift.forms import guarantee
-from inkshift.forms.guarantee import Labelled
+from inkshift.forms.judge import guarantee
+from inkshift.forms.judge.guarantee import Labelled
 from inkshift.forms.trust import DECIMALS, scores
 
 CONFIDENCE = 0.95

@@ -31,7 +31,7 @@ import wild_sheets
 from bench_read import machine
 from inkshift import Reader, jobs
 from inkshift.errors import DataError
-from inkshift.forms.pages import PageRef, load_page
+from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reading import FieldReading, FormReading
 from inkshift.forms.template import Template
 from printed import options, show

@@ -19,13 +19,13 @@ import numpy.typing as npt
 from inkshift.datasets import catalog
 from inkshift.datasets.synth import augment, shapes
 from inkshift.errors import DataError
-from inkshift.forms import pages as files
-from inkshift.forms import specimen, telegram
-from inkshift.forms.page.candidates import project
-from inkshift.forms.pen import mnist_test_glyphs
+from inkshift.forms.page import files
 from inkshift.forms.reading import FieldReading, state_of, value_of
-from inkshift.forms.register import register
-from inkshift.forms.specimen import Layout, Text
+from inkshift.forms.registration.candidates import project
+from inkshift.forms.registration.register import register
+from inkshift.forms.specimens import specimen, telegram
+from inkshift.forms.specimens.pen import mnist_test_glyphs
+from inkshift.forms.specimens.specimen import Layout, Text
 from inkshift.forms.template import FieldSpec, Identity, Mark, PageSpec, Template, load_template
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import typer
 
 from inkshift.cli.app import whole_app
-from inkshift.forms.starter import schema_json
+from inkshift.forms.design.starter import schema_json
 
 HEAD = """# Commands
 

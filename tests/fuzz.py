@@ -408,7 +408,7 @@ def _build_tables(folder: Path) -> None:
         base.executemany("insert into votes values (?, '', 4071)", [(name,) for name in names])
     part = {"forms": 100, "fields": 200, "accepted": 150, "wrong": 0}
     file = {"name": "x.csv", "sha256": "0" * 64}
-    from inkshift.forms.export import read_rows
+    from inkshift.forms.out.export import read_rows
 
     rows = read_rows(folder / "readings.csv")
     looks = {"forms": 13, "larger": 0, "confidence": [0.5, 0.9]}

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from inkshift.cli import audit as command
 from inkshift.datasets.labels import Label
-from inkshift.forms.audit import audit, corrupted, slip
-from inkshift.forms.evaluate import match
-from inkshift.forms.export import Row, row, write_rows
+from inkshift.forms.judge.audit import audit, corrupted, slip
+from inkshift.forms.judge.evaluate import match
+from inkshift.forms.out.export import Row, row, write_rows
 from inkshift.forms.reading import Candidate, FieldReading, FormReading
 
 pytest.importorskip("scipy")

@@ -27,11 +27,11 @@ from PIL import Image
 
 from inkshift.cli import main
 from inkshift.datasets import formats
-from inkshift.forms import pen
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
-from inkshift.forms.specimen import Layout, Text, draw_blank
-from inkshift.forms.telegram import telegram_layout, telegram_template
+from inkshift.forms.specimens import pen
+from inkshift.forms.specimens.specimen import Layout, Text, draw_blank
+from inkshift.forms.specimens.telegram import telegram_layout, telegram_template
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 from inkshift.reframe import to_gray
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inkshift.forms.cells import Cell, cells_of_field, views_of_digit
+from inkshift.forms.field.cells import Cell, cells_of_field, views_of_digit
 
 Gray = npt.NDArray[np.uint8]
 CELL, MARGIN = 50, 9

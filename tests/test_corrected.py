@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from inkshift import Reader
-from inkshift.forms.struck import struck_odds
+from inkshift.forms.field.struck import struck_odds
 from test_numbers import written
 
 Gray = npt.NDArray[np.uint8]

@@ -19,9 +19,9 @@ import inkshift.cli.evaluate  # noqa: F401
 from inkshift.cli.app import app
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError
-from inkshift.forms.evaluate import PAPER, confusion_matrix, evaluate, to_dict, wilson
-from inkshift.forms.export import Row, row, write_rows
-from inkshift.forms.figures import confusion_picture, digit_distribution, value_distribution
+from inkshift.forms.judge.evaluate import PAPER, confusion_matrix, evaluate, to_dict, wilson
+from inkshift.forms.judge.figures import confusion_picture, digit_distribution, value_distribution
+from inkshift.forms.out.export import Row, row, write_rows
 from inkshift.forms.reading import FieldReading, FormReading, state_of, value_of
 from inkshift.models.metrics import macro
 

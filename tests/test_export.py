@@ -15,7 +15,7 @@ from openpyxl import load_workbook
 from PIL import Image as Pillow
 
 from inkshift.errors import DataError, SettingError
-from inkshift.forms.export import (
+from inkshift.forms.out.export import (
     COLUMNS,
     Format,
     format_of,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inkshift.errors import DataError
 from inkshift.files import read_csv, whole_file
-from inkshift.forms.batch import expected_forms
+from inkshift.forms.out.batch import expected_forms
 
 ROWS = [{"form": "T-1", "value": "7"}, {"form": "Ñandú 2", "value": "008"}]
 PLAIN = "form,value\nT-1,7\nÑandú 2,008\n"

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.datasets.formats import read_ragged
-from inkshift.forms import fields
-from inkshift.forms.grid import printed_cells
-from inkshift.forms.ink import darkness
+from inkshift.forms.field import fields
+from inkshift.forms.field.grid import printed_cells
+from inkshift.forms.field.ink import darkness
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import Candidate, FieldReading
 

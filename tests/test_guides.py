@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from inkshift import Reader
-from inkshift.forms import fields
-from inkshift.forms import ink as inks
+from inkshift.forms.field import fields
+from inkshift.forms.field import ink as inks
 from inkshift.forms.field.guides import find_guide, without_guides
 from test_unused import MARGIN, SIDE, drawn
 

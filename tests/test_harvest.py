@@ -18,9 +18,9 @@ from inkshift.datasets.formats import load_class_folders, load_csv
 from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError, SettingError
 from inkshift.files import file_digest
-from inkshift.forms import harvest
-from inkshift.forms.harvest import build, match, split_of
-from inkshift.forms.harvest_folder import KIND, Harvest, new_folder
+from inkshift.forms.crops import harvest
+from inkshift.forms.crops.folder import KIND, Harvest, new_folder
+from inkshift.forms.crops.harvest import build, match, split_of
 
 PIECE = np.zeros((28, 28), np.uint8)
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from inkshift import Reader
 from inkshift.datasets.labels import read_labels
-from inkshift.forms import joint_linked, joint_tree
-from inkshift.forms.joint import decode_form, solve
-from inkshift.forms.joint_domain import prior_of
-from inkshift.forms.joint_tree import Link, Number
-from inkshift.forms.pen import mnist_test_glyphs
+from inkshift.forms.joint import linked, tree
+from inkshift.forms.joint.domain import prior_of
+from inkshift.forms.joint.form import decode_form, solve
+from inkshift.forms.joint.tree import Link, Number
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, state_of, value_of
 from inkshift.forms.rules import Rule, mark_rules, parse_rule
+from inkshift.forms.specimens.pen import mnist_test_glyphs
 from inkshift.forms.template import FieldSpec
 from inkshift.forms.trust import acceptable
 
@@ -105,7 +105,7 @@ def rings(draw: st.DrawFn) -> System:
 def test_the_search_finds_the_likeliest_assignment(system: System) -> None:
     numbers, links = system
     weights = one_by_one(numbers, links)
-    posteriors, best = joint_linked.search(numbers, links)
+    posteriors, best = linked.search(numbers, links)
     assert weights[tuple(best)] == pytest.approx(max(weights.values()))
     assert all(posterior.sum() == pytest.approx(1) for posterior in posteriors)
 
@@ -116,7 +116,7 @@ def test_the_search_is_about_as_sure_as_all_cases_counted() -> None:
         numbers, links = table(1, 2, seed)
         few = [Number(n.values[:3], np.append(n.weights[:3], n.weights[3:].sum())) for n in numbers]
         weights = one_by_one(few, links)
-        posteriors, best = joint_linked.search(few, links)
+        posteriors, best = linked.search(few, links)
         for v, (posterior, k) in enumerate(zip(posteriors, best, strict=True)):
             sure = sum(w for places, w in weights.items() if places[v] == k) / sum(weights.values())
             off.append(posterior[k] - sure)
@@ -130,7 +130,7 @@ def test_links_in_rings_are_searched_where_there_are_too_many_cases(monkeypatch:
         Link(((0, 1), (1, 2), (2, -1)), True, 1, 0.01, (0.01, 0.2)),
     ]
     exact = solve(numbers, links)
-    monkeypatch.setattr(joint_tree, "CASES", 1)
+    monkeypatch.setattr(tree, "CASES", 1)
     assert solve(numbers, links).best == exact.best
 
 
@@ -163,7 +163,7 @@ def table(rows: int, columns: int, seed: int) -> System:
 def test_a_form_of_200_fields_in_rings_of_sums_is_settled_by_few_steps() -> None:
     numbers, links = table(13, 13, 0)
     wrong = sum(number.weights[:-1].argmax() != 0 for number in numbers)
-    posteriors, best = joint_linked.search(numbers, links)
+    posteriors, best = linked.search(numbers, links)
     assert len(numbers) == 196 and wrong > 5
     assert set(best) == {0}
     assert np.median([posterior[0] for posterior in posteriors]) > 0.99
@@ -171,10 +171,10 @@ def test_a_form_of_200_fields_in_rings_of_sums_is_settled_by_few_steps() -> None
 
 def test_the_result_is_the_same_beside_busy_processes() -> None:
     numbers, links = table(5, 5, 1)
-    quiet = joint_linked.search(numbers, links)
+    quiet = linked.search(numbers, links)
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
     try:
-        loaded = joint_linked.search(numbers, links)
+        loaded = linked.search(numbers, links)
     finally:
         for process in busy:
             process.kill()
@@ -291,8 +291,8 @@ def test_a_prior_learned_from_past_forms_is_heard() -> None:
 
 
 def test_fields_that_cannot_be_settled_stay_as_they_are_and_go_to_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joint_tree, "CASES", 1)
-    monkeypatch.setattr(joint_linked, "STEPS", -1)
+    monkeypatch.setattr(tree, "CASES", 1)
+    monkeypatch.setattr(linked, "STEPS", -1)
     some = rules("r01 + r02 = A", "r01 + A <= r02", "C <= 999")
     beside = field("C", _999=0.9, _998=0.1)
     joint = mark_rules(decode_form(form(*PLAIN.fields, beside), some, SPECS), some)

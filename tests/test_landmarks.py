@@ -11,10 +11,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from inkshift.forms.lines import Line
-from inkshift.forms.page.landmarks import corner_marks, long_rules, share_inked
-from inkshift.forms.page.printed import as_reference
-from inkshift.forms.pages import PageRef, load_page
+from inkshift.forms.design.landmarks import corner_marks, long_rules, share_inked
+from inkshift.forms.design.printed import as_reference
+from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.registration.lines import Line
 
 Gray = npt.NDArray[np.uint8]
 W, H = 1000, 1400

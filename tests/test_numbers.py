@@ -11,7 +11,7 @@ import pytest
 from inkshift import Reader
 from inkshift.datasets.synth import shapes, strings
 from inkshift.errors import MissingExtraError, SettingError
-from inkshift.forms import fields, ink, numbers
+from inkshift.forms.field import fields, ink, numbers
 from inkshift.models import ctc
 from inkshift.models.package import load_model
 

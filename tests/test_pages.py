@@ -22,7 +22,7 @@ from PIL import Image
 from inkshift import pictures
 from inkshift.errors import InputError
 from inkshift.forms.page import pdf as drawing
-from inkshift.forms.pages import PageRef, _natural, find_files, load_page, page_refs, passed_over
+from inkshift.forms.page.files import PageRef, _natural, find_files, load_page, page_refs, passed_over
 
 GRAY = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
 COLOUR = np.dstack([GRAY, GRAY[:, ::-1], np.full_like(GRAY, 90)])
@@ -380,7 +380,7 @@ def test_threads_may_read_pdfs_at_once(tmp_path: Path) -> None:
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from inkshift.forms.pages import load_page, page_refs
+from inkshift.forms.page.files import load_page, page_refs
 def read(path):
     return sum(load_page(ref).size for ref in page_refs(Path(path)))
 with ThreadPoolExecutor(8) as pool:

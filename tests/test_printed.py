@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inkshift import Reader
-from inkshift.forms import fields, numbers
-from inkshift.forms import ink as inks
-from inkshift.forms.field import printed
+from inkshift.forms.field import fields, numbers, printed
+from inkshift.forms.field import ink as inks
 from test_numbers import written
 
 Gray = npt.NDArray[np.uint8]

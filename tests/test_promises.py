@@ -14,9 +14,9 @@ import pytest
 from inkshift import Reader, load_model, load_template
 from inkshift.errors import SettingError, TemplateError
 from inkshift.forms.assemble import Called, assemble, call_roll
-from inkshift.forms.batch import Target, read_into
+from inkshift.forms.out.batch import Target, read_into
 from inkshift.forms.reading import PageReading
-from inkshift.forms.register import register
+from inkshift.forms.registration.register import register
 from inkshift.forms.template import Template
 from inkshift.reframe import parse
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from inkshift.errors import RegistrationError, UnknownFormError
-from inkshift.forms.page.candidates import project, quarter_turn
 from inkshift.forms.reader import Reader, misplaced, way_up
 from inkshift.forms.reading import Candidate, FieldReading
-from inkshift.forms.register import Registered, register
+from inkshift.forms.registration.candidates import project, quarter_turn
+from inkshift.forms.registration.register import Registered, register
 from inkshift.forms.template import PageSpec
 
 Gray = npt.NDArray[np.uint8]

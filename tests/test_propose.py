@@ -12,11 +12,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from inkshift.forms.page.candidates import project
-from inkshift.forms.page.landmarks import corner_marks
-from inkshift.forms.pages import PageRef, load_page
-from inkshift.forms.propose import Proposal, propose, straighten
-from inkshift.forms.register import register
+from inkshift.forms.design.landmarks import corner_marks
+from inkshift.forms.design.propose import Proposal, propose, straighten
+from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.registration.candidates import project
+from inkshift.forms.registration.register import register
 from inkshift.forms.template import Box, load_template
 
 Pixels = npt.NDArray[np.uint8]

@@ -14,12 +14,12 @@ from PIL import Image
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import ModelError, SettingError, TemplateError
 from inkshift.forms.assemble import Called, call_roll
-from inkshift.forms.pages import PageRef, load_page
-from inkshift.forms.pen import Glyphs
+from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader, read
 from inkshift.forms.reading import FormReading
-from inkshift.forms.scanner import Wear
-from inkshift.forms.specimen import Layout, Specimen, specimen_pages
+from inkshift.forms.specimens.pen import Glyphs
+from inkshift.forms.specimens.scanner import Wear
+from inkshift.forms.specimens.specimen import Layout, Specimen, specimen_pages
 from inkshift.forms.template import Template
 
 Gray = npt.NDArray[np.uint8]

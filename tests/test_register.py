@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from inkshift.errors import RegistrationError
-from inkshift.forms import register as registration
-from inkshift.forms.pages import PageRef, load_page
-from inkshift.forms.register import register
-from inkshift.forms.specimen import draw_blank
+from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.registration import register as registration
+from inkshift.forms.registration.register import register
+from inkshift.forms.specimens.specimen import draw_blank
 from inkshift.forms.template import PageSpec, Template, load_template
 from inkshift.reframe import to_gray
 

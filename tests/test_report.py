@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from inkshift.forms.out.html import doubts, write_report
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
-from inkshift.forms.report import doubts, write_report
 
 CROP = np.full((40, 90), 220, np.uint8)
 SURE = FieldReading("A", "127", "127", "written", 0.99, crop=CROP)

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
-from inkshift.forms import guarantee
-from inkshift.forms.guarantee import Labelled
+from inkshift.forms.judge import guarantee
+from inkshift.forms.judge.guarantee import Labelled
 from inkshift.forms.reading import FormReading
 from inkshift.forms.trust import Policy, scores
 from inkshift.review import acceptance, agreement, promise, queue, views

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from inkshift.errors import InputError, SettingError
-from inkshift.forms.pages import PageRef, load_page
+from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.review import security, serve

@@ -18,10 +18,10 @@ import review_forms as forms
 from inkshift.datasets.labels import Label, read_labels
 from inkshift.datasets.numbers import load_numbers
 from inkshift.errors import DataError, SettingError
-from inkshift.forms import fields as jobs
-from inkshift.forms import teach
-from inkshift.forms.export import COLUMNS, read_rows
-from inkshift.forms.harvest import split_of
+from inkshift.forms.crops import teach
+from inkshift.forms.crops.harvest import split_of
+from inkshift.forms.field import fields as jobs
+from inkshift.forms.out.export import COLUMNS, read_rows
 from inkshift.forms.reader import MARGIN, Reader
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from inkshift.cli import shift as _registered  # noqa: F401
 from inkshift.cli.app import app
 from inkshift.errors import SettingError
+from inkshift.forms.judge.shift import differences, digit_probabilities, kinds_of, shift
+from inkshift.forms.judge.shift_features import FEATURES, features
+from inkshift.forms.judge.shift_predict import Constants, all_constants, predict, spanned
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import Candidate, CellReading, FieldReading
-from inkshift.forms.shift import differences, digit_probabilities, kinds_of, shift
-from inkshift.forms.shift_features import FEATURES, features
-from inkshift.forms.shift_predict import Constants, all_constants, predict, spanned
 
 Gray = npt.NDArray[np.uint8]
 NAMES = [feature.name for feature in FEATURES]

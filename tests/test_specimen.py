@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkshift.errors import DataError, SettingError
-from inkshift.forms.pen import Glyphs, compose_number, draw_hand, mnist_test_glyphs, write_digits
-from inkshift.forms.scanner import Wear, scan
-from inkshift.forms.specimen import draw_blank, fill, plausible_values, specimen_pages
-from inkshift.forms.telegram import (
+from inkshift.forms.specimens.pen import Glyphs, compose_number, draw_hand, mnist_test_glyphs, write_digits
+from inkshift.forms.specimens.scanner import Wear, scan
+from inkshift.forms.specimens.specimen import draw_blank, fill, plausible_values, specimen_pages
+from inkshift.forms.specimens.telegram import (
     telegram_layout,
     telegram_pages,
     telegram_template,

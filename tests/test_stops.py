@@ -18,11 +18,11 @@ import pytest
 from inkshift.cli import main
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.files import locked, whole_file, whole_folder
-from inkshift.forms.batch import Target, journal_path, read_into
-from inkshift.forms.export import write_readings
+from inkshift.forms.out.batch import Target, journal_path, read_into
+from inkshift.forms.out.export import write_readings
+from inkshift.forms.out.trail import check
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
-from inkshift.forms.trail import check
 
 FORM = FormReading("f", (FieldReading("a", "12", "12", "written", 0.9, crop=np.full((20, 40), 200, np.uint8)),))
 

@@ -19,13 +19,13 @@ from inkshift.cli import main
 from inkshift.cli import verify as _registered  # noqa: F401
 from inkshift.cli.app import app
 from inkshift.errors import DataError, SettingError
-from inkshift.forms.batch import Target, read_into
-from inkshift.forms.pages import PageRef, load_page
-from inkshift.forms.place import on_page
+from inkshift.forms.out.batch import Target, read_into
+from inkshift.forms.out.trail import check, files_as_read, read_again, write_trail
+from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.page.place import on_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import page_from_json, page_to_json
-from inkshift.forms.register import Registered
-from inkshift.forms.trail import check, files_as_read, read_again, write_trail
+from inkshift.forms.registration.register import Registered
 
 pytestmark = pytest.mark.usefixtures("shipped_model")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inkshift import Reader
 from inkshift.errors import InputError, SettingError
-from inkshift.forms.export import row
+from inkshift.forms.out.export import row
 from inkshift.forms.reading import FieldReading, FormReading, State
 from inkshift.forms.trust import Part, Policy, Source, Usual, apply, load_policy, refuse_other, save_policy, scores
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift import Reader
-from inkshift.forms import fields
-from inkshift.forms import ink as inks
-from inkshift.forms.cells import likeness
+from inkshift.forms.field import fields
+from inkshift.forms.field import ink as inks
+from inkshift.forms.field.cells import likeness
 from inkshift.forms.page.strokes import strokes_through
-from inkshift.forms.register import Registered
+from inkshift.forms.registration.register import Registered
 
 Gray = npt.NDArray[np.uint8]
 SIDE, MARGIN = 44, 8

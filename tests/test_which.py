@@ -18,8 +18,8 @@ from PIL import Image
 from inkshift import Reader
 from inkshift.errors import SettingError, TemplateError
 from inkshift.forms.assemble import assemble
-from inkshift.forms.batch import Target, read_into
-from inkshift.forms.export import read_rows
+from inkshift.forms.out.batch import Target, read_into
+from inkshift.forms.out.export import read_rows
 from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, why_unfit
 from inkshift.forms.reading import PageReading
 from inkshift.forms.template import Template, load_template

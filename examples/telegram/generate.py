@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from inkshift.forms.pen import mnist_test_glyphs
-from inkshift.forms.telegram import write_example
+from inkshift.forms.specimens.pen import mnist_test_glyphs
+from inkshift.forms.specimens.telegram import write_example
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("mnist", help="folder with t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz")

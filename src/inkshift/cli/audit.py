@@ -39,10 +39,10 @@ def audit(readings: Readings, labels: Labels, query: Query = None, file: Out = N
     from rich.markup import escape
 
     from inkshift.datasets.labels import read_labels
-    from inkshift.forms.audit import audit as suspects_of
-    from inkshift.forms.audit import write_suspects
-    from inkshift.forms.evaluate import match
-    from inkshift.forms.export import read_rows
+    from inkshift.forms.judge.audit import audit as suspects_of
+    from inkshift.forms.judge.audit import write_suspects
+    from inkshift.forms.judge.evaluate import match
+    from inkshift.forms.out.export import read_rows
 
     rows, known = read_rows(readings), read_labels(labels, query)
     cases, _ = match(rows, known, str(readings), labels if query is None else "the database")

@@ -16,10 +16,10 @@ from inkshift.cli.show import count, note, table
 
 if TYPE_CHECKING:
     from inkshift.datasets.labels import Label
-    from inkshift.forms.audit import Suspect
-    from inkshift.forms.evaluate import Case
-    from inkshift.forms.export import Row
-    from inkshift.forms.guarantee import Calibration, Promise
+    from inkshift.forms.judge.audit import Suspect
+    from inkshift.forms.judge.evaluate import Case
+    from inkshift.forms.judge.guarantee import Calibration, Promise
+    from inkshift.forms.out.export import Row
     from inkshift.forms.trust import Policy, Source
 
 SHOWN = 10
@@ -73,9 +73,10 @@ def calibrate(
     """
     from inkshift.datasets.labels import read_labels
     from inkshift.errors import SettingError
-    from inkshift.forms import audit, guarantee, trust
-    from inkshift.forms.evaluate import match
-    from inkshift.forms.export import read_rows
+    from inkshift.forms import trust
+    from inkshift.forms.judge import audit, guarantee
+    from inkshift.forms.judge.evaluate import match
+    from inkshift.forms.out.export import read_rows
 
     _check_shares(error, confidence)
     if (sample is None) == (labels is None):
@@ -127,7 +128,7 @@ def _check_shares(error: float, confidence: float) -> None:
 def _to_key(rows: list[Row], fields: int, file: Path | None, seed: int) -> None:
     from inkshift.errors import SettingError
     from inkshift.files import whole_file
-    from inkshift.forms.guarantee import draw_sample
+    from inkshift.forms.judge.guarantee import draw_sample
 
     if file is None:
         raise SettingError("--sample: needs --out, a CSV file for the fields that are to be keyed")
@@ -145,7 +146,7 @@ def _to_key(rows: list[Row], fields: int, file: Path | None, seed: int) -> None:
 
 
 def _show(promises: list[Promise], calibration: Calibration, error: float, confidence: float) -> None:
-    from inkshift.forms.guarantee import needed
+    from inkshift.forms.judge.guarantee import needed
 
     fields, forms = len(calibration.test.form), calibration.test.forms
     title = f"what can be promised at {confidence:.0%} confidence: {forms:,} forms test ({fields:,} fields), "
@@ -187,7 +188,7 @@ def _suspicious(
 
 
 def _too_little(calibration: Calibration, error: float, confidence: float) -> None:
-    from inkshift.forms.guarantee import needed
+    from inkshift.forms.judge.guarantee import needed
 
     counts = [needed(error, confidence, wrong) for wrong in range(3)]
     lack, possible = calibration.lacking(error, confidence), calibration.possible(confidence)

@@ -11,7 +11,7 @@ import typer
 from inkshift.cli.app import app, err
 
 if TYPE_CHECKING:
-    from inkshift.forms.harvest_folder import Harvest
+    from inkshift.forms.crops.folder import Harvest
 
 dataset_app = typer.Typer(no_args_is_help=True, help="Make data sets from forms and their labels.")
 app.add_typer(dataset_app, name="dataset")
@@ -74,8 +74,8 @@ def build(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from inkshift.datasets.labels import read_labels
-    from inkshift.forms import harvest
-    from inkshift.forms.batch import workers_for
+    from inkshift.forms.crops import harvest
+    from inkshift.forms.out.batch import workers_for
 
     known = read_labels(labels, query)
     columns = (TextColumn("pages"), BarColumn(), MofNCompleteColumn())
@@ -116,7 +116,7 @@ def compose(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from inkshift.forms import composed
+    from inkshift.forms.crops import composed
     from inkshift.models.train import rehearsal
 
     columns = (TextColumn("numbers"), BarColumn(), MofNCompleteColumn())

@@ -36,7 +36,7 @@ def doctor() -> None:
 
 def _machine() -> Iterator[Finding]:
     from inkshift import __version__
-    from inkshift.forms.batch import cores
+    from inkshift.forms.out.batch import cores
 
     yield "inkshift", __version__, True
     yield "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", True

@@ -14,7 +14,7 @@ from inkshift.cli.show import table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from inkshift.forms.evaluate import Case, Evaluation
+    from inkshift.forms.judge.evaluate import Case, Evaluation
 
 SHOWN = 10
 
@@ -70,9 +70,9 @@ def evaluate(
       inkshift evaluate readings.csv sqlite:///votes.db --query "select * from votes"
     """
     from inkshift.datasets.labels import read_labels
-    from inkshift.forms.evaluate import PAPER, to_dict
-    from inkshift.forms.evaluate import evaluate as measure
-    from inkshift.forms.export import read_rows
+    from inkshift.forms.judge.evaluate import PAPER, to_dict
+    from inkshift.forms.judge.evaluate import evaluate as measure
+    from inkshift.forms.out.export import read_rows
 
     known = read_labels(labels, query)
     named = labels if query is None else "the database"
@@ -115,7 +115,7 @@ Line = tuple[str, list[str], str]
 
 
 def _overall(every: list[Evaluation]) -> list[Line]:
-    from inkshift.forms.evaluate import PAPER
+    from inkshift.forms.judge.evaluate import PAPER
 
     interval = [f"{100 * e.interval[0]:.1f}-{100 * e.interval[1]:.1f} %" for e in every]
     theirs = ", ".join(f"{label}-{read}" for label, read in PAPER.confusions)
@@ -137,7 +137,7 @@ def _overall(every: list[Evaluation]) -> list[Line]:
 
 
 def _breakdown(every: list[Evaluation]) -> list[Line]:
-    from inkshift.forms.evaluate import SYMBOLS
+    from inkshift.forms.judge.evaluate import SYMBOLS
 
     states = dict.fromkeys(state for e in every for state in e.by_state)
     symbols = [symbol for symbol in SYMBOLS if any(symbol in e.by_symbol for e in every)]
@@ -174,7 +174,7 @@ def _wrong(cases: tuple[Case, ...]) -> Table:
 def _draw(evaluation: Evaluation, folder: Path) -> None:
     from inkshift.errors import SettingError
     from inkshift.files import whole_file
-    from inkshift.forms.figures import confusion_picture, digit_distribution, value_distribution
+    from inkshift.forms.judge.figures import confusion_picture, digit_distribution, value_distribution
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

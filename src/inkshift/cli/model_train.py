@@ -134,7 +134,7 @@ def adapt(
     _check(to)
     if bool(check_pages) != bool(labels):
         raise SettingError("--check and --labels belong together: labelled pages, and what is written on them")
-    from inkshift.forms import teach
+    from inkshift.forms.crops import teach
     from inkshift.models.train.adapt import Unlabelled
     from inkshift.models.train.teaching import adapt_to
 
@@ -156,7 +156,7 @@ def _teach(
 ) -> None:
     from inkshift.datasets.labels import read_labels
     from inkshift.errors import SettingError
-    from inkshift.forms import teach
+    from inkshift.forms.crops import teach
     from inkshift.models.train.finetune import Numbers, Plan
     from inkshift.models.train.teaching import teach as fine_tune
 

@@ -13,7 +13,7 @@ from inkshift.cli.app import app
 from inkshift.cli.show import count, note, note_missing_pictures, reading_bar
 
 if TYPE_CHECKING:
-    from inkshift.forms.batch import Summary, Target
+    from inkshift.forms.out.batch import Summary, Target
     from inkshift.forms.reader import Reader
 
 SHOWN = 10
@@ -142,7 +142,7 @@ def read(
 
       inkshift read ledger.jpg --as table
     """
-    from inkshift.forms.batch import Target, expected_forms
+    from inkshift.forms.out.batch import Target, expected_forms
     from inkshift.forms.reader import Reader
 
     file = None if str(out) == "-" else out
@@ -179,7 +179,7 @@ def _digits(text: str) -> tuple[int, int]:
 
 def _read(reader: Reader, paths: list[Path], target: Target, workers: int | None, expected: list[str]) -> Summary:
     """Read with a progress bar; on Ctrl+C say whether it can go on."""
-    from inkshift.forms.batch import read_into, workers_for
+    from inkshift.forms.out.batch import read_into, workers_for
 
     many = workers or workers_for(paths)
     try:

@@ -15,7 +15,7 @@ from inkshift.cli.show import count, note, reading_bar, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from inkshift.forms.shift import Shift
+    from inkshift.forms.judge.shift import Shift
 
 Report = Annotated[
     Path | None,
@@ -51,10 +51,10 @@ def shift(
 
       inkshift shift amounts/*.png --as number --json
     """
-    from inkshift.forms.batch import workers_for
+    from inkshift.forms.judge.shift import shift as examined
+    from inkshift.forms.judge.shift_report import plain, write_shift
+    from inkshift.forms.out.batch import workers_for
     from inkshift.forms.reader import Reader
-    from inkshift.forms.shift import shift as examined
-    from inkshift.forms.shift_report import plain, write_shift
 
     reader = Reader(
         template or "", read_as=read_as, model=model, second_reader=second_reader, policy=policy or "", crops=True

@@ -11,7 +11,7 @@ from inkshift.cli.app import app
 from inkshift.cli.show import note, note_missing_pictures
 
 if TYPE_CHECKING:
-    from inkshift.forms.page.printed import Gray
+    from inkshift.forms.design.printed import Gray
 
 template_app = typer.Typer(no_args_is_help=True, help="Make, check and try templates: where a form's fields are.")
 app.add_typer(template_app, name="template")
@@ -59,7 +59,7 @@ def schema() -> None:
 
     Example: inkshift template schema > template.schema.json
     """
-    from inkshift.forms.starter import schema_json
+    from inkshift.forms.design.starter import schema_json
 
     typer.echo(schema_json(), nl=False)
 
@@ -89,9 +89,9 @@ def new(
       inkshift template new scans/ --out form.json
     """
     from inkshift.errors import InputError, RegistrationError
-    from inkshift.forms.page.printed import as_reference
-    from inkshift.forms.pages import load_page
-    from inkshift.forms.starter import as_json, some_pages, start
+    from inkshift.forms.design.printed import as_reference
+    from inkshift.forms.design.starter import as_json, some_pages, start
+    from inkshift.forms.page.files import load_page
 
     file = out if out.suffix.lower() == ".json" else out / "template.json"
     picture = file.with_name(f"{file.stem}-reference.png")
@@ -146,9 +146,9 @@ def reference(file: Template, pages: Pages) -> None:
     Example: inkshift template reference form.json scans/
     """
     from inkshift.errors import InputError, RegistrationError
-    from inkshift.forms.pages import load_page
+    from inkshift.forms.design.starter import flattened, learn_reference, register_on_any, some_pages, with_reference
+    from inkshift.forms.page.files import load_page
     from inkshift.forms.reader import references
-    from inkshift.forms.starter import flattened, learn_reference, register_on_any, some_pages, with_reference
     from inkshift.forms.template import load_template
 
     template = load_template(file)
@@ -199,8 +199,8 @@ def try_template(
     Example: inkshift template try form.json scan.jpg --out try.png
     """
     from inkshift.files import whole_file
-    from inkshift.forms.pages import PageRef, load_page
-    from inkshift.forms.preview import preview
+    from inkshift.forms.out.overlay import preview
+    from inkshift.forms.page.files import PageRef, load_page
     from inkshift.forms.reader import Reader
 
     picture, refused = preview(Reader(file, model=model), load_page(PageRef(str(page), 1)), str(page))

@@ -37,8 +37,8 @@ def verify(trail: TrailFile, quick: Quick = False, repair: Repair = False, as_js
 
       inkshift verify readings.trail --quick
     """
-    from inkshift.forms import trail as trails
-    from inkshift.forms.trail import check, files_as_read, read_again
+    from inkshift.forms.out import trail as trails
+    from inkshift.forms.out.trail import check, files_as_read, read_again
 
     if repair and (moved := trails.repair(trail)):
         note(f"moved {count(moved[1], 'line')} that ended no run to {moved[0]}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from inkshift.forms.joint import decode_form
+from inkshift.forms.joint.form import decode_form
 from inkshift.forms.reading import FieldReading, FormReading, PageNote, PageReading
 from inkshift.forms.rules import mark_rules
 from inkshift.forms.template import Template

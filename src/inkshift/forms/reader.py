@@ -21,18 +21,16 @@ import zxingcpp
 from inkshift import jobs
 from inkshift.errors import InkshiftError, InputError, ModelError, RegistrationError, SettingError, UnknownFormError
 from inkshift.files import file_digest
-from inkshift.forms import as_published, fields, numbers
-from inkshift.forms import ink as inks
 from inkshift.forms.assemble import assemble
-from inkshift.forms.decode import reading_classes
+from inkshift.forms.field import as_published, fields, numbers
+from inkshift.forms.field import ink as inks
 from inkshift.forms.field.corrected import with_corrections
+from inkshift.forms.field.decode import reading_classes
 from inkshift.forms.field.guides import without_guides
-from inkshift.forms.page.judge import read_cells
+from inkshift.forms.page.files import PageRef, find_files, load_page, page_refs
+from inkshift.forms.page.place import Box, on_page
 from inkshift.forms.page.strokes import PASSED, strokes_through
-from inkshift.forms.page.tables import find_table
 from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, unknown_form, why_unfit
-from inkshift.forms.pages import PageRef, find_files, load_page, page_refs
-from inkshift.forms.place import Box, on_page
 from inkshift.forms.reading import (
     FieldReading,
     FormReading,
@@ -40,7 +38,9 @@ from inkshift.forms.reading import (
     page_from_json,
     page_to_json,
 )
-from inkshift.forms.register import Registered, cut, register
+from inkshift.forms.registration.register import Registered, cut, register
+from inkshift.forms.table.judge import read_cells
+from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model

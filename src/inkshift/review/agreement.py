@@ -13,7 +13,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from inkshift.forms.evaluate import wilson
+from inkshift.forms.judge.evaluate import wilson
 from inkshift.review.queue import WORDS
 from inkshift.review.schema import MODEL, Decision, Field, Lease, Reading, User, stands
 from inkshift.review.store import Store

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from inkshift.errors import SettingError
 from inkshift.files import read_csv
-from inkshift.forms.audit import audit
-from inkshift.forms.evaluate import Case, Outcome
+from inkshift.forms.judge.audit import audit
+from inkshift.forms.judge.evaluate import Case, Outcome
 from inkshift.review.labelled import NUMBERS, write_labelled
 from inkshift.review.schema import Field, Form, Reading
 from inkshift.review.store import Store

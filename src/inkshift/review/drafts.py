@@ -27,10 +27,10 @@ from starlette.datastructures import UploadFile
 
 from inkshift.errors import InputError, SettingError, TemplateError
 from inkshift.files import whole_file
-from inkshift.forms.page.printed import blanked, level
-from inkshift.forms.pages import PageRef, load_page
-from inkshift.forms.propose import propose, straighten
-from inkshift.forms.starter import as_json
+from inkshift.forms.design.printed import blanked, level
+from inkshift.forms.design.propose import propose, straighten
+from inkshift.forms.design.starter import as_json
+from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.template import Box, PageSpec, Template, load_template
 from inkshift.reframe import to_gray
 from inkshift.review.drafting import MOST_PAGES, Checked, Given, check, composed, with_references

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.errors import SettingError, nearest
 from inkshift.files import whole_file
-from inkshift.forms.export import COLUMNS, Row, fitted, harmless, png, row, save_book, typed
+from inkshift.forms.out.export import COLUMNS, Row, fitted, harmless, png, row, save_book, typed
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
 from inkshift.review.schema import MODEL, Decision, Field, Reading, User, stands
 from inkshift.review.store import Store

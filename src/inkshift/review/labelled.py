@@ -19,8 +19,8 @@ from sqlalchemy.orm import undefer
 
 from inkshift.errors import DataError, SettingError
 from inkshift.files import whole_folder
-from inkshift.forms import fields
-from inkshift.forms.harvest import job_of, split_of
+from inkshift.forms.crops.harvest import job_of, split_of
+from inkshift.forms.field import fields
 from inkshift.forms.reading import FieldReading, Image
 from inkshift.forms.template import FieldSpec, Template
 from inkshift.review.schema import Batch, Field, Form, settled_by_people

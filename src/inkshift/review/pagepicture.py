@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from inkshift.errors import InputError
 from inkshift.files import file_digest
-from inkshift.forms.pages import PageRef, load_page
+from inkshift.forms.page.files import PageRef, load_page
 from inkshift.review.schema import Field, Form, Page
 from inkshift.review.store import Store
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from inkshift.errors import DataError
-from inkshift.forms.evaluate import wilson
-from inkshift.forms.guarantee import scipy
+from inkshift.forms.judge.evaluate import wilson
+from inkshift.forms.judge.guarantee import scipy
 
 Verdict = Literal["better", "undecided", "worse"]
 Bounds = tuple[float, float]

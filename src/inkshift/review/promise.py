@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session, aliased
 
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
-from inkshift.forms import guarantee, trust
-from inkshift.forms.evaluate import Row, match
-from inkshift.forms.guarantee import Floats, Labelled, Lack
+from inkshift.forms import trust
+from inkshift.forms.judge import guarantee
+from inkshift.forms.judge.evaluate import Row, match
+from inkshift.forms.judge.guarantee import Floats, Labelled, Lack
 from inkshift.forms.reading import UNREADABLE
 from inkshift.forms.trust import Policy, Source
 from inkshift.review.schema import Batch, Field, Reading, User

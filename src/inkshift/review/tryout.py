@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from inkshift.errors import InkshiftError, RegistrationError, SettingError
 from inkshift.forms.assemble import assemble
-from inkshift.forms.export import png
-from inkshift.forms.pages import load_page, page_refs
+from inkshift.forms.out.export import png
+from inkshift.forms.out.html import doubts
+from inkshift.forms.page.files import load_page, page_refs
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, PageReading
-from inkshift.forms.register import Registered
-from inkshift.forms.report import doubts
+from inkshift.forms.registration.register import Registered
 from inkshift.forms.template import Box, PageSpec
 from inkshift.review.pagepicture import jpeg
 

@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.datastructures import UploadFile
 
 from inkshift.errors import InputError
-from inkshift.forms.pages import kind_of, page_refs
+from inkshift.forms.page.files import kind_of, page_refs
 from inkshift.review.security import Supervisor
 
 MOST_BYTES = 64 * 2**20

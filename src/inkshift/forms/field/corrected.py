@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms import fields
-from inkshift.forms import ink as inks
+from inkshift.forms.field import fields
+from inkshift.forms.field import ink as inks
+from inkshift.forms.field.segment import components, digit_height
 from inkshift.forms.reading import CROSSED, Candidate, FieldReading
-from inkshift.forms.segment import components, digit_height
 
 Gray = npt.NDArray[np.uint8]
 Read = Callable[[Sequence[fields.Job]], Sequence[FieldReading]]

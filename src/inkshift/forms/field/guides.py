@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms import fields
-from inkshift.forms import ink as inks
-from inkshift.forms.segment import components
+from inkshift.forms.field import fields
+from inkshift.forms.field import ink as inks
+from inkshift.forms.field.segment import components
 
 Gray = npt.NDArray[np.uint8]
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms import ink as inks
-from inkshift.forms.segment import components
+from inkshift.forms.field import ink as inks
+from inkshift.forms.field.segment import components
 from inkshift.reframe import median_of
 
 Gray = npt.NDArray[np.uint8]

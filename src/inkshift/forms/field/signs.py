@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.segment import components, digit_height
+from inkshift.forms.field.segment import components, digit_height
 
 Gray = npt.NDArray[np.uint8]
 Stats = npt.NDArray[np.int32]

@@ -1,1 +1,3 @@
-"""What becomes of readings: whether they are like those that a policy was made on (`drift`)."""
+"""How good readings are: with labels (`evaluate`), with a promise (`guarantee`), without labels (`shift`, `drift`), and
+which labels are wrong (`audit`).
+"""

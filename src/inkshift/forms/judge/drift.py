@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from inkshift.forms.guarantee import scipy
+from inkshift.forms.judge.guarantee import scipy
 from inkshift.forms.trust import Usual, usual
 
 ALARM = 0.01

@@ -1,6 +1,1 @@
-"""One page: out of its file, onto its template, and what lies where on it.
-
-scan: a page seen through a map of the template. reference: what is printed, from a picture or drawn from the template.
-candidates: places where the page might lie, each way of looking by itself. refine: a place drawn onto the print, field
-by field. proof: how sure a place is, against its rivals. `forms.register` walks through them in this order.
-"""
+"""A page before it is laid on its template: files to pixels (`files`, `pdf`), and what page it is (`which`)."""

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms import ink as inks
-from inkshift.forms.register import Registered
+from inkshift.forms.field import ink as inks
+from inkshift.forms.registration.register import Registered
 
 Gray = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import DataError
-from inkshift.forms.guarantee import needed
+from inkshift.forms.judge.guarantee import needed
 from inkshift.forms.trust import Policy
 from inkshift.review import acceptance, plot, promise, readpages, views
 from inkshift.review.promise import LEVELS, Evidence, Labels, Level, Outcome

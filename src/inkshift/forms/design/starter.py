@@ -1,0 +1,161 @@
+"""A first template from pages of a form: what is printed on it, what to register on, and fields to correct."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.errors import InputError, RegistrationError
+from inkshift.forms.design.printed import Gray, blanked, learn_print, level
+from inkshift.forms.design.propose import propose, straighten
+from inkshift.forms.page.files import PageRef, find_files, page_refs
+from inkshift.forms.registration.register import Registered, register
+from inkshift.forms.template import FieldSpec, PageSpec, Template
+from inkshift.reframe import to_gray
+
+MOST_PAGES = 24
+"""Pages that a template is learnt from, at most: more show no more of the print."""
+
+# Less of the page is print on no form: an empty sheet has specks.
+_LEAST_PRINT = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """template: names `reference` as its picture. picture: (H, W) uint8. left_out: which of the pages do not fit."""
+
+    template: Template
+    picture: Gray
+    used: tuple[int, ...]
+    left_out: tuple[int, ...]
+
+
+def start(pages: Sequence[Gray], name: str, reference: str) -> Started:
+    """A template from pages of a form as `as_reference` gives them, in the pixels of the clearest of them.
+
+    Of several pages, filled in or not, what they have in common is kept as the reference picture; of one page all but
+    what lies in the fields that are proposed. `reference` is what the picture is called. Raises RegistrationError where
+    nothing is printed.
+    """
+    printed = learn_print(pages)
+    picture = np.asarray(straighten(printed.picture), np.uint8)
+    if float((picture < 160).mean()) < _LEAST_PRINT:
+        raise RegistrationError("nothing printed was found; give a page of the form, or three or more filled ones")
+    found = propose(picture)
+    if len(printed.used) == 1:
+        picture = blanked(picture, [(f.box, f.cells) for f in found.fields])
+    h, w = picture.shape
+    # With fewer lines each way a page cannot be laid, and fewer are little to go by.
+    plumb = [line for line in found.lines if abs(line[0] - line[2]) < abs(line[1] - line[3])]
+    lines = found.lines if min(len(plumb), len(found.lines) - len(plumb)) >= 2 else ()
+    example = FieldSpec(
+        name="example",
+        box=(round(0.4 * w), round(0.48 * h), round(0.2 * w), round(0.04 * h)),
+        digits=(1, 3),
+        max=999,
+        frame=False,
+    )
+    fields = found.fields or (example,)
+    page = PageSpec(size=(w, h), marks=found.marks, lines=lines, reference=reference, fields=fields)
+    return Started(Template(name=name, pages=(page,)), picture, printed.used, printed.left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """picture: (H, W) uint8 of the size of its page of a template. used, left_out: which of the pages given."""
+
+    picture: Gray
+    used: tuple[int, ...]
+    left_out: tuple[int, ...]
+
+
+def learn_reference(pages: Sequence[Gray], spec: PageSpec) -> Learnt:
+    """The reference picture of a template's page from pages that lie on it, as `flattened` gives them.
+
+    What several pages have in common; of one page, all but what lies in the template's fields.
+    """
+    printed = learn_print(pages)
+    one = len(printed.used) == 1
+    picture = blanked(printed.picture, [(f.box, f.cells) for f in spec.fields]) if one else printed.picture
+    return Learnt(picture, printed.used, printed.left_out)
+
+
+def flattened(page: Registered, spec: PageSpec) -> Gray:
+    """A page as its template draws it, (H, W) uint8, its paper 255."""
+    flat = cv2.warpPerspective(
+        to_gray(page.image),
+        page.matrix,
+        spec.size,
+        flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(page.paper,),
+    )
+    return level(np.asarray(flat, np.uint8))
+
+
+def register_on_any(
+    image: npt.NDArray[np.uint8], template: Template, pictures: Sequence[Gray | None]
+) -> tuple[int, Registered]:
+    """The page of a template, from 0, that a picture fits best, and how it lies on it.
+
+    pictures: each page's reference, if it has one. Raises RegistrationError where it fits none.
+    """
+    found: list[tuple[int, Registered]] = []
+    failed: RegistrationError | None = None
+    for design, (spec, picture) in enumerate(zip(template.pages, pictures, strict=True)):
+        try:
+            found.append((design, register(image, spec, picture)[0]))
+        except RegistrationError as e:
+            failed = failed or e
+    if failed and not found:
+        raise failed
+    return max(found, key=lambda one: one[1].quality)
+
+
+def some_pages(paths: Sequence[str | Path]) -> tuple[list[PageRef], int, list[str]]:
+    """The pages of files and folders, at most 24 spread evenly over them; how many there are; what cannot be opened."""
+    refs: list[PageRef] = []
+    wrong: list[str] = []
+    for file in find_files(paths):
+        try:
+            refs += page_refs(file)
+        except InputError as e:
+            wrong.append(str(e))
+    if len(refs) <= MOST_PAGES:
+        return refs, len(refs), wrong
+    return [refs[round(i)] for i in np.linspace(0, len(refs) - 1, MOST_PAGES)], len(refs), wrong
+
+
+def with_reference(text: str, page: int, picture: str) -> str:
+    """A template's JSON in which its page, from 0, names a reference picture; the rest stays as it is said."""
+    data = json.loads(text)
+    data["pages"][page]["reference"] = picture
+    return _compact(data)
+
+
+def as_json(template: Template) -> str:
+    """The template as a file to edit: a line for each mark, line and field, defaults left out."""
+    return _compact(template.model_dump(mode="json", exclude_defaults=True))
+
+
+def _compact(data: Any) -> str:
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    return re.sub(r"\[[^][{}]*\]|\{[^{}]*\}", lambda found: _on_one_line(found[0]), text) + "\n"
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split()).replace("[ ", "[").replace(" ]", "]")
+
+
+def schema_json() -> str:
+    """The JSON schema of template files."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Template.model_json_schema()
+    return json.dumps(schema, indent=2) + "\n"

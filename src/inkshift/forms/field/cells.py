@@ -1,0 +1,336 @@
+"""One digit in its place: a cell of a form, or a picture that shows one digit.
+
+What belongs to the digit is not decided once. Each cell gives a few *views*, everything in it, what is left
+without rules and intruders, its main stroke, and the classifier says which of them looks like a digit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms.field import ink as inks
+from inkshift.forms.field.segment import components
+
+Gray = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell's views, each light ink on black; none where it is empty. weights: how far each is believed.
+
+    flat: its ink is a single dash, or part of a line through the field. over: 0 to 1, how much it looks as if it held
+    more than its own digit: two beside each other, or part of one from outside of the field. mark: 0 to 1, how sure its
+    form makes it that it was crossed out.
+    """
+
+    box: Box
+    views: tuple[Gray, ...]
+    weights: tuple[float, ...]
+    flat: bool = False
+    over: float = 0.0
+    mark: float = 0.0
+
+
+# Shares of the height of a field's box, and of the width of a cell: what is at least so high may be a digit, and so
+# much white parts two of them. Shares of the field's width and of its height: how wide a line through it is at least,
+# and how far from straight. Of a piece of ink: how much of it reaches into the field at least, to be a digit beside it.
+_DIGIT, _APART = 0.45, 0.08
+_ACROSS, _STRAIGHT = 0.8, 0.05
+_INSIDE = 0.25
+# How sure two such digits, or one that reaches in, make it that the field overflows.
+_CROWDED, _REACHING = 0.8, 0.7
+# Shares of a cell's height: smaller ink is a speck, and solid ink up to the second is dirt; up to the third, a dot that
+# was put there. How sure a dash or a line, an X, and a slash make it that a cell was crossed out.
+_SPECK, _DOT, _SMALL = 0.1, 0.16, 0.3
+_DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
+# Of a mark: a dash or wave is lower than this share of the cell, so many times wider than high, perhaps or likely, and
+# such a share of its columns crosses it once.
+# Of a slash: how much less straight than a ruled stroke, how wide for its height, perhaps or likely, and leaning
+# backwards. Share of a line through a loop that is ink.
+_LOW, _WIDE, _ONCE = 0.45, (1.25, 1.5), 0.7
+_STRAIGHT_STROKE, _LEANING, _BACKWARDS, _COVERED = 1.6, (0.55, 0.75), 0.4, 0.93
+# Shares of the width: where lines through a loop from its upper right to its lower left begin and end, (N, 1).
+_FEET, _HEADS = (one.reshape(-1, 1) for one in np.meshgrid(np.arange(0.0, 0.2, 0.04), np.arange(0.8, 1.0, 0.04)))
+
+
+def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Cell, ...]:
+    """The cells of a field from its ink (H, W) uint8.
+
+    frame: xmin, ymin, xmax, ymax of the printed box in pixels of the crop. printed: whether its lines are
+    there to be removed. Each piece of ink goes to the cell that its middle lies in.
+    """
+    x0, y0, x1, y1 = frame
+    edges = [x0 + (x1 - x0) * i / count for i in range(count + 1)]
+    ink = ink.copy()
+    if printed:
+        edges, (y0, y1) = _remove_frame(ink, edges, (y0, y1))
+    labels, stats = components(ink)
+    wide = np.flatnonzero(stats[:, 2] > 1.25 * (x1 - x0) / count) + 1
+    struck = np.zeros(ink.shape, bool)
+    if len(wide) and count > 1:
+        struck = _lines_through(labels, stats, wide, x1 - x0, y1 - y0)
+        across = np.isin(labels, wide)
+        for edge in edges[1:-1]:
+            column = round(edge)
+            ink[:, column : column + 1][across[:, column : column + 1]] = 0
+        labels, stats = components(ink)
+    height = y1 - y0
+    middle_x, middle_y = stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2
+    owner = np.searchsorted(np.array(edges), middle_x) - 1
+    inside = (middle_y > y0) & (middle_y < y1) & (owner >= 0) & (owner < count)
+    reaching = _reaching_in(stats, ~inside, (edges[0], y0, edges[-1], y1))
+    out = []
+    for i in range(count):
+        box = (round(edges[i]), round(y0), round(edges[i + 1]), round(y1))
+        mine = np.flatnonzero(inside & (owner == i))
+        cell = _cell(ink, labels, stats, mine, box, height)
+        if cell.views and struck.any():
+            own = np.isin(labels, mine + 1)
+            line = bool(struck[own].mean() > 0.9)
+            cell = replace(cell, flat=cell.flat or line, mark=_DOUBTLESS if line else cell.mark)
+        near = (middle_x[reaching] < box[2]) if i == 0 else (middle_x[reaching] > box[0]) if i == count - 1 else ()
+        if not cell.views and np.any(near):
+            cell = replace(cell, over=_REACHING)
+        out.append(cell)
+    return tuple(out)
+
+
+def _lines_through(
+    labels: npt.NDArray[np.int32], stats: npt.NDArray[np.int32], wide: npt.NDArray[np.intp], width: int, height: int
+) -> npt.NDArray[np.bool_]:
+    """Mask of the pieces of ink, among those numbered `wide`, that are one straight stroke through the whole field."""
+    out = np.zeros(labels.shape, bool)
+    for k in wide.tolist():
+        if stats[k - 1, 2] < _ACROSS * width:
+            continue
+        y, x = np.nonzero(labels == k)
+        along, across = x - x.mean(), y - y.mean()
+        slope = (along @ across) / max(along @ along, 1.0)
+        if np.sqrt(np.mean((across - slope * along) ** 2)) < _STRAIGHT * height:
+            out |= labels == k
+    return out
+
+
+def _reaching_in(
+    stats: npt.NDArray[np.int32], outside: npt.NDArray[np.bool_], frame: tuple[float, float, float, float]
+) -> npt.NDArray[np.intp]:
+    """Pieces as high as a digit whose middle is outside of the field, to the left or right, but that reach into it."""
+    x0, y0, x1, y1 = frame
+    x, y, w, h, _ = stats.T
+    shared = np.minimum(x + w, x1) - np.maximum(x, x0)
+    level = (y + h / 2 > y0) & (y + h / 2 < y1)
+    return np.flatnonzero(outside & level & (h > _DIGIT * (y1 - y0)) & (shared > _INSIDE * w) & (w > 0.1 * h))
+
+
+def _remove_frame(ink: Gray, edges: list[float], rows: tuple[int, int]) -> tuple[list[float], tuple[int, int]]:
+    """Take the printed frame out of the ink, in place; where its walls and its top and bottom really are."""
+    y0, y1 = rows
+    slack = max(3, round(0.22 * min(edges[1] - edges[0], y1 - y0)))
+    walls = [_take_wall(ink, edge, slack, slice(max(y0, 0), y1)) for edge in edges]
+    across = slice(max(round(edges[0]), 0), round(edges[-1]))
+    top, bottom = (_take_wall(ink.T, edge, slack, across) for edge in rows)
+    return walls, (round(top), round(bottom))
+
+
+def _take_wall(ink: Gray, edge: float, slack: int, along: slice) -> float:
+    """Remove the upright line near column `edge`, looked for in the rows `along`; its middle, or `edge`."""
+    low = max(int(edge) - slack, 0)
+    mask = (ink[along, low : int(edge) + slack + 1] > 0).astype(np.uint8)
+    wall = inks.find_wall(mask)
+    if wall is None:
+        return edge
+    first, last = low + wall[0], low + wall[1]
+    inks.remove_wall(ink, (first, last))
+    return (first + last) / 2
+
+
+def _cell(
+    ink: Gray,
+    labels: npt.NDArray[np.int32],
+    stats: npt.NDArray[np.int32],
+    mine: npt.NDArray[np.intp],
+    box: Box,
+    height: float,
+) -> Cell:
+    size = np.maximum(stats[mine, 2], stats[mine, 3])
+    mine = mine[(size >= max(3, 0.1 * height)) & (stats[mine, 4] >= 5)]
+    mine = mine[~_remains_of_frame(stats[mine], box)]
+    if not len(mine):
+        return Cell(box, (), ())
+    largest = mine[np.argmax(stats[mine, 4])]
+    _, _, w, h, area = stats[largest]
+    if max(w, h) < _SPECK * height or (max(w, h) < _DOT * height and area > 0.6 * w * h):
+        return Cell(box, (), ())
+    views, weights = [_picture(ink, labels, stats, mine)], [1.0]
+    if len(mine) > 1:
+        views.append(_picture(ink, labels, stats, np.array([largest])))
+        weights.append(float(stats[largest, 4] / stats[mine, 4].sum()) ** 4)
+    flat = bool(len(mine) <= 2 and w > 2.2 * h and h < 0.3 * height)
+    over = _CROWDED * _crowded(stats[mine], box, height)
+    return Cell(box, tuple(views), tuple(weights), flat, over, _DOUBTLESS if flat else _mark(views[0], height))
+
+
+def _mark(picture: Gray, height: float) -> float:
+    """How sure the form of a cell's ink makes it, 0 to 1, that it is a mark for an unused cell and no digit.
+
+    A dot is small and solid. A dash or wave is far wider than high and goes across once, as a low, wide 2
+    does not. An X or a star has ink in its middle and its four
+    corners but not between the corners. A slash is one straight stroke that leans more than a 1 does, or backwards.
+    A zero with a stroke has a straight line from corner to corner through what it encloses. picture: the cell's
+    ink, tightly cut. height: of the cell.
+    """
+    h, w = picture.shape
+    ink = picture > 0
+    if max(h, w) < _SMALL * height and ink.mean() > 0.5:
+        return _DOUBTLESS
+    if max(h, w) >= _SMALL * height and h < _LOW * height and w > _WIDE[0] * h and _goes_across_once(ink):
+        return _LIKELY if w > _WIDE[1] * h else _OPEN
+    if max(h, w) < _SMALL * height or min(h, w) < 8:
+        return 0.0
+    fifth_y, fifth_x = h // 5, w // 5
+    corners = [
+        ink[y, x].any()
+        for y in (slice(0, fifth_y + 1), slice(h - fifth_y - 1, h))
+        for x in (slice(0, fifth_x + 1), slice(w - fifth_x - 1, w))
+    ]
+    middle_y, middle_x = slice(2 * fifth_y, h - 2 * fifth_y), slice(2 * fifth_x, w - 2 * fifth_x)
+    between = [
+        ink[middle_y, :fifth_x],
+        ink[middle_y, w - fifth_x :],
+        ink[:fifth_y, middle_x],
+        ink[h - fifth_y :, middle_x],
+    ]
+    empty = sum(not part.any() for part in between)
+    if all(corners) and ink[middle_y, middle_x].mean() > 0.3 and empty >= 3:
+        return _LIKELY
+    return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0)
+
+
+def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:
+    """Whether nearly every column crosses the ink just once."""
+    begins = ink & ~np.pad(ink, ((1, 0), (0, 0)))[:-1]
+    return float(np.mean(begins.sum(0) == 1)) > _ONCE
+
+
+def _slash(ink: npt.NDArray[np.bool_]) -> float:
+    """How sure it is, 0 to 1, that ink is one straight stroke that leans as no 1 does.
+
+    Of a straight stroke the spreads along and across make its area, whatever its width.
+    """
+    h, w = ink.shape
+    m = cv2.moments(ink.view(np.uint8), binaryImage=True)
+    area = m["m00"]
+    across, down, both = (m[name] / (area - 1) for name in ("mu20", "mu02", "mu11"))
+    half = float(np.hypot((across - down) / 2, both))
+    small, large = (across + down) / 2 - half, (across + down) / 2 + half
+    if 144 * max(small, 0.0) * large > _STRAIGHT_STROKE * area**2 or large < 9 * small:
+        return 0.0
+    backwards = both > 0
+    if w > (_BACKWARDS if backwards else _LEANING[1]) * h:
+        return _LIKELY
+    return _OPEN if not backwards and w > _LEANING[0] * h else 0.0
+
+
+def _stroke_through_loop(ink: npt.NDArray[np.bool_]) -> bool:
+    """Whether a straight line goes through a loop from its lower left to its upper right and parts what it encloses."""
+    h, w = ink.shape
+    paper = cv2.connectedComponentsWithStats(1 - np.pad(ink, 1).view(np.uint8), connectivity=4)[2][2:, 4]
+    if np.count_nonzero(paper > 0.02 * h * w) < 2:
+        return False
+    rows = np.arange(h)
+    places = np.rint((_HEADS + (_FEET - _HEADS) * (rows / (h - 1))) * (w - 1)).astype(int)
+    return bool(ink[rows, places].mean(1).max() > _COVERED)
+
+
+def likeness(first: Gray, second: Gray) -> float:
+    """How alike the ink of two cells is, 0 to 1: the correlation of both brought to one size, slightly blurred."""
+    small = [_of_one_size(picture) for picture in (first, second)]
+    norm = float(np.linalg.norm(small[0]) * np.linalg.norm(small[1]))
+    return float(np.clip((small[0] * small[1]).sum() / norm, 0, 1)) if norm else 0.0
+
+
+def _of_one_size(picture: Gray) -> npt.NDArray[np.float32]:
+    """A picture whose longer side is 16 pixels in the middle of one of 20 x 20, less its mean."""
+    h, w = picture.shape
+    scale = 16 / max(h, w)
+    size = max(1, round(w * scale)), max(1, round(h * scale))
+    out = np.zeros((20, 20), np.float32)
+    y, x = (20 - size[1]) // 2, (20 - size[0]) // 2
+    out[y : y + size[1], x : x + size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    out = np.asarray(cv2.GaussianBlur(out, (0, 0), 1.5), np.float32)
+    return np.asarray(out - out.mean(), np.float32)
+
+
+def _crowded(stats: npt.NDArray[np.int32], box: Box, height: float) -> bool:
+    """Whether two pieces of ink as high as a digit stand beside each other in one cell."""
+    tall = stats[stats[:, 3] > _DIGIT * height]
+    tall = tall[np.argsort(tall[:, 0])]
+    gaps = tall[1:, 0] - (tall[:-1, 0] + tall[:-1, 2])
+    return bool((gaps > _APART * (box[2] - box[0])).any())
+
+
+def _remains_of_frame(stats: npt.NDArray[np.int32], box: Box) -> npt.NDArray[np.bool_]:
+    """True for slivers that lie along a side of the cell."""
+    x, y, w, h, _ = stats.T
+    x0, y0, x1, y1 = box
+    wide, high = x1 - x0, y1 - y0
+    near_side = (x + w / 2 < x0 + 0.12 * wide) | (x + w / 2 > x1 - 0.12 * wide)
+    near_end = (y + h / 2 < y0 + 0.1 * high) | (y + h / 2 > y1 - 0.1 * high)
+    return np.asarray((near_side & (w < 0.12 * wide)) | (near_end & (h < 0.12 * high)), np.bool_)
+
+
+def _picture(
+    ink: Gray, labels: npt.NDArray[np.int32], stats: npt.NDArray[np.int32], which: npt.NDArray[np.intp]
+) -> Gray:
+    x0, y0 = stats[which, 0].min(), stats[which, 1].min()
+    x1, y1 = (stats[which, 0] + stats[which, 2]).max(), (stats[which, 1] + stats[which, 3]).max()
+    part = labels[y0:y1, x0:x1]
+    own = part == which[0] + 1 if len(which) == 1 else np.isin(part, which + 1)
+    return np.where(own, ink[y0:y1, x0:x1], 0).astype(np.uint8)
+
+
+def views_of_digit(ink: Gray) -> tuple[Gray, ...]:
+    """The views of a picture that shows one digit, tightly or loosely cut, perhaps with neighbours and rules.
+
+    First all ink; then, without rules, all that does not merely reach in from the border; then the main
+    piece of that. A view that repeats an earlier one is left out.
+    """
+    if not ink.any():
+        return ()
+    views = [ink]
+    h, w = ink.shape
+    cleaned = inks.without_rules(ink, across=round(0.97 * w) if w > 0.6 * h else 0, down=0)
+    labels, stats = components(cleaned)
+    if not len(stats):
+        return tuple(views)
+    main = _main(stats, (h, w))
+    kept = np.flatnonzero(_belongs(stats, main, (h, w)))
+    views.append(_picture(cleaned, labels, stats, kept))
+    if len(kept) > 1:
+        views.append(_picture(cleaned, labels, stats, np.array([main])))
+    return tuple(views)
+
+
+def _main(stats: npt.NDArray[np.int32], shape: tuple[int, int]) -> int:
+    """The piece of ink that is large and near the middle."""
+    x, y, w, h, area = stats.T.astype(float)
+    away = np.hypot((x + w / 2) / shape[1] - 0.5, (y + h / 2) / shape[0] - 0.5)
+    return int(np.argmax(area * np.exp(-4 * away**2) * (h / shape[0]) ** 0.5))
+
+
+def _belongs(stats: npt.NDArray[np.int32], main: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """True for the main piece and for strokes over, under or inside it that are no specks or neighbours."""
+    x, y, w, h, area = stats.T
+    mx, _, mw, mh, marea = stats[main]
+    shared = np.minimum(x + w, mx + mw) - np.maximum(x, mx)
+    over = shared > 0.5 * np.minimum(w, mw)
+    border = (x == 0) | (x + w >= shape[1]) | (y == 0) | (y + h >= shape[0])
+    large = (area > 0.06 * marea) & (np.maximum(w, h) > 0.15 * max(mh, mw))
+    out = np.asarray(over & large & ~(border & (area < 0.5 * marea)), np.bool_)
+    out[main] = True
+    return out

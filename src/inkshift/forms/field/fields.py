@@ -1,0 +1,498 @@
+"""One field: its crop becomes pictures for the classifier, and the probabilities become a reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms.field import grid, numbers, printed, segment, signs
+from inkshift.forms.field import ink as inks
+from inkshift.forms.field.cells import Cell, cells_of_field, likeness, views_of_digit
+from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells
+from inkshift.forms.field.struck import struck_odds
+from inkshift.forms.reading import (
+    CROSSED,
+    DIGITS,
+    EMPTY,
+    UNREADABLE,
+    Candidate,
+    CellReading,
+    FieldReading,
+    State,
+    state_of,
+    value_of,
+)
+from inkshift.models.weigh import allowed, weigh
+
+Gray = npt.NDArray[np.uint8]
+Probabilities = npt.NDArray[np.float32]
+Lines = Sequence[Probabilities]
+Kind = Literal["cells", "number", "digit"]
+Frame = Callable[[Gray], Gray]
+Stats = npt.NDArray[np.int32]
+
+# Where what a field allows is less probable than the first and what it does not allow more than the second, the
+# field is not read as something else: it overflows.
+_FAR_FETCHED, _PLAIN = 0.05, 0.5
+# Odds, in nats, that a number was struck out must exceed the first to be taken for so, since few are; from the second
+# on a number is doubted more than not.
+_RARELY_STRUCK, _DOUBTED = 3.0, 1.5
+# Shares of a field's height: ink so large is as likely writing as not, how soft that limit is, and a piece so large at
+# the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, and
+# the least that it must give to nothing.
+_SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 50.0, 0.15
+# Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
+_BEFORE_MARK, _MAY_BE = 10.0, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be read from one crop.
+
+    frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
+    struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for. print_: (H, W) bool,
+    where print was taken out of `dark` (see `own`); None where none was. passed: for each cell how sure it is, 0 to 1,
+    that a stroke over the page says that it is not used; empty where none does. ink: (H, W) bool, the ink that is the
+    field's, where that is known from around it, as in a table: signs and strokes are looked for in this alone.
+    """
+
+    name: str
+    kind: Kind
+    crop: npt.NDArray[np.uint8]
+    dark: Gray
+    frame: tuple[int, int, int, int]
+    cells: int = 0
+    digits: tuple[int, int] = (1, 8)
+    largest: int | None = None
+    printed: bool = False
+    struck: float = 0.0
+    print_: npt.NDArray[np.bool_] | None = None
+    passed: tuple[float, ...] = ()
+    ink: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Pictures (28, 28) uint8 for the classifier, and what turns its (n, classes) answer into a reading."""
+
+    pictures: Sequence[Gray]
+    finish: Callable[[Probabilities], FieldReading]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedNumber:
+    """Pictures (H, W) uint8 for a line recogniser, the crop as it is, (H, W) or (H, W, 3) uint8, for a second one, and
+    what turns both answers, and what a model of single digits makes of it, into a reading."""
+
+    pictures: Sequence[Gray]
+    crop: npt.NDArray[np.uint8]
+    finish: Callable[[Lines, Lines, Mapping[str, float]], FieldReading]
+
+
+def as_job(
+    picture: npt.NDArray[np.uint8],
+    name: str,
+    kind: Kind,
+    digits: tuple[int, int],
+    ink: npt.NDArray[np.bool_] | None = None,
+) -> Job:
+    """What is to be read from a picture, (H, W) or (H, W, 3) uint8, that shows one number or digit and nothing else."""
+    frame = (0, 0, picture.shape[1], picture.shape[0])
+    return own(Job(name, kind, picture, inks.darkness(picture), frame, digits=digits, ink=ink))
+
+
+def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
+    """The field without what is printed: its darkness is 0 there, and `seen` shows paper.
+
+    blank: the darkness of the same place on the blank form, of the crop's shape, where there is a picture of it. gain:
+    see `printed.from_reference`.
+    """
+    whole = job.frame == (0, 0, *job.dark.shape[::-1])
+    dark = job.dark
+    print_ = np.zeros(dark.shape, bool)
+    if blank is not None:
+        print_ |= printed.from_reference(dark, blank, gain)
+        dark = np.where(print_, 0, dark).astype(np.uint8)
+    if whole:
+        border = printed.from_edges(dark)
+        if border.any() and (job.kind == "digit" or grid.printed_cells(dark) is None):
+            print_ |= border
+    elif job.kind == "number" and job.printed:
+        print_ |= printed.from_box(dark, job.frame)
+    if job.ink is not None:
+        print_ &= ~job.ink
+    return replace(job, dark=np.where(print_, 0, dark).astype(np.uint8), print_=print_) if print_.any() else job
+
+
+def prepare(
+    job: Job, frame: Frame, calibration: dict[str, float], reference: float | None, written: Gray | None = None
+) -> Prepared:
+    """Cut a field into pictures, each made by `frame` (see `Reframing.of_ink`).
+
+    reference: how dark ink is on this page (`ink.ink_level`). written: a number's ink (`number_ink`) where it is known.
+    """
+    if job.kind == "number":
+        job = _by_cells(job)
+    if job.kind == "number":
+        return _number(job, frame, calibration, number_ink(job, reference) if written is None else written)
+    ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
+    if job.kind == "digit":
+        views = views_of_digit(ink)
+        box = (0, 0, ink.shape[1], ink.shape[0])
+        return _cells(job, (Cell(box, views, (1.0,) * len(views)),), frame, calibration)
+    cells = cells_of_field(ink, job.cells, job.frame, job.printed)
+    if len(job.passed) == len(cells):
+        cells = tuple(replace(c, mark=max(c.mark, sure)) for c, sure in zip(cells, job.passed, strict=True))
+    return _cells(job, cells, frame, calibration)
+
+
+def _by_cells(job: Job) -> Job:
+    """A number in a crop that shows printed cells, to be read cell by cell."""
+    found = grid.printed_cells(job.dark) if job.frame == (0, 0, *job.dark.shape[::-1]) else None
+    return job if found is None else replace(job, kind="cells", frame=found[0], cells=found[1], printed=True)
+
+
+def inner(job: Job) -> Gray:
+    """The darkness inside a field's frame, its printed lines left out; of cells, their insides beside each other."""
+    x0, y0, x1, y1 = job.frame
+    inset = round(0.12 * (y1 - y0)) if job.printed else 0
+    if not (job.cells > 1 and job.printed):
+        return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
+    edges = np.linspace(x0, x1, job.cells + 1).round().astype(int).tolist()
+    inset_x = min(inset, round(0.12 * (x1 - x0) / job.cells))
+    insides = [job.dark[y0 + inset : y1 - inset, a + inset_x : b - inset_x] for a, b in pairwise(edges)]
+    return np.hstack(insides)
+
+
+def _number(job: Job, frame: Frame, calibration: dict[str, float], written: Gray) -> Prepared:
+    lattice = segment.build(upright(written))
+    pictures = [frame(part.picture) for part in lattice.segments]
+
+    def finish(probabilities: Probabilities) -> FieldReading:
+        temperature = calibration.get("number temperature", 1.0)
+        decoded = decode(lattice, probabilities, job.digits, job.largest, temperature)
+        if not lattice.atoms or (decoded.candidates and decoded.candidates[0].probability > _FAR_FETCHED):
+            return _reading(job, decoded.candidates, decoded.cells)
+        free = decode(lattice, probabilities, (1, 20), None, temperature)
+        if decoded.candidates and free.candidates[0].probability < _PLAIN:
+            return _reading(job, decoded.candidates, decoded.cells)
+        return _overflow(job, free.candidates, free.cells)
+
+    return Prepared(pictures, finish)
+
+
+def prepare_number(
+    job: Job, reader: numbers.NumberReader, reference: float | None, written: Gray | None = None
+) -> PreparedNumber:
+    """A field's number as a line recogniser is to see it; the rest as for `prepare`."""
+    crop, dark = seen(job)
+    struck = max(job.struck, struck_share(strokes(job, reference)))
+
+    def finish(views: Lines, others: Lines, spelled: Mapping[str, float]) -> FieldReading:
+        texts = weigh(views, others, job.digits, job.largest, reader.calibration, spelled)
+        if texts.get("", 0.0) >= _HARDLY:
+            texts = _less_where_void(texts, _void(job, _pieces(job)))
+        best, share = next(iter(texts.items()))
+        if struck > 0.5 and (best or job.struck > 0.5):
+            given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in texts.items() if t))
+            return FieldReading(job.name, "", CROSSED, "crossed-out", struck, given[:MOST_CANDIDATES])
+        if not best:
+            return _nothing_read(job, texts, _pieces(job))
+        fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
+        total = sum(fitting.values())
+        if total > _FAR_FETCHED or (fitting and share < _PLAIN):
+            scale = total + texts.get("", 0.0)
+            given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
+            read = _with_signs(_reading(job, given, _digits(job, look.band, given[0].written, views)), beside)
+            return _perhaps_struck(read, struck)
+        given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
+        return _overflow(job, given, _digits(job, look.band, given[0].written, views))
+
+    look = numbers.line(crop, dark, reader.frame, reader.views)
+    beside = signs.find_signs(_own_ink(job, reference) if written is None or job.ink is not None else written)
+    return PreparedNumber(look.pictures, crop, finish)
+
+
+def strokes(job: Job, reference: float | None) -> Gray:
+    """All ink in a field but rules from edge to edge: a strike may be as long as a short rule."""
+    ink = inks.extract(_own_dark(job), inks.threshold_of(inner(job), reference))
+    whole = job.frame == (0, 0, *job.dark.shape[::-1])
+    return inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
+
+
+def struck_share(ink: Gray) -> float:
+    """How sure it is, 0 to 1, that a number was struck out, from its strokes (see `strokes`).
+
+    Numbers that are struck out are rare: the odds of as many struck as whole ones are lowered by so much.
+    """
+    return float(1 / (1 + np.exp(_RARELY_STRUCK - struck_odds(ink))))
+
+
+def _perhaps_struck(reading: FieldReading, struck: float) -> FieldReading:
+    """A number that may have been struck out: as sure as it is that it was not, against the odds of the rare case."""
+    odds = struck / max(1 - struck, 1e-9) * np.exp(_RARELY_STRUCK - _DOUBTED)
+    left = float(1 / (1 + odds))
+    candidates = tuple(Candidate(c.written, c.probability * left) for c in reading.candidates)
+    return replace(reading, confidence=reading.confidence * left, candidates=candidates)
+
+
+def _with_signs(reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:
+    """A number with what stands beside its digits: named, and less sure where it may mean another value.
+
+    beside: as the ink tells; what a recogniser that knows such signs says of them belongs here too.
+    """
+    left = signs.doubt(beside)
+    candidates = tuple(Candidate(c.written, c.probability * left) for c in reading.candidates)
+    return replace(reading, confidence=reading.confidence * left, candidates=candidates, marks=signs.names(beside))
+
+
+def spelled(reading: FieldReading) -> dict[str, float]:
+    """What a number may be as it was read digit by digit: texts with probabilities; cells without a digit left out."""
+    out: dict[str, float] = {}
+    for candidate in reading.candidates:
+        if UNREADABLE not in candidate.written:
+            digits = value_of(candidate.written)
+            out[digits] = out.get(digits, 0.0) + candidate.probability
+    return out
+
+
+def _digits(job: Job, band: tuple[int, int], text: str, views: Lines) -> tuple[CellReading, ...]:
+    """Where each digit of a number is, in pixels of the job's crop, and how probable it is there to the views."""
+    x, y = (max(start - _room(job), 0) for start in job.frame[:2])
+    boxes = numbers.digit_boxes(band, text, views[0])
+    sure = [np.mean([view[:, int(d)].max() for view in views]) for d in text]
+    return tuple(
+        CellReading(d, float(p), (a + x, b + y, c + x, e + y))
+        for d, p, (a, b, c, e) in zip(text, sure, boxes, strict=len(boxes) == len(text))
+    )
+
+
+def _room(job: Job) -> int:
+    return round(0.06 * (job.frame[3] - job.frame[1]))
+
+
+def seen(job: Job) -> tuple[npt.NDArray[np.uint8], Gray]:
+    """A field's box and a little around it, since digits leave their boxes: as on the page, and its darkness."""
+    crop = job.crop if job.print_ is None else printed.painted_out(job.crop, job.dark, job.print_)
+    return crop[around(job)], job.dark[around(job)]
+
+
+def around(job: Job) -> tuple[slice, slice]:
+    """Rows and columns of a field's box in its crop, and a little around it."""
+    x0, y0, x1, y1 = job.frame
+    room = _room(job)
+    return slice(max(y0 - room, 0), y1 + room), slice(max(x0 - room, 0), x1 + room)
+
+
+def _nothing_read(job: Job, texts: Mapping[str, float], pieces: Stats) -> FieldReading:
+    """A field in which no digit was read: blank, or crossed out where there is ink none the less.
+
+    texts: what else it may hold, with probabilities; "" for nothing. pieces: of its ink (see `_pieces`). Being crossed
+    out takes a stroke: a piece that is long and flat, or longer than a digit; another is for a person to look at.
+    """
+    void, sure = _void(job, pieces), texts[""]
+    if void > 0.5:
+        written, sure = EMPTY, sure * void
+    else:
+        _, _, w, h, _ = pieces[np.argmax(pieces[:, 2:4].max(1))].tolist()
+        written, sure = CROSSED, sure * (1 - void) * (1.0 if w > 1.5 * h else 0.5)
+    others = [Candidate(t, p) for t, p in texts.items() if t and allowed(t, job.digits, job.largest)]
+    given = (Candidate(written, sure), *others)[:MOST_CANDIDATES]
+    return FieldReading(job.name, "", written, state_of(written), sure, given)
+
+
+def _pieces(job: Job) -> Stats:
+    """Rows x, y, width, height, area of the pieces of ink in a field, found without knowing how dark its page's is.
+
+    What touches the sides of a crop that no template describes is a neighbour's, or left of a border.
+    """
+    ink = _own_ink(job)
+    _, stats = segment.components(ink)
+    if job.frame == (0, 0, *job.dark.shape[::-1]):
+        h, w = ink.shape
+        x, y, wide, high, _ = stats.T
+        small = np.maximum(wide, high) < _NEIGHBOUR * h
+        stats = stats[~(small & ((x == 0) | (y == 0) | (x + wide == w) | (y + high == h)))]
+    return stats
+
+
+def _void(job: Job, pieces: Stats) -> float:
+    """How sure it is, 0 to 1, that a field holds nothing, by its largest piece of ink: specks are far below a digit."""
+    height = job.frame[3] - job.frame[1]
+    largest = float(pieces[:, 2:4].max()) if len(pieces) else 0.0
+    return float(1 / (1 + np.exp((largest / height - _SPECK) / _SPECK_SPREAD)))
+
+
+def _less_where_void(texts: Mapping[str, float], void: float) -> dict[str, float]:
+    """What a number may be, given how sure it is that there is no ink: a recogniser is never as sure of nothing.
+
+    Where it hardly doubts a digit, its word stands, and this is not asked: the ink may be too pale to be found.
+    """
+    nothing = texts[""]
+    if void < 0.5:
+        return dict(texts)
+    odds = nothing / max(1 - nothing, 1e-9) * _VOID_ODDS
+    out = {text: p / max(1 - nothing, 1e-9) / (1 + odds) for text, p in texts.items() if text}
+    return dict(sorted(({"": odds / (1 + odds)} | out).items(), key=lambda item: -item[1]))
+
+
+def number_ink(job: Job, reference: float | None = None) -> Gray:
+    """Ink of the number in a field, without its box and what lies outside of it."""
+    h, w = job.dark.shape
+    ink = inks.line_ink(job.dark, reference)
+    return ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame)
+
+
+def _own_ink(job: Job, reference: float | None = None) -> Gray:
+    """As `number_ink`, and where the field's own ink is known, nothing but that: of lines near it, pieces are left.
+
+    What is read digit by digit is not cut to this, since a digit may share a stroke with a line.
+    """
+    if job.ink is None:
+        return number_ink(job, reference)
+    return inks.extract(_own_dark(job), inks.threshold_of(job.dark, reference))
+
+
+def _own_dark(job: Job) -> Gray:
+    return job.dark if job.ink is None else np.where(job.ink, job.dark, 0).astype(np.uint8)
+
+
+def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:
+    """Ink of the pieces whose middle lies inside the frame."""
+    x0, y0, x1, y1 = frame
+    labels, stats = segment.components(ink)
+    x, y = stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2
+    keep = np.zeros(len(stats) + 1, bool)
+    keep[1:] = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+    return np.where(keep[labels], ink, 0).astype(np.uint8)
+
+
+def upright(ink: Gray) -> Gray:
+    """Ink sheared so that strokes stand upright: the shear whose columns hold the ink most unevenly."""
+    box = cv2.boundingRect((ink > 0).view(np.uint8))
+    if box[3] < 8 or box[2] < 8:
+        return ink
+    x, y, w, h = box
+    factor = min(1.0, 24 / h)
+    small = cv2.resize(ink[y : y + h, x : x + w], None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    body = np.asarray(small, np.uint8)
+    best, shear = -1.0, 0.0
+    for tried in (-0.2, 0.0, 0.2, 0.4, 0.6):
+        columns = _sheared(body, tried).sum(0, dtype=np.float32)
+        value = float(columns @ columns) * (1.03 if tried == 0 else 1.0)
+        if value > best:
+            best, shear = value, tried
+    return ink if shear == 0 else _sheared(ink, shear)
+
+
+def _sheared(ink: Gray, shear: float) -> Gray:
+    h, w = ink.shape
+    extra = int(np.ceil(abs(shear) * h))
+    matrix = np.array([[1, shear, 0 if shear > 0 else extra], [0, 1, 0]], np.float32)
+    return np.asarray(cv2.warpAffine(ink, matrix, (w + extra, h)), np.uint8)
+
+
+def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[str, float]) -> Prepared:
+    pictures = [frame(view) for cell in cells for view in cell.views]
+    digit_only = job.kind == "digit"
+
+    def finish(probabilities: Probabilities) -> FieldReading:
+        rows, at = [], 0
+        empty = np.zeros(probabilities.shape[1], np.float32)
+        for cell in cells:
+            views = probabilities[at : at + len(cell.views)]
+            at += len(cell.views)
+            rows.append(np.array(cell.weights) @ views / sum(cell.weights) if len(views) else empty)
+        table = cell_symbols(np.stack(rows), [cell.flat for cell in cells])
+        if not digit_only:
+            _cross_out(table, cells)
+        symbols = [
+            _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
+        ]
+        candidates = decode_cells(symbols)
+        over = max(
+            cell.over * (1 - max((given[d] for d in DIGITS if d in given), default=0.0))
+            for cell, given in zip(cells, symbols, strict=True)
+        )
+        allowed = tuple(c for c in candidates if _allowed(c.written, job.largest))
+        best = (allowed or candidates)[0].written
+        readings = tuple(
+            CellReading(s, given[s], cell.box) for s, given, cell in zip(best, symbols, cells, strict=True)
+        )
+        if over > 0.5:
+            others = (Candidate(c.written, c.probability * (1 - over)) for c in candidates[1:])
+            return _overflow(job, (Candidate(best, over), *others), readings)
+        return _reading(job, allowed, readings) if allowed else _overflow(job, candidates, readings)
+
+    return Prepared(pictures, finish)
+
+
+def _cross_out(table: Probabilities, cells: Sequence[Cell]) -> None:
+    """Move probability to crossed out, in place, as far as the form of the ink and of its neighbours' says so.
+
+    Marks stand before the first digit: what stands before a mark is likelier to be one, and a digit there is doubted.
+    People repeat their mark: cells side by side that look alike are one as far as both may be. No digit gets surer.
+    """
+    form = np.array([cell.mark for cell in cells])
+    told = 1 - (1 - form) * (1 - np.where(form > 0, table[:, 10] + 0.5 * table[:, 11], table[:, 10]))
+    sure = form.copy()
+    for k in range(len(cells) - 2, -1, -1):
+        if not (cells[k].views and cells[k + 1].views):
+            continue
+        if told[k + 1] > 0.5:
+            odds = _BEFORE_MARK * told[k] / max(1 - told[k], 1e-6)
+            sure[k] = max(sure[k], float(odds / (1 + odds)))
+        if k < len(cells) - 2:
+            like = likeness(cells[k].views[0], cells[k + 1].views[0]) ** 2
+            both = 1 - (1 - told[k] * like) * (1 - told[k + 1] * like)
+            for one in (k, k + 1):
+                sure[one] = max(sure[one], both if told[one] > _MAY_BE else 0.0)
+        told[k] = max(told[k], sure[k])
+    # Ink that is no digit is a mark as far as its form says so.
+    for symbols in (slice(0, 10), slice(11, 12)):
+        moved = table[:, symbols] * sure[:, None].astype(np.float32)
+        table[:, symbols] -= moved
+        table[:, 10] += moved.sum(1)
+
+
+def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool) -> dict[str, float]:
+    if empty:
+        return {EMPTY: 0.99, "1": 0.01}
+    names = (*DIGITS, CROSSED, UNREADABLE)
+    given = {name: float(p) for name, p in zip(names, row, strict=True)}
+    if digit_only:
+        total = sum(given[d] for d in DIGITS)
+        return {d: given[d] / max(total, 1e-9) * max(total, 0.05) for d in DIGITS}
+    if given[UNREADABLE] < 0.9:
+        spare = given.pop(UNREADABLE)
+        kept = max(sum(given.values()), 1e-9)
+        given = {s: p / kept * (1 - spare / 2) for s, p in given.items()}
+    return given
+
+
+def _allowed(written: str, largest: int | None) -> bool:
+    return largest is None or int(value_of(written) or 0) <= largest
+
+
+def _overflow(job: Job, candidates: tuple[Candidate, ...], cells: tuple[CellReading, ...]) -> FieldReading:
+    """A field with ink that no value it allows explains: too many digits, too large, or no digits at all."""
+    if not candidates:
+        return FieldReading(job.name, "", UNREADABLE, "overwritten", 0.5)
+    first = candidates[0]
+    return FieldReading(job.name, "", first.written, "overflow", first.probability, candidates, cells)
+
+
+def _reading(job: Job, candidates: tuple[Candidate, ...], cells: tuple[CellReading, ...]) -> FieldReading:
+    if candidates:
+        written, confidence = candidates[0].written, candidates[0].probability
+    else:
+        written, confidence = EMPTY * max(job.cells, 1), 0.9
+    state: State = state_of(written)
+    value = value_of(written) if state == "written" else ""
+    return FieldReading(job.name, value, written, state, confidence, candidates, cells)

@@ -1,0 +1,168 @@
+"""A number as a line recogniser is to see it: a crop becomes several views of the line, framed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms.field import ink as inks
+from inkshift.forms.field.segment import components
+from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align
+from inkshift.models.package import Model
+from inkshift.models.runtime import Recogniser, recogniser
+from inkshift.reframe import Reframing, median_of, to_gray
+
+Gray = npt.NDArray[np.uint8]
+
+
+# Shares of a crop's height: below the first, a number in it is small and all views look closely; the second, as low as
+# a digit may be. Pixels: digits are at least so high. Of a small number's height: what is seen of the crop around it.
+_LOW, _TENTH, _LOWEST, _AROUND = 0.3, 0.07, 8, 0.35
+_ROOM = 0.14
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to look at a crop. band: cut to the rows that hold ink, with `room` of its height above and below.
+
+    shear: how far the top is moved right, in heights. wide: how much it is stretched along the line. level: slow
+    shading and the paper's gray taken out.
+    """
+
+    band: bool
+    room: float = _ROOM
+    shear: float = 0.0
+    wide: float = 1.0
+    level: bool = True
+
+
+ONE = (View(band=True),)
+VIEWS = (
+    View(band=True),
+    View(band=False),
+    View(band=False, level=False),
+    View(band=True, room=0.1, shear=0.12, wide=1.2),
+    View(band=True, room=0.2, shear=-0.18, level=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A number as a recogniser is to see it. pictures: a framed one of each view. band: first and last row, the last
+    left out, of its ink in the crop."""
+
+    pictures: Sequence[Gray]
+    band: tuple[int, int]
+
+
+def line(crop: npt.NDArray[np.uint8], dark: Gray, frame: Reframing, views: Sequence[View] = VIEWS) -> Line:
+    """A crop, (H, W) or (H, W, 3) uint8, as each view shows it, framed for the recogniser.
+
+    dark: how much darker than its paper each pixel is (`ink.darkness`), (H, W) uint8.
+    """
+    band = top, bottom = ink_band(dark)
+    if bottom - top < _LOW * len(dark):
+        room = round(_AROUND * (bottom - top))
+        first = max(top - room, 0)
+        crop, dark = crop[first : bottom + room], dark[first : bottom + room]
+        top, bottom = top - first, bottom - first
+    shown = {level: _shown(crop, dark, level) for level in {view.level for view in views}}
+    papers = {level: int(median_of(picture)) for level, picture in shown.items()}
+    seen = [_seen(shown[view.level], view, (top, bottom), papers[view.level]) for view in views]
+    return Line([frame(picture) for picture in seen], band)
+
+
+def _shown(crop: npt.NDArray[np.uint8], dark: Gray, level: bool) -> Gray:
+    """The crop as (H, W) uint8, dark on light, levelled or as it is."""
+    plain = dark if level else to_gray(crop)
+    turned = level or inks.on_dark_paper(plain)
+    return np.asarray(cv2.bitwise_not(plain), np.uint8) if turned else plain
+
+
+def digit_boxes(band: tuple[int, int], text: str, seen: LineProbabilities) -> list[tuple[int, int, int, int]]:
+    """xmin, ymin, xmax, ymax of each digit in pixels of the crop, as the first view of `VIEWS` saw it; [] where not.
+
+    seen: (T, 11) of that view. A recogniser tells where a digit is to about a third of its width.
+    """
+    top, bottom = band
+    high = (bottom - top) * (1 + 2 * VIEWS[0].room)
+    step = high * STRIDE / HEIGHT
+    middles = [(first + last + 1) / 2 * step for first, last in align(seen, text)]
+    half = 0.3 * (bottom - top)
+    edges = [(a + b) / 2 for a, b in pairwise(middles)]
+    lefts = [max(m - half, e) for m, e in zip(middles, [-np.inf, *edges], strict=True)] if middles else []
+    rights = [min(m + half, e) for m, e in zip(middles, [*edges, np.inf], strict=True)] if middles else []
+    return [(max(round(a), 0), top, round(b), bottom) for a, b in zip(lefts, rights, strict=True)]
+
+
+def ink_band(dark: Gray) -> tuple[int, int]:
+    """First and last row, the last left out, of what is written; printed lines do not count, nor do stray specks.
+
+    All rows where there is little ink, or nothing that may be a digit: a dot or a dash is not to be looked at closely.
+    """
+    h = dark.shape[0]
+    ink = inks.line_ink(dark)
+    rows = np.count_nonzero(ink, axis=1)
+    total = int(rows.sum())
+    if total < 8:
+        return 0, h
+    mass = np.cumsum(rows)
+    core = int(np.searchsorted(mass, 0.02 * total)), int(np.searchsorted(mass, 0.98 * total)) + 1
+    if core[1] - core[0] >= _LOW * h:
+        return core
+    _, stats = components(ink)
+    _, y, wide, high, area = stats.T
+    digits = (
+        (high >= max(_LOWEST, _TENTH * h)) & (wide <= 2 * high) & ((area < 0.7 * wide * high) | (high > 1.8 * wide))
+    )
+    return (int(y[digits].min()), int((y + high)[digits].max())) if digits.any() else (0, h)
+
+
+def _seen(picture: Gray, view: View, band: tuple[int, int], paper: int) -> Gray:
+    h, w = picture.shape
+    top, bottom = band if view.band else (0, h)
+    room = view.room * (bottom - top) if view.band else 0.0
+    y0, y1 = top - room, bottom + room
+    if not view.shear and view.wide == 1 and y0 >= 0 and y1 <= h:
+        return picture[int(y0) : int(np.ceil(y1))]
+    extra = abs(view.shear) * (y1 - y0)
+    width = max(4, round((w + extra) * view.wide))
+    start = extra if view.shear < 0 else 0.0
+    # Rows above move by the shear; what the crop does not hold is paper.
+    matrix = np.array(
+        [[view.wide, -view.shear * view.wide, (start + view.shear * y1) * view.wide], [0, 1, -y0]], np.float32
+    )
+    size = (width, max(4, int(np.ceil(y1 - y0))))
+    seen = cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_CONSTANT, borderValue=(paper,))
+    return np.asarray(seen, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberReader:
+    """A line recogniser and how it is used. second: another one, which takes crops as they are. spell: whether the
+    model of single digits is heard too."""
+
+    frame: Reframing
+    run: Recogniser
+    calibration: Mapping[str, float]
+    views: Sequence[View] = VIEWS
+    second: Recogniser | None = None
+    spell: bool = True
+
+
+def number_reader(model: Model, second_reader: str | None = None, threads: int = 1) -> NumberReader:
+    """A reader of whole numbers from a package. second_reader: `pp-ocrv6` beside it.
+
+    Raises MissingExtraError where the second reader is not installed.
+    """
+    second = None
+    if second_reader:
+        from inkshift.models import pp_ocr
+
+        second = pp_ocr.recogniser(threads)
+    return NumberReader(model.reframing, recogniser(model, threads), model.manifest.calibration, VIEWS, second)

@@ -1,0 +1,249 @@
+"""Whether a number was struck out: a line, a cross or a zigzag drawn through its digits."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms.field.ink import grown
+from inkshift.forms.field.segment import components
+
+Gray = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int32]
+
+# Pixels: digits are at least this high.
+SMALLEST = 8
+# Share of the digit height: what is at least so high shows where a row is.
+CORE = 0.45
+# Pixels of the height that digits are brought to; how wide a digit is with the gap beside it, and a
+# lone one at most; gaps in which digits touch, of how many, before a column is seen. Log odds, fitted to composed
+# numbers: of any row, of a line through it, of each crossing and loop, and of a piece of it as wide as high.
+SIZE, DIGIT_WIDTH, LONE, TOUCHING = 32, 0.75, 1.3, (0.3, 2.0)
+RARE, THROUGH, CROSSING, WIDTH = -1.5, 2.5, 0.5, -2.0
+
+
+def struck_rows(rows: list[npt.NDArray[np.bool_]], spans: Labels) -> list[float]:
+    """For each row, a mask (H, W) of its ink, how sure it is that it was struck out: 0 to 1.
+
+    Strokes through a number leave no gap in it, cross its own and close loops with them (Chaudhuri and Adak, "An
+    approach for detecting and cleaning of struck-out handwritten text", Pattern Recognition 61, 2017). How likely
+    it is that a number has no gap all the same is told by the column's other rows. Of a single digit nothing is told.
+    """
+    figures = [_figure(own, top, bottom) for own, (top, bottom) in zip(rows, spans.tolist(), strict=True)]
+    widths = [_wide(figure) for figure in figures]
+    wide = np.array([figure.shape[1] / SIZE for figure in figures])
+    pieces = np.array([len(width) for width in widths])
+    gaps = np.maximum(np.maximum(pieces, wide / DIGIT_WIDTH) - 1, 0.0)
+    closed = np.maximum(gaps + 1 - pieces, 0.0)
+    touching = (TOUCHING[0] + closed.sum() - closed) / (TOUCHING[1] + gaps.sum() - gaps)
+    sure = []
+    for k, (figure, width) in enumerate(zip(figures, widths, strict=True)):
+        if wide[k] < LONE or not len(width) or width.max() < 0.9 * figure.shape[1]:
+            sure.append(0.0)
+            continue
+        extra = _crossings(figure, _path(figure)) + _loops(figure)
+        odds = (
+            RARE + THROUGH * _line_through(figure) + CROSSING * extra + WIDTH * wide[k] - gaps[k] * np.log(touching[k])
+        )
+        sure.append(float(1 / (1 + np.exp(-odds))))
+    return sure
+
+
+def _figure(own: npt.NDArray[np.bool_], top: int, bottom: int) -> Gray:
+    """A row's pieces as high as a digit, from the first to the last: 0/1, digits SIZE pixels high."""
+    high = max(bottom - top, SMALLEST)
+    part = own[max(top - high // 4, 0) : bottom + high // 4].view(np.uint8)
+    labels, stats = components(part)
+    part = np.concatenate([[False], stats[:, 3] >= CORE * high])[labels].astype(np.uint8)
+    extent = len(part) - part[::-1].argmax(0) - part.argmax(0)
+    columns = np.flatnonzero(part.any(0) & (extent >= CORE * high))
+    if not len(columns):
+        return np.zeros((SIZE, 1), np.uint8)
+    part = part[:, columns[0] : columns[-1] + 1] * np.uint8(255)
+    size = max(2, round(part.shape[1] * SIZE / high)), max(2, round(part.shape[0] * SIZE / high))
+    return (np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA)) > 140).astype(np.uint8)
+
+
+def _wide(figure: Gray) -> Labels:
+    """Widths of the pieces of a figure, specks and marks left out."""
+    _, stats = components(figure)
+    return np.asarray(stats[stats[:, 3] >= CORE * SIZE, 2], np.int32)
+
+
+def _line_through(figure: Gray) -> float:
+    """1 where a straight line of ink goes from one end of a figure to the other with ink above and below; else to 0."""
+    h, w = figure.shape
+    lines, rise = _lines_of(h, w)
+    covered = figure[lines, np.arange(w)].sum(1) / w
+    line = lines[int(np.argmax(covered - 0.002 * rise))]
+    y, apart = np.arange(h)[:, None], SIZE // 6
+    above, below = (figure * (y < line - apart)).any(0), (figure * (y > line + apart)).any(0)
+    sides = min(int(above.sum()), int(below.sum())) / max(int((above | below).sum()), 1)
+    return float(np.clip((float(covered.max()) - 0.93) / 0.05, 0, 1) * np.clip((sides - 0.2) / 0.25, 0, 1))
+
+
+@lru_cache(maxsize=64)
+def _lines_of(high: int, wide: int) -> tuple[Labels, Labels]:
+    """Rows of straight lines through a figure of that size, (N, wide), and how many of them each rises or falls, (N,).
+
+    The numbers of a page are of a few widths, so that these are kept.
+    """
+    ends = np.arange(SIZE // 16, high - SIZE // 16, 2)
+    left, right = (grid.ravel()[:, None] for grid in np.meshgrid(ends, ends))
+    lines = np.rint(left + (right - left) * np.linspace(0, 1, wide)).astype(np.int32)
+    return lines, np.abs(left - right)[:, 0]
+
+
+def _path(figure: Gray) -> Labels:
+    """Where a pen that went from left to right through a figure, level and on its ink, may have gone: (W,) rows.
+
+    The cheapest path: a pixel of paper costs 1, a step up or down and a place far from the middle 0.3.
+    """
+    h, w = figure.shape
+    rows = np.arange(h)
+    cell = 1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]
+    cost, back = cell[:, 0], np.zeros((w, h), np.int32)
+    choices, steps = np.full((3, h), np.inf), np.array([0, -1, 1])
+    for x in range(1, w):
+        choices[0] = cost
+        choices[1, 1:] = cost[:-1] + 0.3
+        choices[2, :-1] = cost[1:] + 0.3
+        choice = choices.argmin(0)
+        back[x] = steps[choice]
+        cost = choices.min(0) + cell[:, x]
+    back += rows.astype(np.int32)
+    path = np.full(w, int(cost.argmin()), np.int32)
+    for x in range(w - 1, 0, -1):
+        path[x - 1] = back[x, path[x]]
+    return path
+
+
+def _crossings(figure: Gray, path: Labels) -> int:
+    """How often there is ink on both sides of a path, just beyond the thickness of a stroke."""
+    edges = int(np.count_nonzero(np.diff(figure, axis=0)) + np.count_nonzero(np.diff(figure, axis=1)))
+    off = round(max(2.0, 2.5 * int(np.count_nonzero(figure)) / max(edges, 1))) + 1
+    padded = np.pad(figure, ((off, off), (0, 0)))
+    columns = np.arange(len(path))
+    above, below = (grown(padded[path + at, columns][None], 1, 5) for at in (0, 2 * off))
+    return int(np.count_nonzero(np.diff((above & below)[0], prepend=0) == 1))
+
+
+def _loops(figure: Gray) -> int:
+    """Patches of paper that the ink of a figure encloses."""
+    return int(cv2.connectedComponents(1 - np.pad(figure, 1), connectivity=4)[0]) - 2
+
+
+# Of a number by itself. Shares of SIZE and of the number's width: how long a level stroke is that no digit has. Share
+# of SIZE: how high what belongs to a digit is. How far strokes lean. Log odds of what `struck_odds` measures, fitted
+# to drawn numbers.
+LONG, OF_NUMBER, BODY, LEANS = 0.9, 0.6, 0.4, (-0.24, -0.16, -0.08, 0.0, 0.08, 0.16, 0.24)
+_LEAST, ODDS = 0.4, -6.589
+WEIGHTS = {
+    "straight": 0.837,
+    "straight, level": 1.408,
+    "level": 1.224,
+    "length": 1.394,
+    "two": 0.553,
+    "tails": 4.642,
+    "both tails": 0.755,
+    "joined": 4.569,
+    "joined, crossed": 0.666,
+    "joined, looped": 0.4,
+    "between": -1.969,
+    "width": 1.495,
+}
+
+
+def struck_odds(ink: Gray) -> float:
+    """How much likelier it is than not, in nats, that a number by itself was struck out; a single digit too.
+
+    ink: (H, W) uint8, light on black, level rules from edge to edge removed. Lines through a number are long, level,
+    straight and reach beyond it on both sides; waves, zigzags and crosses join its digits, cross their strokes and
+    close loops with them. -10 where there is no number, or nothing goes through
+    it. Fitted to about as many struck as whole numbers.
+    """
+    seen = _struck_features(ink)
+    return -10.0 if seen is None else ODDS + sum(WEIGHTS[name] * value for name, value in seen.items())
+
+
+def _struck_features(ink: Gray) -> dict[str, float] | None:
+    _, stats = components(ink)
+    if not len(stats):
+        return None
+    large = stats[stats[:, 3] >= stats[:, 3].max() / 4]
+    x, y, w, h, _ = large.T
+    part = (ink[y.min() : (y + h).max(), x.min() : (x + w).max()] > 0).view(np.uint8) * np.uint8(255)
+    if part.shape[0] < SMALLEST:
+        return None
+    wide = max(2, round(part.shape[1] * SIZE / part.shape[0]))
+    figure = (np.asarray(cv2.resize(part, (wide, SIZE), interpolation=cv2.INTER_AREA)) > 110).astype(np.uint8)
+    extent = (SIZE - figure[::-1].argmax(0) - figure.argmax(0)) * figure.any(0)
+    body = np.flatnonzero(extent >= BODY * SIZE)
+    if not len(body):
+        return None
+    first, last = int(body[0]), int(body[-1]) + 1
+    own, digits = figure[:, first:last], max(1.0, (last - first) / SIZE / 0.7)
+    level = _level_strokes(figure, round(max(LONG * SIZE, OF_NUMBER * (last - first))))
+    share, joined = float(level.any(0).mean()), float(components(figure)[1][:, 2].max()) / wide
+    between = _between(figure, level)
+    # Strokes along the head or foot of a number are its own: of a wide 5, 2 or 7.
+    if (share < _LEAST and joined < _LEAST) or (share > _LEAST and between < 0.25):
+        return None
+    straight, (left, right) = _line_through(own), _tails(level, first, last, wide)
+    return {
+        "straight": straight,
+        "straight, level": straight * share,
+        "level": share,
+        "length": min(share * wide / SIZE, 4.0) / 4,
+        "two": float(len(components(level)[1]) >= 2),
+        "tails": min(left, right, 0.4),
+        "both tails": float(left > 0.08 and right > 0.08),
+        "joined": joined,
+        "joined, crossed": joined * min(_crossings(own, _path(own)) / digits, 5.0),
+        "joined, looped": joined * _loops(figure) / digits,
+        "between": between,
+        "width": float(np.log((last - first) / SIZE)),
+    }
+
+
+def _tails(level: Gray, first: int, last: int, wide: int) -> tuple[float, float]:
+    """How far, in shares of SIZE, strokes reach beyond both sides of a number's body.
+
+    Level ones count by themselves: the flag of a wide 5 at one side and its foot at the other are no line through it.
+    """
+    _, strokes = components(level)
+    ends = [(first - x, x + w - last) for x, _, w, _, _ in strokes.tolist()] or [(first, wide - last)]
+    left, right = max(ends, key=min)
+    return max(left, 0) / SIZE, max(right, 0) / SIZE
+
+
+def _level_strokes(figure: Gray, long: int) -> Gray:
+    """What lies on nearly level straight strokes at least `long` in the middle of a figure: 0/1."""
+    out = np.zeros_like(figure)
+    if figure.shape[1] < long:
+        return out
+    along = np.arange(long)
+    for lean in LEANS:
+        high = round(abs(lean) * (long - 1)) + 1
+        rows = np.rint(lean * (along - (long - 1) / 2) + (high - 1) / 2).astype(int)
+        kernel = np.zeros((high | 1, long | 1), np.uint8)
+        kernel[np.clip(rows, 0, high - 1), along] = 1
+        opened = cv2.morphologyEx(figure, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+        out |= np.asarray(opened, np.uint8)
+    out[: round(0.15 * SIZE)] = out[round(0.85 * SIZE) :] = 0
+    return out
+
+
+def _between(figure: Gray, level: Gray) -> float:
+    """How often there is ink above and below the level strokes: the geometric mean of both shares."""
+    columns = np.flatnonzero(level.any(0))
+    if not len(columns):
+        return 0.0
+    top = level.argmax(0)
+    bottom = SIZE - 1 - level[::-1].argmax(0)
+    first, last = figure.argmax(0), SIZE - 1 - figure[::-1].argmax(0)
+    above, below = (first < top - 3)[columns].mean(), (last > bottom + 3)[columns].mean()
+    return float(np.sqrt(above * below))

@@ -1,0 +1,188 @@
+"""Many pages to files: read once into a journal, then written from it, so that a stop costs nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inkshift.errors import InputError, SettingError
+from inkshift.files import locked, read_csv
+from inkshift.forms.assemble import Called, Roll, call_roll
+from inkshift.forms.out.export import Format, format_of, write_readings
+from inkshift.forms.page.files import find_files, page_refs, passed_over
+from inkshift.forms.reader import Progress, Reader
+from inkshift.forms.reading import FormReading
+from inkshift.forms.out.html import write_report
+from inkshift.forms.template import Template
+from inkshift.forms.out.trail import end_of, write_trail
+
+# Fewer pages than this are read before further processes have started.
+FEW_PAGES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where readings go. out: None is standard output. format: None takes the ending of `out`, or csv.
+
+    report: an HTML page beside them. trail: file to which the trail of each value is added. Raises SettingError for
+    what cannot be written, before anything is read.
+    """
+
+    out: Path | None = None
+    format: Format | None = None
+    report: Path | None = None
+    trail: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.out is None and self.format == "xlsx":
+            raise SettingError(
+                "xlsx does not go to standard output; give a file with --out, or the format csv or jsonl"
+            )
+        if self.out is not None and self.format is None:
+            format_of(self.out)
+        for path in filter(None, (self.out, self.report, self.trail)):
+            if path.is_dir() or not path.parent.is_dir():
+                found = "a folder" if path.is_dir() else "no folder to put it in"
+                raise SettingError(f"{path}: expected a place for a file, found {found}; choose another place")
+
+    @property
+    def shows_crops(self) -> bool:
+        """Whether what is written shows the picture of each field."""
+        form = self.format or (format_of(self.out) if self.out else "csv")
+        return form == "xlsx" or self.report is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was read. unread: a line for each page that was not. broken: form and rule, each once. blank: pages with
+    nothing on them. passed_over: files in the folders that are no pages. by_template: forms that each one read.
+
+    accepted: fields that the policy accepted, and straight: forms of which it accepted all; None without a policy.
+    """
+
+    fields: int
+    roll: Roll
+    unread: tuple[str, ...]
+    broken: tuple[tuple[str, str], ...]
+    accepted: int | None = None
+    straight: int | None = None
+    blank: int = 0
+    passed_over: tuple[Path, ...] = ()
+    by_template: tuple[tuple[str, int], ...] = ()
+
+
+def read_into(
+    reader: Reader,
+    paths: Sequence[str | Path],
+    target: Target,
+    *,
+    workers: int = 1,
+    expected: Collection[str] = (),
+    progress: Progress | None = None,
+) -> Summary:
+    """Read `paths` and write `target`; memory does not grow with the pages.
+
+    Finished pages are kept in a hidden journal beside `target.out` until all is written: the same call goes on from
+    it after a stop. Raises what `Reader.read` and the writers raise, the trail's before anything is read; a page that
+    cannot be read is in the summary.
+    """
+    _keep_apart(reader, paths, target)
+    if target.trail is not None:
+        end_of(target.trail)
+    with _journal(target.out) as journal:
+        forms = reader.read(paths, workers=workers, journal=journal, progress=progress)
+        summary = replace(_sum_up(forms, expected, reader.templates), passed_over=tuple(passed_over(paths)))
+        write_readings(reader.read(paths, journal=journal), target.out, target.format)
+        if target.report is not None:
+            write_report(reader.read(paths, journal=journal), target.report, _title(reader))
+        if target.trail is not None:
+            write_trail(reader.read(paths, journal=journal), reader, target.trail)
+    return summary
+
+
+def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:
+    """Raise SettingError where what is written would take the place of what is read, or of each other."""
+    given = (reader.settings.template, *reader.settings.templates, reader.settings.policy)
+    read = {path.resolve() for path in (*find_files(paths), *(Path(name) for name in given if name))}
+    written = [path.resolve() for path in (target.out, target.report, target.trail) if path is not None]
+    for path in written:
+        if path in read or written.count(path) > 1:
+            what = "an input" if path in read else "another output"
+            raise SettingError(f"{path}: expected a file of its own to write to, found {what}; choose another name")
+
+
+def journal_path(out: Path) -> Path:
+    """Where the finished pages are kept while `out` is made."""
+    return out.with_name(f".{out.name}.journal")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_for(paths: Sequence[str | Path]) -> int:
+    """One process for a few pages, else one a core. Raises InputError for a path that is not there."""
+    pages = 0
+    for path in find_files(paths):
+        try:
+            pages += len(page_refs(path))
+        except InputError:
+            continue
+        if pages >= FEW_PAGES:
+            return cores()
+    return 1
+
+
+def expected_forms(path: Path) -> list[str]:
+    """The column `form` of a CSV file, each name once. Raises DataError naming what is missing."""
+    return list(dict.fromkeys(row["form"] for _, row in read_csv(path, "form") if row["form"]))
+
+
+@contextmanager
+def _journal(out: Path | None) -> Iterator[Path]:
+    """A journal that stays where `out` was not finished; without a file to be beside, a temporary one."""
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="inkshift-") as folder:
+            yield Path(folder, "journal")
+        return
+    path = journal_path(out)
+    with locked(path, out):
+        yield path
+        path.unlink(missing_ok=True)
+
+
+def _sum_up(forms: Iterable[FormReading], expected: Collection[str], templates: Sequence[Template]) -> Summary:
+    whole = {template.name: len(template.pages) for template in templates}
+    fields = blank = 0
+    unread: list[str] = []
+    broken: dict[tuple[str, str], None] = {}
+    read: list[Called] = []
+    accepted: list[list[bool]] = []
+    for form in forms:
+        fields += len(form.fields)
+        accepted.append([item.accepted for item in form.fields if item.accepted is not None])
+        unread += form.errors
+        broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
+        blank += sum(note.blank for note in form.pages)
+        pages = sum(not (note.error or note.blank) for note in form.pages)
+        read.append(Called(form.name, len(form.errors), pages, form.template, whole.get(form.template, 1)))
+    judged = [fields for fields in accepted if fields]
+    return Summary(
+        fields,
+        call_roll(read, expected),
+        tuple(unread),
+        tuple(broken),
+        sum(map(sum, judged)) if judged else None,
+        sum(map(all, judged)) if judged else None,
+        blank,
+        by_template=tuple((name, sum(one.template == name and one.pages > 0 for one in read)) for name in whole),
+    )
+
+
+def _title(reader: Reader) -> str:
+    return f"Readings: {', '.join(template.name for template in reader.templates) or reader.settings.read_as}"

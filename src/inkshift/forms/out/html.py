@@ -1,0 +1,108 @@
+"""One self-contained HTML page with every crop beside its reading."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from inkshift.files import whole_file
+from inkshift.forms.out.export import png
+from inkshift.forms.reading import FieldReading, FormReading
+
+UNSURE_BELOW = 0.9
+
+
+@dataclass
+class Summary:
+    """What the forms on the page add up to; complete once the last form is written."""
+
+    forms: int = 0
+    fields: int = 0
+    doubtful: int = 0
+    unread: int = 0
+    accepted: int | None = None
+    broken: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, form: FormReading) -> None:
+        self.forms += 1
+        self.fields += len(form.fields)
+        self.doubtful += sum(bool(doubts(item)) for item in form.fields)
+        self.unread += len(form.errors)
+        self.broken |= {(form.name, rule) for item in form.fields for rule in item.rules_broken}
+        decided = [item.accepted for item in form.fields if item.accepted is not None]
+        if decided:
+            self.accepted = (self.accepted or 0) + sum(decided)
+
+
+def write_report(forms: Iterable[FormReading], path: Path, title: str) -> None:
+    """Write the page form by form; only one form is held in memory, and the file appears whole or not at all.
+
+    Fields show their picture where `crop` was kept. Raises SettingError for a path that cannot be written.
+    """
+    summary = Summary()
+    stream = page_template(
+        "report.html.j2", doubts=doubts, look=_look, broken=_broken, picture=picture_of, percent=_percent
+    ).stream(title=title, forms=_counted(forms, summary), summary=summary)
+    with whole_file(path) as temporary:
+        stream.dump(str(temporary), encoding="utf-8", errors="backslashreplace")
+
+
+def page_template(name: str, **helpers: Callable[..., object]) -> Template:
+    """A template of an HTML page beside this file, with functions that it may call."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(helpers)
+    return environment.get_template(name)
+
+
+def doubts(item: FieldReading) -> list[str]:
+    """Why a person should look at a field, in a word or two each; empty where nobody need do so.
+
+    Without an acceptance policy, a confidence under 0.9 is a doubt; with one, that it was not accepted.
+    """
+    reasons: list[str] = [] if item.state == "written" else [item.state]
+    if item.accepted is False:
+        reasons.append("not accepted")
+    elif item.accepted is None and item.confidence < UNSURE_BELOW:
+        reasons.append("unsure")
+    if item.rules_broken:
+        reasons.append("sum")
+    return reasons + [f"{mark} beside digits" for mark in dict.fromkeys(item.marks) if reasons]
+
+
+def _counted(forms: Iterable[FormReading], summary: Summary) -> Iterator[FormReading]:
+    for form in forms:
+        if form.pages and all(page.blank for page in form.pages):
+            continue
+        summary.add(form)
+        yield form
+
+
+def _look(form: FormReading) -> bool:
+    return bool(form.errors) or any(doubts(item) for item in form.fields)
+
+
+def _broken(form: FormReading) -> list[str]:
+    """The form's broken rules, each once."""
+    return list(dict.fromkeys(rule for item in form.fields for rule in item.rules_broken))
+
+
+def picture_of(item: FieldReading) -> str:
+    """The crop as a data address; empty without one."""
+    if item.crop is None or not item.crop.size:
+        return ""
+    return "data:image/png;base64," + base64.b64encode(png(item.crop)).decode("ascii")
+
+
+def _percent(share: float) -> str:
+    """Rounded down, so that 100 % means certain."""
+    return f"{int(share * 100)} %"

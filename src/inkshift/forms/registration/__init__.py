@@ -1,0 +1,6 @@
+"""Where a page lies on its template. `register` walks through the rest in this order.
+
+scan: a page seen through a map of the template. reference: what is printed, from a picture or drawn from the template.
+candidates: places where the page might lie, each way of looking by itself. refine: a place drawn onto the print, field
+by field. proof: how sure a place is, against its rivals.
+"""

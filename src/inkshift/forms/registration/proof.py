@@ -1,0 +1,198 @@
+"""How sure it is that a page lies where it was laid: its print against that of the reference, there and at rivals.
+
+Nothing here depends on how the place was found. The likeness of the page and the print, as far as both are seen, is
+measured for all shifts within a window at once by the Fourier transform, upright and upside down. Where the form
+explains the page, a shift d costs as much of the likeness as it costs the print against itself; where a rival explains
+it as well, it costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms.registration.candidates import project
+from inkshift.forms.registration.reference import COARSE, COARSE_WINDOW, Reference, lacking, shifted, spectrum
+from inkshift.forms.registration.refine import Place, coarse_bend, compared, seen_there
+from inkshift.forms.registration.scan import Contrast, Matrix, Scan, contrast, inverse
+
+# Longer side, in pixels, of the scan at a glance.
+_GLANCE = 900
+# A rival that takes less than this of the print against itself cannot be told from the place; of its level or its
+# upright strokes alone, which are fewer and tell the less surely, twice that.
+_LEAST_DIFFERENCE, _LEAST_OF_PART = 0.02, 0.04
+# A field without a frame or anything printed beside it is known by the page alone.
+UNPRINTED = 0.98
+# Likeness of print on most pages, as many fields as weigh as much as it, and the least that a page's own may be.
+_TYPICAL, _FEW, _LEAST_TYPICAL = 0.67, 5, 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for a place.
+
+    gain: how much of the expected contrast is seen there, about 1 on a clean scan, 0 on another form. seen: share of
+    the print that lies on the scan at all. even: the gain that four fifths of the form's parts exceed. poorer: that of
+    the level or of the upright strokes, whichever is less. margin: by how much the best rival explains the page worse,
+    1 where as much worse as it should, 0 where as well, below 0 where better; where only strokes are known, a rival
+    that fails to explain the level ones or the upright ones is none. shift: that rival, right and down, in template
+    pixels. turned: the margin of the form upside down, 1 where that cannot be told. explained: shares of the print and
+    of its parts that are seen, what lies beyond the scan not counted as seen.
+    """
+
+    gain: float
+    seen: float
+    even: float
+    poorer: float
+    margin: float
+    shift: tuple[float, float]
+    turned: float
+    explained: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The scan as it is seen from a place. contrast: (H, W), 0 beyond the scan; there: where the scan is."""
+
+    contrast: Contrast
+    there: npt.NDArray[np.bool_]
+    gain: float
+    seen: float
+
+    @property
+    def explained(self) -> float:
+        """Share of the form's print that is seen, what lies beyond the scan not counted as seen."""
+        return self.gain * self.seen
+
+
+def view(scan: Scan, reference: Reference, place: Place, rough: bool = False) -> View:
+    """The scan from a place, and how much of the expected print is seen in it.
+
+    rough: from what was seen already from a place nearby, a little blurred: enough to choose among places.
+    """
+    h, w = reference.coarse.shape
+    to_scan, bend = place.matrix @ inverse(reference.to_coarse), coarse_bend(place, reference)
+    if rough:
+        there = scan.covered(to_scan, (w, h))
+        made = compared(scan, reference, place.matrix, COARSE, reference.to_coarse, (w, h), bend)
+        made[~there] = 0
+    else:
+        made, there = seen_there(scan, reference, to_scan, (w, h), COARSE, bend)
+    counts = reference.coarse * reference.weighted
+    own = float((counts * there).sum())
+    gain = float((made * reference.weighted).sum()) / max(own, 1e-6)
+    return View(made, there, gain, own / max(float(counts.sum()), 1e-6))
+
+
+def glance(scan: Scan, reference: Reference, matrix: Matrix) -> float:
+    """About how much darker than its surroundings the scan is where print should be: to choose what to refine."""
+    points, weights = reference.points
+    small, shrunk = scan.reduced(_GLANCE / max(scan.gray.shape))
+    dark = scan.dark
+    if dark is None:
+        dark = np.asarray(cv2.dilate(contrast(small, COARSE_WINDOW), np.ones((3, 3), np.uint8)), np.float32)
+        scan.dark = dark
+    at = np.rint(project(points, shrunk @ matrix)).astype(int)
+    inside = np.all((at >= 0) & (at < np.array(small.shape[::-1])), axis=1)
+    at = np.where(inside[:, None], at, 0)
+    return float((np.where(inside, dark[at[:, 1], at[:, 0]], 0) * weights).sum() / weights.sum())
+
+
+def weigh(seen: View, reference: Reference) -> Evidence:
+    """The evidence for a place from which the scan looks like this."""
+    wanted = reference.coarse
+    visible = np.asarray(wanted * seen.there, np.float32)
+    page = spectrum(seen.contrast)
+    part = None if seen.seen > 0.999 else spectrum(visible)
+    margins, turned_margins, explained = [], [], []
+    for one in reference.parts:
+        own, made = (max(float((picture * one.print).sum()), 1e-6) for picture in (visible, seen.contrast))
+        gain = made / own
+        least = _LEAST_DIFFERENCE if one is reference.parts[0] else _LEAST_OF_PART
+        expected, likeness = (
+            one.likeness if part is None else shifted(part, one.spectrum, wanted.shape, reference.reach) / own,
+            shifted(page, one.spectrum, wanted.shape, reference.reach) / own,
+        )
+        margins.append(_margin(likeness, expected, gain, least))
+        explained.append(made / max(float((wanted * one.print).sum()), 1e-6))
+        if not reference.alike_turned:
+            expected, likeness = (
+                one.turned_likeness
+                if part is None
+                else shifted(part, one.turned_spectrum, wanted.shape, reference.reach) / own,
+                shifted(page, one.turned_spectrum, wanted.shape, reference.reach) / own,
+            )
+            turned_margins.append(_margin(likeness, expected, gain, least))
+    margin = np.max(margins, axis=0)
+    dy, dx = np.indices(margin.shape) - np.array(reference.reach[::-1])[:, None, None]
+    margin[np.maximum(np.abs(dx), np.abs(dy)) < reference.same] = np.inf
+    r, c = np.unravel_index(int(np.argmin(margin)), margin.shape)
+    f = reference.to_coarse[0, 0]
+    return Evidence(
+        gain=seen.gain,
+        seen=seen.seen,
+        even=_even(seen.contrast, visible),
+        poorer=min((_share(seen.contrast, part, visible) for part in reference.ways), default=seen.gain),
+        margin=float(margin[r, c]),
+        shift=(float(dx[r, c] / f), float(dy[r, c] / f)),
+        turned=float(np.max(turned_margins, axis=0).min()) if turned_margins else 1.0,
+        explained=tuple(explained),
+    )
+
+
+def _margin(likeness: Contrast, expected: Contrast, gain: float, least: float) -> Contrast:
+    """For each shift by how much less it explains, as a share of what it should lack."""
+    loss = 1 - likeness / max(gain, 1e-3)
+    return np.asarray(loss / (lacking(expected) + least), np.float32)
+
+
+def _share(seen: Contrast, part: Contrast, visible: Contrast) -> float:
+    return float((seen * part).sum()) / max(float((visible * part).sum()), 1e-6)
+
+
+def margin_over(shares: Sequence[float], differs: Sequence[float]) -> float:
+    """`Evidence.margin` of a rival that explains `shares` of what the place does, of the whole print and of its parts,
+    and differs in such shares of them.
+    """
+    least = (_LEAST_DIFFERENCE, *[_LEAST_OF_PART] * (len(shares) - 1))
+    return max((1 - share) / (differ + low) for share, differ, low in zip(shares, differs, least, strict=True))
+
+
+def _even(seen: Contrast, visible: Contrast) -> float:
+    got, full = (cv2.resize(part, (5, 7), interpolation=cv2.INTER_AREA) for part in (seen * visible, visible * visible))
+    good = full > 0.15 * full.mean()
+    shares = got[good] / np.maximum(full[good], 1e-9)
+    return float(np.quantile(shares, 0.2)) if len(shares) else 0.0
+
+
+def probability(evidence: Evidence) -> float:
+    """How probable it is, 0 to 1, that a place is right: a logistic function of how evenly the print is seen, of its
+    margin over rivals, and of how much of the level or the upright strokes is seen. Fitted to pages that lie right and
+    wrong by benchmarks/fit_registration.py.
+    """
+    even, poorer = min(evidence.even, 0.5), min(evidence.poorer, 0.5)
+    margin = min(evidence.margin, evidence.turned, 0.25)
+    score = 13.0 * even + 46.0 * margin + 7.3 * poorer - 16.7
+    return float(1 / (1 + np.exp(-np.clip(score, -30, 30))))
+
+
+def typical(likenesses: npt.NDArray[np.float64]) -> float:
+    """What likeness, 0 to 1, the print of fields has on this page, from that of all of them: faint print and thick pens
+    lower it for all. Of few fields it is mostly that of other pages.
+    """
+    n = len(likenesses)
+    return max((n * float(np.median(likenesses)) + _FEW * _TYPICAL) / (n + _FEW), _LEAST_TYPICAL) if n else _TYPICAL
+
+
+def field_probability(likeness: float, aside: float, usual: float) -> float:
+    """How probable it is, 0 to 1, that a field lies right on a page that does.
+
+    likeness: of its print, 0 to 1. aside: how far it was moved, in its heights. usual: see `typical`. Fitted as
+    `probability` is, to fields that were moved on purpose; of those that were not, two of a thousand are taken to be
+    astray.
+    """
+    return float(1 / (1 + np.exp(-(18.9 * likeness / usual - 9.1 - 6 * aside))))

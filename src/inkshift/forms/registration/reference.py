@@ -1,0 +1,372 @@
+"""What is printed on a form: from a picture of it, or drawn from what its template knows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.forms.registration.scan import Contrast, Gray, Matrix, contrast, inverse, strokes
+from inkshift.forms.template import Box, FieldSpec, PageSpec
+
+Spectrum = npt.NDArray[np.float32]
+
+# Pixels along the longer side of the form: whole pages are compared at about 45 dpi of A4, patches at twice that.
+COARSE, FINE = 500, 1000
+# Sides of the windows in which contrast is normalised, about 7 mm.
+COARSE_WINDOW, FINE_WINDOW = 13, 27
+# Rivals are looked for as far as 25 mm of an A4 page, or as the largest field is high and wide.
+_RIVALS = 1 / 12
+_WIDEST_RIVALS = 1 / 5
+# A patch for every cell of such a grid over the form that has print in it.
+_PATCHES = (6, 8)
+_PATCH = 56
+MOST_KEYPOINTS = 1500
+_LEAST_PRINT = 0.02
+# Shifts of so few pixels of the coarse print, 0.6 mm each, are the same place in any case.
+_SAME = 3.0
+# Likeness above which a form upside down cannot be told from itself, and the blur in coarse pixels for that.
+_ALIKE, _SOFT = 0.8, 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A piece of the reference to look for. x, y: its top left pixel; print: (h, w) contrast, 0 where anything may be.
+
+    hold: 2x2, how fast it stops fitting itself when moved: large along x for upright strokes, along y for level ones.
+    half: its print at half the size.
+    """
+
+    x: int
+    y: int
+    print: Contrast
+    hold: Matrix
+    half: Contrast
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Its centre in pixels of the fine reference."""
+        h, w = self.print.shape
+        return self.x + (w - 1) / 2, self.y + (h - 1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The print as it counts, or a part of it. print: (H, W), on the coarse picture; spectrum: of it, and of it upside
+    down. likeness: to the coarse print for each shift within `Reference.reach`, 1 in the middle, and upside down.
+    """
+
+    print: Contrast
+    spectrum: Spectrum
+    turned_spectrum: Spectrum
+    likeness: Contrast
+    turned_likeness: Contrast
+
+
+class Reference:
+    """The print of a form of which a page is to be found. picture: (H, W) uint8 of the size of the page's template, or
+    scaled from it; without one the marks, lines and frames of the template are drawn.
+    """
+
+    def __init__(self, spec: PageSpec, picture: Gray | None) -> None:
+        self.spec, self.picture = spec, picture
+        self.drawn = picture is None
+        self.size = spec.size
+
+    def scaled(self, longer: int) -> Matrix:
+        """3x3: template pixels to a picture of the form whose longer side is `longer`."""
+        f = longer / max(self.size)
+        return np.array([[f, 0, (f - 1) / 2], [0, f, (f - 1) / 2], [0, 0, 1]])
+
+    def closer(self, longer: int) -> int:
+        """How many times finer a scan is looked at than it is compared: fine rules are lost on a small picture."""
+        return FINE // longer if self.drawn else 1
+
+    def seen(self, picture: Gray, longer: int, plain: int = 0) -> Contrast:
+        """A picture, `closer` times as fine as `longer`, as it is compared with this reference at `longer`: its
+        contrast, or its strokes where only these are known. plain: as for `contrast`.
+        """
+        if not self.drawn:
+            return contrast(picture, FINE_WINDOW if longer == FINE else COARSE_WINDOW, plain)
+        made = strokes(picture, FINE_WINDOW, plain)
+        return made if longer == FINE else halved(made)
+
+    def _print(self, longer: int, window: int) -> Contrast:
+        f = longer / max(self.size)
+        size = round(self.size[0] * f) * self.closer(longer), round(self.size[1] * f) * self.closer(longer)
+        picture = draw(self.spec) if self.picture is None else self.picture
+        mode = cv2.INTER_AREA if picture.shape[1] > size[0] else cv2.INTER_CUBIC
+        made = self.seen(np.asarray(cv2.resize(picture, size, interpolation=mode), np.uint8), longer)
+        made[np.abs(made) < 0.25] = 0
+        if not self.drawn:
+            edge = window // 3
+            made[:edge] = made[-edge:] = 0
+            made[:, :edge] = made[:, -edge:] = 0
+        for spec in self.spec.fields:
+            x, y, w, h = spec.box[0] * f + (f - 1) / 2, spec.box[1] * f + (f - 1) / 2, spec.box[2] * f, spec.box[3] * f
+            inset = max(0.12 * min(w, h), 2.5)
+            ends = [x + w * i / max(spec.cells, 1) for i in range(max(spec.cells, 1) + 1)]
+            for left, right in itertools.pairwise(ends):
+                made[round(y + inset) : round(y + h - inset), round(left + inset) : round(right - inset)] = 0
+        return made
+
+    @cached_property
+    def reach(self) -> tuple[int, int]:
+        """How far across and down rivals are looked for, in pixels of the coarse print."""
+        f = COARSE / max(self.size)
+        wide, high = (max((spec.box[i] for spec in self.spec.fields), default=0) * f * 1.2 for i in (2, 3))
+        return (
+            round(min(max(COARSE * _RIVALS, wide), COARSE * _WIDEST_RIVALS)),
+            round(min(max(COARSE * _RIVALS, high), COARSE * _WIDEST_RIVALS)),
+        )
+
+    @cached_property
+    def same(self) -> float:
+        """Shifts below so many pixels of the coarse print matter to no field: it still lies on what is its own."""
+        lowest = min((min(spec.box[2:]) for spec in self.spec.fields), default=0.0)
+        return max(_SAME, 0.4 * lowest * COARSE / max(self.size))
+
+    @cached_property
+    def coarse(self) -> Contrast:
+        """What is printed, about 50 dpi, with `reach` pixels of nothing on every side."""
+        rx, ry = self.reach
+        made = cv2.copyMakeBorder(self._print(COARSE, COARSE_WINDOW), ry, ry, rx, rx, cv2.BORDER_CONSTANT, value=(0,))
+        return np.asarray(made, np.float32)
+
+    @cached_property
+    def fine(self) -> Contrast:
+        """What is printed, about 100 dpi, without a border."""
+        return self._print(FINE, FINE_WINDOW)
+
+    @cached_property
+    def weighted(self) -> Contrast:
+        """The coarse print as it counts: corner marks, where nothing else is known, as much as all the rest."""
+        rest = self.coarse.copy()
+        if not (self.drawn and self.spec.marks):
+            return rest
+        marks = np.zeros(rest.shape, np.bool_)
+        for mark in self.spec.marks:
+            x, y, _ = self.to_coarse @ (mark.x, mark.y, 1)
+            half = mark.size * self.to_coarse[0, 0]
+            marks[max(0, round(y - half)) : round(y + half) + 1, max(0, round(x - half)) : round(x + half) + 1] = True
+        energy = self.coarse**2
+        rest[marks] *= max(1.0, float(energy[~marks].sum()) / max(float(energy[marks].sum()), 1e-6))
+        return rest
+
+    @cached_property
+    def points(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Up to 1500 places in template pixels (N, 2) that are printed dark, and how much each counts (N,)."""
+        rows, columns = np.nonzero(self.coarse > 0.5 * self.coarse.max())
+        step = max(1, len(rows) // 1500)
+        rows, columns = rows[::step], columns[::step]
+        at = np.stack([columns, rows, np.ones_like(rows)]) if len(rows) else np.zeros((3, 1))
+        weights = self.weighted[rows, columns] if len(rows) else np.ones(1)
+        return (inverse(self.to_coarse) @ at)[:2].T, np.asarray(weights, np.float64)
+
+    @cached_property
+    def ways(self) -> tuple[npt.NDArray[np.float32], ...]:
+        """Where the print as it counts is of level strokes, and where of upright ones; of those that it has any."""
+        xx, yy, _ = _structure(self.coarse, 3)
+        counts = self.coarse * self.weighted
+        both = [np.where(one > 2 * other, self.weighted, 0).astype(np.float32) for one, other in ((yy, xx), (xx, yy))]
+        return tuple(part for part in both if float((part * self.coarse).sum()) > 0.05 * float(counts.sum()))
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The print as it counts, and where only strokes are known, its level and its upright ones."""
+        whole = self._part(self.weighted)
+        return (whole, *(self._part(way) for way in self.ways)) if self.drawn and len(self.ways) > 1 else (whole,)
+
+    def _part(self, print_: Contrast) -> Part:
+        one, other = spectrum(print_), spectrum(np.ascontiguousarray(print_[::-1, ::-1]))
+        whole = max(float((self.coarse * print_).sum()), 1e-6)
+        own = spectrum(self.coarse)
+        likeness, turned = (shifted(own, of, self.coarse.shape, self.reach) / whole for of in (one, other))
+        return Part(print_, one, other, likeness, turned)
+
+    @cached_property
+    def _upside(self) -> Contrast:
+        """Of the coarse print to itself upside down for each shift within `reach`; where only strokes are known, of the
+        whole or its level or its upright ones, whichever are less alike, all softened: half a pixel beside, thin ones
+        would be no more alike.
+        """
+        if not self.drawn:
+            return self.parts[0].turned_likeness
+        coarse = np.asarray(cv2.GaussianBlur(self.coarse, (0, 0), _SOFT), np.float32)
+        own, made = spectrum(coarse), []
+        for part in self.parts:
+            print_ = np.asarray(cv2.GaussianBlur(part.print, (0, 0), _SOFT), np.float32)
+            other = spectrum(np.ascontiguousarray(print_[::-1, ::-1]))
+            whole = max(float((coarse * print_).sum()), 1e-6)
+            made.append(shifted(own, other, self.coarse.shape, self.reach) / whole)
+        return np.asarray(np.min(made, axis=0), np.float32)
+
+    def differences(self, shift: tuple[float, float], turned: bool) -> tuple[float, ...]:
+        """Shares of the print and of its parts in which the form differs from itself when it is moved right and down by
+        so many template pixels, upside down if `turned`; all of it beyond `reach`.
+        """
+        f = COARSE / max(self.size)
+        c, r = (round(v * f) + reach for v, reach in zip(shift, self.reach, strict=True))
+        if not (0 <= c <= 2 * self.reach[0] and 0 <= r <= 2 * self.reach[1]):
+            return (1.0,) * len(self.parts)
+        maps = (part.turned_likeness if turned else part.likeness for part in self.parts)
+        return tuple(float(lacking(one)[r, c]) for one in maps)
+
+    @cached_property
+    def alike_turned(self) -> bool:
+        """Whether what is known of the print is the same upside down."""
+        return float(self._upside.max()) > _ALIKE
+
+    @cached_property
+    def upside_down(self) -> Matrix:
+        """3x3, template pixels to those of the form laid over itself upside down."""
+        r, c = np.unravel_index(int(np.argmax(self._upside)), self._upside.shape)
+        f = max(self.size) / COARSE
+        shift = (c - self.reach[0]) * f, (r - self.reach[1]) * f
+        return np.array([[-1, 0, self.size[0] - 1 + shift[0]], [0, -1, self.size[1] - 1 + shift[1]], [0, 0, 1]])
+
+    @property
+    def flipped(self) -> Matrix:
+        """3x3, template pixels to those of the template upside down."""
+        return np.array([[-1, 0, self.size[0] - 1], [0, -1, self.size[1] - 1], [0, 0, 1]], np.float64)
+
+    @property
+    def to_coarse(self) -> Matrix:
+        """3x3, template pixels to pixels of `coarse`."""
+        made = self.scaled(COARSE)
+        made[:2, 2] += self.reach
+        return made
+
+    @cached_property
+    def keypoints(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
+        """Keypoints (N, 2) of the picture in template pixels, and their codes (N, 32); None without a picture."""
+        if self.picture is None:
+            return None
+        f = 900 / max(self.picture.shape)
+        small = cv2.resize(self.picture, None, fx=f, fy=f, interpolation=cv2.INTER_AREA if f < 1 else cv2.INTER_LINEAR)
+        points, codes = cv2.ORB.create(MOST_KEYPOINTS).detectAndCompute(small, None)
+        if codes is None:
+            return None
+        stretch = np.array([self.size[0] / small.shape[1], self.size[1] / small.shape[0]])
+        at = (np.array([point.pt for point in points]) + 0.5) * stretch - 0.5
+        return at.astype(np.float32), np.asarray(codes, np.uint8)
+
+    @cached_property
+    def patches(self) -> tuple[Patch, ...]:
+        """Pieces of the fine print that tell where they are, spread over the form."""
+        across, down = _PATCHES
+        h, w = self.fine.shape
+        energy = cv2.blur(self.fine * self.fine, (_PATCH, _PATCH))
+        tensor = _structure(self.fine, _PATCH)
+        half = (tensor[0] + tensor[1]) / 2
+        least = half - np.sqrt(np.maximum(((tensor[0] - tensor[1]) / 2) ** 2 + tensor[2] ** 2, 0))
+        worth = least + 0.1 * half
+        margin = _PATCH // 2
+        made = []
+        rows, columns = np.linspace(margin, h - margin, down + 1), np.linspace(margin, w - margin, across + 1)
+        for top, bottom in itertools.pairwise(rows.astype(int)):
+            for left, right in itertools.pairwise(columns.astype(int)):
+                cell = worth[top:bottom, left:right]
+                if not cell.size:
+                    continue
+                r, c = np.unravel_index(int(np.argmax(cell)), cell.shape)
+                y, x = top + int(r), left + int(c)
+                if energy[y, x] > _LEAST_PRINT:
+                    made.append(self._patch(x - margin, y - margin, _PATCH, _PATCH))
+        return tuple(patch for patch in made if patch is not None)
+
+    @cached_property
+    def middles(self) -> npt.NDArray[np.float64]:
+        """The centres of the patches, (N, 2), in pixels of the fine reference."""
+        return np.array([patch.middle for patch in self.patches]).reshape(-1, 2)
+
+    @cached_property
+    def fields(self) -> tuple[Patch | None, ...]:
+        """For each field the print of its frame and around it; None where there is none."""
+        return tuple(self.around(spec.box) for spec in self.spec.fields)
+
+    def around(self, box: Box) -> Patch | None:
+        """The print of a box and around it, at least 4 mm and a third of its height."""
+        f = FINE / max(self.size)
+        x, y, w, h = (v * f for v in box)
+        margin = float(np.clip(0.35 * h, 14, 30))
+        return self._patch(round(x - margin), round(y - margin), round(w + 2 * margin), round(h + 2 * margin))
+
+    def _patch(self, x: int, y: int, w: int, h: int) -> Patch | None:
+        x2, y2 = min(x + w, self.fine.shape[1]), min(y + h, self.fine.shape[0])
+        x, y = max(x, 0), max(y, 0)
+        piece = np.ascontiguousarray(self.fine[y:y2, x:x2])
+        energy = float((piece * piece).sum())
+        if min(piece.shape) < 8 or energy < max(_LEAST_PRINT * piece.size, 30):
+            return None
+        gx, gy = (cv2.Sobel(piece, cv2.CV_32F, *d, scale=0.125) for d in ((1, 0), (0, 1)))
+        xy = float((gx * gy).sum())
+        hold = np.array([[float((gx * gx).sum()), xy], [xy, float((gy * gy).sum())]]) / energy
+        half = cv2.resize(piece, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return Patch(x, y, piece, hold, np.asarray(half, np.float32))
+
+
+def halved(picture: Contrast) -> Contrast:
+    """A picture at half its size."""
+    h, w = picture.shape
+    return np.asarray(cv2.resize(picture, (w // 2, h // 2), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def spectrum(picture: Contrast) -> Spectrum:
+    """The Fourier transform of a picture, packed as OpenCV does."""
+    h, w = picture.shape
+    size = cv2.getOptimalDFTSize(h), cv2.getOptimalDFTSize(w)
+    padded = cv2.copyMakeBorder(picture, 0, size[0] - h, 0, size[1] - w, cv2.BORDER_CONSTANT, value=(0,))
+    return np.asarray(cv2.dft(padded, nonzeroRows=h), np.float32)
+
+
+def shifted(one: Spectrum, other: Spectrum, shape: tuple[int, ...], reach: tuple[int, int]) -> Contrast:
+    """Sums of products of two pictures for shifts of the other by -reach..reach down and across."""
+    rx, ry = reach
+    full = cv2.idft(cv2.mulSpectrums(one, other, 0, conjB=True), flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
+    return np.asarray(np.roll(full, (ry, rx), (0, 1))[: 2 * ry + 1, : 2 * rx + 1], np.float32)
+
+
+def lacking(likeness: Contrast) -> Contrast:
+    """What a rival at each shift should lack, from the print's likeness to itself there."""
+    # A page's strokes are broader than those drawn, so that a rival a pixel beside is as good as the rival itself.
+    nearly = cv2.dilate(np.maximum(likeness, 0), np.ones((5, 5), np.uint8))
+    return np.asarray(np.maximum(1 - nearly, 0), np.float32)
+
+
+def _structure(picture: Contrast, window: int) -> tuple[Contrast, Contrast, Contrast]:
+    gx, gy = (cv2.Sobel(picture, cv2.CV_32F, *d, scale=0.125) for d in ((1, 0), (0, 1)))
+    xx, yy, xy = (np.asarray(cv2.blur(part, (window, window)), np.float32) for part in (gx * gx, gy * gy, gx * gy))
+    return xx, yy, xy
+
+
+def draw(spec: PageSpec) -> Gray:
+    """The marks, lines and field frames of a page of a template on white paper, (H, W) uint8 in template pixels."""
+    w, h = spec.size
+    sheet = np.full((h, w), 255, np.uint8)
+    thick = max(1, round(max(spec.size) / 700))
+    for line in printed_lines(spec):
+        x1, y1, x2, y2 = (round(v) for v in line)
+        cv2.line(sheet, (x1, y1), (x2, y2), (0,), thick)
+    for mark in spec.marks:
+        half = mark.size / 2
+        corners = [(round(v - half), round(v + half)) for v in (mark.x, mark.y)]
+        cv2.rectangle(sheet, (corners[0][0], corners[1][0]), (corners[0][1], corners[1][1]), (0,), -1)
+    return sheet
+
+
+def printed_lines(spec: PageSpec) -> tuple[Box, ...]:
+    """The printed lines that a page of a template knows, x1, y1, x2, y2: its own and the frames of its fields."""
+    return (*spec.lines, *(side for field in spec.fields if field.frame for side in frame_of(field)))
+
+
+def frame_of(spec: FieldSpec) -> Sequence[Box]:
+    """The printed lines of a field's box as x1, y1, x2, y2: the four sides, and the walls between cells."""
+    x, y, w, h = spec.box
+    walls = [x + w * i / spec.cells for i in range(spec.cells + 1)] if spec.cells else [x, x + w]
+    return [(x, y, x + w, y), (x, y + h, x + w, y + h), *((at, y, at, y + h) for at in walls)]

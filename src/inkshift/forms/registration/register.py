@@ -1,0 +1,433 @@
+"""Where a page lies under its template, and how sure that is: candidates, refined on what is printed, then proved."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.errors import RegistrationError, UnknownFormError
+from inkshift.forms.registration import candidates
+from inkshift.forms.registration.proof import (
+    UNPRINTED,
+    Evidence,
+    field_probability,
+    glance,
+    margin_over,
+    probability,
+    typical,
+    view,
+    weigh,
+)
+from inkshift.forms.registration.reference import Reference, printed_lines
+from inkshift.forms.registration.refine import NEAR, ROUNDS, WIDE, Place, look, refine, snap
+from inkshift.forms.registration.scan import Scan, inverse
+from inkshift.forms.template import Box, PageSpec
+from inkshift.reframe import to_gray
+
+Gray = npt.NDArray[np.uint8]
+Matrix = npt.NDArray[np.float64]
+Way = Callable[[Scan, Reference], list[Matrix]]
+
+# A page is read where it more probably lies right than not; how probable that is enters the confidence of each field.
+LEAST = 0.5
+_SURE = 0.95
+_SMALLEST_PAGE = 150
+_TALLEST_FIELD = 96
+# A second place that shows this share of the first one's print is a second copy of the form.
+_COPY = 0.75
+# A form that covers this share of all that is on the scan leaves no room for a second.
+_MOST_OF_IT = 0.8
+# Maps whose corners lie within this share of the form's size of each other are the same place: 3 mm of A4.
+_SAME_PLACE = 0.012
+# Where no more than this of the print is seen, paper may be bent more than patches are looked for at first.
+_BENT = 0.65
+# A form that fills the scan just as it fills the template's page is more probably there than elsewhere.
+_FRAMED = 0.1
+_MOST_ROWS_OFF = 4
+# A bed is darker than paper by so many gray levels, over such a share of the scan; beside a white bed there is little.
+_BED, _SOME_BED = 80, 0.08
+# Where four fifths of the form's parts are seen better than this, it is the form, and lies beside its place.
+_PLAIN = 0.3
+_OPEN = (
+    "the way up is open: what the template knows of the print looks the same upside down; "
+    'give the template a picture of the empty form ("reference")'
+)
+_REFERENCES: dict[tuple[PageSpec, int], Reference] = {}
+_MOST_REFERENCES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A page laid onto its template.
+
+    image: the page, turned upright, (H, W) or (H, W, 3) uint8. matrix: 3x3, template to image pixels. quality:
+    probability, 0 to 1, that it lies right. turn: degrees clockwise that it was turned to stand upright. paper: gray
+    level of its paper. explained: about what share of the form's print is seen on it. own: for the box of each field a
+    3x3 map of its own, template to image pixels, where paper bends or the field's printed frame lies a little aside.
+    fields: for each field's name the probability that its box lies right, that of the page included.
+    """
+
+    image: npt.NDArray[np.uint8]
+    matrix: Matrix
+    quality: float
+    turn: int
+    paper: int = 255
+    explained: float = 1.0
+    own: Mapping[Box, Matrix] = field(default_factory=dict)
+    fields: Mapping[str, float] = field(default_factory=dict)
+
+    def map_of(self, box: Box) -> Matrix:
+        """3x3, template to image pixels, for a box of the template and what is near it."""
+        return self.own.get(box, self.matrix)
+
+    @property
+    def scale(self) -> float:
+        """Image pixels for one pixel of the template, in the middle of the page's fields."""
+        middle = np.mean([[x + w / 2, y + h / 2] for x, y, w, h in self.own] or [[0.0, 0.0]], axis=0, dtype=np.float64)
+        ends = candidates.project(middle + np.array([[0, 0], [1, 0], [0, 1]], np.float64), self.matrix)
+        return float(np.sqrt(abs(np.linalg.det(ends[1:] - ends[0]))))
+
+
+def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None = None) -> list[Registered]:
+    """Lay a page, (H, W) or (H, W, 3) uint8, onto its template; `reference` is the picture that `page` names.
+
+    One place; two, upright and upside down, where what is known of the print is the same both ways up, so that only
+    what is written can tell. Raises UnknownFormError where the page shows too little of the form, a blank one too, and
+    RegistrationError where it could lie otherwise as well.
+    """
+    if max(image.shape[:2]) < _SMALLEST_PAGE:
+        high, wide = image.shape[:2]
+        raise RegistrationError(
+            f"a page of {wide} x {high} pixels is too small to find a form on; scan it at 100 dpi or more"
+        )
+    scan, known = Scan(to_gray(image)), reference_of(page, reference)
+    tried = _places(scan, known)
+    if not tried:
+        wanted = "corner marks" if page.marks else "printed lines" if page.lines else "print"
+        raise UnknownFormError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
+    best = tried[0]
+    _refuse_unproved(best, known)
+    if _lies_twice(scan, known, best):
+        raise RegistrationError("the form lies on this page twice; scan or cut the two apart")
+    places = [_closer(scan, known, best.place) if known.drawn else best.place]
+    if known.alike_turned:
+        places.append(refine(scan, known, best.place.matrix @ known.upside_down))
+    return [_laid(image, scan, known, place, best) for place in places]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A place and what speaks for it. explained: share of the form's print that is seen there."""
+
+    place: Place
+    evidence: Evidence
+    explained: float
+    probability: float = 0.0
+
+    def margin_over(self, rival: _Tried, differs: Sequence[float]) -> float:
+        """`Evidence.margin` over another place at which so much of the print and of its parts differs."""
+        pairs = zip(self.evidence.explained, rival.evidence.explained, strict=True)
+        return margin_over([other / max(own, 1e-6) for own, other in pairs], differs)
+
+
+def reference_of(page: PageSpec, picture: Gray | None) -> Reference:
+    """What is printed on a page of a template, made once for each template and picture."""
+    key = page, 0 if picture is None else zlib.crc32(picture.tobytes())
+    if key not in _REFERENCES:
+        if len(_REFERENCES) >= _MOST_REFERENCES:
+            del _REFERENCES[next(iter(_REFERENCES))]
+        _REFERENCES[key] = Reference(page, picture)
+    return _REFERENCES[key]
+
+
+def _places(scan: Scan, known: Reference) -> list[_Tried]:
+    """The places that were tried, best first: each way of looking in turn, until one is proved."""
+    lines = printed_lines(known.spec)
+    ways: tuple[Way, ...] = (
+        lambda scan, known: candidates.by_marks(scan, known, (1.0,)),
+        candidates.by_keypoints,
+        candidates.by_marks,
+        _by_paper,
+        lambda scan, known: candidates.by_lines(scan, known, lines),
+    )
+    tried: list[_Tried] = []
+    for way in ways:
+        rough = [Place(matrix) for matrix in way(scan, known)]
+        looks = (
+            sorted(range(len(rough)), key=lambda k: -glance(scan, known, rough[k].matrix)) if len(rough) > 1 else [0]
+        )
+        chosen = [rough[k] for k in dict.fromkeys([*looks[:2], 0])] if rough else []
+        # Marks are exact, and where a template knows little else they may be better than what is around them.
+        exact = way in (ways[0], candidates.by_marks)
+        for one in chosen:
+            place = refine(scan, known, one.matrix, NEAR if exact else ROUNDS)
+            if exact and _roughly(scan, known, one) > _roughly(scan, known, place):
+                place = one
+            if any(_same(place.matrix, other.place.matrix, known, 0.01) for other in tried):
+                continue
+            if tried and _roughly(scan, known, place) < 0.6 * max(other.explained for other in tried):
+                continue
+            tried += _try(scan, known, place)
+            tried.sort(key=lambda one: -one.explained)
+            if known.drawn or tried[0].explained > _BENT:
+                best = _judged(scan, known, tried)
+                if best.probability >= _SURE:
+                    return [best, *tried[1:]]
+        if chosen and 0.2 < max((one.explained for one in tried), default=1) < _BENT and not known.drawn:
+            tried += _try(scan, known, refine(scan, known, chosen[0].matrix, WIDE))
+        tried.sort(key=lambda one: -one.explained)
+        if tried and _judged(scan, known, tried).probability >= _SURE:
+            break
+    return [_judged(scan, known, tried), *tried[1:]] if tried else []
+
+
+def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
+    """The first of the places, its margin and probability with the others as rivals."""
+    best = tried[0]
+    for other in tried[1:]:
+        # Of two that explain about as much of the whole, one may explain more of what tells them apart.
+        differs = _apart(best.place, other.place, known)
+        beaten = other.margin_over(best, differs) > max(best.margin_over(other, differs), 0)
+        if beaten and not _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE):
+            best = other
+    evidence = best.evidence
+    for other in tried:
+        if other is best or _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE):
+            continue
+        if known.alike_turned and _same(other.place.matrix @ known.upside_down, best.place.matrix, known, 0.02):
+            continue
+        margin = best.margin_over(other, _apart(best.place, other.place, known))
+        if not known.alike_turned and _is_turned(best.place, other.place):
+            evidence = replace(evidence, turned=min(margin, evidence.turned))
+        elif margin < evidence.margin:
+            evidence = replace(evidence, margin=margin, shift=_from_to(best.place, other.place, known))
+    if _fills(best.place.matrix, scan, known):
+        evidence = replace(evidence, margin=evidence.margin + _FRAMED)
+    return replace(best, evidence=evidence, probability=probability(evidence))
+
+
+def _apart(place: Place, other: Place, known: Reference) -> tuple[float, ...]:
+    """Shares of the print and of its parts in which the form at one place differs from the form at another: all of it
+    where one is more than shifted against the other, or turned upside down.
+    """
+    turned = _is_turned(place, other)
+    matrix = other.matrix @ known.flipped if turned else other.matrix
+    step = inverse(place.matrix) @ matrix
+    w, h = known.size
+    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+    moves = candidates.project(corners, step) - corners
+    shift = moves.mean(0)
+    if np.abs(moves - shift).max() > _SAME_PLACE * max(w, h):
+        return (1.0,) * len(known.parts)
+    return known.differences((float(shift[0]), float(shift[1])), turned)
+
+
+def _is_turned(place: Place, other: Place) -> bool:
+    """Whether one place is upside down against the other."""
+    first, second = place.matrix[:2, :2], other.matrix[:2, :2]
+    return float((first * second).sum()) < 0
+
+
+def _from_to(place: Place, other: Place, known: Reference) -> tuple[float, float]:
+    """How far right and down, in template pixels, another place lies of a place."""
+    middle = np.array([[known.size[0] / 2, known.size[1] / 2]])
+    moved = candidates.project(candidates.project(middle, other.matrix), inverse(place.matrix))
+    x, y = (moved - middle)[0]
+    return float(x), float(y)
+
+
+def _fills(matrix: Matrix, scan: Scan, known: Reference) -> bool:
+    """Whether the form fills the scan to its edges, as it does the picture that its template was made on."""
+    h, w = scan.gray.shape
+    corners = np.array([[0, 0], [known.size[0], 0], [known.size[0], known.size[1]], [0, known.size[1]]], np.float64)
+    at = candidates.project(corners, matrix)
+    ends = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+    return any(np.abs(np.roll(at, k, 0) - ends).max() < 0.008 * max(h, w) for k in range(4))
+
+
+def _by_paper(scan: Scan, known: Reference) -> list[Matrix]:
+    whole, outline = candidates.by_whole_scan(scan, known), candidates.by_outline(scan, known)
+    return [*whole, *(one for one in outline if not any(_same(one, other, known, 0.02) for other in whole))]
+
+
+def _same(a: Matrix, b: Matrix, known: Reference, share: float) -> bool:
+    """Whether two maps put the form's corners within a share of its size of each other."""
+    w, h = known.size
+    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+    first, second = candidates.project(corners, a), candidates.project(corners, b)
+    size = float(np.linalg.norm(second[2] - second[0]))
+    return bool(np.linalg.norm(first - second, axis=1).max() < share * size)
+
+
+def _roughly(scan: Scan, known: Reference, place: Place) -> float:
+    """About how much of the print is explained by a place: to choose, not to prove."""
+    return view(scan, known, place, rough=True).explained
+
+
+def _closer(scan: Scan, known: Reference, place: Place) -> Place:
+    """A place laid once more, if that is better: of strokes alone it may be proved before it fits them to the pixel."""
+    again = refine(scan, known, place.matrix, NEAR)
+    return again if _roughly(scan, known, again) > _roughly(scan, known, place) else place
+
+
+def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
+    """A place judged, and its nearest rivals, beside it and upside down, each as well laid as the place itself.
+
+    From a rival that explains more the next is looked for, so that a page that was laid some rows off comes home.
+    """
+    looks = view(scan, known, place)
+    made = [_Tried(place, weigh(looks, known), looks.explained)]
+    for _ in range(_MOST_ROWS_OFF):
+        here = max(made, key=lambda one: one.explained)
+        evidence = here.evidence
+        if evidence.margin >= 0.6 or evidence.gain <= 0.15:
+            break
+        moved = np.eye(3)
+        moved[:2, 2] = evidence.shift
+        beside = refine(scan, known, here.place.matrix @ moved, NEAR)
+        if any(_same(beside.matrix, one.place.matrix, known, _SAME_PLACE) for one in made):
+            break
+        there = view(scan, known, beside)
+        made.append(_Tried(beside, weigh(there, known), there.explained))
+        if there.explained < here.explained:
+            break
+    best = max(made, key=lambda one: one.explained)
+    if best.evidence.turned < 0.5 and best.evidence.gain > 0.15 and not known.alike_turned:
+        over = refine(scan, known, best.place.matrix @ known.upside_down, NEAR)
+        there = view(scan, known, over)
+        made.append(_Tried(over, weigh(there, known), there.explained))
+    return made
+
+
+def _refuse_unproved(best: _Tried, known: Reference) -> None:
+    """Raises the error that says why a page is not proved to lie right, if it is not."""
+    evidence = best.evidence
+    if best.probability < LEAST:
+        if evidence.even > _PLAIN and evidence.margin < 0.2:
+            raise RegistrationError(
+                f"the page could lie {_aside(evidence.shift)}: its print fits there nearly as well; scan it whole, or "
+                'give the template a picture of the empty form ("reference")'
+            )
+        if evidence.even > _PLAIN and evidence.turned < 0.2:
+            raise RegistrationError(_OPEN)
+        raise UnknownFormError(
+            f"the page does not fit the template: {max(evidence.gain, 0):.0%} of its print found; "
+            "is it this form, and scanned whole?"
+        )
+
+
+def _lies_twice(scan: Scan, known: Reference, best: _Tried) -> bool:
+    """Whether what the scan shows beside the form is the form again."""
+    w, h = known.size
+    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
+    outline = candidates.project(corners, best.place.matrix)
+    _, _, wide, high = candidates.ink_box(scan)
+    if cv2.contourArea(outline.astype(np.float32)) > _MOST_OF_IT * wide * high:
+        return False
+    rest = scan.gray.copy()
+    cv2.fillConvexPoly(rest, np.rint(outline).astype(np.int32), (int(np.median(rest[::8, ::8])),))
+    other = Scan(rest)
+    maps = candidates.by_keypoints(other, known) or candidates.by_marks(other, known)
+    # Print without keypoints is looked for beside the first copy, as two sheets lie on one glass.
+    steps = [
+        np.array([[1, 0, sign * x], [0, 1, sign * y], [0, 0, 1]], np.float64)
+        for gap in (1.0, 1.03, 1.06)
+        for x, y in ((gap * w, 0.0), (0.0, gap * h))
+        for sign in (-1, 1)
+    ]
+    beside = [best.place.matrix @ step for step in steps]
+    beside.sort(key=lambda matrix: -glance(other, known, matrix))
+    places = (refine(other, known, matrix) for matrix in [*maps[:2], *beside[:2]])
+    return any(view(other, known, place).explained > _COPY * best.explained for place in places)
+
+
+def _aside(shift: tuple[float, float]) -> str:
+    x, y = shift
+    ways = [
+        f"{abs(v):.0f} px {name}" for v, name in ((x, "left" if x < 0 else "right"), (y, "up" if y < 0 else "down"))
+    ]
+    return " and ".join(way for way, v in zip(ways, shift, strict=True) if abs(v) >= 1)
+
+
+def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Place, best: _Tried) -> Registered:
+    """The page turned upright, and each field on its own frame."""
+    seen = look(scan, known, place.matrix, 24)
+    own, fields = {}, {}
+    angle = float(np.degrees(np.arctan2(place.matrix[1, 0], place.matrix[0, 0])))
+    quarters = round(-angle / 90) % 4
+    upright = np.ascontiguousarray(np.rot90(image, -quarters)) if quarters else image
+    to_upright = candidates.quarter_turn(quarters, upright.shape)
+    boxes = np.array([spec.box for spec in known.spec.fields], np.float64).reshape(-1, 4)
+    outlines = boxes[:, None, :2] + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * boxes[:, None, 2:]
+    bends = place.bend(outlines.reshape(-1, 2), max(known.size)).reshape(-1, 4, 2)
+    moves, likenesses = snap(place, known, seen, 24)
+    whole = to_upright @ place.matrix
+    usual = typical(likenesses[[patch is not None for patch in known.fields]])
+    for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
+        corners, bend, sure = outlines[k], bends[k], UNPRINTED
+        if patch is not None:
+            extra = moves[k] - bend.mean(0)
+            sure = field_probability(float(likenesses[k]), float(np.abs(extra).max()) / spec.box[3], usual)
+            bend = bend + extra
+        step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
+        own[spec.box] = whole @ np.asarray(step, np.float64)
+        fields[spec.name] = best.probability * sure
+    paper = int(np.median(_inside(scan, known, place)))
+    upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
+    return Registered(
+        upright, to_upright @ place.matrix, best.probability, 90 * quarters, paper, best.explained, own, fields
+    )
+
+
+def _without_bed(image: npt.NDArray[np.uint8], matrix: Matrix, known: Reference, paper: int) -> npt.NDArray[np.uint8]:
+    """The page with a dark bed or table around it made as light as its paper, so that ink is told from paper alone."""
+    w, h = known.size
+    edge = 0.02 * max(w, h)
+    corners = np.array([[-edge, -edge], [w + edge, -edge], [w + edge, h + edge], [-edge, h + edge]], np.float64)
+    beyond = np.ones(image.shape[:2], np.uint8)
+    cv2.fillConvexPoly(beyond, np.rint(candidates.project(corners, matrix)).astype(np.int32), (0,))
+    dark = (beyond > 0) & (to_gray(image) < paper - _BED)
+    if dark.mean() < _SOME_BED:
+        return image
+    clean = image.copy()
+    clean[beyond > 0] = paper
+    return clean
+
+
+def _inside(scan: Scan, known: Reference, place: Place) -> npt.NDArray[np.uint8]:
+    """Gray levels of the scan under the form."""
+    w, h = (max(8, round(v * 150 / max(known.size))) for v in known.size)
+    f = np.diag([known.size[0] / w, known.size[1] / h, 1.0])
+    picture, there = scan.through(place.matrix @ f, (w, h)), scan.covered(place.matrix @ f, (w, h))
+    return picture[there] if there.any() else picture
+
+
+def cut(
+    picture: npt.NDArray[np.uint8], page: Registered, box: tuple[float, float, float, float], margin: float, paper: int
+) -> tuple[npt.NDArray[np.uint8], float]:
+    """The crop of a box of the template and `margin` template pixels around it, and its pixels for one of them.
+
+    picture: the registered page's image, or one made from it pixel by pixel. Cut at the page's own resolution,
+    but no box higher than 96 px; what lies beyond the page is `paper`.
+    """
+    x, y, w, h = box
+    matrix = page.map_of(box)
+    a, b, c = candidates.project(np.array([[x, y], [x + w, y], [x, y + h]], np.float64), matrix)
+    own = 0.5 * (np.linalg.norm(b - a) / w + np.linalg.norm(c - a) / h)
+    scale = float(np.clip(own, 0.25, max(_TALLEST_FIELD / h, 0.25)))
+    size = max(4, round((w + 2 * margin) * scale)), max(4, round((h + 2 * margin) * scale))
+    to_template = np.array([[1 / scale, 0, x - margin], [0, 1 / scale, y - margin], [0, 0, 1]], np.float64)
+    out = cv2.warpPerspective(
+        picture,
+        matrix @ to_template,
+        size,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(paper,) * 3,
+    )
+    return np.asarray(out, np.uint8), scale

@@ -1,0 +1,1 @@
+"""Forms filled by a program, for examples, tests and benchmarks; no command reads with this."""

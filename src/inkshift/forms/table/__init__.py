@@ -1,0 +1,1 @@
+"""The cells of a table without a template: `tables` is the way in."""
