@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.errors import DataError
-from inkshift.files import read_csv, whole_file
+from inkshift.files import read_csv, whole_file, whole_folder
 from inkshift.forms.out.batch import expected_forms
 
 ROWS = [{"form": "T-1", "value": "7"}, {"form": "Ñandú 2", "value": "008"}]
@@ -78,3 +80,19 @@ def test_a_whole_file_appears_at_the_end_only(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise KeyError
     assert path.read_text() == "done" and [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_folder_put_aside_by_a_run_that_was_killed_comes_back(tmp_path: Path) -> None:
+    out, gone = tmp_path / "model", subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for name, content in ((f".model-{gone.pid}-abcdefgh-old", "good"), (f".model-{gone.pid}-abcdefgh", "half")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "what").write_text(content)
+    with pytest.raises(RuntimeError), whole_folder(out):
+        raise RuntimeError("this run fails too")
+    assert [(path.name, (path / "what").read_text()) for path in tmp_path.iterdir()] == [("model", "good")]
+
+
+def test_errors_of_what_is_done_meanwhile_are_not_taken_for_the_files(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), whole_file(tmp_path / "out.csv"):
+        raise BrokenPipeError(32, "Broken pipe")

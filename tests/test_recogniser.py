@@ -90,10 +90,8 @@ def _wait_for_end(rank: int, folder: str) -> None:
 
 
 def test_processes_that_train_together_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[2]); import test_recogniser as t; from inkshift.models import numbers"
-    )
-    code += "; numbers.together(2, t._wait_for_end, sys.argv[1])"
+    code = "import sys; sys.path.insert(0, sys.argv[2]); import test_recogniser as t; "
+    code += "from inkshift.models.train import numbers; numbers.together(2, t._wait_for_end, sys.argv[1])"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", code, tmp_path, Path(__file__).parent], env=environment) as process:
         while len(list(tmp_path.iterdir())) < 2:

@@ -197,7 +197,7 @@ def test_another_model_is_named(tmp_path: Path, made: tuple[Path, bytes], reader
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, reader: Reader) -> None:
-    with pytest.raises(SettingError, match="choose another place for the trail"):
+    with pytest.raises(SettingError, match="choose another place"):
         write_trail([], reader, tmp_path / "no such folder" / "t")
     (tmp_path / "empty").touch()
     with pytest.raises(DataError, match="empty file"):

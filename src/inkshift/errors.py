@@ -22,6 +22,10 @@ class RegistrationError(InkshiftError):
     """A page could not be laid onto its template, so nothing on it was read."""
 
 
+class BlankPageError(RegistrationError):
+    """A page has nothing on it, such as the back of a form."""
+
+
 class UnknownFormError(RegistrationError):
     """A page shows too little of what its template knows: another form, or a very bad scan."""
 

@@ -49,7 +49,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as e:
-        if e.filename in (None, *map(str, (path, temporary))) or e.errno in _NO_ROOM:
+        if e.filename in map(str, (path, temporary)) or e.errno in _NO_ROOM:
             raise SettingError(f"{path}: cannot be written ({reason(e)}); choose another place") from None
         raise
     finally:
@@ -65,6 +65,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        _put_back(out)
         _remove_left(out, r"-([0-9]+)-[a-z0-9_]{8}(-old)?")
         part = Path(tempfile.mkdtemp(prefix=f".{out.name}-{os.getpid()}-", dir=out.parent))
     except OSError as e:
@@ -80,13 +81,27 @@ def whole_folder(out: Path) -> Iterator[Path]:
         old = part.with_name(f"{part.name}-old")
         if out.exists():
             out.replace(old)
-        part.replace(out)
+        try:
+            part.replace(out)
+        except OSError as e:
+            kept = out.with_name(f"{out.name}-{os.getpid()}")
+            part.replace(kept)
+            raise SettingError(f"{out}: cannot be written ({e.strerror}); what was made is in {kept}") from None
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+
+
+def _put_back(out: Path) -> None:
+    """Where a run was killed between putting the folder `out` aside and its own in that place: what was put aside."""
+    for old in [] if out.exists() else out.parent.glob(f".{glob.escape(out.name)}-*-old"):
+        found = re.fullmatch(r"-([0-9]+)-[a-z0-9_]{8}-old", old.name.removeprefix(f".{out.name}"))
+        if found is not None and not is_running(int(found[1])):
+            old.replace(out)
+            return
 
 
 def _remove_left(out: Path, pattern: str) -> None:
@@ -118,8 +133,9 @@ def is_running(process: int) -> bool:
 
 
 @contextmanager
-def locked(path: Path, what: str | Path) -> Iterator[None]:
-    """Hold the file `path`, which is made, while the work on `what` goes on; a second process is told so and ends.
+def locked(path: Path, what: str | Path, wait: bool = False) -> Iterator[None]:
+    """Hold the file `path`, which is made, while the work on `what` goes on; a second process is told so and ends, or
+    waits, where the work is short.
 
     The system lets go of it when the process ends, however it does. Raises SettingError where another process holds
     it or it cannot be made.
@@ -131,7 +147,7 @@ def locked(path: Path, what: str | Path) -> Iterator[None]:
     with file:
         if fcntl is not None:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise SettingError(
                     f"{what}: another inkshift is at work on it; wait until it ends, or choose another place"

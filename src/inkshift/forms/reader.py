@@ -19,7 +19,15 @@ import re2
 import zxingcpp
 
 from inkshift import jobs
-from inkshift.errors import InkshiftError, InputError, ModelError, RegistrationError, SettingError, UnknownFormError
+from inkshift.errors import (
+    BlankPageError,
+    InkshiftError,
+    InputError,
+    ModelError,
+    RegistrationError,
+    SettingError,
+    UnknownFormError,
+)
 from inkshift.files import file_digest
 from inkshift.forms.assemble import assemble
 from inkshift.forms.field import as_published, fields, numbers
@@ -239,9 +247,7 @@ class Reader:
         fewest, most = self.settings.digits
         what = f"{self.settings.read_as} {fewest}-{most}"
         if self.templates:
-            pages = {"pages": {"__all__": {"reference"}}}
-            said = [template.model_dump_json(exclude=pages).encode() for template in self.templates]
-            what = f"template {jobs.digest(*said)[:SIGNED]}"
+            what = f"template {jobs.digest(*sorted(reader._what_it_knows() for reader in self._readers))[:SIGNED]}"
         parts = [f"inkshift {version('inkshift')}", what, self.settings.method]
         models = [model for model in (self.model, self.number_model) if model]
         parts += [f"{model.manifest.name} {model.digest[:SIGNED]}" for model in models]
@@ -250,6 +256,13 @@ class Reader:
 
             parts.append(f"{self.settings.second_reader} {file_digest(model_file())[:SIGNED]}")
         return "; ".join(parts)
+
+    def _what_it_knows(self) -> str:
+        """A digest of the template and its pictures of the blank form, wherever they lie."""
+        assert self.template is not None
+        said = self.template.model_dump_json(exclude={"pages": {"__all__": {"reference"}}}).encode()
+        pictures = [b"" if one is None else repr(one.shape).encode() + one.tobytes() for one in self._references]
+        return jobs.digest(said, *pictures)
 
     def _pages(
         self, refs: list[tuple[PageRef, str]], results: Iterator[tuple[str, str]], progress: Progress | None
@@ -264,10 +277,10 @@ class Reader:
         blank where there is nothing on it."""
         if self.settings.read_as in ("table", "column"):
             return self._read_table(image, source, page)
-        if self.templates and not why_unfit(image, self.templates) and is_blank_page(image):
-            return PageReading(source, page, blank=True)
         try:
             return self.read_laid(image, source, page)[0]
+        except BlankPageError:
+            return PageReading(source, page, blank=True)
         except RegistrationError as e:
             return PageReading(source, page, error=f"{source} page {page}: {e}")
 
@@ -276,6 +289,8 @@ class Reader:
         start = time.process_time()
         if unfit := why_unfit(image, self.templates):
             raise RegistrationError(unfit)
+        if self.templates and is_blank_page(image):
+            raise BlankPageError("the page is blank: nothing is printed or written on it")
         reader, laid = self._recognise(image, page)
         self._spent("register", start)
         return reader._read_laid(laid, source, page)
@@ -475,14 +490,14 @@ class Reader:
 
         Coloured print is not dropped by its colour where the blank form tells where print is: a pen may share it.
         """
-        assert found.spec is not None
-        reference, window = self._references[found.design], _window(found.spec, found.page.scale)
+        assert self.template is not None
+        # Of all fields, also where a sample of them is read: what is ink does not depend on which are.
+        whole = self.template.pages[found.design]
+        reference, window = self._references[found.design], _window(whole, found.page.scale)
         if reference is None:
             return inks.darkness(found.page.image, window), None
         if found.design not in self._blanks:
-            self._blanks[found.design] = Registered(
-                inks.darkness(reference, _window(found.spec, 1.0)), np.eye(3), 1.0, 0, 0
-            )
+            self._blanks[found.design] = Registered(inks.darkness(reference, _window(whole, 1.0)), np.eye(3), 1.0, 0, 0)
         return inks.darkness(to_gray(found.page.image), window), self._blanks[found.design]
 
     def _identity(self, found: _Laid, readings: list[FieldReading]) -> str:

@@ -89,7 +89,7 @@ class PageSpec(_Strict):
     size: tuple[Side, Side]
     marks: tuple[Mark, ...] = ()
     lines: Annotated[tuple[tuple[Place, Place, Place, Place], ...], Field(max_length=MOST_LINES)] = ()
-    reference: Annotated[str, Field(max_length=200)] | None = None
+    reference: Annotated[str, Field(max_length=4096)] | None = None
     fields: Annotated[tuple[FieldSpec, ...], Field(max_length=MOST_FIELDS)] = ()
 
     @model_validator(mode="after")

@@ -154,7 +154,7 @@ def usual(readings: Iterable[tuple[str, float]], most: int) -> Usual:
     """What readings look like: (form, confidence) of each field; `most`: see `Policy`. There must be one."""
     forms = defaultdict(list)
     for form, confidence in readings:
-        forms[form].append(confidence)
+        forms[form].append(round(confidence, DECIMALS))  # as readings in files are
     means = np.array([np.mean(fields) for fields in forms.values()])
     steps = (np.arange(min(len(means), QUANTILES)) + 0.5) / min(len(means), QUANTILES)
     quantiles = np.quantile(means, steps, method="inverted_cdf")

@@ -71,12 +71,14 @@ def _beside(template: Template, folder: Path) -> Template:
 
 
 def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
-    """Another reading for each field of a form that waits, unless its latest is of this model; how many there were."""
+    """Another reading for each field of a form that waits, unless its latest is of this reader; how many there were."""
     added = 0
     with store.writing() as session:
         for form_id in session.scalars(_of(batch_id, form)).all():
             wait = sa.select(Field).where(Field.form_id == form_id, Field.waiting.is_(True)).with_for_update()
-            waiting = {f.name: f for f in session.scalars(wait) if not f.readings or f.readings[-1].model != digest}
+            waiting = {
+                f.name: f for f in session.scalars(wait) if not f.readings or f.readings[-1].reader != form.reader
+            }
             for item in form.fields:
                 if field := waiting.get(item.name):
                     session.add(reading_row(item, digest, form.reader, field.id))

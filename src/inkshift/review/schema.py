@@ -162,7 +162,7 @@ class Reading(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     field_id: Mapped[int] = mapped_column(sa.ForeignKey("fields.id"), index=True)
     model: Mapped[str] = mapped_column(sa.String(64), default="")
-    reader: Mapped[str] = mapped_column(sa.String(400), default="", server_default="")
+    reader: Mapped[str] = mapped_column(sa.Text, default="", server_default="")
     value: Mapped[str]
     written: Mapped[str]
     state: Mapped[str] = mapped_column(sa.String(16))

@@ -36,6 +36,6 @@ def plain(found: Shift) -> dict[str, Any]:
 
 def write_shift(found: Shift, path: Path) -> None:
     """One HTML file. Raises SettingError for a path that cannot be written."""
-    page = page_template("shift.html.j2", picture=picture_of).render(shift=found)
+    page = page_template(Path(__file__).with_name("shift.html.j2"), picture=picture_of).render(shift=found)
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")

@@ -45,23 +45,28 @@ def write_report(forms: Iterable[FormReading], path: Path, title: str) -> None:
     """
     summary = Summary()
     stream = page_template(
-        "report.html.j2", doubts=doubts, look=_look, broken=_broken, picture=picture_of, percent=_percent
+        Path(__file__).with_name("report.html.j2"),
+        doubts=doubts,
+        look=_look,
+        broken=_broken,
+        picture=picture_of,
+        percent=_percent,
     ).stream(title=title, forms=_counted(forms, summary), summary=summary)
     with whole_file(path) as temporary:
         stream.dump(str(temporary), encoding="utf-8", errors="backslashreplace")
 
 
-def page_template(name: str, **helpers: Callable[..., object]) -> Template:
-    """A template of an HTML page beside this file, with functions that it may call."""
+def page_template(file: Path, **helpers: Callable[..., object]) -> Template:
+    """A template of an HTML page in a file, with functions that it may call."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(file.parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals.update(helpers)
-    return environment.get_template(name)
+    return environment.get_template(file.name)
 
 
 def doubts(item: FieldReading) -> list[str]:

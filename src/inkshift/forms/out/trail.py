@@ -23,7 +23,7 @@ from typing import IO, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from inkshift.errors import DataError, InkshiftError, InputError, SettingError
-from inkshift.files import MOST_SETTINGS, file_digest, is_file, parse_json, whole_file
+from inkshift.files import MOST_SETTINGS, file_digest, is_file, locked, parse_json, whole_file
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FieldReading, FormReading, State
 
@@ -124,6 +124,11 @@ def _value(form: str, item: FieldReading) -> Record:
 
 
 def _append(path: Path, records: Iterable[Record]) -> None:
+    with locked(path, path, wait=True):  # two readings that end together come one after the other
+        _append_alone(path, records)
+
+
+def _append_alone(path: Path, records: Iterable[Record]) -> None:
     try:
         before, size = end_of(path)
         with tempfile.TemporaryFile() as made:
@@ -133,8 +138,6 @@ def _append(path: Path, records: Iterable[Record]) -> None:
                 made.write(line + b"\n")
             made.seek(0)
             with path.open("ab") as file:
-                if file.tell() != size:
-                    raise SettingError(f"{path}: another reading has added to it meanwhile; read again into it")
                 try:
                     shutil.copyfileobj(made, file)
                     file.flush()
@@ -143,7 +146,7 @@ def _append(path: Path, records: Iterable[Record]) -> None:
                     os.truncate(path, size)
                     raise
     except OSError as e:
-        raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place for the trail") from None
+        raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
 
 
 def end_of(path: Path) -> tuple[str, int]:

@@ -12,4 +12,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("readings", sa.Column("reader", sa.String(400), nullable=False, server_default=""))
+    op.add_column("readings", sa.Column("reader", sa.Text(), nullable=False, server_default=""))
