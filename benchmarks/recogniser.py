@@ -3,6 +3,7 @@
 python benchmarks/recogniser.py --work FOLDER --out docs/results/recogniser.md
 python benchmarks/recogniser.py --work FOLDER --sheet numbers.png
 python benchmarks/recogniser.py --against OTHER/src
+python benchmarks/recogniser.py --models numbers out/numbers
 """
 
 from __future__ import annotations
@@ -18,8 +19,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inkshift.datasets import catalog
+from inkshift.datasets.formats import read_ragged
 from inkshift.datasets.synth import paper, strings
+from inkshift.forms.field import ink
+from inkshift.forms.field import numbers as views
+from inkshift.models import ctc
 from inkshift.models.package import load_model
+from inkshift.models.runtime import recogniser
 from inkshift.models.train import glyphs, numbers
 from inkshift.models.train.checkpoint import load_checkpoint
 from inkshift.models.train.finetune import net_of
@@ -30,7 +37,10 @@ ROUNDS = 4
 # process. Runs with another version's code too, so it uses nothing that is new.
 TIMED = """
 import time, cv2, numpy as np
-from inkshift.datasets.synth import paper, shapes, strings
+try:
+    from inkshift.datasets.synth import paper, shapes, strings
+except ImportError:
+    from inkshift.datasets import paper, shapes, strings
 from inkshift.reframe import parse
 cv2.setNumThreads(1)
 maps, labels = shapes.bank(100, 0)
@@ -88,7 +98,7 @@ def sheet(work: Path, file: Path, rows: int = 18, columns: int = 9) -> None:
 
 def ratio(other: Path) -> str:
     """How much faster this version composes than another, by turns; the least times of both."""
-    here = Path(strings.__file__).parents[2]
+    here = Path(strings.__file__).parents[3]
     times: dict[Path, list[float]] = {other: [], here: []}
     for _ in range(ROUNDS):
         for source, taken in times.items():
@@ -99,14 +109,36 @@ def ratio(other: Path) -> str:
     return f"composing a number: {old:.2f} ms before, {new:.2f} ms now, {old / new:.1f} times as fast"
 
 
+def one_view(names: list[str]) -> Iterator[str]:
+    """Numbers that packages read whole by the likeliest symbol of each step, one view, on real and composed sets."""
+    models = [load_model(name) for name in names]
+    yield f"| set | numbers | {' | '.join(names)} |"
+    yield "|---|---|" + "---|" * len(names)
+    root = catalog.data_root()
+    for name in ("orand_car_a/numbers", "actas/fields", "composed/clean", "composed/touch", "composed/noisy"):
+        images, arrays = read_ragged(root / f"{name}.npz")
+        fair = np.flatnonzero(~arrays["doubtful"]) if "doubtful" in arrays else range(len(images))
+        crops, labels = [np.ascontiguousarray(images[i]) for i in fair], [arrays["labels"][i] for i in fair]
+        shares = []
+        for model in models:
+            run, frame = recogniser(model), model.reframing
+            looks = [views.line(crop, ink.darkness(crop), frame, views.ONE).pictures[0] for crop in crops]
+            read = [ctc.collapse(run([look])[0].argmax(1)) for look in looks]
+            shares.append(float(np.mean([text == label for text, label in zip(read, labels, strict=True)])))
+        yield f"| {name} | {len(labels)} | {' | '.join(f'{share:.1%}' for share in shares)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, help="folder that was given to `inkshift model train numbers --work`")
     parser.add_argument("--out", type=Path, help="Markdown file for the table; printed where it is not given")
     parser.add_argument("--sheet", type=Path, help="picture to write instead: numbers as they are composed")
     parser.add_argument("--against", type=Path, help="the folder `src` of another version, to compare composing with")
+    parser.add_argument("--models", nargs="+", help="packages to read real and composed sets with, one view each")
     given = parser.parse_args()
-    if given.against:
+    if given.models:
+        print("\n".join(one_view(given.models)))
+    elif given.against:
         print(ratio(given.against.resolve()))
     elif given.work is None:
         parser.error("--work: needed for the table and the sheet")
