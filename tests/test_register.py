@@ -152,7 +152,7 @@ def a_table() -> Gray:
 @pytest.mark.parametrize("spec", [page_spec(), lines_spec()], ids=["marks", "lines"])
 def test_another_sheet_is_refused(sheet: object, spec: PageSpec) -> None:
     assert callable(sheet)
-    with pytest.raises(RegistrationError, match=r"is it this form, and scanned whole|the page is blank"):
+    with pytest.raises(RegistrationError, match=r"is it this form, and scanned whole"):
         register(sheet(), spec)
 
 
@@ -161,7 +161,7 @@ def test_another_sheet_is_refused_by_keypoints(sheet: object, example: Template,
     assert callable(sheet)
     blank = to_gray(load_page(PageRef(str(telegram / "blank.png"), 1)))
     unmarked = example.pages[0].model_copy(update={"marks": (), "reference": "blank.png"})
-    with pytest.raises(RegistrationError, match=r"is it this form, and scanned whole|the page is blank"):
+    with pytest.raises(RegistrationError, match=r"is it this form, and scanned whole"):
         register(sheet(), unmarked, blank)
 
 

@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from inkshift.errors import DataError, InputError, SettingError
 
@@ -86,7 +86,9 @@ def whole_folder(out: Path) -> Iterator[Path]:
         except OSError as e:
             kept = out.with_name(f"{out.name}-{os.getpid()}")
             part.replace(kept)
-            raise SettingError(f"{out}: cannot be written ({e.strerror}); what was made is in {kept}") from None
+            raise SettingError(
+                f"{out}: cannot be written ({e.strerror}); what was made is in {kept}; move it there"
+            ) from None
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -140,21 +142,32 @@ def locked(path: Path, what: str | Path, wait: bool = False) -> Iterator[None]:
     The system lets go of it when the process ends, however it does. Raises SettingError where another process holds
     it or it cannot be made.
     """
+    while True:
+        try:
+            file = path.open("ab")
+        except OSError as e:
+            raise SettingError(f"{what}: cannot be written ({e.strerror}); choose another place") from None
+        with file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError:
+                    raise SettingError(
+                        f"{what}: another inkshift is at work on it; wait until it ends, or choose another place"
+                    ) from None
+                except OSError:
+                    pass  # a network disk that knows no locks
+            if not _is_at(file, path):
+                continue  # who held it has removed it: another may hold the file that is there now
+            yield
+            return
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
     try:
-        file = path.open("ab")
-    except OSError as e:
-        raise SettingError(f"{what}: cannot be written ({e.strerror}); choose another place") from None
-    with file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                raise SettingError(
-                    f"{what}: another inkshift is at work on it; wait until it ends, or choose another place"
-                ) from None
-            except OSError:
-                pass  # a network disk that knows no locks
-        yield
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def file_digest(path: str | Path) -> str:

@@ -234,11 +234,10 @@ class Reader:
 
     def fingerprint(self) -> str:
         """Names what a page's reading depends on besides the page: settings, template and model."""
-        files = [Path(r.settings.template).read_bytes() for r in self._readers if r.settings.template]
-        pictures = [b"" if one is None else one.tobytes() for reader in self._readers for one in reader._references]
+        known = [reader._what_it_knows() for reader in self._readers if reader.template]
         digests = [model.digest for model in (self.model, self.number_model) if model]
         settings = replace(self.settings, policy="")
-        return jobs.digest(version("inkshift"), repr(settings), *files, *pictures, *digests)
+        return jobs.digest(version("inkshift"), repr(settings), *known, *digests)
 
     @property
     def signature(self) -> str:

@@ -13,12 +13,12 @@ from inkshift.errors import InputError, SettingError
 from inkshift.files import locked, read_csv
 from inkshift.forms.assemble import Called, Roll, call_roll
 from inkshift.forms.out.export import Format, format_of, write_readings
+from inkshift.forms.out.html import write_report
+from inkshift.forms.out.trail import end_of, write_trail
 from inkshift.forms.page.files import find_files, page_refs, passed_over
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FormReading
-from inkshift.forms.out.html import write_report
 from inkshift.forms.template import Template
-from inkshift.forms.out.trail import end_of, write_trail
 
 # Fewer pages than this are read before further processes have started.
 FEW_PAGES = 8

@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from inkshift.errors import RegistrationError, SettingError
 from inkshift.forms.design.landmarks import share_inked
 from inkshift.forms.design.printed import level
+from inkshift.forms.out.html import doubts
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading
 from inkshift.forms.registration.register import Registered
-from inkshift.forms.out.html import doubts
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 
 Pixels = npt.NDArray[np.uint8]
