@@ -264,11 +264,11 @@ def test_digits_that_files_of_readings_leave_out_are_no_drift() -> None:
     """Printed cells are nearly always sure; a policy knows their confidences to four digits."""
 
     def readings(seed: int) -> list[tuple[str, float]]:
-        sure = 1 - 3e-4 * np.random.default_rng(seed).random((1000, 13)) ** 4
+        sure = 1 - 10 ** -np.random.default_rng(seed).uniform(3.5, 6, (3000, 13))
         return [(str(form), float(c)) for form, row_ in enumerate(sure) for c in row_]
 
     then = usual([(form, round(c, 4)) for form, c in readings(0)], 13)
-    assert sum(bool(drift(then, 13, readings(seed))) for seed in range(1, 11)) <= 1
+    assert sum(bool(drift(then, 13, readings(seed))) for seed in range(1, 6)) <= 1
 
 
 def test_fields_without_a_label_and_readings_without_a_reader_are_told(files: Files, run: Run, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def _runs(pid: int) -> bool:
 
 def test_a_package_is_made_at_any_time_and_reads_with_marks_and_without(work: Path) -> None:
     sit(work, 1e-6)
-    model = numbers.numbers(work / "package", work, hours=0, recipe=SMALL)
+    model = numbers.pack(work / "package", numbers.sit(work, hours=0, recipe=SMALL), SMALL)
     assert model.manifest.classes == (*strings.SYMBOLS, "blank") and model.manifest.architecture == FAR_NUMBERS
     picture = np.random.default_rng(0).integers(0, 256, (32, 64), np.uint8)
     (plain,), (marked,) = (run(model)([picture]) for run in (recogniser, symbol_recogniser))

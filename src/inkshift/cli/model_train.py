@@ -92,9 +92,9 @@ def train(
     if recipe == "numbers":
         if epochs:
             raise SettingError("--epochs: numbers are composed without end; give --hours")
-        from inkshift.models.train.numbers import numbers
+        from inkshift.models.train import numbers
 
-        numbers(to, checkpoints, hours=hours, finish=finish, device=device, tell=_tell)
+        numbers.pack(to, numbers.sit(checkpoints, hours=hours, finish=finish, device=device, tell=_tell))
     else:
         from inkshift.models.train import recipes
 

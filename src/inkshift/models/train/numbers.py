@@ -72,22 +72,6 @@ class Score:
 Tell = Callable[[str], None]
 
 
-def numbers(
-    folder: Path,
-    work: Path,
-    *,
-    hours: float | None = None,
-    finish: bool = False,
-    device: str = "auto",
-    recipe: Recipe | None = None,
-    tell: Tell = lambda line: None,
-) -> Model:
-    """Train the number recogniser on composed numbers for a sitting, see `sit`, and pack its averaged weights."""
-    recipe = recipe or load_recipe()
-    state = sit(work, hours=hours, finish=finish, device=device, recipe=recipe, tell=tell)
-    return pack(folder, state, recipe)
-
-
 def sit(
     work: Path,
     *,
@@ -129,8 +113,9 @@ def _plan_sitting(recipe: Recipe, hours: float, finish: bool, device: str) -> Si
     return Sitting(hours, finish, device, 1, t.batch_accelerator, max(1, cores - 1))
 
 
-def pack(folder: Path, state: Path, recipe: Recipe) -> Model:
-    """A package of the averaged weights in a checkpoint, with its score on numbers of glyphs held out."""
+def pack(folder: Path, state: Path, recipe: Recipe | None = None) -> Model:
+    """A package of the averaged weights in a checkpoint, see `sit`, with its score on numbers of glyphs held out."""
+    recipe = recipe or load_recipe()
     progress, tensors = load_checkpoint(state)
     net = _network(recipe)
     net.load_state_dict(tensors["average"])
