@@ -72,15 +72,15 @@ class Page:
         x = self.lay(stroke, x, down)
         self.x0, self.x1 = min(self.x0, x), max(self.x1, x + stroke.shape[1])
 
-    def append(self, stroke: Plane, gap: float, down: float, touch: bool) -> tuple[int, int]:
-        """Put a stroke after all that is there: `gap` pixels on, or so that the two touch or overlap a little.
+    def append(self, stroke: Plane, gap: float, down: float, overlap: float | None = None) -> tuple[int, int]:
+        """Put a stroke after all that is there: `gap` pixels on, or `overlap` pixels into it from where the two meet.
 
         Gives its first column and the one after its last.
         """
         x = round(self.x1 + gap)
-        if touch or gap < 2:
+        if overlap is not None or gap < 2:
             meeting = self._meeting(stroke, down)
-            x = meeting - 1 - int(abs(gap) * 0.3) if touch else max(x, meeting + 2)
+            x = max(x, meeting + 2) if overlap is None else meeting - 1 - int(overlap)
         x = min(max(x, self.start), self.ink.shape[1] - stroke.shape[1])
         self.put(stroke, x, down)
         self.last.append((stroke, x, down))
