@@ -27,7 +27,7 @@ from inkshift.forms.judge import guarantee
 from inkshift.forms.judge.drift import drift
 from inkshift.forms.judge.evaluate import Case, match
 from inkshift.forms.judge.guarantee import Labelled
-from inkshift.forms.out.export import Row, read_rows, write_readings
+from inkshift.forms.out.export import Row, open_readings, read_rows, write_forms
 from inkshift.forms.reading import FormReading
 from inkshift.forms.trust import DECIMALS, scores, usual
 from printed import options, show
@@ -143,7 +143,7 @@ def read_set(file: str, name: str, second: str | None, folder: Path) -> list[Row
         images, _ = read_ragged(catalog.data_root() / file)
         reader = Reader(read_as="number", second_reader=second)
         pages = (reader.read_page(np.ascontiguousarray(image)) for image in images)
-        write_readings((FormReading(f"{i:05d}", page.fields) for i, page in enumerate(pages)), path)
+        write_forms((FormReading(f"{i:05d}", page.fields) for i, page in enumerate(pages)), open_readings(path))
     return read_rows(path)
 
 

@@ -16,7 +16,7 @@ from inkshift.cli import audit as command
 from inkshift.datasets.labels import Label
 from inkshift.forms.judge.audit import audit, corrupted, slip
 from inkshift.forms.judge.evaluate import match
-from inkshift.forms.out.export import Row, row, write_rows
+from inkshift.forms.out.export import Row, add_jsonl, open_text, row, typed
 from inkshift.forms.reading import Candidate, FieldReading, FormReading
 
 pytest.importorskip("scipy")
@@ -92,7 +92,8 @@ def test_likely_slips() -> None:
 
 def test_the_command_lists_and_writes_what_disagrees(tmp_path: Path) -> None:
     rows = [read(f"f{i:02d}", (str(i), 0.99)) for i in range(50)]
-    write_rows(rows, tmp_path / "r.jsonl")
+    with open_text(tmp_path / "r.jsonl") as file, add_jsonl(file) as add:
+        add(map(typed, rows))
     text = "".join(f"f{i:02d},{i if i != 7 else 1}\n" for i in range(50))
     (tmp_path / "l.csv").write_text("form,value\n" + text)
     app = typer.Typer()

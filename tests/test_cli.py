@@ -231,7 +231,8 @@ def test_a_reading_that_was_stopped_goes_on(run: Run, tmp_path: Path) -> None:
     out.write_text("older readings")
 
     stopped = stop([*command, "--out", str(out)], journal, 2, signal.SIGINT)
-    assert stopped == (130, "stopped; run the same command again to go on\n")
+    assert stopped[0] == 130
+    assert stopped[1].splitlines()[-1] == "stopped; run the same command again to go on"
     done = finished(journal)
     assert 2 <= len(done) < PAGES
     assert stop([*command, "--out", str(out)], journal, len(done) + 2, signal.SIGKILL)[0] == -signal.SIGKILL
@@ -395,7 +396,7 @@ class TestModel:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         answer = run("model", "train", "digits", "--out", tmp_path / "m")
         assert answer.status == 1
-        assert "pip install 'inkshift[study]'" in answer.err
+        assert "[study]'" in answer.err
 
     def test_training_replaces_nothing_but_a_package(self, run: Run, tmp_path: Path) -> None:
         pytest.importorskip("torch")
@@ -456,3 +457,55 @@ def test_help_imports_nothing_heavy_and_public_names_come_when_asked_for() -> No
         "assert set(inkshift.__all__) <= set(dir(inkshift)) and not hasattr(inkshift, 'Nothing')"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@reads
+class TestTalk:
+    """What is said beside the readings, and where."""
+
+    def test_quiet_says_errors_alone(self, run: Run, tmp_path: Path) -> None:
+        bad = tmp_path / "bad.png"
+        bad.write_bytes(b"")
+        answer = run("--quiet", "read", SCAN, bad, "--template", TEMPLATE, "--out", tmp_path / "out.csv")
+        assert answer.status == 1
+        assert "read 1 form" not in answer.err and "pages not read: 1" in answer.err
+
+    def test_a_log_holds_what_is_said_with_the_time(self, run: Run, tmp_path: Path) -> None:
+        log = tmp_path / "night.log"
+        for _ in range(2):
+            run("-q", "--log", log, "read", SCAN, "--template", TEMPLATE, "--out", tmp_path / "out.csv")
+        lines = log.read_text().splitlines()
+        assert [line.split(" INFO ")[1] for line in lines] == 2 * ["read 1 form, 13 fields"]
+        assert lines[0][:4].isdigit()
+        answer = run("--log", tmp_path / "none" / "a.log", "doctor")
+        assert answer.status == 2 and "choose another place for the log" in answer.err
+
+    def test_verbose_tells_each_form(self, run: Run) -> None:
+        answer = run("--verbose", "read", SCAN, "--template", TEMPLATE)
+        assert "T-0001: 13 fields" in answer.err
+
+    def test_paths_are_listed_on_standard_input(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{TELEGRAM / 'scan-4.jpg'}\n\n{SCAN}\n"))
+        answer = run("read", "-", "--template", TEMPLATE)
+        assert list(dict.fromkeys(row["form"] for row in answer.rows)) == ["T-0004", "T-0001"]
+        monkeypatch.setattr("sys.stdin", io.StringIO(""))
+        assert "expected a list of paths on standard input" in run("read", "-", "--template", TEMPLATE).err
+
+    def test_progress_is_told_in_lines_where_no_bar_can_be_drawn(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("inkshift.cli.show._TELL_SECONDS", 0.0)
+        answer = run("read", SCAN, TELEGRAM / "scan-4.jpg", "--template", TEMPLATE)
+        assert "reading: 1 of 2 pages" in answer.err
+        assert "reading" not in run("-q", "read", SCAN, "--template", TEMPLATE).err
+
+
+@pytest.mark.parametrize("command", ["", "read", "review", "study", "model train"])
+def test_help_shows_extras_and_keeps_examples_whole(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    answer = run(*command.split(), "--help")
+    assert answer.status == 0
+    for line in answer.out.splitlines():
+        assert len(line) <= 120
+    examples = [line for line in answer.out.splitlines() if line.startswith("    inkshift ")]
+    assert all(not line.endswith((" --out", " --report")) for line in examples)

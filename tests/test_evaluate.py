@@ -21,7 +21,7 @@ from inkshift.datasets.labels import Label
 from inkshift.errors import DataError
 from inkshift.forms.judge.evaluate import PAPER, confusion_matrix, evaluate, to_dict, wilson
 from inkshift.forms.judge.figures import confusion_picture, digit_distribution, value_distribution
-from inkshift.forms.out.export import Row, row, write_rows
+from inkshift.forms.out.export import Row, add_csv, add_jsonl, open_text, row, typed
 from inkshift.forms.reading import FieldReading, FormReading, state_of, value_of
 from inkshift.models.metrics import macro
 
@@ -214,7 +214,8 @@ def test_pictures_are_png_files_that_show_what_they_are_given() -> None:
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, str]:
     readings, labels = tmp_path / "ours.csv", tmp_path / "labels.csv"
-    write_rows(ROWS, readings)
+    with open_text(readings) as file, add_csv(file) as add:
+        add(ROWS)
     lines = [f"{item.form},{item.field},{item.value},{item.written}" for item in LABELS]
     labels.write_text("\n".join(["form,field,value,written", *lines]))
     return str(readings), str(labels)
@@ -222,7 +223,8 @@ def files(tmp_path: Path) -> tuple[str, str]:
 
 def test_the_command_shows_ours_beside_others_and_the_paper(files: tuple[str, str], tmp_path: Path) -> None:
     other = tmp_path / "as-published.jsonl"
-    write_rows(ROWS[:1], other)
+    with open_text(other) as file, add_jsonl(file) as add:
+        add([typed(ROWS[0])])
     result = CliRunner().invoke(app, ["evaluate", *files, "--beside", str(other)])
     assert result.exit_code == 0, result.output
     (line,) = [line for line in result.stdout.splitlines() if "numbers right" in line]

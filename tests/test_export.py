@@ -19,11 +19,11 @@ from inkshift.forms.out.export import (
     COLUMNS,
     Format,
     format_of,
+    open_readings,
     png,
     read_rows,
     row,
-    write_readings,
-    write_rows,
+    write_forms,
 )
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, state_of, value_of
 
@@ -88,20 +88,18 @@ def test_a_row_has_the_agreed_columns_and_keeps_leading_zeros() -> None:
     assert row(FORM, FORM["B"])["accepted"] == ""
 
 
-@given(st.lists(forms(), max_size=3), st.sampled_from(["csv", "jsonl"]))
+@given(st.lists(forms(), max_size=3), st.sampled_from(["csv", "json", "jsonl"]))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_back(tmp_path: Path, read: list[FormReading], ending: str) -> None:
     path = tmp_path / f"readings.{ending}"
     expected = [row(form, field) for form in read for field in form.fields]
-    write_readings(read, path)
-    assert read_rows(path) == expected
-    write_rows(read_rows(path), path)
+    write_forms(read, open_readings(path))
     assert read_rows(path) == expected
 
 
 def test_json_lines_hold_numbers_and_lists(tmp_path: Path) -> None:
     path = tmp_path / "readings.jsonl"
-    write_readings([FORM], path)
+    write_forms([FORM], open_readings(path))
     first, second = map(json.loads, path.read_text().splitlines())
     assert first["confidence"] == 0.9312
     assert first["accepted"] is True and second["accepted"] is None
@@ -112,19 +110,19 @@ def test_json_lines_hold_numbers_and_lists(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [None, Path("-")])
 def test_standard_output(path: Path | None, capsys: pytest.CaptureFixture[str]) -> None:
-    write_readings([FORM], path)
+    write_forms([FORM], open_readings(path))
     assert capsys.readouterr().out.splitlines()[0] == ",".join(COLUMNS)
-    write_readings([FORM], path, "jsonl")
+    write_forms([FORM], open_readings(path, "jsonl"))
     assert json.loads(capsys.readouterr().out.splitlines()[0])["form"] == "c1-01"
     with pytest.raises(SettingError, match="standard output"):
-        write_readings([FORM], path, "xlsx")
+        write_forms([FORM], open_readings(path, "xlsx"))
 
 
 def test_xlsx_keeps_text_as_text_and_shows_crops(tmp_path: Path) -> None:
     path = tmp_path / "readings.xlsx"
     crop = np.full((192, 300, 3), 200, np.uint8)
     harmful = FieldReading("=1+1", "007", "007", "written", 0.9, source="@cmd\x07", crop=crop)
-    write_readings([FormReading("-form", (harmful,)), FORM], path)
+    write_forms([FormReading("-form", (harmful,)), FORM], open_readings(path))
     sheet = load_workbook(path)["readings"]
     assert sheet.freeze_panes == "A2"
     header = [cell.value for cell in sheet[1]]
@@ -132,8 +130,10 @@ def test_xlsx_keeps_text_as_text_and_shows_crops(tmp_path: Path) -> None:
     cells = dict(zip(header, sheet[2], strict=True))
     assert (cells["form"].value, cells["field"].value) == ("'-form", "'=1+1")
     assert cells["source"].value == "'@cmd"
-    assert cells["value"].value == "007" and cells["value"].data_type == "s"
-    assert sheet[3][2].value == "012"
+    assert (cells["value"].value, cells["value"].number_format) == (7, "000")
+    assert (cells["confidence"].value, cells["page"].value, cells["written"].value) == (0.9, 1, "007")
+    assert sheet[3][2].value == 12 and sheet[3][header.index("accepted")].value is True
+    assert sheet.auto_filter.ref == f"A1:{sheet.cell(1, len(header)).column_letter}4"
     (picture,) = sheet._images
     assert (picture.anchor._from.row, picture.anchor._from.col) == (1, 3)
     assert Pillow.open(io.BytesIO(picture._data())).size == (150, 96)
@@ -141,20 +141,20 @@ def test_xlsx_keeps_text_as_text_and_shows_crops(tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_unicode_is_written_all_the_same(tmp_path: Path) -> None:
     name = b"scan-\xff".decode("utf-8", "surrogateescape")
-    for ending in ("csv", "jsonl", "xlsx"):
+    for ending in ("csv", "json", "jsonl", "xlsx"):
         path = tmp_path / f"readings.{ending}"
-        write_readings([FormReading(name, FORM.fields)], path)
+        write_forms([FormReading(name, FORM.fields)], open_readings(path))
         assert path.stat().st_size > 0
     assert read_rows(tmp_path / "readings.csv")[0]["form"] == "scan-\\udcff"
 
 
 def test_a_carriage_return_in_a_name_does_not_break_the_table(tmp_path: Path) -> None:
     path = tmp_path / "readings.csv"
-    write_readings([FormReading("a\rb", FORM.fields)], path)
+    write_forms([FormReading("a\rb", FORM.fields)], open_readings(path))
     assert [item["form"] for item in read_rows(path)] == ["a b", "a b"]
 
 
-@pytest.mark.parametrize("ending", ["csv", "jsonl", "xlsx"])
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "xlsx"])
 def test_a_reader_that_fails_leaves_the_old_file_alone(tmp_path: Path, ending: str) -> None:
     def breaks_off() -> Iterator[FormReading]:
         yield FORM
@@ -163,7 +163,7 @@ def test_a_reader_that_fails_leaves_the_old_file_alone(tmp_path: Path, ending: s
     path = tmp_path / f"readings.{ending}"
     path.write_text("before")
     with pytest.raises(RuntimeError, match="power cut"):
-        write_readings(breaks_off(), path)
+        write_forms(breaks_off(), open_readings(path))
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -174,7 +174,7 @@ def test_forms_are_written_as_they_come(capsys: pytest.CaptureFixture[str]) -> N
         assert "c1-01" in capsys.readouterr().out
         yield FORM
 
-    write_readings(one_by_one(), None, "jsonl")
+    write_forms(one_by_one(), open_readings(None, "jsonl"))
 
 
 @pytest.mark.parametrize(("name", "fmt"), [("a.csv", "csv"), ("a.b.JSONL", "jsonl"), ("a.xlsx", "xlsx")])
@@ -183,17 +183,17 @@ def test_the_ending_names_the_format(name: str, fmt: Format) -> None:
 
 
 def test_an_unknown_ending_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"known: \.csv, \.jsonl, \.xlsx; did you mean '\.xlsx'"):
-        write_readings([FORM], tmp_path / "out.xls")
+    with pytest.raises(SettingError, match=r"known: \.csv, \.json, \.jsonl, \.xlsx; did you mean '\.xlsx'"):
+        write_forms([FORM], open_readings(tmp_path / "out.xls"))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"none.readings\.csv: cannot be written"):
-        write_readings([FORM], tmp_path / "none" / "readings.csv")
+        write_forms([FORM], open_readings(tmp_path / "none" / "readings.csv"))
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(SettingError, match=r"folder\.csv: cannot be written"):
-        write_readings([FORM], tmp_path / "folder.csv")
+        write_forms([FORM], open_readings(tmp_path / "folder.csv"))
 
 
 HEADER = ",".join(COLUMNS[:-1])  # as an older inkshift wrote it, without the reader

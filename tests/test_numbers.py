@@ -126,7 +126,7 @@ def test_a_second_reader_goes_with_a_model_of_numbers_alone() -> None:
 
 def test_a_second_reader_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"inkshift\[pp-ocr\]"):
+    with pytest.raises(MissingExtraError, match=r"\[pp-ocr\]"):
         Reader(read_as="number", second_reader="pp-ocrv6")
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from inkshift.forms.out.html import doubts, write_report
+from inkshift.forms.out.export import write_forms
+from inkshift.forms.out.html import doubts, open_report
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
 
 CROP = np.full((40, 90), 220, np.uint8)
@@ -48,7 +49,7 @@ class Page(HTMLParser):
 
 def render(tmp_path: Path, *forms: FormReading, title: str = "Readings") -> str:
     path = tmp_path / "report.html"
-    write_report(forms, path, title)
+    write_forms(forms, open_report(path, title))
     return path.read_text(encoding="utf-8")
 
 
@@ -157,7 +158,7 @@ def test_forms_are_taken_one_at_a_time_and_the_page_appears_whole(tmp_path: Path
             sizes.append(sum(part.stat().st_size for part in tmp_path.iterdir()))
             yield FormReading(str(number), tuple(FieldReading(str(i), "1", "1", "written", 1.0) for i in range(60)))
 
-    write_report(one_by_one(), path, "Many")
+    write_forms(one_by_one(), open_report(path, "Many"))
     assert 0 < sizes[20] < sizes[-1] < path.stat().st_size
     assert list(tmp_path.iterdir()) == [path]
 
@@ -170,6 +171,6 @@ def test_a_reader_that_fails_leaves_the_old_page_alone(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("before")
     with pytest.raises(RuntimeError, match="power cut"):
-        write_report(breaks_off(), path, "Readings")
+        write_forms(breaks_off(), open_report(path, "Readings"))
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]

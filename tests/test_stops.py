@@ -19,7 +19,7 @@ from inkshift.cli import main
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.files import locked, whole_file, whole_folder
 from inkshift.forms.out.batch import Target, journal_path, read_into
-from inkshift.forms.out.export import write_readings
+from inkshift.forms.out.export import open_readings, write_forms
 from inkshift.forms.out.trail import check
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
@@ -84,7 +84,7 @@ def test_a_second_reading_into_one_file_is_told(
 def test_a_spreadsheet_is_the_same_bytes_later(tmp_path: Path) -> None:
     paths = [tmp_path / "a.xlsx", tmp_path / "b.xlsx"]
     for path in paths:
-        write_readings([FORM], path)
+        write_forms([FORM], open_readings(path))
         time.sleep(2.1)  # a ZIP file counts time in steps of two seconds
     assert paths[0].read_bytes() == paths[1].read_bytes()
 

@@ -20,7 +20,8 @@ from inkshift.cli import verify as _registered  # noqa: F401
 from inkshift.cli.app import app
 from inkshift.errors import DataError, SettingError
 from inkshift.forms.out.batch import Target, read_into
-from inkshift.forms.out.trail import check, files_as_read, read_again, write_trail
+from inkshift.forms.out.export import write_forms
+from inkshift.forms.out.trail import check, files_as_read, open_trail, read_again
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.page.place import on_page
 from inkshift.forms.reader import Reader
@@ -50,8 +51,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, reader: Reader) -> tuple[Path
     pages = [picture(folder / f"{text}.png", text) for text in "37"] + [folder / "broken.png"]
     pages[2].write_bytes(b"\x89PNG\r\n\x1a\n")
     trail = folder / "readings.trail"
-    write_trail(reader.read(pages), reader, trail)
-    write_trail(reader.read(pages[:1]), reader, trail)
+    write_forms(reader.read(pages), open_trail(trail, reader))
+    write_forms(reader.read(pages[:1]), open_trail(trail, reader))
     return trail, trail.read_bytes()
 
 
@@ -124,7 +125,7 @@ def test_a_torn_last_line_is_named_and_nothing_is_added_to_it(made: tuple[Path, 
     trail = edited(made, lambda b: b[:-9])
     assert (9 - 1, True) in [(f.line, "is torn" in f.message) for f in check(trail).faults]
     with pytest.raises(DataError, match="does not end a run"):
-        write_trail([], reader, trail)
+        write_forms([], open_trail(trail, reader))
 
 
 def test_a_torn_trail_is_repaired_by_name(made: tuple[Path, bytes], capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +142,7 @@ def rewritten(made: tuple[Path, bytes], reader: Reader, **changes: object) -> Pa
     trail = made[0].with_name("rewritten.trail")
     trail.unlink(missing_ok=True)
     (form,) = reader.read([made[0].with_name("3.png")])
-    write_trail([replace(form, fields=(replace(form.fields[0], **changes),))], reader, trail)  # type: ignore[arg-type]
+    write_forms([replace(form, fields=(replace(form.fields[0], **changes),))], open_trail(trail, reader))  # type: ignore[arg-type]
     return trail
 
 
@@ -172,7 +173,7 @@ def test_candidates_that_differ_are_named(made: tuple[Path, bytes], reader: Read
 
 def test_a_missing_and_a_changed_page_are_named(tmp_path: Path, reader: Reader) -> None:
     page, trail = picture(tmp_path / "5.png", "5"), tmp_path / "t"
-    write_trail(reader.read([page]), reader, trail)
+    write_forms(reader.read([page]), open_trail(trail, reader))
     picture(page, "6")
     ((line, message),) = faults(trail)
     assert line == 2 and "has changed since it was read" in message
@@ -186,7 +187,7 @@ def test_another_model_is_named(tmp_path: Path, made: tuple[Path, bytes], reader
     shutil.copytree(reader.model.folder, model)
     page, trail = picture(tmp_path / "5.png", "5"), tmp_path / "t"
     own = Reader(read_as="digit", model=model)
-    write_trail(own.read([page]), own, trail)
+    write_forms(own.read([page]), open_trail(trail, own))
     manifest = json.loads((model / "package.json").read_text())
     (model / "package.json").write_text(json.dumps(manifest | {"summary": "another"}))
     ((line, message),) = faults(trail)
@@ -198,7 +199,7 @@ def test_another_model_is_named(tmp_path: Path, made: tuple[Path, bytes], reader
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, reader: Reader) -> None:
     with pytest.raises(SettingError, match="choose another place"):
-        write_trail([], reader, tmp_path / "no such folder" / "t")
+        write_forms([], open_trail(tmp_path / "no such folder" / "t", reader))
     (tmp_path / "empty").touch()
     with pytest.raises(DataError, match="empty file"):
         check(tmp_path / "empty")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class InkshiftError(Exception):
@@ -46,7 +48,28 @@ class MissingExtraError(InkshiftError):
     """An optional part of inkshift is not installed."""
 
     def __init__(self, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs an optional part: run  pip install 'inkshift[{extra}]'")
+        super().__init__(f"{needed_for} needs an optional part: run  {how_to_install(extra)}")
+
+
+def how_to_install(extra: str, again: bool = False) -> str:
+    """The command that adds an extra to inkshift as it was installed: from a clone, from a wheel or from an index.
+
+    again: what is there is to be replaced.
+    """
+    from importlib import metadata  # slow, and wanted seldom
+    from urllib.parse import unquote, urlparse
+
+    try:
+        said = json.loads(metadata.distribution("inkshift").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        said = {"dir_info": {"editable": True}, "url": Path(__file__).parents[2].as_uri()}
+    url, folder = str(said.get("url", "")), said.get("dir_info")
+    if folder is None:
+        what = f"'inkshift[{extra}] @ {url}'" if url else f"'inkshift[{extra}]'"
+    else:
+        edit = "-e " if folder.get("editable") else ""
+        what = f"{edit}'{unquote(urlparse(url).path)}[{extra}]'"
+    return f"pip install {'--force-reinstall ' if again else ''}{what}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -44,17 +44,25 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        _remove_left(path, r"\.([0-9]+)\.part")
-        temporary.touch()
-        yield temporary
-        temporary.replace(path)
-    except OSError as e:
-        if e.filename in map(str, (path, temporary)) or e.errno in _NO_ROOM:
-            raise SettingError(f"{path}: cannot be written ({reason(e)}); choose another place") from None
-        raise
+        with writing(path, temporary):
+            _remove_left(path, r"\.([0-9]+)\.part")
+            temporary.touch()
+            yield temporary
+            temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, *others: Path) -> Iterator[None]:
+    """Raises SettingError that names `path` where it, or one of the others, cannot be written or the disk is full."""
+    try:
+        yield
+    except OSError as e:
+        if e.filename in map(str, (path, *others)) or e.errno in _NO_ROOM:
+            raise SettingError(f"{path}: cannot be written ({reason(e)}); choose another place") from None
+        raise
 
 
 @contextmanager

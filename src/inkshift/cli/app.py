@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -18,7 +21,9 @@ app = typer.Typer(
     help="Read hand-written numbers off forms with reused models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # plain: markup would take `inkshift[study]` for a style
+    # Wide enough for the examples, which are to be copied.
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 
 COMMAND_MODULES = (
@@ -41,6 +46,27 @@ COMMAND_MODULES = (
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
+_log = logging.getLogger("inkshift.cli")
+_log.addHandler(logging.NullHandler())
+_log.propagate = False
+
+
+@dataclass
+class Talk:
+    """How much the commands say on standard error: errors always, notes unless quiet, each form where verbose."""
+
+    quiet: bool = False
+    verbose: bool = False
+
+
+talk = Talk()
+
+
+def tell(line: str, style: str = "") -> None:
+    """A line on standard error, and in the log where there is one. style: of rich; red lines are errors."""
+    _log.log(logging.ERROR if style == "red" else logging.INFO, line)
+    if style == "red" or not talk.quiet:
+        err.print(line, style=style, markup=False, highlight=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -57,8 +83,29 @@ def root(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on standard error but errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more: each form as it is read.")] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Add what is said to this file, with the time.", show_default=False),
+    ] = None,
 ) -> None:
-    """Read hand-written numbers off forms with reused models."""
+    """Read hand-written numbers off forms with reused models.
+
+    Options of all commands stand before the command: inkshift --quiet --log night.log read ...
+    """
+    talk.quiet, talk.verbose = quiet, verbose
+    for handler in _log.handlers[1:]:
+        _log.removeHandler(handler)
+        handler.close()
+    if log:
+        try:
+            handler = logging.FileHandler(log, encoding="utf-8", errors="backslashreplace")
+        except OSError as e:
+            raise SettingError(f"{log}: cannot be written ({e.strerror}); choose another place for the log") from None
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        _log.addHandler(handler)
+        _log.setLevel(logging.INFO)
 
 
 def whole_app() -> typer.Typer:
@@ -83,5 +130,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _fail(error: InkshiftError, status: int) -> NoReturn:
-    err.print(f"error: {error}", style="red", markup=False, highlight=False)
+    tell(f"error: {error}", "red")
     sys.exit(status)

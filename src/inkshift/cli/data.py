@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inkshift.cli.app import app, err, out
+from inkshift.cli.app import app, out
+from inkshift.cli.show import bars, note
 
 if TYPE_CHECKING:
-    from inkshift.datasets.catalog import DataSet, Progress
+    from inkshift.datasets.catalog import DataSet
 
 data_app = typer.Typer(no_args_is_help=True, help="List, show, fetch and pack the data sets inkshift knows.")
 app.add_typer(data_app, name="data")
@@ -106,12 +105,12 @@ def fetch(
     """
     from inkshift.datasets import catalog
 
-    with _bars() as advance:
+    with bars("bytes") as advance:
         paths = catalog.fetch(name, root=to, progress=advance)
     for path in paths:
         typer.echo(path)
     if to is not None:
-        err.print(f"set INKSHIFT_DATA={to.resolve()} so that inkshift finds it", markup=False, highlight=False)
+        note(f"set INKSHIFT_DATA={to.resolve()} so that inkshift finds it")
 
 
 @data_app.command()
@@ -135,28 +134,11 @@ def pack(
     """
     from inkshift.datasets import catalog
 
-    with _bars() as advance:
+    with bars("bytes") as advance:
         paths = catalog.pack(name, source=source, progress=advance)
     for path in paths:
         typer.echo(path)
-    err.print(f"{name} is packed; by_class.zip may be deleted", markup=False, highlight=False)
-
-
-@contextmanager
-def _bars() -> Iterator[Progress]:
-    """A progress bar of bytes on the terminal for each file that is reported."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=err, disable=not err.is_terminal) as bars:
-
-        def advance(file: str, done: int, total: int | None) -> None:
-            if file not in tasks:
-                tasks[file] = bars.add_task(file)
-            bars.update(tasks[file], completed=done, total=total)
-
-        yield advance
+    note(f"{name} is packed; by_class.zip may be deleted")
 
 
 def _facts(entry: DataSet) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inkshift.cli.app import app, err
+from inkshift.cli.show import bars, note
 
 if TYPE_CHECKING:
     from inkshift.forms.crops.folder import Harvest
@@ -71,16 +73,12 @@ def build(
 
       inkshift dataset build scans/ --template telegram.json --labels labels.csv --out data/telegram
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from inkshift.datasets.labels import read_labels
     from inkshift.forms.crops import harvest
     from inkshift.forms.out.batch import workers_for
 
     known = read_labels(labels, query)
-    columns = (TextColumn("pages"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
-        task = bar.add_task("pages", total=None)
+    with bars("pages") as advance:
         result = harvest.build(
             pages,
             known,
@@ -91,7 +89,7 @@ def build(
             exclude=exclude,
             test_share=test_share,
             workers=workers_for(pages),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=partial(advance, "cutting"),
         )
     _summarise(result)
     typer.echo(out)
@@ -114,18 +112,13 @@ def compose(
 
       inkshift dataset compose --out composed --count 300
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from inkshift.forms.crops import composed
     from inkshift.models.train import rehearsal
 
-    columns = (TextColumn("numbers"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
-        task = bar.add_task("numbers", total=count)
+    with bars("numbers") as advance:
         memory = rehearsal.load()
-        composed.write(out, memory.held_out, count, seed, lambda done, _: bar.update(task, completed=done))
-    if memory.note:
-        err.print(memory.note, markup=False, highlight=False)
+        composed.write(out, memory.held_out, count, seed, lambda done, _: advance("composing", done, count))
+    note(memory.note)
     typer.echo(out)
 
 
@@ -143,18 +136,14 @@ def _summarise(result: Harvest) -> None:
     table.add_row("digits", *(f"{counts['digits'].get(s, 0):,}" for s in ("train", "test")), end_section=True)
     for digit, by_split in counts["classes"].items():
         table.add_row(f"  {digit}", *(f"{by_split[s]:,}" for s in ("train", "test")))
-    err.print(f"{counts['pages']} pages, {counts['forms']} forms")
+    note(f"{counts['pages']} pages, {counts['forms']} forms")
     err.print(table, soft_wrap=False)
     for item in result.left_out:
         if item.reason == "not read":
-            err.print(f"not read: {item.detail}", style="red", markup=False, highlight=False)
+            note(f"not read: {item.detail}", "red")
     for reason, count in counts["left_out"].items():
-        err.print(f"left out, {reason}: {count}", markup=False, highlight=False)
+        note(f"left out, {reason}: {count}")
     for what, unused in (("labels", result.unused_labels), ("exclusions", result.unused_exclusions)):
         if unused:
             form, name = unused[0]
-            err.print(
-                f"{what} that no page had: {len(unused)}, such as form {form!r} field {name!r}",
-                markup=False,
-                highlight=False,
-            )
+            note(f"{what} that no page had: {len(unused)}, such as form {form!r} field {name!r}")

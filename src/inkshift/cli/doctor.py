@@ -12,6 +12,7 @@ from importlib import metadata
 import typer
 
 from inkshift.cli.app import app, out
+from inkshift.errors import how_to_install
 
 # What is said of one thing: its name, its state, and whether all is well with it.
 Finding = tuple[str, str, bool]
@@ -82,7 +83,7 @@ def _extras() -> Iterator[Finding]:
     for extra, names in extras.items():
         if extra:
             missing = [name for name in names if not _version(name)]
-            have = "installed" if not missing else f"not installed; for it  pip install 'inkshift[{extra}]'"
+            have = "installed" if not missing else f"not installed; for it  {how_to_install(extra)}"
             yield f"extra {extra}", have, True
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inkshift.cli.app import app, err, out
-from inkshift.cli.show import table
+from inkshift.cli.app import app, out
+from inkshift.cli.show import note, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,7 @@ SHOWN = 10
 
 Readings = Annotated[
     Path,
-    typer.Argument(metavar="READINGS", help="What `inkshift read --out` wrote: CSV or JSON Lines."),
+    typer.Argument(metavar="READINGS", help="What `inkshift read --out` wrote: CSV, JSON or JSON Lines."),
 ]
 Labels = Annotated[
     str,
@@ -97,7 +97,7 @@ def _show(results: dict[str, Evaluation]) -> None:
         out.print(_wrong(ours.wrong))
     if ours.unlabelled:
         first = "form {}, field {}".format(*ours.unlabelled[0])
-        err.print(f"{len(ours.unlabelled)} readings without a label are not counted, first: {first}", markup=False)
+        note(f"{len(ours.unlabelled)} readings without a label are not counted, first: {first}")
 
 
 def _measures(results: dict[str, Evaluation]) -> Table:
@@ -187,7 +187,7 @@ def _draw(evaluation: Evaluation, folder: Path) -> None:
     ):
         with whole_file(folder / f"{name}.png") as temporary:
             temporary.write_bytes(picture)
-        err.print(f"wrote {folder / name}.png", markup=False, highlight=False)
+        note(f"wrote {folder / name}.png")
 
 
 def _percent(share: float | None) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from inkshift.cli.app import err, out
+from inkshift.cli.app import out
 from inkshift.cli.model import Json, model_app
+from inkshift.cli.show import note
 
 
 @model_app.command("import")
@@ -71,7 +72,7 @@ def import_(
         facts = {"parameters": manifest.parameters, "classes": len(manifest.classes)} | manifest.training
         for key, value in (facts | manifest.scores).items():
             out.print(f"{key:24} {_shown(value)}", markup=False, highlight=False)
-    err.print(f"wrote {to}" + ("" if test else "; not tested: give --test"), markup=False, highlight=False)
+    note(f"wrote {to}" + ("" if test else "; not tested: give --test"))
 
 
 def _shown(value: object) -> str:

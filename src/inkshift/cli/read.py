@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inkshift.cli.app import app
-from inkshift.cli.show import count, note, note_missing_pictures, reading_bar
+from inkshift.cli.app import app, talk
+from inkshift.cli.show import bars, count, note, note_missing_pictures
 
 if TYPE_CHECKING:
     from inkshift.forms.out.batch import Summary, Target
     from inkshift.forms.reader import Reader
+    from inkshift.forms.reading import FormReading
 
 SHOWN = 10
 
 Paths = Annotated[
     list[Path],
-    typer.Argument(help="PNG, JPEG, TIFF, HEIC, WebP, BMP, GIF or PDF files, or folders.", show_default=False),
+    typer.Argument(
+        metavar="PAGES...",
+        help="PNG, JPEG, TIFF, HEIC, WebP, BMP, GIF or PDF files, or folders; - takes a list from standard input, a "
+        "path a line.",
+        show_default=False,
+    ),
 ]
 TemplateFile = Annotated[
     Path | None,
@@ -64,7 +72,7 @@ Second = Annotated[
     Literal["pp-ocrv6"] | None,
     typer.Option(
         "--second-reader",
-        help="Another reader of numbers, reused as it is (pip install 'inkshift[pp-ocr]'): the two are weighed against "
+        help="Another reader of numbers, reused as it is (extra pp-ocr): the two are weighed against "
         "each other. Fewer errors, at a fraction of the speed.",
         show_default=False,
     ),
@@ -75,7 +83,7 @@ Method = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="File for the readings, one row a field; - is standard output.")]
 Format = Annotated[
-    Literal["csv", "jsonl", "xlsx"] | None,
+    Literal["csv", "json", "jsonl", "xlsx"] | None,
     typer.Option(help="Format of the readings; xlsx shows each field's picture.", show_default="by --out, else csv"),
 ]
 Report = Annotated[
@@ -141,6 +149,8 @@ def read(
       inkshift read accounts/*.png --as number --digits 10
 
       inkshift read ledger.jpg --as table
+
+      find scans -name '*.tif' -newer readings.csv | inkshift read - --template telegram.json --out new.csv
     """
     from inkshift.forms.out.batch import Target, expected_forms
     from inkshift.forms.reader import Reader
@@ -162,9 +172,21 @@ def read(
         given = [file for file in (reader.settings.template, *reader.settings.templates) if file]
         for name, form in zip(given, reader.templates, strict=True):
             note_missing_pictures(name, form)
-    summary = _read(reader, paths, target, workers, names)
+    summary = _read(reader, _listed(paths), target, workers, names)
     _tell(summary)
     raise typer.Exit(1 if summary.unread else 0)
+
+
+def _listed(paths: list[Path]) -> list[Path]:
+    """The paths, with those that standard input lists in the place of `-`."""
+    from inkshift.errors import InputError
+
+    if Path("-") not in paths:
+        return paths
+    listed = [Path(line) for line in sys.stdin.read().splitlines() if line.strip()]
+    if not listed:
+        raise InputError("-: expected a list of paths on standard input, one a line, found none")
+    return [path for given in paths for path in (listed if given == Path("-") else [given])]
 
 
 def _digits(text: str) -> tuple[int, int]:
@@ -183,11 +205,26 @@ def _read(reader: Reader, paths: list[Path], target: Target, workers: int | None
 
     many = workers or workers_for(paths)
     try:
-        with reading_bar() as progress:
-            return read_into(reader, paths, target, workers=many, expected=expected, progress=progress)
+        with bars("pages") as advance:
+            return read_into(
+                reader,
+                paths,
+                target,
+                workers=many,
+                expected=expected,
+                progress=partial(advance, "reading"),
+                watch=_tell_form if talk.verbose else None,
+            )
     except KeyboardInterrupt:
         note("stopped; " + ("run the same command again to go on" if target.out else "with --out FILE it could go on"))
         raise typer.Exit(130) from None
+
+
+def _tell_form(form: FormReading) -> None:
+    from inkshift.forms.out.html import doubts
+
+    look = [item.name for item in form.fields if doubts(item)]
+    note(f"{form.name}: {count(len(form.fields), 'field')}" + (f"; to look at: {', '.join(look)}" if look else ""))
 
 
 def _tell(summary: Summary) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from inkshift.cli.app import app, err
+from inkshift.cli.app import app
+from inkshift.cli.show import note
 
 
 @app.command()
@@ -55,7 +56,7 @@ def review(
 ) -> None:
     """Let people settle the fields in a browser, on this computer or for a team.
 
-    Stop it with Ctrl+C; what was decided stays in the database. Needs pip install 'inkshift[review]'.
+    Stop it with Ctrl+C; what was decided stays in the database. Needs the extra `review`.
 
     Examples:
 
@@ -80,4 +81,4 @@ def review(
     pages = [str(path) for path in paths or ()]
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
     at = At(host, port, str(tls_cert or ""), str(tls_key or ""))
-    serve(db, batch, at, files=str(files or ""), demo=demo, browser=not no_browser, say=err.print)
+    serve(db, batch, at, files=str(files or ""), demo=demo, browser=not no_browser, say=note)

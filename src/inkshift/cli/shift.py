@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from inkshift.cli.app import app, out
 from inkshift.cli.read import ModelName, Paths, PolicyFile, ReadAs, Second, TemplateFile, Workers
-from inkshift.cli.show import count, note, reading_bar, table
+from inkshift.cli.show import bars, count, note, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,7 +60,8 @@ def shift(
     reader = Reader(
         template or "", read_as=read_as, model=model, second_reader=second_reader, policy=policy or "", crops=True
     )
-    with reading_bar() as progress:
+    with bars("pages") as advance:
+        progress = partial(advance, "reading")
         found = examined(reader, paths, workers=workers or workers_for(paths), progress=progress)
     if report:
         write_shift(found, report)

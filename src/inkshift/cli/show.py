@@ -1,26 +1,31 @@
-"""How commands show what they do: notes and a progress bar on standard error, tables on standard output."""
+"""How commands show what they do: notes and progress on standard error, tables on standard output."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from inkshift.cli.app import err
+from inkshift.cli.app import err, talk, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.table import Table
 
-    from inkshift.forms.reader import Progress
     from inkshift.forms.template import Template
+
+Advance = Callable[[str, int, int | None], None]
+
+# Between two lines of progress where no bar can be drawn.
+_TELL_SECONDS = 10.0
 
 
 def note(line: str, style: str = "") -> None:
     """A line on standard error; nothing where it is empty."""
     if line:
-        err.print(line, style=style, markup=False, highlight=False)
+        tell(line, style)
 
 
 def note_missing_pictures(file: Path | str, template: Template) -> None:
@@ -53,17 +58,52 @@ def table(*columns: str, title: str | None = None, left: Collection[str] = (), w
 
 
 @contextmanager
-def reading_bar() -> Iterator[Progress]:
-    """A bar of pages read, on a terminal; what is given is called with pages done and pages found."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def bars(of: str) -> Iterator[Advance]:
+    """Progress on standard error: a bar on a terminal, else a line every ten seconds.
 
-    columns = (
-        TextColumn("reading"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("pages"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bars:
-        task = bars.add_task("")
-        yield lambda done, pages: bars.update(task, completed=done, total=pages)
+    of: what is counted, such as pages; `bytes` are shown in larger units. What is given is called with the name of a
+    task, how much of it is done, and how much there is, None where that is not known.
+    """
+    if not err.is_terminal or talk.quiet:
+        yield _lines(of)
+        return
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+    from rich.progress import TimeRemainingColumn as Left
+
+    amount = (DownloadColumn(),) if of == "bytes" else (MofNCompleteColumn(), TextColumn(of))
+    columns = (TextColumn("{task.description}"), BarColumn(), *amount, Left())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=err, transient=True, speed_estimate_period=600) as shown:
+
+        def advance(task: str, done: int, total: int | None) -> None:
+            if task not in tasks:
+                tasks[task] = shown.add_task(task)
+            shown.update(tasks[task], completed=done, total=total)
+
+        yield advance
+
+
+def _lines(of: str) -> Advance:
+    told = time.monotonic()
+    begun: dict[str, tuple[float, int]] = {}
+
+    def advance(task: str, done: int, total: int | None) -> None:
+        nonlocal told
+        now = time.monotonic()
+        start, before = begun.setdefault(task, (now, done))
+        if now - told < _TELL_SECONDS or done == total:
+            return
+        told = now
+        left = (now - start) / (done - before) * (total - done) if total and done > before else 0.0
+        whole = f" of {total:,}" if total else ""
+        note(f"{task}: {done:,}{whole} {of}" + (f", about {span(left)} left" if left else ""))
+
+    return advance
+
+
+def span(seconds: float) -> str:
+    """A stretch of time in the unit that suits it: 40 s, 12 min, 3.5 h, 390 days."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size or (unit == "min" and seconds >= 100):
+            return f"{seconds / size:,.3g} {unit}" if seconds < 1000 * size else f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inkshift.cli.app import app, err, out
+from inkshift.cli.app import app, out
+from inkshift.cli.show import bars, note, span
 
 if TYPE_CHECKING:
     from inkshift.studies.engine import AnyPlan, Estimate
@@ -70,12 +71,12 @@ def run(
         with _progress_bar(planned, where):
             problems = engine.run(kind, study, where, workers=count, device=device)
     except KeyboardInterrupt:
-        err.print("stopped; run the same command again to go on")
+        note("stopped; run the same command again to go on")
         raise typer.Exit(130) from None
     for problem in problems.values():
-        err.print(problem, style="red", markup=False, highlight=False)
+        note(problem, "red")
     done = len(planned.runs) - len(problems)
-    err.print(f"{done} of {len(planned.runs)} runs are finished, in {where}", markup=False, highlight=False)
+    note(f"{done} of {len(planned.runs)} runs are finished, in {where}")
     if problems:
         raise typer.Exit(1)
     typer.echo(f"digest {engine.study_digest(planned, where)}")
@@ -120,7 +121,7 @@ def status(spec: Spec, folder: Folder = None, as_json: Json = False) -> None:
         )
     out.print(table, soft_wrap=False)
     for problem in (problem for row in rows for problem in row["problems"]):
-        err.print(problem, style="red", markup=False, highlight=False)
+        note(problem, "red")
 
 
 @study_app.command()
@@ -145,17 +146,12 @@ def report(
 @contextmanager
 def _progress_bar(planned: AnyPlan, folder: Path) -> Iterator[None]:
     """Epochs on disk against epochs planned, read off the run folders every two seconds."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from inkshift.studies.engine import epochs_done, epochs_planned, watching
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=err, disable=not err.is_terminal, speed_estimate_period=600
-    ) as bars:
+    with bars("epochs") as advance:
         total = epochs_planned(planned.runs)
-        task = bars.add_task("training", total=total, completed=epochs_done(planned.runs, folder))
-        with watching(planned, folder, lambda done: bars.update(task, completed=done)):
+        advance("training", epochs_done(planned.runs, folder), total)
+        with watching(planned, folder, lambda done: advance("training", done, total)):
             yield
 
 
@@ -178,14 +174,6 @@ def _show_estimate(found: Estimate, workers: int) -> None:
     out.print(f"disk: {_size(found.disk)} when finished, up to {_size(found.peak)} on the way")
     if found.stated:
         out.print(f"not here, so counted as stated: {', '.join(found.stated)}", markup=False, highlight=False)
-
-
-def span(seconds: float) -> str:
-    """A stretch of time in the unit that suits it: 40 s, 12 min, 3.5 h, 390 days."""
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size or (unit == "min" and seconds >= 100):
-            return f"{seconds / size:,.3g} {unit}" if seconds < 1000 * size else f"{seconds / size:,.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _size(count: int) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.show import count, note, reading_bar
+from inkshift.cli.show import bars, count, note
 
 TrailFile = Annotated[Path, typer.Argument(metavar="TRAIL", help="What `inkshift read --trail` wrote.")]
 Quick = Annotated[
@@ -45,8 +46,8 @@ def verify(trail: TrailFile, quick: Quick = False, repair: Repair = False, as_js
     found = check(trail)
     faults = [*found.faults, *files_as_read(found)]
     if not quick:
-        with reading_bar() as progress:
-            faults += [fault for run in found.runs for fault in read_again(run, progress)]
+        with bars("pages") as advance:
+            faults += [fault for run in found.runs for fault in read_again(run, partial(advance, "reading"))]
     faults.sort(key=lambda fault: fault.line)
     if as_json:
         listed = [{"line": fault.line, "message": fault.message} for fault in faults]

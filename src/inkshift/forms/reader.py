@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import re2
 import zxingcpp
+from PIL.Image import Image
 
 from inkshift import jobs
 from inkshift.errors import (
@@ -53,6 +55,7 @@ from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
 from inkshift.models.runtime import classifier, softmax
+from inkshift.pictures import as_pixels
 from inkshift.reframe import to_gray
 
 Pixels = npt.NDArray[np.uint8]
@@ -60,6 +63,7 @@ ReadAs = Literal["number", "digit", "table", "column"]
 Method = Literal["default", "as-published"]
 SecondReader = Literal["pp-ocrv6"]
 Progress = Callable[[int, int], None]
+Source = str | os.PathLike[str] | Pixels | Image
 
 # Hex digits of a SHA-256 that stand for it in a signature.
 SIGNED = 12
@@ -116,8 +120,9 @@ class Reader:
     `"column"` of numbers has the fields 1, 2, 3 from the top.
 
     >>> reader = Reader(template="examples/telegram/template.json")
-    >>> for form in reader.read(["scans/"]):
-    ...     print(form.name, form["total"].value, form["total"].confidence)
+    >>> for form in reader.read("examples/telegram/scan-1.jpg"):
+    ...     print(form.name, form["total"].value, f"{form['total'].confidence:.2f}")
+    T-0001 212 1.00
 
     model: name of a shipped model package or folder of another: a model of digits reads cells, and numbers digit
     by digit; a model of numbers reads numbers whole, and cells are left to `digits`. Without it, cells are read by
@@ -197,19 +202,37 @@ class Reader:
 
     def read(
         self,
-        paths: Sequence[str | Path],
+        pages: Source | Sequence[Source],
         *,
         workers: int = 1,
         journal: str | Path | None = None,
         progress: Progress | None = None,
     ) -> Generator[FormReading, None, None]:
-        """Read files and the images and PDFs in folders, form by form, in order.
+        """Read files, and the pictures and PDFs in folders, form by form, in order.
 
-        A page that cannot be read costs only itself: its form says why in `errors`. workers: processes.
+        pages: one of them or several; a picture is (H, W) or (H, W, 3) RGB uint8, or one of Pillow; the first is named
+        `picture 1`. A page that cannot be read costs only itself: its form says why in `errors`. workers: processes.
         journal: file in which finished pages are kept, so that a reading that was stopped goes on.
         progress: called with pages done and pages found.
         """
-        refs = list(_all_refs(find_files(list(map(str, paths)))))
+        several = [pages] if isinstance(pages, str | os.PathLike | np.ndarray | Image) else list(pages)
+        pictures = [page for page in several if isinstance(page, np.ndarray | Image)]
+        if pictures:
+            if len(pictures) < len(several) or journal:
+                raise SettingError("read: expected files, or pictures without a journal, found both; read them apart")
+            return self._signed(self._each_picture(pictures, progress))
+        return self._read_files([str(page) for page in several], workers, journal, progress)
+
+    def _each_picture(self, pictures: Sequence[Pixels | Image], progress: Progress | None) -> Iterator[PageReading]:
+        for number, picture in enumerate(pictures, 1):
+            yield self.read_page(as_pixels(picture), f"picture {number}")
+            if progress:
+                progress(number, len(pictures))
+
+    def _read_files(
+        self, paths: Sequence[str], workers: int, journal: str | Path | None, progress: Progress | None
+    ) -> Generator[FormReading, None, None]:
+        refs = list(_all_refs(find_files(paths)))
         keep = jobs.Journal(journal, self.fingerprint()) if journal else None
         items = ((f"{ref.source}#{ref.page}#{_stamp(ref.source)}", ref) for ref, error in refs if not error)
         try:
@@ -223,14 +246,17 @@ class Reader:
                 on_crash=_crashed,
             )
             with closing(results):
-                together = self.settings.method != "as-published"
-                signature = self.signature
-                for form in assemble(self._pages(refs, results, progress), self.templates, together=together):
-                    signed = replace(form, reader=signature)
-                    yield apply(self.policy, signed) if self.policy else signed
+                yield from self._signed(self._pages(refs, results, progress))
         finally:
             if keep:
                 keep.close()
+
+    def _signed(self, pages: Iterable[PageReading]) -> Generator[FormReading, None, None]:
+        """The forms of the pages, as the policy decides of them."""
+        together, signature = self.settings.method != "as-published", self.signature
+        for form in assemble(pages, self.templates, together=together):
+            signed = replace(form, reader=signature)
+            yield apply(self.policy, signed) if self.policy else signed
 
     def fingerprint(self) -> str:
         """Names what a page's reading depends on besides the page: settings, template and model."""
@@ -542,14 +568,18 @@ class _Laid:
 
 
 def read(
-    paths: Sequence[str | Path] | str | Path,
+    pages: Source | Sequence[Source],
     template: str | Path | Sequence[str | Path] = "",
     *,
     read_as: ReadAs | None = None,
 ) -> list[FormReading]:
-    """Read files or folders with the default model; see `Reader` for more."""
-    listed = [paths] if isinstance(paths, str | Path) else list(paths)
-    return list(Reader(template, read_as=read_as).read(listed))
+    """Read files, folders or pictures with the default model; see `Reader` for more.
+
+    >>> form, = read("examples/telegram/scan-1.jpg", "examples/telegram/template.json")
+    >>> form["total"].value
+    '212'
+    """
+    return list(Reader(template, read_as=read_as).read(pages))
 
 
 def way_up(ways: Sequence[Sequence[FieldReading]]) -> int:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from html import escape
 from typing import Any, Literal
 
 import cv2
@@ -107,8 +109,9 @@ class PageNote:
 
 @dataclass(frozen=True, slots=True)
 class FormReading:
-    """All that was read of one form. `form["A"]` is the field named A. template: the name of its template. reader: who
-    read it, see `Reader.signature`.
+    """All that was read of one form: its fields in order; `form["A"]` is the field named A.
+
+    template: the name of its template. reader: who read it, see `Reader.signature`.
 
     Blank pages that follow no form make one without fields, whose notes are all `blank`.
     """
@@ -118,6 +121,54 @@ class FormReading:
     pages: tuple[PageNote, ...] = ()
     template: str = ""
     reader: str = ""
+
+    def __iter__(self) -> Iterator[FieldReading]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a field of this name."""
+        return any(item.name == name for item in self.fields)
+
+    def __bool__(self) -> bool:
+        """A form is one also where nothing on it was read."""
+        return True
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{item.name}={item.value or item.state}" for item in self.fields[:8])
+        more = f", ... {len(self.fields)} fields" if len(self.fields) > 8 else ""
+        errors = f"; {len(self.errors)} pages not read" if self.errors else ""
+        return f"<FormReading {self.name!r}: {values or 'no fields'}{more}{errors}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form as plain dictionaries and lists, as JSON takes them; without crops."""
+        return {
+            "form": self.name,
+            "template": self.template,
+            "reader": self.reader,
+            "errors": list(self.errors),
+            "fields": {item.name: _plain_field(item) for item in self.fields},
+        }
+
+    def to_frame(self) -> Any:
+        """The fields as a table of pandas, indexed by their names. Raises ImportError without pandas."""
+        import pandas
+
+        rows = self.to_dict()["fields"]
+        return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("field")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: each field's picture, where it was kept, beside its value."""
+        rows = "".join(
+            f"<tr><td>{escape(f.name)}</td><td>{_as_img(f.crop)}</td><td>{f.value or f.state}</td>"
+            f"<td>{f.confidence:.2f}</td></tr>"
+            for f in self.fields
+        )
+        problems = "".join(f"<p>Not read: {escape(error)}</p>" for error in self.errors)
+        head = "<tr><th>field</th><th></th><th>value</th><th>confidence</th></tr>"
+        return f"<p><b>{escape(self.name)}</b></p>{problems}<table>{head}{rows}</table>"
 
     def __getitem__(self, name: str) -> FieldReading:
         for item in self.fields:
@@ -131,6 +182,28 @@ class FormReading:
         return tuple(note.error for note in self.pages if note.error)
 
 
+def _plain_field(item: FieldReading) -> dict[str, Any]:
+    return {
+        "value": item.value,
+        "state": item.state,
+        "confidence": item.confidence,
+        "accepted": item.accepted,
+        "written": item.written,
+        "candidates": [[one.written, one.probability] for one in item.candidates],
+        "marks": list(item.marks),
+        "rules_broken": list(item.rules_broken),
+        "source": item.source,
+        "page": item.page,
+        "box": item.box and list(item.box),
+    }
+
+
+def _as_img(crop: Image | None) -> str:
+    if crop is None or not crop.size:
+        return ""
+    return f'<img style="max-height: 3em" src="data:image/png;base64,{_as_base64(crop)}" alt="">'
+
+
 def page_to_json(page: PageReading) -> str:
     """The page as a line of JSON; crops as PNG."""
     return json.dumps(page, default=_plain)
@@ -138,9 +211,14 @@ def page_to_json(page: PageReading) -> str:
 
 def _plain(item: Any) -> Any:
     if isinstance(item, np.ndarray):
-        channels = item[..., ::-1] if item.ndim == 3 else item
-        return base64.b64encode(cv2.imencode(".png", channels)[1].tobytes()).decode()
+        return _as_base64(item)
     return {f.name: getattr(item, f.name) for f in fields(item)}
+
+
+def _as_base64(picture: Image) -> str:
+    """A PNG file of it, as text."""
+    channels = picture[..., ::-1] if picture.ndim == 3 else picture
+    return base64.b64encode(cv2.imencode(".png", channels)[1].tobytes()).decode()
 
 
 def page_from_json(line: str) -> PageReading:

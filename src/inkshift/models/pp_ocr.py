@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from inkshift.errors import MissingExtraError, ModelError
+from inkshift.errors import MissingExtraError, ModelError, how_to_install
 from inkshift.models.ctc import LineProbabilities
 
 Pixels = npt.NDArray[np.uint8]
@@ -45,7 +45,7 @@ def model_file() -> Path:
     path = Path(found.submodule_search_locations[0]) / FILE
     if not path.is_file():
         raise ModelError(
-            f"{path}: the model of rapidocr 3.10.0 is not there; run  pip install --force-reinstall 'inkshift[pp-ocr]'"
+            f"{path}: the model of rapidocr 3.10.0 is not there; run  {how_to_install('pp-ocr', again=True)}"
         )
     return path
 
@@ -94,7 +94,7 @@ def characters(session: onnxruntime.InferenceSession) -> list[str]:
     if not set("0123456789") <= set(listed):
         raise ModelError(
             f"{model_file()}: expected a list of characters with the ten digits in its metadata, found none; "
-            "run  pip install --force-reinstall 'inkshift[pp-ocr]'"
+            f"run  {how_to_install('pp-ocr', again=True)}"
         )
     return ["", *listed, " "]
 

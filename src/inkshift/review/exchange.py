@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
-import json
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import sqlalchemy as sa
@@ -19,14 +16,13 @@ from PIL import Image as Pillow
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.errors import SettingError, nearest
-from inkshift.files import whole_file
-from inkshift.forms.out.export import COLUMNS, Row, fitted, harmless, png, row, save_book, typed
+from inkshift.forms.out.export import COLUMNS, TEXT, Format, Row, add_csv, add_json, open_text, row, typed
+from inkshift.forms.out.sheet import CROP, open_sheet, png
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
 from inkshift.review.schema import MODEL, Decision, Field, Reading, User, stands
 from inkshift.review.store import Store
 
 DECIDED = ("decided", "decided_state", "decided_by", "keyers")
-Format = Literal["csv", "jsonl", "xlsx"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,46 +113,23 @@ def write_table(store: Store, batch_id: int, path: Path) -> None:
     ending = path.suffix.lower()
     if ending not in known:
         raise SettingError(f"{path}: the ending {path.suffix!r} names no table; {nearest(path.suffix, known)}")
-    with whole_file(path) as temporary:
-        if ending == ".xlsx":
-            return _write_xlsx(lines(store, batch_id), temporary)
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            if ending == ".jsonl":
-                file.writelines(json.dumps(_json(line), ensure_ascii=False) + "\n" for line in lines(store, batch_id))
-                return
-            writer = csv.DictWriter(file, COLUMNS + DECIDED, lineterminator="\n")
-            writer.writeheader()
+    if ending == ".xlsx":
+        columns = [*COLUMNS[:3], CROP, *DECIDED, *COLUMNS[3:]]
+        with open_sheet(path, "review", columns) as append:
             for line in lines(store, batch_id):
-                writer.writerow({name: text.replace("\r", " ") for name, text in line.row.items()})
+                append(line.row, png(_pixels(line.crop)) if line.crop else None)
+        return
+    with open_text(path) as file:
+        if ending == ".csv":
+            with add_csv(file, COLUMNS + DECIDED) as add:
+                add(line.row for line in lines(store, batch_id))
+        else:
+            with TEXT[ending[1:]](file) as add:
+                add(_json(line) for line in lines(store, batch_id))
 
 
 def _json(line: Line) -> dict[str, Any]:
     return typed(line.row) | {"decided_by": list(line.by), "keyers": line.keyers}
-
-
-def _write_xlsx(found: Iterable[Line], path: Path) -> None:
-    from openpyxl import Workbook
-    from openpyxl.drawing.image import Image as Picture
-
-    names = (*COLUMNS[:3], "crop", *DECIDED, *COLUMNS[3:])
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("review")
-    sheet.freeze_panes = "A2"
-    sheet.column_dimensions["A"].width, sheet.column_dimensions["D"].width = 18, 24
-    sheet.append(names)
-    with tempfile.TemporaryDirectory(prefix="inkshift-crops-") as folder:
-        try:
-            for at, line in enumerate(found, start=2):
-                if line.crop:
-                    file = Path(folder, f"{at}.png")
-                    file.write_bytes(png(_pixels(line.crop)))
-                    sheet.add_image(fitted(Picture(str(file))), f"D{at}")
-                    sheet.row_dimensions[at].height = 33
-                sheet.append([None if name == "crop" else harmless(line.row[name]) for name in names])
-        except BaseException:
-            sheet.close()
-            raise
-        save_book(book, path)
 
 
 def _pixels(crop: bytes) -> Image:
@@ -169,12 +142,8 @@ def write_label_studio(store: Store, batch_id: int, path: Path) -> None:
     What was read is the prediction, what was settled the annotation: `number`, the digits as text, and `state`, a
     choice, both on `image`. Raises SettingError for a path that cannot be written.
     """
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        before = "["
-        for line in lines(store, batch_id):
-            file.write(f"{before}\n{json.dumps(_task(line), ensure_ascii=False)}")
-            before = ","
-        file.write("[]\n" if before == "[" else "\n]\n")
+    with open_text(path) as file, add_json(file) as add:
+        add(_task(line) for line in lines(store, batch_id))
 
 
 def _task(line: Line) -> dict[str, Any]:

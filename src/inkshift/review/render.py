@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from inkshift.errors import how_to_install
 from inkshift.review.security import Visit
 
 _pages = Environment(
@@ -18,6 +19,7 @@ _pages = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_pages.globals["how_to_install"] = how_to_install
 
 
 def page(

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from inkshift.errors import InkshiftError, RegistrationError, SettingError
 from inkshift.forms.assemble import assemble
-from inkshift.forms.out.export import png
 from inkshift.forms.out.html import doubts
+from inkshift.forms.out.sheet import png
 from inkshift.forms.page.files import load_page, page_refs
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, PageReading

@@ -1,24 +1,23 @@
-"""Many pages to files: read once into a journal, then written from it, so that a stop costs nothing."""
+"""Many pages to files: each form is read once and written to all of them; a journal keeps what a stop would cost."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inkshift.errors import InputError, SettingError
 from inkshift.files import locked, read_csv
 from inkshift.forms.assemble import Called, Roll, call_roll
-from inkshift.forms.out.export import Format, format_of, write_readings
-from inkshift.forms.out.html import write_report
-from inkshift.forms.out.trail import end_of, write_trail
+from inkshift.forms.out.export import AddForm, Format, Output, format_of, open_readings, write_forms
+from inkshift.forms.out.html import open_report
+from inkshift.forms.out.trail import end_of, open_trail
 from inkshift.forms.page.files import find_files, page_refs, passed_over
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FormReading
-from inkshift.forms.template import Template
 
 # Fewer pages than this are read before further processes have started.
 FEW_PAGES = 8
@@ -83,8 +82,9 @@ def read_into(
     workers: int = 1,
     expected: Collection[str] = (),
     progress: Progress | None = None,
+    watch: AddForm | None = None,
 ) -> Summary:
-    """Read `paths` and write `target`; memory does not grow with the pages.
+    """Read `paths` and write `target`; memory does not grow with the pages. watch: is called with each form.
 
     Finished pages are kept in a hidden journal beside `target.out` until all is written: the same call goes on from
     it after a stop. Raises what `Reader.read` and the writers raise, the trail's before anything is read; a page that
@@ -95,13 +95,17 @@ def read_into(
         end_of(target.trail)
     with _journal(target.out) as journal:
         forms = reader.read(paths, workers=workers, journal=journal, progress=progress)
-        summary = replace(_sum_up(forms, expected, reader.templates), passed_over=tuple(passed_over(paths)))
-        write_readings(reader.read(paths, journal=journal), target.out, target.format)
-        if target.report is not None:
-            write_report(reader.read(paths, journal=journal), target.report, _title(reader))
-        if target.trail is not None:
-            write_trail(reader.read(paths, journal=journal), reader, target.trail)
-    return summary
+        tally = _Tally({template.name: len(template.pages) for template in reader.templates})
+        write_forms(forms, *_outputs(target, reader), nullcontext(tally.add), *([nullcontext(watch)] if watch else []))
+    return tally.summary(expected, passed_over(paths))
+
+
+def _outputs(target: Target, reader: Reader) -> Iterator[Output]:
+    yield open_readings(target.out, target.format)
+    if target.report is not None:
+        yield open_report(target.report, _title(reader))
+    if target.trail is not None:
+        yield open_trail(target.trail, reader)
 
 
 def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:
@@ -156,32 +160,42 @@ def _journal(out: Path | None) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _sum_up(forms: Iterable[FormReading], expected: Collection[str], templates: Sequence[Template]) -> Summary:
-    whole = {template.name: len(template.pages) for template in templates}
-    fields = blank = 0
-    unread: list[str] = []
-    broken: dict[tuple[str, str], None] = {}
-    read: list[Called] = []
-    accepted: list[list[bool]] = []
-    for form in forms:
-        fields += len(form.fields)
-        accepted.append([item.accepted for item in form.fields if item.accepted is not None])
-        unread += form.errors
-        broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
-        blank += sum(note.blank for note in form.pages)
+@dataclass(slots=True)
+class _Tally:
+    """What the forms come to, as they are written. whole: pages that a form of each template has."""
+
+    whole: dict[str, int]
+    fields: int = 0
+    blank: int = 0
+    unread: list[str] = field(default_factory=list)
+    broken: dict[tuple[str, str], None] = field(default_factory=dict)
+    called: list[Called] = field(default_factory=list)
+    accepted: list[list[bool]] = field(default_factory=list)
+
+    def add(self, form: FormReading) -> None:
+        self.fields += len(form.fields)
+        if accepted := [item.accepted for item in form.fields if item.accepted is not None]:
+            self.accepted.append(accepted)
+        self.unread += form.errors
+        self.broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
+        self.blank += sum(note.blank for note in form.pages)
         pages = sum(not (note.error or note.blank) for note in form.pages)
-        read.append(Called(form.name, len(form.errors), pages, form.template, whole.get(form.template, 1)))
-    judged = [fields for fields in accepted if fields]
-    return Summary(
-        fields,
-        call_roll(read, expected),
-        tuple(unread),
-        tuple(broken),
-        sum(map(sum, judged)) if judged else None,
-        sum(map(all, judged)) if judged else None,
-        blank,
-        by_template=tuple((name, sum(one.template == name and one.pages > 0 for one in read)) for name in whole),
-    )
+        called = Called(form.name, len(form.errors), pages, form.template, self.whole.get(form.template, 1))
+        self.called.append(called)
+
+    def summary(self, expected: Collection[str], passed_over: Iterable[Path]) -> Summary:
+        used = [one.template for one in self.called if one.pages > 0]
+        return Summary(
+            self.fields,
+            call_roll(self.called, expected),
+            tuple(self.unread),
+            tuple(self.broken),
+            sum(map(sum, self.accepted)) if self.accepted else None,
+            sum(map(all, self.accepted)) if self.accepted else None,
+            self.blank,
+            tuple(passed_over),
+            tuple((name, used.count(name)) for name in self.whole),
+        )
 
 
 def _title(reader: Reader) -> str:

@@ -1,22 +1,18 @@
-"""Readings to files and back: CSV, JSON Lines, and XLSX with each crop beside its value. One row a field."""
+"""Readings to files and back: CSV, JSON, JSON Lines, and XLSX with each crop beside its value. One row a field."""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
-import re
 import sys
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
-from PIL import Image as Pillow
-
 from inkshift.errors import DataError, SettingError, nearest
-from inkshift.files import MOST_TABLE, parse_json, read_csv, read_text, reason, whole_file
+from inkshift.files import MOST_TABLE, parse_json, read_csv, read_text, reason, whole_file, writing
+from inkshift.forms.out.sheet import CROP, open_sheet, png
 from inkshift.forms.reading import (
     CROSSED,
     DIGITS,
@@ -24,12 +20,14 @@ from inkshift.forms.reading import (
     UNREADABLE,
     FieldReading,
     FormReading,
-    Image,
     State,
 )
 
-Format = Literal["csv", "jsonl", "xlsx"]
+Format = Literal["csv", "json", "jsonl", "xlsx"]
 Row = dict[str, str]
+AddForm = Callable[[FormReading], Any]
+AddItems = Callable[[Iterable[Any]], Any]
+Output = AbstractContextManager[AddForm]
 
 COLUMNS = (
     "form",
@@ -52,7 +50,6 @@ NEEDED = COLUMNS[:-3]
 SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE
 MOST_SYMBOLS = 100
 """Symbols of one number in a file of readings or labels: five times what can be read."""
-CROP_HEIGHT = 96
 SHOWN = 5
 """Candidates of a field that files show."""
 
@@ -64,6 +61,8 @@ def format_of(path: Path) -> Format:
             known: Format = fmt
             return known
     endings = [f".{fmt}" for fmt in get_args(Format)]
+    if path.suffix.lower() in (".parquet", ".db", ".sqlite") or "://" in str(path) or ":/" in str(path):
+        raise SettingError(f"{path}: Parquet files and databases are not written yet; write .csv, and import that")
     raise SettingError(
         f"{path}: the ending {path.suffix!r} names no format of readings; {nearest(path.suffix, endings)}"
     )
@@ -89,124 +88,106 @@ def row(form: FormReading, field: FieldReading) -> Row:
     }
 
 
-def write_readings(forms: Iterable[FormReading], path: Path | None, fmt: Format | None = None) -> None:
-    """Write the forms as they come, field by field; XLSX shows the crop of each field that has one.
+def write_forms(forms: Iterable[FormReading], *outputs: Output) -> None:
+    """Write each form to all outputs as it comes; files appear after the last."""
+    with ExitStack() as stack:
+        adds = [stack.enter_context(output) for output in outputs]
+        for form in forms:
+            for add in adds:
+                add(form)
 
-    path: None or `-` is standard output, for csv (the default there) and jsonl. fmt: None takes the path's
-    ending. The file appears whole or not at all. Raises SettingError for a path that cannot be written.
+
+@contextmanager
+def open_readings(path: Path | None, fmt: Format | None = None) -> Iterator[AddForm]:
+    """A file of readings, a row a field; XLSX shows the crop of each field that has one.
+
+    path: None or `-` is standard output, not for xlsx. fmt: None takes the path's ending, csv on standard output.
+    The file appears whole or not at all. Raises SettingError for a path that cannot be written.
     """
-    _write(((row(form, field), field.crop) for form in forms for field in form.fields), path, fmt)
+    to_stdout = path is None or str(path) == "-"
+    fmt = fmt or ("csv" if path is None or to_stdout else format_of(path))
+    if fmt not in get_args(Format):
+        raise SettingError(f"format {fmt!r} is not one of readings; {nearest(fmt, get_args(Format))}")
+    if fmt == "xlsx":
+        if path is None or to_stdout:
+            raise SettingError("xlsx does not go to standard output; give a file, or the format csv, json or jsonl")
+        with open_sheet(path, "readings", [*COLUMNS[:3], CROP, *COLUMNS[3:]]) as append:
+            yield lambda form: [append(row(form, f), _picture(f)) for f in form.fields]
+        return
+    shown: Callable[[Row], Any] = dict if fmt == "csv" else typed
+    if path is None or to_stdout:
+        with TEXT[fmt](sys.stdout) as add:
+            yield lambda form: add(shown(row(form, field)) for field in form.fields)
+        return
+    with open_text(path) as file, TEXT[fmt](file) as add:
+
+        def add_form(form: FormReading) -> None:
+            with writing(path):
+                add(shown(row(form, field)) for field in form.fields)
+
+        yield add_form
 
 
-def write_rows(rows: Iterable[Row], path: Path | None, fmt: Format | None = None) -> None:
-    """Write rows made by `row` or read by `read_rows`, without pictures; otherwise as `write_readings`."""
-    _write(((item, None) for item in rows), path, fmt)
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """A file of text that appears whole or not at all; takes names of files that are not Unicode, too."""
+    with (
+        whole_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV or JSON Lines file of readings, all as text, just as `row` makes them.
+    """The rows of a CSV, JSON or JSON Lines file of readings, all as text, just as `row` makes them.
 
     Raises DataError that names file, line and what is missing or wrong there.
     """
     ending = path.suffix.lower()
     if ending == ".xlsx":
-        raise DataError(f"{path}: readings are read from CSV or JSON Lines; write them with --format csv")
-    read = _read_jsonl if ending in (".jsonl", ".ndjson") else _read_csv
+        raise DataError(f"{path}: readings are read from CSV, JSON or JSON Lines; write them with --format csv")
+    read = _read_json if ending in (".json", ".jsonl", ".ndjson") else _read_csv
     return [_checked(path, line, item) for line, item in read(path)]
 
 
-def png(crop: Image) -> bytes:
-    """The crop, (H, W) or (H, W, 3) uint8 RGB, as a PNG file of at most 96 pixels in height."""
-    picture = Pillow.fromarray(crop)
-    if picture.height > CROP_HEIGHT:
-        width = max(1, round(picture.width * CROP_HEIGHT / picture.height))
-        picture = picture.resize((width, CROP_HEIGHT), Pillow.Resampling.BOX)
-    data = io.BytesIO()
-    picture.save(data, "PNG", optimize=True)
-    return data.getvalue()
+def _picture(item: FieldReading) -> bytes | None:
+    return png(item.crop) if item.crop is not None and item.crop.size else None
 
 
-def _write(items: Iterable[tuple[Row, Image | None]], path: Path | None, fmt: Format | None) -> None:
-    to_stdout = path is None or str(path) == "-"
-    fmt = fmt or ("csv" if path is None or to_stdout else format_of(path))
-    if fmt not in get_args(Format):
-        raise SettingError(f"format {fmt!r} is not one of readings; {nearest(fmt, get_args(Format))}")
-    if path is None or to_stdout:
-        if fmt == "xlsx":
-            raise SettingError("xlsx does not go to standard output; give a file, or the format csv or jsonl")
-        return _TEXT[fmt]((item for item, _ in items), sys.stdout)
-    with whole_file(path) as temporary:
-        if fmt == "xlsx":
-            return _write_xlsx(items, temporary)
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            _TEXT[fmt]((item for item, _ in items), file)
-
-
-def _write_csv(rows: Iterable[Row], file: IO[str]) -> None:
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+@contextmanager
+def add_csv(file: IO[str], columns: Sequence[str] = COLUMNS) -> Iterator[AddItems]:
+    """A table with a header, to which rows of text are added."""
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: text.replace("\r", " ") for name, text in item.items()} for item in rows)
+    yield lambda rows: writer.writerows({name: text.replace("\r", " ") for name, text in each.items()} for each in rows)
 
 
-def _write_jsonl(rows: Iterable[Row], file: IO[str]) -> None:
-    for item in rows:
-        file.write(json.dumps(typed(item), ensure_ascii=False) + "\n")
+@contextmanager
+def add_json(file: IO[str]) -> Iterator[AddItems]:
+    """A list, an item a line."""
+    before = "["
+
+    def add(items: Iterable[Any]) -> None:
+        nonlocal before
+        for each in items:
+            file.write(f"{before}\n{json.dumps(each, ensure_ascii=False)}")
+            before = ","
+
+    yield add
+    file.write("[]\n" if before == "[" else "\n]\n")
 
 
-_TEXT: dict[str, Callable[[Iterable[Row], IO[str]], None]] = {"csv": _write_csv, "jsonl": _write_jsonl}
+@contextmanager
+def add_jsonl(file: IO[str]) -> Iterator[AddItems]:
+    """JSON Lines."""
+    yield lambda items: file.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in items)
 
 
-def _write_xlsx(items: Iterable[tuple[Row, Image | None]], path: Path) -> None:
-    from openpyxl import Workbook
-    from openpyxl.drawing.image import Image as Picture
-
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("readings")
-    sheet.freeze_panes = "A2"
-    for letter, width in zip("ABCDEFGHIJKLM", (18, 10, 10, 24, 12, 11, 10, 30, 40, 24, 6, 10, 18), strict=True):
-        sheet.column_dimensions[letter].width = width
-    sheet.append([*COLUMNS[:3], "crop", *COLUMNS[3:]])
-    with tempfile.TemporaryDirectory(prefix="inkshift-crops-") as folder:
-        try:
-            for line, (item, crop) in enumerate(items, start=2):
-                if crop is not None and crop.size:
-                    file = Path(folder, f"{line}.png")
-                    file.write_bytes(png(crop))
-                    sheet.add_image(fitted(Picture(str(file))), f"D{line}")
-                    sheet.row_dimensions[line].height = 33
-                values = [harmless(item[name]) for name in COLUMNS]
-                sheet.append([*values[:3], None, *values[3:]])
-        except BaseException:
-            sheet.close()
-            raise
-        save_book(book, path)
-
-
-def save_book(book: Any, path: Path) -> None:
-    """Write a spreadsheet so that the same cells make the same bytes: openpyxl writes into it when it was made."""
-    with tempfile.TemporaryFile() as made:
-        book.save(made)
-        with zipfile.ZipFile(made) as parts, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
-            for part in parts.infolist():
-                content = parts.read(part)
-                if part.filename == "docProps/core.xml":
-                    content = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"1980-01-01T00:00:00Z", content)
-                out.writestr(zipfile.ZipInfo(part.filename), content, zipfile.ZIP_DEFLATED)
-
-
-def fitted(picture: Any) -> Any:
-    """The spreadsheet picture, shown at most 160 x 40 pixels large."""
-    scale = min(160 / picture.width, 40 / picture.height)
-    picture.width, picture.height = picture.width * scale, picture.height * scale
-    return picture
-
-
-def harmless(text: str) -> str:
-    """Text that no spreadsheet takes for a formula, without characters that XLSX does not allow."""
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
-
-    text = ILLEGAL_CHARACTERS_RE.sub("", text.encode("utf-8", "backslashreplace").decode())
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+TEXT: dict[str, Callable[[IO[str]], AbstractContextManager[AddItems]]] = {
+    "csv": add_csv,
+    "json": add_json,
+    "jsonl": add_jsonl,
+}
 
 
 def typed(item: Mapping[str, str]) -> dict[str, Any]:
@@ -238,24 +219,39 @@ def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
         yield line, {name: item.get(name, "") for name in COLUMNS}
 
 
-def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
+def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
+    """The rows of a list, or one a line; in a list, a row's line is where we write it."""
     try:
         text = read_text(path, MOST_TABLE)
     except (OSError, ValueError) as e:
-        raise DataError(f"{path}: cannot be read ({reason(e)}); give a CSV or JSON Lines file") from None
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            item = parse_json(content, halves=True)
-        except ValueError as e:
-            why = e.msg if isinstance(e, json.JSONDecodeError) else e
-            raise DataError(f"{path}:{line}: not JSON ({why}); mend that line") from None
+        raise DataError(f"{path}: cannot be read ({reason(e)}); give a CSV, JSON or JSON Lines file") from None
+    for line, item in _list_of(path, text) if text.lstrip().startswith("[") else _lines_of(path, text):
         _need_columns(path, line, item if isinstance(item, dict) else ())
         try:
             yield line, _plain({name: item.get(name, "") for name in COLUMNS})
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
             raise DataError(f"{path}:{line}: not a row of readings; write it again with --format jsonl") from None
+
+
+def _list_of(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    try:
+        yield from enumerate(parse_json(text, halves=True), start=2)
+    except ValueError as e:
+        line = e.lineno if isinstance(e, json.JSONDecodeError) else 1
+        raise DataError(f"{path}:{line}: not JSON ({_why(e)}); mend that line") from None
+
+
+def _lines_of(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    for line, content in enumerate(text.split("\n"), start=1):
+        if content.strip():
+            try:
+                yield line, parse_json(content, halves=True)
+            except ValueError as e:
+                raise DataError(f"{path}:{line}: not JSON ({_why(e)}); mend that line") from None
+
+
+def _why(error: ValueError) -> str:
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _need_columns(path: Path, line: int, found: Iterable[str]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from inkshift.files import whole_file
-from inkshift.forms.out.export import png
+from inkshift.files import writing
+from inkshift.forms.out.export import AddForm, open_text
+from inkshift.forms.out.sheet import png
 from inkshift.forms.reading import FieldReading, FormReading
 
 UNSURE_BELOW = 0.9
@@ -38,22 +41,32 @@ class Summary:
             self.accepted = (self.accepted or 0) + sum(decided)
 
 
-def write_report(forms: Iterable[FormReading], path: Path, title: str) -> None:
-    """Write the page form by form; only one form is held in memory, and the file appears whole or not at all.
+@contextmanager
+def open_report(path: Path, title: str) -> Iterator[AddForm]:
+    """A page that grows form by form, of which one is held in memory; the file appears whole or not at all.
 
     Fields show their picture where `crop` was kept. Raises SettingError for a path that cannot be written.
     """
     summary = Summary()
-    stream = page_template(
+    parts: Any = page_template(
         Path(__file__).with_name("report.html.j2"),
         doubts=doubts,
         look=_look,
         broken=_broken,
         picture=picture_of,
         percent=_percent,
-    ).stream(title=title, forms=_counted(forms, summary), summary=summary)
-    with whole_file(path) as temporary:
-        stream.dump(str(temporary), encoding="utf-8", errors="backslashreplace")
+    ).module
+    with open_text(path) as file:
+
+        def add(form: FormReading) -> None:
+            if not (form.pages and all(page.blank for page in form.pages)):
+                summary.add(form)
+                with writing(path):
+                    file.write(parts.show_form(form))
+
+        file.write(parts.begin(title))
+        yield add
+        file.write(parts.end(summary))
 
 
 def page_template(file: Path, **helpers: Callable[..., object]) -> Template:
@@ -82,14 +95,6 @@ def doubts(item: FieldReading) -> list[str]:
     if item.rules_broken:
         reasons.append("sum")
     return reasons + [f"{mark} beside digits" for mark in dict.fromkeys(item.marks) if reasons]
-
-
-def _counted(forms: Iterable[FormReading], summary: Summary) -> Iterator[FormReading]:
-    for form in forms:
-        if form.pages and all(page.blank for page in form.pages):
-            continue
-        summary.add(form)
-        yield form
 
 
 def _look(form: FormReading) -> bool:

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,7 +24,8 @@ from typing import IO, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from inkshift.errors import DataError, InkshiftError, InputError, SettingError
-from inkshift.files import MOST_SETTINGS, file_digest, is_file, locked, parse_json, whole_file
+from inkshift.files import MOST_SETTINGS, file_digest, is_file, locked, parse_json, whole_file, writing
+from inkshift.forms.out.export import AddForm
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FieldReading, FormReading, State
 
@@ -68,27 +70,37 @@ class Trail:
         return sum(record["kind"] == "value" for run in self.runs for _, record in run.records)
 
 
-def write_trail(forms: Iterable[FormReading], reader: Reader, path: Path) -> None:
-    """Add a run to the trail at `path`, which is begun where there is none; all of it is added at the end, or nothing.
+@contextmanager
+def open_trail(path: Path, reader: Reader) -> Iterator[AddForm]:
+    """A run that is added to the trail at `path`, which is begun where there is none: whole at the end, or not at all.
 
     Raises DataError where the trail that is there is torn, SettingError where it cannot be written.
     """
-    _append(path, _records(forms, reader))
+    with tempfile.TemporaryFile() as made:
 
+        def add(record: Record) -> None:
+            with writing(path):
+                made.write(_line(record) + b"\n")
 
-def _records(forms: Iterable[FormReading], reader: Reader) -> Iterator[Record]:
-    yield {"kind": "settings", "time": _now(), **described(reader)}
-    digests = lru_cache(maxsize=64)(_sha256)
-    count = 0
-    for form in forms:
-        for note in form.pages:
-            if note.error:
+        add({"kind": "settings", "time": _now(), **described(reader)})
+        digests = lru_cache(maxsize=64)(_sha256)
+        count = 0
+
+        def add_form(form: FormReading) -> None:
+            nonlocal count
+            for note in form.pages:
+                if note.error:
+                    count += 1
+                    add({"kind": "page", "file": note.source, "page": note.page, "error": note.error})
+            for item in form.fields:
                 count += 1
-                yield {"kind": "page", "file": note.source, "page": note.page, "error": note.error}
-        for item in form.fields:
-            count += 1
-            yield {"kind": "value", **_value(form.name, item), "sha256": digests(item.source), "time": _now()}
-    yield {"kind": "end", "lines": count}
+                add({"kind": "value", **_value(form.name, item), "sha256": digests(item.source), "time": _now()})
+
+        yield add_form
+        add({"kind": "end", "lines": count})
+        made.seek(0)
+        with locked(path, path, wait=True):  # two readings that end together come one after the other
+            _append(path, made)
 
 
 def described(reader: Reader) -> Record:
@@ -123,28 +135,21 @@ def _value(form: str, item: FieldReading) -> Record:
     }
 
 
-def _append(path: Path, records: Iterable[Record]) -> None:
-    with locked(path, path, wait=True):  # two readings that end together come one after the other
-        _append_alone(path, records)
-
-
-def _append_alone(path: Path, records: Iterable[Record]) -> None:
+def _append(path: Path, records: Iterable[bytes]) -> None:
+    """Chain the records, each a line, to the trail."""
     try:
         before, size = end_of(path)
-        with tempfile.TemporaryFile() as made:
-            for record in records:
-                line = _line({"previous": before, **record})
-                before = hashlib.sha256(line).hexdigest()
-                made.write(line + b"\n")
-            made.seek(0)
-            with path.open("ab") as file:
-                try:
-                    shutil.copyfileobj(made, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                except OSError:  # a full disk: half a run is none
-                    os.truncate(path, size)
-                    raise
+        with path.open("ab") as file:
+            try:
+                for record in records:
+                    line = _line({"previous": before, **json.loads(record)})
+                    before = hashlib.sha256(line).hexdigest()
+                    file.write(line + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:  # a full disk: half a run is none
+                os.truncate(path, size)
+                raise
     except OSError as e:
         raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
 

@@ -1,0 +1,127 @@
+"""A spreadsheet of rows, each with its picture: XLSX that is the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as Pillow
+
+from inkshift.files import whole_file
+from inkshift.forms.reading import DIGITS, Image
+
+CROP = "crop"
+CROP_HEIGHT = 96
+# Digits that a spreadsheet keeps of a number; longer ones stay text.
+_KEPT = 15
+# Widths of columns, in characters; 12 where none is said.
+_WIDTHS = {"form": 18, CROP: 24, "candidates": 30, "rules_broken": 40, "source": 24, "template": 18, "reader": 30}
+
+AppendRow = Callable[[dict[str, str], bytes | None], None]
+
+
+@contextmanager
+def open_sheet(path: Path, title: str, columns: Sequence[str]) -> Iterator[AppendRow]:
+    """A spreadsheet that appears whole or not at all; what is given adds a row, and the PNG of its crop.
+
+    columns: in the order shown; `crop` is where the picture goes. Values and confidences are numbers, with the zeros
+    before them shown; the header stays in sight, and each column has a filter.
+    """
+    from openpyxl import Workbook
+    from openpyxl.drawing.image import Image as Picture
+    from openpyxl.utils import get_column_letter
+
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet(title)
+    sheet.freeze_panes = "A2"
+    letters = {name: get_column_letter(k) for k, name in enumerate(columns, 1)}
+    for name, letter in letters.items():
+        sheet.column_dimensions[letter].width = _WIDTHS.get(name, 12)
+    sheet.append(list(columns))
+    last = 1
+    with whole_file(path) as temporary, tempfile.TemporaryDirectory(prefix="inkshift-crops-") as folder:
+
+        def append(row: dict[str, str], crop: bytes | None) -> None:
+            nonlocal last
+            last += 1
+            if crop:
+                file = Path(folder, f"{last}.png")
+                file.write_bytes(crop)
+                picture = Picture(str(file))
+                picture.width, picture.height = _shown(picture.width, picture.height)
+                sheet.add_image(picture, f"{letters[CROP]}{last}")
+                sheet.row_dimensions[last].height = 33
+            sheet.append([None if name == CROP else _cell(sheet, name, row[name]) for name in columns])
+
+        try:
+            yield append
+        except BaseException:
+            sheet.close()
+            raise
+        sheet.auto_filter.ref = f"A1:{letters[columns[-1]]}{last}"
+        _save(book, temporary)
+
+
+def _shown(width: float, height: float) -> tuple[int, int]:
+    """At most 160 x 40 pixels."""
+    scale = min(160 / width, 40 / height)
+    return round(width * scale), round(height * scale)
+
+
+def png(crop: Image) -> bytes:
+    """The crop, (H, W) or (H, W, 3) uint8 RGB, as a PNG file of at most 96 pixels in height."""
+    picture = Pillow.fromarray(crop)
+    if picture.height > CROP_HEIGHT:
+        width = max(1, round(picture.width * CROP_HEIGHT / picture.height))
+        picture = picture.resize((width, CROP_HEIGHT), Pillow.Resampling.BOX)
+    data = io.BytesIO()
+    picture.save(data, "PNG", optimize=True)
+    return data.getvalue()
+
+
+def _cell(sheet: Any, name: str, text: str) -> Any:
+    """What a cell holds: text, or the number or truth that the text says."""
+    from openpyxl.cell import WriteOnlyCell
+
+    if name == "accepted" and text:
+        return text == "true"
+    if name == "page":
+        return int(text)
+    if name == "confidence":
+        return float(text)
+    if name == "value" and text and len(text) <= _KEPT and not text.strip(DIGITS):
+        cell = WriteOnlyCell(sheet, int(text))
+        cell.number_format = "0" * len(text)
+        return cell
+    return _harmless(text)
+
+
+def _harmless(text: str) -> str:
+    """Text that no spreadsheet takes for a formula, without characters that XLSX does not allow."""
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    text = ILLEGAL_CHARACTERS_RE.sub("", text.encode("utf-8", "backslashreplace").decode())
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _save(book: Any, path: Path) -> None:
+    """Write the book without the time at which it was made, which openpyxl writes into it."""
+    with tempfile.TemporaryFile() as made:
+        book.save(made)
+        with zipfile.ZipFile(made) as parts, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+            for part in parts.infolist():
+                entry = zipfile.ZipInfo(part.filename)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                if part.filename == "docProps/core.xml":
+                    content = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"1980-01-01T00:00:00Z", parts.read(part))
+                    out.writestr(entry, content)
+                else:
+                    with parts.open(part) as source, out.open(entry, "w", force_zip64=True) as target:
+                        while block := source.read(2**20):
+                            target.write(block)
