@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import numpy as np
 
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
-from inkshift.review import store as stores
-from inkshift.review.queue import Item, decide, next_field
-from inkshift.review.store import Store
+from inkshift.review.core import store as stores
+from inkshift.review.core.queue import Item, decide, next_field
+from inkshift.review.core.store import Store
 
 CROP = np.full((40, 90, 3), 240, np.uint8)
 CROP[12:30, 20:24] = 30

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from inkshift.review import store as stores
-from inkshift.review import views
-from inkshift.review.intake import add_batch
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch
+from inkshift.review.core.store import Store
+from inkshift.review.keying import views
 from inkshift.review.serve import demo_batch, read_batch
-from inkshift.review.store import Store
 from review_app import PASSWORD
 from review_browser import CHROMIUM, WAIT, answering, chromium, needs_chromium, said, store, sync_api, tab
 from review_forms import field, form

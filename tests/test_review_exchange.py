@@ -25,13 +25,14 @@ from inkshift.forms.out.export import COLUMNS, read_rows
 from inkshift.forms.reader import MARGIN, Reader
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
-from inkshift.review import intake, labelled
-from inkshift.review import store as stores
-from inkshift.review.exchange import DECIDED, lines, write_label_studio, write_table
-from inkshift.review.queue import decide, next_field
-from inkshift.review.schema import Decision, Field, Form, Page
-from inkshift.review.store import Store
-from inkshift.review.views import crop_and_left
+from inkshift.review import labelled
+from inkshift.review.batches.exchange import DECIDED, lines, write_label_studio, write_table
+from inkshift.review.core import intake
+from inkshift.review.core import store as stores
+from inkshift.review.core.queue import decide, next_field
+from inkshift.review.core.schema import Decision, Field, Form, Page
+from inkshift.review.core.store import Store
+from inkshift.review.keying.views import crop_and_left
 
 pytest_plugins = ["review_databases"]
 

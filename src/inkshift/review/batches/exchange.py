@@ -1,0 +1,207 @@
+"""What goes out of review: tables, spreadsheets with crops, and tasks for Label Studio."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import sqlalchemy as sa
+from PIL import Image as Pillow
+from sqlalchemy.orm import Session, selectinload, undefer
+
+from inkshift.errors import SettingError, nearest
+from inkshift.files import whole_file
+from inkshift.forms.out.export import COLUMNS, Row, fitted, harmless, png, row, save_book, typed
+from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
+from inkshift.review.core.schema import MODEL, Decision, Field, Reading, User, stands
+from inkshift.review.core.store import Store
+
+DECIDED = ("decided", "decided_state", "decided_by", "keyers")
+Format = Literal["csv", "jsonl", "xlsx"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One field. row: as text, by `COLUMNS` and `DECIDED`. by: who stands for the settled answer. keyers: who gave any.
+
+    crop: PNG. model: digest of the one that read it.
+    """
+
+    row: Row
+    by: tuple[str, ...]
+    keyers: int
+    crop: bytes | None
+    model: str
+
+
+def lines(store: Store, batch_id: int) -> Iterator[Line]:
+    """All fields of a batch, form by form: what was read and what was decided.
+
+    `decided` holds digits where `decided_state` is `written`; both are empty while the field waits. `decided_by` names
+    who stands for that answer, `model` alone where a policy accepted what was read; `keyers` counts who gave any.
+    """
+    with store.reading() as session:
+        given = _given(session, batch_id)
+        wanted = (
+            sa.select(Field)
+            .where(Field.batch_id == batch_id)
+            .order_by(Field.form_id, Field.id)
+            .options(undefer(Field.crop), selectinload(Field.form), selectinload(Field.page))
+            .options(selectinload(Field.readings))
+            .execution_options(yield_per=200)
+        )
+        for field in session.scalars(wanted):
+            reading = field.readings[-1]
+            state, value, by = _decided(field, reading, given[field.id])
+            keyers = len({name for name, _ in given[field.id]})
+            decided = zip(DECIDED, (value, state, ", ".join(by), str(keyers)), strict=True)
+            read = row(FormReading(field.form.name, reader=reading.reader), _as_read(field, reading))
+            yield Line(read | dict(decided), by, keyers, field.crop, reading.model)
+
+
+def _decided(
+    field: Field, reading: Reading, given: list[tuple[str, tuple[str, str]]]
+) -> tuple[str, str, tuple[str, ...]]:
+    """State, digits, and who stands for them: the settled answer, else the reading where a policy accepted it."""
+    if field.status == "open" and field.accepted_by is not None:
+        return reading.state, reading.value, (MODEL,)
+    settled = (field.state, field.value)
+    return *settled, tuple(name for name, answer in given if answer == settled and field.status == "settled")
+
+
+def _given(session: Session, batch_id: int) -> defaultdict[int, list[tuple[str, tuple[str, str]]]]:
+    """By field, who answered what, of the decisions that stand."""
+    found: defaultdict[int, list[tuple[str, tuple[str, str]]]] = defaultdict(list)
+    for field, name, state, value in session.execute(
+        sa.select(Decision.field_id, User.name, Decision.state, Decision.value)
+        .join(User, User.id == Decision.user_id)
+        .join(Field, Field.id == Decision.field_id)
+        .where(Field.batch_id == batch_id, Decision.kind != "undo", stands())
+        .order_by(Decision.field_id, Decision.number)
+    ):
+        found[field].append((name, (state, value)))
+    return found
+
+
+def _as_read(field: Field, reading: Reading) -> FieldReading:
+    page = field.page
+    return FieldReading(
+        field.name,
+        reading.value,
+        reading.written,
+        reading.state,  # type: ignore[arg-type]
+        reading.confidence,
+        tuple(Candidate(written, probability) for written, probability in reading.candidates),
+        accepted=True if field.accepted_by is not None else reading.accepted,
+        rules_broken=tuple(reading.rules_broken),
+        source=(page.name or page.source) if page else "",
+        page=page.number if page else 1,
+    )
+
+
+def write_table(store: Store, batch_id: int, path: Path) -> None:
+    """Write a row a field, as CSV, JSON Lines or, with each crop beside its value, XLSX, by the ending of `path`.
+
+    The file appears whole or not at all. Raises SettingError for another ending and a path that cannot be written.
+    """
+    known = [f".{fmt}" for fmt in get_args(Format)]
+    ending = path.suffix.lower()
+    if ending not in known:
+        raise SettingError(f"{path}: the ending {path.suffix!r} names no table; {nearest(path.suffix, known)}")
+    with whole_file(path) as temporary:
+        if ending == ".xlsx":
+            return _write_xlsx(lines(store, batch_id), temporary)
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            if ending == ".jsonl":
+                file.writelines(json.dumps(_json(line), ensure_ascii=False) + "\n" for line in lines(store, batch_id))
+                return
+            writer = csv.DictWriter(file, COLUMNS + DECIDED, lineterminator="\n")
+            writer.writeheader()
+            for line in lines(store, batch_id):
+                writer.writerow({name: text.replace("\r", " ") for name, text in line.row.items()})
+
+
+def _json(line: Line) -> dict[str, Any]:
+    return typed(line.row) | {"decided_by": list(line.by), "keyers": line.keyers}
+
+
+def _write_xlsx(found: Iterable[Line], path: Path) -> None:
+    from openpyxl import Workbook
+    from openpyxl.drawing.image import Image as Picture
+
+    names = (*COLUMNS[:3], "crop", *DECIDED, *COLUMNS[3:])
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet("review")
+    sheet.freeze_panes = "A2"
+    sheet.column_dimensions["A"].width, sheet.column_dimensions["D"].width = 18, 24
+    sheet.append(names)
+    with tempfile.TemporaryDirectory(prefix="inkshift-crops-") as folder:
+        try:
+            for at, line in enumerate(found, start=2):
+                if line.crop:
+                    file = Path(folder, f"{at}.png")
+                    file.write_bytes(png(_pixels(line.crop)))
+                    sheet.add_image(fitted(Picture(str(file))), f"D{at}")
+                    sheet.row_dimensions[at].height = 33
+                sheet.append([None if name == "crop" else harmless(line.row[name]) for name in names])
+        except BaseException:
+            sheet.close()
+            raise
+        save_book(book, path)
+
+
+def _pixels(crop: bytes) -> Image:
+    return np.asarray(Pillow.open(io.BytesIO(crop)), np.uint8)
+
+
+def write_label_studio(store: Store, batch_id: int, path: Path) -> None:
+    """Write tasks that Label Studio imports, each field with its picture within the file.
+
+    What was read is the prediction, what was settled the annotation: `number`, the digits as text, and `state`, a
+    choice, both on `image`. Raises SettingError for a path that cannot be written.
+    """
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        before = "["
+        for line in lines(store, batch_id):
+            file.write(f"{before}\n{json.dumps(_task(line), ensure_ascii=False)}")
+            before = ","
+        file.write("[]\n" if before == "[" else "\n]\n")
+
+
+def _task(line: Line) -> dict[str, Any]:
+    item = line.row
+    picture = base64.b64encode(line.crop or b"").decode()
+    task: dict[str, Any] = {
+        "data": {
+            "image": f"data:image/png;base64,{picture}",
+            **{name: item[name] for name in ("form", "field", "source", "page", "decided_by")},
+        },
+        "predictions": [
+            {
+                "model_version": line.model or "unknown",
+                "score": float(item["confidence"]),
+                "result": _result(item["state"], item["value"]),
+            }
+        ],
+    }
+    if item["decided_state"] and line.by != (MODEL,):
+        task["annotations"] = [{"result": _result(item["decided_state"], item["decided"])}]
+    return task
+
+
+def _result(state: str, value: str) -> list[dict[str, Any]]:
+    result: list[dict[str, Any]] = [
+        {"from_name": "state", "to_name": "image", "type": "choices", "value": {"choices": [state]}}
+    ]
+    if value:
+        result.append({"from_name": "number", "to_name": "image", "type": "textarea", "value": {"text": [value]}})
+    return result

@@ -1,0 +1,44 @@
+"""What the pages say: a language is one file beside this one, `en.toml`, whose blanks `{n}` are filled in."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+_FILES = sorted(Path(__file__).parent.glob("*.toml"))
+CATALOGUES: dict[str, dict[str, str]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
+LANGUAGES = {code: texts["language"] for code, texts in CATALOGUES.items()}
+
+
+class Words:
+    """The texts in one language: `words("left", n=3)`."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self._texts = CATALOGUES[code]
+        self.languages = LANGUAGES
+
+    def __call__(self, key: str, **given: object) -> str:
+        return self._texts[key].format(**given)
+
+    def of_scripts(self) -> dict[str, str]:
+        """The texts that scripts show, their blanks as they are."""
+        return {key: text for key, text in self._texts.items() if key.startswith("js_")}
+
+    def of(self, state: str, value: str = "") -> str:
+        """A decision or reading in words: its digits, or its state."""
+        return value or (self(state) if state in self._texts else state)
+
+    def answer(self, shown: str) -> str:
+        """The same for one that is written as digits or as the name of a state."""
+        return shown if shown.isdigit() else self.of(shown)
+
+
+_WORDS = {code: Words(code) for code in LANGUAGES}
+
+
+def language(chosen: str, accepted: str) -> Words:
+    """The texts in the language that was chosen, else the first known one that the browser accepts, else English."""
+    codes = [chosen, *(code[:2].lower() for code in re.split(r"[,;]\s*", accepted[:200]))]
+    return _WORDS[next((code for code in codes if code in _WORDS), "en")]
