@@ -171,12 +171,12 @@ class TestTables:
             assert [row["value"] for row in rows] == ["012", ""], "a table of readings like any other"
             assert rows[0]["candidates"] == "012:0.9312 X12:0.0410"
         first, second = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
-        assert [first[name] for name in DECIDED] == ["013", "written", ["ann"], 1]
-        assert [second[name] for name in DECIDED] == ["", "", [], 0]
+        assert [first[name] for name in DECIDED] == ["013", "written", ["ann"], 1, []]
+        assert [second[name] for name in DECIDED] == ["", "", [], 0, []]
         with (tmp_path / "out.csv").open(newline="") as file:
             table = list(csv.DictReader(file))
         assert list(table[0]) == [*COLUMNS, *DECIDED]
-        assert [table[0][name] for name in DECIDED] == ["013", "written", "ann", "1"]
+        assert [table[0][name] for name in DECIDED] == ["013", "written", "ann", "1", ""]
 
     def test_who_stands_for_an_answer(self, store: Store) -> None:
         batch = intake.add_batch(store, "two", forms.many(1, 1), double=True, model_keys=True)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import sqlalchemy as sa
@@ -22,16 +22,18 @@ from inkshift.errors import SettingError, nearest
 from inkshift.files import whole_file
 from inkshift.forms.out.export import COLUMNS, Row, fitted, harmless, png, row, save_book, typed
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
+from inkshift.review.core.checks import broken_in_batch, checks_of
 from inkshift.review.core.schema import MODEL, Decision, Field, Reading, User, stands
 from inkshift.review.core.store import Store
 
-DECIDED = ("decided", "decided_state", "decided_by", "keyers")
+DECIDED = ("decided", "decided_state", "decided_by", "keyers", "checked_by")
 Format = Literal["csv", "jsonl", "xlsx"]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One field. row: as text, by `COLUMNS` and `DECIDED`. by: who stands for the settled answer. keyers: who gave any.
+    """One field. row: as text, by `COLUMNS` and `DECIDED`. by: who stands for the settled answer. keyers: how many gave
+    any. checked: who of `by` said that the paper says so although it breaks a rule.
 
     crop: PNG. model: digest of the one that read it.
     """
@@ -39,6 +41,7 @@ class Line:
     row: Row
     by: tuple[str, ...]
     keyers: int
+    checked: tuple[str, ...]
     crop: bytes | None
     model: str
 
@@ -48,9 +51,13 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
 
     `decided` holds digits where `decided_state` is `written`; both are empty while the field waits. `decided_by` names
     who stands for that answer, `model` alone where a policy accepted what was read; `keyers` counts who gave any.
+    `rules_broken` is asked of the form as it stands, settled values before those that were read; `checked_by` names who
+    said of an answer that breaks one that the paper says so.
     """
     with store.reading() as session:
         given = _given(session, batch_id)
+        rules = bool(checks_of(session, store, batch_id))
+        broken = broken_in_batch(session, store, batch_id)
         wanted = (
             sa.select(Field)
             .where(Field.batch_id == batch_id)
@@ -61,38 +68,48 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
         )
         for field in session.scalars(wanted):
             reading = field.readings[-1]
-            state, value, by = _decided(field, reading, given[field.id])
-            keyers = len({name for name, _ in given[field.id]})
-            decided = zip(DECIDED, (value, state, ", ".join(by), str(keyers)), strict=True)
-            read = row(FormReading(field.form.name, reader=reading.reader), _as_read(field, reading))
-            yield Line(read | dict(decided), by, keyers, field.crop, reading.model)
+            answers = given[field.id]
+            state, value, by = _decided(field, reading, answers)
+            keyers = len({one.name for one in answers})
+            checked = tuple(one.name for one in answers if one.checked and one.name in by)
+            decided = zip(DECIDED, (value, state, ", ".join(by), str(keyers), ", ".join(checked)), strict=True)
+            told = tuple(one.message for one in broken.get(field.form_id, ()) if field.name in one.fields)
+            item = _as_read(field, reading, told if rules else tuple(reading.rules_broken))
+            read = row(FormReading(field.form.name, reader=reading.reader), item)
+            yield Line(read | dict(decided), by, keyers, checked, field.crop, reading.model)
 
 
-def _decided(
-    field: Field, reading: Reading, given: list[tuple[str, tuple[str, str]]]
-) -> tuple[str, str, tuple[str, ...]]:
+class _Answer(NamedTuple):
+    """What one person answered; checked: and said that the paper says so."""
+
+    name: str
+    answer: tuple[str, str]
+    checked: bool
+
+
+def _decided(field: Field, reading: Reading, given: list[_Answer]) -> tuple[str, str, tuple[str, ...]]:
     """State, digits, and who stands for them: the settled answer, else the reading where a policy accepted it."""
     if field.status == "open" and field.accepted_by is not None:
         return reading.state, reading.value, (MODEL,)
     settled = (field.state, field.value)
-    return *settled, tuple(name for name, answer in given if answer == settled and field.status == "settled")
+    return *settled, tuple(one.name for one in given if one.answer == settled and field.status == "settled")
 
 
-def _given(session: Session, batch_id: int) -> defaultdict[int, list[tuple[str, tuple[str, str]]]]:
+def _given(session: Session, batch_id: int) -> defaultdict[int, list[_Answer]]:
     """By field, who answered what, of the decisions that stand."""
-    found: defaultdict[int, list[tuple[str, tuple[str, str]]]] = defaultdict(list)
-    for field, name, state, value in session.execute(
-        sa.select(Decision.field_id, User.name, Decision.state, Decision.value)
+    found: defaultdict[int, list[_Answer]] = defaultdict(list)
+    for field, name, state, value, checked in session.execute(
+        sa.select(Decision.field_id, User.name, Decision.state, Decision.value, Decision.checked)
         .join(User, User.id == Decision.user_id)
         .join(Field, Field.id == Decision.field_id)
         .where(Field.batch_id == batch_id, Decision.kind != "undo", stands())
         .order_by(Decision.field_id, Decision.number)
     ):
-        found[field].append((name, (state, value)))
+        found[field].append(_Answer(name, (state, value), bool(checked)))
     return found
 
 
-def _as_read(field: Field, reading: Reading) -> FieldReading:
+def _as_read(field: Field, reading: Reading, broken: tuple[str, ...]) -> FieldReading:
     page = field.page
     return FieldReading(
         field.name,
@@ -102,7 +119,7 @@ def _as_read(field: Field, reading: Reading) -> FieldReading:
         reading.confidence,
         tuple(Candidate(written, probability) for written, probability in reading.candidates),
         accepted=True if field.accepted_by is not None else reading.accepted,
-        rules_broken=tuple(reading.rules_broken),
+        rules_broken=broken,
         source=(page.name or page.source) if page else "",
         page=page.number if page else 1,
     )
@@ -131,7 +148,7 @@ def write_table(store: Store, batch_id: int, path: Path) -> None:
 
 
 def _json(line: Line) -> dict[str, Any]:
-    return typed(line.row) | {"decided_by": list(line.by), "keyers": line.keyers}
+    return typed(line.row) | {"decided_by": list(line.by), "keyers": line.keyers, "checked_by": list(line.checked)}
 
 
 def _write_xlsx(found: Iterable[Line], path: Path) -> None:

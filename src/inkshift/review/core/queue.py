@@ -16,7 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from inkshift.errors import InkshiftError, SettingError
-from inkshift.forms.reading import DIGITS
+from inkshift.forms.reading import DIGITS, UNREADABLE
+from inkshift.forms.rules import Broken, as_written
+from inkshift.review.core.checks import CheckError, checks_of, to_ask, while_keyed
 from inkshift.review.core.schema import (
     Base,
     Batch,
@@ -48,7 +50,8 @@ class Item:
 
     settles: two people disagree on it, and this decision settles it; `answers` are theirs, in no telling order.
     suggestion: what the model read, as a decision is given; empty where keying is double, and so blind.
-    rules_broken: likewise. page: id of its page.
+    broken: the rules that it would break, likewise; rules_broken: as the reader said, where no template is there.
+    page: id of its page.
     """
 
     field: int
@@ -59,6 +62,7 @@ class Item:
     answers: tuple[str, ...] = ()
     suggestion: str = ""
     rules_broken: tuple[str, ...] = ()
+    broken: tuple[Broken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,34 +153,47 @@ def _next(session: Session, store: Store, user_id: int, batch_id: int) -> Item |
     given = {"user": user_id, "batch": batch_id, "now": now}
     field = session.scalar(_HELD, given)
     if field is not None and _hold(session, field.id, user_id, now):
-        return _item(session, field)
+        return _item(session, store, field)
     while (field := session.scalar(_FREE, given)) is not None:
         if _hold(session, field.id, user_id, now):  # else somebody took it between the two statements
-            return _item(session, field)
+            return _item(session, store, field)
     return None
 
 
-def decide(store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0) -> Decided:
+def decide(
+    store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0, checked: bool = False
+) -> Decided:
     """Put a person's decision on a field into the log. seconds: that they took for it.
+
+    checked: they looked at the paper, and it says so although that breaks a rule; else CheckError is raised where one
+    is broken by this answer, or by all of its fields once they are settled.
 
     value: see `parse`. Once this returns, the decision is on disk. The same decision again, as of a browser that got no
     answer the first time, changes nothing. Raises SettingError for what is no decision, and TakenError where another
     person holds the field, it is settled, or this person keyed it otherwise.
     """
     with store.writing() as session:
-        return _decide(session, store, user_id, field_id, value, seconds)
+        return _decide(session, store, user_id, field_id, value, seconds, checked)
 
 
 def decide_and_next(
-    store: Store, user_id: int, batch_id: int, field_id: int, value: str, seconds: float = 0.0
+    store: Store,
+    user_id: int,
+    batch_id: int,
+    field_id: int,
+    value: str,
+    seconds: float = 0.0,
+    checked: bool = False,
 ) -> Item | None:
     """`decide`, and then `next_field`, in one step that waits for the disk once."""
     with store.writing() as session:
-        _decide(session, store, user_id, field_id, value, seconds)
+        _decide(session, store, user_id, field_id, value, seconds, checked)
         return _next(session, store, user_id, batch_id)
 
 
-def _decide(session: Session, store: Store, user_id: int, field_id: int, value: str, seconds: float) -> Decided:
+def _decide(
+    session: Session, store: Store, user_id: int, field_id: int, value: str, seconds: float, checked: bool
+) -> Decided:
     answer = parse(value)
     if not (math.isfinite(seconds) and seconds >= 0):
         raise SettingError(f"seconds: expected 0 or more, found {seconds}")
@@ -192,13 +209,51 @@ def _decide(session: Session, store: Store, user_id: int, field_id: int, value: 
     if not field.waiting:
         raise TakenError(f"field {field.name!r}: needs nobody by now; take the next one")
     kind: Kind = "settle" if field.status == "disputed" else "key"
-    return _append(session, store, field, decisions, user_id, kind, answer, seconds)
+    asked = _ask(session, store, field, decisions, user_id, kind, answer, checked)
+    return _append(session, store, field, decisions, user_id, kind, answer, seconds, checked=asked)
 
 
-def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0) -> Decided:
+def check(store: Store, user_id: int, field_id: int, value: str) -> list[Broken]:
+    """What an answer breaks that somebody is typing for a field; nothing where it is none yet."""
+    try:
+        answer = parse(value)
+    except SettingError:
+        return []
+    with store.reading() as session:
+        field = session.get(Field, field_id)
+        if field is None:
+            return []
+        blind = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
+        return while_keyed(session, store, field, user_id, blind, as_written(*answer))
+
+
+def _ask(
+    session: Session,
+    store: Store,
+    field: Field,
+    decisions: list[Logged],
+    user_id: int,
+    kind: Kind,
+    answer: tuple[str, str],
+    checked: bool,
+) -> list[str]:
+    """The rules that an answer breaks, as the log keeps them. Raises CheckError where nobody said they checked."""
+    double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
+    settles = standing([*decisions, Logged(0, user_id, kind, *answer, None)], double).status == "settled"
+    blind = double and kind == "key"
+    broken = to_ask(session, store, field, user_id, blind, as_written(*answer), settles)
+    if broken and not checked:
+        raise CheckError(broken)
+    return [one.message for one in broken]
+
+
+def settle(
+    store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0, checked: bool = False
+) -> Decided:
     """A supervisor's decision on any field, whoever decided what before: a correction, an audit, a dispute.
 
-    Raises SettingError where the user is no supervisor or `value` is no decision.
+    checked: see `decide`. Raises CheckError as that does, and SettingError where the user is no supervisor or `value`
+    is no decision.
     """
     answer = parse(value)
     with store.writing() as session:
@@ -206,7 +261,8 @@ def settle(store: Store, user_id: int, field_id: int, value: str, seconds: float
         if role != "supervisor":
             raise SettingError(f"user {name!r}: settling any field needs a supervisor, found a {role}")
         field, decisions = _locked(session, field_id)
-        return _append(session, store, field, decisions, user_id, "settle", answer, seconds)
+        asked = _ask(session, store, field, decisions, user_id, "settle", answer, checked)
+        return _append(session, store, field, decisions, user_id, "settle", answer, seconds, checked=asked)
 
 
 def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
@@ -226,7 +282,7 @@ def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
         _append(session, store, field, decisions, user_id, "undo", undoes=last.id)
         mine = field.waiting and user_id not in (field.first_id, field.second_id)
         held = mine and _hold(session, field.id, user_id, store.clock())
-        return Undone(field.id, field.status, _item(session, field) if held else None)
+        return Undone(field.id, field.status, _item(session, store, field) if held else None)
 
 
 def renew(store: Store, user_id: int, field_id: int) -> bool:
@@ -295,6 +351,12 @@ _LET_GO = (
     .where(sa.or_(sa.bindparam("all", type_=sa.Boolean()), Lease.user_id == sa.bindparam("user")))
     .execution_options(synchronize_session=False)
 )
+_COUNT_ANEW = (
+    sa.update(Form)
+    .where(Form.id == sa.bindparam("form"), Form.broken.is_not(None))
+    .values(broken=None)
+    .execution_options(synchronize_session=False)
+)
 _DOUBLE = sa.select(Batch.double).where(Batch.id == sa.bindparam("batch"))
 _ABOUT = (
     sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == sa.bindparam("form"))
@@ -355,6 +417,7 @@ def _append(
     answer: tuple[str, str] = ("", ""),
     seconds: float = 0.0,
     undoes: int | None = None,
+    checked: Sequence[str] = (),
 ) -> Decided:
     """Add to the log of a field whose row is locked, and set down how it stands now.
 
@@ -362,17 +425,19 @@ def _append(
     """
     new = {"user_id": user_id, "kind": kind, "state": answer[0], "value": answer[1], "undoes": undoes}
     place = {"field_id": field.id, "number": len(decisions) + 1, "time": store.clock(), "seconds": seconds}
+    place["checked"] = list(checked)
     number = session.execute(_APPEND, new | place).scalar_one()
     double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
     now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
     field.status, field.state, field.value = now.status, now.state, now.value
     field.waiting = now.status != "settled" and field.accepted_by is None
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
+    session.execute(_COUNT_ANEW, {"form": field.form_id})
     session.execute(_LET_GO, {"field": field.id, "user": user_id, "all": not field.waiting})
     return Decided(number, field.id, now.status)
 
 
-def _item(session: Session, field: Field) -> Item:
+def _item(session: Session, store: Store, field: Field) -> Item:
     form, blind = session.execute(_ABOUT, {"form": field.form_id}).one()
     reading = None if blind else session.execute(_READING, {"field": field.id}).first()
     suggestion = ""
@@ -380,13 +445,8 @@ def _item(session: Session, field: Field) -> Item:
         suggestion = shown(reading.state, reading.value) if reading.state in ("written", *WORDS) else ""
     settles = field.status == "disputed"
     answers = {shown(d.state, d.value) for d in effective(_log(session, field.id))} if settles else set()
-    return Item(
-        field.id,
-        form,
-        field.name,
-        field.page_id,
-        settles,
-        tuple(sorted(answers)),
-        suggestion,
-        tuple(reading.rules_broken) if reading else (),
-    )
+    given = as_written(*parse(suggestion)) if suggestion else UNREADABLE
+    broken = () if blind else tuple(while_keyed(session, store, field, 0, False, given))
+    told = tuple(reading.rules_broken) if reading and not checks_of(session, store, field.batch_id) else ()
+    answered = tuple(sorted(answers))
+    return Item(field.id, form, field.name, field.page_id, settles, answered, suggestion, told, broken)

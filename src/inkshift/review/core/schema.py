@@ -76,11 +76,14 @@ class Batch(Base):
 
 
 class Form(Base):
+    """broken: how many rules it breaks as it stands; None until that is counted anew, see `checks`."""
+
     __tablename__ = "forms"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"), index=True)
     name: Mapped[str]
+    broken: Mapped[int | None]
 
     batch: Mapped[Batch] = relationship(back_populates="forms")
     pages: Mapped[list[Page]] = relationship(back_populates="form", order_by="Page.id")
@@ -179,6 +182,7 @@ class Decision(Base):
 
     The database refuses to change or delete it. number: from 1 within the field, without a gap. kind: `key`,
     `settle` (a third person, or a supervisor), `model` (its reading as a keyer), or `undo`, which takes `undoes` back.
+    checked: the rules that it breaks, where its author said that the paper says so.
     """
 
     __tablename__ = "decisions"
@@ -198,6 +202,7 @@ class Decision(Base):
     undoes: Mapped[int | None] = mapped_column(sa.ForeignKey("decisions.id"), unique=True)
     time: Mapped[datetime]
     seconds: Mapped[float]
+    checked: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
 
     field: Mapped[Field] = relationship(back_populates="decisions")
     user: Mapped[User] = relationship()

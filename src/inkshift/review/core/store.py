@@ -32,6 +32,7 @@ class Store:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        self.checks: dict[int, tuple[Any, Any]] = {}  # by batch, see `checks.checks_of`
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._writers = {
             durable: engine.execution_options(immediate=True, durable=durable) for durable in (True, False)

@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.forms.reading import DIGITS
+from inkshift.forms.rules import Broken
 from inkshift.review.core.agreement import Progress, progress
+from inkshift.review.core.checks import broken_now, checks_of, values
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, settled_by_people
 from inkshift.review.core.store import Store
 
@@ -46,7 +48,7 @@ class FieldRow:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the log. undone: it was taken back later."""
+    """One line of the log. undone: it was taken back later. checked: see `schema.Decision`."""
 
     who: str
     kind: str
@@ -55,11 +57,14 @@ class Step:
     time: datetime
     seconds: float
     undone: bool
+    checked: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FormPage:
-    """pages: source and error of each."""
+    """pages: source and error of each. broken: rules that it breaks as it stands. told: those that its reader named,
+    where no template is there to ask.
+    """
 
     id: int
     name: str
@@ -67,6 +72,13 @@ class FormPage:
     batch_name: str
     pages: tuple[tuple[str, str], ...]
     fields: tuple[FieldRow, ...]
+    broken: tuple[Broken, ...]
+    told: tuple[str, ...]
+
+    @property
+    def breaking(self) -> set[str]:
+        """The fields of its broken rules."""
+        return {name for rule in self.broken for name in rule.fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +159,18 @@ def form_page(store: Store, form_id: int) -> FormPage | None:
         )
         fields = tuple(_field_row(field) for field in session.scalars(wanted))
         pages = tuple((page.name or page.source, page.error) for page in form.pages)
-        return FormPage(form.id, form.name, form.batch_id, form.batch.name, pages, fields)
+        rules = checks_of(session, store, form.batch_id)
+        broken = tuple(broken_now(rules, values(session, Field.form_id == form_id)))
+        read = () if rules else (rule for row in fields if row.reading for rule in row.reading.rules_broken)
+        told = tuple(dict.fromkeys(read))
+        return FormPage(form.id, form.name, form.batch_id, form.batch.name, pages, fields, broken, told)
 
 
 def _field_row(field: Field) -> FieldRow:
     undone = {d.undoes for d in field.decisions}
     history = tuple(
-        Step(d.user.name, d.kind, d.state, d.value, d.time, d.seconds, d.id in undone) for d in field.decisions
+        Step(d.user.name, d.kind, d.state, d.value, d.time, d.seconds, d.id in undone, tuple(d.checked))
+        for d in field.decisions
     )
     reading = field.readings[-1] if field.readings else None
     accepted = field.accepted_by is not None

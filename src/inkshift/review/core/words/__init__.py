@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from inkshift.forms.rules import Broken
+
 _FILES = sorted(Path(__file__).parent.glob("*.toml"))
 CATALOGUES: dict[str, dict[str, str]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
 LANGUAGES = {code: texts["language"] for code, texts in CATALOGUES.items()}
@@ -30,9 +32,21 @@ class Words:
         """A decision or reading in words: its digits, or its state."""
         return value or (self(state) if state in self._texts else state)
 
+    def broken(self, rule: Broken) -> str:
+        """A broken rule in words."""
+        if rule.code in ("cells", "digits", "max"):
+            return self(f"limit_{rule.code}", rule=rule.rule, left=rule.left, right=rule.right)
+        said = self("rule_but" if rule.right else "rule_is" if rule.left else "rule_not", **_parts(rule))
+        zeros = ", ".join(f"{name}: {self(state)}" for name, state in rule.zeros)
+        return f"{said} ({self('rule_zeros', fields=zeros)})" if zeros else said
+
     def answer(self, shown: str) -> str:
         """The same for one that is written as digits or as the name of a state."""
         return shown if shown.isdigit() else self.of(shown)
+
+
+def _parts(rule: Broken) -> dict[str, str]:
+    return {"code": rule.code, "rule": rule.rule, "left": rule.left, "right": rule.right}
 
 
 _WORDS = {code: Words(code) for code in LANGUAGES}
