@@ -20,12 +20,13 @@ from inkshift import Reader
 from inkshift.datasets.labels import Label
 from inkshift.forms.reading import FieldReading, FormReading, PageNote
 from inkshift.models.package import NUMBER_MODEL
-from inkshift.review import store as stores
-from inkshift.review import tasks, teach
-from inkshift.review.intake import add_batch, add_labels
+from inkshift.review import teach
+from inkshift.review.core import store as stores
+from inkshift.review.core import tasks
+from inkshift.review.core.intake import add_batch, add_labels
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import Tasks
 from inkshift.review.paired import Paired, Seen, compare, of_json
-from inkshift.review.store import Store
-from inkshift.review.tasks import Tasks
 from printed import options, show
 from teaching import Half, halves
 

@@ -27,8 +27,8 @@ import numpy as np
 
 from bench_read import machine
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
-from inkshift.review import store as stores
-from inkshift.review.intake import add_batch
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch
 from printed import options, show
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -44,7 +44,7 @@ CHROMIUM = "/usr/bin/chromium"
 _SERVER = """
 import sys, uvicorn
 from pathlib import Path
-from inkshift.review import store as stores
+from inkshift.review.core import store as stores
 from inkshift.review.app import Settings, make_app
 store = stores.open(sys.argv[1])
 app = make_app(store, Settings(files=Path(sys.argv[3])))

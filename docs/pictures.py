@@ -19,12 +19,13 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from inkshift.review import datasets, queue
-from inkshift.review import store as stores
+from inkshift.review import datasets
 from inkshift.review.app import Settings, make_app
-from inkshift.review.schema import Field
+from inkshift.review.core import queue
+from inkshift.review.core import store as stores
+from inkshift.review.core.schema import Field
+from inkshift.review.core.store import Store
 from inkshift.review.serve import demo_batch, read_batch
-from inkshift.review.store import Store
 
 IMAGES = Path(__file__).parent / "images"
 PAGES = {

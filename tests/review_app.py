@@ -10,9 +10,9 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from inkshift.review import store as stores
 from inkshift.review.app import Settings, make_app
-from inkshift.review.store import Store
+from inkshift.review.core import store as stores
+from inkshift.review.core.store import Store
 
 PASSWORD = "a long password"
 

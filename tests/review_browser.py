@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from inkshift.review.app import Settings, make_app
-from inkshift.review.store import Store
+from inkshift.review.core.store import Store
 from review_app import opened
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")

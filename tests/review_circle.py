@@ -14,10 +14,10 @@ import pytest
 
 from inkshift.datasets.labels import Label
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
-from inkshift.review import tasks
-from inkshift.review.intake import add_batch, add_labels
-from inkshift.review.schema import Task
-from inkshift.review.store import Store
+from inkshift.review.core import tasks
+from inkshift.review.core.intake import add_batch, add_labels
+from inkshift.review.core.schema import Task
+from inkshift.review.core.store import Store
 
 HERE = Path(__file__).parent
 PATIENCE = 120

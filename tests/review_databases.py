@@ -17,8 +17,8 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
-from inkshift.review import store as stores
-from inkshift.review.store import Store
+from inkshift.review.core import store as stores
+from inkshift.review.core.store import Store
 
 _SCHEMAS = itertools.count(1)
 

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import numpy as np
 
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
-from inkshift.review import store as stores
-from inkshift.review.queue import Item, decide, next_field
-from inkshift.review.store import Store
+from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
+from inkshift.review.core import store as stores
+from inkshift.review.core.queue import Item, decide, next_field
+from inkshift.review.core.store import Store
 
 CROP = np.full((40, 90, 3), 240, np.uint8)
 CROP[12:30, 20:24] = 30
@@ -64,3 +65,27 @@ def taken(store: Store, user: int, batch: int) -> Item:
 def key(store: Store, user: int, batch: int, value: str, seconds: float = 0.0) -> str:
     """Decide the next field; how it stands then."""
     return decide(store, user, taken(store, user, batch).field, value, seconds).status
+
+
+MARKS = tuple(Mark(x=x, y=y, size=10) for x in (20, 180) for y in (20, 280))
+TALLY = Template(
+    name="tally",
+    pages=(
+        PageSpec(
+            size=(200, 300),
+            marks=MARKS,
+            fields=(
+                FieldSpec(name="a", box=(40, 40, 60, 30), cells=3),
+                FieldSpec(name="b", box=(40, 90, 60, 30), cells=3),
+                FieldSpec(name="total", box=(40, 140, 60, 30), digits=(1, 4), max=1500),
+            ),
+        ),
+    ),
+    rules=("a + b = total",),
+)
+"""Two fields of three cells, and their total."""
+
+
+def tally(name: str, a: str, b: str, total: str) -> FormReading:
+    """A form of `TALLY` as it was read, `a` the least sure."""
+    return form(name, field("a", a, 0.4), field("b", b, 0.6), field("total", total, 0.8))

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from inkshift.review.app import Settings
-from inkshift.review.store import Store
+from inkshift.review.core.store import Store
 from review_app import client, token
 
 

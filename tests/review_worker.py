@@ -1,11 +1,12 @@
-"""A task's process in tests: as `inkshift.review.tasks`, but `review_teacher` stands in for the command `inkshift`."""
+"""A task's process: as `inkshift.review.core.tasks`, but `review_teacher` stands in for the command `inkshift`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from inkshift.review import studies, tasks, teach
+from inkshift.review import studies, teach
+from inkshift.review.core import tasks
 
 if __name__ == "__main__":
     teach.COMMAND = studies.COMMAND = (sys.executable, str(Path(__file__).with_name("review_teacher.py")))

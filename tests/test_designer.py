@@ -18,10 +18,10 @@ from PIL import Image
 
 from inkshift.forms.reader import Reader
 from inkshift.forms.template import load_template
-from inkshift.review import drafting, drafts
-from inkshift.review import store as stores
-from inkshift.review.security import most_bytes
-from inkshift.review.store import Store
+from inkshift.review.core import store as stores
+from inkshift.review.core.store import Store
+from inkshift.review.designer import drafting, drafts
+from inkshift.review.web.security import most_bytes
 from review_app import PASSWORD, client, logged_in, opened, token
 from review_templates import MARKS, A, B, begun, field, given, local, save, seen, send, sheet
 

@@ -14,7 +14,7 @@ import pytest
 from inkshift.forms.reader import Reader
 from inkshift.forms.template import load_template
 from inkshift.review.app import Settings
-from inkshift.review.store import Store
+from inkshift.review.core.store import Store
 from review_browser import answering, chromium, needs_chromium, said, store, sync_api, tab
 
 __all__ = ["chromium", "said", "store"]

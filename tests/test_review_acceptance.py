@@ -18,12 +18,15 @@ from inkshift.forms.judge import guarantee
 from inkshift.forms.judge.guarantee import Labelled
 from inkshift.forms.reading import FormReading
 from inkshift.forms.trust import Policy, scores
-from inkshift.review import acceptance, agreement, promise, queue, views
-from inkshift.review import store as stores
-from inkshift.review.exchange import lines
-from inkshift.review.intake import add_batch, add_labels
-from inkshift.review.schema import Field, Reading
-from inkshift.review.store import Store
+from inkshift.review.acceptance import promise
+from inkshift.review.acceptance import service as acceptance
+from inkshift.review.batches.exchange import lines
+from inkshift.review.core import agreement, queue
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch, add_labels
+from inkshift.review.core.schema import Field, Reading
+from inkshift.review.core.store import Store
+from inkshift.review.keying import views
 from review_app import PASSWORD, client, logged_in, opened, token
 from review_forms import field, form, key, people, taken
 

@@ -20,15 +20,16 @@ from inkshift.errors import InputError, SettingError
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
-from inkshift.review import security, serve
-from inkshift.review import store as stores
-from inkshift.review.intake import add_batch, add_forms
-from inkshift.review.pagepicture import outline, page_of, picture
-from inkshift.review.schema import OpenSession
+from inkshift.review import serve
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch, add_forms
+from inkshift.review.core.schema import OpenSession
+from inkshift.review.core.store import Store
+from inkshift.review.keying.pagepicture import outline, page_of, picture
+from inkshift.review.keying.views import crop_and_left
 from inkshift.review.serve import At, check_tls
-from inkshift.review.sessions import end_session, find_session, start_session
-from inkshift.review.store import Store
-from inkshift.review.views import crop_and_left
+from inkshift.review.web import security
+from inkshift.review.web.sessions import end_session, find_session, start_session
 from review_app import PASSWORD, client, logged_in, opened
 from review_forms import Clock, field
 

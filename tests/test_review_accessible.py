@@ -11,10 +11,12 @@ from starlette.datastructures import UploadFile
 
 from inkshift.datasets.labels import Label
 from inkshift.models.package import NUMBER_MODEL, load_model
-from inkshift.review import datasets, drafts, queue
-from inkshift.review import store as stores
+from inkshift.review import datasets
 from inkshift.review.app import Settings
-from inkshift.review.intake import add_batch, add_labels
+from inkshift.review.core import queue
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch, add_labels
+from inkshift.review.designer import drafts
 from inkshift.review.serve import demo_batch, read_batch
 from review_app import PASSWORD, opened
 from review_forms import field, form

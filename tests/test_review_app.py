@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +16,13 @@ from fastapi.testclient import TestClient
 
 from inkshift.errors import SettingError
 from inkshift.forms.reading import FormReading
-from inkshift.review import store as stores
-from inkshift.review import views
 from inkshift.review.app import Settings
-from inkshift.review.intake import add_batch
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch
+from inkshift.review.core.store import Store
+from inkshift.review.core.words import CATALOGUES, language
+from inkshift.review.keying import views
 from inkshift.review.serve import At, Batch, _begin, is_local, read_batch, serve
-from inkshift.review.store import Store
-from inkshift.review.text import _TEXTS, language
 from review_app import PASSWORD, client, logged_in, opened, post, shown_field, shown_name, token
 from review_forms import field, form
 
@@ -53,6 +54,7 @@ def team(store: Store) -> Store:
     return store
 
 
+BLANKS = re.compile(r"\{(\w*)")
 PAGES = ("/", "/batches/1", "/batches/1/queue", "/forms/1", "/batches/1/export", "/batches/1/confusions", "/people")
 
 
@@ -308,10 +310,12 @@ def test_which_addresses_are_this_computers_own(host: str, local: bool) -> None:
     assert is_local(host) is local
 
 
-def test_every_text_is_there_in_both_languages_with_the_same_blanks() -> None:
-    for key, (english, spanish) in _TEXTS.items():
-        assert english and spanish, key
-        assert english.count("{") == spanish.count("{"), key
+def test_every_text_is_there_in_each_language_with_the_same_blanks() -> None:
+    english = CATALOGUES["en"]
+    for texts in CATALOGUES.values():
+        assert texts.keys() == english.keys()
+        for key, text in texts.items():
+            assert text and set(BLANKS.findall(text)) == set(BLANKS.findall(english[key])), key
     assert language("", "es-AR,es;q=0.9,en;q=0.8").code == "es"
     assert language("en", "es").code == "en"
     assert language("xx", "de").code == "en"

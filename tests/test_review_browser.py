@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from inkshift.review import store as stores
-from inkshift.review import views
-from inkshift.review.intake import add_batch
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch
+from inkshift.review.core.store import Store
+from inkshift.review.keying import views
 from inkshift.review.serve import demo_batch, read_batch
-from inkshift.review.store import Store
 from review_app import PASSWORD
 from review_browser import CHROMIUM, WAIT, answering, chromium, needs_chromium, said, store, sync_api, tab
-from review_forms import field, form
+from review_forms import TALLY, field, form, tally
 
 __all__ = ["CHROMIUM", "WAIT", "chromium", "said", "store"]
 REST = 300
@@ -82,6 +82,33 @@ def test_a_batch_is_keyed_to_its_end_and_enter_alone_never_decides(
         assert press(page, "", "z") != ""
         page.close()
     assert views.left(store, 1) == 2
+
+
+def test_a_broken_rule_is_said_while_keying_and_asked_once_more(
+    chromium: sync_api.Browser, store: Store, said: list[str]
+) -> None:
+    add_batch(store, "tallies", [tally("f", "001", "002", "3")], template=TALLY)
+    with answering(store) as address:
+        page = tab(chromium, address, said)
+        page.goto("/batches/1/queue")
+        first = shown(page)
+        page.wait_for_timeout(REST)
+        page.keyboard.type("99999999999")
+        page.locator("#broken", has_text="11 digits do not fit 3 cells").wait_for()
+        page.keyboard.press("Enter")
+        page.locator("#ask", has_text="Look at the paper once more").wait_for()
+        assert (shown(page), page.input_value("#value")) == (first, "99999999999")
+        page.fill("#value", "001")
+        assert press(page, "") != first
+        press(page, "", "b")
+        page.wait_for_timeout(REST)
+        page.keyboard.type("3")
+        page.keyboard.press("Enter")
+        page.locator("#ask", has_text="1 + 0 = 1, but total = 3").wait_for()
+        assert press(page, "", "c") == ""
+        page.close()
+    found = views.form_page(store, 1)
+    assert found is not None and [bool(row.history[-1].checked) for row in found.fields] == [False, False, True]
 
 
 def test_two_people_at_once_never_get_the_same_field(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:

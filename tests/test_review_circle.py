@@ -23,15 +23,16 @@ from PIL import Image as Pillow
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.forms.template import Template
 from inkshift.models.package import GRAPH, NUMBER_MODEL, WEIGHTS, load_model, save_package
-from inkshift.review import datasets, labelled, models, queue, reread, studies, teach, texts
-from inkshift.review import store as stores
+from inkshift.review import datasets, labelled, reread, studies, teach, texts
 from inkshift.review.app import Settings
-from inkshift.review.intake import add_batch
+from inkshift.review.core import models, queue
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch
+from inkshift.review.core.schema import MODEL, Field, Reading
+from inkshift.review.core.store import Store, named_user
+from inkshift.review.core.tasks import Tasks, Work
 from inkshift.review.paired import Paired
-from inkshift.review.schema import MODEL, Field, Reading
 from inkshift.review.serve import demo_batch, read_batch
-from inkshift.review.store import Store, named_user
-from inkshift.review.tasks import Tasks, Work
 from inkshift.studies.spec import StringStudy, Study
 from review_app import PASSWORD, client, logged_in, opened, token
 from review_circle import settled, still, teacher, wait

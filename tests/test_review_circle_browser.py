@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from inkshift.review import models
-from inkshift.review.store import Store
+from inkshift.review.core import models
+from inkshift.review.core.store import Store
 from review_circle import settled, teacher
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from inkshift.models.package import Manifest, load_model, save_package
-from inkshift.review import datasets, labelled, models, studies, teach
-from inkshift.review import store as stores
+from inkshift.review import datasets, labelled, studies, teach
+from inkshift.review.core import models
+from inkshift.review.core import store as stores
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import LOG, Tasks, Work, task_folder
 from inkshift.review.paired import Seen, compare
-from inkshift.review.store import Store
-from inkshift.review.tasks import LOG, Tasks, Work, task_folder
 from review_app import opened
 from review_circle import settled, wait
 

@@ -12,12 +12,12 @@ import sqlalchemy as sa
 
 from inkshift.datasets.labels import read_labels
 from inkshift.forms.template import load_template
-from inkshift.review import store as stores
-from inkshift.review import views
 from inkshift.review.app import Settings
-from inkshift.review.intake import add_batch
-from inkshift.review.schema import Field, Form
-from inkshift.review.store import Store
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch
+from inkshift.review.core.schema import Field, Form
+from inkshift.review.core.store import Store
+from inkshift.review.keying import views
 from review_app import PASSWORD, opened
 from test_review_browser import CHROMIUM, answering, chromium, said, shown, sync_api, tab  # noqa: F401
 

@@ -25,13 +25,14 @@ from inkshift.forms.out.export import COLUMNS, read_rows
 from inkshift.forms.reader import MARGIN, Reader
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
-from inkshift.review import intake, labelled
-from inkshift.review import store as stores
-from inkshift.review.exchange import DECIDED, lines, write_label_studio, write_table
-from inkshift.review.queue import decide, next_field
-from inkshift.review.schema import Decision, Field, Form, Page
-from inkshift.review.store import Store
-from inkshift.review.views import crop_and_left
+from inkshift.review import labelled
+from inkshift.review.batches.exchange import DECIDED, lines, write_label_studio, write_table
+from inkshift.review.core import intake
+from inkshift.review.core import store as stores
+from inkshift.review.core.queue import decide, next_field
+from inkshift.review.core.schema import Decision, Field, Form, Page
+from inkshift.review.core.store import Store
+from inkshift.review.keying.views import crop_and_left
 
 pytest_plugins = ["review_databases"]
 
@@ -170,12 +171,12 @@ class TestTables:
             assert [row["value"] for row in rows] == ["012", ""], "a table of readings like any other"
             assert rows[0]["candidates"] == "012:0.9312 X12:0.0410"
         first, second = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
-        assert [first[name] for name in DECIDED] == ["013", "written", ["ann"], 1]
-        assert [second[name] for name in DECIDED] == ["", "", [], 0]
+        assert [first[name] for name in DECIDED] == ["013", "written", ["ann"], 1, []]
+        assert [second[name] for name in DECIDED] == ["", "", [], 0, []]
         with (tmp_path / "out.csv").open(newline="") as file:
             table = list(csv.DictReader(file))
         assert list(table[0]) == [*COLUMNS, *DECIDED]
-        assert [table[0][name] for name in DECIDED] == ["013", "written", "ann", "1"]
+        assert [table[0][name] for name in DECIDED] == ["013", "written", "ann", "1", ""]
 
     def test_who_stands_for_an_answer(self, store: Store) -> None:
         batch = intake.add_batch(store, "two", forms.many(1, 1), double=True, model_keys=True)

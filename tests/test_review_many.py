@@ -23,11 +23,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import review_forms as forms
 from inkshift import review
-from inkshift.review import intake, queue
-from inkshift.review import store as stores
-from inkshift.review.queue import LEASE, Item, TakenError, decide, next_field, settle, undo
-from inkshift.review.schema import Decision, Field, Lease
-from inkshift.review.store import Store
+from inkshift.review.core import intake, queue
+from inkshift.review.core import store as stores
+from inkshift.review.core.queue import LEASE, Item, TakenError, decide, next_field, settle, undo
+from inkshift.review.core.schema import Decision, Field, Lease
+from inkshift.review.core.store import Store
 from review_forms import Clock, people
 
 pytest_plugins = ["review_databases"]
@@ -286,8 +286,8 @@ def test_twenty_at_once_over_ten_thousand_fields(store: Store) -> None:
 
 KEYS = """
 import sys
-from inkshift.review import store as stores
-from inkshift.review.queue import decide, next_field
+from inkshift.review.core import store as stores
+from inkshift.review.core.queue import decide, next_field
 
 store = stores.open(sys.argv[1])
 user, batch = int(sys.argv[2]), int(sys.argv[3])

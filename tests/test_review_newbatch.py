@@ -14,14 +14,16 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from inkshift.forms.template import Identity, Template, load_template
-from inkshift.review import queue, readpages, tasks, views
-from inkshift.review import store as stores
 from inkshift.review.app import Settings
-from inkshift.review.intake import add_batch
-from inkshift.review.readpages import Wanted, unique
-from inkshift.review.schema import Batch
-from inkshift.review.store import Store
-from inkshift.review.tasks import Work
+from inkshift.review.batches import reading as readpages
+from inkshift.review.batches.reading import Wanted, unique
+from inkshift.review.core import queue, tasks
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch
+from inkshift.review.core.schema import Batch
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import Work
+from inkshift.review.keying import views
 from review_app import PASSWORD, client, opened, shown_field, token
 
 WAIT = 120

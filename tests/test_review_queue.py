@@ -11,12 +11,12 @@ import sqlalchemy as sa
 
 import review_forms as forms
 from inkshift.errors import SettingError
-from inkshift.review import intake, queue
-from inkshift.review import store as stores
-from inkshift.review.agreement import agreement, progress
-from inkshift.review.queue import LEASE, Item, TakenError, decide, next_field, renew, settle, undo
-from inkshift.review.schema import Decision, Field
-from inkshift.review.store import Store
+from inkshift.review.core import intake, queue
+from inkshift.review.core import store as stores
+from inkshift.review.core.agreement import agreement, progress
+from inkshift.review.core.queue import LEASE, Item, TakenError, decide, next_field, renew, settle, undo
+from inkshift.review.core.schema import Decision, Field
+from inkshift.review.core.store import Store
 from review_forms import Clock, key, people, taken
 
 pytest_plugins = ["review_databases"]

@@ -14,11 +14,11 @@ from alembic.migration import MigrationContext
 from argon2 import PasswordHasher
 
 from inkshift.errors import InputError, SettingError
-from inkshift.review import intake, models, passwords, queue
-from inkshift.review import store as stores
-from inkshift.review.passwords import check_password, hash_password
-from inkshift.review.schema import Base, Decision, Moment, User
-from inkshift.review.store import Store
+from inkshift.review.core import intake, models, passwords, queue
+from inkshift.review.core import store as stores
+from inkshift.review.core.passwords import check_password, hash_password
+from inkshift.review.core.schema import Base, Decision, Moment, User
+from inkshift.review.core.store import Store
 from review_forms import field, form
 
 pytest_plugins = ["review_databases"]

@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.datastructures import UploadFile
 
 from inkshift.errors import InputError
-from inkshift.review import uploads
+from inkshift.review.web import uploads
 
 
 def picture(kind: str, size: tuple[int, int] = (40, 30), pages: int = 1) -> bytes:

@@ -66,10 +66,11 @@ def _form(held: list[PageReading], template: Template | None, together: bool) ->
     notes = tuple(PageNote(p.source, p.page, p.quality, p.error, p.turn, p.blank) for p in held)
     read = any(not (p.error or p.blank) for p in held)
     form = FormReading(name, tuple(fields), notes, template.name if template and read else "")
-    if template is None or not template.rules:
+    if template is None:
         return form
-    rules = template.parsed_rules
-    return mark_rules(decode_form(form, rules, template.fields) if together else form, rules)
+    if template.rules and together:
+        form = decode_form(form, template.parsed_rules, template.fields)
+    return mark_rules(form, template.checks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""The rules of a form: what its fields must add up to, and which of these rules its readings break.
+"""The rules of a form: what its fields must add up to and may hold, and which of these rules its values break.
+
+`broken_rules` is asked of what was read and of what people settled alike.
 
 A rule compares sums of fields: `r01 + r02 = A`, `p01..p12 + blank = total`, `A + B <= C`, `10 <= A <= 300`,
 `A = copy_A`. A blank or crossed-out field counts as 0 in a rule, and the message says so. A rule with a field that
@@ -15,7 +17,7 @@ from itertools import pairwise
 from typing import Literal
 
 from inkshift.errors import nearest
-from inkshift.forms.reading import FieldReading, FormReading, state_of, value_of
+from inkshift.forms.reading import CROSSED, EMPTY, UNREADABLE, FieldReading, FormReading, state_of, value_of
 
 Level = Literal["error", "warning"]
 Operator = Literal["=", "<="]
@@ -75,14 +77,32 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What one field may hold. cells: how many it has, 0 for none; digits: fewest and most; largest: value, if any."""
+
+    field: str
+    cells: int
+    digits: tuple[int, int]
+    largest: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
-    """A rule that does not hold, the fields in it, and one line that begins with its code and shows the sum."""
+    """A rule that does not hold, the fields in it, and one line that begins with its code and shows the sum.
+
+    left, right: what that line says the two sides come to, in figures alone, right empty where one side is a number;
+    of a limit, whose code is `cells`, `digits` or `max`, what is there and what may be. zeros: fields that counted as
+    0, and their states.
+    """
 
     rule: str
     code: str
     level: Level
     fields: tuple[str, ...]
     message: str
+    left: str = ""
+    right: str = ""
+    zeros: tuple[tuple[str, str], ...] = ()
 
 
 def parse_rule(
@@ -148,17 +168,17 @@ def _code(operator: Operator, sides: Sequence[Side]) -> str:
     return f"{kind}-{hashlib.sha256(repr((operator, plain)).encode()).hexdigest()[:4]}"
 
 
-def broken_rules(rules: Sequence[Rule], written: Mapping[str, str]) -> list[Broken]:
+def broken_rules(rules: Sequence[Rule | Limit], written: Mapping[str, str]) -> list[Broken]:
     """The rules that do not hold, in their order.
 
     written: field name to its cells as read, such as `X57`. A rule that names a field which is not in
     `written` or has an unreadable cell is unchecked, and not returned.
     """
-    checked = (_check(rule, written) for rule in rules)
+    checked = (_over(rule, written) if isinstance(rule, Limit) else _check(rule, written) for rule in rules)
     return [broken for broken in checked if broken is not None]
 
 
-def mark_rules(form: FormReading, rules: Sequence[Rule]) -> FormReading:
+def mark_rules(form: FormReading, rules: Sequence[Rule | Limit]) -> FormReading:
     """The form with `rules_broken` of each field set to the messages of the broken rules it is part of.
 
     Fields whose state is `overwritten` or `overflow` leave their rules unchecked. What is `unsettled` stays so.
@@ -182,6 +202,29 @@ def level_of(message: str) -> Level:
     return "warning" if message.startswith("warning ") else "error"
 
 
+def as_written(state: str, value: str = "") -> str:
+    """An answer as cells, so that rules can be asked of it: its digits, else one cell that is as `state` says."""
+    return value or {"blank": EMPTY, "crossed-out": CROSSED}.get(state, UNREADABLE)
+
+
+def _over(limit: Limit, written: Mapping[str, str]) -> Broken | None:
+    value = value_of(written.get(limit.field, ""))
+    if not value or state_of(written[limit.field]) != "written":
+        return None
+    count, (fewest, most) = len(value), limit.digits
+    if limit.cells and count > limit.cells:
+        code, found, may, said = "cells", str(count), str(limit.cells), f"{count} digits do not fit {limit.cells} cells"
+    elif count > most or (count < fewest and not limit.cells):
+        may = f"{fewest}-{most}" if fewest < most else str(most)
+        code, found, said = "digits", str(count), f"{count} digits, expected {may}"
+    elif limit.largest is not None and int(value) > limit.largest:
+        code, found, may, said = "max", value, str(limit.largest), f"{value}, expected at most {limit.largest}"
+    else:
+        return None
+    name = limit.field
+    return Broken(name, code, "error", (name,), f"{code} {name}: {said}", found, may)
+
+
 def _check(rule: Rule, written: Mapping[str, str]) -> Broken | None:
     names = rule.fields
     if any(name not in written or state_of(written[name]) not in COUNTED for name in names):
@@ -195,10 +238,15 @@ def _check(rule: Rule, written: Mapping[str, str]) -> Broken | None:
         shown = f"{_terms(left, values) if _several(left) else _is(left, values)}, but {_is(right, values)}"
     else:
         shown = _is(left if left.fields else right, values)
-    zeros = [f"{n} counted as 0: {state_of(written[n])}" for n in names if not value_of(written[n])]
-    note = f" ({', '.join(zeros)})" if zeros else ""
+    zeros = tuple((n, state_of(written[n])) for n in names if not value_of(written[n]))
+    note = f" ({', '.join(f'{name} counted as 0: {state}' for name, state in zeros)})" if zeros else ""
     head = f"warning {rule.code}" if rule.level == "warning" else rule.code
-    return Broken(rule.text, rule.code, rule.level, names, f"{head} {rule.text}: {shown}{note}")
+    message = f"{head} {rule.text}: {shown}{note}"
+    figures = [f"{side.text} = {_terms(side, values)}" for side in (left, right) if side.fields]
+    if len(figures) > 1 and _several(left):
+        figures[0] = _terms(left, values)
+    right_figures = figures[1] if len(figures) > 1 else ""
+    return Broken(rule.text, rule.code, rule.level, names, message, figures[0], right_figures, zeros)
 
 
 def _several(side: Side) -> bool:

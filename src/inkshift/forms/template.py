@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from inkshift.errors import TemplateError, nearest
 from inkshift.files import is_file, parse_json, read_text, reason
-from inkshift.forms.rules import SLIP, Level, Rule, parse_rule
+from inkshift.forms.rules import SLIP, Level, Limit, Rule, parse_rule
 from inkshift.pictures import KEPT_PIXELS, MAX_SIDE
 
 Box = tuple[float, float, float, float]
@@ -199,6 +199,12 @@ class Template(_Strict):
         names = [spec.name for spec in self.fields]
         given = (RuleSpec(rule=rule) if isinstance(rule, str) else rule for rule in self.rules)
         return tuple(parse_rule(spec.rule, names, spec.code, spec.level, spec.slip) for spec in given)
+
+    @property
+    def checks(self) -> tuple[Rule | Limit, ...]:
+        """All that values must keep, for `broken_rules`: what each field may hold, then the rules."""
+        limits = tuple(Limit(spec.name, spec.cells, spec.digits, spec.max) for spec in self.fields)
+        return (*limits, *self.parsed_rules)
 
 
 def load_template(path: str | Path) -> Template:

@@ -14,30 +14,22 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from inkshift.errors import InkshiftError
-from inkshift.review.queue import TakenError
-from inkshift.review.render import page
-from inkshift.review.routes import (
-    acceptance,
-    batches,
-    confusions,
-    data,
-    entry,
-    export,
-    forms,
-    keying,
-    models,
-    newbatch,
-    pictures,
-    studies,
-    templates,
-    work,
-)
-from inkshift.review.security import LOOPBACK, Shield, guard, visit
-from inkshift.review.sessions import Tries
-from inkshift.review.store import Store
-from inkshift.review.tasks import Tasks
+from inkshift.review.acceptance import routes as acceptance
+from inkshift.review.batches import export, newbatch
+from inkshift.review.batches import routes as batches
+from inkshift.review.core.queue import TakenError
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import Tasks
+from inkshift.review.designer import routes as templates
+from inkshift.review.keying import confusions, forms, pictures
+from inkshift.review.keying import routes as keying
+from inkshift.review.routes import data, models, studies
+from inkshift.review.web import entry, work
+from inkshift.review.web.render import page
+from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
+from inkshift.review.web.sessions import Tries
 
-STATIC = Path(__file__).parent / "static"
+STATIC = [(f"inkshift.review{room}", "static") for room in ("", ".web", ".keying", ".acceptance", ".designer")]
 ROUTES = (
     *(batches, newbatch, keying, forms, pictures, confusions, acceptance, export),
     *(templates, data, models, studies, work, entry),
@@ -71,7 +63,7 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     app.state.store, app.state.settings, app.state.tries, app.state.tasks = store, settings, Tries(), tasks
     for module in ROUTES:
         app.include_router(module.router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", StaticFiles(packages=[*STATIC]), name="static")
     app.add_middleware(Shield, hosts=settings.hosts)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

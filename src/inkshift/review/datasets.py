@@ -17,9 +17,9 @@ from inkshift.errors import SettingError
 from inkshift.files import read_csv
 from inkshift.forms.judge.audit import audit
 from inkshift.forms.judge.evaluate import Case, Outcome
+from inkshift.review.core.schema import Field, Form, Reading
+from inkshift.review.core.store import Store
 from inkshift.review.labelled import NUMBERS, write_labelled
-from inkshift.review.schema import Field, Form, Reading
-from inkshift.review.store import Store
 
 ABOUT = "about.json"
 

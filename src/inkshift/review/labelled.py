@@ -23,8 +23,8 @@ from inkshift.forms.crops.harvest import job_of, split_of
 from inkshift.forms.field import fields
 from inkshift.forms.reading import FieldReading, Image
 from inkshift.forms.template import FieldSpec, Template
-from inkshift.review.schema import Batch, Field, Form, settled_by_people
-from inkshift.review.store import Store
+from inkshift.review.core.schema import Batch, Field, Form, settled_by_people
+from inkshift.review.core.store import Store
 
 Part = Literal["all", "train", "test"]
 TEST_SHARE = 0.2

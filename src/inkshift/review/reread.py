@@ -13,11 +13,11 @@ from inkshift.files import file_digest
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.template import Template
-from inkshift.review.intake import reading_row, urgency
-from inkshift.review.models import default_folder
-from inkshift.review.schema import Batch, Field, Form, Page
-from inkshift.review.store import Store
-from inkshift.review.tasks import Work
+from inkshift.review.core.intake import reading_row, urgency
+from inkshift.review.core.models import default_folder
+from inkshift.review.core.schema import Batch, Field, Form, Page
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import Work
 
 
 def reread(work: Work) -> dict[str, Any]:

@@ -20,12 +20,12 @@ import uvicorn
 
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import SettingError
-from inkshift.review import store as stores
 from inkshift.review.app import Settings, make_app
-from inkshift.review.intake import add_batch, add_labels
-from inkshift.review.readpages import open_reader
-from inkshift.review.security import LOOPBACK, has_accounts
-from inkshift.review.store import Store
+from inkshift.review.batches.reading import open_reader
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch, add_labels
+from inkshift.review.core.store import Store
+from inkshift.review.web.security import LOOPBACK, has_accounts
 
 Say = Callable[[str], object]
 _PACKAGE = Path(__file__).parents[1]

@@ -14,9 +14,9 @@ from typing import Any
 from inkshift.errors import InkshiftError
 from inkshift.models.package import NUMBER_MODEL
 from inkshift.review import datasets
+from inkshift.review.core.models import default_folder
+from inkshift.review.core.tasks import Work
 from inkshift.review.labelled import NUMBERS
-from inkshift.review.models import default_folder
-from inkshift.review.tasks import Work
 from inkshift.review.teach import COMMAND, run
 from inkshift.studies.engine import epochs_planned, watching
 from inkshift.studies.kinds import kind_of

@@ -17,12 +17,12 @@ from inkshift.errors import DataError, InkshiftError
 from inkshift.files import read_csv
 from inkshift.forms.reader import Reader
 from inkshift.models.package import MANIFEST, NUMBER_MODEL, Model, load_model
-from inkshift.review import models
-from inkshift.review import store as stores
+from inkshift.review.core import models
+from inkshift.review.core import store as stores
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import Work
 from inkshift.review.labelled import LABELS, NUMBERS, Part, write_labelled
 from inkshift.review.paired import Paired, Seen, compare
-from inkshift.review.store import Store
-from inkshift.review.tasks import Work
 
 COMMAND = (sys.executable, "-m", "inkshift")
 EPOCHS = 24

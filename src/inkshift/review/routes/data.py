@@ -15,8 +15,8 @@ from inkshift.errors import MissingExtraError
 from inkshift.review import datasets
 from inkshift.review.datasets import DataSet, Number
 from inkshift.review.labelled import available
-from inkshift.review.render import page
-from inkshift.review.security import Id, Supervisor, Visit
+from inkshift.review.web.render import page
+from inkshift.review.web.security import Id, Supervisor, Visit
 
 router = APIRouter()
 

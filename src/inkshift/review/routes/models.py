@@ -11,11 +11,12 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from inkshift.errors import SettingError
 from inkshift.models.package import show_value
-from inkshift.review import models, reread, tasks, teach
+from inkshift.review import reread, teach
+from inkshift.review.core import models, tasks
 from inkshift.review.labelled import TEST_SHARE, available
-from inkshift.review.render import page
-from inkshift.review.routes.work import stage
-from inkshift.review.security import Id, Supervisor
+from inkshift.review.web.render import page
+from inkshift.review.web.security import Id, Supervisor
+from inkshift.review.web.work import stage
 
 router = APIRouter()
 

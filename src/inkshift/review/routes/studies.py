@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, HTTPException, Path
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from inkshift.review import datasets, models, studies, tasks
-from inkshift.review.render import page
-from inkshift.review.routes.work import stage
-from inkshift.review.security import Supervisor
+from inkshift.review import datasets, studies
+from inkshift.review.core import models, tasks
+from inkshift.review.web.render import page
+from inkshift.review.web.security import Supervisor
+from inkshift.review.web.work import stage
 
 router = APIRouter()
 

@@ -1,0 +1,1 @@
+"""What may go through unseen: `promise` says what, `service` takes it out of the queue."""

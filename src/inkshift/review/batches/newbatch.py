@@ -1,0 +1,96 @@
+"""A new batch from pages that are uploaded, and how far they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from fastapi import APIRouter, HTTPException
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from inkshift.errors import InkshiftError, SettingError
+from inkshift.review.batches import reading as readpages
+from inkshift.review.batches.reading import KIND, Wanted
+from inkshift.review.core import tasks
+from inkshift.review.web.render import page
+from inkshift.review.web.security import Id, Supervisor, Visit
+from inkshift.review.web.uploads import Sent, Upload, take
+
+router = APIRouter()
+
+KEYING = ("single", "double", "double_model")
+
+
+@router.get("/new-batch")
+def ask(who: Supervisor) -> HTMLResponse:
+    return _form(who, {})
+
+
+@router.post("/new-batch")
+def make(who: Supervisor, sent: Upload) -> Response:
+    """Keep the pages, make the batch, and begin to read; the form again where that cannot be."""
+    keying = sent.texts.get("keying", "single")
+    wanted = Wanted(
+        sent.texts.get("name", ""), sent.texts.get("template", ""), keying != "single", keying == "double_model"
+    )
+    try:
+        if keying not in KEYING or wanted.template not in {
+            one.key for one in readpages.templates(who.store, who.files)
+        }:
+            raise SettingError(who.words("no_template"))
+        if _busy(who):
+            raise SettingError(who.words("reading_other"))
+        batch = readpages.new_batch(who.store, who.files, wanted, lambda folder: _keep(sent, folder))
+        who.tasks.start(KIND, {"batch": batch})
+    except InkshiftError as e:
+        return _form(who, sent.texts, str(e))
+    return RedirectResponse(f"/batches/{batch}", 303)
+
+
+def _keep(sent: Sent, folder: Path) -> list[tuple[Path, str]]:
+    names = readpages.unique([upload.filename or "" for upload in sent.files])
+    return [
+        (take(upload, folder, f"upload-{i:04}"), name)
+        for i, (upload, name) in enumerate(zip(sent.files, names, strict=True), 1)
+    ]
+
+
+def _busy(who: Visit) -> bool:
+    return any(task.status == "running" for task in tasks.tasks(who.store, KIND))
+
+
+def _form(who: Visit, given: dict[str, str], error: str = "") -> HTMLResponse:
+    known = readpages.templates(who.store, who.files)
+    return page(
+        who,
+        "newbatch.html",
+        status=400 if error else 200,
+        templates=known,
+        given=given,
+        keyings=KEYING,
+        error=error or (who.words("reading_other") if _busy(who) else ""),
+    )
+
+
+@router.get("/batches/{batch}/reading")
+def reading(who: Supervisor, batch: Id) -> HTMLResponse:
+    """How far the pages of a batch are read, as a part of its page."""
+    task = readpages.task_of(who.store, batch)
+    if task is None:
+        raise HTTPException(404)
+    return page(who, "_reading.html", task=task, batch_id=batch)
+
+
+@router.post("/batches/{batch}/reading/{what}")
+def change(who: Supervisor, batch: Id, what: Literal["stop", "again"]) -> RedirectResponse:
+    """Stop reading, or go on."""
+    task = readpages.task_of(who.store, batch)
+    if task is None:
+        if what == "stop" or not readpages.unread(who.store, batch):
+            raise HTTPException(404)
+        who.tasks.start(KIND, {"batch": batch})
+    elif what == "stop":
+        who.tasks.stop(task.id)
+    else:
+        who.tasks.go_on(task.id)
+    return RedirectResponse(f"/batches/{batch}", 303)

@@ -1,0 +1,201 @@
+"""Pages that were uploaded: a new batch from them, and the task that reads them into it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from inkshift.errors import InputError, SettingError, TemplateError
+from inkshift.forms.reader import Reader
+from inkshift.forms.reading import FormReading
+from inkshift.forms.template import Template, load_template
+from inkshift.review.core import tasks
+from inkshift.review.core.intake import add_batch, add_forms
+from inkshift.review.core.models import default_folder
+from inkshift.review.core.schema import Batch, Draft, Task
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import Work
+
+KIND = "read"
+TEMPLATE, NAMES, PAGES = "template.json", "names.json", "pages"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A template that a batch may have. key: `draft-3` or `batch-5`, where it is from."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A batch as it was asked for. template: a key of `templates`; double, model_keys: see `intake.add_batch`."""
+
+    name: str
+    template: str
+    double: bool = False
+    model_keys: bool = False
+
+
+def templates(store: Store, files: Path) -> list[Known]:
+    """The templates that were designed, as far as they are saved, and those of earlier batches, each once."""
+    with store.reading() as session:
+        drafts = session.execute(sa.select(Draft.id, Draft.name).order_by(Draft.changed.desc())).all()
+        batches = session.execute(
+            sa.select(Batch.id, Batch.template, Batch.folder)
+            .where(Batch.template.is_not(None))
+            .order_by(Batch.id.desc())
+        ).all()
+    found = [Known(f"draft-{i}", name) for i, name in drafts if (_draft(files, i) / TEMPLATE).is_file()]
+    seen: set[str] = set()
+    for batch, template, _ in batches:
+        text = json.dumps(template, sort_keys=True)
+        if text not in seen:
+            seen.add(text)
+            found.append(Known(f"batch-{batch}", template["name"]))
+    return found
+
+
+def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], Sequence[tuple[Path, str]]]) -> int:
+    """Make a batch without forms yet, with its template and pages under `files`; its id.
+
+    take: keeps the pages in the folder it is given; their paths and what people call them. All or nothing is kept.
+    Raises SettingError for a template that is not there and a name that is taken, InputError for what is no page.
+    """
+    root = files / "batches"
+    root.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="batch-", dir=root))
+    try:
+        _copy_template(store, files, wanted.template, folder)
+        template = load_template(folder / TEMPLATE)
+        kept = take(folder / PAGES)
+        if not kept:
+            raise InputError("no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
+        (folder / NAMES).write_text(json.dumps({path.name: name for path, name in kept}), encoding="utf-8")
+        return add_batch(
+            store,
+            wanted.name,
+            template=template,
+            folder=str(folder),
+            double=wanted.double,
+            model_keys=wanted.model_keys,
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _copy_template(store: Store, files: Path, key: str, folder: Path) -> None:
+    """The template and its reference pictures, so that the batch keeps them as they are now."""
+    kind, _, number = key.partition("-")
+    if kind == "draft":
+        source = _draft(files, int(number))
+        if not (source / TEMPLATE).is_file():
+            raise SettingError(f"template {key}: is not there any more; choose another")
+        shutil.copy(source / TEMPLATE, folder / TEMPLATE)
+        template = load_template(source / TEMPLATE)
+    else:
+        with store.reading() as session:
+            batch = session.get(Batch, int(number))
+        if batch is None or batch.template is None:
+            raise SettingError(f"template {key}: is not there any more; choose another")
+        template, source = Template.model_validate(batch.template), Path(batch.folder)
+        (folder / TEMPLATE).write_text(template.model_dump_json(indent=2), encoding="utf-8")
+    for page in template.pages:
+        if page.reference:
+            name = Path(page.reference).name
+            if name != page.reference or not (source / name).is_file():
+                raise TemplateError(f"template {template.name!r}: its reference picture {name!r} is gone; put it back")
+            shutil.copy(source / name, folder / name)
+
+
+def _draft(files: Path, draft: int) -> Path:
+    return files / "templates" / str(draft)
+
+
+def open_reader(store: Store, template: Path) -> Reader:
+    """The reader of new batches, with the model that is the default."""
+    return Reader(template, model=default_folder(store) or "", crops=True)
+
+
+def read(work: Work) -> dict[str, Any]:
+    """Read the pages of a batch into it, form by form, so that people may begin; after a stop it goes on.
+
+    Raises SettingError where there is no such batch, InputError where its pages are not where they were.
+    """
+    with work.store.reading() as session:
+        batch = session.get(Batch, work.about["batch"])
+    if batch is None:
+        raise SettingError(f"batch {work.about['batch']}: there is no such batch; upload its pages again")
+    folder = Path(batch.folder)
+    names = _names(folder)
+    reader = open_reader(work.store, folder / TEMPLATE)
+
+    def progress(done: int, count: int) -> None:
+        work.say(done / count, f"{done} / {count}")
+
+    forms = reader.read(list(names), journal=work.folder / "journal.jsonl", progress=progress)
+    model = (reader.number_model or reader.model).digest
+    added = add_forms(work.store, batch.id, (named(form, names) for form in forms), model=model, names=names)
+    return {"forms": added}
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """What people call each page of a batch, by its file."""
+    try:
+        kept = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    except OSError as e:
+        raise InputError(f"{folder}: the uploaded pages cannot be read ({e.strerror}); put the folder back") from None
+    return {str(folder / PAGES / file): name for file, name in kept.items()}
+
+
+def named(form: FormReading, names: Mapping[str, str]) -> FormReading:
+    """The form called as people call its file, where it was called by the name that the server gave that."""
+    source = form.pages[0].source if form.pages else ""
+    stem = Path(source).stem
+    if source not in names or not form.name.startswith(stem):
+        return form
+    return replace(form, name=Path(names[source]).stem + form.name.removeprefix(stem))
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """File names without folders, at most 100 characters, each another one: `a.jpg`, `a (2).jpg`."""
+    found: list[str] = []
+    for name in names:
+        plain = Path(name.replace("\\", "/")).name[-100:] or "page"
+        stem, ending = Path(plain).stem, Path(plain).suffix
+        many = 1
+        while plain in found:
+            many += 1
+            plain = f"{stem} ({many}){ending}"
+        found.append(plain)
+    return found
+
+
+def unread(store: Store, batch_id: int) -> bool:
+    """Whether pages of a batch were uploaded and nothing began to read them, as another batch was being read."""
+    with store.reading() as session:
+        folder = session.scalar(sa.select(Batch.folder).where(Batch.id == batch_id))
+    return bool(folder and Path(folder, NAMES).is_file() and task_of(store, batch_id) is None)
+
+
+def incomplete(store: Store, batch_id: int) -> bool:
+    """Whether some of the pages that were uploaded for a batch are not read yet."""
+    task = task_of(store, batch_id)
+    return unread(store, batch_id) if task is None else task.status != "done"
+
+
+def task_of(store: Store, batch_id: int) -> Task | None:
+    """The task that read, or reads, the pages of a batch; None where they were not uploaded."""
+    with suppress(StopIteration):
+        return next(task for task in tasks.tasks(store, KIND) if task.about["batch"] == batch_id)
+    return None

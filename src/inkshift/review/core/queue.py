@@ -1,0 +1,452 @@
+"""Who decides what next, and what follows from it: the queue of a batch and its log of decisions.
+
+A field is open until one person keyed it or, with double keying, two agree; then it is settled. Where two disagree it
+is disputed, and a third person settles it. Nothing is ever deleted: an undo is a decision that takes another back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from inkshift.errors import InkshiftError, SettingError
+from inkshift.forms.reading import DIGITS, UNREADABLE
+from inkshift.forms.rules import Broken, as_written
+from inkshift.review.core.checks import CheckError, checks_of, to_ask, while_keyed
+from inkshift.review.core.schema import (
+    Base,
+    Batch,
+    Decision,
+    Field,
+    Form,
+    Kind,
+    Lease,
+    Moment,
+    Reading,
+    Status,
+    User,
+    stands,
+)
+from inkshift.review.core.store import Store
+
+LEASE = timedelta(minutes=2)
+WORDS = ("blank", "crossed-out", "unreadable")
+LONGEST = 20
+
+
+class TakenError(InkshiftError):
+    """The field is no longer this person's to decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A field for one person to decide.
+
+    settles: two people disagree on it, and this decision settles it; `answers` are theirs, in no telling order.
+    suggestion: what the model read, as a decision is given; empty where keying is double, and so blind.
+    broken: the rules that it would break, likewise; rules_broken: as the reader said, where no template is there.
+    page: id of its page.
+    """
+
+    field: int
+    form: str
+    name: str
+    page: int | None
+    settles: bool
+    answers: tuple[str, ...] = ()
+    suggestion: str = ""
+    rules_broken: tuple[str, ...] = ()
+    broken: tuple[Broken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision that is in the log, and how its field stands with it."""
+
+    decision: int
+    field: int
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was taken back. item: the field, held again by the same person; None where it is not theirs to decide."""
+
+    field: int
+    status: Status
+    item: Item | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the decisions on a field come to. keyers: ids of those whose answers count, two at most."""
+
+    status: Status
+    state: str = ""
+    value: str = ""
+    keyers: tuple[int, ...] = ()
+
+
+class Logged(NamedTuple):
+    """A line of the log as the queue needs it; see `schema.Decision`."""
+
+    id: int
+    user_id: int
+    kind: str
+    state: str
+    value: str
+    undoes: int | None
+
+
+def parse(value: str) -> tuple[str, str]:
+    """A decision as (state, digits): 1 to 20 digits, or `blank`, `crossed-out`, `unreadable`. Raises SettingError."""
+    if value in WORDS:
+        return value, ""
+    if 1 <= len(value) <= LONGEST and all(symbol in DIGITS for symbol in value):
+        return "written", value
+    raise SettingError(f"decision: expected 1 to {LONGEST} digits or one of {', '.join(WORDS)}, found {value[:40]!r}")
+
+
+def shown(state: str, value: str) -> str:
+    """The inverse of `parse`; empty where nothing is decided."""
+    return value if state == "written" else state
+
+
+def effective(decisions: Sequence[Logged]) -> list[Logged]:
+    """The decisions of one field that stand, in their order."""
+    undone = {decision.undoes for decision in decisions}
+    return [d for d in decisions if d.kind != "undo" and d.id not in undone]
+
+
+def standing(decisions: Sequence[Logged], double: bool) -> Standing:
+    """How a field stands after all its decisions, in their order."""
+    stand = effective(decisions)
+    keys = [d for d in stand if d.kind != "settle"][: 2 if double else 1]
+    keyers = tuple(d.user_id for d in keys)
+    if settled := [d for d in stand if d.kind == "settle"]:
+        return Standing("settled", settled[-1].state, settled[-1].value, keyers)
+    if len(keys) < (2 if double else 1):
+        return Standing("open", keyers=keyers)
+    if len({(d.state, d.value) for d in keys}) > 1:
+        return Standing("disputed", keyers=keyers)
+    return Standing("settled", keys[0].state, keys[0].value, keyers)
+
+
+def next_field(store: Store, user_id: int, batch_id: int) -> Item | None:
+    """The field that this person is to decide now, held for them for two minutes, or None where there is none.
+
+    A field they hold already comes again. Otherwise the most urgent that nobody holds and they did not key.
+    """
+    with store.writing(durable=False) as session:
+        person(session, user_id)
+        return _next(session, store, user_id, batch_id)
+
+
+def _next(session: Session, store: Store, user_id: int, batch_id: int) -> Item | None:
+    now = store.clock()
+    given = {"user": user_id, "batch": batch_id, "now": now}
+    field = session.scalar(_HELD, given)
+    if field is not None and _hold(session, field.id, user_id, now):
+        return _item(session, store, field)
+    while (field := session.scalar(_FREE, given)) is not None:
+        if _hold(session, field.id, user_id, now):  # else somebody took it between the two statements
+            return _item(session, store, field)
+    return None
+
+
+def decide(
+    store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0, checked: bool = False
+) -> Decided:
+    """Put a person's decision on a field into the log. seconds: that they took for it.
+
+    checked: they looked at the paper, and it says so although that breaks a rule; else CheckError is raised where one
+    is broken by this answer, or by all of its fields once they are settled.
+
+    value: see `parse`. Once this returns, the decision is on disk. The same decision again, as of a browser that got no
+    answer the first time, changes nothing. Raises SettingError for what is no decision, and TakenError where another
+    person holds the field, it is settled, or this person keyed it otherwise.
+    """
+    with store.writing() as session:
+        return _decide(session, store, user_id, field_id, value, seconds, checked)
+
+
+def decide_and_next(
+    store: Store,
+    user_id: int,
+    batch_id: int,
+    field_id: int,
+    value: str,
+    seconds: float = 0.0,
+    checked: bool = False,
+) -> Item | None:
+    """`decide`, and then `next_field`, in one step that waits for the disk once."""
+    with store.writing() as session:
+        _decide(session, store, user_id, field_id, value, seconds, checked)
+        return _next(session, store, user_id, batch_id)
+
+
+def _decide(
+    session: Session, store: Store, user_id: int, field_id: int, value: str, seconds: float, checked: bool
+) -> Decided:
+    answer = parse(value)
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise SettingError(f"seconds: expected 0 or more, found {seconds}")
+    person(session, user_id)
+    field, decisions = _locked(session, field_id)
+    before = next((d for d in effective(decisions) if d.user_id == user_id), None)
+    if before is not None:
+        if (before.state, before.value) == answer:
+            return Decided(before.id, field_id, field.status)
+        raise TakenError(f"field {field.name!r}: you decided it already; undo that first")
+    if _holder(session, field_id, store.clock()) not in (None, user_id):
+        raise TakenError(f"field {field.name!r}: somebody else has it now; take the next one")
+    if not field.waiting:
+        raise TakenError(f"field {field.name!r}: needs nobody by now; take the next one")
+    kind: Kind = "settle" if field.status == "disputed" else "key"
+    asked = _ask(session, store, field, decisions, user_id, kind, answer, checked)
+    return _append(session, store, field, decisions, user_id, kind, answer, seconds, checked=asked)
+
+
+def check(store: Store, user_id: int, field_id: int, value: str) -> list[Broken]:
+    """What an answer breaks that somebody is typing for a field; nothing where it is none yet."""
+    try:
+        answer = parse(value)
+    except SettingError:
+        return []
+    with store.reading() as session:
+        field = session.get(Field, field_id)
+        if field is None:
+            return []
+        blind = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
+        return while_keyed(session, store, field, user_id, blind, as_written(*answer))
+
+
+def _ask(
+    session: Session,
+    store: Store,
+    field: Field,
+    decisions: list[Logged],
+    user_id: int,
+    kind: Kind,
+    answer: tuple[str, str],
+    checked: bool,
+) -> list[str]:
+    """The rules that an answer breaks, as the log keeps them. Raises CheckError where nobody said they checked."""
+    double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
+    settles = standing([*decisions, Logged(0, user_id, kind, *answer, None)], double).status == "settled"
+    blind = double and kind == "key"
+    broken = to_ask(session, store, field, user_id, blind, as_written(*answer), settles)
+    if broken and not checked:
+        raise CheckError(broken)
+    return [one.message for one in broken]
+
+
+def settle(
+    store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0, checked: bool = False
+) -> Decided:
+    """A supervisor's decision on any field, whoever decided what before: a correction, an audit, a dispute.
+
+    checked: see `decide`. Raises CheckError as that does, and SettingError where the user is no supervisor or `value`
+    is no decision.
+    """
+    answer = parse(value)
+    with store.writing() as session:
+        name, role = person(session, user_id)
+        if role != "supervisor":
+            raise SettingError(f"user {name!r}: settling any field needs a supervisor, found a {role}")
+        field, decisions = _locked(session, field_id)
+        asked = _ask(session, store, field, decisions, user_id, "settle", answer, checked)
+        return _append(session, store, field, decisions, user_id, "settle", answer, seconds, checked=asked)
+
+
+def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
+    """Take back this person's last decision in the batch that stands; None where there is none."""
+    with store.writing() as session:
+        person(session, user_id)
+        last = session.scalar(
+            sa.select(Decision)
+            .join(Field, Field.id == Decision.field_id)
+            .where(Decision.user_id == user_id, Field.batch_id == batch_id, Decision.kind != "undo", stands())
+            .order_by(Decision.id.desc())
+            .limit(1)
+        )
+        if last is None:
+            return None
+        field, decisions = _locked(session, last.field_id)
+        _append(session, store, field, decisions, user_id, "undo", undoes=last.id)
+        mine = field.waiting and user_id not in (field.first_id, field.second_id)
+        held = mine and _hold(session, field.id, user_id, store.clock())
+        return Undone(field.id, field.status, _item(session, store, field) if held else None)
+
+
+def renew(store: Store, user_id: int, field_id: int) -> bool:
+    """Hold a field for two more minutes; False where it is no longer this person's."""
+    with store.writing(durable=False) as session:
+        field, _ = _locked(session, field_id)
+        mine = sa.select(Lease.field_id).where(Lease.field_id == field_id, Lease.user_id == user_id)
+        held = field.waiting and session.scalar(mine) is not None
+        return held and _hold(session, field_id, user_id, store.clock())
+
+
+def release(store: Store, user_id: int) -> None:
+    """Let go of all that a person holds, as when they log out."""
+    with store.writing(durable=False) as session:
+        session.execute(sa.delete(Lease).where(Lease.user_id == user_id))
+
+
+def record(
+    session: Session, store: Store, field: Field, user_id: int, kind: Kind, answer: tuple[str, str]
+) -> Decided | None:
+    """A decision of a model or of labels that were there before; None where that source decided on it already.
+
+    The field's row must be locked or new.
+    """
+    decisions = _log(session, field.id)
+    if any(d.user_id == user_id for d in effective(decisions)):
+        return None
+    return _append(session, store, field, decisions, user_id, kind, answer)
+
+
+def _waiting() -> sa.Select[Field]:
+    """The most urgent field that waits for this person, its row locked; rows that others lock are passed over."""
+    me: sa.BindParameter[int] = sa.bindparam("user")
+    keyed = [sa.or_(column.is_(None), column != me) for column in (Field.first_id, Field.second_id)]
+    return (
+        sa.select(Field)
+        .where(Field.batch_id == sa.bindparam("batch"), Field.waiting.is_(True), *keyed)
+        .order_by(Field.urgency, Field.confidence, Field.id)
+        .limit(1)
+        .with_for_update(of=Field, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+_NOW = sa.bindparam("now", type_=Moment)
+_HELD = (
+    _waiting().join(Lease, Lease.field_id == Field.id).where(Lease.user_id == sa.bindparam("user"), Lease.until > _NOW)
+)
+_FREE = (
+    _waiting().outerjoin(Lease, Lease.field_id == Field.id).where(sa.or_(Lease.field_id.is_(None), Lease.until <= _NOW))
+)
+_TAKE = sa.text(
+    "INSERT INTO leases (field_id, user_id, until) VALUES (:field, :user, :until) "
+    "ON CONFLICT (field_id) DO UPDATE SET user_id = excluded.user_id, until = excluded.until "
+    "WHERE leases.user_id = excluded.user_id OR leases.until <= :now"
+).bindparams(_NOW, sa.bindparam("until", type_=Moment))
+_LOG = (
+    sa.select(Decision.id, Decision.user_id, Decision.kind, Decision.state, Decision.value, Decision.undoes)
+    .where(Decision.field_id == sa.bindparam("field"))
+    .order_by(Decision.number)
+)
+_HOLDER = sa.select(Lease.user_id).where(Lease.field_id == sa.bindparam("field"), Lease.until > _NOW)
+_LET_GO = (
+    sa.delete(Lease)
+    .where(Lease.field_id == sa.bindparam("field"))
+    .where(sa.or_(sa.bindparam("all", type_=sa.Boolean()), Lease.user_id == sa.bindparam("user")))
+    .execution_options(synchronize_session=False)
+)
+_COUNT_ANEW = (
+    sa.update(Form)
+    .where(Form.id == sa.bindparam("form"), Form.broken.is_not(None))
+    .values(broken=None)
+    .execution_options(synchronize_session=False)
+)
+_DOUBLE = sa.select(Batch.double).where(Batch.id == sa.bindparam("batch"))
+_ABOUT = (
+    sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == sa.bindparam("form"))
+)
+_READING = (
+    sa.select(Reading.state, Reading.value, Reading.rules_broken)
+    .where(Reading.field_id == sa.bindparam("field"))
+    .order_by(Reading.id.desc())
+    .limit(1)
+)
+_LOGGED = Base.metadata.tables[Decision.__tablename__]
+_APPEND = sa.insert(_LOGGED).returning(_LOGGED.c.id)
+_USER = sa.select(User.name, User.role).where(User.id == sa.bindparam("user")).with_for_update(key_share=True)
+
+
+def person(session: Session, user_id: int) -> tuple[str, str]:
+    """The user's name and role, its row locked, so that one person's steps come one after another.
+
+    Raises SettingError for somebody who cannot decide.
+    """
+    name, role = session.execute(_USER, {"user": user_id}).one_or_none() or ("", "")
+    if role not in ("keyer", "supervisor"):
+        raise SettingError(
+            f"user {user_id}: expected a keyer or a supervisor, found {f'a {role}' if role else 'nobody'}"
+        )
+    return name, role
+
+
+def _locked(session: Session, field_id: int) -> tuple[Field, list[Logged]]:
+    """A field, its row locked, and its decisions. Raises SettingError where there is none."""
+    field = session.get(Field, field_id, with_for_update=True, populate_existing=True)
+    if field is None:
+        raise SettingError(f"field {field_id}: there is no such field; take the next one from the queue")
+    return field, _log(session, field_id)
+
+
+def _log(session: Session, field_id: int) -> list[Logged]:
+    return [Logged(*row) for row in session.execute(_LOG, {"field": field_id})]
+
+
+def _hold(session: Session, field_id: int, user_id: int, now: datetime) -> bool:
+    """Hold a field whose row is locked, unless another person does."""
+    found = session.execute(_TAKE, {"field": field_id, "user": user_id, "until": now + LEASE, "now": now})
+    return isinstance(found, sa.CursorResult) and found.rowcount == 1
+
+
+def _holder(session: Session, field_id: int, now: datetime) -> int | None:
+    return session.scalar(_HOLDER, {"field": field_id, "now": now})
+
+
+def _append(
+    session: Session,
+    store: Store,
+    field: Field,
+    decisions: list[Logged],
+    user_id: int,
+    kind: Kind,
+    answer: tuple[str, str] = ("", ""),
+    seconds: float = 0.0,
+    undoes: int | None = None,
+    checked: Sequence[str] = (),
+) -> Decided:
+    """Add to the log of a field whose row is locked, and set down how it stands now.
+
+    Its author lets go of the field, and everybody does once it is settled.
+    """
+    new = {"user_id": user_id, "kind": kind, "state": answer[0], "value": answer[1], "undoes": undoes}
+    place = {"field_id": field.id, "number": len(decisions) + 1, "time": store.clock(), "seconds": seconds}
+    place["checked"] = list(checked)
+    number = session.execute(_APPEND, new | place).scalar_one()
+    double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
+    now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
+    field.status, field.state, field.value = now.status, now.state, now.value
+    field.waiting = now.status != "settled" and field.accepted_by is None
+    field.first_id, field.second_id = (*now.keyers, None, None)[:2]
+    session.execute(_COUNT_ANEW, {"form": field.form_id})
+    session.execute(_LET_GO, {"field": field.id, "user": user_id, "all": not field.waiting})
+    return Decided(number, field.id, now.status)
+
+
+def _item(session: Session, store: Store, field: Field) -> Item:
+    form, blind = session.execute(_ABOUT, {"form": field.form_id}).one()
+    reading = None if blind else session.execute(_READING, {"field": field.id}).first()
+    suggestion = ""
+    if reading is not None:
+        suggestion = shown(reading.state, reading.value) if reading.state in ("written", *WORDS) else ""
+    settles = field.status == "disputed"
+    answers = {shown(d.state, d.value) for d in effective(_log(session, field.id))} if settles else set()
+    given = as_written(*parse(suggestion)) if suggestion else UNREADABLE
+    broken = () if blind else tuple(while_keyed(session, store, field, 0, False, given))
+    told = tuple(reading.rules_broken) if reading and not checks_of(session, store, field.batch_id) else ()
+    answered = tuple(sorted(answers))
+    return Item(field.id, form, field.name, field.page_id, settles, answered, suggestion, told, broken)

@@ -1,0 +1,328 @@
+"""The tables of review. What people decide is a log that only grows; `fields` carries what follows from it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column, relationship
+
+Role = Literal["keyer", "supervisor", "model", "source"]
+Kind = Literal["key", "settle", "model", "undo"]
+Status = Literal["open", "disputed", "settled"]
+TaskStatus = Literal["running", "done", "failed", "stopped", "interrupted"]
+MODEL = "model"  # the name of the model among those who decide
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC, with its time zone on every database."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012
+        datetime: Moment,
+        float: sa.Double,
+        Role: sa.String(16),
+        Kind: sa.String(16),
+        Status: sa.String(16),
+        TaskStatus: sa.String(16),
+        dict[str, Any]: sa.JSON,
+        list[Any]: sa.JSON,
+    }
+
+
+class User(Base):
+    """Who decides. role: `model` and `source` (of labels that were there before) cannot log in or key.
+
+    password: argon2 hash; empty for who cannot log in.
+    """
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(100), unique=True)
+    role: Mapped[Role]
+    password: Mapped[str] = mapped_column(default="")
+    created: Mapped[datetime]
+
+
+class Batch(Base):
+    """Forms that are reviewed together. template: as its JSON file; folder: where its reference pictures are.
+
+    double: two must agree on each field. model_keys: the model's reading counts as one of the two.
+    """
+
+    __tablename__ = "batches"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    template: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    folder: Mapped[str] = mapped_column(default="")
+    created: Mapped[datetime]
+    double: Mapped[bool]
+    model_keys: Mapped[bool]
+
+    forms: Mapped[list[Form]] = relationship(back_populates="batch", order_by="Form.id")
+
+
+class Form(Base):
+    """broken: how many rules it breaks as it stands; None until that is counted anew, see `checks`."""
+
+    __tablename__ = "forms"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"), index=True)
+    name: Mapped[str]
+    broken: Mapped[int | None]
+
+    batch: Mapped[Batch] = relationship(back_populates="forms")
+    pages: Mapped[list[Page]] = relationship(back_populates="form", order_by="Page.id")
+    fields: Mapped[list[Field]] = relationship(back_populates="form", order_by="Field.id")
+
+
+class Page(Base):
+    """A page by its file. number: from 1 in that file; sha256: of the file, empty where it was not there.
+
+    source: where that is; name: what people call it, empty where that is `source`.
+    quality: of its registration, 0 to 1, none without a template. turn: degrees clockwise that make it stand upright.
+    error: why it was not read.
+    """
+
+    __tablename__ = "pages"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    form_id: Mapped[int] = mapped_column(sa.ForeignKey("forms.id"), index=True)
+    source: Mapped[str]
+    number: Mapped[int]
+    sha256: Mapped[str] = mapped_column(sa.String(64), default="")
+    quality: Mapped[float | None]
+    error: Mapped[str] = mapped_column(default="")
+    name: Mapped[str] = mapped_column(default="", server_default="")
+    turn: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    form: Mapped[Form] = relationship(back_populates="pages")
+
+
+class Field(Base):
+    """One field, and where it stands, which follows from its decisions and its reading.
+
+    box: xmin, ymin, xmax, ymax in pixels of the page as its file holds it, where known. urgency: 0 a rule is broken,
+    1 not accepted, 2 accepted by a policy; confidence: of the reading. Both order the queue, least first.
+    accepted_by: the application of a policy that took it out of the queue. waiting: somebody is to see it, that is
+    status is not `settled` and no policy took it out. state, value: the settled answer, else empty.
+    first_id, second_id: whose answers count so far. crop: PNG as cut by the reader, last so that
+    other columns are read without it.
+    """
+
+    __tablename__ = "fields"
+    __table_args__ = (
+        sa.Index("queue", "batch_id", "waiting", "urgency", "confidence", "id", "first_id", "second_id"),
+        sa.CheckConstraint("status IN ('open', 'disputed', 'settled')", name="field_status"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"))
+    form_id: Mapped[int] = mapped_column(sa.ForeignKey("forms.id"), index=True)
+    page_id: Mapped[int | None] = mapped_column(sa.ForeignKey("pages.id"))
+    name: Mapped[str]
+    box: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    urgency: Mapped[int]
+    confidence: Mapped[float]
+    waiting: Mapped[bool] = mapped_column(default=True)
+    status: Mapped[Status] = mapped_column(default="open")
+    state: Mapped[str] = mapped_column(sa.String(16), default="")
+    value: Mapped[str] = mapped_column(default="")
+    first_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    second_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    accepted_by: Mapped[int | None] = mapped_column(sa.ForeignKey("acceptances.id"))
+    crop: Mapped[bytes | None] = mapped_column(sa.LargeBinary, deferred=True)
+
+    form: Mapped[Form] = relationship(back_populates="fields")
+    page: Mapped[Page | None] = relationship()
+    readings: Mapped[list[Reading]] = relationship(back_populates="field", order_by="Reading.id")
+    decisions: Mapped[list[Decision]] = relationship(back_populates="field", order_by="Decision.number")
+
+
+class Reading(Base):
+    """What a model made of a field; see `forms.reading.FieldReading`. model: the package's digest.
+
+    reader: with all that reads beside the model, see `forms.Reader.signature`; empty where it was not known.
+    candidates: [written, probability] each.
+    """
+
+    __tablename__ = "readings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    field_id: Mapped[int] = mapped_column(sa.ForeignKey("fields.id"), index=True)
+    model: Mapped[str] = mapped_column(sa.String(64), default="")
+    reader: Mapped[str] = mapped_column(sa.Text, default="", server_default="")
+    value: Mapped[str]
+    written: Mapped[str]
+    state: Mapped[str] = mapped_column(sa.String(16))
+    confidence: Mapped[float]
+    accepted: Mapped[bool | None]
+    candidates: Mapped[list[Any]]
+    rules_broken: Mapped[list[Any]]
+
+    field: Mapped[Field] = relationship(back_populates="readings")
+
+
+class Decision(Base):
+    """One line of the log: who decided what on a field, when, and how long it took.
+
+    The database refuses to change or delete it. number: from 1 within the field, without a gap. kind: `key`,
+    `settle` (a third person, or a supervisor), `model` (its reading as a keyer), or `undo`, which takes `undoes` back.
+    checked: the rules that it breaks, where its author said that the paper says so.
+    """
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        sa.UniqueConstraint("field_id", "number", name="decision_number"),
+        sa.Index("decisions_of_user", "user_id", "id"),
+        sa.CheckConstraint("kind IN ('key', 'settle', 'model', 'undo')", name="decision_kind"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    field_id: Mapped[int] = mapped_column(sa.ForeignKey("fields.id"))
+    number: Mapped[int]
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+    kind: Mapped[Kind]
+    state: Mapped[str] = mapped_column(sa.String(16), default="")
+    value: Mapped[str] = mapped_column(default="")
+    undoes: Mapped[int | None] = mapped_column(sa.ForeignKey("decisions.id"), unique=True)
+    time: Mapped[datetime]
+    seconds: Mapped[float]
+    checked: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+
+    field: Mapped[Field] = relationship(back_populates="decisions")
+    user: Mapped[User] = relationship()
+
+
+class Lease(Base):
+    """Who holds a field, until when. Written only while the field's row is locked."""
+
+    __tablename__ = "leases"
+
+    field_id: Mapped[int] = mapped_column(sa.ForeignKey("fields.id"), primary_key=True, autoincrement=False)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"), index=True)
+    until: Mapped[datetime]
+
+
+class Acceptance(Base):
+    """A policy (see `forms.trust`) that a supervisor applied to a batch, and how many fields left the queue by it.
+
+    undone: when it was taken back, and by whom; its fields went back to the queue.
+    """
+
+    __tablename__ = "acceptances"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"), index=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+    policy: Mapped[dict[str, Any]]
+    fields: Mapped[int]
+    time: Mapped[datetime]
+    undone_by_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    undone: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship(foreign_keys=[user_id])
+    undone_by: Mapped[User | None] = relationship(foreign_keys=[undone_by_id])
+
+
+class TrainedModel(Base):
+    """A model package that was taught here. based_on: digest of the one it was taught from.
+
+    comparison: with that one, on held-out forms; see `paired.Paired`.
+    """
+
+    __tablename__ = "models"
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    name: Mapped[str]
+    folder: Mapped[str]
+    based_on: Mapped[str] = mapped_column(sa.String(64), default="")
+    comparison: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    created: Mapped[datetime]
+
+
+class Choice(Base):
+    """Which model became the default, when, and by whom; the latest is the default. model: its digest, empty for the
+    one that ships."""
+
+    __tablename__ = "choices"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(sa.String(64))
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    time: Mapped[datetime]
+
+    user: Mapped[User | None] = relationship()
+
+
+class Draft(Base):
+    """A template that is being designed. template: its JSON as far as it is; its pictures are in `files`."""
+
+    __tablename__ = "drafts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    template: Mapped[dict[str, Any]]
+    changed: Mapped[datetime]
+
+
+class Task(Base):
+    """Work in a process of its own; see `tasks`. kind: which; about: what it works on; result: what came of it.
+
+    share: how much of it is done, 0 to 1, None where nobody knows; note: how far it is, or why it failed.
+    """
+
+    __tablename__ = "tasks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(16), index=True)
+    about: Mapped[dict[str, Any]]
+    status: Mapped[TaskStatus] = mapped_column(default="running")
+    share: Mapped[float | None]
+    note: Mapped[str] = mapped_column(default="")
+    result: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    started: Mapped[datetime]
+    ended: Mapped[datetime | None]
+
+
+class OpenSession(Base):
+    """A browser that is logged in, by the digest of what its cookie holds; see `security`."""
+
+    __tablename__ = "sessions"
+
+    key: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+    stamp: Mapped[str] = mapped_column(sa.String(64))
+    csrf: Mapped[str] = mapped_column(sa.String(64))
+    until: Mapped[datetime]
+
+
+def stands() -> sa.ColumnElement[bool]:
+    """That a decision was not taken back."""
+    undo = aliased(Decision)
+    return ~sa.exists().where(undo.undoes == Decision.id)
+
+
+def settled_by_people() -> sa.ColumnElement[bool]:
+    """That a field is settled, and not by a model alone: somebody else gave that answer and did not take it back."""
+    backed = (
+        sa.select(Decision.id)
+        .join(User, User.id == Decision.user_id)
+        .where(Decision.field_id == Field.id, Decision.kind != "undo", User.role != "model", stands())
+        .where(Decision.state == Field.state, Decision.value == Field.value)
+    )
+    return sa.and_(Field.status == "settled", backed.exists())

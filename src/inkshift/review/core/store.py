@@ -1,0 +1,262 @@
+"""The database of review: SQLite in one file, or PostgreSQL for a team. Who may use it, and which models there are."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from inkshift.errors import InputError, MissingExtraError, SettingError
+from inkshift.review.core.passwords import check_password, hash_password
+from inkshift.review.core.schema import MODEL, Base, Role, TrainedModel, User
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCAL = "local"
+_BUSY_SECONDS = 30
+_DO_NOT_WAIT = sa.text("SET LOCAL synchronous_commit = off")
+
+
+class Store:
+    """A database that is open; made by `open`. Any number of threads may use it.
+
+    clock: gives the time in UTC; tests put another in its place.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self.checks: dict[int, tuple[Any, Any]] = {}  # by batch, see `checks.checks_of`
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self._writers = {
+            durable: engine.execution_options(immediate=True, durable=durable) for durable in (True, False)
+        }
+        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session to read with. It blocks nobody and nobody blocks it."""
+        with Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def writing(self, durable: bool = True) -> Iterator[Session]:
+        """A session that is one transaction: kept as a whole, on disk, when the block ends, or not at all.
+
+        durable: False does not wait for the disk, as for who holds what: a killed process loses nothing of it, but a
+        power cut may. SQLite lets one write at a time: threads take turns here, more fairly and quickly than there.
+        """
+        with self._my_turn(), Session(self._writers[durable], expire_on_commit=False) as session, session.begin():
+            if not durable and self._turn is None:
+                session.execute(_DO_NOT_WAIT)
+            yield session
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+        else:
+            with self._turn:
+                yield
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open(url: str) -> Store:
+    """Open a database, make its tables where it is empty, and bring older ones up to date.
+
+    url: such as `sqlite:///review.db` (a relative path; four slashes for an absolute one), whose file is made for this
+    user alone, or `postgresql://user@host/name`. Raises SettingError for another kind of address, MissingExtraError
+    without the driver or alembic, and InputError where the database cannot be opened, was made by a newer inkshift or
+    holds something else.
+    """
+    address = _address(url)
+    shown = address.render_as_string(hide_password=True)
+    try:
+        engine = _engine(address)
+    except ImportError:
+        raise MissingExtraError("postgres", "a PostgreSQL database") from None
+    store = Store(engine)
+    try:
+        with store.engine.execution_options(immediate=True).begin() as connection:
+            _upgrade(connection, shown)
+    except sa.exc.SQLAlchemyError as e:
+        store.close()
+        reason = str(getattr(e, "orig", None) or e).strip().splitlines()[0]
+        raise InputError(f"{shown}: cannot be opened ({reason}); check the address and who may write there") from None
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _address(url: str) -> sa.URL:
+    wanted = "expected sqlite:///FILE or postgresql://USER@HOST/NAME"
+    try:
+        address = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise SettingError(f"database address: {wanted}, found one without ://") from None
+    kind = address.get_backend_name()
+    if kind == "postgresql":
+        return address.set(drivername="postgresql+psycopg")
+    if kind != "sqlite" or not address.database or address.database == ":memory:":
+        raise SettingError(f"database address: {wanted}, found {address.render_as_string(hide_password=True)}")
+    return address.set(drivername="sqlite")
+
+
+def _engine(address: sa.URL) -> sa.Engine:
+    if address.get_backend_name() != "sqlite":
+        return sa.create_engine(address, pool_size=10, max_overflow=30, pool_pre_ping=True)
+    path = Path(address.database or "")
+    try:
+        path.touch(mode=0o600)
+    except OSError as e:
+        raise InputError(f"{path}: cannot be written ({e.strerror}); choose another place for the database") from None
+    engine = sa.create_engine(address, pool_size=10, max_overflow=40, connect_args={"timeout": _BUSY_SECONDS})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver at some later statement
+    _use_wal(connection)
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(connection: Any) -> None:
+    """SQLite does not wait for others here: who opens a new file meets whoever else does so at that moment."""
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """A writer takes its lock at once: one that has read first might find that another wrote meanwhile."""
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate", False) else "BEGIN")
+
+
+def _upgrade(connection: sa.Connection, shown: str) -> None:
+    try:
+        from alembic import command
+        from alembic.config import Config
+        from alembic.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+    except ImportError:
+        raise MissingExtraError("review", "review") from None
+    if connection.dialect.name == "postgresql":  # two that open an empty database at once
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(1768843123)"))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    found = MigrationContext.configure(connection).get_current_revision()
+    scripts = ScriptDirectory.from_config(config)
+    head = scripts.get_current_head()
+    if found == head:
+        return
+    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        raise InputError(
+            f"{shown}: its tables have version {found}, of a newer inkshift, and this one knows up to {head}; "
+            "upgrade inkshift, or give another database"
+        )
+    if found is None and (others := set(sa.inspect(connection).get_table_names()) & set(Base.metadata.tables)):
+        raise InputError(f"{shown}: holds a table {min(others)!r} of something else; give an empty database")
+    command.upgrade(config, "head")
+
+
+def add_user(store: Store, name: str, role: Role, password: str = "") -> int:
+    """A new user's id. Without a password nobody can log in as that user.
+
+    Raises SettingError for a name that is taken or empty, and for a password that is too short.
+    """
+    name = name.strip()
+    if not name or len(name) > 100 or name == MODEL:
+        raise SettingError(f"user: expected a name of 1 to 100 characters that is not {MODEL!r}, found {name[:100]!r}")
+    stored = hash_password(password) if password else ""
+    with store.writing() as session:
+        if session.scalar(sa.select(User.id).where(User.name == name)) is not None:
+            raise SettingError(f"user {name!r}: is there already; choose another name")
+        user = User(name=name, role=role, password=stored, created=store.clock())
+        session.add(user)
+        session.flush()
+        return user.id
+
+
+def set_password(store: Store, user_id: int, password: str) -> None:
+    """Give a user another password; an empty one shuts the user out, and what they decided stays.
+
+    Raises SettingError for one that is too short.
+    """
+    stored = hash_password(password) if password else ""
+    with store.writing() as session:
+        session.execute(sa.update(User).where(User.id == user_id).values(password=stored))
+
+
+def log_in(store: Store, name: str, password: str) -> User | None:
+    """The user of that name and password. It takes as long for a name that is not there."""
+    with store.reading() as session:
+        user = session.scalar(sa.select(User).where(User.name == name.strip()))
+    return user if check_password(user.password if user else "", password) else None
+
+
+def user(store: Store, user_id: int) -> User | None:
+    with store.reading() as session:
+        return session.get(User, user_id)
+
+
+def users(store: Store) -> list[User]:
+    """Everybody who may log in or could, by name; no models and sources."""
+    with store.reading() as session:
+        people = sa.select(User).where(User.role.in_(("keyer", "supervisor"))).order_by(User.name)
+        return list(session.scalars(people))
+
+
+def local_user(store: Store) -> int:
+    """The one user, a supervisor, of a review without accounts."""
+    with store.writing() as session:
+        return named_user(session, LOCAL, "supervisor", store.clock()).id
+
+
+def named_user(session: Session, name: str, role: Role, now: datetime) -> User:
+    """The user of that name, made where there is none. Raises SettingError where the name has another role."""
+    found = session.scalar(sa.select(User).where(User.name == name))
+    if found is None:
+        found = User(name=name, role=role, password="", created=now)
+        session.add(found)
+        session.flush()
+    if found.role != role:
+        raise SettingError(f"{role} {name!r}: a {found.role} has that name; choose another")
+    return found
+
+
+def add_model(
+    store: Store, digest: str, name: str, folder: str, *, based_on: str = "", comparison: dict[str, Any] | None = None
+) -> None:
+    """Note a model package, or what a comparison says of one that is noted already. It is not the default by that."""
+    with store.writing() as session:
+        known = session.get(TrainedModel, digest)
+        if known is None:
+            known = TrainedModel(digest=digest, created=store.clock())
+            session.add(known)
+        known.name, known.folder, known.based_on, known.comparison = name, folder, based_on, comparison
+
+
+def models(store: Store) -> list[TrainedModel]:
+    """The models that were taught here, the newest first; see `models` for which of them is the default."""
+    with store.reading() as session:
+        return list(session.scalars(sa.select(TrainedModel).order_by(TrainedModel.created.desc())))

@@ -1,0 +1,236 @@
+"""Work in the background: each task is a process of its own that writes into the database how far it is."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from inkshift.errors import InkshiftError, SettingError
+from inkshift.review.core import store as stores
+from inkshift.review.core.schema import Task, TaskStatus
+from inkshift.review.core.store import Store
+
+WHERE_TASKS_WRITE = ("tasks", "models", "studies")
+ADDRESS = "INKSHIFT_REVIEW_DB"
+LOG = "log.txt"
+_LONGEST_NOTE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a task is given. about: as it was started with; folder: its own, kept when it goes on after a stop.
+
+    say: writes how far it is, 0 to 1 or None, and a few words.
+    """
+
+    store: Store
+    files: Path
+    folder: Path
+    about: Mapping[str, Any]
+    say: Callable[[float | None, str], None]
+
+
+Job = Callable[[Work], dict[str, Any]]
+KINDS: dict[str, str] = {
+    "read": "inkshift.review.batches.reading:read",
+    "teach": "inkshift.review.teach:teach",
+    "reread": "inkshift.review.reread:reread",
+    "study": "inkshift.review.studies:study",
+}
+
+
+class Tasks:
+    """The tasks of this server. files: the folder that `task_folder` is in.
+
+    Those that the database holds for running have lost their server: they count as interrupted.
+    """
+
+    def __init__(self, store: Store, files: Path) -> None:
+        self._store, self._files = store, files
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._watchers: list[threading.Thread] = []
+        self._turn = threading.Lock()
+        with store.writing() as session:
+            running = sa.update(Task).where(Task.status == "running")
+            session.execute(running.values(status="interrupted", ended=store.clock()))
+
+    def start(self, kind: str, about: Mapping[str, Any]) -> int:
+        """Begin a task; its id. Raises SettingError where one of that kind is running."""
+        with self._turn, self._store.writing() as session:
+            _one_at_a_time(session, kind)
+            task = Task(kind=kind, about=dict(about), started=self._store.clock())
+            session.add(task)
+            session.flush()
+            task_id = task.id
+        for made in WHERE_TASKS_WRITE:
+            set_aside(self._files / made / str(task_id))
+        self._begin(task_id)
+        return task_id
+
+    def go_on(self, task_id: int) -> None:
+        """Begin a task that ended without being done once more, in its folder, with what it was started with.
+
+        Raises SettingError where it runs or is done, or another of its kind runs.
+        """
+        with self._turn, self._store.writing() as session:
+            task = session.get(Task, task_id, with_for_update=True)
+            if task is None or task.status in ("running", "done"):
+                raise SettingError(f"task {task_id}: cannot go on; expected one that was stopped or failed")
+            _one_at_a_time(session, task.kind)
+            task.status, task.ended, task.note = "running", None, ""
+            before = self._running.pop(task_id, None)
+        if before is not None:
+            before.wait()  # it was told to stop, and two must not work in one folder
+        self._begin(task_id)
+
+    def stop(self, task_id: int) -> None:
+        """Stop a task and what it started; it may go on later. One that does not run stays as it is."""
+        with self._turn:
+            process = self._running.get(task_id)
+        if process is not None and _end(self._store, task_id, "stopped", ""):
+            _signal(process, signal.SIGTERM)
+
+    def close(self) -> None:
+        """Stop all of them, as the server stops; they count as interrupted."""
+        with self._turn:
+            running, watchers = list(self._running.items()), self._watchers
+        for task_id, process in running:
+            _end(self._store, task_id, "interrupted", "")
+            _signal(process, signal.SIGTERM)
+        for watcher in watchers:
+            watcher.join()
+
+    def _begin(self, task_id: int) -> None:
+        folder = task_folder(self._files, task_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "inkshift.review.core.tasks", str(task_id), str(self._files)]
+        with (folder / LOG).open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, ADDRESS: self._store.engine.url.render_as_string(hide_password=False)},
+                start_new_session=True,
+            )
+        watcher = threading.Thread(target=self._watch, args=(task_id, process), daemon=True)
+        with self._turn:
+            self._running[task_id] = process
+            self._watchers = [one for one in self._watchers if one.is_alive()] + [watcher]
+            watcher.start()
+
+    def _watch(self, task_id: int, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        with self._turn:
+            if self._running.get(task_id) is not process:
+                return  # it was stopped, and another one goes on with the task
+            del self._running[task_id]
+        _end(self._store, task_id, "failed", _last_line(task_folder(self._files, task_id) / LOG))
+
+
+def set_aside(path: Path) -> None:
+    """Move what another database left in a folder that is to be a new one's: ids begin at 1 in each."""
+    if path.exists():
+        path.rename(path.with_name(f"{path.name}-before-{time.time_ns()}"))
+
+
+def task_folder(files: Path, task_id: int) -> Path:
+    return files / "tasks" / str(task_id)
+
+
+def task(store: Store, task_id: int) -> Task | None:
+    with store.reading() as session:
+        return session.get(Task, task_id)
+
+
+def tasks(store: Store, kind: str) -> list[Task]:
+    """The tasks of a kind, the newest first."""
+    with store.reading() as session:
+        return list(session.scalars(sa.select(Task).where(Task.kind == kind).order_by(Task.id.desc())))
+
+
+def _one_at_a_time(session: Any, kind: str) -> None:
+    if session.scalar(sa.select(Task.id).where(Task.kind == kind, Task.status == "running")) is not None:
+        raise SettingError(f"{kind}: one is running already; wait for it, or stop it first")
+
+
+def _signal(process: subprocess.Popen[bytes], what: signal.Signals) -> None:
+    """Signal the process and all it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, what)
+
+
+def _end(store: Store, task_id: int, status: TaskStatus, note: str, result: dict[str, Any] | None = None) -> bool:
+    """Note how a task ended, where it is running as far as the database knows."""
+    changed: dict[str, Any] = {"status": status, "ended": store.clock()}
+    if note:
+        changed["note"] = note[:_LONGEST_NOTE]
+    if result is not None:
+        changed |= {"result": result, "share": 1.0}
+    with store.writing() as session:
+        done = session.execute(sa.update(Task).where(Task.id == task_id, Task.status == "running").values(**changed))
+        return bool(done.rowcount)  # type: ignore[attr-defined]
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line), "")
+
+
+def run(store: Store, task_id: int, files: Path) -> int:
+    """Do a task in this process; 0 where it was done."""
+    found = task(store, task_id)
+    if found is None:
+        raise SettingError(f"task {task_id}: is not in the database; start it from the server")
+    module, function = KINDS[found.kind].split(":")
+    job: Job = getattr(importlib.import_module(module), function)
+
+    def say(share: float | None, note: str) -> None:
+        with store.writing(durable=False) as session:
+            values = {"share": share, "note": note[:_LONGEST_NOTE]}
+            session.execute(sa.update(Task).where(Task.id == task_id).values(**values))
+
+    try:
+        result = job(Work(store, files, task_folder(files, task_id), found.about, say))
+    except InkshiftError as e:
+        _end(store, task_id, "failed", str(e))
+        return 1
+    _end(store, task_id, "done", "", result)
+    return 0
+
+
+def _end_with(server: int) -> None:
+    """End this process and all it started once the server is gone: somebody may go on with the task elsewhere."""
+    while os.getppid() == server:
+        time.sleep(1)
+    os.killpg(os.getpgrp(), signal.SIGTERM)
+
+
+def main(arguments: Sequence[str]) -> int:
+    task_id, files = arguments
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    os.nice(10)  # people who key come first
+    store = stores.open(os.environ[ADDRESS])
+    try:
+        return run(store, int(task_id), Path(files))
+    finally:
+        store.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

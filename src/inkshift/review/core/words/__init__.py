@@ -1,0 +1,58 @@
+"""What the pages say: a language is one file beside this one, `en.toml`, whose blanks `{n}` are filled in."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from inkshift.forms.rules import Broken
+
+_FILES = sorted(Path(__file__).parent.glob("*.toml"))
+CATALOGUES: dict[str, dict[str, str]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
+LANGUAGES = {code: texts["language"] for code, texts in CATALOGUES.items()}
+
+
+class Words:
+    """The texts in one language: `words("left", n=3)`."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self._texts = CATALOGUES[code]
+        self.languages = LANGUAGES
+
+    def __call__(self, key: str, **given: object) -> str:
+        return self._texts[key].format(**given)
+
+    def of_scripts(self) -> dict[str, str]:
+        """The texts that scripts show, their blanks as they are."""
+        return {key: text for key, text in self._texts.items() if key.startswith("js_")}
+
+    def of(self, state: str, value: str = "") -> str:
+        """A decision or reading in words: its digits, or its state."""
+        return value or (self(state) if state in self._texts else state)
+
+    def broken(self, rule: Broken) -> str:
+        """A broken rule in words."""
+        if rule.code in ("cells", "digits", "max"):
+            return self(f"limit_{rule.code}", rule=rule.rule, left=rule.left, right=rule.right)
+        said = self("rule_but" if rule.right else "rule_is" if rule.left else "rule_not", **_parts(rule))
+        zeros = ", ".join(f"{name}: {self(state)}" for name, state in rule.zeros)
+        return f"{said} ({self('rule_zeros', fields=zeros)})" if zeros else said
+
+    def answer(self, shown: str) -> str:
+        """The same for one that is written as digits or as the name of a state."""
+        return shown if shown.isdigit() else self.of(shown)
+
+
+def _parts(rule: Broken) -> dict[str, str]:
+    return {"code": rule.code, "rule": rule.rule, "left": rule.left, "right": rule.right}
+
+
+_WORDS = {code: Words(code) for code in LANGUAGES}
+
+
+def language(chosen: str, accepted: str) -> Words:
+    """The texts in the language that was chosen, else the first known one that the browser accepts, else English."""
+    codes = [chosen, *(code[:2].lower() for code in re.split(r"[,;]\s*", accepted[:200]))]
+    return _WORDS[next((code for code in codes if code in _WORDS), "en")]

@@ -1,0 +1,264 @@
+"""Templates that are being designed: a row in the database, and a folder that `inkshift read` takes.
+
+The folder holds `template.json` as it was when it was last complete, `page-1-reference.png` and so on, which it names:
+what is printed on its pages, blank inside the fields. Then `page-1.jpg`, the page as it was sent, and
+`proposed-1.json`, what was proposed for it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from PIL import Image
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from starlette.datastructures import UploadFile
+
+from inkshift.errors import InputError, SettingError, TemplateError
+from inkshift.files import whole_file
+from inkshift.forms.design.printed import blanked, level
+from inkshift.forms.design.propose import propose, straighten
+from inkshift.forms.design.starter import as_json
+from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.template import Box, PageSpec, Template, load_template
+from inkshift.reframe import to_gray
+from inkshift.review.core.schema import Draft
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import set_aside
+from inkshift.review.designer.drafting import MOST_PAGES, Checked, Given, check, composed, with_references
+from inkshift.review.keying.pagepicture import jpeg
+from inkshift.review.web.uploads import shown_name, take
+
+_LONGEST = 2400
+_QUALITY = 88
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A page that was taken. picture: JPEG; page: as it begins in a template."""
+
+    picture: bytes
+    proposals: dict[str, Any]
+    page: dict[str, Any]
+
+
+class ChangedError(SettingError):
+    """Somebody else changed the template meanwhile."""
+
+
+def folder(files: Path, draft: int) -> Path:
+    return files / "templates" / str(draft)
+
+
+def picture(files: Path, draft: int, page: int) -> Path:
+    """The picture of a page of a draft, from 1; perhaps not there."""
+    return folder(files, draft) / f"page-{page}.jpg"
+
+
+def drafts(store: Store) -> list[Draft]:
+    """All drafts, the one changed last first."""
+    with store.reading() as session:
+        return list(session.scalars(sa.select(Draft).order_by(Draft.changed.desc(), Draft.id.desc())))
+
+
+def find(store: Store, draft: int) -> Draft | None:
+    with store.reading() as session:
+        return session.get(Draft, draft)
+
+
+def begin(store: Store, files: Path, name: str, upload: UploadFile, page: int) -> int:
+    """A new draft of one page of a file; its id.
+
+    Raises SettingError for a name that is empty or there already, InputError for a file or page that cannot be had.
+    """
+    name = _named(name)
+    with store.reading() as session:
+        if session.scalar(sa.select(Draft.id).where(Draft.name == name)) is not None:
+            raise SettingError(f"{name}: a template of that name is there; choose another name")
+    first = _prepared(upload, page)
+    try:
+        with store.writing() as session:
+            pages = with_references([first.page])
+            template = {"name": name, "version": 1, "pages": pages, "identity": {"by": "file"}, "rules": []}
+            draft = Draft(name=name, template=template, changed=store.clock())
+            session.add(draft)
+            session.flush()
+            set_aside(folder(files, draft.id))
+            _keep(files, draft.id, 1, first)
+            return draft.id
+    except IntegrityError:
+        raise SettingError(f"{name}: a template of that name is there; choose another name") from None
+
+
+def add_page(store: Store, files: Path, draft: int, upload: UploadFile, page: int) -> int:
+    """One more page for a draft, out of a file; its number. Raises as `begin` does."""
+    added = _prepared(upload, page)
+    with store.writing() as session:
+        found = _locked(session, draft)
+        pages = found.template["pages"]
+        if len(pages) >= MOST_PAGES:
+            raise SettingError(f"a template has at most {MOST_PAGES} pages; make another template")
+        _keep(files, draft, len(pages) + 1, added)
+        found.template = {**found.template, "pages": with_references([*pages, added.page])}
+        found.changed = store.clock()
+        _write(folder(files, draft), found.template)
+        return len(pages) + 1
+
+
+def drop_page(store: Store, files: Path, draft: int, page: int) -> None:
+    """Take a page out of a draft; those after it move up. Raises SettingError for the only page."""
+    with store.writing() as session:
+        found = _locked(session, draft)
+        pages = found.template["pages"]
+        if len(pages) < 2 or not 1 <= page <= len(pages):
+            raise SettingError("a template has one page at least; delete the template instead")
+        left = [one for number, one in enumerate(pages, 1) if number != page]
+        for number in range(page, len(pages)):
+            for before, after in zip(_files_of(files, draft, number + 1), _files_of(files, draft, number), strict=True):
+                before.replace(after)
+        found.template = {**found.template, "pages": with_references(left)}
+        found.changed = store.clock()
+        for old in folder(files, draft).glob("page-*-reference.png"):
+            old.unlink()
+        if _write(folder(files, draft), found.template).problems:
+            (folder(files, draft) / "template.json").unlink(missing_ok=True)  # its pictures are other pages now
+
+
+def delete(store: Store, files: Path, draft: int) -> None:
+    with store.writing() as session:
+        session.delete(_locked(session, draft))
+    shutil.rmtree(folder(files, draft), ignore_errors=True)
+
+
+def save(store: Store, files: Path, draft: int, given: Given) -> tuple[Checked, str]:
+    """Keep what a browser sends, and write the folder's template where it is complete.
+
+    What is wrong with it, and when it was changed. Raises ChangedError where the browser has not seen the last change,
+    SettingError for another number of pages or a name that is taken.
+    """
+    with store.writing() as session:
+        found = _locked(session, draft)
+        if given.seen != found.changed.isoformat():
+            raise ChangedError(f"{found.name}: somebody else changed it meanwhile; load the page again")
+        if len(given.pages) != len(found.template["pages"]):
+            raise SettingError(
+                f"{found.name}: has {len(found.template['pages'])} pages, found {len(given.pages)}; load the page again"
+            )
+        name = _named(given.name)
+        if session.scalar(sa.select(Draft.id).where(Draft.name == name, Draft.id != draft)) is not None:
+            raise SettingError(f"{name}: a template of that name is there; choose another name")
+        found.name, found.template, found.changed = name, composed(name, found.template, given), store.clock()
+        return _write(folder(files, draft), found.template), found.changed.isoformat()
+
+
+def proposed(files: Path, draft: int, page: int) -> dict[str, Any]:
+    """What was proposed for a page: `marks`, `lines` and `fields` as in a template."""
+    try:
+        return dict(json.loads(_files_of(files, draft, page)[1].read_text(encoding="utf-8")))
+    except OSError:
+        return {"marks": [], "lines": [], "fields": []}
+
+
+def packed(files: Path, draft: int) -> bytes:
+    """The folder's template and its reference pictures as a ZIP file. Raises InputError where none is complete."""
+    home = folder(files, draft)
+    if not (home / "template.json").is_file():
+        raise InputError("the template is not complete yet; mend what the designer lists first")
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        for path in (home / "template.json", *sorted(home.glob("page-*-reference.png"))):
+            file.write(path, path.name)
+    return data.getvalue()
+
+
+def _named(name: str) -> str:
+    name = " ".join(name.split())[:200]
+    if not name:
+        raise SettingError("a template needs a name; give it one")
+    return name
+
+
+def _locked(session: Session, draft: int) -> Draft:
+    found = session.get(Draft, draft, with_for_update=True)
+    if found is None:
+        raise SettingError(f"template {draft}: is not there any more; choose another under Templates")
+    return found
+
+
+def _prepared(upload: UploadFile, page: int) -> _Prepared:
+    """A page out of a file, straight and not too large, with what is proposed for it."""
+    with tempfile.TemporaryDirectory(prefix="inkshift-upload-") as home:
+        kept = take(upload, Path(home), "page")
+        try:
+            image = load_page(PageRef(str(kept), page))
+        except InputError as e:
+            raise InputError(str(e).replace(str(kept), shown_name(upload))) from None
+    flat = straighten(_fitting(image))
+    found = propose(flat)
+    marks, lines = [mark.model_dump() for mark in found.marks], [list(line) for line in found.lines]
+    proposals = {"marks": marks, "lines": lines, "fields": [spec.model_dump(mode="json") for spec in found.fields]}
+    sent = {"size": list(flat.shape[1::-1]), "marks": marks, "lines": [] if marks else lines, "fields": []}
+    return _Prepared(jpeg(flat, _QUALITY), proposals, sent)
+
+
+def _keep(files: Path, draft: int, page: int, prepared: _Prepared) -> None:
+    """Write the picture of a page, and what is proposed for it, into the draft's folder."""
+    shown, notes = _files_of(files, draft, page)
+    shown.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(shown) as temporary:
+        temporary.write_bytes(prepared.picture)
+    with whole_file(notes) as temporary:
+        temporary.write_text(json.dumps(prepared.proposals), encoding="utf-8")
+
+
+def _fitting(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    zoom = _LONGEST / max(image.shape[:2])
+    if zoom >= 1:
+        return image
+    return np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _files_of(files: Path, draft: int, page: int) -> tuple[Path, Path]:
+    shown = picture(files, draft, page)
+    return shown, shown.with_name(f"proposed-{page}.json")
+
+
+def _write(home: Path, template: dict[str, Any]) -> Checked:
+    """Write the template and its reference pictures where it is complete; what is wrong with it otherwise."""
+    checked = check(template)
+    if not checked.problems:
+        made = Template.model_validate(template)
+        _write_references(home, made)
+        with whole_file(home / "template.json") as temporary:
+            temporary.write_text(as_json(made), encoding="utf-8")
+    return checked
+
+
+def _write_references(home: Path, template: Template) -> None:
+    """What is printed on each page, blank inside its fields: where it is not there yet, or its fields have moved."""
+    try:
+        before = [_places(page) for page in load_template(home / "template.json").pages]
+    except TemplateError:
+        before = []
+    for n, page in enumerate(template.pages, 1):
+        out, shown = home / f"page-{n}-reference.png", home / f"page-{n}.jpg"
+        if out.is_file() and before[n - 1 : n] == [_places(page)]:
+            continue
+        print_ = blanked(level(to_gray(load_page(PageRef(str(shown), 1)))), _places(page))
+        with whole_file(out) as temporary:
+            Image.fromarray(print_).save(temporary, "PNG")
+
+
+def _places(page: PageSpec) -> list[tuple[Box, int]]:
+    return [(spec.box, spec.cells) for spec in page.fields]

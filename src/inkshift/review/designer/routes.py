@@ -1,0 +1,176 @@
+"""Templates: designed on a picture of the page, tried on others, and given away."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from inkshift.errors import InkshiftError, SettingError
+from inkshift.review.batches.reading import open_reader
+from inkshift.review.core.schema import Draft
+from inkshift.review.designer import drafting, drafts
+from inkshift.review.designer.tryout import try_on
+from inkshift.review.web.render import inline, page
+from inkshift.review.web.security import Id, Supervisor, Visit
+from inkshift.review.web.uploads import Sent, Upload, shown_name, take
+
+router = APIRouter()
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@router.get("/templates")
+def templates(who: Supervisor) -> HTMLResponse:
+    return _list(who)
+
+
+@router.post("/templates")
+def begin(who: Supervisor, sent: Upload) -> Response:
+    """A new template of a page that was sent; an error is said on the list."""
+    try:
+        draft = drafts.begin(who.store, who.files, sent.texts.get("name", ""), _one(sent), _page(sent))
+    except InkshiftError as e:
+        return _list(who, str(e))
+    return RedirectResponse(f"/templates/{draft}", 303)
+
+
+@router.get("/templates/{draft}")
+def designer(who: Supervisor, draft: Id) -> HTMLResponse:
+    return _designer(who, _found(who, draft))
+
+
+@router.post("/templates/{draft}")
+def save(who: Supervisor, draft: Id, given: drafting.Given) -> JSONResponse:
+    """Keep the template as it is; what is wrong with it, or 409 and why it is not kept."""
+    _found(who, draft)
+    try:
+        checked, changed = drafts.save(who.store, who.files, draft, given)
+    except SettingError as e:
+        return JSONResponse({"error": str(e)}, 409)
+    return JSONResponse({"changed": changed, "problems": checked.problems, "rules": checked.rules})
+
+
+@router.post("/templates/{draft}/pages")
+def add_page(who: Supervisor, draft: Id, sent: Upload) -> Response:
+    found = _found(who, draft)
+    try:
+        number = drafts.add_page(who.store, who.files, draft, _one(sent), _page(sent))
+    except InkshiftError as e:
+        return _designer(who, found, str(e))
+    return RedirectResponse(f"/templates/{draft}#page-{number}", 303)
+
+
+@router.post("/templates/{draft}/pages/{number}/delete")
+def drop_page(who: Supervisor, draft: Id, number: Id) -> RedirectResponse:
+    _found(who, draft)
+    drafts.drop_page(who.store, who.files, draft, number)
+    return RedirectResponse(f"/templates/{draft}", 303)
+
+
+@router.post("/templates/{draft}/delete")
+def delete(who: Supervisor, draft: Id) -> RedirectResponse:
+    _found(who, draft)
+    drafts.delete(who.store, who.files, draft)
+    return RedirectResponse("/templates", 303)
+
+
+@router.get("/templates/{draft}/pages/{number}.jpg")
+def picture(who: Supervisor, draft: Id, number: Id) -> FileResponse:
+    path = drafts.picture(who.files, _found(who, draft).id, number)
+    if not path.is_file():
+        raise HTTPException(404)
+    return FileResponse(path, media_type="image/jpeg")
+
+
+@router.post("/templates/{draft}/try")
+def try_it(who: Supervisor, draft: Id, sent: Upload) -> HTMLResponse:
+    """Read the pages that were sent, or the template's own, and show what is read in each field."""
+    found = _found(who, draft)
+    checked = drafting.check(found.template)
+    tried, error = [], ""
+    if not checked.problems:
+        try:
+            with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="inkshift-try-") as folder:
+                given = [(shown_name(file), take(file, Path(folder), str(n))) for n, file in enumerate(sent.files)]
+                reader = open_reader(who.store, _home(who, draft) / "template.json")
+                tried = try_on(reader, given or _own_pages(who, found))
+        except InkshiftError as e:
+            error = str(e)
+    problems = checked.problems
+    return page(who, "_tried.html", tried=tried, error=error, problems=problems, inline=inline, photo=_photo)
+
+
+@router.get("/templates/{draft}/download")
+def download(who: Supervisor, draft: Id) -> Response:
+    _found(who, draft)
+    named = {"Content-Disposition": f'attachment; filename="template-{draft}.zip"'}
+    return Response(drafts.packed(who.files, draft), media_type="application/zip", headers=named)
+
+
+def _found(who: Visit, draft: int) -> Draft:
+    found = drafts.find(who.store, draft)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _home(who: Visit, draft: int) -> Path:
+    return drafts.folder(who.files, draft)
+
+
+def _own_pages(who: Visit, draft: Draft) -> list[tuple[str, Path]]:
+    pages = range(1, len(draft.template["pages"]) + 1)
+    return [(f"{draft.name} {n}" if n > 1 else draft.name, drafts.picture(who.files, draft.id, n)) for n in pages]
+
+
+def _one(sent: Sent) -> Any:
+    if len(sent.files) != 1:
+        raise SettingError("a page is needed; choose a PDF, JPEG, PNG, TIFF, HEIC or WebP")
+    return sent.files[0]
+
+
+def _page(sent: Sent) -> int:
+    number = sent.texts.get("page", "") or "1"
+    if not (number.isascii() and number.isdigit() and len(number) < 6):
+        raise SettingError(f"page {number[:20]!r}: expected its number in the file, from 1")
+    return int(number)
+
+
+def _list(who: Visit, error: str = "") -> HTMLResponse:
+    rows = [(one, len(_fields(one)), not drafting.check(one.template).problems) for one in drafts.drafts(who.store)]
+    return page(who, "templates.html", rows=rows, error=error, status=400 if error else 200)
+
+
+def _fields(draft: Draft) -> list[Any]:
+    return [field for one in draft.template["pages"] for field in one["fields"]]
+
+
+def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:
+    """The designer, with all that its scripts need in the page's attributes."""
+    checked = drafting.check(draft.template)
+    pages = [
+        {**one, "proposed": drafts.proposed(who.files, draft.id, n)} for n, one in enumerate(draft.template["pages"], 1)
+    ]
+    data = {
+        **draft.template,
+        "name": draft.name,
+        "pages": pages,
+        "rules": [drafting.rule_line(rule) for rule in draft.template["rules"]],
+        "changed": draft.changed.isoformat(),
+        "problems": checked.problems,
+        "broken": checked.rules,
+    }
+    path = str(_home(who, draft.id) / "template.json")
+    texts = who.words.of_scripts()
+    status = 400 if error else 200
+    return page(who, "designer.html", draft=draft, data=data, texts=texts, path=path, error=error, status=status)
+
+
+def _photo(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

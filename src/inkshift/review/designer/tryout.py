@@ -1,0 +1,121 @@
+"""A template tried on pages: each laid straight under it, with what is read in its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inkshift.errors import InkshiftError, RegistrationError, SettingError
+from inkshift.forms.assemble import assemble
+from inkshift.forms.out.html import doubts
+from inkshift.forms.out.sheet import png
+from inkshift.forms.page.files import load_page, page_refs
+from inkshift.forms.reader import Reader
+from inkshift.forms.reading import FieldReading, PageReading
+from inkshift.forms.registration.register import Registered
+from inkshift.forms.template import Box, PageSpec
+from inkshift.review.keying.pagepicture import jpeg
+
+MOST_PAGES = 24
+_LONGEST, _QUALITY = 1200, 75
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class TriedField:
+    """box: x, y, width, height on the template's page. crop: PNG. doubtful: a person should look at it."""
+
+    reading: FieldReading
+    box: Box
+    crop: bytes | None
+    doubtful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TriedPage:
+    """name: of the file as its owner calls it. form: what the page says it is called. picture: JPEG, laid straight
+    under the template; quality: 0 to 1; both only where there is no error.
+    """
+
+    name: str
+    page: int
+    form: str
+    error: str
+    picture: bytes = b""
+    size: tuple[int, int] = (0, 0)
+    quality: float = 0.0
+    fields: tuple[TriedField, ...] = ()
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The rules that are broken on this page, each once."""
+        return tuple(dict.fromkeys(rule for field in self.fields for rule in field.reading.rules_broken))
+
+
+def try_on(reader: Reader, given: Sequence[tuple[str, Path]]) -> list[TriedPage]:
+    """Read pages with a reader that has a template and keeps crops, file by file, at most 24.
+
+    given: what each file is called, and where it is. A page that cannot be read says why. Raises SettingError for more.
+    """
+    refs = [ref for _, path in given for ref in page_refs(path)]
+    if len(refs) > MOST_PAGES:
+        raise SettingError(f"expected at most {MOST_PAGES} pages to try, found {len(refs)}; send fewer")
+    names = {str(path): name for name, path in given}
+    assert reader.template is not None
+    readings: list[PageReading] = []
+    pictures: dict[tuple[str, int], bytes] = {}
+    for ref in refs:
+        try:
+            reading, laid = reader.read_laid(load_page(ref), ref.source, ref.page)
+        except RegistrationError as e:
+            reading = PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {e}")
+        except InkshiftError as e:
+            reading = PageReading(ref.source, ref.page, error=str(e))
+        else:
+            pictures[ref.source, ref.page] = jpeg(_straight(laid, reader.template.pages[reading.design]), _QUALITY)
+        readings.append(reading)
+    designs = {(page.source, page.page): page for page in readings}
+    tried = []
+    for form in assemble(readings, reader.template):
+        for note in form.pages:
+            page = designs[note.source, note.page]
+            fields = {item.name: item for item in form.fields if (item.source, item.page) == (note.source, note.page)}
+            shown = names[note.source]
+            if note.error:
+                error = note.error.replace(note.source, shown)
+                tried.append(TriedPage(shown, note.page, "", error))
+            else:
+                picture = pictures[note.source, note.page]
+                spec = reader.template.pages[page.design]
+                tried.append(_tried(spec, page, picture, form.name, shown, fields))
+    return tried
+
+
+def _tried(
+    spec: PageSpec, page: PageReading, picture: bytes, form: str, shown: str, fields: dict[str, FieldReading]
+) -> TriedPage:
+    items = tuple(
+        TriedField(found, one.box, None if found.crop is None else png(found.crop), bool(doubts(found)))
+        for one in spec.fields
+        if (found := fields.get(one.name))
+    )
+    return TriedPage(shown, page.page, page.identity and form, "", picture, spec.size, page.quality or 0.0, items)
+
+
+def _straight(laid: Registered, spec: PageSpec) -> Pixels:
+    """The page as the template draws it, not too large."""
+    zoom = min(1.0, _LONGEST / max(spec.size))
+    flat = cv2.warpPerspective(
+        laid.image,
+        laid.matrix @ np.diag([1 / zoom, 1 / zoom, 1.0]),
+        (round(spec.size[0] * zoom), round(spec.size[1] * zoom)),
+        flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(flat, np.uint8)

@@ -1,0 +1,1 @@
+"""Numbers keyed from pictures: `routes` is the queue, `forms` a form as a whole, `views` what both show."""

@@ -1,0 +1,63 @@
+"""A form with all its fields, what was read and decided; a supervisor may settle any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Form, HTTPException
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from inkshift.errors import SettingError
+from inkshift.forms.rules import Broken
+from inkshift.review.core import queue
+from inkshift.review.core.checks import CheckError
+from inkshift.review.core.queue import LONGEST
+from inkshift.review.keying import views
+from inkshift.review.web.render import inline, page
+from inkshift.review.web.security import Id, Supervisor, Visit
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was typed for a field and not taken: the rules that it breaks, or what is wrong with it."""
+
+    field: int = 0
+    value: str = ""
+    broken: tuple[Broken, ...] = ()
+    error: str = ""
+
+
+@router.get("/forms/{form}")
+def form(who: Supervisor, form: Id) -> HTMLResponse:
+    return _form(who, form, Asked())
+
+
+def _form(who: Visit, form: int, asked: Asked) -> HTMLResponse:
+    found = views.form_page(who.store, form)
+    if found is None:
+        raise HTTPException(404)
+    status = 409 if asked.broken else 400 if asked.error else 200
+    return page(who, "form.html", form=found, inline=inline, asked=asked, status=status)
+
+
+@router.post("/forms/{form}/fields/{field}/settle")
+def settle(
+    who: Supervisor,
+    form: Id,
+    field: Id,
+    value: Annotated[str, Form(max_length=LONGEST)] = "",
+    checked: Annotated[bool, Form()] = False,
+) -> Response:
+    """Settle a field, whoever decided what before, and show it again; with what was typed where that must be asked."""
+    assert who.user is not None
+    value = value.strip()
+    try:
+        queue.settle(who.store, who.user, field, value, checked=checked)
+    except CheckError as e:
+        return _form(who, form, Asked(field, value, e.broken))
+    except SettingError:
+        return _form(who, form, Asked(field, value, error="decide_first"))
+    return RedirectResponse(f"/forms/{form}#field-{field}", 303)

@@ -1,0 +1,107 @@
+"""The queue: one field at a time, by keyboard."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, HTTPException, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from inkshift.errors import SettingError
+from inkshift.forms.rules import Broken
+from inkshift.review.core import queue
+from inkshift.review.core.checks import CheckError
+from inkshift.review.core.queue import LONGEST, Item, TakenError
+from inkshift.review.keying import views
+from inkshift.review.web.render import inline, page
+from inkshift.review.web.security import Id, Visit, Who
+
+router = APIRouter()
+
+FieldId = Annotated[int, Form(ge=1, le=2**31 - 1)]
+Asked = tuple[int, str, tuple[Broken, ...]]
+"""A field, what was typed for it, and the rules that it breaks."""
+Seconds = Annotated[float, Form(ge=0, le=86_400, allow_inf_nan=False)]
+
+
+@router.get("/batches/{batch}/queue")
+def start(who: Who, batch: Id) -> HTMLResponse:
+    return page(who, "queue.html", **_work(who, batch))
+
+
+@router.post("/batches/{batch}/decide")
+def decide(
+    request: Request,
+    who: Who,
+    batch: Id,
+    field: FieldId,
+    value: Annotated[str, Form(max_length=LONGEST)] = "",
+    seconds: Seconds = 0.0,
+    checked: Annotated[bool, Form()] = False,
+) -> Response:
+    """Put a decision on a field into the log and show the next one.
+
+    A decision that is none is said, and the same field stays; so is a field that somebody else has by now. One that
+    breaks a rule is asked about, with what was typed, unless they checked the paper.
+    """
+    value = value.strip()
+    try:
+        item = queue.decide_and_next(who.store, _user(who), batch, field, value, seconds, checked)
+    except CheckError as e:
+        return _next(request, who, batch, asked=(field, value, e.broken))
+    except TakenError:
+        return _next(request, who, batch, "taken")
+    except SettingError:
+        return _next(request, who, batch, "decide_first")
+    return _next(request, who, batch, "", item)
+
+
+@router.post("/batches/{batch}/check")
+def check(who: Who, batch: Id, field: FieldId, value: Annotated[str, Form(max_length=LONGEST)] = "") -> HTMLResponse:
+    """The rules that an answer breaks while it is typed, as a part of the page."""
+    return page(who, "_broken.html", broken=queue.check(who.store, _user(who), field, value.strip()))
+
+
+@router.post("/batches/{batch}/undo")
+def undo(request: Request, who: Who, batch: Id) -> Response:
+    """Take back this person's last decision, and show that field again where it is theirs."""
+    undone = queue.undo(who.store, _user(who), batch)
+    if undone is None:
+        return _next(request, who, batch, "nothing_to_undo")
+    if undone.item is None:
+        return _next(request, who, batch, "undone_elsewhere")
+    return _next(request, who, batch, "undone", undone.item)
+
+
+@router.post("/fields/{field}/hold")
+def hold(who: Who, field: Id) -> Response:
+    """Keep a field for two more minutes; 204, or 409 where somebody else has it by now."""
+    return Response(status_code=204 if queue.renew(who.store, _user(who), field) else 409)
+
+
+def _next(
+    request: Request, who: Visit, batch: int, note: str = "", item: Item | None = None, asked: Asked | None = None
+) -> Response:
+    """The part of the page that changes; the whole page again for a browser without scripts."""
+    if "hx-request" in request.headers or asked:
+        part = "_work.html" if "hx-request" in request.headers else "queue.html"
+        return page(who, part, **_work(who, batch, note, item, asked))
+    return RedirectResponse(f"/batches/{batch}/queue", 303)
+
+
+def _work(
+    who: Visit, batch: int, note: str = "", item: Item | None = None, asked: Asked | None = None
+) -> dict[str, Any]:
+    found = views.batch(who.store, batch)
+    if found is None:
+        raise HTTPException(404)
+    item = item or queue.next_field(who.store, _user(who), batch)
+    crop, left = views.crop_and_left(who.store, batch, item.field if item else 0)
+    typed, broken = asked[1:] if asked and item and item.field == asked[0] else ("", ())
+    shown = {"batch": found, "item": item, "picture": inline(crop), "note": note, "left": left}
+    return shown | {"typed": typed, "asked": broken}
+
+
+def _user(who: Visit) -> int:
+    assert who.user is not None  # the guard let them in
+    return who.user

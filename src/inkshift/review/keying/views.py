@@ -1,0 +1,233 @@
+"""What the pages show: batches with their progress, a form with all that is known of it, confusions."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, selectinload, undefer
+
+from inkshift.forms.reading import DIGITS
+from inkshift.forms.rules import Broken
+from inkshift.review.core.agreement import Progress, progress
+from inkshift.review.core.checks import broken_now, checks_of, values
+from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, settled_by_people
+from inkshift.review.core.store import Store
+
+ABSENT = "∅"
+SYMBOLS = (*DIGITS, ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    id: int
+    name: str
+    keying: str
+    forms: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRow:
+    """One field of a form. accepted: a policy took it out of the queue. history: every line of its log, in order."""
+
+    id: int
+    name: str
+    crop: bytes | None
+    status: str
+    state: str
+    value: str
+    accepted: bool
+    reading: Reading | None
+    history: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the log. undone: it was taken back later. checked: see `schema.Decision`."""
+
+    who: str
+    kind: str
+    state: str
+    value: str
+    time: datetime
+    seconds: float
+    undone: bool
+    checked: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FormPage:
+    """pages: source and error of each. broken: rules that it breaks as it stands. told: those that its reader named,
+    where no template is there to ask.
+    """
+
+    id: int
+    name: str
+    batch: int
+    batch_name: str
+    pages: tuple[tuple[str, str], ...]
+    fields: tuple[FieldRow, ...]
+    broken: tuple[Broken, ...]
+    told: tuple[str, ...]
+
+    @property
+    def breaking(self) -> set[str]:
+        """The fields of its broken rules."""
+        return {name for rule in self.broken for name in rule.fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistaken:
+    """A settled field whose reading differs from it, or one behind a cell of the confusion matrix."""
+
+    id: int
+    form_id: int
+    form: str
+    name: str
+    value: str
+    read: str
+    crop: bytes | None
+
+
+def batch_rows(store: Store) -> list[BatchRow]:
+    """All batches, the newest first."""
+    with store.reading() as session:
+        counted = sa.select(Form.batch_id, sa.func.count()).group_by(Form.batch_id)
+        forms = {row[0]: row[1] for row in session.execute(counted)}
+        batches = list(session.scalars(sa.select(Batch).order_by(Batch.id.desc())))
+    return [BatchRow(b.id, b.name, keying(b), forms.get(b.id, 0), progress(store, b.id)) for b in batches]
+
+
+def keying(batch: Batch) -> str:
+    if not batch.double:
+        return "single"
+    return "double_model" if batch.model_keys else "double"
+
+
+def batch(store: Store, batch_id: int) -> Batch | None:
+    with store.reading() as session:
+        return session.get(Batch, batch_id)
+
+
+def left(store: Store, batch_id: int) -> int:
+    """How many fields of a batch wait for anybody."""
+    with store.reading() as session:
+        return session.scalar(_LEFT, {"batch": batch_id}) or 0
+
+
+_CROP = sa.select(Field.crop).where(Field.id == sa.bindparam("field"))
+_LEFT = sa.select(sa.func.count()).where(Field.batch_id == sa.bindparam("batch"), Field.waiting.is_(True))
+
+
+def crop_and_left(store: Store, batch_id: int, field_id: int) -> tuple[bytes | None, int]:
+    """The picture of a field as PNG, None where there is none, and how many fields of the batch wait."""
+    with store.reading() as session:
+        return session.scalar(_CROP, {"field": field_id}), session.scalar(_LEFT, {"batch": batch_id}) or 0
+
+
+def form_names(store: Store, batch_id: int) -> list[tuple[int, str, int, int]]:
+    """Id, name, number of fields and of those that wait, of each form of a batch."""
+    with store.reading() as session:
+        waiting = sa.func.sum(sa.case((Field.waiting.is_(True), 1), else_=0))
+        found = session.execute(
+            sa.select(Form.id, Form.name, sa.func.count(Field.id), waiting)
+            .outerjoin(Field, Field.form_id == Form.id)
+            .where(Form.batch_id == batch_id)
+            .group_by(Form.id, Form.name)
+            .order_by(Form.name, Form.id)
+        )
+        return [(form, name, fields, int(wait or 0)) for form, name, fields, wait in found]
+
+
+def form_page(store: Store, form_id: int) -> FormPage | None:
+    """A form with all its fields, what was read and everything that was decided."""
+    with store.reading() as session:
+        form = session.get(Form, form_id)
+        if form is None:
+            return None
+        wanted = (
+            sa.select(Field)
+            .where(Field.form_id == form_id)
+            .order_by(Field.id)
+            .options(undefer(Field.crop), selectinload(Field.readings))
+            .options(selectinload(Field.decisions).selectinload(Decision.user))
+        )
+        fields = tuple(_field_row(field) for field in session.scalars(wanted))
+        pages = tuple((page.name or page.source, page.error) for page in form.pages)
+        rules = checks_of(session, store, form.batch_id)
+        broken = tuple(broken_now(rules, values(session, Field.form_id == form_id)))
+        read = () if rules else (rule for row in fields if row.reading for rule in row.reading.rules_broken)
+        told = tuple(dict.fromkeys(read))
+        return FormPage(form.id, form.name, form.batch_id, form.batch.name, pages, fields, broken, told)
+
+
+def _field_row(field: Field) -> FieldRow:
+    undone = {d.undoes for d in field.decisions}
+    history = tuple(
+        Step(d.user.name, d.kind, d.state, d.value, d.time, d.seconds, d.id in undone, tuple(d.checked))
+        for d in field.decisions
+    )
+    reading = field.readings[-1] if field.readings else None
+    accepted = field.accepted_by is not None
+    return FieldRow(
+        field.id, field.name, field.crop, field.status, field.state, field.value, accepted, reading, history
+    )
+
+
+def confusions(store: Store, batch_id: int) -> dict[tuple[str, str], int]:
+    """How often each digit that people settled on (first) was read as each digit (second); see `aligned`."""
+    counts: defaultdict[tuple[str, str], int] = defaultdict(int)
+    with store.reading() as session:
+        for _, truth, read in _settled_numbers(session, batch_id):
+            for pair in aligned(truth, read):
+                counts[pair] += 1
+    return dict(counts)
+
+
+def behind(store: Store, batch_id: int, truth: str, read: str, most: int = 200) -> list[Mistaken]:
+    """The fields behind one cell of the matrix."""
+    with store.reading() as session:
+        found = [
+            field for field, value, got in _settled_numbers(session, batch_id) if (truth, read) in aligned(value, got)
+        ]
+        rows = session.execute(
+            sa.select(Field, Form.name)
+            .join(Form, Form.id == Field.form_id)
+            .where(Field.id.in_(found[:most]))
+            .order_by(Field.id)
+            .options(undefer(Field.crop), selectinload(Field.readings))
+        )
+        return [Mistaken(f.id, f.form_id, form, f.name, f.value, f.readings[-1].value, f.crop) for f, form in rows]
+
+
+def _settled_numbers(session: Session, batch_id: int) -> Iterator[tuple[int, str, str]]:
+    """Id, settled digits and read digits of the fields that people settled on digits."""
+    rows = session.execute(
+        sa.select(Field.id, Field.value, Reading.value)
+        .join(Reading, Reading.field_id == Field.id)
+        .where(Field.batch_id == batch_id, Field.state == "written", settled_by_people())
+        .order_by(Field.id, Reading.id)
+    )
+    latest = {field: (value, read) for field, value, read in rows}
+    for field, (value, read) in latest.items():
+        yield field, value, read
+
+
+def aligned(truth: str, read: str) -> list[tuple[str, str]]:
+    """Digits of two numbers side by side: position by position where they are as long, else by their common parts.
+
+    What only one of them has stands beside ∅.
+    """
+    if len(truth) == len(read):
+        return list(zip(truth, read, strict=True))
+    pairs: list[tuple[str, str]] = []
+    for _, a, b, c, d in difflib.SequenceMatcher(None, truth, read, autojunk=False).get_opcodes():
+        one, other = truth[a:b], read[c:d]
+        longest = max(len(one), len(other))
+        pairs += zip(one.ljust(longest, ABSENT), other.ljust(longest, ABSENT), strict=True)
+    return pairs

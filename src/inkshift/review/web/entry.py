@@ -1,0 +1,105 @@
+"""The door: logging in and out, the language, and who may come in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Form, HTTPException, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from inkshift.errors import SettingError
+from inkshift.review.core import queue
+from inkshift.review.core import store as stores
+from inkshift.review.core.passwords import MOST
+from inkshift.review.core.words import LANGUAGES
+from inkshift.review.web.render import page
+from inkshift.review.web.security import Id, Supervisor, Visit, Who, cookie_name, has_accounts, keep, secure
+from inkshift.review.web.sessions import Tries, end_session, start_session
+
+router = APIRouter()
+
+Name = Annotated[str, Form(max_length=100)]
+Password = Annotated[str, Form(max_length=MOST)]
+YEAR = 365 * 24 * 3600
+
+
+@router.get("/login")
+def login_page(who: Who) -> Response:
+    return RedirectResponse("/", 303) if who.user else page(who, "login.html", error="")
+
+
+@router.post("/login")
+def log_in(request: Request, who: Who, name: Name = "", password: Password = "") -> Response:
+    tries: Tries = request.app.state.tries
+    address = request.client.host if request.client else ""
+    if not tries.allowed(address):
+        return page(who, "login.html", error="login_wait", status=429)
+    user = stores.log_in(who.store, name, password)
+    if user is None:
+        tries.failed(address)
+        return page(who, "login.html", error="login_failed", status=403)
+    token, _ = start_session(who.store, user)
+    keep(request, token)
+    return RedirectResponse("/", 303)
+
+
+@router.post("/logout")
+def log_out(request: Request, who: Who) -> RedirectResponse:
+    assert who.user is not None
+    queue.release(who.store, who.user)
+    end_session(who.store, request.cookies.get(cookie_name(request), ""))
+    keep(request, "")
+    return RedirectResponse("/login", 303)
+
+
+@router.post("/language")
+def choose_language(request: Request, code: Annotated[str, Form(max_length=2)]) -> RedirectResponse:
+    answer = RedirectResponse("/", 303)
+    if code in LANGUAGES:
+        answer.set_cookie("language", code, max_age=YEAR, httponly=True, samesite="strict", secure=secure(request))
+    return answer
+
+
+@router.get("/people")
+def people(who: Supervisor) -> HTMLResponse:
+    return _people(who)
+
+
+@router.post("/people")
+def add(
+    who: Supervisor,
+    name: Name = "",
+    password: Password = "",
+    role: Annotated[Literal["keyer", "supervisor"], Form()] = "keyer",
+) -> Response:
+    """Add a person. The first with a password must be a supervisor, or nobody could add others."""
+    if role == "keyer" and not has_accounts(who.store):
+        return _people(who, who.words("user_first"))
+    try:
+        if not password:
+            raise SettingError(f"{who.words('password')}: {who.words('password_hint')}")
+        stores.add_user(who.store, name, role, password)
+    except SettingError as e:
+        return _people(who, str(e))
+    return RedirectResponse("/people", 303)
+
+
+@router.post("/people/{user}/password")
+def set_password(who: Supervisor, user: Id, password: Password = "") -> Response:
+    """Give somebody another password; an empty one shuts them out."""
+    everybody = stores.users(who.store)
+    if not any(one.id == user and one.name != stores.LOCAL for one in everybody):
+        raise HTTPException(404)
+    others = [one for one in everybody if one.role == "supervisor" and one.password and one.id != user]
+    if not password and not others:
+        return _people(who, who.words("user_last"))
+    try:
+        stores.set_password(who.store, user, password)
+    except SettingError as e:
+        return _people(who, str(e))
+    return RedirectResponse("/people", 303)
+
+
+def _people(who: Visit, error: str = "") -> HTMLResponse:
+    users = [user for user in stores.users(who.store) if user.name != stores.LOCAL]
+    return page(who, "people.html", users=users, error=error, status=400 if error else 200)

@@ -1,0 +1,196 @@
+"""What keeps strangers out: who may see what, tokens against forged requests, headers, limits."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+from typing import Annotated
+
+import sqlalchemy as sa
+from fastapi import Depends, HTTPException, Path, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inkshift.review.core import store as stores
+from inkshift.review.core.schema import Role, User
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import Tasks
+from inkshift.review.core.words import Words, language
+from inkshift.review.web.sessions import HOURS, find_session, start_session
+
+COOKIE = "inkshift"
+MOST_BYTES = 64 * 1024
+MORE_BYTES: tuple[tuple[str, int], ...] = (
+    (r"/new-batch", 256 * 2**20),
+    (r"/templates(/\d+/(pages|try))?", 65 * 2**20),
+    (r"/templates/\d+", 2**20),
+)
+"""Paths, as patterns, to which more may be sent, and how much."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PUBLIC = ("/login", "/language")
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who asks, in which language. accounts: people log in. Without a user it is a stranger at a public page.
+
+    files: the folder for what is uploaded and taught; tasks: what runs in the background.
+    """
+
+    store: Store
+    files: FilePath
+    tasks: Tasks
+    words: Words
+    accounts: bool
+    csrf: str = ""
+    user: int | None = None
+    name: str = ""
+    role: Role = "keyer"
+
+    @property
+    def supervisor(self) -> bool:
+        return self.user is not None and self.role == "supervisor"
+
+
+def has_accounts(store: Store) -> bool:
+    """Whether people log in: as soon as one supervisor has a password."""
+    with store.reading() as session:
+        return session.scalar(_ACCOUNT) is not None
+
+
+_ACCOUNT = sa.select(User.id).where(User.role == "supervisor", User.password != "").limit(1)
+
+
+def visit(request: Request) -> Visit:
+    """Who asks. Without accounts everybody on this computer is the local user."""
+    state = request.app.state
+    store: Store = state.store
+    user = find_session(store, request.cookies.get(cookie_name(request), ""))
+    accounts = state.settings.accounts or (user is not None and user.password) or has_accounts(store)
+    words = language(request.cookies.get("language", ""), request.headers.get("accept-language", ""))
+    stranger = Visit(store, state.settings.files.resolve(), state.tasks, words, accounts)
+    if user and (user.password or not accounts):
+        return replace(stranger, csrf=user.csrf, user=user.user, name=user.name, role=user.role)
+    if accounts:
+        return stranger
+    local = stores.user(store, stores.local_user(store))
+    assert local is not None
+    token, csrf = start_session(store, local)
+    keep(request, token)
+    return replace(stranger, csrf=csrf, user=local.id, name=local.name, role=local.role)
+
+
+Who = Annotated[Visit, Depends(visit)]
+
+
+def cookie_name(request: Request) -> str:
+    """Cookies know no ports: each has its own, or two reviews on one computer would throw each other's people out."""
+    return f"{COOKIE}-{request.url.port or 0}"
+
+
+def keep(request: Request, token: str) -> None:
+    """Send the session's cookie with the answer, an empty one to end it; see `Shield`."""
+    marks = "; Secure" if secure(request) else ""
+    age = HOURS * 3600 if token else 0
+    request.state.cookie = f"{cookie_name(request)}={token}; Max-Age={age}; Path=/; HttpOnly; SameSite=strict{marks}"
+
+
+def secure(request: Request) -> bool:
+    """Whether it came by HTTPS, so that cookies go no other way."""
+    return request.url.scheme == "https"
+
+
+async def guard(request: Request, who: Who) -> AsyncIterator[None]:
+    """Before every page: strangers are sent to log in, and what changes something needs the session's token."""
+    try:
+        await _check(request, who)
+        yield
+    finally:
+        await request.close()  # what was uploaded goes, whoever refused it
+
+
+async def _check(request: Request, who: Visit) -> None:
+    if who.user is None and request.url.path not in PUBLIC:
+        raise HTTPException(401)
+    if request.method in ("GET", "HEAD"):
+        return
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403)
+    if who.user is None:
+        return  # a stranger who logs in: SameSite and Sec-Fetch-Site stand in for the token
+    given = request.headers.get("x-csrf-token") or (await request.form()).get("csrf", "")
+    if not (isinstance(given, str) and hmac.compare_digest(given.encode(), who.csrf.encode())):
+        await request.close()  # files that came along
+        raise HTTPException(403)
+
+
+def supervisor(who: Who) -> Visit:
+    if not who.supervisor:
+        raise HTTPException(403)
+    return who
+
+
+Supervisor = Annotated[Visit, Depends(supervisor)]
+
+
+class Shield:
+    """Around the whole application: who may be asked for, how much may be sent, and the headers of every answer.
+
+    hosts: names in the address that are answered, all of them where empty; else another site's name that leads
+    here could be read by that site.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = ()) -> None:
+        self.app = app
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        headers = Headers(scope=scope)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableHeaders(scope=message)
+                for name, value in {**HEADERS, "Cache-Control": "no-store"}.items():
+                    out.setdefault(name, value)
+                if cookie := state.get("cookie"):
+                    out.append("Set-Cookie", cookie)
+            await send(message)
+
+        if self.hosts and _host(headers.get("host", "")) not in self.hosts:
+            await PlainTextResponse("wrong host", 400)(scope, receive, answer)
+        elif not (size := headers.get("content-length", "0")).isdigit() or int(size) > most_bytes(scope["path"]):
+            await PlainTextResponse("too large", 413)(scope, receive, answer)
+        elif "chunked" in headers.get("transfer-encoding", "").lower():
+            await PlainTextResponse("length required", 411)(scope, receive, answer)
+        else:
+            await self.app(scope, receive, answer)
+
+
+def most_bytes(path: str) -> int:
+    """How much may be sent to a path."""
+    return next((most for pattern, most in MORE_BYTES if re.fullmatch(pattern, path)), MOST_BYTES)
+
+
+def _host(header: str) -> str:
+    """The name without its port; an IPv6 address without its brackets."""
+    return header[1:].split("]")[0] if header.startswith("[") else header.rsplit(":", 1)[0]

@@ -1,0 +1,95 @@
+"""Who is logged in, kept in the store so that a restart logs nobody out; and who failed to log in how often."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from inkshift.review.core.schema import OpenSession, Role, User
+from inkshift.review.core.store import Store
+
+HOURS = 12
+TRIES, PAUSE = 10, 60.0
+
+_FIND = (
+    sa.select(OpenSession.stamp, OpenSession.csrf, User.id, User.name, User.role, User.password)
+    .join(User, User.id == OpenSession.user_id)
+    .where(
+        OpenSession.key == sa.bindparam("key"), OpenSession.until > sa.bindparam("now", type_=OpenSession.until.type)
+    )
+)
+
+
+class LoggedIn(NamedTuple):
+    """Whose session it is. csrf: its token against forged requests. password: whether the user has one."""
+
+    csrf: str
+    user: int
+    name: str
+    role: Role
+    password: bool
+
+
+def start_session(store: Store, user: User) -> tuple[str, str]:
+    """Log a user in for 12 hours: what the cookie is to hold, and the token against forged requests."""
+    token, csrf, now = secrets.token_urlsafe(32), secrets.token_urlsafe(32), store.clock()
+    with store.writing(durable=False) as session:
+        session.execute(sa.delete(OpenSession).where(OpenSession.until <= now))
+        until = now + timedelta(hours=HOURS)
+        session.add(
+            OpenSession(key=_digest(token), user_id=user.id, stamp=_digest(user.password), csrf=csrf, until=until)
+        )
+    return token, csrf
+
+
+def find_session(store: Store, token: str) -> LoggedIn | None:
+    """Who is logged in with a cookie; None where it is over, or the password is another one since."""
+    if not token:
+        return None
+    with store.reading() as session:
+        found = session.execute(_FIND, {"key": _digest(token), "now": store.clock()}).first()
+    if found is None:
+        return None
+    stamp, csrf, user, name, role, password = found
+    return LoggedIn(csrf, user, name, role, bool(password)) if stamp == _digest(password) else None
+
+
+def end_session(store: Store, token: str) -> None:
+    """Log out."""
+    with store.writing() as session:
+        session.execute(sa.delete(OpenSession).where(OpenSession.key == _digest(token)))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Tries:
+    """Who gave a wrong password how often, by address, for as long as the process runs."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed: dict[str, list[float]] = {}
+        self._turn = threading.Lock()
+
+    def allowed(self, address: str) -> bool:
+        """Whether somebody at this address may try another password; false for a minute after ten that were wrong."""
+        now = self._clock()
+        with self._turn:
+            self._failed = {who: late for who, times in self._failed.items() if (late := _since(times, now))}
+            return len(self._failed.get(address, [])) < TRIES
+
+    def failed(self, address: str) -> None:
+        with self._turn:
+            self._failed.setdefault(address, []).append(self._clock())
+
+
+def _since(times: list[float], now: float) -> list[float]:
+    return [at for at in times if at > now - PAUSE]
