@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild docs readme clean
+.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild wheel docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -60,6 +60,9 @@ bench-wild: .venv/.test ## 2,000 pages in every situation: right, refused or wro
 	@mkdir -p out
 	$(BIN)/python benchmarks/wild.py --pictures out/wild --journal out/wild.jsonl --out docs/results/wild.md
 	$(BIN)/python benchmarks/wild_published.py --out docs/results/wild-published.md
+
+wheel: .venv/.demo ## the package as it is published, in dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -44,3 +47,50 @@ def test_every_command_and_option_is_explained() -> None:
                 assert parameter.help.replace("|", "\\|") in text[path], f"{path} {parameter.name}"
                 if parameter.param_type_name == "option":
                     assert all(f"`{opt}" in text[path] or f", {opt}" in text[path] for opt in parameter.opts)
+
+
+ROOT = DOCS.parent
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_files_that_contributing_names_are_there() -> None:
+    named = set(re.findall(r"`((?:src|tests|docs)/[\w./-]+)`", CONTRIBUTING))
+    assert len(named) > 20
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_targets_that_contributing_names_are_those_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)`", CONTRIBUTING)) == targets - {"help"}
+
+
+def test_layers_that_contributing_names_are_those_that_are_held() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = " -> ".join(contracts[0]["layers"]).replace("inkshift.", "")
+    assert f"`{layers}`" in CONTRIBUTING
+
+
+def test_what_the_architecture_names_is_in_the_code() -> None:
+    """Modules, and what they define, on the page on how it is built."""
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    modules: dict[str, set[str]] = {}
+    for path in (ROOT / "src" / "inkshift").rglob("*.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        modules.setdefault(path.stem, set()).update(defined)
+    named = set(re.findall(r"\b([a-z][a-z_]*)\.([A-Za-z][a-z_]*)\b", text)) - {("study", "toml")}
+    named = {(module, name) for module, name in named if name not in ("md", "py", "json")}
+    assert len(named) > 25
+    assert not {f"{module}.{name}" for module, name in named if name not in modules.get(module, ())}
+
+
+def test_every_room_says_what_it_is() -> None:
+    """The docstring of each sub-package is its map."""
+    rooms = [
+        path for path in (ROOT / "src" / "inkshift").rglob("__init__.py") if len(list(path.parent.glob("*.py"))) > 1
+    ]
+    assert len(rooms) > 15
+    for path in rooms:
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path

@@ -1,0 +1,5 @@
+"""Numbers off paper: `reader` takes pages and gives readings (`reading`) by a `template`; `assemble` makes forms.
+
+A page goes through `page`, `registration`, `field` (or `table`) and `joint`; `out` writes, `judge` says what it is
+worth.
+"""
