@@ -9,12 +9,14 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -479,6 +481,17 @@ class TestTalk:
         assert lines[0][:4].isdigit()
         answer = run("--log", tmp_path / "none" / "a.log", "doctor")
         assert answer.status == 2 and "choose another place for the log" in answer.err
+
+    def test_readings_go_into_a_database_and_again_without_doubles(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for _ in range(2):
+            assert run("read", SCAN, "--template", TEMPLATE, "--out", "sqlite:///out.db#telegrams").status == 0
+        with closing(sqlite3.connect("out.db")) as connection:
+            (found,) = connection.execute("select count(*), sum(page), count(distinct run) from telegrams").fetchall()
+        assert found == (13, 13, 1)
+        assert [path.name for path in tmp_path.iterdir()] == ["out.db"]
 
     def test_verbose_tells_each_form(self, run: Run) -> None:
         answer = run("--verbose", "read", SCAN, "--template", TEMPLATE)

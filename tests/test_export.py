@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
@@ -183,7 +184,7 @@ def test_the_ending_names_the_format(name: str, fmt: Format) -> None:
 
 
 def test_an_unknown_ending_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"known: \.csv, \.json, \.jsonl, \.xlsx; did you mean '\.xlsx'"):
+    with pytest.raises(SettingError, match=r"known: \.csv, \.json, \.jsonl, \.parquet, \.xlsx; did you mean '\.xlsx'"):
         write_forms([FORM], open_readings(tmp_path / "out.xls"))
     assert not list(tmp_path.iterdir())
 
@@ -243,3 +244,55 @@ def test_a_crop_becomes_a_small_picture(shape: tuple[int, ...]) -> None:
     picture = Pillow.open(io.BytesIO(png(np.zeros(shape, np.uint8))))
     assert picture.height == min(96, shape[0])
     assert picture.width == max(1, round(shape[1] * picture.height / shape[0]))
+
+
+def test_parquet_has_typed_columns(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: extra parquet")
+    path = tmp_path / "readings.parquet"
+    many = [FormReading(f"form {i}", FORM.fields) for i in range(5_001)]
+    write_forms(many, open_readings(path))
+    table = parquet.read_table(path)
+    assert table.column_names == list(COLUMNS) and table.num_rows == 10_002
+    first = table.slice(0, 1).to_pylist()[0]
+    assert (first["value"], first["confidence"], first["accepted"], first["page"]) == ("012", 0.9312, True, 2)
+    assert table.slice(10_001, 1).to_pylist()[0]["accepted"] is None
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def rows_of(url: str, table: str) -> list[dict[str, object]]:
+    with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
+        found = connection.execute(sa.text(f"select * from {table} order by field, run"))
+        return [dict(row) for row in found.mappings()]
+
+
+def test_a_table_of_a_database_takes_a_reading_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'out.db'}"
+    for run in ("a", "a", "b"):
+        write_forms([FORM], open_readings(f"{url}#counts", run=run))
+    rows = rows_of(url, "counts")
+    assert [(row["run"], row["field"]) for row in rows] == [("a", "A"), ("b", "A"), ("a", "B"), ("b", "B")]
+    assert (rows[0]["value"], rows[0]["confidence"], rows[0]["page"]) == ("012", 0.9312, 2)
+
+
+def test_a_reader_that_fails_leaves_the_table_as_it_was(tmp_path: Path) -> None:
+    def breaks_off() -> Iterator[FormReading]:
+        yield FORM
+        raise RuntimeError("power cut")
+
+    url = f"sqlite:///{tmp_path / 'out.db'}"
+    write_forms([FORM], open_readings(url, run="a"))
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_forms(breaks_off(), open_readings(url, run="a"))
+    assert len(rows_of(url, "readings")) == 2
+
+
+def test_a_database_that_takes_no_readings_is_named_before_any(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        connection.execute(sa.text("create table readings (something text)"))
+    with pytest.raises(SettingError, match=r"other\.db: table readings cannot be written \(no such column"):
+        write_forms([], open_readings(url))
+    for wrong in ("mysql://root:secret@host/db", "sqlite://", "sqlite:///a.db#a b", "://"):
+        with pytest.raises(SettingError, match="expected sqlite:///FILE or postgresql") as raised:
+            write_forms([FORM], open_readings(wrong))
+        assert "secret" not in str(raised.value)

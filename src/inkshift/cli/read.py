@@ -81,9 +81,16 @@ Method = Annotated[
     Literal["default", "as-published"],
     typer.Option(help="`as-published` reads as Pacchiotti et al. (2023) did, with their model, to compare with."),
 ]
-Out = Annotated[Path, typer.Option(help="File for the readings, one row a field; - is standard output.")]
+Out = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE|ADDRESS",
+        help="File for the readings, one row a field; - is standard output. Or a database: sqlite:///FILE or "
+        "postgresql://USER@HOST/NAME, with #TABLE behind it where that is not `readings`.",
+    ),
+]
 Format = Annotated[
-    Literal["csv", "json", "jsonl", "xlsx"] | None,
+    Literal["csv", "json", "jsonl", "parquet", "xlsx"] | None,
     typer.Option(help="Format of the readings; xlsx shows each field's picture.", show_default="by --out, else csv"),
 ]
 Report = Annotated[
@@ -126,7 +133,7 @@ def read(
     model: ModelName = "",
     method: Method = "default",
     second_reader: Second = None,
-    out: Out = Path("-"),
+    out: Out = "-",
     format: Format = None,
     report: Report = None,
     policy: PolicyFile = None,
@@ -150,12 +157,14 @@ def read(
 
       inkshift read ledger.jpg --as table
 
+      inkshift read scans/ --template telegram.json --out postgresql://count@db/election#telegrams
+
       find scans -name '*.tif' -newer readings.csv | inkshift read - --template telegram.json --out new.csv
     """
     from inkshift.forms.out.batch import Target, expected_forms
     from inkshift.forms.reader import Reader
 
-    file = None if str(out) == "-" else out
+    file = None if out == "-" else out if "://" in out else Path(out)
     target = Target(file, format, report, trail)
     names = expected_forms(expected) if expected else []
     reader = Reader(

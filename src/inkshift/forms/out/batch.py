@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,47 +13,64 @@ from pathlib import Path
 from inkshift.errors import InputError, SettingError
 from inkshift.files import locked, read_csv
 from inkshift.forms.assemble import Called, Roll, call_roll
-from inkshift.forms.out.export import AddForm, Format, Output, format_of, open_readings, write_forms
+from inkshift.forms.out.columns import address_of
+from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of, is_address, open_readings, write_forms
 from inkshift.forms.out.html import open_report
 from inkshift.forms.out.trail import end_of, open_trail
 from inkshift.forms.page.files import find_files, page_refs, passed_over
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FormReading
+from inkshift.jobs import digest
 
 # Fewer pages than this are read before further processes have started.
 FEW_PAGES = 8
+# The password in an address.
+_SECRET = re.compile(r"(://[^:/@]*:)[^@]*@")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where readings go. out: None is standard output. format: None takes the ending of `out`, or csv.
+    """Where readings go. out: a file, or the address of a database such as `sqlite:///FILE` or
+    `postgresql://USER@HOST/NAME`, with `#TABLE` behind it where that is not `readings`; None is standard output.
+    format: None takes the ending of `out`, or csv.
 
     report: an HTML page beside them. trail: file to which the trail of each value is added. Raises SettingError for
     what cannot be written, before anything is read.
     """
 
-    out: Path | None = None
+    out: Path | str | None = None
     format: Format | None = None
     report: Path | None = None
     trail: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.out is None and self.format == "xlsx":
+        if self.out is None and self.format in BINARY:
             raise SettingError(
-                "xlsx does not go to standard output; give a file with --out, or the format csv or jsonl"
+                f"{self.format} does not go to standard output; give a file with --out, or the format csv or jsonl"
             )
-        if self.out is not None and self.format is None:
-            format_of(self.out)
-        for path in filter(None, (self.out, self.report, self.trail)):
+        if is_address(self.out):
+            address_of(self.out)
+            if self.format:
+                raise SettingError(f"--format {self.format}: a table of a database has none; leave it out")
+        elif self.out is not None and self.format is None:
+            format_of(Path(self.out))
+        for path in self.files:
             if path.is_dir() or not path.parent.is_dir():
                 found = "a folder" if path.is_dir() else "no folder to put it in"
                 raise SettingError(f"{path}: expected a place for a file, found {found}; choose another place")
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are written."""
+        out = None if is_address(self.out) or self.out is None else Path(self.out)
+        return tuple(path for path in (out, self.report, self.trail) if path is not None)
+
+    @property
     def shows_crops(self) -> bool:
         """Whether what is written shows the picture of each field."""
-        form = self.format or (format_of(self.out) if self.out else "csv")
-        return form == "xlsx" or self.report is not None
+        if self.report is not None:
+            return True
+        return not is_address(self.out) and (self.format or (format_of(Path(self.out)) if self.out else "")) == "xlsx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +114,15 @@ def read_into(
     with _journal(target.out) as journal:
         forms = reader.read(paths, workers=workers, journal=journal, progress=progress)
         tally = _Tally({template.name: len(template.pages) for template in reader.templates})
-        write_forms(forms, *_outputs(target, reader), nullcontext(tally.add), *([nullcontext(watch)] if watch else []))
+        run = digest(reader.fingerprint(), *map(str, paths))
+        write_forms(
+            forms, *_outputs(target, reader, run), nullcontext(tally.add), *([nullcontext(watch)] if watch else [])
+        )
     return tally.summary(expected, passed_over(paths))
 
 
-def _outputs(target: Target, reader: Reader) -> Iterator[Output]:
-    yield open_readings(target.out, target.format)
+def _outputs(target: Target, reader: Reader, run: str) -> Iterator[Output]:
+    yield open_readings(target.out, target.format, run)
     if target.report is not None:
         yield open_report(target.report, _title(reader))
     if target.trail is not None:
@@ -112,7 +133,7 @@ def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> 
     """Raise SettingError where what is written would take the place of what is read, or of each other."""
     given = (reader.settings.template, *reader.settings.templates, reader.settings.policy)
     read = {path.resolve() for path in (*find_files(paths), *(Path(name) for name in given if name))}
-    written = [path.resolve() for path in (target.out, target.report, target.trail) if path is not None]
+    written = [path.resolve() for path in target.files]
     for path in written:
         if path in read or written.count(path) > 1:
             what = "an input" if path in read else "another output"
@@ -148,14 +169,17 @@ def expected_forms(path: Path) -> list[str]:
 
 
 @contextmanager
-def _journal(out: Path | None) -> Iterator[Path]:
-    """A journal that stays where `out` was not finished; without a file to be beside, a temporary one."""
+def _journal(out: Path | str | None) -> Iterator[Path]:
+    """A journal that stays where `out` was not finished; without a file to be beside, a temporary one.
+
+    That of a database lies in the folder that one is in, named by the address.
+    """
     if out is None:
         with tempfile.TemporaryDirectory(prefix="inkshift-") as folder:
             yield Path(folder, "journal")
         return
-    path = journal_path(out)
-    with locked(path, out):
+    path = journal_path(Path(f"inkshift-{digest(out)[:12]}") if is_address(out) else Path(out))
+    with locked(path, _SECRET.sub(r"\1***@", str(out))):
         yield path
         path.unlink(missing_ok=True)
 

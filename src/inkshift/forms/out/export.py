@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, Literal, TypeGuard, get_args
 
 from inkshift.errors import DataError, SettingError, nearest
 from inkshift.files import MOST_TABLE, parse_json, read_csv, read_text, reason, whole_file, writing
+from inkshift.forms.out.columns import open_parquet, open_table, typed_columns
 from inkshift.forms.out.sheet import CROP, open_sheet, png
 from inkshift.forms.reading import (
     CROSSED,
@@ -23,11 +24,12 @@ from inkshift.forms.reading import (
     State,
 )
 
-Format = Literal["csv", "json", "jsonl", "xlsx"]
+Format = Literal["csv", "json", "jsonl", "parquet", "xlsx"]
 Row = dict[str, str]
 AddForm = Callable[[FormReading], Any]
 AddItems = Callable[[Iterable[Any]], Any]
 Output = AbstractContextManager[AddForm]
+BINARY = ("parquet", "xlsx")
 
 COLUMNS = (
     "form",
@@ -54,6 +56,11 @@ SHOWN = 5
 """Candidates of a field that files show."""
 
 
+def is_address(path: Path | str | None) -> TypeGuard[str]:
+    """Whether it is the address of a database, not a file."""
+    return isinstance(path, str) and "://" in path
+
+
 def format_of(path: Path) -> Format:
     """The format that the ending of `path` stands for. Raises SettingError with the known endings."""
     for fmt in get_args(Format):
@@ -61,8 +68,6 @@ def format_of(path: Path) -> Format:
             known: Format = fmt
             return known
     endings = [f".{fmt}" for fmt in get_args(Format)]
-    if path.suffix.lower() in (".parquet", ".db", ".sqlite") or "://" in str(path) or ":/" in str(path):
-        raise SettingError(f"{path}: Parquet files and databases are not written yet; write .csv, and import that")
     raise SettingError(
         f"{path}: the ending {path.suffix!r} names no format of readings; {nearest(path.suffix, endings)}"
     )
@@ -98,19 +103,31 @@ def write_forms(forms: Iterable[FormReading], *outputs: Output) -> None:
 
 
 @contextmanager
-def open_readings(path: Path | None, fmt: Format | None = None) -> Iterator[AddForm]:
-    """A file of readings, a row a field; XLSX shows the crop of each field that has one.
+def open_readings(path: Path | str | None, fmt: Format | None = None, run: str = "") -> Iterator[AddForm]:
+    """A file or table of readings, a row a field; XLSX shows the crop of each field that has one.
 
-    path: None or `-` is standard output, not for xlsx. fmt: None takes the path's ending, csv on standard output.
-    The file appears whole or not at all. Raises SettingError for a path that cannot be written.
+    path: None or `-` is standard output, for text; an address such as `sqlite:///FILE` is a table of a database, in
+    which `run` stands for this reading (see `columns.open_table`). fmt: None takes the path's ending, csv on standard
+    output. The file appears whole or not at all. Raises SettingError for a path that cannot be written.
     """
+    if is_address(path):
+        with open_table(str(path), run, COLUMNS) as add:
+            yield lambda form: add(typed_columns(row(form, field)) for field in form.fields)
+        return
+    path = None if path is None else Path(path)
     to_stdout = path is None or str(path) == "-"
     fmt = fmt or ("csv" if path is None or to_stdout else format_of(path))
     if fmt not in get_args(Format):
         raise SettingError(f"format {fmt!r} is not one of readings; {nearest(fmt, get_args(Format))}")
+    if fmt in BINARY and (path is None or to_stdout):
+        raise SettingError(f"{fmt} does not go to standard output; give a file, or the format csv, json or jsonl")
+    if fmt == "parquet":
+        assert path is not None
+        with open_parquet(path, COLUMNS) as add:
+            yield lambda form: add(typed_columns(row(form, field)) for field in form.fields)
+        return
     if fmt == "xlsx":
-        if path is None or to_stdout:
-            raise SettingError("xlsx does not go to standard output; give a file, or the format csv, json or jsonl")
+        assert path is not None
         with open_sheet(path, "readings", [*COLUMNS[:3], CROP, *COLUMNS[3:]]) as append:
             yield lambda form: [append(row(form, f), _picture(f)) for f in form.fields]
         return
@@ -144,7 +161,7 @@ def read_rows(path: Path) -> list[Row]:
     Raises DataError that names file, line and what is missing or wrong there.
     """
     ending = path.suffix.lower()
-    if ending == ".xlsx":
+    if ending in (".xlsx", ".parquet"):
         raise DataError(f"{path}: readings are read from CSV, JSON or JSON Lines; write them with --format csv")
     read = _read_json if ending in (".json", ".jsonl", ".ndjson") else _read_csv
     return [_checked(path, line, item) for line, item in read(path)]
