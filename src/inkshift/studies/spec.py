@@ -36,7 +36,8 @@ class Protocol(BaseModel):
     set aside for it; they are not trained on. train_images, test_images: a sample of so many, all if left out.
     batch_norm: in a frozen network, statistics stay (`freeze_stats`) or follow the target data (`adapt`).
     source_networks: one for all replicates, or one each. f1: averaging over classes. precision: `auto` is bfloat16
-    where the processor has it, else float32.
+    where the processor has it, else float32. source_reframing: of the source network's pictures, where it is not that
+    of the target's: another polarity, say; of the same size.
     """
 
     model_config = _STRICT
@@ -57,10 +58,13 @@ class Protocol(BaseModel):
     source_networks: Literal["one", "each"] = "one"
     f1: Literal["macro", "weighted"] = "macro"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    source_reframing: str | None = None
 
-    @field_validator("reframing")
+    @field_validator("reframing", "source_reframing")
     @classmethod
-    def _sized(cls, text: str) -> str:
+    def _sized(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
         try:
             names = [name for name, _ in parse(text).steps]
         except InkshiftError as e:
@@ -75,15 +79,43 @@ class Protocol(BaseModel):
             raise ValueError("stop is held-out, so validation must say how many training images are set aside")
         return self
 
+    @model_validator(mode="after")
+    def _one_size(self) -> Protocol:
+        if self.source_reframing and _side(self.source_reframing) != self.side:
+            raise ValueError(
+                "source and target pictures are of one size; "
+                f"source_reframing makes {_side(self.source_reframing)} px, reframing {self.side} px"
+            )
+        return self
+
     @property
     def side(self) -> int:
         """Height and width of the network's input in pixels."""
-        return next(int(size or 0) for name, size in reversed(parse(self.reframing).steps) if name == "resize")
+        return _side(self.reframing)
+
+    def stored(self) -> dict[str, Any]:
+        """As a run's settings have it. A setting that came after the first studies is there only where it is used, so
+        that the runs of a study which does not know it keep their keys."""
+        known = type(self).model_fields
+        return {
+            name: value
+            for name, value in self.model_dump(mode="json").items()
+            if name not in LATER or value != known[name].default
+        }
+
+
+# Settings of the protocol that came after the first studies: see `Protocol.stored`.
+LATER = frozenset({"source_reframing"})
+
+
+def _side(reframing: str) -> int:
+    return next(int(size or 0) for name, size in reversed(parse(reframing).steps) if name == "resize")
 
 
 # What the paper leaves unsaid; a report lists these as our choices.
 CHOICES = (
     "reframing",
+    "source_reframing",
     "channels",
     "batch",
     "source_epochs",

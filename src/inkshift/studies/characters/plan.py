@@ -55,7 +55,7 @@ class Run:
             "replicate": self.replicate,
             "seed": self.seed,
             "sample_seed": self.sample_seed,
-            "protocol": self.protocol.model_dump(mode="json"),
+            "protocol": self.protocol.stored(),
         }
 
     @cached_property
@@ -147,14 +147,17 @@ def _arm(study: Study, one: TransferSet, regime: Regime, sources: dict[str, Run]
 
 
 def _source(study: Study, one: TransferSet, protocol: Protocol, replicate: int) -> Run:
-    training = protocol.model_copy(update={"epochs": protocol.source_epochs, **_ONLY_FROZEN, **_ONLY_TRANSFER})
+    framing = protocol.source_reframing or protocol.reframing
+    own = {"epochs": protocol.source_epochs, "reframing": framing, "source_reframing": None}
+    training = protocol.model_copy(update={**own, **_ONLY_FROZEN, **_ONLY_TRANSFER})
     seed = replicate_seed(study.seed, "source", replicate)
     return Run("source", "control", one.source, replicate, seed, study.seed, training)
 
 
 def _relevant(protocol: Protocol, regime: Regime) -> Protocol:
     """The protocol with what a regime does not use set aside, so that it makes no second run of the same."""
-    unused: dict[str, Any] = {} if regime == "frozen" else dict(_ONLY_FROZEN)
+    # What the source network saw is in its own key, which the run names.
+    unused: dict[str, Any] = {"source_reframing": None} | ({} if regime == "frozen" else _ONLY_FROZEN)
     if regime == "control":
         unused |= _ONLY_TRANSFER
     return protocol.model_copy(update=unused)
@@ -170,10 +173,10 @@ def _settled(protocol: Protocol) -> Protocol:
 
 def index(study: Study, planned: Plan) -> dict[str, Any]:
     """What `index.json` says of the plan: sets, relations, arms, the keys of their runs."""
-    base = _settled(study.protocol).model_dump(mode="json")
+    base = _settled(study.protocol).stored()
     return {
         "name": study.name,
-        "title": study.title,
+        "title": study.title or study.name,
         "seed": study.seed,
         "margin": study.margin,
         "settings": base,
@@ -206,7 +209,7 @@ def _set_entry(one: PlannedSet, base: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differences(protocol: Protocol, base: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in protocol.model_dump(mode="json").items() if base[key] != value}
+    return {key: value for key, value in protocol.model_dump(mode="json").items() if base.get(key) != value}
 
 
 def checksums(planned: Plan) -> tuple[Checksums, dict[str, str]]:
