@@ -181,3 +181,29 @@ def test_what_an_accelerator_has_changes_no_key(monkeypatch: pytest.MonkeyPatch)
 def test_a_study_without_a_title_is_called_by_its_name() -> None:
     study = make()
     assert index(study, plan(study))["title"] == study.name
+
+
+def test_budgets_make_an_arm_each_and_share_what_they_can() -> None:
+    regimes = ["control", "frozen", "as-is", "pooled"]
+    one = settings()["set"][0] | {"regimes": regimes, "budgets": [20, 50, "all"]}
+    one["target"] = {"data": "swiss", "labels": "digits"}
+    base = {"precision": "float32", "samples": "each", "least": 256}
+    planned = plan(make(set=[one], protocol=base))
+    assert [(arm.regime, arm.protocol.labels) for arm in planned.sets[0].arms] == [
+        *[("control", budget) for budget in (20, 50, None)],
+        *[("frozen", budget) for budget in (20, 50, None)],
+        ("as-is", None),
+        *[("pooled", budget) for budget in (20, 50, None)],
+    ]
+    assert len(planned.sources) == 1  # of all labels, whatever the budget
+    seeds = [{run.labels_seed for run in arm.runs} for arm in planned.sets[0].arms if arm.regime != "as-is"]
+    assert all(one == seeds[0] and len(one) == 3 for one in seeds)  # a draw for each replicate, the same in all arms
+    pooled = planned.sets[0].arms[-1].runs[0]
+    assert pooled.source is None and pooled.source_task is not None
+
+
+def test_what_nothing_learns_is_one_run_whatever_the_depth() -> None:
+    one = settings()["set"][0] | {"regimes": ["as-is"], "target": {"data": "swiss", "labels": "digits"}}
+    protocols: list[dict[str, Any]] = [{"precision": "float32"}, {"precision": "float32", "depth": 1, "least": 9}]
+    found = [plan(make(set=[one], protocol=protocol)).targets[0].key for protocol in protocols]
+    assert found[0] == found[1]

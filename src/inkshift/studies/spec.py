@@ -15,7 +15,7 @@ from inkshift.errors import InkshiftError, SettingError, nearest
 from inkshift.files import parse_toml, read_text, reason
 from inkshift.reframe import parse
 
-Regime = Literal["control", "frozen", "fine-tuned", "as-is"]
+Regime = Literal["control", "frozen", "fine-tuned", "as-is", "pooled"]
 StringRegime = Literal["as-is", "fine-tuned", "control"]
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -37,7 +37,11 @@ class Protocol(BaseModel):
     batch_norm: in a frozen network, statistics stay (`freeze_stats`) or follow the target data (`adapt`).
     source_networks: one for all replicates, or one each. f1: averaging over classes. precision: `auto` is bfloat16
     where the processor has it, else float32. source_reframing: of the source network's pictures, where it is not that
-    of the target's: another polarity, say; of the same size.
+    of the target's: another polarity, say; of the same size. depth: how many stages of the source network, counted from
+    the picture, are carried over, all but the final layer if left out; the others start at random and learn, also in
+    a frozen network. labels: target images to learn from, those of a small number among those of a larger one. samples:
+    one draw of them for all replicates, or one each. least: images that an epoch shows at least, fewer being shown
+    again and again.
     """
 
     model_config = _STRICT
@@ -59,6 +63,10 @@ class Protocol(BaseModel):
     f1: Literal["macro", "weighted"] = "macro"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     source_reframing: str | None = None
+    depth: int | None = Field(default=None, ge=1, le=100)
+    labels: int | None = Field(default=None, ge=2, le=MOST_NUMBERS)
+    samples: Literal["one", "each"] = "one"
+    least: int = Field(default=0, ge=0, le=MOST_NUMBERS)
 
     @field_validator("reframing", "source_reframing")
     @classmethod
@@ -105,7 +113,7 @@ class Protocol(BaseModel):
 
 
 # Settings of the protocol that came after the first studies: see `Protocol.stored`.
-LATER = frozenset({"source_reframing"})
+LATER = frozenset({"source_reframing", "depth", "labels", "samples", "least"})
 
 
 def _side(reframing: str) -> int:
@@ -124,6 +132,10 @@ CHOICES = (
     "source_networks",
     "f1",
     "precision",
+    "depth",
+    "labels",
+    "samples",
+    "least",
 )
 
 
@@ -131,7 +143,9 @@ class TransferSet(BaseModel):
     """A source and a target task, and what is compared on them.
 
     same_domain: whether source and target images come from one distribution, which only their owner can say.
-    protocol, regime: settings of this set, and of one regime in it, that differ from the study's.
+    budgets: numbers of labelled target images to learn from, an arm for each regime and each of them, "all" being all;
+    what nothing learns (`as-is`) is the budget of 0. protocol, regime: settings of this set, and of one regime in it,
+    that differ from the study's.
     """
 
     model_config = _STRICT
@@ -140,10 +154,19 @@ class TransferSet(BaseModel):
     source: Task
     target: Task
     same_domain: bool
-    regimes: tuple[Regime, ...] = Field(default=("control", "frozen", "fine-tuned"), max_length=4)
+    regimes: tuple[Regime, ...] = Field(default=("control", "frozen", "fine-tuned"), max_length=5)
     replicates: int | None = Field(default=None, ge=1, le=MOST_REPLICATES)
+    budgets: tuple[Annotated[int, Field(ge=2, le=MOST_NUMBERS)] | Literal["all"], ...] = Field(
+        default=(), max_length=MOST_BUDGETS
+    )
     protocol: dict[str, Any] = {}
     regime: dict[Regime, dict[str, Any]] = {}
+
+    @property
+    def arms(self) -> list[tuple[Regime, int | Literal["all"] | None]]:
+        """Every regime with every budget of labels; None where the protocol alone says what is learned from."""
+        budgets = self.budgets or (None,)
+        return [(r, b) for r in self.regimes for b in (budgets if r != "as-is" else (None,))]
 
 
 class AnyStudy(BaseModel):
@@ -202,17 +225,20 @@ class Study(AnyStudy):
         names = [one.name for one in self.sets]
         if len(set(names)) < len(names):
             raise ValueError(f"two sets have one name; found {', '.join(names)}")
-        _not_too_many(sum((one.replicates or self.replicates) * len(one.regimes) for one in self.sets))
+        _not_too_many(sum((one.replicates or self.replicates) * len(one.arms) for one in self.sets))
         for one in self.sets:
             for regime in one.regimes:
                 self.settings(one, regime)
-            if "as-is" in one.regimes and not set(one.source.labels) & set(one.target.labels):
-                raise ValueError(f"set {one.name!r}: as-is needs a class that source and target share")
+            for regime in ("as-is", "pooled"):
+                if regime in one.regimes and not set(one.source.labels) & set(one.target.labels):
+                    raise ValueError(f"set {one.name!r}: {regime} needs a class that source and target share")
         return self
 
-    def settings(self, one: TransferSet, regime: Regime) -> Protocol:
+    def settings(self, one: TransferSet, regime: Regime, budget: int | Literal["all"] | None = None) -> Protocol:
         """The protocol of one arm: the study's, then its regime's, then the set's, then that of the regime in it."""
         changes = self.regime.get(regime, {}) | one.protocol | one.regime.get(regime, {})
+        if budget is not None:
+            changes["labels"] = None if budget == "all" else budget
         try:
             return Protocol.model_validate(self.protocol.model_dump() | changes)
         except ValidationError as e:

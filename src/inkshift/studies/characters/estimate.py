@@ -84,7 +84,10 @@ def image_counts(run: Run) -> tuple[int, int]:
     p = run.protocol
     train = count_images(run.task, "train") - p.validation
     test = count_images(run.task, "test")
-    return min(train, p.train_images or train), min(test, p.test_images or test) + p.validation
+    train = min(train, p.train_images or train, p.labels or train)
+    if run.regime == "pooled" and run.source_task:
+        train += count_images(run.source_task, "train")
+    return max(train, p.least), min(test, p.test_images or test) + p.validation
 
 
 def count_images(task: Task, split: Split) -> int:
@@ -98,10 +101,10 @@ def _count(task: Task, split: Split) -> tuple[int, bool]:
     try:
         return int((task.load(split)[1] >= 0).sum()), False
     except DataError:
-        stated = CATALOG[task.data].stated.get(split, {}) if task.data in CATALOG else {}
-        if task.space not in stated:
+        stated = [CATALOG[name].stated.get(split, {}) if name in CATALOG else {} for name in task.names]
+        if task.test_share is not None or any(task.space not in one for one in stated):
             raise
-        return stated[task.space], True
+        return sum(one[task.space] for one in stated), True
 
 
 def measure_speed(run: Run) -> Speed:

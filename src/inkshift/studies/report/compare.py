@@ -253,7 +253,10 @@ def _controlled(results: Results, study_set: Set) -> Iterator[tuple[Arm, Set, Ar
     controls = [(s, arm) for s in near if s.target == study_set.target for arm in s.arms if arm.regime == "control"]
     for arm in study_set.arms:
         if controls and arm.regime != "control":
-            yield arm, *controls[0]
+            labels = results.settings_of(study_set, arm).get("labels")
+            # The control that learns from as many labels, if there is one.
+            same = [one for one in controls if results.settings_of(*one).get("labels") == labels]
+            yield arm, *(same or controls)[0]
 
 
 def _compare(

@@ -182,16 +182,22 @@ class Results:
     def steps_of(self, study_set: Set, arm: Arm) -> int | None:
         """Steps of the optimiser in an epoch: batches of the training images; None where these are not known."""
         settings = self.settings_of(study_set, arm)
-        task = Task(data=str(study_set.target["data"]), labels=tuple(study_set.target["labels"]))
-        there = self.data.get(f"{task} train", {}).get("images")
+        there = self.data.get(f"{_task(study_set.target)} train", {}).get("images")
         if there is None or arm.regime == "as-is":
             return None
         images = min(int(there) - int(settings.get("validation", 0)), settings.get("train_images") or int(there))
+        images = max(min(images, settings.get("labels") or images), int(settings.get("least", 0)))
+        if arm.regime == "pooled":
+            images += int(self.data.get(f"{_task(study_set.source)} train", {}).get("images", 0))
         return math.ceil(images / int(settings.get("batch", 128)))
 
     def settings_of(self, study_set: Set, arm: Arm) -> dict[str, Any]:
         """The settings an arm ran with: the study's, the set's over them, its own over both."""
         return {**self.settings, **study_set.settings, **arm.settings}
+
+
+def _task(entry: Mapping[str, Any]) -> Task:
+    return Task.model_validate(dict(entry))
 
 
 def load(folder: Path) -> Results:
