@@ -131,20 +131,26 @@ def _missing(results: Results) -> Iterator[str]:
 
 def _verdicts(analysis: Analysis) -> Iterator[str]:
     margin = f"{100 * analysis.results.margin:g}"
-    yield from ["## Verdicts", "", "F1 in points, paired by replicate. At the peak: the best epoch of each run."]
-    yield from [f"Alike: the 90 % interval within ±{margin}.", ""]
+    yield from ["## Verdicts", "", "F1 in points, paired by replicate. Chosen epoch: that of lowest validation loss;"]
+    yield "peak: the best epoch of each run on the test images, as the paper reads its curves."
+    yield f"Alike: both 90 % intervals, over replicates and over test images, within ±{margin}. Holm: the verdict with"
+    yield from ["the chance of one wrong verdict among all main comparisons held at 5 %.", ""]
     rows = [
-        _verdict(row) for row in (*analysis.comparisons, *analysis.settings) if row.measure in ("last epoch", "peak")
+        _verdict(row)
+        for row in (*analysis.comparisons, *analysis.settings)
+        if row.measure in ("chosen epoch", "last epoch", "peak")
     ]
-    yield from _table(("set", "comparison", "at", "difference", "90 % interval", "pairs", "verdict", "note"), rows)
+    names = ("difference", "90 % over replicates", "90 % over images", "pairs", "verdict", "Holm", "note")
+    yield from _table(("set", "comparison", "at", *names), rows)
 
 
 def _verdict(row: Comparison) -> tuple[str, ...]:
     other = row.baseline if row.baseline_set == row.set else f"{row.baseline} of {row.baseline_set}"
     note = "; ".join(part for part in (row.setting, row.note) if part)
     interval = row.interval
-    ends = (report.gap(interval.mean), report.bounds(interval, True), str(interval.n))
-    return row.set, f"{row.arm} − {other}", row.measure, *ends, f"**{row.verdict}**", note
+    ends = (report.gap(interval.mean), report.bounds(interval, True), report.bounds(row.images, True), str(interval.n))
+    said = (f"**{row.verdict}**", row.holm or report.NONE)
+    return row.set, f"{row.arm} − {other}", row.measure, *ends, *said, note
 
 
 def _scores(analysis: Analysis) -> Iterator[str]:

@@ -11,20 +11,28 @@ from inkshift.studies.report.duplicates import Overlap
 from inkshift.studies.report.results import Arm
 from inkshift.studies.report.stopping import StopCost
 from kooverjee_findings import SPACES, Arms, sets_of
-from kooverjee_rules import Unknown, at, called, paired, peak, told
+from kooverjee_rules import LAST, Holds, Unknown, all_of, at, beyond, called, paired, peak, told
 
 ASKED = {
     "14": "What does it change whether batch normalisation adapts in a frozen network? The paper does not say what "
     "its own did.",
     "15": "How far does a network get with nothing learned on the target (as-is, Pacchiotti 2023)?",
     "16": "The paper stops on the test loss (III-B). What does choosing the epoch by it gain over held-out images?",
+    "18": "SD19 is dark on white, MNIST light on dark, and the paper mentions no inversion. Which ink polarity fits "
+    "what it saw of its frozen networks: below control, and still rising at the end?",
     "17": "MNIST was drawn from the forms of SD19. Do near-duplicates make up the scores?",
 }
 
 
 def questions(analysis: Analysis, arms: Arms) -> list[tuple[str, str, str]]:
     """Number, question, answer."""
-    answers: dict[str, Callable[[Analysis, Arms], str]] = {"14": _norms, "15": _as_is, "16": _stops, "17": _overlap}
+    answers: dict[str, Callable[[Analysis, Arms], str]] = {
+        "14": _norms,
+        "15": _as_is,
+        "16": _stops,
+        "18": _polarity,
+        "17": _overlap,
+    }
     found = []
     for number, question in ASKED.items():
         try:
@@ -59,6 +67,47 @@ def _norms(analysis: Analysis, arms: Arms) -> str:
         "The paper has frozen below control here, and prints no number for it in its text; "
         f"{'both fit' if fits else 'neither fits surely'}, so which of the two is nearer to it cannot be told."
     )
+
+
+def _polarity(analysis: Analysis, arms: Arms) -> str:
+    """Each polarity against both of the paper's observations; set 3, whose source and target are one, is no test."""
+    margin, parts = analysis.results.margin, []
+    for number in SPACES:
+        kinds = ("", "opposite ", "opposite adapt ")
+        frozen = {kind: arms[f"{number} {kind}frozen"] for kind in kinds if f"{number} {kind}frozen" in arms}
+        frozen = {kind: arm for kind, arm in frozen.items() if arm.replicates}
+        if len(frozen) < 2 or "" not in frozen:
+            continue
+        fits: dict[str, Holds] = {}
+        words = []
+        for kind, arm in frozen.items():
+            usual = f"{number} control"
+            (control,) = _need(
+                arms, f"{number} opposite control" if kind and f"{number} opposite control" in arms else usual
+            )
+            last = int(arm.curve("f1").epochs[-1])
+            below = paired(control, arm, peak)
+            rise = paired(arm, arm, at(last), at(max(last - 5, 1)))
+            name = {"": "same polarity", "opposite ": "opposite", "opposite adapt ": "opposite, statistics adapt"}[kind]
+            fits[name] = all_of([beyond(below, margin, margin), beyond(rise, 0, margin / 10)])
+            if last < LAST:
+                fits[name] = "cannot be told"
+            curve = arm.curve("f1")
+            shown = [e for e in (1, 6, last) if e in curve.epochs]
+            scores = ", ".join(report.f1(float(curve.mean[curve.epochs == e][0])) for e in dict.fromkeys(shown))
+            at_epochs = ", ".join(map(str, dict.fromkeys(shown)))
+            words.append(
+                f"{name}: F1 {scores} at epochs {at_epochs}; control − frozen at the peak {told(below)}; rise over the "
+                f"last 5 epochs {told(rise)}: fits {'' if fits[name] != 'cannot be told' else '– '}{fits[name]}"
+            )
+        agree = [name for name, holds in fits.items() if holds == "yes"]
+        verdict = (
+            f"what agrees with the paper: {' and '.join(agree)}" if agree else "none is shown to agree with the paper"
+        )
+        parts.append(f"Set {number}, {'. '.join(words)}; {verdict}.")
+    if not parts:
+        raise Unknown("no set was run with source and target of opposite polarity")
+    return " ".join(parts) + " Set 3 has one polarity by its nature, and is the control of the explanation."
 
 
 def _norm(analysis: Analysis, number: str, arm: Arm) -> str:

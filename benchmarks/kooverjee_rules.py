@@ -1,6 +1,7 @@
 """Rules that decide from a study's runs whether something the paper found holds: yes, no, or it cannot be told.
 
-A rule says yes or no only where an interval or a number allows it. Differences are paired by replicate, at 90 %.
+A rule says yes or no only where an interval allows it, over three runs or more: no point, median or single run decides.
+Differences are paired by replicate, at 90 %. A difference that counts as alike is not called ahead or behind.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import numpy as np
 
 from inkshift.datasets.tasks import LABEL_SPACES
 from inkshift.studies.report import page as report
-from inkshift.studies.report.compare import PAIRED, Interval, decide, t_interval
-from inkshift.studies.report.results import Arm, Floats, Replicate, Results
+from inkshift.studies.report.results import Arm, Curve, Replicate, Results, Set
 from inkshift.studies.report.stopping import Reach, reaches
+from inkshift.studies.stats import FEWEST, PAIRED, SHARE, Floats, Interval, decide, share_interval, t_interval, unfit
 
 Holds = Literal["yes", "no", "cannot be told"]
 Read = Callable[[Replicate], float]
 NINE = tuple("cfgmopsuv")  # wrong without exception after one frozen epoch, section IV-B
 FAR, MUCH = 0.05, 0.10  # of F1, and of a class's accuracy
 LAST = 20  # epochs in the paper
+# Steps in an epoch of the paper: SD19's training images of digits, of all classes and of characters, in batches of 128.
+PAPER_STEPS = {"1": 2690, "2": 5717, "3": 3027}
 
 
 class Unknown(Exception):
@@ -77,12 +80,22 @@ def _interval(values: Floats) -> Interval:
 
 def beyond(interval: Interval, limit: float, margin: float) -> Holds:
     """yes: wholly above `limit`; no: wholly below it, or for a limit of 0 within the margin on either side."""
-    if interval.low is None or interval.high is None:
+    if interval.low is None or interval.high is None or unfit(interval):
         return "cannot be told"
+    if limit == 0 and decide(interval, margin) == "alike":
+        return "no"
     if interval.low > limit:
         return "yes"
-    alike = limit == 0 and decide(interval, margin) == "alike"
-    return "no" if interval.high < limit or alike else "cannot be told"
+    return "no" if interval.high < limit else "cannot be told"
+
+
+def inside(interval: Interval, low: float, high: float) -> Holds:
+    """yes: the interval within low to high; no: wholly outside."""
+    if interval.low is None or interval.high is None or unfit(interval):
+        return "cannot be told"
+    if low <= interval.low and interval.high <= high:
+        return "yes"
+    return "no" if interval.high < low or interval.low > high else "cannot be told"
 
 
 def all_of(answers: Sequence[Holds]) -> Holds:
@@ -94,26 +107,56 @@ def told(interval: Interval) -> str:
     return f"{report.gap(interval.mean)} points" + (f" ({ends})" if ends != report.NONE else " (one run, no interval)")
 
 
-def near(value: float, within: float) -> Rule:
-    def apply(case: Case) -> Answer:
-        curves = {name: arm.curve("f1").mean.max() for name, arm in case.arms.items()}
-        fits = all(abs(top - value) <= within for top in curves.values())
-        text = "; ".join(f"{called(name)} {report.f1(float(top))}" for name, top in curves.items())
-        return Answer("yes" if fits else "no", f"peak of the mean curve: {text}")
+def near(value: float, within: float, at_full_size: bool = False) -> Rule:
+    """at_full_size: a level that only SD19 itself at the paper's 128 px can have."""
 
-    return Rule(f"The peak of the mean curve lies within {within:g} of {value:.2f}.", apply)
+    def apply(case: Case) -> Answer:
+        found = {
+            name: t_interval([peak(run) for run in arm.distinct], PAIRED, SHARE) for name, arm in case.arms.items()
+        }
+        holds = all_of([inside(one, value - within, value + within) for one in found.values()])
+        text = "; ".join(f"{called(name)} {report.f1(one.mean)} ({report.bounds(one)})" for name, one in found.items())
+        text = f"mean peak of the runs: {text}"
+        return _full_size(case, Answer(holds, text)) if at_full_size else Answer(holds, text)
+
+    words = f"The interval of the runs' mean peak lies within {within:g} of {value:.2f}; no if wholly outside."
+    return Rule(words + (FULL_SIZE if at_full_size else ""), apply)
+
+
+FULL_SIZE = " Only SD19 itself at 128 px can tell."
+
+
+def _full_size(case: Case, answer: Answer) -> Answer:
+    """The answer, or that it cannot be told on other data or pictures of another size."""
+    small = "resize(128)" not in str(case.results.settings.get("reframing"))
+    if small or not any(str(one.target["data"]) == "nist-sd19" for one in case.results.sets):
+        return Answer("cannot be told", f"{answer.ours}; needs SD19 at 128 px")
+    return answer
 
 
 def settled(epochs: int = 3) -> Rule:
     def apply(case: Case) -> Answer:
-        tails = {name: arm.curve("f1").mean[-epochs:] for name, arm in case.arms.items()}
-        if any(len(tail) < epochs for tail in tails.values()):
-            raise Unknown(f"fewer than {epochs} epochs")
-        flat = all(np.ptp(tail) <= case.results.margin for tail in tails.values())
-        text = "; ".join(f"{called(name)} {', '.join(report.f1(v) for v in tail)}" for name, tail in tails.items())
-        return Answer("yes" if flat else "no", f"last {epochs} epochs of the mean curve: {text}")
+        found = []
+        for name, arm in case.arms.items():
+            last = int(arm.curve("f1").epochs[-1])
+            if last < epochs:
+                raise Unknown(f"fewer than {epochs} epochs")
+            found += [
+                (f"{called(name)} epoch {last} − {before}", paired(arm, arm, at(last), at(before)))
+                for before in range(last - epochs + 1, last)
+            ]
+        flat = {"alike": "yes", "ahead": "no", "behind": "no"}
+        verdicts = [
+            flat.get(decide(one, case.results.margin), "cannot be told") if not unfit(one) else "cannot be told"
+            for _, one in found
+        ]
+        text = "; ".join(f"{name}: {told(one)}" for name, one in found)
+        return Answer(all_of(verdicts), text)  # type: ignore[arg-type]
 
-    return Rule(f"The mean curve's last {epochs} epochs lie within one margin of each other.", apply)
+    words = (
+        f"Each of the last {epochs} epochs differs from the last by less than the margin: yes if every interval lies "
+    )
+    return Rule(f"{words}within it, no if one lies wholly beyond.", apply)
 
 
 def ahead(reads: Mapping[str, Read], by: float = 0.0) -> Rule:
@@ -134,11 +177,36 @@ def ahead(reads: Mapping[str, Read], by: float = 0.0) -> Rule:
     return Rule(f"Yes if the interval of each difference lies wholly above {where}, no if one lies {no}.", apply)
 
 
+def at_start(rule: Rule) -> Rule:
+    """A rule about the paper's first epochs: an epoch there is some thousand steps, so it is held against none here
+    that takes far fewer."""
+
+    def apply(case: Case) -> Answer:
+        answer = rule.apply(case)
+        number = next(iter(case.arms))[0]
+        ours = {steps for s, arm in _places(case) if (steps := case.results.steps_of(s, arm))}
+        theirs = PAPER_STEPS[number]
+        if not ours:
+            return Answer("cannot be told", f"{answer.ours}; how many steps an epoch takes is not known")
+        if any(abs(steps - theirs) > theirs / 10 for steps in ours):
+            text = f"not comparable: an epoch is {' or '.join(f'{n:,}' for n in sorted(ours))} steps, {theirs:,} there"
+            return Answer("cannot be told", f"{answer.ours}; {text}")
+        return answer
+
+    return Rule(f"{rule.words} Only where an epoch takes as many steps as in the paper, to a tenth.", apply)
+
+
+def _places(case: Case) -> Iterator[tuple[Set, Arm]]:
+    wanted = {id(arm) for arm in case.arms.values()}
+    for study_set in case.results.sets:
+        yield from ((study_set, arm) for arm in study_set.arms if id(arm) in wanted)
+
+
 def alike(word: str, read: Read) -> Rule:
     def apply(case: Case) -> Answer:
         ((a, b),) = case.pairs
         interval = paired(case.arms[a], case.arms[b], read)
-        verdict = decide(interval, case.results.margin)
+        verdict = "undecided" if unfit(interval) else decide(interval, case.results.margin)
         holds: Holds = "yes" if verdict == "alike" else "cannot be told" if verdict == "undecided" else "no"
         return Answer(holds, f"{_versus(a, b)}, {word}: {told(interval)}, {verdict}")
 
@@ -162,17 +230,27 @@ def _without(holds: Holds) -> Holds:
 
 def not_sooner() -> Rule:
     def apply(case: Case) -> Answer:
-        medians = {id(arm): row.median for row, arm in _reaching(case.results)}
-        found = [(a, b, medians.get(id(case.arms[a])), medians.get(id(case.arms[b]))) for a, b in case.pairs]
-        holds = all_of(["cannot be told" if b is None else _later(a, b) for _, _, a, b in found])
-        text = [f"set {one[0]}: {_epoch(a)} against {_epoch(b)}" for one, _, a, b in found]
-        return Answer(holds, f"median epoch at which it is within the margin of control's peak: {'; '.join(text)}")
+        rows = {id(arm): row for row, arm in _reaching(case.results)}
+        found = []
+        for a, b in case.pairs:
+            if id(case.arms[a]) not in rows or id(case.arms[b]) not in rows:
+                raise Unknown(f"no run of {called(a)} or {called(b)} can be followed to control's peak")
+            ours, theirs = (
+                {
+                    run.number: epoch
+                    for run, epoch in zip(case.arms[name].distinct, rows[id(case.arms[name])].epochs, strict=True)
+                }
+                for name in (a, b)
+            )
+            both = sorted(ours.keys() & theirs.keys())
+            sooner = sum((ours[n] or np.inf) <= (theirs[n] or np.inf) - 1 for n in both if ours[n] is not None)
+            found.append((a[0], share_interval(sooner, len(both), PAIRED), sooner))
+        holds = all_of([_without(beyond(one, 0.5, 0)) if one.n >= FEWEST else "cannot be told" for _, one, _ in found])
+        text = [f"set {number}: {sooner} of {one.n} runs ({report.bounds(one)})" for number, one, sooner in found]
+        return Answer(holds, f"within the margin of control's peak a whole epoch sooner than it: {'; '.join(text)}")
 
-    return Rule("No if fine-tuned gets there a whole epoch sooner in some set (median of runs), else yes.", apply)
-
-
-def _later(ours: float | None, theirs: float) -> Holds:
-    return "no" if ours is not None and ours <= theirs - 1 else "yes"
+    words = "Share of replicates in which fine-tuned gets there a whole epoch sooner: no if its exact interval lies "
+    return Rule(f"{words}wholly above a half in some set, yes if wholly below in all.", apply)
 
 
 def _reaching(results: Results) -> Iterator[tuple[Reach, Arm]]:
@@ -198,42 +276,51 @@ def rising(over: int = 5) -> Rule:
 
 def peak_near(low: int, high: int) -> Rule:
     def apply(case: Case) -> Answer:
-        found = [(called(name), *_top(arm, low, high)) for name, arm in case.arms.items()]
-        clear: list[Holds] = ["no" if lead > case.results.margin else "cannot be told" for _, _, lead in found]
-        within = all(low <= top <= high for _, top, _ in found)
-        above = f"points above the best of epochs {low} to {high}"
-        text = "; ".join(f"{name} at epoch {top}, {report.points(lead)} {above}" for name, top, lead in found)
-        return Answer("yes" if within else all_of(clear), f"peak of {text}")
+        found = []
+        for name, arm in case.arms.items():
+            curve = _long_curve(arm)
+            near_by = (curve.epochs >= low) & (curve.epochs <= high)
+            best, other = (int(curve.epochs[part][curve.mean[part].argmax()]) for part in (near_by, ~near_by))
+            found.append((f"{called(name)}, epoch {best} − {other}", paired(arm, arm, at(best), at(other))))
+        holds = [beyond(one, -case.results.margin, case.results.margin) for _, one in found]
+        text = f"best of epochs {low} to {high} minus best of the others: "
+        return _full_size(case, Answer(all_of(holds), text + "; ".join(f"{name}: {told(one)}" for name, one in found)))
 
-    words = f"Over at least {LAST} epochs, yes if the mean curve is highest in epochs {low} to {high}"
-    return Rule(f"{words}, no if its peak elsewhere is more than a margin above the best of these.", apply)
-
-
-def _top(arm: Arm, low: int, high: int) -> tuple[int, float]:
-    """The epoch of the mean curve's peak, and by how much the peak is above the best of epochs low to high."""
-    curve = arm.curve("f1")
-    top, near_by = _long_curve(arm)[0], curve.mean[(curve.epochs >= low) & (curve.epochs <= high)]
-    return top, float(curve.mean.max() - near_by.max())
+    words = (
+        f"Over at least {LAST} epochs, best of epochs {low} to {high} of the mean curve minus best of the others: yes "
+    )
+    return Rule(f"{words}if its interval lies wholly above minus one margin, no if below.{FULL_SIZE}", apply)
 
 
 def falls() -> Rule:
     def apply(case: Case) -> Answer:
-        drops = {name: _long_curve(arm)[1] for name, arm in case.arms.items()}
-        text = "; ".join(f"{called(name)} {report.gap(drop)} points" for name, drop in drops.items())
-        down = all(drop < -case.results.margin for drop in drops.values())
-        return Answer("yes" if down else "no", f"from the peak to the end: {text}")
+        found = []
+        for name, arm in case.arms.items():
+            curve = _long_curve(arm)
+            top = int(curve.mean.argmax())
+            around = {int(epoch) for epoch in curve.epochs[max(top - 1, 0) : top + 2]}
+            end, start = (_mean_at({int(e) for e in curve.epochs[-5:]}), _mean_at(around))
+            found.append((called(name), paired(arm, arm, start, end)))
+        holds = all_of([beyond(one, case.results.margin, case.results.margin) for _, one in found])
+        text = "; ".join(f"{name} {told(one)}" for name, one in found)
+        return _full_size(case, Answer(holds, f"the peak minus the end: {text}"))
 
-    words = "The mean of the last five epochs lies more than one margin below that of the peak and its two neighbours."
-    return Rule(words, apply)
+    words = "Mean of the peak of the mean curve and its two neighbours minus that of the last five epochs: yes if its "
+    return Rule(f"{words}interval lies wholly above one margin, no if below.{FULL_SIZE}", apply)
 
 
-def _long_curve(arm: Arm) -> tuple[int, float]:
-    """The epoch of the peak, and the mean of the last five epochs minus that of the three around the peak."""
+def _mean_at(epochs: set[int]) -> Read:
+    def read(run: Replicate) -> float:
+        return float(run.f1[np.isin(run.epochs, sorted(epochs))].mean())
+
+    return read
+
+
+def _long_curve(arm: Arm) -> Curve:
     curve = arm.curve("f1")
     if int(curve.epochs[-1]) < LAST:
         raise Unknown(f"no run of {LAST} epochs")
-    top = int(curve.mean.argmax())
-    return int(curve.epochs[top]), float(curve.mean[-5:].mean() - curve.mean[max(top - 1, 0) : top + 2].mean())
+    return curve
 
 
 def less_variance() -> Rule:
@@ -329,7 +416,3 @@ def called(name: str) -> str:
 def _versus(a: str, b: str) -> str:
     (one, ours), (other, theirs) = (called(name)[4:].split(" ", 1) for name in (a, b))
     return f"set {one}, {ours} − {theirs}" if one == other else f"{ours}, set {one} − set {other}"
-
-
-def _epoch(value: float | None) -> str:
-    return "never" if value is None else f"{value:g}"

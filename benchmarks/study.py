@@ -43,8 +43,8 @@ from inkshift.studies.engine import RunGroup, work_on
 from inkshift.studies.kinds import kind_of
 from inkshift.studies.provenance import machine, versions
 from inkshift.studies.record import DONE, EPOCHS, WEIGHTS, write_json
-from inkshift.studies.report.compare import decide, t_interval
 from inkshift.studies.spec import Study
+from inkshift.studies.stats import decide, t_interval
 from printed import options, show
 
 CORES = len(os.sched_getaffinity(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,29 @@ from hypothesis import strategies as st
 from inkshift.models import metrics
 from inkshift.studies.report.compare import (
     Comparison,
-    Interval,
     Resampler,
     against_control,
     between_settings,
-    decide,
-    percentile_interval,
+    main_rows,
     resampled_f1,
     summarise,
-    t_interval,
+    with_holm,
 )
 from inkshift.studies.report.duplicates import f1_without
 from inkshift.studies.report.results import Arm, Replicate, Results, Set
 from inkshift.studies.report.stopping import first_small_change, reaches, stop_costs
+from inkshift.studies.stats import (
+    Interval,
+    Verdict,
+    basic_interval,
+    chance_f1,
+    claim_values,
+    decide,
+    decide_both,
+    holm,
+    share_interval,
+    t_interval,
+)
 
 stats = pytest.importorskip("scipy.stats", reason="comparing runs needs inkshift[study]")
 
@@ -151,24 +162,161 @@ def test_identical_predictions_differ_by_nothing_over_test_images() -> None:
     assert images is not None and (images.mean, images.low, images.high) == (0, 0, 0)
 
 
-def test_a_percentile_interval_leaves_the_tails_out() -> None:
-    interval = percentile_interval(50, np.arange(101.0), 0.9)
-    assert (interval.low, interval.high) == pytest.approx((5, 95))
+def test_a_basic_interval_mirrors_what_was_drawn_and_stays_where_a_score_can_be() -> None:
+    interval = basic_interval(50, np.arange(101.0) - 10, 0.9)  # drawn ten too low: the interval goes ten up
+    assert (interval.low, interval.high) == pytest.approx((15, 105))
+    assert basic_interval(0.99, np.linspace(0.9, 0.99, 101), 0.9, (0, 1)).high == 1.0
+    wide = t_interval([0.2, 0.99, 0.98], 0.95, (0, 1))
+    assert (wide.low, wide.high) == (0.0, 1.0)
 
 
 def test_arms_are_paired_by_replicate_and_lost_ones_left_out() -> None:
-    control = [run(1, [0.5, 0.90]), run(2, [0.5, 0.80]), run(3, [0.5, 0.10])]
-    tuned = [run(2, [0.6, 0.803]), run(1, [0.6, 0.902])]
-    results = study(({}, [arm("control", control), arm("fine-tuned", tuned, planned=3)]))
+    control = [run(1, [0.6, 0.90]), run(2, [0.6, 0.80]), run(3, [0.6, 0.10]), run(4, [0.6, 0.85])]
+    tuned = [run(2, [0.7, 0.803]), run(1, [0.7, 0.902]), run(4, [0.7, 0.851])]
+    results = study(({}, [arm("control", control), arm("fine-tuned", tuned, planned=4)]))
     rows = against_control(results, Resampler(1))
     last = at(rows, "last epoch")
-    assert last.interval.n == 2
-    assert last.interval.mean == pytest.approx(0.0025)
-    assert last.verdict == "alike"
-    assert last.note == "2 of 3 pairs"
+    assert last.interval.n == 3
+    assert last.interval.mean == pytest.approx(0.002)
+    assert decide(last.interval, 0.01) == "alike"
+    assert last.note == "3 of 4 pairs"
     assert at(rows, "epoch 1").interval.mean == pytest.approx(0.1)
-    assert at(rows, "epoch 1").note == "every pair differs by the same; 2 of 3 pairs"
-    assert at(rows, "epoch 1").verdict == "ahead"
+
+
+def test_pairs_without_spread_or_too_few_decide_nothing() -> None:
+    same = t_interval([0.2, 0.2, 0.2], 0.9)
+    assert (decide(same, 0.01), decide_both(same, None, 0.01)) == ("ahead", "undecided")
+    two = t_interval([0.2, 0.2001], 0.9)
+    assert (decide(two, 0.01), decide_both(two, None, 0.01)) == ("ahead", "undecided")
+    control = [run(i, [0.8]) for i in (1, 2, 3)]
+    found = study(({}, [arm("control", control), arm("frozen", [run(i, [0.8], f"f{i}") for i in (1, 2, 3)])]))
+    last = at(against_control(found, Resampler(1)), "last epoch")
+    assert decide(last.interval, 0.01) == "alike" and last.verdict == "undecided"
+    assert last.note == "every pair differs by the same, so there is no spread to judge by"
+    assert set(last.values.values()) == {1.0}
+
+
+def test_arms_that_read_no_better_than_chance_are_not_called_alike() -> None:
+    def guessing(number: int, digest: str) -> Replicate:
+        """Reads everything as 0: F1 1/3 over two even classes, which is what chance would give its readings."""
+        made = run(number, [1 / 3 + 1e-4 * number * (digest == "f")], f"{digest}{number}")
+        nothing = np.zeros_like(made.true)
+        return replace(made, predicted=nothing, confusions=metrics.confusion(nothing, made.true, 2)[None])
+
+    arms = [arm(name, [guessing(i, name[0]) for i in (1, 2, 3)]) for name in ("control", "fine-tuned")]
+    last = at(against_control(study(({}, arms)), Resampler(1)), "last epoch")
+    assert decide_both(last.interval, last.images, 0.01) == "alike" and last.verdict == "undecided"
+    assert last.note.startswith("fine-tuned reads no better than chance; control reads no better than chance")
+    learned = arm("control", [run(i, [0.9 + i / 100]) for i in (1, 2, 3)])
+    last = at(against_control(study(({}, [learned, arms[1]])), Resampler(1)), "last epoch")
+    assert last.verdict == "behind"  # one that learned and one that did not do differ
+
+
+def test_chance_is_the_mean_over_readings_dealt_out_at_random() -> None:
+    rng = np.random.default_rng(3)
+    true, predicted = rng.choice(4, 300, p=[0.6, 0.2, 0.1, 0.1]), rng.choice(4, 300, p=[0.1, 0.5, 0.2, 0.2])
+    for average in ("macro", "weighted"):
+        dealt = [metrics.f1_score(metrics.confusion(rng.permutation(predicted), true, 4), average) for _ in range(2000)]
+        expected = chance_f1(metrics.confusion(predicted, true, 4), average)
+        assert expected == pytest.approx(np.mean(dealt), abs=4 * np.std(dealt) / np.sqrt(2000))
+
+
+def test_arms_are_held_against_each_other_where_validation_images_choose() -> None:
+    """The last epoch swings; the chosen one does not."""
+    chosen = [0.90, 0.91, 0.92]
+    control = [run(i, [f, 0.95], validation=[0.1, 0.2]) for i, f in enumerate(chosen, 1)]
+    tuned = [run(i, [f + 0.001 * i, 0.6 + 0.1 * i], f"t{i}", validation=[0.1, 0.2]) for i, f in enumerate(chosen, 1)]
+    rows = against_control(study(({}, [arm("control", control), arm("fine-tuned", tuned)])), Resampler(1))
+    assert at(rows, "chosen epoch").interval.mean == pytest.approx(0.002)
+    assert (at(rows, "chosen epoch").verdict, at(rows, "last epoch").verdict) == ("alike", "undecided")
+    assert at(rows, "chosen epoch").images is None  # these runs kept no readings but the last epoch's
+    assert [row.measure for row in main_rows(rows)] == ["chosen epoch"]
+    blind = study(({}, [arm("control", [run(1, [0.9])]), arm("frozen", [run(1, [0.8])])]))
+    assert [row.measure for row in main_rows(against_control(blind, Resampler(1)))] == ["last epoch"]
+
+
+def test_a_verdict_needs_the_interval_over_test_images_too() -> None:
+    replicates = t_interval([0.030, 0.031, 0.032], 0.9)
+    wide, narrow = Interval(0.03, -0.02, 0.08, 0.9, 1000), Interval(0.03, 0.02, 0.04, 0.9, 1000)
+    assert decide_both(replicates, None, 0.01) == decide_both(replicates, narrow, 0.01) == "ahead"
+    assert decide_both(replicates, wide, 0.01) == "undecided"
+
+
+@given(GAPS, MARGINS)
+def test_a_claim_holds_where_its_p_value_is_below_five_percent(values: list[float], margin: float) -> None:
+    assume(np.std(values) > 1e-6)
+    interval = t_interval(values, 0.9)
+    found = claim_values(interval, margin)
+    assume(all(abs(value - 0.05) > 1e-6 for value in found.values()))
+    said = [claim for claim, value in found.items() if value < 0.05]
+    assert said == ([] if decide(interval, margin) == "undecided" else [decide(interval, margin)])
+
+
+def test_holm_holds_the_chance_of_any_wrong_verdict() -> None:
+    """Thirty comparisons whose true difference is the margin: each claim alone is wrong in up to 5 % of them."""
+    rng = np.random.default_rng(8)
+    plain = together = 0
+    for _ in range(60):
+        intervals = [t_interval(rng.normal(0.01, 0.01, 6), 0.9) for _ in range(30)]
+        plain += any(decide(one, 0.01) != "undecided" for one in intervals)
+        together += any(one != "undecided" for one in holm([claim_values(one, 0.01) for one in intervals]))
+    assert plain > 45 and together <= 3 + 3 * np.sqrt(0.05 * 0.95 * 60)
+    sure: dict[Verdict, float] = {"alike": 1.0, "ahead": 1e-6, "behind": 1.0}
+    assert holm([sure, *[{**sure, "ahead": 0.04}] * 3]) == ["ahead", *["undecided"] * 3]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_holm_is_that_of_statsmodels(values: list[float]) -> None:
+    multipletests = pytest.importorskip("statsmodels.stats.multitest").multipletests
+    found = holm([{"alike": 1.0, "ahead": value, "behind": 1.0} for value in values])
+    ones = [1.0] * (2 * len(values))
+    assert [one == "ahead" for one in found] == multipletests([*values, *ones], 0.05, "holm")[0][: len(values)].tolist()
+
+
+def test_only_main_comparisons_are_tested_together() -> None:
+    control = [run(i, [0.7, 0.8 + i / 100]) for i in (1, 2, 3, 4)]
+    frozen = [run(i, [0.7, 0.6 + i / 90], f"f{i}") for i in (1, 2, 3, 4)]
+    main, other = with_holm(
+        against_control(study(({}, [arm("control", control), arm("frozen", frozen)])), Resampler(1)), []
+    )
+    assert [(row.measure, row.holm is None) for row in main] == [
+        ("last epoch", False),
+        ("peak", True),
+        ("epoch 1", True),
+        ("epoch 2", True),
+    ]
+    assert other == []
+
+
+def test_the_interval_over_images_covers_the_score_of_all_images() -> None:
+    """62 classes of very different size, as SD19 has them, of which each is read right with its own odds."""
+    rng = np.random.default_rng(62)
+    share = rng.dirichlet(np.ones(62)) * 0.6 + 0.4 / 62
+    odds = rng.uniform(0.5, 0.98, 62)
+    table = np.diag(odds) + (1 - odds)[:, None] * rng.dirichlet(np.full(62, 0.3), 62)
+    whole = share[:, None] * table
+    truth = float((2 * np.diag(whole) / (whole.sum(0) + whole.sum(1))).mean())
+    held = {"basic": 0, "percentile": 0}
+    for trial in range(100):
+        cells = rng.choice(62 * 62, 1000, p=whole.ravel())
+        true, predicted = cells // 62, cells % 62
+        mean = metrics.f1_score(metrics.confusion(predicted, true, 62))
+        draws = resampled_f1(true, predicted[None], 62, draws=150, seed=trial)[0]
+        basic = basic_interval(mean, draws, 0.95, (0, 1))
+        low, high = np.quantile(draws, [0.025, 0.975])
+        assert basic.low is not None and basic.high is not None
+        held["basic"] += basic.low <= truth <= basic.high
+        held["percentile"] += bool(low <= truth <= high)
+    assert held["basic"] >= 88  # 95 % of 100 less three standard deviations
+    assert held["basic"] > held["percentile"] + 8
+
+
+def test_an_exact_share_interval_is_that_of_statsmodels() -> None:
+    confint = pytest.importorskip("statsmodels.stats.proportion").proportion_confint
+    for hits in (0, 3, 5):
+        found = share_interval(hits, 5, 0.9)
+        assert (found.low, found.high) == pytest.approx(confint(hits, 5, 0.1, method="beta"))
 
 
 def test_the_peak_and_the_last_epoch_are_not_the_same_measure() -> None:
@@ -203,8 +351,8 @@ def test_a_setting_that_does_not_touch_an_arm_is_not_compared_on_it() -> None:
 
 
 def test_the_same_tasks_under_two_settings_are_compared() -> None:
-    plain = arm("frozen", [run(1, [0.70]), run(2, [0.72])])
-    quick = arm("frozen", [run(1, [0.701], "x"), run(2, [0.722], "y")])
+    plain = arm("frozen", [run(1, [0.70]), run(2, [0.72]), run(3, [0.71])])
+    quick = arm("frozen", [run(1, [0.701], "x"), run(2, [0.722], "y"), run(3, [0.7115], "z")])
     results = study(({}, [plain]), ({"precision": "bfloat16"}, [quick, arm("control", [])]))
     rows = between_settings(results, Resampler(1))
     assert {row.setting for row in rows} == {"precision float32 to bfloat16"}

@@ -74,10 +74,12 @@ def test_every_claim_gets_an_answer_from_its_rule(study: Path) -> None:
     found = answers(study)
     assert list(found) == [claim.number for claim in findings.CLAIMS]
     assert found["3a"].holds == found["7a"].holds == found["12a"].holds == "yes"
-    assert found["4"].holds == "no"
+    assert found["4"].holds == "cannot be told" and found["4"].ours.endswith("; needs SD19 at 128 px")
     assert found["7c"].holds == "no" and "0 in every run: none" in found["7c"].ours
     assert found["3b"] == rules.Answer("cannot be told", "set 1 frozen ends at epoch 4")
-    assert found["6b"].holds == "no" and "in the long run" in found["6b"].ours
+    assert found["6b"].holds == "cannot be told"  # of one run each
+    assert "in the long run" in found["6b"].ours and "one run, no interval" in found["6b"].ours
+    assert found["2a"].holds == "cannot be told" and "how many steps an epoch takes is not known" in found["2a"].ours
     assert found["5a"].ours.startswith("set 2, fine-tuned − control, at the peak: ")
 
 
@@ -116,7 +118,7 @@ def test_what_is_missing_is_said_first_and_decides_nothing(tmp_path: Path) -> No
     found = answers(tmp_path)
     assert found["7b"] == rules.Answer("cannot be told", "no finished run of set 2 frozen")
     assert found["1a"].holds == "cannot be told" and found["1a"].ours.endswith("[set 1 control 1 of 3 runs]")
-    assert found["9"].holds == "no"
+    assert "needs SD19 at 128 px" in found["9"].ours
 
 
 def test_a_study_without_a_finished_run_has_a_page(tmp_path: Path) -> None:
@@ -166,7 +168,8 @@ def test_figures_are_those_of_the_three_sets(study: Path) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "limit", "holds"),
     [
-        (0.001, 0.004, 0, "yes"),
+        (0.001, 0.04, 0, "yes"),
+        (0.001, 0.004, 0, "no"),  # ahead, but by less than counts
         (-0.004, 0.004, 0, "no"),
         (-0.03, -0.02, 0, "no"),
         (-0.02, 0.02, 0, "cannot be told"),
@@ -184,3 +187,92 @@ def test_one_no_decides_a_claim_about_several() -> None:
     assert rules.all_of(["yes", "cannot be told", "no"]) == "no"
     assert rules.all_of(["yes", "cannot be told"]) == "cannot be told"
     assert rules.all_of(["yes", "yes"]) == "yes"
+
+
+Scores = dict[str, dict[str, list[list[float]]]]
+
+
+def scored(tmp_path: Path, sets: Scores, steps: int | None = None) -> dict[str, rules.Answer]:
+    """The answers for sets of these classes, with F1 by regime, run and epoch, and so many steps in an epoch."""
+    folder = Folder(tmp_path, images=124)
+    spaces = {"1": DIGITS, "2": BOTH, "3": LETTERS}
+    for name, arms in sets.items():
+        regimes = list(arms)
+        folder.epochs = max(len(run) for runs in arms.values() for run in runs)
+        folder.add(name, spaces[name[0]], regimes, max(map(len, arms.values())))
+        for regime, runs in arms.items():
+            for i, f1 in enumerate(runs, 1):
+                path = tmp_path / "runs" / f"s{len(folder.sets)}-{regime}-{i}" / "epochs.csv"
+                lines = path.read_text().splitlines()
+                rows = [line.split(",") for line in lines[1:]]
+                text = [",".join([*row[:4], repr(value), row[5]]) for row, value in zip(rows, f1, strict=True)]
+                path.write_text("\n".join([lines[0], *text]) + "\n")
+    path = folder.index()
+    if steps:
+        index = json.loads((path / "index.json").read_text())
+        index["data"] = {f"nist {space} train": {"images": 128 * steps} for space in LABEL_SPACES}
+        (path / "index.json").write_text(json.dumps(index))
+    return answers(path)
+
+
+def test_one_run_decides_no_level_and_three_do(tmp_path: Path) -> None:
+    runs = [[0.5, 0.978], [0.5, 0.980], [0.5, 0.981]]
+    one = scored(tmp_path / "1", {"1": {"control": runs[:1], "fine-tuned": runs[:1]}})
+    three = scored(tmp_path / "3", {"1": {"control": runs, "fine-tuned": runs}})
+    off = scored(tmp_path / "0", {"1": {"control": [[0.9, 0.9 + i / 1000] for i in range(3)], "fine-tuned": runs}})
+    assert [found["1a"].holds for found in (one, three, off)] == ["cannot be told", "yes", "no"]
+
+
+def test_a_plateau_is_told_from_intervals(tmp_path: Path) -> None:
+    flat = [[0.9, 0.97 + i / 1200, 0.971 + i / 1100, 0.972 + i / 1000] for i in range(4)]
+    rising = [[0.5, 0.7 + i / 100, 0.8 + i / 90, 0.9 + i / 80] for i in range(4)]
+    wild = [[0.9, 0.97, 0.97 - 0.05 * (i % 2), 0.97 - 0.01 * i] for i in range(4)]
+    found = [
+        scored(tmp_path / str(i), {"1": {"control": flat, "fine-tuned": runs}})["1b"].holds
+        for i, runs in enumerate((flat, rising, wild))
+    ]
+    assert found == ["yes", "no", "cannot be told"]
+
+
+def test_worse_is_not_said_of_what_is_alike(tmp_path: Path) -> None:
+    control = [[0.97, 0.980 + i / 1000] for i in range(4)]
+    frozen = [[0.90, 0.976 + i / 1100] for i in range(4)]
+    found = scored(tmp_path, {"1": {"control": control, "frozen": frozen, "fine-tuned": control}})
+    assert found["3a"].holds == "no" and "+0.4" in found["3a"].ours
+
+
+def test_first_epochs_are_compared_only_where_they_take_as_many_steps(tmp_path: Path) -> None:
+    control = [[0.80 + i / 100, 0.85 + i / 90] for i in range(4)]
+    tuned = [[0.90 + i / 80, 0.93 + i / 70] for i in range(4)]
+    sets = {"1": {"control": control, "fine-tuned": tuned}}
+    small, whole = scored(tmp_path / "a", sets, steps=79), scored(tmp_path / "b", sets, steps=2690)
+    assert small["2a"].holds == "cannot be told" and "an epoch is 79 steps, 2,690 there" in small["2a"].ours
+    assert whole["2a"].holds == "yes"
+
+
+def test_pace_is_told_from_how_many_runs_got_there_sooner(tmp_path: Path) -> None:
+    slow, quick = [[0.5, 0.8, 0.95]] * 5, [[0.5, 0.95, 0.95]] * 5
+    every = {n: {"control": slow, "fine-tuned": quick} for n in "123"}
+    few = {n: {"control": slow[:4], "fine-tuned": quick[:4]} for n in "123"}
+    same = {n: {"control": slow, "fine-tuned": slow} for n in "123"}
+    found = [scored(tmp_path / str(i), sets)["13b"].holds for i, sets in enumerate((every, few, same))]
+    assert found == ["no", "cannot be told", "yes"]  # four of four may be chance: 6 %
+
+
+def test_the_page_says_which_polarity_agrees_with_the_paper(tmp_path: Path) -> None:
+    """Of one polarity frozen is level with control from the start; of the other far below and still rising."""
+    folder = Folder(tmp_path, images=50, epochs=20)
+    folder.add("same", DIGITS, LEARNING, 3)
+    folder.add("other", DIGITS, ["control", "frozen"], 3, source_reframing="gray|light_ink|invert|resize(32)")
+    shapes = {"control": 0.96 + 0 * np.arange(20), "s1": 0.958 + 0 * np.arange(20), "s2": 0.3 + 0.025 * np.arange(20)}
+    for path in tmp_path.glob("runs/*/epochs.csv"):
+        number, regime, replicate = path.parent.name[:2], *path.parent.name[3:].rsplit("-", 1)
+        shape = shapes[number if regime == "frozen" else "control"] + int(replicate) / 1000 * (1 + (regime == "frozen"))
+        shape = shape + np.random.default_rng([int(replicate), regime == "frozen"]).normal(0, 2e-4, 20)
+        lines = path.read_text().splitlines()
+        rows = [line.split(",") for line in lines[1:]]
+        text = [",".join([*row[:4], repr(float(v)), row[5]]) for row, v in zip(rows, shape, strict=True)]
+        path.write_text("\n".join([lines[0], *text]) + "\n")
+    text = text_of(folder.index())
+    (answer,) = [line for line in text.splitlines() if line.startswith("**18.")]
+    assert "what agrees with the paper: opposite." in answer and "same polarity: F1 0.9" in answer

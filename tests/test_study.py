@@ -92,6 +92,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     spec = write_study(root)
     ran = command_line("run", spec, "--folder", root / "out", "--workers", "2")
     assert ran.returncode == 0, ran.stderr
+    assert "leaked" not in ran.stderr
     return spec, root / "out", ran.stdout
 
 
@@ -103,7 +104,9 @@ def test_every_run_leaves_its_folder(done: tuple[Path, Path, str]) -> None:
     assert {path.name for path in (folder / "runs").iterdir()} == {run.key for run in planned.runs}
     for run in planned.runs:
         files = {path.name for path in (folder / "runs" / run.key).iterdir()}
-        assert {"config.json", "epochs.csv", "confusion.npz", "done.json"} <= files
+        assert {"config.json", "epochs.csv", "confusion.npz", "readings.npz", "done.json"} <= files
+        readings = np.load(folder / "runs" / run.key / "readings.npz")["predicted"]
+        assert len(readings) == (1 if run.regime == "as-is" else 2) and readings.shape[1] == 12 * len(run.task.labels)
         assert not files & {"checkpoint.pt", "error.json"}
     assert printed.strip() == f"digest {engine.study_digest(plan(study), folder)}"
     index = json.loads((folder / "index.json").read_text())
@@ -186,6 +189,7 @@ def test_the_dry_run_counts_and_writes_nothing(done: tuple[Path, Path, str], tmp
     dry = command_line("run", spec, "--folder", tmp_path / "none", "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "8 runs to do" in dry.stdout and "disk:" in dry.stdout
+    assert "…" not in dry.stdout and "images an epoch" in dry.stdout  # no number or name is cut
     assert not (tmp_path / "none").exists()
 
 

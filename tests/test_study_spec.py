@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from inkshift.errors import SettingError
 from inkshift.studies.characters.plan import index, plan
@@ -140,3 +142,68 @@ def test_the_index_tells_what_differs() -> None:
     [entry] = index(study, plan(study))["sets"]
     assert entry["relation"] == "disjoint" and entry["settings"] == {}
     assert [arm["settings"] for arm in entry["arms"]] == [{"epochs": 4}, {"epochs": 9}, {"epochs": 9}]
+
+
+def test_runs_that_are_published_keep_their_keys() -> None:
+    """A setting that came later must not make another run of what a study of before asks for."""
+    root = Path(__file__).parents[1]
+    with (root / "docs/results/kooverjee-2020-small/tables/runs.csv").open(newline="", encoding="utf-8") as file:
+        published = {row["digest"] for row in csv.DictReader(file)}
+    study = Study.load(root / "studies" / "kooverjee-2020-small.toml")
+    assert isinstance(study, Study)
+    study = study.model_copy(update={"protocol": study.protocol.model_copy(update={"precision": "float32"})})
+    assert {run.key for run in plan(study).targets} == published
+
+
+def test_the_source_may_be_of_another_polarity() -> None:
+    usual = make()
+    turned = make(protocol=settings()["protocol"] | {"source_reframing": "gray|light_ink|invert|resize(128)"})
+    ours, theirs = (plan(study) for study in (turned, usual))
+    assert ours.sources[0].protocol.reframing.endswith("invert|resize(128)")
+    assert ours.sources[0].key != theirs.sources[0].key
+    for a, b in zip(ours.sets[0].arms, theirs.sets[0].arms, strict=True):
+        assert a.runs[0].protocol == b.runs[0].protocol  # the target's pictures are the same
+        assert (a.runs[0].key == b.runs[0].key) == (a.regime == "control")
+    with pytest.raises(ValidationError, match=r"source_reframing makes 32 px, reframing 128 px"):
+        make(protocol=settings()["protocol"] | {"source_reframing": "gray|resize(32)"})
+
+
+def test_what_an_accelerator_has_changes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    found = []
+    for own, emulated in ((False, True), (True, True)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda own=own: {"avx512_f": True, "avx512_bf16": own})
+        monkeypatch.setattr(torch.cuda, "is_available", lambda emulated=emulated: emulated)
+        found.append(plan(make(protocol={})).runs[0].protocol.precision)
+    assert found == ["float32", "bfloat16"]
+
+
+def test_a_study_without_a_title_is_called_by_its_name() -> None:
+    study = make()
+    assert index(study, plan(study))["title"] == study.name
+
+
+def test_budgets_make_an_arm_each_and_share_what_they_can() -> None:
+    regimes = ["control", "frozen", "as-is", "pooled"]
+    one = settings()["set"][0] | {"regimes": regimes, "budgets": [20, 50, "all"]}
+    one["target"] = {"data": "swiss", "labels": "digits"}
+    base = {"precision": "float32", "samples": "each", "least": 256}
+    planned = plan(make(set=[one], protocol=base))
+    assert [(arm.regime, arm.protocol.labels) for arm in planned.sets[0].arms] == [
+        *[("control", budget) for budget in (20, 50, None)],
+        *[("frozen", budget) for budget in (20, 50, None)],
+        ("as-is", None),
+        *[("pooled", budget) for budget in (20, 50, None)],
+    ]
+    assert len(planned.sources) == 1  # of all labels, whatever the budget
+    seeds = [{run.labels_seed for run in arm.runs} for arm in planned.sets[0].arms if arm.regime != "as-is"]
+    assert all(one == seeds[0] and len(one) == 3 for one in seeds)  # a draw for each replicate, the same in all arms
+    pooled = planned.sets[0].arms[-1].runs[0]
+    assert pooled.source is None and pooled.source_task is not None
+
+
+def test_what_nothing_learns_is_one_run_whatever_the_depth() -> None:
+    one = settings()["set"][0] | {"regimes": ["as-is"], "target": {"data": "swiss", "labels": "digits"}}
+    protocols: list[dict[str, Any]] = [{"precision": "float32"}, {"precision": "float32", "depth": 1, "least": 9}]
+    found = [plan(make(set=[one], protocol=protocol)).targets[0].key for protocol in protocols]
+    assert found[0] == found[1]

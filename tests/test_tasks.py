@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from inkshift.datasets.formats import LabelledImages
-from inkshift.datasets.tasks import LABEL_SPACES, Framed, Relation, Task, sample, stratified
+from inkshift.datasets.tasks import LABEL_SPACES, Framed, Relation, Task, nested, sample, stratified
 from inkshift.errors import DataError
 from inkshift.reframe import parse
 
@@ -111,3 +111,46 @@ def test_catalogued_sets_give_the_images_of_their_task(shared_data: Path) -> Non
     data, classes = Task(data="nist_emnist", labels="characters").load("test")  # type: ignore[arg-type]
     assert (classes >= 0).sum() == np.char.isalpha(data.labels).sum()
     assert data.labels[classes == 0][0] == "A" and data.labels[classes == 51][0] == "z"
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 99))
+def test_small_samples_are_part_of_large_ones_and_all_are_stratified(sizes: list[int], seed: int) -> None:
+    classes = np.repeat(np.arange(len(sizes)), sizes)
+    order = nested(classes, np.random.default_rng(seed))
+    assert sorted(order.tolist()) == list(range(len(classes)))
+    for count in range(len(sizes), len(classes) + 1):
+        held = np.bincount(classes[order[:count]], minlength=len(sizes))
+        assert held.min() >= 1
+        # One of each comes first, so rare classes may hold one more than their share and common ones lack as many.
+        assert np.all(np.abs(held - count * np.array(sizes) / len(classes)) < 2 + len(sizes))
+
+
+def test_another_seed_draws_other_images() -> None:
+    classes = np.repeat(np.arange(3), 50)
+    first, again, other = (nested(classes, np.random.default_rng(seed))[:30].tolist() for seed in (1, 1, 2))
+    assert first == again and set(first) != set(other)
+
+
+def test_several_sets_are_one_and_writers_are_never_on_both_sides(tmp_path: Path) -> None:
+    for name, value in (("a", 10), ("b", 20)):
+        (tmp_path / name).mkdir()
+        images = np.full((40, 4, 4), value, np.uint8)
+        np.savez(tmp_path / name / "train.npz", images=images, labels=np.arange(40).astype(str).astype("<U1"))
+    names = (str(tmp_path / "a"), str(tmp_path / "b"))
+    task = Task(data=names, labels="digits")
+    data, classes = task.load("train")
+    assert len(classes) == 80 and {int(image[0, 0]) for image in data.images} == {10, 20}
+    split = Task(data=names, labels="digits", test_share=0.25)
+    parts = {part: np.flatnonzero(split.load(part)[1] >= 0) for part in ("train", "test")}
+    assert sorted([*parts["train"], *parts["test"]]) == list(range(80)) and len(parts["test"]) == 20
+    assert str(split) == f"{names[0]} + {names[1]} digits, 0.25 of its writers to test on"
+    assert "test_share" not in task.model_dump() and split.model_dump()["test_share"] == 0.25
+
+
+def test_a_set_with_one_part_is_split_by_writer(shared_data: Path) -> None:
+    task = Task(data="ufpr", labels="digits", test_share=0.4)
+    data, train = task.load("train")
+    _, test = task.load("test")
+    assert data.writers is not None
+    hands = [set(data.writers[classes >= 0].tolist()) for classes in (train, test)]
+    assert not hands[0] & hands[1] and len(hands[1]) == 3 and len(hands[0] | hands[1]) == 8

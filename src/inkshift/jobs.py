@@ -28,6 +28,7 @@ R = TypeVar("R")
 
 _AHEAD = 4  # items taken from the source for each worker
 _SYNC_SECONDS = 1.0
+_TO_END = 5.0  # seconds that a worker has to end by itself once its work is done
 _MARK = b'{"fingerprint": '
 
 
@@ -278,6 +279,8 @@ class _Crew(Generic[T, R]):
                 job.done, job.error = True, value
             if job is not None and self._fresh:
                 self._workers.remove(worker)
+                worker.link.close()  # it ends by itself, and takes back what its libraries left with the system
+                worker.process.join(timeout=_TO_END)
                 _end(worker)
 
     def _bury(self, worker: _Worker[T, R]) -> None:

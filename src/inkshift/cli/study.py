@@ -163,11 +163,11 @@ def _show_estimate(found: Estimate, workers: int) -> None:
     table.add_column("set")
     table.add_column("regime", no_wrap=True)
     for name in ("runs", "to do", "epochs", "images an epoch", "one run", "all to do"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for line in found.lines:
         numbers = (f"{line.runs:,}", f"{line.todo:,}", str(line.epochs), f"{line.images:,}")
         table.add_row(line.set, line.regime, *numbers, span(line.seconds_each), span(line.seconds))
-    out.print(table, soft_wrap=False)
+    out.print(table, soft_wrap=False, width=max(out.width, 110))
     todo = sum(line.todo for line in found.lines)
     out.print(f"{todo} runs to do, at most {span(found.seconds)} with {workers} workers (early stops shorten it);")
     out.print(f"on one core of this machine {span(found.core_seconds)}")

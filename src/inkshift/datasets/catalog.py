@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,7 @@ def load(name: str, split: Split) -> LabelledImages:
         data = _LOADERS[name](folder, split)
     except KeyError as e:
         raise DataError(f"{folder}: the array {e} is missing; get the data set again") from None
-    return LabelledImages(data.images, data.labels, f"{name}/{split}")
+    return LabelledImages(data.images, data.labels, f"{name}/{split}", data.writers)
 
 
 def pack(
@@ -138,7 +138,7 @@ def _load_optdigits(folder: Path, split: Split) -> LabelledImages:
 
 def _load_unipen(folder: Path, _: Split) -> LabelledImages:
     arrays = read_npz(folder / "unipen62_128px_bits.npz")
-    return LabelledImages(PackedImages(arrays["bits"]), arrays["labels"], "")
+    return LabelledImages(PackedImages(arrays["bits"]), arrays["labels"], "", arrays["source"])
 
 
 def _load_orand_digits(folder: Path, split: Split) -> LabelledImages:
@@ -150,13 +150,15 @@ def _load_orand_digits(folder: Path, split: Split) -> LabelledImages:
     starts, boxes = arrays["box_offsets"], np.rint(arrays["boxes_xywh"]).astype(int)
     crops: list[Pixels] = []
     labels: list[str] = []
+    amounts: list[int] = []
     for i, (image, label) in enumerate(zip(images, arrays["labels"], strict=True)):
         own = boxes[starts[i] : starts[i + 1]]
         if arrays["doubtful"][i] or len(own) != len(label):
             continue
         crops += [image[max(y, 0) : y + h, max(x, 0) : x + w] for x, y, w, h in own]
         labels += list(label)
-    return LabelledImages(crops, np.array(labels), "")
+        amounts += [i] * len(own)
+    return LabelledImages(crops, np.array(labels), "", np.array(amounts))
 
 
 _SWISS_HELD_OUT = (3, 9, 14, 19)  # every fourth of the sixteen writers
@@ -166,7 +168,8 @@ def _load_swiss(folder: Path, split: Split) -> LabelledImages:
     """Twelve writers to learn from, four held out; `writers` says whose each digit is."""
     images, arrays = read_ragged(folder / "digits.npz")
     rows = np.flatnonzero(np.isin(arrays["writer"], _SWISS_HELD_OUT) == (split == "test"))
-    return LabelledImages([images[int(i)] for i in rows], arrays["labels"][rows].astype(str), "")
+    labels, writers = (arrays[name][rows] for name in ("labels", "writer"))
+    return LabelledImages([images[int(i)] for i in rows], labels.astype(str), "", writers)
 
 
 def swiss_writers(split: Split) -> npt.NDArray[np.int64]:
@@ -184,7 +187,9 @@ _LOADERS: dict[str, Callable[[Path, Split], LabelledImages]] = {
     "swiss": _load_swiss,
     "unipen62": _load_unipen,
     "dida": lambda folder, _: load_npz(folder / "digits.npz"),
-    "ufpr": lambda folder, _: load_npz(folder / "digits.npz"),
+    "ufpr": lambda folder, _: replace(
+        load_npz(folder / "digits.npz"), writers=read_npz(folder / "digits.npz")["sheet"]
+    ),
     "orand_car_a": _load_orand_digits,
 }
 

@@ -31,13 +31,15 @@ class LabelledImages:
     """Images and what each shows.
 
     images: (N, H, W) uint8, or N arrays (H, W) or (H, W, 3) uint8, RGB, of any size.
-    labels: (N,) strings, a class such as `7` or `a`. name: where they come from.
+    labels: (N,) strings, a class such as `7` or `a`. name: where they come from. writers: (N,) whose hand each is, or
+    what else they came with (a sheet, an amount), None where that is not known.
     Raises DataError where the two counts differ.
     """
 
     images: Sequence[Pixels] | Pixels
     labels: npt.NDArray[np.str_]
     name: str
+    writers: npt.NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels):

@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from inkshift.datasets import catalog, formats
 from inkshift.datasets.catalog import CATALOG, Split
@@ -27,6 +34,7 @@ LABEL_SPACES = {
     "characters": tuple(string.ascii_uppercase + string.ascii_lowercase),
     "digits+characters": tuple(string.digits + string.ascii_uppercase + string.ascii_lowercase),
 }
+_BOTH: tuple[Split, ...] = ("train", "test")
 _IN_MEMORY = 512 * 2**20  # bytes; larger samples are reframed when they are asked for
 
 
@@ -57,15 +65,24 @@ _FORMULAS = {
 class Task(BaseModel):
     """A label space over a data set.
 
-    data: a name of the catalogue, or a path (see `formats.load_path`). labels: the classes, in the order of a
-    network's outputs; also a name in LABEL_SPACES. Of a catalogued set a task takes the images of its classes; data of
-    one's own must hold no other.
+    data: a name of the catalogue, or a path (see `formats.load_path`), or several of them, whose images are joined.
+    labels: the classes, in the order of a network's outputs; also a name in LABEL_SPACES. Of a catalogued set a task
+    takes the images of its classes; data of one's own must hold no other. test_share: instead of the parts that the
+    data come in, all of their images are split anew, this share of the writers to test on; where writers are not known,
+    of the images of each class.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: str
+    data: str | tuple[str, ...]
     labels: tuple[str, ...]
+    test_share: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_serializer(mode="wrap")
+    def _stored(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run's key is made of this: what came later is there only where it is used."""
+        found: dict[str, Any] = serialise(self)
+        return {name: value for name, value in found.items() if name != "test_share" or value is not None}
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -88,8 +105,14 @@ class Task(BaseModel):
         """The name of the label space, or its classes."""
         return next((name for name, labels in LABEL_SPACES.items() if labels == self.labels), " ".join(self.labels))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The data sets it is made of."""
+        return (self.data,) if isinstance(self.data, str) else self.data
+
     def __str__(self) -> str:
-        return f"{self.data} {self.space}"
+        part = "" if self.test_share is None else f", {self.test_share:g} of its writers to test on"
+        return f"{' + '.join(self.names)} {self.space}{part}"
 
     def relation(self, other: Task) -> Relation:
         """How this task's label space, as the source's, relates to the other's, as the target's."""
@@ -108,21 +131,85 @@ class Task(BaseModel):
         Raises DataError where the data are not here or damaged, a class has no image, or data of one's own
         have a label outside the label space.
         """
-        own = self.data not in CATALOG
-        data = formats.load_path(Path(self.data), split) if own else catalog.load(self.data, split)
-        index = {label: i for i, label in enumerate(self.labels)}
-        names, inverse = np.unique(data.labels, return_inverse=True)
-        outside = [str(name) for name in names if name not in index]
-        if own and outside:
+        if self.test_share is None:
+            data = _joined([self._part(name, split) for name in self.names])
+            rows = np.arange(len(data.labels))
+        else:
+            data = _joined([self._part(name, part) for name in self.names for part in _parts(name)])
+            rows = _of_split(data, split, self.test_share)
+        classes = self._classes(data)
+        outside = np.setdiff1d(np.arange(len(classes)), rows)
+        classes[outside] = -1
+        for i, count in enumerate(np.bincount(classes[classes >= 0], minlength=len(self.labels))):
+            if count == 0:
+                raise DataError(f"{data.name}: class {self.labels[i]!r} has no {split} image; leave it out of labels")
+        return data, classes
+
+    def _part(self, name: str, split: Split) -> LabelledImages:
+        if name in CATALOG:
+            return catalog.load(name, split)
+        data = formats.load_path(Path(name), split)
+        outside = sorted(set(data.labels.tolist()) - set(self.labels))
+        if outside:
             raise DataError(
                 f"{data.name}: label {outside[0]!r} is outside the label space {self.space}; "
                 "add it to the task's labels, or remove its images"
             )
-        classes = np.array([index.get(str(name), -1) for name in names], np.int64)[inverse]
-        for i, count in enumerate(np.bincount(classes[classes >= 0], minlength=len(index))):
-            if count == 0:
-                raise DataError(f"{data.name}: class {self.labels[i]!r} has no {split} image; leave it out of labels")
-        return data, classes
+        return data
+
+    def _classes(self, data: LabelledImages) -> npt.NDArray[np.int64]:
+        index = {label: i for i, label in enumerate(self.labels)}
+        names, inverse = np.unique(data.labels, return_inverse=True)
+        return np.array([index.get(str(name), -1) for name in names], np.int64)[inverse]
+
+
+def _parts(name: str) -> tuple[Split, ...]:
+    """The parts that a data set comes in: of one's own, those that are there."""
+    if name in CATALOG:
+        return CATALOG[name].splits
+    found = tuple(split for split in _BOTH if any(Path(name).glob(f"{split}*")))
+    return found or ("train",)
+
+
+def _joined(parts: list[LabelledImages]) -> LabelledImages:
+    """The images of several, one after another; writers of two sets are never one."""
+    if len(parts) == 1:
+        return parts[0]
+    images = [part.images[i] for part in parts for i in range(len(part.labels))]
+    known = all(part.writers is not None for part in parts)
+    writers = [f"{i} {writer}" for i, part in enumerate(parts) for writer in (part.writers if known else ())]  # type: ignore[union-attr]
+    labels = np.concatenate([part.labels.astype(str) for part in parts])
+    name = " + ".join(dict.fromkeys(part.name for part in parts))
+    return LabelledImages(images, labels, name, np.array(writers) if known else None)
+
+
+def _of_split(data: LabelledImages, split: Split, test_share: float) -> npt.NDArray[np.int64]:
+    """The rows of one part: the same for everybody who asks for this share."""
+    rng = np.random.default_rng([int(1e6 * test_share), len(data.labels)])
+    if data.writers is not None:
+        hands = np.unique(data.writers)
+        tested = rng.permutation(hands)[: min(max(1, round(test_share * len(hands))), len(hands) - 1)]
+        test = np.isin(data.writers, tested)
+    else:
+        classes = np.unique(data.labels, return_inverse=True)[1].astype(np.int64)
+        test = np.zeros(len(classes), bool)
+        test[nested(classes, rng)[: round(test_share * len(classes))]] = True
+    return np.flatnonzero(test == (split == "test"))
+
+
+def nested(classes: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """All rows in an order whose every beginning holds each class in its share, to less than two images.
+
+    One image of each class comes first. So a small sample is part of a larger one, and both are stratified.
+    """
+    names, inverse, sizes = np.unique(classes, return_inverse=True, return_counts=True)
+    place = np.empty(len(classes), np.float64)
+    for i, size in enumerate(sizes):
+        # Even steps from 0 to 1, begun anywhere within the first: an image in the middle of each step.
+        place[rng.permutation(np.flatnonzero(inverse == i))] = (np.arange(size) + rng.random()) / size
+    order = np.argsort(place, kind="stable")
+    first = np.array([np.flatnonzero(inverse[order] == i)[0] for i in range(len(names))])
+    return np.asarray(np.concatenate([order[np.sort(first)], np.delete(order, first)]), np.int64)
 
 
 def stratified(classes: npt.NDArray[np.int64], count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: `config.json`, `epochs.csv`, `confusion.npz`, `done.json` or `error.json`."""
+"""What a run leaves: `config.json`, `epochs.csv`, `confusion.npz`, `readings.npz`, `done.json` or `error.json`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from inkshift.jobs import digest
 from inkshift.models.metrics import Counts
 
 CONFIG, EPOCHS, CONFUSION, DONE, ERROR = "config.json", "epochs.csv", "confusion.npz", "done.json", "error.json"
+# What each test image was read as after each epoch, of which confusion.npz has the last: not in a run's digest.
+READINGS = "readings.npz"
 CHECKPOINT, WEIGHTS, PACKAGE = "checkpoint.pt", "weights.safetensors", "package"
 _COLUMNS = ("epoch", "training_loss", "test_loss", "validation_loss", "f1", "accuracy")
 
@@ -73,7 +75,7 @@ class Record:
         self._true = true.astype(np.int16)
         self.rows: list[list[str]] = []
         self._confusions: list[Counts] = []
-        self._predicted: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._predicted: list[npt.NDArray[np.int64]] = []
 
     def take_up(self, epochs: int) -> None:
         """Read back the first `epochs` rows that an interrupted run left."""
@@ -83,7 +85,12 @@ class Record:
             self.rows = list(csv.reader(file))[1 : epochs + 1]
         arrays = read_npz(self.folder / CONFUSION)
         self._confusions = list(arrays["confusions"][:epochs].astype(np.int64))
-        self._predicted = arrays["predicted"].astype(np.int64)
+        if (self.folder / READINGS).is_file():
+            self._predicted = list(read_npz(self.folder / READINGS)["predicted"][:epochs].astype(np.int64))
+        else:  # begun before they were kept: -1 is not known
+            self._predicted = [np.full(len(self._true), -1, np.int64)] * epochs
+            if epochs == len(arrays["confusions"]):
+                self._predicted[-1] = arrays["predicted"].astype(np.int64)
 
     def losses(self, column: str) -> list[float]:
         """A column of losses so far."""
@@ -95,7 +102,7 @@ class Record:
         values = (epoch.training_loss, epoch.test_loss, epoch.validation_loss, epoch.f1, epoch.accuracy)
         self.rows = [self.rows[i] for i in kept] + [[str(epoch.number), *map(_number, values)]]
         self._confusions = [self._confusions[i] for i in kept] + [epoch.confusion]
-        self._predicted = epoch.predicted
+        self._predicted = [self._predicted[i] for i in kept] + [epoch.predicted]
         if write:
             self.write()
 
@@ -108,8 +115,11 @@ class Record:
             confusions=np.stack(self._confusions).astype(np.int32),
             classes=self._classes,
             true=self._true,
-            predicted=self._predicted.astype(np.int16),
+            predicted=self._predicted[-1].astype(np.int16),
         )
+        readings = io.BytesIO()
+        np.savez_compressed(readings, predicted=np.stack(self._predicted).astype(np.int16))
+        write_atomic(self.folder / READINGS, readings.getvalue())
         write_atomic(self.folder / CONFUSION, arrays.getvalue())
         write_atomic(self.folder / EPOCHS, out.getvalue().encode())
 

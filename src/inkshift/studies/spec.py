@@ -15,7 +15,7 @@ from inkshift.errors import InkshiftError, SettingError, nearest
 from inkshift.files import parse_toml, read_text, reason
 from inkshift.reframe import parse
 
-Regime = Literal["control", "frozen", "fine-tuned", "as-is"]
+Regime = Literal["control", "frozen", "fine-tuned", "as-is", "pooled"]
 StringRegime = Literal["as-is", "fine-tuned", "control"]
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -36,7 +36,12 @@ class Protocol(BaseModel):
     set aside for it; they are not trained on. train_images, test_images: a sample of so many, all if left out.
     batch_norm: in a frozen network, statistics stay (`freeze_stats`) or follow the target data (`adapt`).
     source_networks: one for all replicates, or one each. f1: averaging over classes. precision: `auto` is bfloat16
-    where the processor has it, else float32.
+    where the processor has it, else float32. source_reframing: of the source network's pictures, where it is not that
+    of the target's: another polarity, say; of the same size. depth: how many stages of the source network, counted from
+    the picture, are carried over, all but the final layer if left out; the others start at random and learn, also in
+    a frozen network. labels: target images to learn from, those of a small number among those of a larger one. samples:
+    one draw of them for all replicates, or one each. least: images that an epoch shows at least, fewer being shown
+    again and again.
     """
 
     model_config = _STRICT
@@ -57,10 +62,17 @@ class Protocol(BaseModel):
     source_networks: Literal["one", "each"] = "one"
     f1: Literal["macro", "weighted"] = "macro"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    source_reframing: str | None = None
+    depth: int | None = Field(default=None, ge=1, le=100)
+    labels: int | None = Field(default=None, ge=2, le=MOST_NUMBERS)
+    samples: Literal["one", "each"] = "one"
+    least: int = Field(default=0, ge=0, le=MOST_NUMBERS)
 
-    @field_validator("reframing")
+    @field_validator("reframing", "source_reframing")
     @classmethod
-    def _sized(cls, text: str) -> str:
+    def _sized(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
         try:
             names = [name for name, _ in parse(text).steps]
         except InkshiftError as e:
@@ -75,15 +87,43 @@ class Protocol(BaseModel):
             raise ValueError("stop is held-out, so validation must say how many training images are set aside")
         return self
 
+    @model_validator(mode="after")
+    def _one_size(self) -> Protocol:
+        if self.source_reframing and _side(self.source_reframing) != self.side:
+            raise ValueError(
+                "source and target pictures are of one size; "
+                f"source_reframing makes {_side(self.source_reframing)} px, reframing {self.side} px"
+            )
+        return self
+
     @property
     def side(self) -> int:
         """Height and width of the network's input in pixels."""
-        return next(int(size or 0) for name, size in reversed(parse(self.reframing).steps) if name == "resize")
+        return _side(self.reframing)
+
+    def stored(self) -> dict[str, Any]:
+        """As a run's settings have it. A setting that came after the first studies is there only where it is used, so
+        that the runs of a study which does not know it keep their keys."""
+        known = type(self).model_fields
+        return {
+            name: value
+            for name, value in self.model_dump(mode="json").items()
+            if name not in LATER or value != known[name].default
+        }
+
+
+# Settings of the protocol that came after the first studies: see `Protocol.stored`.
+LATER = frozenset({"source_reframing", "depth", "labels", "samples", "least"})
+
+
+def _side(reframing: str) -> int:
+    return next(int(size or 0) for name, size in reversed(parse(reframing).steps) if name == "resize")
 
 
 # What the paper leaves unsaid; a report lists these as our choices.
 CHOICES = (
     "reframing",
+    "source_reframing",
     "channels",
     "batch",
     "source_epochs",
@@ -92,6 +132,10 @@ CHOICES = (
     "source_networks",
     "f1",
     "precision",
+    "depth",
+    "labels",
+    "samples",
+    "least",
 )
 
 
@@ -99,7 +143,9 @@ class TransferSet(BaseModel):
     """A source and a target task, and what is compared on them.
 
     same_domain: whether source and target images come from one distribution, which only their owner can say.
-    protocol, regime: settings of this set, and of one regime in it, that differ from the study's.
+    budgets: numbers of labelled target images to learn from, an arm for each regime and each of them, "all" being all;
+    what nothing learns (`as-is`) is the budget of 0. protocol, regime: settings of this set, and of one regime in it,
+    that differ from the study's.
     """
 
     model_config = _STRICT
@@ -108,10 +154,19 @@ class TransferSet(BaseModel):
     source: Task
     target: Task
     same_domain: bool
-    regimes: tuple[Regime, ...] = Field(default=("control", "frozen", "fine-tuned"), max_length=4)
+    regimes: tuple[Regime, ...] = Field(default=("control", "frozen", "fine-tuned"), max_length=5)
     replicates: int | None = Field(default=None, ge=1, le=MOST_REPLICATES)
+    budgets: tuple[Annotated[int, Field(ge=2, le=MOST_NUMBERS)] | Literal["all"], ...] = Field(
+        default=(), max_length=MOST_BUDGETS
+    )
     protocol: dict[str, Any] = {}
     regime: dict[Regime, dict[str, Any]] = {}
+
+    @property
+    def arms(self) -> list[tuple[Regime, int | Literal["all"] | None]]:
+        """Every regime with every budget of labels; None where the protocol alone says what is learned from."""
+        budgets = self.budgets or (None,)
+        return [(r, b) for r in self.regimes for b in (budgets if r != "as-is" else (None,))]
 
 
 class AnyStudy(BaseModel):
@@ -170,17 +225,20 @@ class Study(AnyStudy):
         names = [one.name for one in self.sets]
         if len(set(names)) < len(names):
             raise ValueError(f"two sets have one name; found {', '.join(names)}")
-        _not_too_many(sum((one.replicates or self.replicates) * len(one.regimes) for one in self.sets))
+        _not_too_many(sum((one.replicates or self.replicates) * len(one.arms) for one in self.sets))
         for one in self.sets:
             for regime in one.regimes:
                 self.settings(one, regime)
-            if "as-is" in one.regimes and not set(one.source.labels) & set(one.target.labels):
-                raise ValueError(f"set {one.name!r}: as-is needs a class that source and target share")
+            for regime in ("as-is", "pooled"):
+                if regime in one.regimes and not set(one.source.labels) & set(one.target.labels):
+                    raise ValueError(f"set {one.name!r}: {regime} needs a class that source and target share")
         return self
 
-    def settings(self, one: TransferSet, regime: Regime) -> Protocol:
+    def settings(self, one: TransferSet, regime: Regime, budget: int | Literal["all"] | None = None) -> Protocol:
         """The protocol of one arm: the study's, then its regime's, then the set's, then that of the regime in it."""
         changes = self.regime.get(regime, {}) | one.protocol | one.regime.get(regime, {})
+        if budget is not None:
+            changes["labels"] = None if budget == "all" else budget
         try:
             return Protocol.model_validate(self.protocol.model_dump() | changes)
         except ValidationError as e:

@@ -56,7 +56,7 @@ def save_run_package(run: Run, net: nn.Module, record: Record, folder: Path) -> 
         parameters=sum(parameter.numel() for parameter in net.parameters()),
         classes=labels,
         reframing=for_reading(p.reframing),
-        sources=tuple(_source(task) for task in dict.fromkeys((run.source_task, run.task)) if task),
+        sources=tuple(one for task in dict.fromkeys((run.source_task, run.task)) if task for one in _sources(task)),
         training={"regime": run.regime, "replicate": run.replicate, "seed": run.seed} | p.model_dump(mode="json"),
         scores={f"{run.task} test, F1 ({p.f1})": float(last[4]), f"{run.task} test, accuracy": float(last[5])}
         | {"test images": len(splits_of(run).test.classes)},
@@ -77,17 +77,22 @@ def for_reading(reframing: str) -> str:
     return "|".join([*steps[:at], "trim", "square", "margin(0.2)", *steps[at:]])
 
 
-def _source(task: Task) -> Source:
-    entry = CATALOG.get(task.data)
-    images = len(task.load("train")[0])
-    if entry is None:
-        return Source(name=task.data, images=images, licence="your own data", cite="")
-    return Source(name=f"{entry.name} train", images=images, licence=entry.licence, cite=entry.citation)
+def _sources(task: Task) -> list[Source]:
+    found = []
+    for name in task.names:
+        entry, own = CATALOG.get(name), task.model_copy(update={"data": name})
+        images = int((own.load("train")[1] >= 0).sum())
+        part = "train" if task.test_share is None else f"{1 - task.test_share:.0%} of its writers"
+        if entry is None:
+            found.append(Source(name=name, images=images, licence="your own data", cite=""))
+        else:
+            found.append(Source(name=f"{entry.name} {part}", images=images, licence=entry.licence, cite=entry.citation))
+    return found
 
 
 def _licence(run: Run) -> str:
-    tasks = [task for task in (run.source_task, run.task) if task]
-    unfit = [task.data for task in tasks if task.data not in CATALOG or not CATALOG[task.data].ships]
+    names = [name for task in (run.source_task, run.task) if task for name in task.names]
+    unfit = [name for name in names if name not in CATALOG or not CATALOG[name].ships]
     if unfit:
         return f"not to be passed on: trained on {', '.join(unfit)}"
-    return " and ".join(dict.fromkeys(CATALOG[task.data].licence for task in tasks))
+    return " and ".join(dict.fromkeys(CATALOG[name].licence for name in names))

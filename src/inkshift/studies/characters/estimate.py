@@ -24,9 +24,9 @@ from inkshift.studies.engine import START_SECONDS, Estimate, Line, finished
 from inkshift.studies.spec import Study
 
 _LARGE = 64  # pixels; larger pictures are timed in smaller batches
-_LARGEST = 256  # pixels; still larger ones are timed at this size, for their area
-_MOST_TIMED = 128  # pictures of that size; what larger batches take follows
-_LONG = 1.0  # seconds; a step that takes longer is timed once
+_LARGEST = 128  # pixels; still larger ones are timed at this size, for their area
+_MOST_TIMED = 64  # pictures of that size; what larger batches take follows
+_LONG = 0.3  # seconds; a step that takes longer is timed once
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,10 @@ def image_counts(run: Run) -> tuple[int, int]:
     p = run.protocol
     train = count_images(run.task, "train") - p.validation
     test = count_images(run.task, "test")
-    return min(train, p.train_images or train), min(test, p.test_images or test) + p.validation
+    train = min(train, p.train_images or train, p.labels or train)
+    if run.regime == "pooled" and run.source_task:
+        train += count_images(run.source_task, "train")
+    return max(train, p.least), min(test, p.test_images or test) + p.validation
 
 
 def count_images(task: Task, split: Split) -> int:
@@ -98,14 +101,14 @@ def _count(task: Task, split: Split) -> tuple[int, bool]:
     try:
         return int((task.load(split)[1] >= 0).sum()), False
     except DataError:
-        stated = CATALOG[task.data].stated.get(split, {}) if task.data in CATALOG else {}
-        if task.space not in stated:
+        stated = [CATALOG[name].stated.get(split, {}) if name in CATALOG else {} for name in task.names]
+        if task.test_share is not None or any(task.space not in one for one in stated):
             raise
-        return stated[task.space], True
+        return sum(one[task.space] for one in stated), True
 
 
 def measure_speed(run: Run) -> Speed:
-    """Time two steps, two passes forward and two of a final layer, on blank pictures, one thread."""
+    """Time a step or two, as many passes forward and of a final layer, on blank pictures, one thread."""
     p = run.protocol
     return _measure_speed(replace(run, regime="control", source=None, source_task=None, replicate=0, seed=0), p.side)
 
@@ -146,15 +149,15 @@ def _measure_speed(run: Run, side: int) -> Speed:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    """Of this process's own time: one thread works, and what else the machine does is not the study's cost."""
+    start = time.process_time()
     work()
-    first = time.perf_counter() - start
+    first = time.process_time() - start
     if first > _LONG:
         return first
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    work()
-    return (time.perf_counter() - start) / 2
+    return min(first, time.process_time() - start)
 
 
 def _disk(study: Study, planned: Plan, workers: int) -> tuple[int, int]:

@@ -88,12 +88,14 @@ def compute_features(run: Run, splits: Splits, weights: Path | None, how: Settin
     net = regimes.network(run, weights).to(how.device).eval()
     p = run.protocol
     parts = (run.source, run.task.model_dump_json(), p.reframing, p.validation, p.train_images, p.test_images)
-    key = digest(*map(str, (*parts, run.sample_seed, p.precision)))[:16]
+    shared = (*map(str, parts), str(run.sample_seed), str(p.precision))
 
     def of(split: Sample | None, name: str) -> torch.Tensor | None:
         if split is None:
             return None
-        return torch.from_numpy(_cached(study / "features" / f"{key}-{name}.npy", net, split, how))
+        own = (str(p.labels), str(run.labels_seed)) if p.labels is not None and name == "train" else ()
+        path = study / "features" / f"{digest(*shared, *own)[:16]}-{name}.npy"
+        return torch.from_numpy(_cached(path, net, split, how))
 
     train, test = of(splits.train, "train"), of(splits.test, "test")
     assert train is not None and test is not None
@@ -122,6 +124,9 @@ def _train_heads(heads: list[Head], features: Features, splits: Splits, how: Set
     bias = torch.stack([head.bias for head in heads]).to(how.device).requires_grad_()
     optimiser = torch.optim.Adam([weight, bias], lr=how.rate)
     x, y = features.train, torch.from_numpy(splits.train.classes)
+    if len(y) < (least := heads[0].run.protocol.least):
+        again = torch.arange(least) % len(y)
+        x, y = x[again], y[again]
     for epoch in range(how.epochs):
         orders = torch.stack([torch.randperm(len(y), generator=head.order) for head in heads])
         total = torch.zeros(len(heads), dtype=torch.float64)

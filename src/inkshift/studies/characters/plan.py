@@ -20,7 +20,7 @@ from inkshift.studies.spec import CHOICES, Protocol, Regime, Study, TransferSet
 _BLOCK = 4096
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _ONLY_FROZEN = {"batch_norm": "freeze_stats"}
-_ONLY_TRANSFER = {"source_networks": "one", "source_epochs": 1}
+_ONLY_TRANSFER = {"source_networks": "one", "source_epochs": 1, "depth": None}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Run:
 
     role: `source` for a network that others start from. source: the key of the run whose weights it takes.
     seed: of its initial weights and the order of its batches; the same for all regimes of a replicate, so that they
-    differ in the regime alone. sample_seed: of the images drawn from the data sets.
+    differ in the regime alone. sample_seed: of the images drawn from the data sets. labels_seed: of the labelled images
+    among them, where each replicate draws its own.
     """
 
     kind: ClassVar[str] = "characters"
@@ -43,6 +44,7 @@ class Run:
     protocol: Protocol
     source: str | None = None
     source_task: Task | None = None
+    labels_seed: int | None = None
 
     def config(self) -> dict[str, Any]:
         """The settings as `config.json` has them."""
@@ -55,8 +57,8 @@ class Run:
             "replicate": self.replicate,
             "seed": self.seed,
             "sample_seed": self.sample_seed,
-            "protocol": self.protocol.model_dump(mode="json"),
-        }
+            "protocol": self.protocol.stored(),
+        } | ({} if self.labels_seed is None else {"labels_seed": self.labels_seed})
 
     @cached_property
     def key(self) -> str:
@@ -66,7 +68,7 @@ class Run:
     @property
     def batched(self) -> bool:
         """Whether only a final layer learns on features that never change, so that replicates train together."""
-        return self.regime == "frozen" and self.protocol.batch_norm == "freeze_stats"
+        return self.regime == "frozen" and self.protocol.batch_norm == "freeze_stats" and self.protocol.depth is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +116,23 @@ def plan(study: Study) -> Plan:
     sources: dict[str, Run] = {}
     sets = []
     for one in study.sets:
-        arms = [_arm(study, one, regime, sources) for regime in one.regimes]
+        arms = [_arm(study, one, regime, budget, sources) for regime, budget in one.arms]
         sets.append(PlannedSet(one, tuple(arms)))
     return Plan(tuple(sources.values()), tuple(sets))
 
 
-def _arm(study: Study, one: TransferSet, regime: Regime, sources: dict[str, Run]) -> Arm:
-    protocol = _settled(study.settings(one, regime))
+def _arm(
+    study: Study, one: TransferSet, regime: Regime, budget: int | Literal["all"] | None, sources: dict[str, Run]
+) -> Arm:
+    protocol = _settled(study.settings(one, regime, budget))
     replicates = one.replicates or study.replicates
     if regime == "as-is" and protocol.source_networks == "one":
         replicates = 1  # nothing learns, so every replicate would be the same
+    own_labels = protocol.samples == "each" and regime != "as-is"
     runs = []
     for replicate in range(replicates):
         source = None
-        if regime != "control":
+        if regime not in ("control", "pooled"):
             source = _source(study, one, protocol, 0 if protocol.source_networks == "one" else replicate)
             sources[source.key] = source
         runs.append(
@@ -140,14 +145,18 @@ def _arm(study: Study, one: TransferSet, regime: Regime, sources: dict[str, Run]
                 sample_seed=study.seed,
                 protocol=_relevant(protocol, regime),
                 source=source.key if source else None,
-                source_task=one.source if source else None,
+                source_task=one.source if source or regime == "pooled" else None,
+                labels_seed=replicate_seed(study.seed, "labels", replicate) if own_labels else None,
             )
         )
     return Arm(regime, protocol, tuple(runs))
 
 
 def _source(study: Study, one: TransferSet, protocol: Protocol, replicate: int) -> Run:
-    training = protocol.model_copy(update={"epochs": protocol.source_epochs, **_ONLY_FROZEN, **_ONLY_TRANSFER})
+    framing = protocol.source_reframing or protocol.reframing
+    own = {"epochs": protocol.source_epochs, "reframing": framing, "source_reframing": None, "labels": None}
+    own |= {"samples": "one", "least": 0}
+    training = protocol.model_copy(update={**own, **_ONLY_FROZEN, **_ONLY_TRANSFER})
     seed = replicate_seed(study.seed, "source", replicate)
     return Run("source", "control", one.source, replicate, seed, study.seed, training)
 
@@ -155,8 +164,12 @@ def _source(study: Study, one: TransferSet, protocol: Protocol, replicate: int) 
 def _relevant(protocol: Protocol, regime: Regime) -> Protocol:
     """The protocol with what a regime does not use set aside, so that it makes no second run of the same."""
     unused: dict[str, Any] = {} if regime == "frozen" else dict(_ONLY_FROZEN)
-    if regime == "control":
+    if regime != "pooled":  # what a source network saw is in its own key, which the run names
+        unused["source_reframing"] = None
+    if regime in ("control", "pooled"):
         unused |= _ONLY_TRANSFER
+    if regime == "as-is":
+        unused |= {"depth": None, "labels": None, "samples": "one", "least": 0}
     return protocol.model_copy(update=unused)
 
 
@@ -170,15 +183,15 @@ def _settled(protocol: Protocol) -> Protocol:
 
 def index(study: Study, planned: Plan) -> dict[str, Any]:
     """What `index.json` says of the plan: sets, relations, arms, the keys of their runs."""
-    base = _settled(study.protocol).model_dump(mode="json")
+    shared = _settled(study.protocol)
     return {
         "name": study.name,
-        "title": study.title,
+        "title": study.title or study.name,
         "seed": study.seed,
         "margin": study.margin,
-        "settings": base,
+        "settings": shared.stored(),
         "choices": list(CHOICES),
-        "sets": [_set_entry(one, base) for one in planned.sets],
+        "sets": [_set_entry(one, shared.model_dump(mode="json")) for one in planned.sets],
     }
 
 

@@ -44,21 +44,48 @@ def network(run: Run, source_weights: Path | None, classes: int | None = None) -
     p = run.protocol
     net = build(p.backbone, classes or len(run.task.labels), p.side, p.channels)
     if source_weights is not None:
-        _take_over(net, source_weights, whole=run.regime == "as-is")
+        _take_over(net, source_weights, run.regime == "as-is", p.depth)
     if run.regime == "frozen":
-        net.requires_grad_(False)
+        net.requires_grad_(p.depth is not None)
         final_layer(net).requires_grad_(True)
+        for stage in stages(net)[: p.depth or 0]:
+            stage.requires_grad_(False)
     return net
 
 
-def _take_over(net: nn.Module, weights: Path, whole: bool) -> None:
-    """Load all weights, or all but those of the final layer, which stays as it was drawn."""
+def stages(net: nn.Module) -> list[nn.Module]:
+    """What a network is carried over by, from the picture to the final layer, which is none: the stem and each block.
+
+    Of the small convnet the two convolutions; of a timm network its own groups of layers (`group_matcher`), or the
+    modules it is made of. Layers without weights belong to none.
+    """
+    if not isinstance(net, nn.Sequential):
+        from timm.models import group_modules
+
+        groups = group_modules(net, net.group_matcher(coarse=True))  # type: ignore[operator]
+        names = list(groups.values())
+        found = [nn.ModuleList([net.get_submodule(name) for name in group if name]) for group in names]
+    else:
+        found = [nn.ModuleList([module]) for module in net.children()]
+    last = final_layer(net)
+    learning = [stage for stage in found if any(True for _ in stage.parameters())]
+    return [stage for stage in learning if not any(module is last for module in stage.modules())]
+
+
+def _take_over(net: nn.Module, weights: Path, whole: bool, depth: int | None) -> None:
+    """Load all weights, or all but those of the final layer, or those of the first stages; others stay as drawn."""
     last = final_layer(net)
     own = next(name for name, module in net.named_modules() if module is last)
     try:
         state = safetensors.torch.load_file(weights)
         kept = {k: v for k, v in state.items() if whole or not k.startswith(f"{own}.")}
+        drawn = {name: value.clone() for name, value in net.state_dict().items()} if depth is not None else {}
         missing, unexpected = net.load_state_dict(kept, strict=False)
+        if depth is not None:
+            carried = {id(t) for stage in _carried(net, depth) for t in (*stage.parameters(), *stage.buffers())}
+            for name, tensor in net.state_dict(keep_vars=True).items():
+                if id(tensor) not in carried:
+                    tensor.data.copy_(drawn[name])
     except (OSError, RuntimeError, safetensors.SafetensorError) as e:
         problem = str(e).splitlines()[0]
         raise ModelError(f"{weights}: not the weights of this network ({problem}); run its source again") from None
@@ -66,6 +93,24 @@ def _take_over(net: nn.Module, weights: Path, whole: bool) -> None:
         raise ModelError(f"{weights}: not the weights of this network; run its source again")
 
 
+def _carried(net: nn.Module, depth: int) -> list[nn.Module]:
+    found = stages(net)
+    if depth > len(found):
+        raise ModelError(f"depth: this network has {len(found)} stages before its final layer, found {depth}")
+    return found[:depth]
+
+
 def learning_mode(run: Run) -> Callable[[nn.Module], object]:
-    """What puts the network in the mode it learns in: a frozen trunk with `freeze_stats` stays as in use."""
-    return nn.Module.eval if run.batched else nn.Module.train
+    """What puts the network in the mode it learns in: what is frozen with `freeze_stats` stays as in use."""
+    depth = run.protocol.depth
+    if run.regime != "frozen" or run.protocol.batch_norm == "adapt":
+        return nn.Module.train
+    if depth is None:
+        return nn.Module.eval
+
+    def mode(net: nn.Module) -> None:
+        net.train()
+        for stage in stages(net)[:depth]:
+            stage.eval()
+
+    return mode

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from inkshift.datasets.tasks import Sample, Task, sample, stratified
+from inkshift.datasets.tasks import Sample, Task, nested, sample, stratified
 from inkshift.errors import DataError, ModelError
 from inkshift.models.metrics import confusion, f1_score
 from inkshift.models.train import loop
@@ -38,9 +38,19 @@ def runs_folder(study: Path) -> Path:
 
 @lru_cache(maxsize=2)
 def load_splits(
-    task: Task, reframing: str, validation: int, train_images: int | None, test_images: int | None, seed: int
+    task: Task,
+    reframing: str,
+    validation: int,
+    train_images: int | None,
+    test_images: int | None,
+    seed: int,
+    labels: int | None = None,
+    labels_seed: int | None = None,
 ) -> Splits:
-    """The samples of a task that `seed` draws: the same for every replicate, and for any regime."""
+    """The samples of a task that `seed` draws: the same for every replicate, and for any regime.
+
+    labels: of the training images those that are labelled, drawn by `labels_seed` where each replicate has its own.
+    """
     rng = np.random.default_rng([seed, 1])
     data, classes = task.load("train")
     rows = np.flatnonzero(classes >= 0)
@@ -54,6 +64,13 @@ def load_splits(
         rows = np.setdiff1d(rows, aside_rows)
     if train_images is not None:
         rows = rows[stratified(classes[rows], train_images, rng)]
+    if labels is not None:
+        if not len(task.labels) <= labels <= len(rows):
+            raise DataError(
+                f"{data.name}: cannot give {labels} labels, of {len(task.labels)} classes, {len(rows)} images"
+            )
+        own = np.random.default_rng([seed if labels_seed is None else labels_seed, 3])
+        rows = np.sort(rows[nested(classes[rows], own)[:labels]])
     train = sample(data, classes, rows, framing)
     data, classes = task.load("test")
     rows = np.flatnonzero(classes >= 0)
@@ -64,7 +81,28 @@ def load_splits(
 
 def splits_of(run: Run) -> Splits:
     p = run.protocol
-    return load_splits(run.task, p.reframing, p.validation, p.train_images, p.test_images, run.sample_seed)
+    return load_splits(
+        run.task, p.reframing, p.validation, p.train_images, p.test_images, run.sample_seed, p.labels, run.labels_seed
+    )
+
+
+def shown(run: Run, train: Sample) -> tuple[loop.Images, npt.NDArray[np.int64]]:
+    """What an epoch shows: the training images, those of the source task with them where both are pooled, and all of
+    them again and again up to `least`."""
+    images, classes = train.images, train.classes
+    if run.regime == "pooled" and run.source_task is not None:
+        framing = parse(run.protocol.source_reframing or run.protocol.reframing)
+        data, found = run.source_task.load("train")
+        index = np.array([run.task.labels.index(x) if x in run.task.labels else -1 for x in run.source_task.labels])
+        found = np.where(found >= 0, index[found], -1)
+        more = sample(data, found, np.flatnonzero(found >= 0), framing)
+        every = np.arange(len(classes)), np.arange(len(more.classes))
+        images = np.concatenate([images[every[0]], more.images[every[1]]])
+        classes = np.concatenate([classes, more.classes])
+    if len(classes) < run.protocol.least:
+        rows = np.resize(np.arange(len(classes)), run.protocol.least)
+        return images[rows], classes[rows]
+    return images, classes
 
 
 def open_record(run: Run, study: Path, true: npt.NDArray[np.int64]) -> Record:
@@ -135,9 +173,10 @@ def train_run(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, Re
         record.add(row)
         return stop_reason(record, run.protocol) is not None
 
+    images, classes = shown(run, splits.train)
     loop.train(
         net,
-        lambda epoch: (splits.train.images, splits.train.classes),
+        lambda epoch: (images, classes),
         how,
         mode=regimes.learning_mode(run),
         checkpoint=checkpoint,

@@ -43,12 +43,15 @@ def analyse(results: Results) -> Analysis:
     Raises DataError for an `overlap.json` that does not fit, MissingExtraError without scipy.
     """
     resampler = compare.Resampler(results.seed, results.average)
+    comparisons, settings = compare.with_holm(
+        compare.against_control(results, resampler), compare.between_settings(results, resampler)
+    )
     finished = [(s, arm) for s in results.sets for arm in s.arms if arm.replicates]
     return Analysis(
         results,
         tuple(compare.summarise(s, arm, resampler) for s, arm in finished),
-        tuple(compare.against_control(results, resampler)),
-        tuple(compare.between_settings(results, resampler)),
+        tuple(comparisons),
+        tuple(settings),
         tuple(stopping.stop_costs(results)),
         tuple(stopping.reaches(results)),
         tuple(duplicates.overlaps(results)),

@@ -1,50 +1,54 @@
-"""Do two arms of a study come to the same? Intervals, equivalence tests and the verdict.
+"""Do two arms of a study come to the same? Every two that can be held against each other, with intervals and verdicts.
 
-Two arms are paired by replicate. The 90 % Student t interval of the paired difference lies within the margin
-exactly where two one-sided tests at 5 % both reject (Schuirmann, D. J. (1987), A comparison of the two one-sided
-tests procedure and the power approach for assessing the equivalence of average bioavailability, Journal of
-Pharmacokinetics and Biopharmaceutics 15, 657-680).
+Measured at the epoch that validation images choose, where there are any: the last epoch swings, and the best on the
+test images flatters whoever varies more. See `inkshift.studies.stats` for intervals and tests.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.errors import MissingExtraError
-from inkshift.studies.report.results import Arm, Counts, Floats, Replicate, Results, Set
+from inkshift.studies.report.results import Arm, Replicate, Results, Set
+from inkshift.studies.stats import (
+    CLAIMS,
+    DRAWS,
+    GAP,
+    PAIRED,
+    SHARE,
+    SINGLE,
+    Counts,
+    Floats,
+    Interval,
+    Verdict,
+    basic_interval,
+    chance_f1,
+    claim_values,
+    decide_both,
+    holm,
+    scipy,
+    t_interval,
+    unfit,
+)
 
-Verdict = Literal["alike", "ahead", "behind", "undecided"]
-Measure = Literal["last epoch", "peak", "epoch 1", "epoch 2"]
+Measure = Literal["chosen epoch", "last epoch", "peak", "epoch 1", "epoch 2"]
 
-PAIRED, SINGLE = 0.90, 0.95
-DRAWS = 1000
 BLOCK = 100  # draws held in memory at a time
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean of `n` values and its bounds at `level`; the bounds are None where n is too small for any."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    level: float
-    n: int
 
 
 @dataclass(frozen=True)
 class Comparison:
     """`arm` minus `baseline` in F1, 0 to 1, over the replicates that both finished.
 
-    images: the same difference's interval over test images alone, None where the two saw different ones.
-    setting: what differs where the two belong to two sets, `name value to value`, baseline's first; else "".
+    images: the same difference's interval over test images alone, None where the two saw different ones or readings
+    at that epoch were not kept. setting: what differs where the two belong to two sets, `name value to value`,
+    baseline's first; else "". verdict: by both intervals. holm: the same with all main comparisons of the study
+    tested together, None for others. values: the p value of each claim.
     """
 
     set: str
@@ -57,6 +61,8 @@ class Comparison:
     images: Interval | None
     verdict: Verdict
     note: str
+    values: Mapping[Verdict, float]
+    holm: Verdict | None = None
 
     @property
     def pair(self) -> tuple[str, str, str]:
@@ -68,40 +74,20 @@ class Comparison:
 class Summary:
     """One arm in numbers, F1 and accuracy 0 to 1; intervals at 95 %.
 
-    images: over test images, at the last epoch. curve_peak: the peak of the mean curve among the epochs that all
+    chosen: at the epoch of lowest validation loss, None without validation images. images: over test images, at the
+    last epoch. curve_peak: the peak of the mean curve among the epochs that all
     finished replicates have, and its epoch. spread: sample standard deviation at the last epoch, None for one run.
     """
 
     set: str
     arm: Arm
     last: Interval
+    chosen: Interval | None
     images: Interval
     peak: Interval
     curve_peak: tuple[float, int]
     accuracy: float
     spread: float | None
-
-
-def t_interval(values: npt.ArrayLike, level: float) -> Interval:
-    """Student t interval of the mean of (n,) values; no bounds for one value, none wide for equal values."""
-    sample = np.asarray(values, np.float64)
-    mean, n = float(sample.mean()), len(sample)
-    if n < 2:
-        return Interval(mean, None, None, level, n)
-    half = float(_scipy("stats").t.ppf(0.5 + level / 2, n - 1) * sample.std(ddof=1) / np.sqrt(n))
-    return Interval(mean, mean - half, mean + half, level, n)
-
-
-def decide(interval: Interval, margin: float) -> Verdict:
-    """alike: the interval within +-margin; ahead, behind: wholly beyond it; undecided: all else, one pair too."""
-    low, high = interval.low, interval.high
-    if low is None or high is None:
-        return "undecided"
-    if -margin < low and high < margin:
-        return "alike"
-    if low > margin:
-        return "ahead"
-    return "behind" if high < -margin else "undecided"
 
 
 def resampled_f1(
@@ -112,7 +98,7 @@ def resampled_f1(
     true: (N,) class indices; predicted: (R, N), one row a replicate. The same seed and N draw the same images, so
     that two arms' results can be subtracted draw by draw. As `models.metrics.f1_score`: over classes that were drawn.
     """
-    sparse = _scipy("sparse")
+    sparse = scipy("sparse")
     replicates, images = predicted.shape
     column = predicted + classes * np.arange(replicates)[:, None]
     hit = predicted == true
@@ -138,26 +124,26 @@ def resampled_f1(
     return np.concatenate(parts, axis=1)
 
 
-def percentile_interval(mean: float, draws: Floats, level: float) -> Interval:
-    """Percentile bootstrap interval (Efron 1979) around `mean` from (draws,) resampled means."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high), level, len(draws))
-
-
 class Resampler:
     """Resampled F1 of whole arms, each computed once, all over the same draws of test images."""
 
     def __init__(self, seed: int, average: str = "macro") -> None:
         self._seed, self._average, self._known = seed, average, dict[str, Floats]()
 
-    def rows(self, arm: Arm, digests: list[str]) -> Floats:
-        """(len(digests), draws) for finished runs of `arm`."""
-        if any(digest not in self._known for digest in digests):
-            runs = arm.distinct
-            predicted = np.stack([run.predicted for run in runs])
-            f1 = resampled_f1(runs[0].true, predicted, len(arm.classes), DRAWS, self._seed, self._average)
-            self._known.update(zip((run.digest for run in runs), f1, strict=True))
-        return np.stack([self._known[digest] for digest in digests])
+    def rows(self, runs: Sequence[tuple[Replicate, int]]) -> Floats | None:
+        """(len(runs), draws) for finished runs of one arm, each at the row of an epoch; None where what they read then
+        was not kept."""
+        keys = [f"{run.digest} {at % len(run.epochs)}" for run, at in runs]
+        todo = {key: (run, at) for key, (run, at) in zip(keys, runs, strict=True) if key not in self._known}
+        if todo:
+            read = [run.read_at(at) for run, at in todo.values()]
+            known = [one for one in read if one is not None]
+            if len(known) < len(read):
+                return None
+            first = runs[0][0]
+            f1 = resampled_f1(first.true, np.stack(known), len(first.classes), DRAWS, self._seed, self._average)
+            self._known.update(zip(todo, f1, strict=True))
+        return np.stack([self._known[key] for key in keys])
 
 
 def summarise(study_set: Set, arm: Arm, resampler: Resampler) -> Summary:
@@ -167,13 +153,17 @@ def summarise(study_set: Set, arm: Arm, resampler: Resampler) -> Summary:
     curve = arm.curve("f1")
     whole = np.where(curve.n == curve.n.max(), curve.mean, -1)
     best = int(whole.argmax())
-    draws = resampler.rows(arm, [run.digest for run in runs]).mean(axis=0)
+    draws = resampler.rows([(run, -1) for run in runs])
+    assert draws is not None  # readings of the last epoch are always kept
+    rows = [epoch_row(run, "chosen epoch") for run in runs]
+    chosen = [float(run.f1[row]) for run, row in zip(runs, rows, strict=True) if row is not None]
     return Summary(
         study_set.name,
         arm,
-        t_interval(last, SINGLE),
-        percentile_interval(float(last.mean()), draws, SINGLE),
-        t_interval([run.f1.max() for run in runs], SINGLE),
+        t_interval(last, SINGLE, SHARE),
+        t_interval(chosen, SINGLE, SHARE) if len(chosen) == len(runs) and arm.regime != "as-is" else None,
+        basic_interval(float(last.mean()), draws.mean(axis=0), SINGLE, SHARE),
+        t_interval([run.f1.max() for run in runs], SINGLE, SHARE),
         (float(curve.mean[best]), int(curve.epochs[best])),
         float(np.mean([run.accuracy[-1] for run in runs])),
         float(last.std(ddof=1)) if len(runs) > 1 else None,
@@ -181,7 +171,7 @@ def summarise(study_set: Set, arm: Arm, resampler: Resampler) -> Summary:
 
 
 def against_control(results: Results, resampler: Resampler) -> list[Comparison]:
-    """Every arm minus control: at the last epoch, at its peak, and after epochs 1 and 2.
+    """Every arm minus control: at the chosen and the last epoch, at its peak, and after epochs 1 and 2.
 
     A set without a control of its own is held against that of another set with the same target task.
     as-is, where nothing learns, has only the one value, compared with each of control's. Peak: the best epoch of
@@ -194,7 +184,7 @@ def against_control(results: Results, resampler: Resampler) -> list[Comparison]:
             other = _difference(theirs, ours) if control_set is not study_set else ""
             for measure in (*_WHOLE, *_START):
                 pair = ((study_set, arm), (control_set, control))
-                comparison = _compare(pair, measure, other, results.margin, resampler)
+                comparison = _compare(pair, measure, other, results, resampler)
                 found += [comparison] if comparison else []
     return found
 
@@ -216,27 +206,45 @@ def between_settings(results: Results, resampler: Resampler) -> list[Comparison]
             continue
         setting = _difference(ours, theirs)
         for measure in _WHOLE:
-            comparison = _compare((second, first), measure, setting, results.margin, resampler)
+            comparison = _compare((second, first), measure, setting, results, resampler)
             found += [comparison] if comparison else []
     return found
 
 
-_WHOLE: tuple[Measure, ...] = ("last epoch", "peak")
+_WHOLE: tuple[Measure, ...] = ("chosen epoch", "last epoch", "peak")
 _START: tuple[Measure, ...] = ("epoch 1", "epoch 2")
-_READ: Mapping[Measure, Callable[[Replicate], float]] = {
-    "last epoch": lambda run: float(run.f1[-1]),
-    "peak": lambda run: float(run.f1.max()),
-    "epoch 1": lambda run: _at(run, 1),
-    "epoch 2": lambda run: _at(run, 2),
-}
 
 
-def _at(run: Replicate, epoch: int) -> float:
-    """F1 after `epoch`; NaN where the run has none. What never learns is the same after every epoch."""
-    if run.epochs[-1] == 0:
-        return float(run.f1[-1])
-    found = run.f1[run.epochs == epoch]
-    return float(found[0]) if len(found) else float("nan")
+def epoch_row(run: Replicate, measure: Measure) -> int | None:
+    """The row of a run's epochs that a measure is read at, None where it has none.
+
+    The chosen epoch is that of lowest validation loss. What never learns is the same after every epoch.
+    """
+    if run.epochs[-1] == 0 or measure == "last epoch":
+        return len(run.epochs) - 1
+    if measure == "chosen epoch":
+        return int(run.validation_loss.argmin()) if run.held_out() else None
+    if measure == "peak":
+        return int(run.f1.argmax())
+    found = np.flatnonzero(run.epochs == int(measure.split()[1]))
+    return int(found[0]) if len(found) else None
+
+
+def main_rows(rows: Sequence[Comparison]) -> list[Comparison]:
+    """The rows that answer for a study: at the chosen epoch, and at the last one where no images chose."""
+    chosen = {(row.set, row.arm, row.pair) for row in rows if row.measure == "chosen epoch"}
+    return [
+        row
+        for row in rows
+        if row.measure == "chosen epoch" or (row.measure == "last epoch" and (row.set, row.arm, row.pair) not in chosen)
+    ]
+
+
+def with_holm(*groups: Sequence[Comparison]) -> list[list[Comparison]]:
+    """The groups of comparisons with the verdict of each main one among all main ones (see `stats.holm`)."""
+    main = [row for group in groups for row in main_rows(group)]
+    together = dict(zip(map(id, main), holm([dict(row.values) for row in main]), strict=True))
+    return [[replace(row, holm=together.get(id(row))) for row in group] for group in groups]
 
 
 def _controlled(results: Results, study_set: Set) -> Iterator[tuple[Arm, Set, Arm]]:
@@ -245,23 +253,35 @@ def _controlled(results: Results, study_set: Set) -> Iterator[tuple[Arm, Set, Ar
     controls = [(s, arm) for s in near if s.target == study_set.target for arm in s.arms if arm.regime == "control"]
     for arm in study_set.arms:
         if controls and arm.regime != "control":
-            yield arm, *controls[0]
+            labels = results.settings_of(study_set, arm).get("labels")
+            # The control that learns from as many labels, if there is one.
+            same = [one for one in controls if results.settings_of(*one).get("labels") == labels]
+            yield arm, *(same or controls)[0]
 
 
 def _compare(
     pair: tuple[tuple[Set, Arm], tuple[Set, Arm]],
     measure: Measure,
     setting: str,
-    margin: float,
+    results: Results,
     resampler: Resampler,
 ) -> Comparison | None:
     """None where no replicate is finished in both arms with a value for `measure`."""
     (arm_set, arm), (baseline_set, baseline) = pair
-    read = _READ[measure]
-    pairs = [(a, b) for a, b in _pairs(arm, baseline) if np.isfinite(read(a) - read(b))]
+    rows = [(a, epoch_row(a, measure), b, epoch_row(b, measure)) for a, b in _pairs(arm, baseline)]
+    pairs = [(a, at, b, there) for a, at, b, there in rows if at is not None and there is not None]
     if not pairs:
         return None
-    interval = t_interval([read(a) - read(b) for a, b in pairs], PAIRED)
+    interval = t_interval([a.f1[at] - b.f1[there] for a, at, b, there in pairs], PAIRED, GAP)
+    images = None
+    if measure in ("chosen epoch", "last epoch") and arm.classes == baseline.classes:
+        images = _over_images(pairs, interval.mean, resampler)
+    one_source = results.settings_of(arm_set, arm).get("source_networks") == "one" and arm.regime != "control"
+    chance = _at_chance(pairs, results)
+    both = chance[0] and chance[1]
+    note = _note(pairs, interval, _planned(arm, baseline), measure, one_source)
+    words = [f"{one.name} reads no better than chance" for one, low in zip((arm, baseline), chance, strict=True) if low]
+    values = [claim_values(one, results.margin) for one in (interval, images) if one]
     return Comparison(
         arm_set.name,
         arm.name,
@@ -270,10 +290,24 @@ def _compare(
         measure,
         setting,
         interval,
-        _over_images(pairs, arm, baseline, interval.mean, resampler) if measure == "last epoch" else None,
-        decide(interval, margin),
-        _note(pairs, interval, _planned(arm, baseline), measure),
+        images,
+        "undecided" if both else decide_both(interval, images, results.margin),
+        "; ".join([*words, note] if note else words),
+        {name: 1.0 if both or unfit(interval) else max(one[name] for one in values) for name in CLAIMS},
     )
+
+
+_Pair = tuple[Replicate, int, Replicate, int]
+
+
+def _at_chance(pairs: Sequence[_Pair], results: Results) -> tuple[bool, bool]:
+    """Whether arm and baseline are within the margin of what their readings, dealt out at random, would score."""
+
+    def low(runs: Sequence[tuple[Replicate, int]]) -> bool:
+        above = [run.f1[at] - chance_f1(run.confusions[at], results.average) for run, at in runs]
+        return bool(np.mean(above) < results.margin)
+
+    return low([(a, at) for a, at, _, _ in pairs]), low([(b, at) for _, _, b, at in pairs])
 
 
 def _pairs(arm: Arm, baseline: Arm) -> list[tuple[Replicate, Replicate]]:
@@ -294,27 +328,25 @@ def _planned(arm: Arm, baseline: Arm) -> int:
     return baseline.planned if _lone(arm) else min(arm.planned, baseline.planned)
 
 
-def _over_images(
-    pairs: list[tuple[Replicate, Replicate]], arm: Arm, baseline: Arm, mean: float, resampler: Resampler
-) -> Interval | None:
-    if not np.array_equal(pairs[0][0].true, pairs[0][1].true) or arm.classes != baseline.classes:
+def _over_images(pairs: Sequence[_Pair], mean: float, resampler: Resampler) -> Interval | None:
+    if not np.array_equal(pairs[0][0].true, pairs[0][2].true):
         return None
-    ours = resampler.rows(arm, [a.digest for a, _ in pairs])
-    theirs = resampler.rows(baseline, [b.digest for _, b in pairs])
-    return percentile_interval(mean, (ours - theirs).mean(axis=0), PAIRED)
+    ours = resampler.rows([(a, at) for a, at, _, _ in pairs])
+    theirs = resampler.rows([(b, at) for _, _, b, at in pairs])
+    return None if ours is None or theirs is None else basic_interval(mean, (ours - theirs).mean(axis=0), PAIRED, GAP)
 
 
-def _note(pairs: list[tuple[Replicate, Replicate]], interval: Interval, planned: int, measure: Measure) -> str:
+def _note(pairs: Sequence[_Pair], interval: Interval, planned: int, measure: Measure, one_source: bool) -> str:
     notes = []
-    if interval.n > 1 and len({run.digest for run, _ in pairs}) == 1:
+    if interval.n > 1 and len({run.digest for run, *_ in pairs}) == 1:
         notes.append("one network against each run of control")
-    if interval.n == 1:
-        notes.append("one pair: no interval")
-    elif interval.low == interval.high:
-        notes.append("every pair differs by the same")
+    elif interval.n > 1 and one_source:
+        notes.append("given one source network")
+    notes += [reason] if (reason := unfit(interval)) else []
     if interval.n < planned:
         notes.append(f"{interval.n} of {planned} pairs")
-    ours, theirs = ({int(run.epochs[-1]) for run in side} for side in zip(*pairs, strict=True))
+    runs = [(a, b) for a, _, b, _ in pairs]
+    ours, theirs = ({int(run.epochs[-1]) for run in side} for side in zip(*runs, strict=True))
     if ours != theirs and 0 not in ours and measure in _WHOLE:
         notes.append(f"last epochs {_span(ours)} against {_span(theirs)}")
     return "; ".join(notes)
@@ -327,10 +359,3 @@ def _span(epochs: set[int]) -> str:
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     return ", ".join(f"{name} {before.get(name, 'none')} to {after.get(name, 'none')}" for name in names)
-
-
-def _scipy(module: str) -> Any:
-    try:
-        return importlib.import_module(f"scipy.{module}")
-    except ImportError:
-        raise MissingExtraError("study", "comparing the runs of a study") from None

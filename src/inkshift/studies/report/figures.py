@@ -19,7 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from inkshift.studies.report.results import Arm, Curve, Floats, Results, Set
+from inkshift.studies.report.results import Arm, Curve, Results, Set
+from inkshift.studies.stats import Floats
 
 PictureKind = Literal["f1", "frozen", "per-class", "losses", "confusion", "budget"]
 Style = tuple[str, str, str]  # colour, marker, line
@@ -66,6 +67,7 @@ class Picture:
 
 def pictures(results: Results, slugs: Sequence[str]) -> Iterator[Picture]:
     """Every figure that the finished runs allow. slugs: a file name for each set, in order."""
+    shared = _range(results)
     with matplotlib.rc_context(RC):
         for study_set, slug in zip(results.sets, slugs, strict=True):
             arms = [arm for arm in study_set.arms if arm.replicates]
@@ -73,7 +75,10 @@ def pictures(results: Results, slugs: Sequence[str]) -> Iterator[Picture]:
                 continue
             make = partial(picture, study_set=study_set.name)
             name = study_set.name
-            yield make(f"f1-{slug}", "f1", f"{name}: F1 on the test images by epoch", f1_by_epoch(study_set, arms))
+            steps = {results.steps_of(study_set, arm) for arm in arms if arm.regime != "as-is"}
+            each = steps.pop() if len(steps) == 1 else None
+            alt = f"{name}: F1 on the test images by epoch"
+            yield make(f"f1-{slug}", "f1", alt, f1_by_epoch(study_set, arms, shared, each))
             yield make(
                 f"per-class-{slug}",
                 "per-class",
@@ -91,20 +96,38 @@ def pictures(results: Results, slugs: Sequence[str]) -> Iterator[Picture]:
             yield picture("frozen", "frozen", "Frozen runs of all sets: F1 by epoch", frozen_by_epoch(frozen), "")
 
 
-def f1_by_epoch(study_set: Set, arms: Sequence[Arm]) -> Figure:
+def _range(results: Results) -> tuple[float, float]:
+    """From the lowest to the highest F1 of any run, for plots that are read side by side."""
+    every = [run.f1 for s in results.sets for arm in s.arms for run in arm.replicates]
+    low, high = (min(map(np.min, every)), max(map(np.max, every))) if every else (0.0, 1.0)
+    room = 0.05 * max(high - low, 0.02)
+    return float(low - room), float(high + room)
+
+
+def f1_by_epoch(
+    study_set: Set, arms: Sequence[Arm], shared: tuple[float, float] | None = None, steps: int | None = None
+) -> Figure:
     """Figures 2, 3, 5: the mean over replicates; the band from the lowest to the highest.
 
     Where control and fine-tuned lie close together and others far from them, a second plot shows these two alone.
+    shared: the range of F1 of all sets of the study. steps: of the optimiser in an epoch, shown above the plot. Arms
+    that run for fewer epochs than others say so, and end at a thin line.
     """
     pair = [arm for arm in arms if arm.regime in ("control", "fine-tuned")]
     closer = 1 < len(pair) < len(arms)
     figure, panels = canvas(9.6 if closer else 6.4, 3.9, 1 + closer, study_set.name)
     for axes, shown in zip(panels, (arms, pair), strict=False):
         drawn = [(arm.name, _style(arm, shown), arm.curve("f1")) for arm in shown]
-        _curves(axes, drawn)
+        _curves(axes, drawn, shared if shown is arms else None)
         axes.set(xlabel="epoch", ylabel="F1")
+        if steps:
+            scaled = partial(np.multiply, steps), partial(np.multiply, 1 / steps)
+            above = axes.secondary_xaxis("top", functions=scaled)
+            above.set_xlabel("steps", fontsize=8, color=SOFT)
+            above.tick_params(labelsize=7.5)
+            above.spines["top"].set_color(LINE)
     if closer:
-        panels[0].set_title("all regimes", loc="left", fontsize=9, color=SOFT)
+        panels[0].set_title("all regimes, scaled as every set", loc="left", fontsize=9, color=SOFT)
         panels[1].set_title(f"{' and '.join(arm.name for arm in pair)}, closer", loc="left", fontsize=9, color=SOFT)
     return figure
 
@@ -138,7 +161,9 @@ def per_class(study_set: Set, arms: Sequence[Arm]) -> Figure:
         axes.set_xticks(x, arm.classes)
         axes.tick_params(axis="x", length=0, labelsize=8 if len(x) <= 40 else 7)
         axes.set_ylabel("accuracy")
-        axes.set_title(arm.name, loc="left", fontsize=9, color=SOFT)
+        last = {int(run.epochs[-1]) for run in arm.distinct}
+        when = f", epochs 1 and {', '.join(map(str, sorted(last)))}" if 0 not in last else ""
+        axes.set_title(f"{arm.name}{when}", loc="left", fontsize=9, color=SOFT)
         axes.grid(axis="y", color="#e4e7eb", lw=0.6)
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize=8)
     panels[-1].set_xlabel("class")
@@ -177,7 +202,12 @@ def confusion(study_set: Set, arm: Arm) -> Figure:
     side = min(max(4.2, 0.115 * count + 1.2), 8.2)
     figure, (axes,) = canvas(side, side + 0.35, 1, study_set.name)
     axes.set_title(arm.name, loc="left", fontsize=9, color=SOFT)
-    axes.imshow(np.sqrt(shares), cmap="Greys", vmin=0, vmax=1.15, interpolation="nearest")
+    image = axes.imshow(np.sqrt(shares), cmap="Greys", vmin=0, vmax=1.15, interpolation="nearest")
+    scale = figure.colorbar(image, ax=axes, shrink=0.5, aspect=30, pad=0.02, boundaries=np.linspace(0, 1, 101))
+    ticks = (0, 0.01, 0.05, 0.2, 0.5, 1)
+    scale.set_ticks(np.sqrt(ticks).tolist(), labels=[f"{100 * share:g} %" for share in ticks])
+    scale.ax.tick_params(length=2, labelsize=6.5)
+    scale.outline.set_visible(False)
     if count <= MOST_COUNTS:
         for (i, j), share in np.ndenumerate(shares):
             if round(100 * share):
@@ -207,7 +237,7 @@ def _style(arm: Arm, arms: Sequence[Arm]) -> Style:
     return STYLES.get(arm.regime, SPARE[4]) if place == 0 else SPARE[(3 + place) % len(SPARE)]
 
 
-def _curves(axes: Axes, drawn: Sequence[tuple[str, Style, Curve]]) -> None:
+def _curves(axes: Axes, drawn: Sequence[tuple[str, Style, Curve]], shared: tuple[float, float] | None = None) -> None:
     """Mean and band of each curve, its name at the right end. One value at epoch 0 becomes a level line."""
     last = max([int(curve.epochs[-1]) for _, _, curve in drawn] + [1])
     ends = []
@@ -221,10 +251,15 @@ def _curves(axes: Axes, drawn: Sequence[tuple[str, Style, Curve]]) -> None:
         whole = np.broadcast_to(curve.n == curve.n.max(), x.shape)
         axes.plot(x[whole], mean[whole], marker, color=colour, ms=4.5)
         axes.plot(x[~whole], mean[~whole], marker, mfc="white", mec=colour, ms=4.5)
+        if x[-1] < last:
+            name += f" (to epoch {x[-1]})"
+            axes.axvline(x[-1], color=LINE, lw=0.8, zorder=0)
         ends.append((float(mean[-1]), int(x[-1]), name, (colour, marker, line)))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
     axes.grid(axis="y", color="#e4e7eb", lw=0.6)
     axes.margins(y=0.08)
+    if shared:
+        axes.set_ylim(*shared)
     end_labels(axes, ends, last)
 
 

@@ -15,17 +15,20 @@ import numpy.typing as npt
 from inkshift.errors import DataError
 from inkshift.studies.numbers.plan import arm_name
 from inkshift.studies.record import read_json
-from inkshift.studies.report.compare import (
+from inkshift.studies.report.results import Missing, find_run, words
+from inkshift.studies.stats import (
     DRAWS,
+    GAP,
     PAIRED,
+    SHARE,
     SINGLE,
+    Counts,
     Interval,
     Verdict,
-    decide,
-    percentile_interval,
+    basic_interval,
+    decide_both,
     t_interval,
 )
-from inkshift.studies.report.results import Counts, Missing, find_run, words
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +252,7 @@ def _summary(results: StringResults, arm: Arm) -> Summary:
     as_is, control = results.arm("as-is"), results.arm("control", arm.budget)
     return Summary(
         arm,
-        t_interval([run.right for run in arm.replicates], SINGLE),
+        t_interval([run.right for run in arm.replicates], SINGLE, SHARE),
         sum(run.scores["digit_errors"] for run in arm.replicates) / sum(run.scores["digits"] for run in arm.replicates),
         float(np.mean([item["before"] for item in known])) if known else None,
         float(np.mean([item["after"] for item in old])),
@@ -265,16 +268,9 @@ def compare(results: StringResults, arm: Arm, baseline: Arm) -> Difference | Non
     pairs = [(run, others[run.number]) for run in arm.replicates if run.number in others]
     if not pairs:
         return None
-    replicates = t_interval([a.right - b.right for a, b in pairs], PAIRED)
+    replicates = t_interval([a.right - b.right for a, b in pairs], PAIRED, GAP)
     numbers = over_numbers(pairs, results.seed)
-    return Difference(arm, baseline, replicates, numbers, decide(_both(replicates, numbers), results.margin))
-
-
-def _both(one: Interval, other: Interval) -> Interval:
-    """The interval that holds both, without bounds where one has none."""
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return Interval(one.mean, None, None, one.level, one.n)
-    return Interval(one.mean, min(one.low, other.low), max(one.high, other.high), one.level, one.n)
+    return Difference(arm, baseline, replicates, numbers, decide_both(replicates, numbers, results.margin))
 
 
 def over_numbers(pairs: Sequence[tuple[Taught, Taught]], seed: int) -> Interval:
@@ -293,4 +289,4 @@ def over_numbers(pairs: Sequence[tuple[Taught, Taught]], seed: int) -> Interval:
     even = np.full(len(forms), 1 / len(forms))
     weights = np.random.default_rng(seed).multinomial(len(forms), even, DRAWS).astype(np.float64)
     mean = float(gains.sum() / counts.sum())
-    return percentile_interval(mean, weights @ gains / (weights @ counts), PAIRED)
+    return basic_interval(mean, weights @ gains / (weights @ counts), PAIRED, GAP)

@@ -17,10 +17,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from inkshift.errors import DataError
 from inkshift.studies.report import analysis as analyses
 from inkshift.studies.report.analysis import Analysis
-from inkshift.studies.report.compare import Comparison, Interval
+from inkshift.studies.report.compare import Comparison, main_rows
 from inkshift.studies.report.figures import Picture, pictures
 from inkshift.studies.report.results import Arm, Missing, Results, Set, load
 from inkshift.studies.report.tables import write_tables, write_whole
+from inkshift.studies.stats import Interval, unfit
 
 NONE = "–"
 STOPPED = {"epochs": "ran all epochs", "as-published": "test loss settled", "held-out": "validation loss settled"}
@@ -94,7 +95,9 @@ def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
             lost=lost(results),
             answers={study_set.name: answers(study_set, analysis) for study_set in results.sets},
             start=[row for row in analysis.comparisons if row.measure in ("epoch 1", "epoch 2")],
-            end=[row for row in analysis.comparisons if row.measure in ("last epoch", "peak")],
+            end=[row for row in analysis.comparisons if row.measure not in ("epoch 1", "epoch 2")],
+            main=main_rows((*analysis.comparisons, *analysis.settings)),
+            steps=_steps(results),
             spreads=spreads,
             spread_epochs=sorted({epoch for _, _, by_epoch in spreads for epoch in by_epoch}),
             arm_settings=_arm_settings(results),
@@ -117,9 +120,9 @@ def environment() -> Environment:
 
 
 def answers(study_set: Set, analysis: Analysis) -> list[str]:
-    """The verdicts of one set at the last epoch, in sentences."""
+    """The verdicts of one set, in sentences: at the epoch that validation images chose, else at the last one."""
     rows = [row for row in (*analysis.comparisons, *analysis.settings) if row.set == study_set.name]
-    found = [sentence(row, analysis.results.margin) for row in rows if row.measure == "last epoch"]
+    found = [sentence(row, analysis.results.margin) for row in main_rows(rows)]
     if not any(arm.replicates for arm in study_set.arms):
         return ["No run is finished yet."]
     return found or ["Nothing to compare: no replicate is finished both in a control and in another regime."]
@@ -136,10 +139,20 @@ def sentence(row: Comparison, margin: float) -> str:
         return f"{text}: {gap(interval.mean)} points in the only pair, which gives no interval{_epochs(row)}."
     where = {
         "alike": f"within the margin of {limit}",
-        "undecided": f"which reaches across an edge of the margin of {limit}",
+        "undecided": _undecided(row, margin),
     }.get(row.verdict, f"wholly beyond the margin of {limit}")
     share = f"{100 * interval.level:.0f} % interval {bounds(interval, True)}"
-    return f"{text}: {gap(interval.mean)} points ({share}, {where}; {interval.n} pairs{_epochs(row)})."
+    if row.images and row.images.low is not None:
+        share += f" over replicates, {bounds(row.images, True)} over test images"
+    pairs = f"{interval.n} pairs{_epochs(row)}"
+    return f"{text}: {gap(interval.mean)} points at the {row.measure} ({share}, {where}; {pairs})."
+
+
+def _undecided(row: Comparison, margin: float) -> str:
+    """Why nothing is said of a difference that has an interval."""
+    chance = [note for note in row.note.split("; ") if note.endswith("than chance")]
+    reason = unfit(row.interval) or " and ".join(chance if len(chance) == 2 else [])
+    return reason or f"of which one reaches across an edge of the margin of ±{100 * margin:g}, or the two disagree"
 
 
 def _epochs(row: Comparison) -> str:
@@ -239,6 +252,16 @@ def _spreads(results: Results) -> list[tuple[str, str, dict[int, float]]]:
             if known and arm.regime != "as-is":
                 found.append((study_set.name, arm.name, known))
     return found
+
+
+def _steps(results: Results) -> list[tuple[str, str, int, int]]:
+    """Set, arm, steps in an epoch and epochs of the longest run, where they are known."""
+    return [
+        (s.name, arm.name, steps, max(int(run.epochs[-1]) for run in arm.replicates))
+        for s in results.sets
+        for arm in s.arms
+        if arm.replicates and (steps := results.steps_of(s, arm))
+    ]
 
 
 def _arm_settings(results: Results) -> list[tuple[str, str, Mapping[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,15 +12,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from inkshift.datasets.formats import read_npz
+from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
 from inkshift.models import metrics
-from inkshift.studies.record import read_json
+from inkshift.studies.record import READINGS, read_json
+from inkshift.studies.stats import Counts, Floats
 
-Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
 Found = TypeVar("Found")
 State = Literal["not begun", "unfinished", "failed", "damaged"]
 Measure = Literal["training_loss", "test_loss", "validation_loss", "f1", "accuracy"]
@@ -29,7 +29,10 @@ COLUMNS = ("epoch", "training_loss", "test_loss", "validation_loss", "f1", "accu
 
 @dataclass(frozen=True, eq=False)
 class Replicate:
-    """One finished run. E epochs, C classes, N test images; losses and scores (E,), NaN where none was measured."""
+    """One finished run. E epochs, C classes, N test images; losses and scores (E,), NaN where none was measured.
+
+    predicted: (N,) after the last epoch; readings: (E, N) after each, None in runs that kept only the last.
+    """
 
     number: int
     digest: str
@@ -46,6 +49,14 @@ class Replicate:
     confusions: Counts
     true: Counts
     predicted: Counts
+    readings: Counts | None = None
+
+    def read_at(self, row: int) -> Counts | None:
+        """(N,) what the test images were read as at a row of `epochs`; None where it was not kept."""
+        if row % len(self.epochs) == len(self.epochs) - 1:
+            return self.predicted
+        known = self.readings is not None and self.readings[row].min() >= 0
+        return self.readings[row] if self.readings is not None and known else None
 
     def per_class(self) -> Floats:
         """(E, C) accuracy of each class, 0 to 1; NaN for a class without test images."""
@@ -168,9 +179,25 @@ class Results:
         """How the runs' F1 is averaged over classes: `macro` or `weighted`."""
         return str(self.settings.get("f1", "macro"))
 
+    def steps_of(self, study_set: Set, arm: Arm) -> int | None:
+        """Steps of the optimiser in an epoch: batches of the training images; None where these are not known."""
+        settings = self.settings_of(study_set, arm)
+        there = self.data.get(f"{_task(study_set.target)} train", {}).get("images")
+        if there is None or arm.regime == "as-is":
+            return None
+        images = min(int(there) - int(settings.get("validation", 0)), settings.get("train_images") or int(there))
+        images = max(min(images, settings.get("labels") or images), int(settings.get("least", 0)))
+        if arm.regime == "pooled":
+            images += int(self.data.get(f"{_task(study_set.source)} train", {}).get("images", 0))
+        return math.ceil(images / int(settings.get("batch", 128)))
+
     def settings_of(self, study_set: Set, arm: Arm) -> dict[str, Any]:
         """The settings an arm ran with: the study's, the set's over them, its own over both."""
         return {**self.settings, **study_set.settings, **arm.settings}
+
+
+def _task(entry: Mapping[str, Any]) -> Task:
+    return Task.model_validate(dict(entry))
 
 
 def load(folder: Path) -> Results:
@@ -293,6 +320,11 @@ def _replicate(run: Path, number: int, digest: str) -> Replicate:
         raise ValueError("an epoch in epochs.csv has no f1")
     if not np.array_equal(metrics.confusion(predicted, true, count), confusions[-1]):
         raise ValueError("the predictions in confusion.npz do not add up to its last confusion matrix")
+    readings = None
+    if (run / READINGS).is_file():
+        readings = read_npz(run / READINGS)["predicted"].astype(np.int64)
+        if readings.shape != (len(table), len(true)) or not np.array_equal(readings[-1], predicted):
+            raise ValueError(f"{READINGS} does not hold what confusion.npz does")
     seed = config.get("seed")
     return Replicate(
         number=number,
@@ -306,6 +338,7 @@ def _replicate(run: Path, number: int, digest: str) -> Replicate:
         confusions=confusions,
         true=true,
         predicted=predicted,
+        readings=readings,
     )
 
 

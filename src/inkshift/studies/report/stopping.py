@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from inkshift.studies.report.compare import PAIRED, Interval, t_interval
-from inkshift.studies.report.results import Arm, Floats, Replicate, Results, Set
+from inkshift.studies.report.results import Arm, Replicate, Results, Set
+from inkshift.studies.stats import PAIRED, Floats, Interval, t_interval
 
 TOLERANCE = 1e-5
 

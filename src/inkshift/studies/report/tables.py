@@ -14,15 +14,19 @@ import numpy as np
 from inkshift.errors import SettingError
 from inkshift.studies.record import write_atomic
 from inkshift.studies.report.analysis import Analysis
-from inkshift.studies.report.compare import Comparison, Interval
+from inkshift.studies.report.compare import Comparison
 from inkshift.studies.report.results import COLUMNS, Results
+from inkshift.studies.stats import Interval
 
 Rows = Iterable[Sequence[Any]]
 BOUNDS = ("mean", "low", "high")
 
 
 def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> list[Path]:
-    """Write all tables into `folder`, which is made if need be; the paths written. slugs: a file name for each set."""
+    """Write all tables into `folder`, which is made if need be; the paths written. slugs: a file name for each set.
+
+    Confusion matrices that an earlier report left there, of arms that this study does not have, are removed.
+    """
     results = analysis.results
     tables: dict[str, Rows] = {
         "epochs.csv": _epochs(results),
@@ -40,6 +44,9 @@ def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> list
         **dict(_confusions(results, slugs)),
     }
     written = []
+    for path in folder.glob("confusion-*.csv"):
+        if path.name not in tables:
+            path.unlink()
     for name, rows in tables.items():
         write_table(folder / name, rows)
         written.append(folder / name)
@@ -106,13 +113,14 @@ def _per_class(results: Results) -> Iterator[Sequence[Any]]:
 def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
     yield (
         *("set", "regime", "planned", "finished", "networks"),
+        *("f1_chosen", "chosen_low_95", "chosen_high_95"),
         *("f1_last", "replicates_low_95", "replicates_high_95", "images_low_95", "images_high_95", "sd_last"),
         *("f1_peak", "peak_low_95", "peak_high_95", "curve_peak", "curve_peak_epoch", "accuracy_last"),
     )
     for row in analysis.summaries:
         yield (
             *(row.set, row.arm.name, row.arm.planned, len(row.arm.replicates), len(row.arm.distinct)),
-            *(*bounds_of(row.last), row.images.low, row.images.high, row.spread),
+            *(*bounds_of(row.chosen), *bounds_of(row.last), row.images.low, row.images.high, row.spread),
             *(*bounds_of(row.peak), *row.curve_peak, row.accuracy),
         )
 
@@ -120,13 +128,13 @@ def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
 def _comparisons(rows: Iterable[Comparison]) -> Iterator[Sequence[Any]]:
     yield (
         *("set", "regime", "against_set", "against", "setting", "measure", "pairs"),
-        *("difference", "low_90", "high_90", "images_low_90", "images_high_90", "verdict", "note"),
+        *("difference", "low_90", "high_90", "images_low_90", "images_high_90", "verdict", "holm", "note"),
     )
     for row in rows:
         images = bounds_of(row.images)[1:]
         yield (
             *(row.set, row.arm, row.baseline_set, row.baseline, row.setting, row.measure, row.interval.n),
-            *(*bounds_of(row.interval), *images, row.verdict, row.note),
+            *(*bounds_of(row.interval), *images, row.verdict, row.holm, row.note),
         )
 
 
