@@ -200,28 +200,6 @@ def test_a_page_of_many_fields_is_told_from_itself_upside_down(
         assert sum(came[name] == value for name, value in truth.items()) >= 0.9 * len(truth)
 
 
-def test_two_copies_in_one_picture_are_refused() -> None:
-    sheet, spec, _ = class_list()
-    both = np.hstack([filled(sheet), filled(sheet)])
-    with pytest.raises(RegistrationError, match="twice"):
-        register(both, spec, sheet)
-
-
-def test_two_copies_without_keypoints_are_refused() -> None:
-    """Two pale grids beside each other: the second lies where another page would."""
-    rows, columns = [90 + 90 * i for i in range(8)], [60, 150, 330, 420, 540]
-    sheet = np.full((H, W), 255, np.uint8)
-    for y in rows:
-        cv2.line(sheet, (columns[0], y), (columns[-1], y), (170,), 2)
-    for x in columns:
-        cv2.line(sheet, (x, rows[0]), (x, rows[-1]), (170,), 2)
-    fields = [{"name": f"f{y}", "box": [150, y, 180, 90], "digits": [1, 2]} for y in rows[:-1]]
-    spec = PageSpec.model_validate({"size": [W, H], "fields": fields, "reference": "empty.png"})
-    both = seen(np.hstack([sheet, sheet]), np.eye(3), (2 * W, H))
-    with pytest.raises(RegistrationError):
-        register(both, spec, sheet)
-
-
 def test_blank_black_and_tiny_pages_say_so() -> None:
     sheet, spec, _ = class_list()
     with pytest.raises(UnknownFormError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -21,7 +21,14 @@ class TemplateError(InkshiftError):
 
 
 class RegistrationError(InkshiftError):
-    """A page could not be laid onto its template, so nothing on it was read."""
+    """A page could not be laid onto its template, so nothing on it was read.
+
+    outline: the corners, x and y in pixels, of the place where it comes nearest, if there is any; explained: about what
+    share of the form's print is seen there.
+    """
+
+    outline: Sequence[tuple[float, float]] = ()
+    explained: float = 0.0
 
 
 class BlankPageError(RegistrationError):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 from typing import NamedTuple
 
 from inkshift.forms.joint.form import decode_form
@@ -22,8 +23,9 @@ def assemble(
 
     A form of several pages is a run of pages of one template, each a later page of it than the one before, of one
     file that name no other form, or of several files that name the same. A page between them that was not
-    read goes to the form before it, and so does any blank page after it in its file. A form is called what its pages
-    say, else its file's name without ending, with `-p2` where it begins on the file's second page.
+    read goes to the form before it, and so does any blank page after it in its file. Where one picture shows a design
+    more than once, only copies of the same number go together. A form is called what its pages say, else its file's
+    name without ending, with `-p2` where it begins on the file's second page, and `-b` where it is the second there.
     """
     several = (templates,) if isinstance(templates, Template) else tuple(templates or ())
     by_name = {template.name: template for template in several}
@@ -54,6 +56,8 @@ def _continues(held: list[PageReading], page: PageReading, template: Template | 
         return False
     if page.error:
         return True
+    if page.copy != kept[-1].copy and not (known and page.identity == known):
+        return False
     later = all(page.design > p.design and page.template == p.template for p in kept if not p.error)
     return later and (not known or page.identity in ("", known))
 
@@ -61,6 +65,7 @@ def _continues(held: list[PageReading], page: PageReading, template: Template | 
 def _form(held: list[PageReading], template: Template | None, together: bool) -> FormReading:
     first = next((p for p in held if not p.blank), held[0])
     stem = Path(first.source).stem + (f"-p{first.page}" if first.page > 1 else "")
+    stem += f"-{ascii_lowercase[first.copy - 1]}" if first.copy > 1 else ""
     name = next((p.identity for p in held if p.identity), stem)
     fields: list[FieldReading] = [item for page in held for item in page.fields]
     notes = tuple(PageNote(p.source, p.page, p.quality, p.error, p.turn, p.blank) for p in held)

@@ -6,6 +6,7 @@ import copy
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
@@ -40,7 +41,15 @@ from inkshift.forms.field.guides import without_guides
 from inkshift.forms.page.files import PageRef, find_files, load_page, page_refs
 from inkshift.forms.page.place import Box, on_page
 from inkshift.forms.page.strokes import PASSED, strokes_through
-from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, unknown_form, why_unfit
+from inkshift.forms.page.which import (
+    beside,
+    find_templates,
+    in_rows,
+    is_blank_page,
+    likeliest,
+    unknown_form,
+    why_unfit,
+)
 from inkshift.forms.reading import (
     FieldReading,
     FormReading,
@@ -48,7 +57,7 @@ from inkshift.forms.reading import (
     page_from_json,
     page_to_json,
 )
-from inkshift.forms.registration.register import Registered, cut, register
+from inkshift.forms.registration.register import Registered, cut, overlap, register, without
 from inkshift.forms.table.judge import read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
@@ -72,6 +81,8 @@ SIGNED = 12
 MARGIN = 0.18
 # A design of which a page shows this share of what it shows of the best one fits it alike.
 _ALIKE = 0.93
+# Pages on one picture, at most, and the share of the others' print that tells a page that is not read from no page.
+MOST_ON_ONE, _PARTLY = 26, 0.3
 # Log odds by which numbers must be surer one way up than the other.
 _LEAST_ODDS = 5.0
 # Fields that are read both ways up before all are, where a page has more than twice as many.
@@ -225,7 +236,7 @@ class Reader:
 
     def _each_picture(self, pictures: Sequence[Pixels | Image], progress: Progress | None) -> Iterator[PageReading]:
         for number, picture in enumerate(pictures, 1):
-            yield self.read_page(as_pixels(picture), f"picture {number}")
+            yield from self.read_pages(as_pixels(picture), f"picture {number}")
             if progress:
                 progress(number, len(pictures))
 
@@ -293,32 +304,84 @@ class Reader:
         self, refs: list[tuple[PageRef, str]], results: Iterator[tuple[str, str]], progress: Progress | None
     ) -> Iterator[PageReading]:
         for done, (ref, error) in enumerate(refs, 1):
-            yield PageReading(ref.source, ref.page, error=error) if error else page_from_json(next(results)[1])
+            lines = [] if error else next(results)[1].splitlines()
+            yield from map(page_from_json, lines) if lines else [PageReading(ref.source, ref.page, error=error)]
             if progress:
                 progress(done, len(refs))
 
     def read_page(self, image: Pixels, source: str = "", page: int = 1) -> PageReading:
-        """Read one page, (H, W) or (H, W, 3) RGB uint8. A page that does not register comes back with its error, or as
-        blank where there is nothing on it."""
-        if self.settings.read_as in ("table", "column"):
-            return self._read_table(image, source, page)
-        try:
-            return self.read_laid(image, source, page)[0]
-        except BlankPageError:
-            return PageReading(source, page, blank=True)
-        except RegistrationError as e:
-            return PageReading(source, page, error=f"{source} page {page}: {e}")
+        """The first of the forms that `read_pages` finds on a picture."""
+        return self.read_pages(image, source, page)[0]
 
-    def read_laid(self, image: Pixels, source: str = "", page: int = 1) -> tuple[PageReading, Registered]:
-        """Read one page as `read_page` does, and how it lies. Raises RegistrationError where it does not register."""
+    def read_pages(self, image: Pixels, source: str = "", page: int = 1) -> list[PageReading]:
+        """Read a picture, (H, W) or (H, W, 3) RGB uint8, of one page, or of several beside each other: from left to
+        right, row by row. A page that does not register comes back with its error, or as blank where there is nothing
+        on it."""
+        if self.settings.read_as in ("table", "column"):
+            return [self._read_table(image, source, page)]
+        try:
+            return [reading for reading, _ in self.read_laid(image, source, page)]
+        except BlankPageError:
+            return [PageReading(source, page, blank=True)]
+        except RegistrationError as e:
+            return [PageReading(source, page, error=f"{source} page {page}: {e}")]
+
+    def read_laid(self, image: Pixels, source: str = "", page: int = 1) -> list[tuple[PageReading, Registered | None]]:
+        """Read a picture as `read_pages` does, and how each page lies; None for one that is not read beside others.
+
+        Raises RegistrationError where none registers.
+        """
         start = time.process_time()
         if unfit := why_unfit(image, self.templates):
             raise RegistrationError(unfit)
         if self.templates and is_blank_page(image):
             raise BlankPageError("the page is blank: nothing is printed or written on it")
-        reader, laid = self._recognise(image, page)
+        found, failed = self._lay_all(image, page)
         self._spent("register", start)
-        return reader._read_laid(laid, source, page)
+        read: list[tuple[PageReading, Registered | None]] = []
+        copies: Counter[tuple[str, int]] = Counter()
+        for reader, laid in found:
+            try:
+                one, lies = reader._read_laid(laid, source, page)
+            except RegistrationError as e:
+                failed.append(e)
+                continue
+            copies[one.template, one.design] += 1
+            read.append((replace(one, copy=copies[one.template, one.design]), lies))
+        if not read:
+            raise failed[0]
+        for n, error in enumerate(failed, max(copies.values()) + 1):
+            why = f"{source} page {page}: of the forms on this picture one was not read: {error}"
+            read.append((PageReading(source, page, error=why, copy=n), None))
+        return read
+
+    def _lay_all(self, image: Pixels, number: int) -> tuple[list[tuple[Reader, list[_Laid]]], list[RegistrationError]]:
+        """The pages that lie beside each other on a picture, from left to right and row by row, each with who reads it
+        and the others made paper; and why what looks like others is not read. Raises RegistrationError where none is.
+        """
+        found: list[tuple[Reader, list[_Laid]]] = []
+        failed: list[RegistrationError] = []
+        rest: Pixels | None = image
+        while rest is not None and len(found) + len(failed) < MOST_ON_ONE:
+            try:
+                found.append(self._recognise(rest, number))
+                outline = found[-1][1][0].page.outline
+            except RegistrationError as e:
+                outline = np.array(e.outline).reshape(-1, 2)
+                least = _PARTLY * max((laid[0].page.explained for _, laid in found), default=0.0)
+                if not found or not isinstance(e, UnknownFormError) or e.explained > least:
+                    failed.append(e)
+            rest = beside(rest, outline) if self.templates else None
+        if not found:
+            raise failed[0]
+        if len(found) == 1:
+            return found, failed
+        outlines = [laid[0].page.outline for _, laid in found]
+        apart = [
+            (reader, [replace(one, page=without(one.page, [*outlines[:k], *outlines[k + 1 :]])) for one in laid])
+            for k, (reader, laid) in enumerate(found)
+        ]
+        return [apart[k] for k in in_rows(outlines)], failed
 
     def _recognise(self, image: Pixels, number: int) -> tuple[Reader, list[_Laid]]:
         """The page on the template that it proves, and who reads by that. Raises RegistrationError where none is."""
@@ -328,6 +391,9 @@ class Reader:
         for reader in self._readers:
             with suppress(RegistrationError):
                 tried.append((reader, reader._lay(image, number)))
+        if tried:  # what lies beside the best speaks for another page on the picture, not against this one
+            best = max(tried, key=lambda one: one[1][0].page.quality)[1][0].page.outline
+            tried = [one for one in tried if overlap(one[1][0].page.outline, best) > 0]
         likely = likeliest([laid[0].page.quality for _, laid in tried])
         if len(likely) > 1:  # what is printed does not tell them apart; a barcode may
             likely = [i for i in likely if tried[i][0]._barcode_fits(image)] or likely
@@ -481,7 +547,12 @@ class Reader:
             # A design on which the page lies badly says more than one of which it shows nothing.
             raise min(failed, key=lambda e: isinstance(e, UnknownFormError))
         laid.sort(key=lambda one: -one[0].page.explained)
-        alike = [one for one in laid if one[0].page.explained > _ALIKE * laid[0][0].page.explained]
+        best = laid[0][0].page
+        alike = [
+            one
+            for one in laid
+            if one[0].page.explained > _ALIKE * best.explained and overlap(one[0].page.outline, best.outline) > 0
+        ]
         if len(alike) == 1:
             return alike[0]
         expected = (number - 1) % len(specs)
@@ -752,7 +823,7 @@ def _read_ref(ref: PageRef) -> str:
     except InputError as e:
         return page_to_json(PageReading(ref.source, ref.page, error=str(e)))
     try:
-        return page_to_json(_READER[0].read_page(image, ref.source, ref.page))
+        return "\n".join(map(page_to_json, _READER[0].read_pages(image, ref.source, ref.page)))
     except Exception as e:  # a fault of ours on one page must not cost the others
         failed = f"reading failed ({type(e).__name__}: {' '.join(str(e).split())}); check its template, or report this"
         return page_to_json(PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {failed}"))

@@ -74,7 +74,9 @@ def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
     """Another reading for each field of a form that waits, unless its latest is of this reader; how many there were."""
     added = 0
     with store.writing() as session:
-        for form_id in session.scalars(_of(batch_id, form)).all():
+        there = session.execute(_of(batch_id, form)).all()
+        # Several forms may lie on one picture: then their names tell them apart.
+        for form_id in [row.id for row in there if len(there) == 1 or row.name == form.name]:
             wait = sa.select(Field).where(Field.form_id == form_id, Field.waiting.is_(True)).with_for_update()
             waiting = {
                 f.name: f for f in session.scalars(wait) if not f.readings or f.readings[-1].reader != form.reader
@@ -87,11 +89,11 @@ def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
     return added
 
 
-def _of(batch_id: int, form: FormReading) -> sa.Select[int]:
-    """Ids of the forms in the store that begin on the page that a form which was read begins on."""
+def _of(batch_id: int, form: FormReading) -> sa.Select[int, str]:
+    """Ids and names of the forms in the store that begin on the page that a form which was read begins on."""
     note = form.pages[0]
     place = (Page.source == note.source, Page.number == note.page)
-    return sa.select(Form.id).join(Page).where(Form.batch_id == batch_id, *place).distinct()
+    return sa.select(Form.id, Form.name).join(Page).where(Form.batch_id == batch_id, *place).distinct()
 
 
 def batches_with_pages(store: Store) -> Iterator[tuple[int, str, int]]:

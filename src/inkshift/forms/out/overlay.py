@@ -16,7 +16,6 @@ from inkshift.forms.design.printed import level
 from inkshift.forms.out.html import doubts
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading
-from inkshift.forms.registration.register import Registered
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 
 Pixels = npt.NDArray[np.uint8]
@@ -31,15 +30,16 @@ def preview(reader: Reader, image: Pixels, source: str) -> tuple[Image.Image, st
     refused, or nothing.
 
     A field's box is green, or orange where a person should look; its name stands on the left, what was read
-    on the right. A page that is refused is drawn at the place that came nearest, where the error names one as its
-    `candidate`, else as if it filled its template; the marks and lines that are there are told from those missing.
+    on the right. A page that is refused is drawn at the place that came nearest, else as if it filled its template; the
+    marks and lines that are there are told from those missing. Of several pages on the picture the first is drawn.
     """
     if reader.template is None:
         raise SettingError("a preview needs a template; give one")
     try:
-        reading, page = reader.read_laid(image, source)
+        reading, page = reader.read_laid(image, source)[0]
     except RegistrationError as e:
         return _refused(reader.template, image, e), str(e)
+    assert page is not None  # those that are not read come last
     spec = reader.template.pages[reading.design]
     zoom = max(1.0, _LONGEST / max(spec.size))
     flat = _straightened(page.image, page.matrix, spec.size, zoom)
@@ -49,13 +49,13 @@ def preview(reader: Reader, image: Pixels, source: str) -> tuple[Image.Image, st
 def _refused(template: Template, image: Pixels, error: RegistrationError) -> Image.Image:
     """A page that is not read under its template: what of that is there, what is missing, and the reason."""
     spec = template.pages[0]
-    page: Registered | None = getattr(error, "candidate", None)
-    if page is None:
-        stretched = np.diag([image.shape[1] / spec.size[0], image.shape[0] / spec.size[1], 1.0])
-        page = Registered(image, stretched, 0.0, 0)
+    right, bottom, wide, high = *spec.size, float(image.shape[1]), float(image.shape[0])
+    outline = np.array(error.outline or [(0, 0), (wide, 0), (wide, high), (0, high)], np.float32)
+    corners = np.array([(0, 0), (right, 0), (right, bottom), (0, bottom)], np.float32)
+    matrix = np.asarray(cv2.getPerspectiveTransform(corners, outline), np.float64)
     zoom = max(1.0, _LONGEST / max(spec.size))
-    picture = _straightened(page.image, page.matrix, spec.size, zoom)
-    seen = level(np.asarray(_straightened(page.image, page.matrix, spec.size, 1.0).convert("L")))
+    picture = _straightened(image, matrix, spec.size, zoom)
+    seen = level(np.asarray(_straightened(image, matrix, spec.size, 1.0).convert("L")))
     pen = ImageDraw.Draw(picture)
     for field in spec.fields:
         x, y, w, h = (value * zoom for value in field.box)

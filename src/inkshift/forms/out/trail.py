@@ -368,21 +368,23 @@ def read_again(run: Run, progress: Progress | None = None) -> Iterator[Fault]:
     if differing:
         yield from differing
         return
-    wanted = {
-        (r["form"], r["field"], r["file"], r["page"]): (line, r)
-        for line, r in run.records
-        if r["kind"] == "value" and r["decided_by"] == READER and _sha256(r["file"]) == r["sha256"]
-    }
+    # Two forms on one picture may bear the same name: their lines are taken in order.
+    wanted: dict[tuple[Any, ...], list[tuple[int, Record]]] = {}
+    for line, r in run.records:
+        if r["kind"] == "value" and r["decided_by"] == READER and _sha256(r["file"]) == r["sha256"]:
+            wanted.setdefault((r["form"], r["field"], r["file"], r["page"]), []).append((line, r))
     files = list(dict.fromkeys(key[2] for key in wanted))
     for form in reader.read(files, progress=progress) if files else ():
         for item in form.fields:
-            line, record = wanted.pop((form.name, item.name, item.source, item.page), (0, {}))
+            lines = wanted.get((form.name, item.name, item.source, item.page), [])
+            line, record = lines.pop(0) if lines else (0, {})
             if not record:
                 yield Fault(run.line, f"form {form.name} field {item.name} is read now, but has no line in this run")
             elif told := _difference(record, item):
                 yield Fault(line, f"form {form.name} field {item.name}: {told}")
-    for (name_of_form, name, *_), (line, _) in wanted.items():
-        yield Fault(line, f"form {name_of_form} field {name} is not read any more")
+    for (name_of_form, name, *_), lines in wanted.items():
+        for line, _ in lines:
+            yield Fault(line, f"form {name_of_form} field {name} is not read any more")
 
 
 def _other_inputs(run: Run, now: Record) -> Iterator[Fault]:

@@ -14,6 +14,7 @@ from inkshift.forms.template import Template
 from inkshift.reframe import to_gray
 
 Pixels = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float64]
 
 # A page of fewer pixels than an eighth of its template, each way, is read by nobody: a field of 60 pixels has 7.
 _LEAST_SCALE = 1 / 8
@@ -25,6 +26,8 @@ _LEAST_ODDS = 2.0
 _LOOK = 1600
 # Pixels of the longer side at which a full page is known at a glance, and the share of them that are then marked.
 _GLANCE, _FULL = 400, 0.03
+# A page that covers this share of a picture leaves no room for another, whose marks must be this share of its own.
+_NO_ROOM, _A_PAGE = 0.75, 0.25
 # Gray levels under its surroundings from which a pixel counts as marked. Print that shines through from the other side
 # is fainter; pale pencil is about as dark.
 _FAINT = 24
@@ -86,6 +89,42 @@ def is_blank_page(image: Pixels) -> bool:
     _, _, marks, _ = cv2.connectedComponentsWithStats((under > max(_FAINT, grain)).astype(np.uint8), connectivity=8)
     extent = np.maximum(marks[1:, cv2.CC_STAT_WIDTH], marks[1:, cv2.CC_STAT_HEIGHT])
     return not bool((extent >= _SPECK * long).any())
+
+
+def beside(image: Pixels, outline: Points) -> Pixels | None:
+    """A picture, (H, W) or (H, W, 3) uint8, with what a page covers made paper, by its outline, (4, 2) pixels; None
+    where too little is marked beside it to be another page.
+    """
+    high, wide = image.shape[:2]
+    corners = outline.astype(np.float32)
+    if len(outline) < 4 or cv2.contourArea(corners) > _NO_ROOM * high * wide:
+        return None
+    few = _reduced(to_gray(_reduced(image, 2 * _GLANCE, cv2.INTER_NEAREST)), _GLANCE)
+    marked = cv2.morphologyEx(few, cv2.MORPH_BLACKHAT, np.ones((7, 7), np.uint8)) > _FAINT
+    scale = few.shape[1] / wide
+    page = np.zeros(few.shape, np.uint8)
+    cv2.fillConvexPoly(page, np.rint(corners * scale).astype(np.int32), (1,))
+    # The edge of the paper is no mark on another.
+    around = cv2.dilate(page, np.ones((9, 9), np.uint8)) > 0
+    around[:4] = around[-4:] = around[:, :4] = around[:, -4:] = True
+    if (marked & ~around).sum() < _A_PAGE * (marked & (page > 0)).sum():
+        return None
+    rest = image.copy()
+    paper = tuple(float(v) for v in np.atleast_1d(np.median(image[::8, ::8].reshape(-1, *image.shape[2:]), axis=0)))
+    cv2.fillConvexPoly(rest, np.rint(corners).astype(np.int32), paper)
+    return rest
+
+
+def in_rows(outlines: Sequence[Points]) -> list[int]:
+    """The order in which people read pages, by their outlines, (4, 2) each: from left to right, row by row."""
+    middles = [outline.mean(0) for outline in outlines]
+    high = float(np.median([np.ptp(outline[:, 1]) for outline in outlines])) or 1.0
+    left, order = sorted(range(len(outlines)), key=lambda k: middles[k][1]), list[int]()
+    while left:
+        row = [k for k in left if middles[k][1] < middles[left[0]][1] + high / 2]
+        order += sorted(row, key=lambda k: middles[k][0])
+        left = [k for k in left if k not in row]
+    return order
 
 
 def _reduced(image: Pixels, longest: int, how: int = cv2.INTER_AREA) -> Pixels:

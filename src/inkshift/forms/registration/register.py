@@ -38,10 +38,8 @@ LEAST = 0.5
 _SURE = 0.95
 _SMALLEST_PAGE = 150
 _TALLEST_FIELD = 96
-# A second place that shows this share of the first one's print is a second copy of the form.
-_COPY = 0.75
-# A form that covers this share of all that is on the scan leaves no room for a second.
-_MOST_OF_IT = 0.8
+# Places that share no more than this of the smaller one are no rivals: the form may lie at both.
+_OVERLAP = 0.2
 # Maps whose corners lie within this share of the form's size of each other are the same place: 3 mm of A4.
 _SAME_PLACE = 0.012
 # Where no more than this of the print is seen, paper may be bent more than patches are looked for at first.
@@ -69,7 +67,8 @@ class Registered:
     probability, 0 to 1, that it lies right. turn: degrees clockwise that it was turned to stand upright. paper: gray
     level of its paper. explained: about what share of the form's print is seen on it. own: for the box of each field a
     3x3 map of its own, template to image pixels, where paper bends or the field's printed frame lies a little aside.
-    fields: for each field's name the probability that its box lies right, that of the page included.
+    fields: for each field's name the probability that its box lies right, that of the page included. outline: the four
+    corners of the form, (4, 2), in pixels of the page as it came.
     """
 
     image: npt.NDArray[np.uint8]
@@ -80,6 +79,7 @@ class Registered:
     explained: float = 1.0
     own: Mapping[Box, Matrix] = field(default_factory=dict)
     fields: Mapping[str, float] = field(default_factory=dict)
+    outline: Matrix = field(default_factory=lambda: np.zeros((4, 2)))
 
     def map_of(self, box: Box) -> Matrix:
         """3x3, template to image pixels, for a box of the template and what is near it."""
@@ -97,8 +97,9 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
     """Lay a page, (H, W) or (H, W, 3) uint8, onto its template; `reference` is the picture that `page` names.
 
     One place; two, upright and upside down, where what is known of the print is the same both ways up, so that only
-    what is written can tell. Raises UnknownFormError where the page shows too little of the form, a blank one too, and
-    RegistrationError where it could lie otherwise as well.
+    what is written can tell. Of several copies of the form beside each other one is laid; what lies beside a place does
+    not speak against it. Raises UnknownFormError where the page shows too little of the form, a blank one too, and
+    RegistrationError where it could lie otherwise as well; both name the place that comes nearest.
     """
     if max(image.shape[:2]) < _SMALLEST_PAGE:
         high, wide = image.shape[:2]
@@ -112,8 +113,6 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
         raise UnknownFormError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
     best = tried[0]
     _refuse_unproved(best, known)
-    if _lies_twice(scan, known, best):
-        raise RegistrationError("the form lies on this page twice; scan or cut the two apart")
     places = [_closer(scan, known, best.place) if known.drawn else best.place]
     if known.alike_turned:
         places.append(refine(scan, known, best.place.matrix @ known.upside_down))
@@ -190,6 +189,8 @@ def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
     """The first of the places, its margin and probability with the others as rivals."""
     best = tried[0]
     for other in tried[1:]:
+        if _beside(best, other, known):
+            continue
         # Of two that explain about as much of the whole, one may explain more of what tells them apart.
         differs = _apart(best.place, other.place, known)
         beaten = other.margin_over(best, differs) > max(best.margin_over(other, differs), 0)
@@ -198,6 +199,8 @@ def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
     evidence = best.evidence
     for other in tried:
         if other is best or _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE):
+            continue
+        if _beside(best, other, known):
             continue
         if known.alike_turned and _same(other.place.matrix @ known.upside_down, best.place.matrix, known, 0.02):
             continue
@@ -209,6 +212,23 @@ def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
     if _fills(best.place.matrix, scan, known):
         evidence = replace(evidence, margin=evidence.margin + _FRAMED)
     return replace(best, evidence=evidence, probability=probability(evidence))
+
+
+def outline_of(matrix: Matrix, known: Reference) -> Matrix:
+    """The four corners of the form at a place, (4, 2), in pixels of the scan."""
+    w, h = known.size
+    return candidates.project(np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64), matrix)
+
+
+def overlap(one: Matrix, other: Matrix) -> float:
+    """Which share of the smaller of two outlines, (4, 2) each, lies in the other."""
+    a, b = (outline.astype(np.float32) for outline in (one, other))
+    return float(cv2.intersectConvexConvex(a, b)[0]) / max(min(cv2.contourArea(a), cv2.contourArea(b)), 1e-6)
+
+
+def _beside(one: _Tried, other: _Tried, known: Reference) -> bool:
+    """Whether the form may lie at both places: they are those of two sheets."""
+    return overlap(*(outline_of(tried.place.matrix, known) for tried in (one, other))) < _OVERLAP
 
 
 def _apart(place: Place, other: Place, known: Reference) -> tuple[float, ...]:
@@ -244,8 +264,7 @@ def _from_to(place: Place, other: Place, known: Reference) -> tuple[float, float
 def _fills(matrix: Matrix, scan: Scan, known: Reference) -> bool:
     """Whether the form fills the scan to its edges, as it does the picture that its template was made on."""
     h, w = scan.gray.shape
-    corners = np.array([[0, 0], [known.size[0], 0], [known.size[0], known.size[1]], [0, known.size[1]]], np.float64)
-    at = candidates.project(corners, matrix)
+    at = outline_of(matrix, known)
     ends = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
     return any(np.abs(np.roll(at, k, 0) - ends).max() < 0.008 * max(h, w) for k in range(4))
 
@@ -257,9 +276,7 @@ def _by_paper(scan: Scan, known: Reference) -> list[Matrix]:
 
 def _same(a: Matrix, b: Matrix, known: Reference, share: float) -> bool:
     """Whether two maps put the form's corners within a share of its size of each other."""
-    w, h = known.size
-    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
-    first, second = candidates.project(corners, a), candidates.project(corners, b)
+    first, second = outline_of(a, known), outline_of(b, known)
     size = float(np.linalg.norm(second[2] - second[0]))
     return bool(np.linalg.norm(first - second, axis=1).max() < share * size)
 
@@ -307,43 +324,23 @@ def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
 def _refuse_unproved(best: _Tried, known: Reference) -> None:
     """Raises the error that says why a page is not proved to lie right, if it is not."""
     evidence = best.evidence
-    if best.probability < LEAST:
-        if evidence.even > _PLAIN and evidence.margin < 0.2:
-            raise RegistrationError(
-                f"the page could lie {_aside(evidence.shift)}: its print fits there nearly as well; scan it whole, or "
-                'give the template a picture of the empty form ("reference")'
-            )
-        if evidence.even > _PLAIN and evidence.turned < 0.2:
-            raise RegistrationError(_OPEN)
-        raise UnknownFormError(
+    if best.probability >= LEAST:
+        return
+    if evidence.even > _PLAIN and evidence.margin < 0.2:
+        error = RegistrationError(
+            f"the page could lie {_aside(evidence.shift)}: its print fits there nearly as well; scan it whole, or "
+            'give the template a picture of the empty form ("reference")'
+        )
+    elif evidence.even > _PLAIN and evidence.turned < 0.2:
+        error = RegistrationError(_OPEN)
+    else:
+        error = UnknownFormError(
             f"the page does not fit the template: {max(evidence.gain, 0):.0%} of its print found; "
             "is it this form, and scanned whole?"
         )
-
-
-def _lies_twice(scan: Scan, known: Reference, best: _Tried) -> bool:
-    """Whether what the scan shows beside the form is the form again."""
-    w, h = known.size
-    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
-    outline = candidates.project(corners, best.place.matrix)
-    _, _, wide, high = candidates.ink_box(scan)
-    if cv2.contourArea(outline.astype(np.float32)) > _MOST_OF_IT * wide * high:
-        return False
-    rest = scan.gray.copy()
-    cv2.fillConvexPoly(rest, np.rint(outline).astype(np.int32), (int(np.median(rest[::8, ::8])),))
-    other = Scan(rest)
-    maps = candidates.by_keypoints(other, known) or candidates.by_marks(other, known)
-    # Print without keypoints is looked for beside the first copy, as two sheets lie on one glass.
-    steps = [
-        np.array([[1, 0, sign * x], [0, 1, sign * y], [0, 0, 1]], np.float64)
-        for gap in (1.0, 1.03, 1.06)
-        for x, y in ((gap * w, 0.0), (0.0, gap * h))
-        for sign in (-1, 1)
-    ]
-    beside = [best.place.matrix @ step for step in steps]
-    beside.sort(key=lambda matrix: -glance(other, known, matrix))
-    places = (refine(other, known, matrix) for matrix in [*maps[:2], *beside[:2]])
-    return any(view(other, known, place).explained > _COPY * best.explained for place in places)
+    error.outline = [(float(x), float(y)) for x, y in outline_of(best.place.matrix, known)]
+    error.explained = best.explained
+    raise error
 
 
 def _aside(shift: tuple[float, float]) -> str:
@@ -380,8 +377,28 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     return Registered(
-        upright, to_upright @ place.matrix, best.probability, 90 * quarters, paper, best.explained, own, fields
+        upright,
+        to_upright @ place.matrix,
+        best.probability,
+        90 * quarters,
+        paper,
+        best.explained,
+        own,
+        fields,
+        outline_of(place.matrix, known),
     )
+
+
+def without(page: Registered, others: Sequence[Matrix]) -> Registered:
+    """A page that lies beside others on one picture, with these, by their outlines, made paper."""
+    beyond = np.zeros(page.image.shape[:2], np.uint8)
+    to_upright = candidates.quarter_turn(page.turn // 90, page.image.shape)
+    for outline in (*others, page.outline):
+        value = 0 if outline is page.outline else 1
+        cv2.fillConvexPoly(beyond, np.rint(candidates.project(outline, to_upright)).astype(np.int32), (value,))
+    clean = page.image.copy()
+    clean[beyond > 0] = page.paper
+    return replace(page, image=clean)
 
 
 def _without_bed(image: npt.NDArray[np.uint8], matrix: Matrix, known: Reference, paper: int) -> npt.NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -68,30 +69,25 @@ def try_on(reader: Reader, given: Sequence[tuple[str, Path]]) -> list[TriedPage]
         raise SettingError(f"expected at most {MOST_PAGES} pages to try, found {len(refs)}; send fewer")
     names = {str(path): name for name, path in given}
     assert reader.template is not None
-    readings: list[PageReading] = []
-    pictures: dict[tuple[str, int], bytes] = {}
+    read: list[tuple[PageReading, bytes]] = []
     for ref in refs:
         try:
-            reading, laid = reader.read_laid(load_page(ref), ref.source, ref.page)
+            read += [
+                (page, jpeg(_straight(laid, reader.template.pages[page.design]), _QUALITY) if laid else b"")
+                for page, laid in reader.read_laid(load_page(ref), ref.source, ref.page)
+            ]
         except RegistrationError as e:
-            reading = PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {e}")
+            read.append((PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {e}"), b""))
         except InkshiftError as e:
-            reading = PageReading(ref.source, ref.page, error=str(e))
-        else:
-            pictures[ref.source, ref.page] = jpeg(_straight(laid, reader.template.pages[reading.design]), _QUALITY)
-        readings.append(reading)
-    designs = {(page.source, page.page): page for page in readings}
-    tried = []
-    for form in assemble(readings, reader.template):
-        for note in form.pages:
-            page = designs[note.source, note.page]
-            fields = {item.name: item for item in form.fields if (item.source, item.page) == (note.source, note.page)}
-            shown = names[note.source]
-            if note.error:
-                error = note.error.replace(note.source, shown)
-                tried.append(TriedPage(shown, note.page, "", error))
+            read.append((PageReading(ref.source, ref.page, error=str(e)), b""))
+    tried, left = [], iter(read)
+    for form in assemble((page for page, _ in read), reader.template):
+        fields = {item.name: item for item in form.fields}
+        for page, picture in islice(left, len(form.pages)):
+            shown = names[page.source]
+            if page.error:
+                tried.append(TriedPage(shown, page.page, "", page.error.replace(page.source, shown)))
             else:
-                picture = pictures[note.source, note.page]
                 spec = reader.template.pages[page.design]
                 tried.append(_tried(spec, page, picture, form.name, shown, fields))
     return tried
