@@ -241,7 +241,9 @@ def _digits(
         overlap = None
         if dice.random() < (0.5 if linked else hand.touch) and written[-1:] not in marks.MARKS:
             # Most only meet; of some the strokes cross, up to a fifth of a digit's height deep.
-            overlap = 0.3 * abs(gap) + (dice.uniform(0, 0.2) * hand.body if dice.random() < 0.3 else 0)
+            # A narrow stroke must not vanish in the digit before it.
+            deep = dice.uniform(0, 0.2) * hand.body if dice.random() < 0.3 else 0
+            overlap = min(0.3 * abs(gap) + deep, 0.4 * stroke.shape[1])
         page.append(stroke, gap, down, overlap)
         written += symbol
         if at + 1 == len(text):
