@@ -1,33 +1,42 @@
-"""The weights by which views, and a second reader, are weighed: fitted on composed numbers of glyphs held out.
+"""Every constant that depends on the number recogniser, fitted anew by one command.
 
     python benchmarks/fit_numbers.py --work FOLDER [--model numbers] [--count 1500] [--write]
 
-FOLDER is where `inkshift model train numbers` kept its glyphs. Half of the numbers fit the constants (least negative
-log-likelihood, Nelder and Mead 1965), the other half shows what they are worth; no real form is looked at. --write puts
-the constants into the package.
+FOLDER is where `inkshift model train numbers` kept its glyphs; --model is a bundled package's name or the folder of a
+candidate, which need not be bundled. Numbers are composed of glyphs held out; no real form is looked at. Half of them
+fit the weights (least negative log-likelihood, Nelder and Mead 1965) of the first view alone, of all views with what
+is spelled by digits, and of the second reader; and the least confidence at which the first view stands. The other half
+shows what they are worth. --write puts the constants into the package. The second reader's are fitted where it is
+installed; else they stay.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from scipy.optimize import minimize
 
 from inkshift import Reader
 from inkshift.datasets.synth import paper, strings
-from inkshift.forms.field import fields, ink
-from inkshift.forms.field import numbers as views_of
-from inkshift.forms.field.fields import Job, seen
-from inkshift.models import ctc, weigh
+from inkshift.errors import MissingExtraError
+from inkshift.forms.field import fields
+from inkshift.models import weigh
+from inkshift.models.ctc import LineProbabilities
 from inkshift.models.package import CARD, MANIFEST, card, load_model
-from inkshift.models.runtime import recogniser
+from inkshift.models.runtime import Recogniser, recogniser
 from inkshift.models.train import glyphs
 
+Constants = dict[str, float]
+
 START = {
+    "first mean": 1.0,
+    "first floor": 1e-3,
     "number mean": 1.0,
     "number product": 0.2,
     "number floor": 1e-3,
@@ -36,59 +45,87 @@ START = {
     "second floor": 1e-2,
     "both": 0.8,
 }
+FIRST = ["first mean", "first floor"]
+ALL = ["number mean", "number product", "number floor", "spelled"]
+SECOND = ["second mean", "second floor"]
+# Confidences from which on the first view may stand: a person is asked about less. What that may lose against all
+# views: share of numbers read right, and of the mean cost.
+SURE = (0.9, 0.925, 0.95, 0.965, 0.975, 0.985, 0.99, 0.995)
+MAY_LOSE, MAY_COST = 0.001, 0.01
 
 
 class Row(NamedTuple):
-    """A number as it is seen: which of the texts proposed is right (-1: none), their scores (views, texts) in the views
-    and to the second reader, their probability (texts,) to the model of digits."""
+    """A number as it is seen: its digits, its views, what a second reader sees, what a model of digits makes of it."""
 
+    label: str
+    views: Sequence[LineProbabilities]
+    second: Sequence[LineProbabilities]
+    spelled: dict[str, float]
+
+
+class Case(NamedTuple):
+    """What speaks for the texts that a number may be, and which of them is right; -1: none."""
+
+    known: weigh.Evidence
     right: int
-    own: np.ndarray
-    other: np.ndarray | None
-    spelled: np.ndarray | None
 
 
-def scores(given: argparse.Namespace) -> list[Row]:
-    """Each number as it is seen."""
-    recipe, model = glyphs.load_recipe(), load_model(given.model)
-    held_out, papers = glyphs.load_glyphs(recipe, given.work, "held-out"), paper.make_papers(recipe.seed + 2)
-    rng, run = np.random.default_rng([recipe.seed, 7]), recogniser(model)
-    speller = Reader(read_as="number", model="digits")
-    second = None
-    if given.second:
-        from inkshift.models import pp_ocr
-
-        second = pp_ocr.recogniser()
+def seen(model: str, numbers: Sequence[tuple[np.ndarray, str]], second: Recogniser | None = None) -> list[Row]:
+    """Each number, a picture and its digits, as the readers see it."""
+    package = load_model(model)
+    run, speller = recogniser(package), Reader(read_as="number", model="digits")
     out = []
-    for _ in range(given.count):
-        picture, label = strings.compose_digits(held_out, papers, rng)
-        crop, dark = seen(Job("", "number", picture, ink.darkness(picture), (0, 0, picture.shape[1], picture.shape[0])))
-        own = run(views_of.line(crop, dark, model.reframing).pictures)
-        others = second([picture]) if second else []
+    for picture, label in numbers:
+        item = fields.prepare_number(fields.as_job(picture, "", "number", (1, 20)), None)
         spelled = fields.spelled(speller.read_page(picture).fields[0])
-        beams = {t: None for view in (*own, *others) for t, _ in ctc.beam(view, (0, 20))[:4]}
-        texts = list(beams | dict.fromkeys(spelled))
-        right = texts.index(label) if label in texts else -1
-        shares = np.array([spelled.get(text, 0.0) for text in texts])
-        out.append(Row(right, ctc.score(own, texts), ctc.score(others, texts) if others else None, shares))
+        others = second([item.crop]) if second else ()
+        out.append(Row(label, run(item.line.pictures(package.reframing)), others, spelled))
     return out
 
 
-def loss(constants: dict[str, float], rows: list) -> float:
-    """Mean negative log-probability of the right text; numbers whose right text nobody proposed count a fixed 5."""
-    total = 0.0
-    for row in rows:
-        odds = weigh.log_odds(row.own, row.other, constants, row.spelled)
-        total += 5.0 if row.right < 0 else float(np.logaddexp.reduce(odds) - odds[row.right])
-    return total / len(rows)
+def composed(work: Path, count: int) -> list[tuple[np.ndarray, str]]:
+    """Pictures of numbers of glyphs held out, and their digits."""
+    recipe = glyphs.load_recipe()
+    held_out, papers = glyphs.load_glyphs(recipe, work, "held-out"), paper.make_papers(recipe.seed + 2)
+    rng = np.random.default_rng([recipe.seed, 7])
+    return [strings.compose_digits(held_out, papers, rng) for _ in range(count)]
 
 
-def fit(rows: list[Row], names: list[str], fixed: dict[str, float]) -> dict[str, float]:
+def cases(
+    rows: Sequence[Row], views: Sequence[int] | None = None, *, second: bool = False, spelled: bool = True
+) -> list[Case]:
+    """What speaks for what. views: which are heard; all if not given. second, spelled: whether these are."""
+    numbers = [row.views if views is None else [row.views[i] for i in views] for row in rows]
+    others = [row.second if second else () for row in rows]
+    found = weigh.gather(numbers, others, spelled=[row.spelled if spelled else {} for row in rows])
+    return [
+        Case(known, known.texts.index(row.label) if row.label in known.texts else -1)
+        for known, row in zip(found, rows, strict=True)
+    ]
+
+
+def judged(given: Sequence[Case], constants: Constants) -> np.ndarray:
+    """(N, 3): whether the likeliest text is right, its probability, and what that costs in nats.
+
+    The cost is the negative log-probability of the right text; where nobody proposed it, of any other than the
+    likeliest, so that what is read of numbers that are too hard is doubted.
+    """
+    out = []
+    for known, right in given:
+        odds = weigh.log_odds(known, constants)
+        odds = odds - np.logaddexp.reduce(odds)
+        best = int(odds.argmax())
+        cost = -odds[right] if right >= 0 else -np.log(max(-np.expm1(odds[best]), 1e-6))
+        out.append((best == right, np.exp(odds[best]), cost))
+    return np.array(out, np.float64)
+
+
+def fit(given: Sequence[Case], names: Sequence[str], fixed: Constants) -> Constants:
     """The constants called `names`, the rest as `fixed`."""
     start = np.log([START[name] for name in names])
 
     def cost(x: np.ndarray) -> float:
-        return loss(fixed | dict(zip(names, np.exp(x), strict=True)), rows)
+        return float(judged(given, fixed | dict(zip(names, np.exp(x), strict=True)))[:, 2].mean())
 
     bounds = [np.log((1e-5, 1.0) if name.endswith("floor") else (0.05, 20)) for name in names]
     options = {"maxiter": 160, "xatol": 0.02, "fatol": 1e-5}
@@ -96,55 +133,96 @@ def fit(rows: list[Row], names: list[str], fixed: dict[str, float]) -> dict[str,
     return fixed | {name: round(float(v), 5) for name, v in zip(names, np.exp(found.x), strict=True)}
 
 
-def second_alone(row: Row) -> Row:
-    assert row.other is not None
-    return Row(row.right, np.zeros((1, row.other.shape[1])), row.other, None)
+def cascade(first: np.ndarray, rest: np.ndarray, sure: float) -> np.ndarray:
+    """What is judged where the first view stands from the confidence `sure` on."""
+    return np.where(first[:, 1:2] >= sure, first, rest)
 
 
-def told(rows: list[Row], constants: dict[str, float]) -> str:
-    """Accuracy, mean confidence and calibration error (10 bins of equal mass) of rows."""
-    sure, right = [], []
-    for row in rows:
-        odds = weigh.log_odds(row.own, row.other, constants, row.spelled)
-        best = int(odds.argmax())
-        sure.append(float(np.exp(odds[best] - np.logaddexp.reduce(odds))))
-        right.append(best == row.right)
-    order = np.argsort(sure)
-    bins = np.array_split(order, 10)
-    error = sum(len(b) * abs(np.mean(np.array(sure)[b]) - np.mean(np.array(right)[b])) for b in bins) / len(order)
-    return f"right {np.mean(right):.4f}, mean confidence {np.mean(sure):.4f}, calibration error {error:.4f}"
+def least_sure(first: np.ndarray, rest: np.ndarray) -> float:
+    """The least confidence at which the first view may stand without losing more than may be lost."""
+    for sure in SURE:
+        both = cascade(first, rest, sure)
+        right, cost = both[:, 0].mean() - rest[:, 0].mean(), both[:, 2].mean() / rest[:, 2].mean()
+        if right >= -MAY_LOSE and cost <= 1 + MAY_COST:
+            return sure
+    return 1.0
+
+
+def told(found: np.ndarray) -> str:
+    """Accuracy, mean confidence, calibration error (10 bins of equal mass), and what is wrong above 0.9."""
+    right, sure, _ = found.T
+    bins = np.array_split(np.argsort(sure, kind="stable"), 10)
+    error = sum(len(b) * abs(sure[b].mean() - right[b].mean()) for b in bins) / len(sure)
+    wrong = int(((right == 0) & (sure > 0.9)).sum())
+    return (
+        f"right {right.mean():.4f}, mean confidence {sure.mean():.4f}, calibration error {error:.4f}, "
+        f"above 0.9: {np.mean(sure > 0.9):.3f} of all, {wrong} of {len(sure)} wrong"
+    )
+
+
+def without_views(given: Sequence[Case]) -> list[Case]:
+    """The second reader alone."""
+    flat = [case.known._replace(own=np.zeros((1, len(case.known.texts)))) for case in given]
+    return [Case(known, case.right) for known, case in zip(flat, given, strict=True)]
+
+
+def all_constants(rows: Sequence[Row]) -> Constants:
+    """Every constant, fitted on rows; those of the second reader where rows have it."""
+    constants = fit(cases(rows, [0], spelled=False), FIRST, {})
+    constants = fit(cases(rows), ALL, constants)
+    first, rest = judged(cases(rows, [0], spelled=False), constants), judged(cases(rows), constants)
+    constants["sure"] = least_sure(first, rest)
+    if rows[0].second:
+        # Each reader's probabilities are made right by themselves and then multiplied: fitted together, the weights
+        # would trust ours for being at home among composed numbers, where the other is a guest. That they err together
+        # now and then is then taken off both alike.
+        constants = fit(without_views(cases(rows, second=True, spelled=False)), SECOND, constants)
+        constants = fit(cases(rows, second=True), ["both"], constants)
+    return constants
+
+
+def report(rows: Sequence[Row], constants: Constants) -> None:
+    """What the constants are worth on rows that they were not fitted on."""
+    first = judged(cases(rows, [0], spelled=False), constants)
+    rest = judged(cases(rows), constants)
+    print("first view:", told(first))
+    print("all views:", told(judged(cases(rows, spelled=False), constants)))
+    print("all views and spelled by digits:", told(rest))
+    print("first view, the rest where it is not sure:", told(cascade(first, rest, constants["sure"])))
+    print(f"looked at again: {np.mean(first[:, 1] < constants['sure']):.3f}")
+    if rows[0].second:
+        both = judged(cases(rows, second=True), constants)
+        print("all and the second reader:", told(both))
+        print("first view, all and the second reader where not sure:", told(cascade(first, both, constants["sure"])))
+
+
+def write(name: str, constants: Constants) -> None:
+    model = load_model(name)
+    manifest = model.manifest.model_copy(update={"calibration": model.manifest.calibration | constants})
+    (model.folder / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
+    (model.folder / CARD).write_text(card(manifest), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--model", default="numbers")
-    parser.add_argument("--count", type=int, default=1500)
-    parser.add_argument("--second", action="store_true", help="fit the second reader's weight too")
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--work", type=Path, required=True, help="folder with the glyphs")
+    parser.add_argument("--model", default="numbers", help="package to fit, a name or a folder (default: numbers)")
+    parser.add_argument("--count", type=int, default=1500, help="numbers to compose (default: 1500)")
+    parser.add_argument("--write", action="store_true", help="put the constants into the package")
     given = parser.parse_args()
-    rows = scores(given)
-    learn, test = rows[::2], rows[1::2]
-    alone = [row._replace(other=None) for row in learn]
-    constants = fit(alone, ["number mean", "number product", "number floor", "spelled"], {})
-    one = [row._replace(own=row.own[:1], other=None, spelled=None) for row in test]
-    print("one view, held out:", told(one, constants))
-    print("all views, held out:", told([row._replace(other=None, spelled=None) for row in test], constants))
-    print("spelled by digits too, held out:", told([row._replace(other=None) for row in test], constants))
-    if given.second:
-        # Each reader's probabilities are made right by themselves and then multiplied: fitted together, the weights
-        # would trust ours for being at home among composed numbers, where the other is a guest. That they err together
-        # now and then is then taken off both alike.
-        constants = fit([second_alone(row) for row in learn], ["second mean", "second floor"], constants)
-        print("the second reader alone, held out:", told([second_alone(row) for row in test], constants))
-        constants = fit(learn, ["both"], constants)
-        print("with the second reader, held out:", told(test, constants))
+    cv2.setNumThreads(1)
+    try:
+        from inkshift.models import pp_ocr
+
+        second = pp_ocr.recogniser()
+    except MissingExtraError:
+        second = None
+    rows = seen(given.model, composed(given.work, given.count), second)
+    constants = all_constants(rows[::2])
+    report(rows[1::2], constants)
     print(json.dumps(constants))
     if given.write:
-        model = load_model(given.model)
-        manifest = model.manifest.model_copy(update={"calibration": model.manifest.calibration | constants})
-        (model.folder / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
-        (model.folder / CARD).write_text(card(manifest), encoding="utf-8")
+        write(given.model, constants)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def right(known: Sequence[str], numbers: Sequence[Seen], meanings: Mapping[str, 
         kept = seen.kept.copy()
         steps, classes, probability = seen.others
         np.add.at(kept, steps, probability[:, None] * meaning[classes])
-        good += ctc.beam(pp_ocr._scaled(kept), (0, 20))[0][0] == seen.label
+        good += ctc.beam([pp_ocr._scaled(kept)], (0, 20))[0][0][0] == seen.label
     return good / len(numbers)
 
 

@@ -122,7 +122,7 @@ def one_view(names: list[str]) -> Iterator[str]:
         shares = []
         for model in models:
             run, frame = recogniser(model), model.reframing
-            looks = [views.line(crop, ink.darkness(crop), frame, views.ONE).pictures[0] for crop in crops]
+            looks = [views.Line(crop, ink.darkness(crop)).pictures(frame, views.ONE)[0] for crop in crops]
             read = [ctc.collapse(run([look])[0].argmax(1)) for look in looks]
             shares.append(float(np.mean([text == label for text, label in zip(read, labels, strict=True)])))
         yield f"| {name} | {len(labels)} | {' | '.join(f'{share:.1%}' for share in shares)} |"

@@ -53,7 +53,7 @@ def views(images: Sequence[np.ndarray], model: Model) -> tuple[list[Sequence[np.
     for image in images:
         h, w = image.shape[:2]
         crop, dark = seen(Job("", "number", image, ink.darkness(image), (0, 0, w, h)))
-        looks.append(numbers.line(crop, dark, model.reframing).pictures)
+        looks.append(numbers.Line(crop, dark).pictures(model.reframing))
         crops.append(image)
     return looks, crops
 

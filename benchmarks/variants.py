@@ -94,7 +94,7 @@ def amounts(recipe: glyphs.Recipe) -> tuple[strings.Lines, list[str]] | None:
     for i in keep:
         h, w = images[i].shape[:2]
         crop, dark = seen(Job("", "number", images[i], ink.darkness(images[i]), (0, 0, w, h)))
-        pictures += numbers.line(crop, dark, frame, numbers.ONE).pictures
+        pictures += numbers.Line(crop, dark).pictures(frame, numbers.ONE)
     return strings.Lines(pictures), [str(arrays["labels"][i]) for i in keep]
 
 

@@ -35,7 +35,7 @@ def written_out(probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
 def test_scores_are_the_sum_over_all_paths(seed: int, count: int) -> None:
     probabilities = steps(seed, count)
     texts = written_out(probabilities)
-    scores = ctc.score([probabilities], list(texts))[0]
+    scores = ctc.score([([probabilities], list(texts))])[0][0]
     assert np.exp(scores) == pytest.approx(list(texts.values()), rel=1e-3, abs=1e-6)
 
 
@@ -43,7 +43,7 @@ def test_scores_are_the_sum_over_all_paths(seed: int, count: int) -> None:
 def test_a_wide_beam_finds_the_likeliest_text_and_its_probability(seed: int, count: int) -> None:
     probabilities = steps(seed, count)
     texts = written_out(probabilities)
-    found = ctc.beam(probabilities, (0, 8), width=200)
+    (found,) = ctc.beam([probabilities], (0, 8), width=200)
     best = max(texts, key=texts.__getitem__)
     assert found[0][0] == best or texts[found[0][0]] == pytest.approx(texts[best], abs=2e-3)
     assert found[0][1] == pytest.approx(texts[found[0][0]], abs=5e-3)
@@ -51,7 +51,7 @@ def test_a_wide_beam_finds_the_likeliest_text_and_its_probability(seed: int, cou
 
 @given(st.integers(0, 10_000), st.integers(3, 8), st.integers(0, 2), st.integers(2, 4), st.integers(0, 800))
 def test_a_beam_gives_what_is_allowed_alone(seed: int, count: int, fewest: int, most: int, largest: int) -> None:
-    found = ctc.beam(steps(seed, count), (fewest, most), largest)
+    (found,) = ctc.beam([steps(seed, count)], (fewest, most), largest)
     for text, probability in found:
         assert fewest <= len(text) <= most
         assert int(text or "0") <= largest
@@ -63,20 +63,35 @@ def test_the_same_digit_twice_needs_a_blank_between() -> None:
     sure = np.zeros((3, 11), np.float32)
     sure[[0, 2], 7] = 1
     sure[1, ctc.BLANK] = 1
-    assert ctc.beam(sure)[0] == ("77", pytest.approx(1.0))
+    assert ctc.beam([sure])[0][0] == ("77", pytest.approx(1.0))
     assert ctc.collapse(np.array([7, 7, 7])) == "7"
 
 
-def test_views_of_other_lengths_are_scored_together() -> None:
-    short, long = steps(1, 4), steps(2, 9)
-    together = ctc.score([short, long], ["1", "77", ""])
-    assert together[0] == pytest.approx(ctc.score([short], ["1", "77", ""])[0])
-    assert together[1] == pytest.approx(ctc.score([long], ["1", "77", ""])[0])
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 40)), min_size=2, max_size=5))
+def test_a_line_is_read_alike_beside_any_others(made: list[tuple[int, int]]) -> None:
+    lines, texts = [steps(seed, count) for seed, count in made], ["1", "77", ""]
+    together = ctc.beam(lines, (0, 20))
+    assert together == [ctc.beam([line], (0, 20))[0] for line in lines]
+    scores = ctc.score([(lines[:1], texts[:1]), (lines, texts)])
+    for row, line in zip(scores[1], lines, strict=True):
+        assert row == pytest.approx(ctc.score([([line], texts)])[0][0], rel=1e-12)
+    assert scores[0] == pytest.approx(scores[1][:1, :1])
+
+
+@given(st.integers(0, 10_000), st.lists(st.booleans(), min_size=2, max_size=14))
+def test_steps_without_ink_change_nothing(seed: int, written: list[bool]) -> None:
+    rows, blank = steps(seed, sum(written) + 1), np.eye(11, dtype=np.float32)[ctc.BLANK]
+    at = np.cumsum(written)
+    spread = np.stack([rows[at[k]] if one else blank for k, one in enumerate(written)])
+    kept = np.stack([row for k, row in enumerate(spread) if written[k] or (k and written[k - 1])] or [blank])
+    (wide,), (narrow,) = ctc.beam([spread], (0, 20)), ctc.beam([kept], (0, 20))
+    assert [text for text, _ in wide] == [text for text, _ in narrow]
+    assert [p for _, p in wide] == pytest.approx([p for _, p in narrow])
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=4))
 def test_weights_are_probabilities_of_all_that_was_proposed(seeds: list[int]) -> None:
-    found = weigh.weigh([steps(seed, 5) for seed in seeds])
+    (found,) = weigh.weigh([[steps(seed, 5) for seed in seeds]])
     assert sum(found.values()) == pytest.approx(1)
     assert list(found.values()) == sorted(found.values(), reverse=True)
 
@@ -90,22 +105,29 @@ def sure_of(text: str, certainty: float) -> npt.NDArray[np.float32]:
 
 def test_agreement_counts_for_more_than_one_sure_view() -> None:
     alone, others = sure_of("41", 0.999), [sure_of("47", 0.8)] * 3
-    both = weigh.weigh([alone, *others])
+    both, sure = weigh.weigh([[alone, *others], [sure_of("47", 0.999)] * 4])
     assert next(iter(both)) == "47"
-    assert both["47"] < next(iter(weigh.weigh([sure_of("47", 0.999)] * 4).values()))
+    assert both["47"] < next(iter(sure.values()))
 
 
-def test_a_second_reader_decides_between_views_that_differ() -> None:
+@pytest.mark.parametrize("text", ["47", "41"])
+def test_a_second_reader_decides_between_views_that_differ(text: str) -> None:
     views = [sure_of("41", 0.9), sure_of("47", 0.9)]
     constants = {"second mean": 1.0, "second floor": 0.01}
-    assert next(iter(weigh.weigh(views, [sure_of("47", 0.9)], calibration=constants))) == "47"
-    assert next(iter(weigh.weigh(views, [sure_of("41", 0.9)], calibration=constants))) == "41"
+    (found,) = weigh.weigh([views], [[sure_of(text, 0.9)]], calibration=constants)
+    assert next(iter(found)) == text
 
 
 def test_what_a_field_may_hold_is_proposed_even_where_something_else_looks_likelier() -> None:
-    found = weigh.weigh([sure_of("712", 0.7)], digits=(1, 2))
+    (found,) = weigh.weigh([[sure_of("712", 0.7)]], digits=[(1, 2)], largest=[None])
     assert next(iter(found)) == "712"
     assert any(len(text) == 2 for text in found)
+
+
+def test_a_number_of_one_view_has_weights_of_its_own() -> None:
+    constants = {"first mean": 0.5, "first floor": 1e-3, "number mean": 1.0, "number floor": 1e-3}
+    one, two = weigh.weigh([[sure_of("47", 0.8)], [sure_of("47", 0.8)] * 2], calibration=constants)
+    assert one["47"] < two["47"]
 
 
 @given(st.text("0123456789", min_size=1, max_size=8), st.floats(0.6, 0.999))
@@ -120,16 +142,6 @@ def test_digits_lie_in_order_or_nowhere(seed: int, count: int, text: str) -> Non
     assert len(found) == (len(text) if needed <= count else 0)
     assert all(first <= last for first, last in found)
     assert all(a[1] < b[0] for a, b in itertools.pairwise(found))
-
-
-@given(shares=st.lists(st.floats(0, 1), min_size=2, max_size=2))
-def test_what_is_spelled_speaks_for_a_text_and_never_against_one(shares: list[float]) -> None:
-    views, constants = [sure_of("47", 0.8), sure_of("41", 0.6)], {"spelled": 1.0}
-    plain = weigh.weigh(views, calibration=constants, spelled={"41": 0.0, "912": 0.0})
-    spelled = weigh.weigh(views, calibration=constants, spelled=dict(zip(("41", "912"), shares, strict=True)))
-    assert spelled["41"] / spelled["47"] >= plain["41"] / plain["47"] - 1e-9
-    assert "912" in spelled
-    assert sum(spelled.values()) == pytest.approx(1)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 12))

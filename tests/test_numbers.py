@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,9 +74,10 @@ def test_a_reading_says_where_its_digits_are(reader: Reader) -> None:
 
 def test_every_view_is_as_high_as_the_model_takes() -> None:
     image, frame = written("512", 2), load_model("numbers").reframing
-    look = numbers.line(image, ink.darkness(image), frame)
-    assert len(look.pictures) == len(numbers.VIEWS)
-    assert {picture.shape[0] for picture in look.pictures} == {ctc.HEIGHT}
+    look = numbers.Line(image, ink.darkness(image))
+    pictures = look.pictures(frame)
+    assert len(pictures) == len(numbers.VIEWS)
+    assert {picture.shape[0] for picture in pictures} == {ctc.HEIGHT}
     top, bottom = look.band
     inked = np.flatnonzero((ink.darkness(image) > 60).any(1))
     assert top <= inked[0] + 3 and bottom >= inked[-1] - 3
@@ -85,19 +89,41 @@ def test_white_paper_is_blank_and_nothing_is_read_as_zero(reader: Reader) -> Non
 
 
 def test_what_a_field_may_not_hold_is_not_read(reader: Reader) -> None:
-    assert reader._numbers is not None
     image = written("48", 3)
     plain = reader.read_page(image).fields[0]
     assert plain.value == "48"
-    prepared = fields.prepare_number(job(image, digits=(3, 3)), reader._numbers, None)
-    found = prepared.finish(reader._numbers.run(prepared.pictures), [], {})
+    (found,) = reader._whole_numbers([job(image, digits=(3, 3))], None)
     assert found.state == "overflow" or len(found.value) == 3
 
 
+def test_only_numbers_that_one_view_does_not_tell_are_looked_at_again(reader: Reader) -> None:
+    asked, work, own = copy.copy(reader), [job(written(text, 3)) for text in ("48", "307")], reader._numbers
+    assert own is not None
+    counts: list[int] = []
+
+    def run(pictures: Sequence[Gray]) -> list[npt.NDArray[np.float32]]:
+        counts.append(len(pictures))
+        return own.run(pictures)
+
+    for sure, views in ((0.0, [2]), (1.1, [2, 2 * (len(numbers.VIEWS) - 1)])):
+        asked._numbers = replace(own, run=run, calibration={**own.calibration, "sure": sure})
+        assert [found.value for found in asked._whole_numbers(work, None)] == ["48", "307"]
+        assert counts == views
+        counts.clear()
+    # What a field does not allow is looked at again, however sure the view is.
+    asked._numbers = replace(own, run=run, calibration={**own.calibration, "sure": 0.0})
+    asked._whole_numbers([job(written("307", 3), digits=(1, 2))], None)
+    assert len(counts) == 2
+
+
+def test_a_field_is_read_alike_beside_any_others(reader: Reader) -> None:
+    work = [job(written(text, k)) for k, text in enumerate(("7", "48", "30712", "512"))]
+    together = reader._whole_numbers(work, 120.0)
+    assert together == [reader._whole_numbers([one], 120.0)[0] for one in work]
+
+
 def test_a_struck_out_number_is_crossed_out_and_keeps_what_it_was(reader: Reader) -> None:
-    assert reader._numbers is not None
-    prepared = fields.prepare_number(job(written("48", 3), struck=0.9), reader._numbers, None)
-    found = prepared.finish(reader._numbers.run(prepared.pictures), [], {})
+    (found,) = reader._whole_numbers([job(written("48", 3), struck=0.9)], None)
     assert (found.state, found.value, found.confidence) == ("crossed-out", "", 0.9)
     assert found.candidates[1].written == "48"
 

@@ -62,8 +62,10 @@ from inkshift.forms.table.judge import read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
+from inkshift.models.ctc import LineProbabilities
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
 from inkshift.models.runtime import classifier, softmax
+from inkshift.models.weigh import weigh
 from inkshift.pictures import as_pixels
 from inkshift.reframe import to_gray
 
@@ -448,10 +450,8 @@ class Reader:
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
         whole = [job for job in work if job.kind == "number" and self._numbers]
-        numbers_ = [reading for _, reading in self._whole_numbers(whole, level)]
-        numbers_ = with_corrections(
-            whole, numbers_, level, lambda parts: [reading for _, reading in self._whole_numbers(parts, level)]
-        )
+        numbers_ = self._whole_numbers(whole, level)
+        numbers_ = with_corrections(whole, numbers_, level, lambda parts: self._whole_numbers(parts, level))
         readings = {job.name: reading for job, reading in zip(whole, numbers_, strict=True)}
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
@@ -505,28 +505,78 @@ class Reader:
         self._spent("decode", start)
         return readings
 
-    def _whole_numbers(
-        self, work: Sequence[fields.Job], level: float | None
-    ) -> Iterator[tuple[fields.Job, FieldReading]]:
-        """The numbers among a page's fields, each read whole, the views of all recognised at once."""
+    def _whole_numbers(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
+        """The numbers among a page's fields, each read whole: by one view of all at once, then by all that the reader
+        has where that is not sure."""
         reader = self._numbers
         if reader is None or not work:
-            return
+            return []
         start = time.process_time()
-        written = [fields.number_ink(job, level) for job in work]
+        prepared = [fields.prepare_number(job, level) for job in work]
+        first = [picture for item in prepared for picture in item.line.pictures(reader.frame, reader.views[:1])]
         start = self._spent("prepare", start)
-        spelled = self._by_digits(work, level, written) if reader.spell else []
-        start = time.process_time()
-        prepared = [fields.prepare_number(job, reader, level, ink) for job, ink in zip(work, written, strict=True)]
-        start = self._spent("prepare", start)
-        seen = reader.run([picture for item in prepared for picture in item.pictures])
-        others = reader.second([item.crop for item in prepared]) if reader.second else []
+        seen: list[list[LineProbabilities]] = [[steps] for steps in reader.run(first)]
         start = self._spent("classify", start)
-        views = len(reader.views)
-        for k, (job, item) in enumerate(zip(work, prepared, strict=True)):
-            given = fields.spelled(spelled[k]) if spelled else {}
-            yield job, item.finish(seen[k * views : (k + 1) * views], others[k : k + 1], given)
+        texts = self._weighed(prepared, seen)
+        open_ = [
+            k
+            for k, (job, found) in enumerate(zip(work, texts, strict=True))
+            if not reader.is_sure(found, job.digits, job.largest)
+        ]
         self._spent("decode", start)
+        self._look_again(prepared, seen, texts, open_, level)
+        start = time.process_time()
+        readings = [item.reading(found, views) for item, found, views in zip(prepared, texts, seen, strict=True)]
+        self._spent("decode", start)
+        return readings
+
+    def _look_again(
+        self,
+        prepared: Sequence[fields.PreparedNumber],
+        seen: list[list[LineProbabilities]],
+        texts: list[dict[str, float]],
+        rows: Sequence[int],
+        level: float | None,
+    ) -> None:
+        """What numbers may be, those in `rows`, by all that the reader has; in place."""
+        reader = self._numbers
+        assert reader is not None
+        if not rows or not (len(reader.views) > 1 or reader.second or reader.spell):
+            return
+        again, start = [prepared[k] for k in rows], time.process_time()
+        pictures = [picture for item in again for picture in item.line.pictures(reader.frame, reader.views[1:])]
+        start = self._spent("prepare", start)
+        views, more = reader.run(pictures), len(reader.views) - 1
+        for at, k in enumerate(rows):
+            seen[k] += views[at * more : (at + 1) * more]
+        others = [[other] for other in reader.second([item.crop for item in again])] if reader.second else []
+        self._spent("classify", start)
+        spelled = []
+        if reader.spell:
+            by_digits = self._by_digits([item.job for item in again], level, [item.written for item in again])
+            spelled = [fields.spelled(reading) for reading in by_digits]
+        start = time.process_time()
+        weighed = self._weighed(again, [seen[k] for k in rows], others, spelled)
+        for k, found in zip(rows, weighed, strict=True):
+            texts[k] = found
+        self._spent("decode", start)
+
+    def _weighed(
+        self,
+        prepared: Sequence[fields.PreparedNumber],
+        seen: Sequence[Sequence[LineProbabilities]],
+        others: Sequence[Sequence[LineProbabilities]] = (),
+        spelled: Sequence[dict[str, float]] = (),
+    ) -> list[dict[str, float]]:
+        assert self._numbers is not None
+        return weigh(
+            seen,
+            others,
+            [item.job.digits for item in prepared],
+            [item.job.largest for item in prepared],
+            self._numbers.calibration,
+            spelled,
+        )
 
     def _lay(self, image: Pixels, number: int = 1) -> list[_Laid]:
         """The page on the design of the template that it proves; two ways up where only what is written can tell.

@@ -8,6 +8,7 @@ it with repeats and blanks between.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ _FLOOR = 1e-6
 _UNLIKELY = 1e-3
 # Steps after which sums of paths are scaled: no step takes more than the floor from them.
 _SCALED = 32
+# Log-probability of a text that a line is too short for.
+_NEVER = -700.0
 
 
 def fold(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -41,104 +44,150 @@ def collapse(symbols: npt.NDArray[np.int64]) -> str:
 
 
 def beam(
-    probabilities: LineProbabilities, digits: tuple[int, int] = (1, 8), largest: int | None = None, width: int = 8
-) -> tuple[tuple[str, float], ...]:
-    """The likeliest numbers, best first, each with its probability: prefix beam search (Hannun et al. 2014).
+    lines: Sequence[LineProbabilities], digits: tuple[int, int] = (1, 8), largest: int | None = None, width: int = 8
+) -> list[list[tuple[str, float]]]:
+    """For each line its likeliest numbers, best first, each with its probability: prefix beam search, all at once.
 
-    digits: fewest and most digits; (0, 0) may give the empty text. largest: largest value. width: how many beginnings
-    are followed; symbols below one in a thousand are not.
+    Hannun et al. 2014. lines: (T, 11) each, of any T. digits: fewest and most digits; (0, 0) may give the empty text.
+    largest: largest value. width: how many beginnings are followed; symbols below one in a thousand are not.
     """
-    prefixes: dict[str, tuple[float, float]] = {"": (1.0, 0.0)}
-    rows = probabilities.astype(np.float64)
-    likely: list[list[tuple[str, float]]] = [[] for _ in rows]
-    steps, symbols = np.nonzero(rows[:, :BLANK] > _UNLIKELY)
-    for at, digit, p in zip(steps.tolist(), symbols.tolist(), rows[steps, symbols].tolist(), strict=True):
-        likely[at].append((str(digit), p))
-    for blank, some in zip(rows[:, BLANK].tolist(), likely, strict=True):
-        if not some:
-            stays = 1.0 if blank > 1 - _UNLIKELY else blank
-            prefixes = {text: ((ends + ended) * stays, 0.0) for text, (ends, ended) in prefixes.items()}
-            continue
-        prefixes = _step(prefixes, blank, some, digits[1])
-        if len(prefixes) > width:
-            least = sorted([ends + ended for ends, ended in prefixes.values()])[-width]
-            prefixes = {text: both for text, both in prefixes.items() if both[0] + both[1] >= least}
-    scored = [(text, ends + ended) for text, (ends, ended) in prefixes.items() if _allowed(text, digits, largest)]
-    return tuple(sorted(scored, key=lambda item: -item[1]))
+    if not lines:
+        return []
+    rows = _stacked([_without_idle_steps(line) for line in lines])
+    rows[..., :BLANK] *= rows[..., :BLANK] > _UNLIKELY
+    found = _start(len(lines), width, digits[1])
+    for at in range(rows.shape[1]):
+        found = _grow(found, rows[:, at])
+    out = []
+    scores = found.ends + found.ended
+    for symbols, lengths, own in zip(found.symbols.tolist(), found.lengths.tolist(), scores.tolist(), strict=True):
+        texts = ("".join(map(str, row[:n])) for row, n in zip(symbols, lengths, strict=True))
+        given = [(text, p) for text, p in zip(texts, own, strict=True) if p > 0 and allowed(text, digits, largest)]
+        out.append(sorted(given, key=lambda item: -item[1]))
+    return out
 
 
-def _step(
-    prefixes: dict[str, tuple[float, float]], blank: float, likely: list[tuple[str, float]], longest: int
-) -> dict[str, tuple[float, float]]:
-    """Each beginning one step further: its probability when the step is blank, and when it is its last digit."""
-    grown: dict[str, tuple[float, float]] = {}
-    get, never = grown.get, (0.0, 0.0)  # called a hundred times for each step: all else is kept out of the loop
-    for text, (ends, ended) in prefixes.items():
-        both = ends + ended
-        with_blank, with_digit = get(text, never)
-        last, open_ = text[-1:], len(text) < longest
-        for digit, p in likely:
-            fresh = both
-            if digit == last:
-                with_digit += ended * p
-                fresh = ends
-            if open_ and fresh > 0:
-                longer = text + digit
-                other, same = get(longer, never)
-                grown[longer] = other, same + fresh * p
-        grown[text] = with_blank + both * blank, with_digit
-    return grown
+def _without_idle_steps(line: LineProbabilities) -> LineProbabilities:
+    """A line with one of each run of steps that are surely blank: the others would change nothing."""
+    idle = line[:, BLANK] > 1 - _UNLIKELY
+    return np.asarray(line[np.concatenate([[True], ~(idle[1:] & idle[:-1])])])
 
 
-def _allowed(text: str, digits: tuple[int, int], largest: int | None) -> bool:
+def _stacked(lines: Sequence[LineProbabilities]) -> npt.NDArray[np.float64]:
+    """Lines of any length as (N, T, 11); blank where one has ended."""
+    rows = np.zeros((len(lines), max(map(len, lines)), BLANK + 1))
+    rows[..., BLANK] = 1
+    for row, line in zip(rows, lines, strict=True):
+        row[: len(line)] = line
+    return rows
+
+
+class _Prefixes(NamedTuple):
+    """Beginnings of N numbers, W of each.
+
+    ends, ended: (N, W) probability of one whose last step was blank, or its last digit; 0 where a place is not used.
+    symbols: (N, W, L) its digits. lengths: (N, W). keys, parents: (N, W) name it, and it less its last digit; 0: none.
+    """
+
+    ends: npt.NDArray[np.float64]
+    ended: npt.NDArray[np.float64]
+    symbols: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.uint64]
+    parents: npt.NDArray[np.uint64]
+
+
+def _start(count: int, width: int, longest: int) -> _Prefixes:
+    ends, keys = np.zeros((count, width)), np.zeros((count, width), np.uint64)
+    ends[:, 0], keys[:, 0] = 1, 1
+    symbols = np.zeros((count, width, max(longest, 1)), np.int64)
+    lengths = np.where(keys > 0, 0, longest)
+    return _Prefixes(ends, np.zeros_like(ends), symbols, lengths, keys, np.zeros_like(keys))
+
+
+def _grow(old: _Prefixes, step: npt.NDArray[np.float64]) -> _Prefixes:
+    """The likeliest beginnings of all numbers one step (N, 11) further."""
+    count, width, longest = old.symbols.shape
+    n, written = np.arange(count)[:, None], old.lengths > 0
+    last = np.take_along_axis(old.symbols, np.maximum(old.lengths - 1, 0)[..., None], 2)[..., 0]
+    both, repeated = old.ends + old.ended, step[n, last]
+    with_blank, with_digit = both * step[:, BLANK:], old.ended * repeated * written
+    longer = both[..., None] * step[:, None, :BLANK]
+    # The same digit again is a new one only behind a blank.
+    np.put_along_axis(longer, last[..., None], (np.where(written, old.ends, both) * repeated)[..., None], 2)
+    longer[old.lengths >= longest] = 0
+    # What grows into a beginning that is followed already is added to it.
+    i, parent, child = np.nonzero((old.keys[:, :, None] == old.parents[:, None]) & (old.parents[:, None] > 0))
+    with_digit[i, child] += longer[i, parent, last[i, child]]
+    longer[i, parent, last[i, child]] = 0
+    scores = np.concatenate([with_blank + with_digit, longer.reshape(count, -1)], 1)
+    best = np.argpartition(-scores, width - 1, axis=1)[:, :width]
+    stays, kept = best < width, scores[n, best]
+    source, digit = np.where(stays, best, (best - width) // BLANK), (best - width) % BLANK
+    symbols, lengths, keys = old.symbols[n, source], old.lengths[n, source], old.keys[n, source]
+    at = np.minimum(lengths, longest - 1)[..., None]
+    np.put_along_axis(symbols, at, np.where(stays[..., None], np.take_along_axis(symbols, at, 2), digit[..., None]), 2)
+    with np.errstate(over="ignore"):  # names of long numbers wrap around
+        grown = keys * np.uint64(11) + (digit + 1).astype(np.uint64)
+    used = kept > 0
+    return _Prefixes(
+        np.where(stays, with_blank[n, source], 0.0),
+        np.where(stays, with_digit[n, source], kept),
+        symbols,
+        np.minimum(lengths + ~stays, longest),
+        np.where(stays, keys, grown) * used,
+        np.where(stays, old.parents[n, source], keys) * used,
+    )
+
+
+def allowed(text: str, digits: tuple[int, int], largest: int | None) -> bool:
+    """Whether a field may hold `text`. digits: fewest and most. largest: largest value."""
     return digits[0] <= len(text) <= digits[1] and (largest is None or int(text or "0") <= largest)
 
 
-def score(views: Sequence[LineProbabilities], texts: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Log-probability (views, texts) float64 of each text in each view of one number, exact (forward algorithm).
+def score(numbers: Sequence[tuple[Sequence[LineProbabilities], Sequence[str]]]) -> list[npt.NDArray[np.float64]]:
+    """For each number, its views and some texts, log-probability (views, texts) of each text in each view, exact.
 
-    views: (T, 11) each, of any T. A text that a view is too short for has a finite, very low score.
+    The forward algorithm, all numbers at once. views: (T, 11) each, of any T; a text that one is too short for has a
+    finite, very low score.
     """
-    steps = max(len(view) for view in views)
-    rows = np.zeros((len(views), steps, 11))
-    rows[..., BLANK] = 1
-    for row, view in zip(rows, views, strict=True):
-        row[: len(view)] = np.maximum(view, _FLOOR)
-    longest = max(map(len, texts), default=0)
-    states = np.full((len(texts), 2 * longest + 1), BLANK)
-    for state, text in zip(states, texts, strict=True):
+    lines: list[LineProbabilities] = []
+    pairs: list[tuple[int, str]] = []
+    for views, texts in numbers:
+        for view in views:
+            pairs += [(len(lines), text) for text in texts]
+            lines.append(np.maximum(view, _FLOOR))
+    found = _forward(_stacked(lines), pairs)
+    ends = np.cumsum([len(views) * len(texts) for views, texts in numbers])
+    return [
+        part.reshape(len(views), len(texts))
+        for part, (views, texts) in zip(np.split(found, ends[:-1]), numbers, strict=True)
+    ]
+
+
+def _forward(rows: npt.NDArray[np.float64], pairs: Sequence[tuple[int, str]]) -> npt.NDArray[np.float64]:
+    """Sum over all paths that write a text through the steps of a line, for each pair of a row and a text."""
+    line = np.array([k for k, _ in pairs])[:, None]
+    last = np.array([2 * len(text) for _, text in pairs])
+    states = np.full((len(pairs), int(last.max(initial=0)) + 1), BLANK)
+    for state, (_, text) in zip(states, pairs, strict=True):
         state[1 : 2 * len(text) : 2] = [int(c) for c in text]
-    skip = np.zeros(states.shape, bool)
-    skip[:, 2:] = (states[:, 2:] != BLANK) & (states[:, 2:] != states[:, :-2])
-    last = np.array([2 * len(text) for text in texts], np.int64)
-    return _forward(rows, states, skip, last)
-
-
-def _forward(
-    rows: npt.NDArray[np.float64],
-    states: npt.NDArray[np.int64],
-    skip: npt.NDArray[np.bool_],
-    last: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    """Sum over all paths of rows (V, T, 11) through states (K, S); `last` is each text's closing blank."""
-    emit = np.ascontiguousarray(rows[:, :, states].transpose(1, 0, 2, 3))
-    passes = skip[:, 2:].astype(np.float64)
-    alpha = np.zeros((len(rows), *states.shape))
-    alpha[..., :2] = emit[0, ..., :2]
-    total = np.zeros((len(rows), len(states)))
-    for at, gains in enumerate(emit[1:], 1):
+    passes = (states[:, 2:] != BLANK) & (states[:, 2:] != states[:, :-2])
+    alpha = np.zeros(states.shape)
+    alpha[:, :2] = rows[line, 0, states[:, :2]]
+    total = np.zeros(len(pairs))
+    for at in range(1, rows.shape[1]):
         moved = alpha.copy()
-        moved[..., 1:] += alpha[..., :-1]
-        moved[..., 2:] += alpha[..., :-2] * passes
-        moved *= gains
-        alpha = moved
+        moved[:, 1:] += alpha[:, :-1]
+        moved[:, 2:] += alpha[:, :-2] * passes
+        alpha = moved * rows[line, at, states]
         if at % _SCALED == 0:
-            scale = np.maximum(alpha.max(-1), 1e-300)
+            scale = np.maximum(alpha.max(1), 1e-300)
             total += np.log(scale)
-            alpha /= scale[..., None]
-    k = np.arange(len(states))
-    ends = alpha[:, k, last] + np.where(last > 0, alpha[:, k, last - 1], 0)
-    return np.asarray(total + np.log(np.maximum(ends, 1e-300)))
+            alpha /= scale[:, None]
+    k = np.arange(len(pairs))
+    ends = alpha[k, last] + np.where(last > 0, alpha[k, last - 1], 0)
+    return np.where(ends > 0, total + np.log(np.maximum(ends, 1e-300)), _NEVER)
 
 
 def align(probabilities: LineProbabilities, text: str) -> list[tuple[int, int]]:

@@ -24,7 +24,9 @@ Recogniser = Callable[[Sequence[npt.NDArray[np.uint8]]], list[npt.NDArray[np.flo
 _MOST_MEMORY, _MOST_SECONDS = 1 << 30, 20
 # Pictures that a classifier is given at once, and their pixels, so that what lies between its layers stays small.
 _BATCH, _BATCH_PIXELS = 256, 1 << 20
-_LINES = 16
+# Numbers that a recogniser is given at once, and the step of their widths in pixels: each is padded by its own width
+# alone, so that what is read of it does not depend on what else is read.
+_LINES, _WIDTH = 32, 32
 
 
 def classifier(model: Model, threads: int = 1) -> Classifier:
@@ -46,8 +48,8 @@ def recogniser(model: Model, threads: int = 1) -> Recogniser:
     """A function from pictures of numbers, framed as the model's reframing says, to probabilities for each step.
 
     Each picture is (H, W) uint8, H the same for all; each answer (T, 11) float32, rows that sum to 1, T a quarter
-    of W rounded up; a mark counts as blank. Pictures of like width are run together. Raises ModelError as
-    `classifier` does.
+    of W rounded up; a mark counts as blank. Pictures of like width are run together; what else there is changes
+    nothing. Raises ModelError as `classifier` does.
     """
     run = symbol_recogniser(model, threads)
     return lambda pictures: [ctc.fold(steps) for steps in run(pictures)]
@@ -58,13 +60,15 @@ def symbol_recogniser(model: Model, threads: int = 1) -> Recogniser:
     answer = _open(model, threads)
 
     def run(pictures: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
-        widths = np.array([picture.shape[1] for picture in pictures], np.int64)
-        order = np.argsort(widths, kind="stable")
+        like: dict[int, list[int]] = {}
+        for i, picture in enumerate(pictures):
+            like.setdefault(-(-picture.shape[1] // _WIDTH), []).append(i)
         found: list[npt.NDArray[np.float32]] = [np.zeros((0, 0), np.float32)] * len(pictures)
-        for rows in (order[i : i + _LINES] for i in range(0, len(order), _LINES)):
-            logits = answer(pad([pictures[int(i)] for i in rows]))
-            for i, steps in zip(rows, softmax(logits), strict=True):
-                found[int(i)] = steps[: -(-int(widths[i]) // STRIDE)]
+        for alike in like.values():
+            for rows in (alike[k : k + _LINES] for k in range(0, len(alike), _LINES)):
+                logits = answer(pad([pictures[i] for i in rows], _WIDTH))
+                for i, steps in zip(rows, softmax(logits), strict=True):
+                    found[i] = steps[: -(-pictures[i].shape[1] // STRIDE)]
         return found
 
     return run

@@ -7,71 +7,123 @@ little.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from inkshift.models import ctc
 
+Views = Sequence[ctc.LineProbabilities]
+
 _LONGEST = 20
+# Texts that each view proposes.
+_PROPOSED = 4
+
+
+class Evidence(NamedTuple):
+    """What speaks for each text that a number may be.
+
+    own: log-probabilities (views, texts) in its views, other: in what a second reader sees; float64. spelled: (texts,)
+    probability of each to a model of single digits; it speaks for a text, but never against one.
+    """
+
+    texts: list[str]
+    own: npt.NDArray[np.float64]
+    other: npt.NDArray[np.float64]
+    spelled: npt.NDArray[np.float64]
 
 
 def weigh(
-    seen: Sequence[ctc.LineProbabilities],
-    others: Sequence[ctc.LineProbabilities] = (),
-    digits: tuple[int, int] = (1, 8),
-    largest: int | None = None,
+    numbers: Sequence[Views],
+    others: Sequence[Views] = (),
+    digits: Sequence[tuple[int, int]] = (),
+    largest: Sequence[int | None] = (),
     calibration: Mapping[str, float] | None = None,
-    spelled: Mapping[str, float] | None = None,
-) -> dict[str, float]:
-    """What the number may be: texts, the likeliest first, with probabilities that sum to 1; "" where nothing is read.
+    spelled: Sequence[Mapping[str, float]] = (),
+) -> list[dict[str, float]]:
+    """What each number may be: texts, the likeliest first, with probabilities that sum to 1; "" where nothing is read.
 
-    seen: (T, 11) of each view. others: of a second reader. spelled: what a model of single digits makes of the
-    number cut up, with probabilities. digits, largest: what is allowed, so that it is proposed
-    even where something else looks likelier. Each text that any of them proposes is scored exactly in all of them; the
-    mean over views and the second reader's score make its log-odds, with the weights in `calibration` that were fitted
-    on composed numbers (`benchmarks/fit_numbers.py`).
+    For the arguments see `gather`. calibration: weights that were fitted on composed numbers
+    (`benchmarks/fit_numbers.py`); a number of a single view has weights of its own.
     """
-    views = (*seen, *others)
-    proposed = {text: None for view in views for text, _ in ctc.beam(view, (0, _LONGEST))[:4]}
-    proposed |= dict.fromkeys(spelled or ())
-    if any(text and not allowed(text, digits, largest) for text in proposed):
-        proposed |= {text: None for view in views for text, _ in ctc.beam(view, digits, largest)[:4]}
-    texts = list(proposed)
-    shares = np.array([(spelled or {}).get(text, 0.0) for text in texts])
-    odds = log_odds(ctc.score(seen, texts), ctc.score(others, texts) if others else None, calibration or {}, shares)
-    share = np.exp(odds - np.logaddexp.reduce(odds))
-    return {texts[i]: float(share[i]) for i in np.argsort(-share, kind="stable")}
+    out = []
+    for known in gather(numbers, others, digits, largest, spelled):
+        odds = log_odds(known, calibration or {})
+        share = np.exp(odds - np.logaddexp.reduce(odds))
+        out.append({known.texts[i]: float(share[i]) for i in np.argsort(-share, kind="stable")})
+    return out
 
 
-def allowed(text: str, digits: tuple[int, int], largest: int | None) -> bool:
-    """Whether a field may hold `text`."""
-    return digits[0] <= len(text) <= digits[1] and (largest is None or int(text or "0") <= largest)
+def gather(
+    numbers: Sequence[Views],
+    others: Sequence[Views] = (),
+    digits: Sequence[tuple[int, int]] = (),
+    largest: Sequence[int | None] = (),
+    spelled: Sequence[Mapping[str, float]] = (),
+) -> list[Evidence]:
+    """The texts that are proposed for each number, each scored exactly in all that was seen of it.
+
+    numbers: for each its views, (T, 11). others: for each what a second reader sees of it. digits, largest: what is
+    allowed, so that it is proposed even where something else looks likelier. spelled: what a model of single digits
+    makes of each number cut up, with probabilities.
+    """
+    seen = [(*views, *other) for views, other in zip(numbers, others or [()] * len(numbers), strict=True)]
+    cut = spelled or [{}] * len(numbers)
+    texts = _propose(seen, cut, digits or [(1, _LONGEST)] * len(seen), largest or [None] * len(seen))
+    scores = ctc.score(list(zip(seen, texts, strict=True)))
+    return [
+        Evidence(own, rows[: len(views)], rows[len(views) :], np.array([by_digits.get(text, 0.0) for text in own]))
+        for views, own, rows, by_digits in zip(numbers, texts, scores, cut, strict=True)
+    ]
 
 
-def log_odds(
-    own: npt.NDArray[np.float64],
-    other: npt.NDArray[np.float64] | None,
-    calibration: Mapping[str, float],
-    spelled: npt.NDArray[np.float64] | None = None,
-) -> npt.NDArray[np.float64]:
-    """Log-odds (texts,) of each text from its scores (views, texts), the likeliest text of each view 0 at most.
+def _propose(
+    seen: Sequence[Views],
+    spelled: Sequence[Mapping[str, float]],
+    digits: Sequence[tuple[int, int]],
+    largest: Sequence[int | None],
+) -> list[list[str]]:
+    """The texts that are proposed for each number: the likeliest to each view, and those of its beam that are allowed.
 
-    spelled: (texts,) probability of each to a model of single digits; it speaks for a text, but never against one.
+    Where the likeliest to a view is not allowed, that view is asked for what is.
+    """
+    limits = list(zip(digits, largest, strict=True))
+    found = iter(ctc.beam([view for views in seen for view in views], (0, _LONGEST)))
+    out: list[dict[str, None]] = []
+    again: dict[tuple[tuple[int, int], int | None], list[tuple[int, ctc.LineProbabilities]]] = {}
+    for k, (views, cut, limit) in enumerate(zip(seen, spelled, limits, strict=True)):
+        texts = dict.fromkeys(cut)
+        for view in views:
+            beam = [text for text, _ in next(found)]
+            texts |= dict.fromkeys(t for at, t in enumerate(beam) if at < _PROPOSED or ctc.allowed(t, *limit))
+            if beam[0] and not ctc.allowed(beam[0], *limit):
+                again.setdefault(limit, []).append((k, view))
+        out.append(texts)
+    for limit, rows in again.items():
+        for (k, _), fitting in zip(rows, ctc.beam([view for _, view in rows], *limit), strict=True):
+            out[k] |= dict.fromkeys(text for text, _ in fitting[:_PROPOSED])
+    return [list(texts) for texts in out]
+
+
+def log_odds(known: Evidence, calibration: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Log-odds (texts,) of each text.
 
     Views that see something else than the rest are heard, but no view can veto: the mean is over probabilities. Two
     readers err on the same numbers now and then, so that what they say together counts less than if they did not.
     """
     given = calibration.get
-    floor = given("number floor", 1e-4)
-    shares = np.exp(own - np.logaddexp.reduce(own, axis=1, keepdims=True))
-    mean = given("number mean", 1.0) * np.log(shares.mean(0) + floor)
-    product = given("number product", 0.0) * np.log(shares + floor).mean(0)
-    total = mean + product
-    if spelled is not None:
-        total = total + given("spelled", 0.0) * spelled
-    if other is not None:
-        second = np.exp(other - np.logaddexp.reduce(other, axis=1, keepdims=True))
+    several = len(known.own) > 1
+    shares = np.exp(known.own - np.logaddexp.reduce(known.own, axis=1, keepdims=True))
+    if several:
+        floor = given("number floor", 1e-4)
+        total = given("number mean", 1.0) * np.log(shares.mean(0) + floor)
+        total = total + given("number product", 0.0) * np.log(shares + floor).mean(0)
+    else:
+        total = given("first mean", 1.0) * np.log(shares[0] + given("first floor", 1e-4))
+    total = total + given("spelled", 0.0) * known.spelled
+    if len(known.other):
+        second = np.exp(known.other - np.logaddexp.reduce(known.other, axis=1, keepdims=True))
         total = total + given("second mean", 1.0) * np.log(second.mean(0) + given("second floor", 1e-3))
         total = given("both", 1.0) * total
     return np.asarray(total)

@@ -127,4 +127,4 @@ def of_form(reader: Reader, form: FormReading) -> Iterator[Number]:
 
 def _number(form: str, name: str, job: fields.Job, frame: Reframing) -> Number:
     crop, dark = fields.seen(job)
-    return Number(form, name, numbers.line(crop, dark, frame).pictures, crop)
+    return Number(form, name, numbers.Line(crop, dark).pictures(frame), crop)

@@ -28,7 +28,7 @@ from inkshift.forms.reading import (
     state_of,
     value_of,
 )
-from inkshift.models.weigh import allowed, weigh
+from inkshift.models.ctc import allowed
 
 Gray = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
@@ -87,12 +87,40 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class PreparedNumber:
-    """Pictures (H, W) uint8 for a line recogniser, the crop as it is, (H, W) or (H, W, 3) uint8, for a second one, and
-    what turns both answers, and what a model of single digits makes of it, into a reading."""
+    """A field's number as line recognisers are to see it, and what its ink alone says.
 
-    pictures: Sequence[Gray]
+    crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. written: its ink (`number_ink`).
+    struck: 0 to 1, how sure it is that it was struck out. beside: what stands among its digits.
+    """
+
+    job: Job
     crop: npt.NDArray[np.uint8]
-    finish: Callable[[Lines, Lines, Mapping[str, float]], FieldReading]
+    line: numbers.Line
+    written: Gray
+    struck: float
+    beside: tuple[signs.Sign, ...]
+
+    def reading(self, texts: Mapping[str, float], views: Lines) -> FieldReading:
+        """What is read. texts: see `weigh`. views: probabilities (T, 11) of each view, of the first at least."""
+        job, struck = self.job, self.struck
+        if texts.get("", 0.0) >= _HARDLY:
+            texts = _less_where_void(texts, _void(job, _pieces(job)))
+        best, share = next(iter(texts.items()))
+        if struck > 0.5 and (best or job.struck > 0.5):
+            given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in texts.items() if t))
+            return FieldReading(job.name, "", CROSSED, "crossed-out", struck, given[:MOST_CANDIDATES])
+        if not best:
+            return _nothing_read(job, texts, _pieces(job))
+        fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
+        total = sum(fitting.values())
+        band = self.line.band
+        if total > _FAR_FETCHED or (fitting and share < _PLAIN):
+            scale = total + texts.get("", 0.0)
+            given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
+            read = _with_signs(_reading(job, given, _digits(job, band, given[0].written, views)), self.beside)
+            return _perhaps_struck(read, struck)
+        given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
+        return _overflow(job, given, _digits(job, band, given[0].written, views))
 
 
 def as_job(
@@ -187,36 +215,13 @@ def _number(job: Job, frame: Frame, calibration: dict[str, float], written: Gray
     return Prepared(pictures, finish)
 
 
-def prepare_number(
-    job: Job, reader: numbers.NumberReader, reference: float | None, written: Gray | None = None
-) -> PreparedNumber:
-    """A field's number as a line recogniser is to see it; the rest as for `prepare`."""
+def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
+    """A field's number as line recognisers are to see it. reference: see `prepare`."""
     crop, dark = seen(job)
+    written = number_ink(job, reference)
     struck = max(job.struck, struck_share(strokes(job, reference)))
-
-    def finish(views: Lines, others: Lines, spelled: Mapping[str, float]) -> FieldReading:
-        texts = weigh(views, others, job.digits, job.largest, reader.calibration, spelled)
-        if texts.get("", 0.0) >= _HARDLY:
-            texts = _less_where_void(texts, _void(job, _pieces(job)))
-        best, share = next(iter(texts.items()))
-        if struck > 0.5 and (best or job.struck > 0.5):
-            given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in texts.items() if t))
-            return FieldReading(job.name, "", CROSSED, "crossed-out", struck, given[:MOST_CANDIDATES])
-        if not best:
-            return _nothing_read(job, texts, _pieces(job))
-        fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
-        total = sum(fitting.values())
-        if total > _FAR_FETCHED or (fitting and share < _PLAIN):
-            scale = total + texts.get("", 0.0)
-            given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
-            read = _with_signs(_reading(job, given, _digits(job, look.band, given[0].written, views)), beside)
-            return _perhaps_struck(read, struck)
-        given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
-        return _overflow(job, given, _digits(job, look.band, given[0].written, views))
-
-    look = numbers.line(crop, dark, reader.frame, reader.views)
-    beside = signs.find_signs(_own_ink(job, reference) if written is None or job.ink is not None else written)
-    return PreparedNumber(look.pictures, crop, finish)
+    beside = signs.find_signs(written if job.ink is None else _own_ink(job, reference))
+    return PreparedNumber(job, crop, numbers.Line(crop, dark, written[around(job)]), written, struck, beside)
 
 
 def strokes(job: Job, reference: float | None) -> Gray:

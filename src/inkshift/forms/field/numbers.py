@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components
-from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align
+from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align, allowed
 from inkshift.models.package import Model
 from inkshift.models.runtime import Recogniser, recogniser
 from inkshift.reframe import Reframing, median_of, to_gray
@@ -51,30 +51,30 @@ VIEWS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Line:
-    """A number as a recogniser is to see it. pictures: a framed one of each view. band: first and last row, the last
-    left out, of its ink in the crop."""
+    """A number as a recogniser is to see it, in any of several ways.
 
-    pictures: Sequence[Gray]
-    band: tuple[int, int]
-
-
-def line(crop: npt.NDArray[np.uint8], dark: Gray, frame: Reframing, views: Sequence[View] = VIEWS) -> Line:
-    """A crop, (H, W) or (H, W, 3) uint8, as each view shows it, framed for the recogniser.
-
-    dark: how much darker than its paper each pixel is (`ink.darkness`), (H, W) uint8.
+    band: first and last row of its ink, the last left out, in pixels of the crop that it was made from.
     """
-    band = top, bottom = ink_band(dark)
-    if bottom - top < _LOW * len(dark):
-        room = round(_AROUND * (bottom - top))
-        first = max(top - room, 0)
-        crop, dark = crop[first : bottom + room], dark[first : bottom + room]
-        top, bottom = top - first, bottom - first
-    shown = {level: _shown(crop, dark, level) for level in {view.level for view in views}}
-    papers = {level: int(median_of(picture)) for level, picture in shown.items()}
-    seen = [_seen(shown[view.level], view, (top, bottom), papers[view.level]) for view in views]
-    return Line([frame(picture) for picture in seen], band)
+
+    def __init__(self, crop: npt.NDArray[np.uint8], dark: Gray, ink: Gray | None = None) -> None:
+        """crop: (H, W) or (H, W, 3) uint8. dark: how much darker than its paper each pixel is (`ink.darkness`).
+        ink: its ink without printed rules (`ink.line_ink`), where that is known; both (H, W) uint8."""
+        self.band = top, bottom = ink_band(inks.line_ink(dark) if ink is None else ink)
+        if bottom - top < _LOW * len(dark):
+            room = round(_AROUND * (bottom - top))
+            first = max(top - room, 0)
+            crop, dark = crop[first : bottom + room], dark[first : bottom + room]
+            top, bottom = top - first, bottom - first
+        self._crop, self._dark, self._rows = crop, dark, (top, bottom)
+        self._shown: dict[bool, tuple[Gray, int]] = {}
+
+    def pictures(self, frame: Reframing, views: Sequence[View] = VIEWS) -> list[Gray]:
+        """What each view shows of it, framed for the recogniser."""
+        for level in {view.level for view in views} - set(self._shown):
+            picture = _shown(self._crop, self._dark, level)
+            self._shown[level] = picture, int(median_of(picture))
+        return [frame(_seen(*self._shown[view.level], view, self._rows)) for view in views]
 
 
 def _shown(crop: npt.NDArray[np.uint8], dark: Gray, level: bool) -> Gray:
@@ -100,13 +100,12 @@ def digit_boxes(band: tuple[int, int], text: str, seen: LineProbabilities) -> li
     return [(max(round(a), 0), top, round(b), bottom) for a, b in zip(lefts, rights, strict=True)]
 
 
-def ink_band(dark: Gray) -> tuple[int, int]:
-    """First and last row, the last left out, of what is written; printed lines do not count, nor do stray specks.
+def ink_band(ink: Gray) -> tuple[int, int]:
+    """First and last row, the last left out, of what is written in the ink of a line; stray specks do not count.
 
     All rows where there is little ink, or nothing that may be a digit: a dot or a dash is not to be looked at closely.
     """
-    h = dark.shape[0]
-    ink = inks.line_ink(dark)
+    h = ink.shape[0]
     rows = np.count_nonzero(ink, axis=1)
     total = int(rows.sum())
     if total < 8:
@@ -123,7 +122,7 @@ def ink_band(dark: Gray) -> tuple[int, int]:
     return (int(y[digits].min()), int((y + high)[digits].max())) if digits.any() else (0, h)
 
 
-def _seen(picture: Gray, view: View, band: tuple[int, int], paper: int) -> Gray:
+def _seen(picture: Gray, paper: int, view: View, band: tuple[int, int]) -> Gray:
     h, w = picture.shape
     top, bottom = band if view.band else (0, h)
     room = view.room * (bottom - top) if view.band else 0.0
@@ -144,8 +143,8 @@ def _seen(picture: Gray, view: View, band: tuple[int, int], paper: int) -> Gray:
 
 @dataclass(frozen=True, slots=True)
 class NumberReader:
-    """A line recogniser and how it is used. second: another one, which takes crops as they are. spell: whether the
-    model of single digits is heard too."""
+    """A line recogniser and how it is used: the first view decides alone where it is sure; where it is not, the others
+    are looked at too, the second recogniser, which takes crops as they are, and, if `spell`, the model of digits."""
 
     frame: Reframing
     run: Recogniser
@@ -153,6 +152,14 @@ class NumberReader:
     views: Sequence[View] = VIEWS
     second: Recogniser | None = None
     spell: bool = True
+
+    def is_sure(self, texts: Mapping[str, float], digits: tuple[int, int], largest: int | None) -> bool:
+        """Whether what the first view makes of a number stands: a likely text that the field allows, or nothing.
+
+        Packages without the constant `sure` never are.
+        """
+        best, share = next(iter(texts.items()))
+        return share >= self.calibration.get("sure", np.inf) and (not best or allowed(best, digits, largest))
 
 
 def number_reader(model: Model, second_reader: str | None = None, threads: int = 1) -> NumberReader:

@@ -271,11 +271,13 @@ def _take(print_: Mask, mask: Mask, faint: Mask, line: _Line, along: tuple[int, 
     rows = np.arange(deep)[:, None]
     print_[:deep] |= np.abs(rows - place) <= line.thick / 2 + 1
     beyond = rows < place - line.thick / 2
-    labels, stats = components((mask[:deep] & ~print_[:deep]).view(np.uint8))
-    outside = np.ones(len(stats) + 1, bool)
-    outside[labels[~beyond]] = False
-    outside[0] = False
-    print_[:deep] |= outside[labels]
+    rest = mask[:deep] & ~print_[:deep]
+    if (rest & beyond).any():
+        labels, stats = components(rest.view(np.uint8))
+        outside = np.ones(len(stats) + 1, bool)
+        outside[labels[~beyond]] = False
+        outside[0] = False
+        print_[:deep] |= outside[labels]
     columns = np.arange(first, last)
     below = np.floor(place[columns] + line.thick / 2 + 1).astype(int) + 1
     most = max(2 if min(h, w) > _COARSE else 1, line.thick // 2)

@@ -179,6 +179,9 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
     if part.shape[0] < SMALLEST:
         return None
     wide = max(2, round(part.shape[1] * SIZE / part.shape[0]))
+    # Most numbers end here: no piece of their ink is long enough to go through them.
+    if _widest(x, w, part.shape[0] / SIZE) * SIZE / part.shape[0] < min(_LEAST * wide, LONG * SIZE) - 2:
+        return None
     figure = (np.asarray(cv2.resize(part, (wide, SIZE), interpolation=cv2.INTER_AREA)) > 110).astype(np.uint8)
     extent = (SIZE - figure[::-1].argmax(0) - figure.argmax(0)) * figure.any(0)
     body = np.flatnonzero(extent >= BODY * SIZE)
@@ -207,6 +210,14 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
         "between": between,
         "width": float(np.log((last - first) / SIZE)),
     }
+
+
+def _widest(left: Labels, wide: Labels, apart: float) -> float:
+    """Width of the widest run of pieces that overlap or are nearer to each other than `apart`; all in pixels."""
+    order = np.argsort(left)
+    starts, ends = left[order], np.maximum.accumulate((left + wide)[order])
+    first = np.flatnonzero(np.concatenate([[True], starts[1:] - ends[:-1] >= apart]))
+    return float((ends[np.append(first[1:], len(ends)) - 1] - starts[first]).max())
 
 
 def _tails(level: Gray, first: int, last: int, wide: int) -> tuple[float, float]:

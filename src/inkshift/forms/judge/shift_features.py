@@ -56,7 +56,7 @@ def features(crop: Image, digits: int) -> Values:
     out[-1] = digits
     dark = inks.darkness(crop)
     ink = inks.line_ink(dark)
-    top, bottom = ink_band(dark)
+    top, bottom = ink_band(inks.line_ink(dark))
     mask = (ink > 0).view(np.uint8)
     mask[:top] = mask[bottom:] = 0
     if np.count_nonzero(mask) < 8:

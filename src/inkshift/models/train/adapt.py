@@ -114,7 +114,8 @@ def _read(net: NumberNet, pages: Unlabelled, calibration: dict[str, float]) -> l
     for i in range(len(pages.views)):
         seen = probabilities[i * each : (i + 1) * each]
         others = [pages.second[i]] if pages.second else []
-        text, share = next(iter(weigh(seen, others, calibration=calibration).items()))
+        (texts,) = weigh([seen], [others], calibration=calibration)
+        text, share = next(iter(texts.items()))
         votes = [ctc.collapse(view.argmax(1)) == text for view in seen]
         second = all(ctc.collapse(view.argmax(1)) == text for view in others)
         out.append((text, share, float(np.mean(votes)) >= AGREE and second))
