@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from inkshift.errors import InkshiftError
 from inkshift.review.acceptance import routes as acceptance
-from inkshift.review.batches import export, newbatch
+from inkshift.review.batches import export, mending, newbatch
 from inkshift.review.batches import routes as batches
 from inkshift.review.core.queue import TakenError
 from inkshift.review.core.store import Store
@@ -29,9 +29,11 @@ from inkshift.review.web.render import page
 from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
 from inkshift.review.web.sessions import Tries
 
-STATIC = [(f"inkshift.review{room}", "static") for room in ("", ".web", ".keying", ".acceptance", ".designer")]
+STATIC = [
+    (f"inkshift.review{room}", "static") for room in ("", ".web", ".batches", ".keying", ".acceptance", ".designer")
+]
 ROUTES = (
-    *(batches, newbatch, keying, forms, pictures, confusions, acceptance, export),
+    *(batches, newbatch, mending, keying, forms, pictures, confusions, acceptance, export),
     *(templates, data, models, studies, work, entry),
 )
 

@@ -13,6 +13,7 @@ from inkshift.files import file_digest
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.template import Template
+from inkshift.review.batches.reading import write_template
 from inkshift.review.core.intake import reading_row, urgency
 from inkshift.review.core.models import default_folder
 from inkshift.review.core.schema import Batch, Field, Form, Page
@@ -56,18 +57,7 @@ def _to_read(work: Work) -> tuple[Path, list[str], int]:
     usable = [source for source, digest in pages if Path(source).is_file() and file_digest(source) == digest]
     if not usable:
         raise DataError("no page to read: all fields are settled, or the scans are not where they were; put them back")
-    path = work.folder / "template.json"
-    path.write_text(_beside(template, folder).model_dump_json(), encoding="utf-8")
-    return path, usable, len(pages) - len(usable)
-
-
-def _beside(template: Template, folder: Path) -> Template:
-    """The template with the whole path of each reference picture."""
-    pages = [
-        page.model_copy(update={"reference": str(folder.resolve() / page.reference) if page.reference else None})
-        for page in template.pages
-    ]
-    return template.model_copy(update={"pages": type(template.pages)(pages)})
+    return write_template(template, folder, work.folder), usable, len(pages) - len(usable)
 
 
 def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:

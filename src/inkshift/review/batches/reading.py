@@ -122,6 +122,18 @@ def _draft(files: Path, draft: int) -> Path:
     return files / "templates" / str(draft)
 
 
+def write_template(template: Template, folder: Path, out: Path) -> Path:
+    """The template as a file in `out`, with the whole path of each reference picture, which are in `folder`."""
+    pages = [
+        page.model_copy(update={"reference": str(folder.resolve() / page.reference) if page.reference else None})
+        for page in template.pages
+    ]
+    path = out / TEMPLATE
+    whole = template.model_copy(update={"pages": type(template.pages)(pages)})
+    path.write_text(whole.model_dump_json(), encoding="utf-8")
+    return path
+
+
 def open_reader(store: Store, template: Path) -> Reader:
     """The reader of new batches, with the model that is the default."""
     return Reader(template, model=default_folder(store) or "", crops=True)

@@ -7,6 +7,7 @@ from starlette.responses import HTMLResponse
 
 from inkshift.review.batches import reading as readpages
 from inkshift.review.core.agreement import agreement, progress
+from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Who
@@ -36,4 +37,5 @@ def batch(who: Supervisor, batch: Id) -> HTMLResponse:
         progress=progress(who.store, batch),
         pairs=agreement(who.store, batch),
         forms=views.form_names(who.store, batch),
+        undone=undone(who.store, batch),
     )

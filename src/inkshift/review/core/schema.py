@@ -218,6 +218,25 @@ class Lease(Base):
     until: Mapped[datetime]
 
 
+class Aside(Base):
+    """That a page or a whole form needs nobody any more: why, who said so and when. page_id: None for the form.
+
+    kind: `aside`, it is left out; `right`, a form that is there twice or lacks a page is right so.
+    """
+
+    __tablename__ = "asides"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    form_id: Mapped[int] = mapped_column(sa.ForeignKey("forms.id"), index=True)
+    page_id: Mapped[int | None] = mapped_column(sa.ForeignKey("pages.id"), index=True)
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    reason: Mapped[str] = mapped_column(sa.String(500))
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+    time: Mapped[datetime]
+
+    user: Mapped[User] = relationship()
+
+
 class Acceptance(Base):
     """A policy (see `forms.trust`) that a supervisor applied to a batch, and how many fields left the queue by it.
 
@@ -309,6 +328,11 @@ class OpenSession(Base):
     stamp: Mapped[str] = mapped_column(sa.String(64))
     csrf: Mapped[str] = mapped_column(sa.String(64))
     until: Mapped[datetime]
+
+
+def left_out() -> sa.ColumnElement[bool]:
+    """That a form was set aside as a whole."""
+    return sa.exists().where(Aside.form_id == Form.id, Aside.page_id.is_(None), Aside.kind == "aside")
 
 
 def stands() -> sa.ColumnElement[bool]:

@@ -17,6 +17,7 @@ from inkshift.review.core.agreement import Progress, progress
 from inkshift.review.core.checks import broken_now, checks_of, values
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, settled_by_people
 from inkshift.review.core.store import Store
+from inkshift.review.core.undone import undone
 
 ABSENT = "∅"
 SYMBOLS = (*DIGITS, ABSENT)
@@ -29,6 +30,7 @@ class BatchRow:
     keying: str
     forms: int
     progress: Progress
+    undone: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,10 @@ def batch_rows(store: Store) -> list[BatchRow]:
         counted = sa.select(Form.batch_id, sa.func.count()).group_by(Form.batch_id)
         forms = {row[0]: row[1] for row in session.execute(counted)}
         batches = list(session.scalars(sa.select(Batch).order_by(Batch.id.desc())))
-    return [BatchRow(b.id, b.name, keying(b), forms.get(b.id, 0), progress(store, b.id)) for b in batches]
+    return [
+        BatchRow(b.id, b.name, keying(b), forms.get(b.id, 0), progress(store, b.id), len(undone(store, b.id)))
+        for b in batches
+    ]
 
 
 def keying(batch: Batch) -> str:
