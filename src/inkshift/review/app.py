@@ -54,6 +54,7 @@ class Settings:
 def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     """The application over an open store, which it does not close."""
     settings = settings or Settings()
+    store.use_files(settings.files)
     tasks = Tasks(store, settings.files.resolve())
 
     @asynccontextmanager

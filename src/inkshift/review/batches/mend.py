@@ -86,10 +86,11 @@ def lay(store: Store, found: ToMend, shown: Picture, design: int, corners: Corne
     if len(hull) < 4 or cv2.contourArea(points, oriented=True) < 100:
         raise SettingError("corners: expected four, clockwise from the top left of the fields; put them there again")
     matrix = np.asarray(cv2.getPerspectiveTransform(box, _in_file(points, shown, found.page.turn)), np.float64)
-    image = load_page(PageRef(found.page.source, found.page.number))
+    source = str(store.at(found.page.source))
+    image = load_page(PageRef(source, found.page.number))
     with tempfile.TemporaryDirectory(prefix="inkshift-mend-") as folder:
         reader = _reader(store, found, Path(folder))
-        reading = reader.read_at(image, matrix, design, found.page.source, found.page.number)
+        reading = reader.read_at(image, matrix, design, source, found.page.number)
     _take(store, found, reading, reader)
 
 
@@ -113,7 +114,7 @@ def replaced(store: Store, found: ToMend, path: Path, called: str) -> bool:
         reading = replace(reading, error=f"{called}: the page is blank")
     with store.writing() as session:
         page = session.get_one(Page, found.page.id, with_for_update=True)
-        page.source, page.number, page.sha256, page.name = str(path), 1, file_digest(path), called
+        page.source, page.number, page.sha256, page.name = store.kept(path), 1, file_digest(path), called
         page.turn = reading.turn
         page.error = (reading.error or page.error).replace(str(path), called)
     if reading.error:
@@ -177,7 +178,7 @@ def take_back(store: Store, form_id: int, page_id: int | None = None) -> None:
 def _reader(store: Store, found: ToMend, folder: Path) -> Reader:
     if found.template is None:
         raise SettingError(f"batch {found.batch.name!r}: has no template to read with; set the page aside")
-    path = write_template(found.template, Path(found.batch.folder), folder)
+    path = write_template(found.template, store.at(found.batch.folder), folder)
     return Reader(path, model=default_folder(store) or "", crops=True)
 
 
@@ -193,7 +194,7 @@ def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> 
         _need_new(session, row.id, [item.name for item in form.fields])
         if reading.identity and not session.scalar(sa.select(Field.id).where(Field.form_id == row.id).limit(1)):
             row.name = form.name
-        add_fields(session, store, batch, row, form, {(page.source, page.number): page.id}, crops, model)
+        add_fields(session, store, batch, row, form, {(reading.source, page.number): page.id}, crops, model)
         page.quality, page.turn = reading.quality, reading.turn
         _mended(session, page, reading.quality)
 

@@ -34,7 +34,7 @@ def show(who: Supervisor, number: Id) -> HTMLResponse:
 
 @router.get("/pages/{number}/picture.jpg")
 def picture_of(who: Supervisor, number: Id) -> Response:
-    return sent(file_of(_found(who, number).page))
+    return sent(file_of(who.store, _found(who, number).page))
 
 
 @router.post("/pages/{number}/turn")
@@ -52,10 +52,10 @@ def lay(
     found = _found(who, number)
     try:
         with _ONE_AT_A_TIME:
-            shown = picture(file_of(found.page))
+            shown = picture(file_of(who.store, found.page))
             mend.lay(who.store, found, shown, _design(found, design), _corners(corners))
     except InkshiftError as e:
-        return _show(who, found, str(e).replace(found.page.source, called(found.page)), corners)
+        return _show(who, found, str(e).replace(str(who.store.at(found.page.source)), called(found.page)), corners)
     return RedirectResponse(f"/forms/{found.form.id}", 303)
 
 
@@ -162,7 +162,7 @@ def _corners(text: str) -> list[tuple[float, float]]:
 
 def _show(who: Visit, found: ToMend, error: str = "", corners: str = "") -> HTMLResponse:
     try:
-        shown, gone = picture(file_of(found.page)), ""
+        shown, gone = picture(file_of(who.store, found.page)), ""
     except InkshiftError as e:
         shown, gone = None, str(e)
     pages = found.template.pages if found.template else ()

@@ -8,9 +8,9 @@ from typing import Literal
 from fastapi import APIRouter, HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from inkshift.errors import InkshiftError, SettingError
+from inkshift.errors import InkshiftError, InputError, SettingError
 from inkshift.review.batches import reading as readpages
-from inkshift.review.batches.reading import KIND, Wanted
+from inkshift.review.batches.reading import KIND, Taken, Wanted
 from inkshift.review.core import tasks
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Visit
@@ -47,12 +47,16 @@ def make(who: Supervisor, sent: Upload) -> Response:
     return RedirectResponse(f"/batches/{batch}", 303)
 
 
-def _keep(sent: Sent, folder: Path) -> list[tuple[Path, str]]:
+def _keep(sent: Sent, folder: Path) -> list[Taken]:
+    """Keep those files that are pages, and say of each other why it is none."""
     names = readpages.unique([upload.filename or "" for upload in sent.files])
-    return [
-        (take(upload, folder, f"upload-{i:04}"), name)
-        for i, (upload, name) in enumerate(zip(sent.files, names, strict=True), 1)
-    ]
+    kept = []
+    for i, (upload, name) in enumerate(zip(sent.files, names, strict=True), 1):
+        try:
+            kept.append(Taken(take(upload, folder, f"upload-{i:04}"), name))
+        except InputError as e:
+            kept.append(Taken(folder / f"upload-{i:04}", name, str(e)))
+    return kept
 
 
 def _busy(who: Visit) -> bool:

@@ -96,7 +96,7 @@ def add_forms(
         if form.pages and all(page.blank for page in form.pages):
             continue
         note = form.pages[0] if form.pages else None
-        place = (form.name, note.source if note else None, note.page if note else None)
+        place = (form.name, store.kept(note.source) if note else None, note.page if note else None)
         if place in known:
             continue
         known.add(place)
@@ -124,7 +124,7 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
     row = Form(batch_id=batch.id, name=form.name)
     row.pages = [
         Page(
-            source=p.source,
+            source=store.kept(p.source),
             number=p.page,
             sha256=given.digests[p.source],
             quality=p.quality,
@@ -136,7 +136,8 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
     ]
     session.add(row)
     session.flush()
-    pages = {(page.source, page.number): page.id for page in row.pages}
+    sources = (page.source for page in form.pages)
+    pages = {(source, page.number): page.id for source, page in zip(sources, row.pages, strict=True)}
     add_fields(session, store, batch, row, form, pages, given.crops, given.model)
 
 

@@ -57,7 +57,8 @@ class User(Base):
 
 
 class Batch(Base):
-    """Forms that are reviewed together. template: as its JSON file; folder: where its reference pictures are.
+    """Forms that are reviewed together. template: as its JSON file; folder: where its reference pictures are, as
+    `Store.kept` gives it.
 
     double: two must agree on each field. model_keys: the model's reading counts as one of the two.
     """
@@ -93,7 +94,7 @@ class Form(Base):
 class Page(Base):
     """A page by its file. number: from 1 in that file; sha256: of the file, empty where it was not there.
 
-    source: where that is; name: what people call it, empty where that is `source`.
+    source: where that is, as `Store.kept` gives it; name: what people call it, empty where that is `source`.
     quality: of its registration, 0 to 1, none without a template. turn: degrees clockwise that make it stand upright.
     error: why it was not read.
     """

@@ -71,11 +71,12 @@ def page_of(store: Store, field_id: int) -> FieldOnPage | None:
     if row is None:
         return None
     field, name, box, form, page = row
-    return FieldOnPage(field, name, form, file_of(page), tuple(box) if box else None)
+    return FieldOnPage(field, name, form, file_of(store, page), tuple(box) if box else None)
 
 
-def file_of(page: Page) -> PageFile:
-    return PageFile(page.source, page.name or page.source, page.number, page.sha256, page.turn)
+def file_of(store: Store, page: Page) -> PageFile:
+    """Where a page is."""
+    return PageFile(str(store.at(page.source)), page.name or page.source, page.number, page.sha256, page.turn)
 
 
 def picture(found: PageFile) -> Picture:
