@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from inkshift.forms.template import Identity, Template, load_template
 from inkshift.review.app import Settings
 from inkshift.review.batches import reading as readpages
+from inkshift.review.batches.keep import form_list
 from inkshift.review.batches.reading import Taken, Wanted, unique
 from inkshift.review.core import queue, tasks
 from inkshift.review.core import store as stores
@@ -90,7 +91,7 @@ def test_uploaded_pages_become_a_batch_under_their_own_names(
         "pages/upload-0002.jpg",
         "template.json",
     ]
-    forms = {name: fields for _, name, fields, _ in views.form_names(store, 2)}
+    forms = {row.name: row.fields for row in form_list(store, 2).rows}
     assert set(forms) == {"a", "evil name"} and all(forms.values())
     rows = list(csv.DictReader(io.StringIO(browser.get("/batches/2/export/csv").text)))
     assert {(row["form"], row["source"]) for row in rows} == {("a", "a.png"), ("evil name", "evil name.jpg")}
@@ -126,7 +127,7 @@ def test_good_files_are_taken_and_bad_ones_listed(
     assert ended(store, 2).result == {"forms": 1}
     (bad,) = undone(store, 2).pages
     assert (bad.name, bad.error.split(":")[0]) == ("b.pdf", "b.pdf") and "b.pdf" in browser.get("/batches/2").text
-    assert len(views.form_names(store, 2)) == 2
+    assert form_list(store, 2).count == 2
 
 
 def test_the_folder_of_files_can_be_moved(browser: TestClient, store: Store, files: Path, telegram: Path) -> None:
@@ -145,6 +146,23 @@ def test_the_folder_of_files_can_be_moved(browser: TestClient, store: Store, fil
     field = shown_field(moved.get("/batches/2/queue").text)
     assert moved.get(f"/fields/{field}/page.jpg").status_code == 200
     assert readpages.templates(store, files.with_name("moved"))
+
+
+def test_pages_are_added_and_go_with_their_batch(
+    browser: TestClient, store: Store, files: Path, telegram: Path
+) -> None:
+    assert upload(browser, ("a.jpg", (telegram / "scan-2.jpg").read_bytes()))[0] == 303
+    assert ended(store, 2).status == "done"
+    more = [("pages", ("b.jpg", (telegram / "scan-4.jpg").read_bytes())), ("pages", ("c.txt", b"a list"))]
+    answer = browser.post("/batches/2/pages", data={"csrf": token(browser)}, files=more)
+    assert answer.headers["location"] == "/batches/2"
+    assert ended(store, 2).result == {"forms": 1}
+    assert [row.name for row in form_list(store, 2).rows] == ["a", "b", "c"]
+    assert [page.name for page in undone(store, 2).pages] == ["c.txt"]
+    assert "HX-Refresh" in browser.get("/batches/2/reading").headers
+    for path, given in (("archive", {"away": "true"}), ("delete", {"name": "new"})):
+        assert browser.post(f"/batches/2/{path}", data={"csrf": token(browser)} | given).status_code == 303
+    assert list((files / "batches").iterdir()) == [] and readpages.task_of(store, 2) is None
 
 
 def test_only_a_supervisor_with_the_token_uploads(store: Store, files: Path, telegram: Path) -> None:
@@ -183,14 +201,14 @@ def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram:
     work = Work(store, files, tmp_path, {"batch": batch}, stop)
     with pytest.raises(KeyboardInterrupt):
         readpages.read(work)
-    assert [name for _, name, _, _ in views.form_names(store, batch)] == ["scan 2"]
+    assert [row.name for row in form_list(store, batch).rows] == ["scan 2"]
     field = views.form_page(store, 1)
     assert field is not None
     sue = stores.local_user(store)
     first = field.fields[0].id
     queue.settle(store, sue, first, "7")
     assert readpages.read(work) == {"forms": 1}
-    assert [name for _, name, _, _ in views.form_names(store, batch)] == ["scan 2", "scan 4"]
+    assert [row.name for row in form_list(store, batch).rows] == ["scan 2", "scan 4"]
     assert said == ["1 / 2", "2 / 2", "1 / 2", "2 / 2"]
     found = views.form_page(store, 1)
     assert found is not None and found.fields[0].value == "7"

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from inkshift.errors import InputError, SettingError, TemplateError
+from inkshift.files import whole_file
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.forms.template import Template, load_template
@@ -108,6 +109,28 @@ def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], 
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[Taken]]) -> None:
+    """Add pages to a batch whose pages were uploaded, to be read by a new task.
+
+    take: keeps the pages in the folder it is given, numbered from a number. Raises SettingError for another batch, and
+    InputError, which names each file, where none of them is a page.
+    """
+    with store.reading() as session:
+        folder = store.at(session.get_one(Batch, batch_id).folder)
+    if not (folder / NAMES).is_file():
+        raise SettingError("this batch was read on the command line; read further pages into a new batch")
+    names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    taken = take(folder / PAGES, len(list((folder / PAGES).glob("upload-*"))) + 1)
+    added = {one.path.name: one.name for one in taken if not one.error}
+    refused = [one for one in taken if one.error]
+    if not added:
+        said = "\n".join(one.error for one in refused)
+        raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
+    with whole_file(folder / NAMES) as file:
+        file.write_text(json.dumps(names | added), encoding="utf-8")
+    add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
 
 
 def _unread(taken: Taken) -> FormReading:

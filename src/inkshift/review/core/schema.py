@@ -60,7 +60,8 @@ class Batch(Base):
     """Forms that are reviewed together. template: as its JSON file; folder: where its reference pictures are, as
     `Store.kept` gives it.
 
-    double: two must agree on each field. model_keys: the model's reading counts as one of the two.
+    double: two must agree on each field. model_keys: the model's reading counts as one of the two. archived: when it
+    was put out of the way.
     """
 
     __tablename__ = "batches"
@@ -72,6 +73,7 @@ class Batch(Base):
     created: Mapped[datetime]
     double: Mapped[bool]
     model_keys: Mapped[bool]
+    archived: Mapped[datetime | None]
 
     forms: Mapped[list[Form]] = relationship(back_populates="batch", order_by="Form.id")
 

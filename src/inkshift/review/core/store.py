@@ -204,6 +204,21 @@ def _upgrade(connection: sa.Connection, shown: str) -> None:
     command.upgrade(config, "head")
 
 
+@contextmanager
+def log_open(session: Session) -> Iterator[None]:
+    """Let decisions be deleted within a transaction, as a whole batch goes."""
+    if session.get_bind().dialect.name == "sqlite":
+        trigger = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'decisions_no_delete'"
+        made = session.scalar(sa.text(trigger))
+        session.execute(sa.text("DROP TRIGGER decisions_no_delete"))
+        yield
+        session.connection().exec_driver_sql(made)
+        return
+    session.execute(sa.text("ALTER TABLE decisions DISABLE TRIGGER decisions_stand"))
+    yield
+    session.execute(sa.text("ALTER TABLE decisions ENABLE TRIGGER decisions_stand"))
+
+
 def add_user(store: Store, name: str, role: Role, password: str = "") -> int:
     """A new user's id. Without a password nobody can log in as that user.
 
