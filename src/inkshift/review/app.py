@@ -21,7 +21,7 @@ from inkshift.review.core.queue import TakenError
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
 from inkshift.review.designer import routes as templates
-from inkshift.review.keying import confusions, forms, pictures
+from inkshift.review.keying import confusions, forms, pictures, whole
 from inkshift.review.keying import routes as keying
 from inkshift.review.routes import data, models, studies
 from inkshift.review.web import entry, work
@@ -33,7 +33,7 @@ STATIC = [
     (f"inkshift.review{room}", "static") for room in ("", ".web", ".batches", ".keying", ".acceptance", ".designer")
 ]
 ROUTES = (
-    *(batches, newbatch, mending, keying, forms, pictures, confusions, acceptance, export),
+    *(batches, newbatch, mending, keying, whole, forms, pictures, confusions, acceptance, export),
     *(templates, data, models, studies, work, entry),
 )
 
