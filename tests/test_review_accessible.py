@@ -39,6 +39,8 @@ ADDRESSES = (
     "/",
     "/batches/1",
     "/batches/1/queue",
+    "/batches/1/whole",
+    "/?archived=true",
     "/batches/1/confusions",
     "/batches/1/confusions/cell?truth=1&read=1",
     "/batches/1/acceptance",
