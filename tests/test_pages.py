@@ -317,9 +317,9 @@ class TestBadFiles:
         path.touch()
         refused(read, path, "empty file")
         path.write_text("total: 57")
-        refused(read, path, "starts with b'total: 5'")
+        refused(read, path, "starts with 'total: 5'")
         Image.new("L", (3, 3)).save(path, "PPM")
-        refused(read, path, "starts with b'P5")
+        refused(read, path, "starts with 'P5")
         refused(read, tmp_path, "found a folder")
 
     @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])

@@ -25,10 +25,10 @@ from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_forms
 from inkshift.review.core.schema import OpenSession
 from inkshift.review.core.store import Store
-from inkshift.review.keying.pagepicture import outline, page_of, picture
 from inkshift.review.keying.views import crop_and_left
 from inkshift.review.serve import At, check_tls
 from inkshift.review.web import security
+from inkshift.review.web.pagepicture import outline, page_of, picture
 from inkshift.review.web.sessions import end_session, find_session, start_session
 from review_app import PASSWORD, client, logged_in, opened
 from review_forms import Clock, field

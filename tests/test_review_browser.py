@@ -111,6 +111,27 @@ def test_a_broken_rule_is_said_while_keying_and_asked_once_more(
     assert found is not None and [bool(row.history[-1].checked) for row in found.fields] == [False, False, True]
 
 
+def test_a_whole_form_is_keyed_without_the_mouse(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:
+    batch = read_batch(store, demo_batch())
+    with answering(store) as address:
+        page = tab(chromium, address, said)
+        page.goto(f"/batches/{batch}/whole")
+        name = page.locator("h1").inner_text()
+        assert page.locator(".sheets .box").count() == 13 and page.locator(".sheets .box.here").count() == 1
+        page.keyboard.type("9999")
+        page.locator("#sums", has_text="4 digits, expected 1-3").wait_for()
+        page.keyboard.press("ControlOrMeta+A")
+        page.keyboard.press("Backspace")
+        page.locator("#sums .holds").wait_for()
+        for _ in range(12):
+            page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.labels[0].innerText") == "total"
+        page.keyboard.press("Enter")
+        page.locator("h1", has_not_text=name).wait_for()
+        page.close()
+    assert views.left(store, batch) == 5 * 13
+
+
 def test_two_people_at_once_never_get_the_same_field(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:
     stores.add_user(store, "sue", "supervisor", PASSWORD)
     stores.add_user(store, "ana", "keyer", PASSWORD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,37 @@ def test_a_forms_page_keeps_what_was_typed(store: Store) -> None:
         answer = browser.post(place, data={"csrf": token(browser), "value": value})
         assert answer.status_code in (400, 409) and said in answer.text and f'value="{value}"' in answer.text
     assert browser.post(place, data={"csrf": token(browser), "value": "12345", "checked": "true"}).status_code == 303
+
+
+def test_a_whole_form_is_keyed_at_once(store: Store) -> None:
+    """All of its fields or none; left empty, a field accepts what was read."""
+    batch = batch_of(store, ("001", "002", "3"), ("004", "005", "9"))
+    browser = client(store)
+    text = browser.get(f"/batches/{batch}/whole").text
+    fields = [int(found) for found in re.findall(r'data-field="(\d+)"', text)]
+    assert len(fields) == 3 and "<h1>f0</h1>" in text
+
+    def send(path: str, *typed: str, **more: str) -> tuple[int, str]:
+        given = {f"value-{field}": value for field, value in zip(fields, typed, strict=True)}
+        read = {f"read-{field}": value for field, value in zip(fields, ("001", "002", "3"), strict=True)}
+        answer = browser.post(path, data={"csrf": token(browser), "form": "1", **given, **read, **more})
+        return answer.status_code, answer.headers.get("location", answer.text)
+
+    place = f"/batches/{batch}/whole"
+    assert "3 = 3" in send(f"{place}/check", "", "", "")[1]
+    text = send(f"{place}/check", "1", "b", "7")[1]
+    assert "1 … 7" in text and "does not hold" in text
+    status, text = send(place, "1", "b", "7")
+    assert status == 409 and "1 + 0 = 1, but total = 7" in text and 'value="7"' in text
+    status, text = send(place, "1", "z", "7")
+    assert status == 400 and 'value="z"' in text
+    with store.reading() as session:
+        assert session.scalar(sa.select(sa.func.count(Decision.id))) == 0
+    assert send(place, "", "b", "1") == (303, place)
+    with store.reading() as session:
+        found = session.execute(sa.select(Field.state, Field.value).where(Field.form_id == 1).order_by(Field.id)).all()
+    assert found == [("written", "001"), ("blank", ""), ("written", "1")]
+    assert "<h1>f1</h1>" in browser.get(place).text
 
 
 def test_a_database_of_before_keeps_its_decisions(url: str) -> None:

@@ -16,13 +16,15 @@ from fastapi.testclient import TestClient
 from inkshift.forms.template import Identity, Template, load_template
 from inkshift.review.app import Settings
 from inkshift.review.batches import reading as readpages
-from inkshift.review.batches.reading import Wanted, unique
+from inkshift.review.batches.keep import form_list
+from inkshift.review.batches.reading import Taken, Wanted, unique
 from inkshift.review.core import queue, tasks
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
-from inkshift.review.core.schema import Batch
+from inkshift.review.core.schema import Batch, Page
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
+from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from review_app import PASSWORD, client, opened, shown_field, token
 
@@ -81,7 +83,7 @@ def test_uploaded_pages_become_a_batch_under_their_own_names(
     found = views.batch(store, 2)
     assert found is not None and (found.double, found.model_keys) == (True, True)
     (home,) = (files / "batches").iterdir()
-    assert str(home) == found.folder
+    assert (found.folder, store.at(found.folder)) == (f"batches/{home.name}", home)
     assert sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()) == [
         "blank.png",
         "names.json",
@@ -89,7 +91,7 @@ def test_uploaded_pages_become_a_batch_under_their_own_names(
         "pages/upload-0002.jpg",
         "template.json",
     ]
-    forms = {name: fields for _, name, fields, _ in views.form_names(store, 2)}
+    forms = {row.name: row.fields for row in form_list(store, 2).rows}
     assert set(forms) == {"a", "evil name"} and all(forms.values())
     rows = list(csv.DictReader(io.StringIO(browser.get("/batches/2/export/csv").text)))
     assert {(row["form"], row["source"]) for row in rows} == {("a", "a.png"), ("evil name", "evil name.jpg")}
@@ -101,7 +103,7 @@ def test_uploaded_pages_become_a_batch_under_their_own_names(
 def test_what_cannot_be_read_keeps_nothing(browser: TestClient, store: Store, files: Path, telegram: Path) -> None:
     scan = ("a.jpg", (telegram / "scan-2.jpg").read_bytes())
     for pages, given, said in (
-        ((scan, ("b.pdf", b"no page at all")), {}, "b.pdf"),
+        ((("a.jpg", b"no page"), ("b.pdf", b"no page at all")), {}, "b.pdf"),
         ((), {}, "no page was sent"),
         ((scan,), {"name": " first "}, "is there already"),
         ((scan,), {"name": ""}, "1 to 200 characters"),
@@ -111,8 +113,56 @@ def test_what_cannot_be_read_keeps_nothing(browser: TestClient, store: Store, fi
     ):
         status, text = upload(browser, *pages, **given)
         assert status == 400 and said in text, said
+        assert "b.pdf" not in said or ("a.jpg" in text and "starts with &#39;no page" in text)
+        assert given.get("name", "new").strip() in text, "what was typed stays"
     assert [row.name for row in views.batch_rows(store)] == ["first"]
     assert list((files / "batches").iterdir()) == []
+
+
+def test_good_files_are_taken_and_bad_ones_listed(
+    browser: TestClient, store: Store, files: Path, telegram: Path, tmp_path: Path
+) -> None:
+    scan = ("a.jpg", (telegram / "scan-2.jpg").read_bytes())
+    assert upload(browser, scan, ("b.pdf", b"no page at all"))[1] == "/batches/2"
+    assert ended(store, 2).result == {"forms": 1}
+    (bad,) = undone(store, 2).pages
+    assert (bad.name, bad.error.split(":")[0]) == ("b.pdf", "b.pdf") and "b.pdf" in browser.get("/batches/2").text
+    assert form_list(store, 2).count == 2
+
+
+def test_the_folder_of_files_can_be_moved(browser: TestClient, store: Store, files: Path, telegram: Path) -> None:
+    """Also one that an older inkshift filled, which kept whole paths."""
+    assert upload(browser, ("a.jpg", (telegram / "scan-2.jpg").read_bytes()))[0] == 303
+    assert ended(store, 2).status == "done"
+    with store.writing() as session:
+        for table, column in ((Batch, Batch.folder), (Page, Page.source)):
+            inside = sa.update(table).where(column.startswith("batches/"))
+            session.execute(
+                inside.values({column: f"{files}/" + column}), execution_options={"synchronize_session": False}
+            )
+    client(store, Settings(files=files)).get("/")
+    files.rename(files.with_name("moved"))
+    moved = client(store, Settings(files=files.with_name("moved")))
+    field = shown_field(moved.get("/batches/2/queue").text)
+    assert moved.get(f"/fields/{field}/page.jpg").status_code == 200
+    assert readpages.templates(store, files.with_name("moved"))
+
+
+def test_pages_are_added_and_go_with_their_batch(
+    browser: TestClient, store: Store, files: Path, telegram: Path
+) -> None:
+    assert upload(browser, ("a.jpg", (telegram / "scan-2.jpg").read_bytes()))[0] == 303
+    assert ended(store, 2).status == "done"
+    more = [("pages", ("b.jpg", (telegram / "scan-4.jpg").read_bytes())), ("pages", ("c.txt", b"a list"))]
+    answer = browser.post("/batches/2/pages", data={"csrf": token(browser)}, files=more)
+    assert answer.headers["location"] == "/batches/2"
+    assert ended(store, 2).result == {"forms": 1}
+    assert [row.name for row in form_list(store, 2).rows] == ["a", "b", "c"]
+    assert [page.name for page in undone(store, 2).pages] == ["c.txt"]
+    assert "HX-Refresh" in browser.get("/batches/2/reading").headers
+    for path, given in (("archive", {"away": "true"}), ("delete", {"name": "new"})):
+        assert browser.post(f"/batches/2/{path}", data={"csrf": token(browser)} | given).status_code == 303
+    assert list((files / "batches").iterdir()) == [] and readpages.task_of(store, 2) is None
 
 
 def test_only_a_supervisor_with_the_token_uploads(store: Store, files: Path, telegram: Path) -> None:
@@ -131,13 +181,13 @@ def test_only_a_supervisor_with_the_token_uploads(store: Store, files: Path, tel
 
 
 def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram: Path, tmp_path: Path) -> None:
-    def take(folder: Path) -> list[tuple[Path, str]]:
+    def take(folder: Path) -> list[Taken]:
         folder.mkdir()
         kept = []
         for i in (2, 4):
             path = folder / f"upload-{i:04}.jpg"
             path.write_bytes((telegram / f"scan-{i}.jpg").read_bytes())
-            kept.append((path, f"scan {i}.jpg"))
+            kept.append(Taken(path, f"scan {i}.jpg"))
         return kept
 
     batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take)
@@ -151,14 +201,14 @@ def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram:
     work = Work(store, files, tmp_path, {"batch": batch}, stop)
     with pytest.raises(KeyboardInterrupt):
         readpages.read(work)
-    assert [name for _, name, _, _ in views.form_names(store, batch)] == ["scan 2"]
+    assert [row.name for row in form_list(store, batch).rows] == ["scan 2"]
     field = views.form_page(store, 1)
     assert field is not None
     sue = stores.local_user(store)
     first = field.fields[0].id
     queue.settle(store, sue, first, "7")
     assert readpages.read(work) == {"forms": 1}
-    assert [name for _, name, _, _ in views.form_names(store, batch)] == ["scan 2", "scan 4"]
+    assert [row.name for row in form_list(store, batch).rows] == ["scan 2", "scan 4"]
     assert said == ["1 / 2", "2 / 2", "1 / 2", "2 / 2"]
     found = views.form_page(store, 1)
     assert found is not None and found.fields[0].value == "7"
@@ -169,10 +219,10 @@ def test_pages_that_nothing_reads_yet_can_be_read(
 ) -> None:
     """As where another batch was being read when they came."""
 
-    def take(folder: Path) -> list[tuple[Path, str]]:
+    def take(folder: Path) -> list[Taken]:
         folder.mkdir()
         shutil.copy(telegram / "scan-2.jpg", folder / "upload-0001.jpg")
-        return [(folder / "upload-0001.jpg", "a.jpg")]
+        return [Taken(folder / "upload-0001.jpg", "a.jpg")]
 
     batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take)
     assert "Read the pages" in browser.get(f"/batches/{batch}").text

@@ -57,7 +57,7 @@ from inkshift.forms.reading import (
     page_from_json,
     page_to_json,
 )
-from inkshift.forms.registration.register import Registered, cut, overlap, register, without
+from inkshift.forms.registration.register import Matrix, Registered, cut, lay_at, overlap, register, without
 from inkshift.forms.table.judge import read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
@@ -384,6 +384,17 @@ class Reader:
             for k, (reader, laid) in enumerate(found)
         ]
         return [apart[k] for k in in_rows(outlines)], failed
+
+    def read_at(self, image: Pixels, matrix: Matrix, design: int = 0, source: str = "", page: int = 1) -> PageReading:
+        """Read one page that somebody laid by hand. matrix: 3x3, pixels of page `design` of the template to its own.
+
+        Raises SettingError for a reader without a template.
+        """
+        if self.template is None:
+            raise SettingError("a page is laid by hand on a template; give one")
+        spec = self.template.pages[design]
+        laid = lay_at(image, spec, matrix, self._references[design])
+        return self._read_laid([_Laid(design, laid, spec)], source, page)[0]
 
     def _recognise(self, image: Pixels, number: int) -> tuple[Reader, list[_Laid]]:
         """The page on the template that it proves, and who reads by that. Raises RegistrationError where none is."""

@@ -178,6 +178,13 @@ def broken_rules(rules: Sequence[Rule | Limit], written: Mapping[str, str]) -> l
     return [broken for broken in checked if broken is not None]
 
 
+def side_sums(rule: Rule, written: Mapping[str, str]) -> tuple[list[int], bool]:
+    """What the sides of a rule come to by the fields that are known, and whether all are; see `broken_rules`."""
+    known = {name: int(value_of(cells) or 0) for name, cells in written.items() if state_of(cells) in COUNTED}
+    sums = [sum(known.get(name, 0) for name in side.fields) + side.number for side in rule.sides]
+    return sums, all(name in known for name in rule.fields)
+
+
 def mark_rules(form: FormReading, rules: Sequence[Rule | Limit]) -> FormReading:
     """The form with `rules_broken` of each field set to the messages of the broken rules it is part of.
 

@@ -15,13 +15,13 @@ from starlette.staticfiles import StaticFiles
 
 from inkshift.errors import InkshiftError
 from inkshift.review.acceptance import routes as acceptance
-from inkshift.review.batches import export, newbatch
+from inkshift.review.batches import export, mending, newbatch
 from inkshift.review.batches import routes as batches
 from inkshift.review.core.queue import TakenError
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
 from inkshift.review.designer import routes as templates
-from inkshift.review.keying import confusions, forms, pictures
+from inkshift.review.keying import confusions, forms, pictures, whole
 from inkshift.review.keying import routes as keying
 from inkshift.review.routes import data, models, studies
 from inkshift.review.web import entry, work
@@ -29,9 +29,11 @@ from inkshift.review.web.render import page
 from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
 from inkshift.review.web.sessions import Tries
 
-STATIC = [(f"inkshift.review{room}", "static") for room in ("", ".web", ".keying", ".acceptance", ".designer")]
+STATIC = [
+    (f"inkshift.review{room}", "static") for room in ("", ".web", ".batches", ".keying", ".acceptance", ".designer")
+]
 ROUTES = (
-    *(batches, newbatch, keying, forms, pictures, confusions, acceptance, export),
+    *(batches, newbatch, mending, keying, whole, forms, pictures, confusions, acceptance, export),
     *(templates, data, models, studies, work, entry),
 )
 
@@ -52,6 +54,7 @@ class Settings:
 def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     """The application over an open store, which it does not close."""
     settings = settings or Settings()
+    store.use_files(settings.files)
     tasks = Tasks(store, settings.files.resolve())
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ from inkshift.files import file_digest
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.template import Template
+from inkshift.review.batches.reading import write_template
 from inkshift.review.core.intake import reading_row, urgency
 from inkshift.review.core.models import default_folder
 from inkshift.review.core.schema import Batch, Field, Form, Page
@@ -52,29 +53,19 @@ def _to_read(work: Work) -> tuple[Path, list[str], int]:
         found = sa.select(Page.source, Page.sha256).where(Page.form_id.in_(waiting), Page.sha256 != "")
         in_order = found.group_by(Page.source, Page.sha256).order_by(sa.func.min(Page.id))
         pages = session.execute(in_order).all()
-        folder = Path(batch.folder)
-    usable = [source for source, digest in pages if Path(source).is_file() and file_digest(source) == digest]
+        folder = work.store.at(batch.folder)
+    there = [(str(work.store.at(source)), digest) for source, digest in pages]
+    usable = [source for source, digest in there if Path(source).is_file() and file_digest(source) == digest]
     if not usable:
         raise DataError("no page to read: all fields are settled, or the scans are not where they were; put them back")
-    path = work.folder / "template.json"
-    path.write_text(_beside(template, folder).model_dump_json(), encoding="utf-8")
-    return path, usable, len(pages) - len(usable)
-
-
-def _beside(template: Template, folder: Path) -> Template:
-    """The template with the whole path of each reference picture."""
-    pages = [
-        page.model_copy(update={"reference": str(folder.resolve() / page.reference) if page.reference else None})
-        for page in template.pages
-    ]
-    return template.model_copy(update={"pages": type(template.pages)(pages)})
+    return write_template(template, folder, work.folder), usable, len(pages) - len(usable)
 
 
 def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
     """Another reading for each field of a form that waits, unless its latest is of this reader; how many there were."""
     added = 0
     with store.writing() as session:
-        there = session.execute(_of(batch_id, form)).all()
+        there = session.execute(_of(store, batch_id, form)).all()
         # Several forms may lie on one picture: then their names tell them apart.
         for form_id in [row.id for row in there if len(there) == 1 or row.name == form.name]:
             wait = sa.select(Field).where(Field.form_id == form_id, Field.waiting.is_(True)).with_for_update()
@@ -89,10 +80,10 @@ def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
     return added
 
 
-def _of(batch_id: int, form: FormReading) -> sa.Select[int, str]:
+def _of(store: Store, batch_id: int, form: FormReading) -> sa.Select[int, str]:
     """Ids and names of the forms in the store that begin on the page that a form which was read begins on."""
     note = form.pages[0]
-    place = (Page.source == note.source, Page.number == note.page)
+    place = (Page.source == store.kept(note.source), Page.number == note.page)
     return sa.select(Form.id, Form.name).join(Page).where(Form.batch_id == batch_id, *place).distinct()
 
 

@@ -132,4 +132,5 @@ def kind_of(path: Path) -> str:
         return ending
     if b"%PDF-" in head:  # a PDF may have anything in the 1024 bytes before its signature
         return ".pdf"
-    raise InputError(f"{path}: {_WANTED}, found a file that starts with {head[:8]!r}; convert it or leave it out")
+    start = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in head[:8])
+    raise InputError(f"{path}: {_WANTED}, found a file that starts with {start!r}; convert it or leave it out")

@@ -42,6 +42,8 @@ _TALLEST_FIELD = 96
 _OVERLAP = 0.2
 # Maps whose corners lie within this share of the form's size of each other are the same place: 3 mm of A4.
 _SAME_PLACE = 0.012
+# A hand puts corners about this exactly, as a share of the form's size: 6 mm of A4.
+_BY_HAND = 0.025
 # Where no more than this of the print is seen, paper may be bent more than patches are looked for at first.
 _BENT = 0.65
 # A form that fills the scan just as it fills the template's page is more probably there than elsewhere.
@@ -117,6 +119,22 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
     if known.alike_turned:
         places.append(refine(scan, known, best.place.matrix @ known.upside_down))
     return [_laid(image, scan, known, place, best) for place in places]
+
+
+def lay_at(image: npt.NDArray[np.uint8], page: PageSpec, matrix: Matrix, reference: Gray | None = None) -> Registered:
+    """Lay a page, (H, W) or (H, W, 3) uint8, where somebody put it by hand; `reference`: the picture that `page` names.
+
+    matrix: 3x3, template to image pixels. It is drawn onto the print where that is near. Its quality says how well it
+    fits what is printed, and is half at least: a person saw to it.
+    """
+    scan, known = Scan(to_gray(image)), reference_of(page, reference)
+    place = refine(scan, known, matrix)
+    if not _same(place.matrix, matrix, known, _BY_HAND):
+        place = Place(matrix)
+    looks = view(scan, known, place)
+    evidence = weigh(looks, known)
+    sure = max(probability(evidence), LEAST)
+    return _laid(image, scan, known, place, _Tried(place, evidence, looks.explained, sure))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from inkshift.forms.out.export import COLUMNS, TEXT, Format, Row, add_csv, add_j
 from inkshift.forms.out.sheet import CROP, open_sheet, png
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
 from inkshift.review.core.checks import broken_in_batch, checks_of
-from inkshift.review.core.schema import MODEL, Decision, Field, Reading, User, stands
+from inkshift.review.core.schema import MODEL, Decision, Field, Reading, User, left_out, stands
 from inkshift.review.core.store import Store
 
 DECIDED = ("decided", "decided_state", "decided_by", "keyers", "checked_by")
@@ -43,7 +43,7 @@ class Line:
 
 
 def lines(store: Store, batch_id: int) -> Iterator[Line]:
-    """All fields of a batch, form by form: what was read and what was decided.
+    """All fields of a batch, form by form: what was read and what was decided. Forms that were set aside are left out.
 
     `decided` holds digits where `decided_state` is `written`; both are empty while the field waits. `decided_by` names
     who stands for that answer, `model` alone where a policy accepted what was read; `keyers` counts who gave any.
@@ -56,14 +56,15 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
         broken = broken_in_batch(session, store, batch_id)
         wanted = (
             sa.select(Field)
-            .where(Field.batch_id == batch_id)
+            .join(Field.form)
+            .where(Field.batch_id == batch_id, ~left_out())
             .order_by(Field.form_id, Field.id)
             .options(undefer(Field.crop), selectinload(Field.form), selectinload(Field.page))
             .options(selectinload(Field.readings))
             .execution_options(yield_per=200)
         )
         for field in session.scalars(wanted):
-            reading = field.readings[-1]
+            reading = field.readings[-1] if field.readings else _UNREAD
             answers = given[field.id]
             state, value, by = _decided(field, reading, answers)
             keyers = len({one.name for one in answers})
@@ -73,6 +74,11 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
             item = _as_read(field, reading, told if rules else tuple(reading.rules_broken))
             read = row(FormReading(field.form.name, reader=reading.reader), item)
             yield Line(read | dict(decided), by, keyers, checked, field.crop, reading.model)
+
+
+_UNREAD = Reading(model="", reader="", value="", written="?", state="overwritten", confidence=0.0, rules_broken=[])
+_UNREAD.candidates = []
+"""In place of the reading of a field that was keyed without one."""
 
 
 class _Answer(NamedTuple):

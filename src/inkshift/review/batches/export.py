@@ -11,6 +11,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, HTMLResponse
 
 from inkshift.review.batches.exchange import write_label_studio, write_table
+from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor
@@ -31,7 +32,7 @@ def choose(who: Supervisor, batch: Id) -> HTMLResponse:
     found = views.batch(who.store, batch)
     if found is None:
         raise HTTPException(404)
-    return page(who, "export.html", batch=found, left=views.left(who.store, batch))
+    return page(who, "export.html", batch=found, left=views.left(who.store, batch), undone=undone(who.store, batch))
 
 
 @router.get("/batches/{batch}/export/{kind}")
@@ -46,5 +47,6 @@ def download(who: Supervisor, batch: Id, kind: Kind) -> FileResponse:
     except BaseException:
         folder.cleanup()
         raise
-    name = f"batch-{batch}{'-label-studio' if kind == 'label-studio' else ''}.{ending}"
+    open_ = "-incomplete" if len(undone(who.store, batch)) else ""
+    name = f"batch-{batch}{'-label-studio' if kind == 'label-studio' else ''}{open_}.{ending}"
     return FileResponse(file, media_type=media, filename=name, background=BackgroundTask(folder.cleanup))

@@ -8,10 +8,13 @@ from typing import Literal
 from fastapi import APIRouter, HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from inkshift.errors import InkshiftError, SettingError
+from inkshift.errors import InkshiftError, InputError, SettingError
 from inkshift.review.batches import reading as readpages
-from inkshift.review.batches.reading import KIND, Wanted
+from inkshift.review.batches.reading import KIND, Taken, Wanted
+from inkshift.review.batches.routes import show_batch
 from inkshift.review.core import tasks
+from inkshift.review.core.agreement import progress
+from inkshift.review.keying import views
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Visit
 from inkshift.review.web.uploads import Sent, Upload, take
@@ -47,12 +50,31 @@ def make(who: Supervisor, sent: Upload) -> Response:
     return RedirectResponse(f"/batches/{batch}", 303)
 
 
-def _keep(sent: Sent, folder: Path) -> list[tuple[Path, str]]:
+@router.post("/batches/{batch}/pages")
+def add(who: Supervisor, batch: Id, sent: Upload) -> Response:
+    """Add pages to a batch and read them."""
+    if views.batch(who.store, batch) is None:
+        raise HTTPException(404)
+    try:
+        if _busy(who):
+            raise SettingError(who.words("reading_other"))
+        readpages.add_pages(who.store, batch, lambda folder, first: _keep(sent, folder, first))
+        who.tasks.start(KIND, {"batch": batch})
+    except InkshiftError as e:
+        return show_batch(who, batch, str(e))
+    return RedirectResponse(f"/batches/{batch}", 303)
+
+
+def _keep(sent: Sent, folder: Path, first: int = 1) -> list[Taken]:
+    """Keep those files that are pages, and say of each other why it is none."""
     names = readpages.unique([upload.filename or "" for upload in sent.files])
-    return [
-        (take(upload, folder, f"upload-{i:04}"), name)
-        for i, (upload, name) in enumerate(zip(sent.files, names, strict=True), 1)
-    ]
+    kept = []
+    for i, (upload, name) in enumerate(zip(sent.files, names, strict=True), first):
+        try:
+            kept.append(Taken(take(upload, folder, f"upload-{i:04}"), name))
+        except InputError as e:
+            kept.append(Taken(folder / f"upload-{i:04}", name, str(e)))
+    return kept
 
 
 def _busy(who: Visit) -> bool:
@@ -78,7 +100,9 @@ def reading(who: Supervisor, batch: Id) -> HTMLResponse:
     task = readpages.task_of(who.store, batch)
     if task is None:
         raise HTTPException(404)
-    return page(who, "_reading.html", task=task, batch_id=batch)
+    headers = {} if task.status == "running" else {"HX-Refresh": "true"}
+    counts = progress(who.store, batch)
+    return page(who, "_reading.html", headers=headers, task=task, batch_id=batch, progress=counts, again=True)
 
 
 @router.post("/batches/{batch}/reading/{what}")

@@ -14,8 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from inkshift.errors import InputError, SettingError, TemplateError
+from inkshift.files import whole_file
 from inkshift.forms.reader import Reader
-from inkshift.forms.reading import FormReading
+from inkshift.forms.reading import FormReading, PageNote
 from inkshift.forms.template import Template, load_template
 from inkshift.review.core import tasks
 from inkshift.review.core.intake import add_batch, add_forms
@@ -65,11 +66,21 @@ def templates(store: Store, files: Path) -> list[Known]:
     return found
 
 
-def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], Sequence[tuple[Path, str]]]) -> int:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A file that was sent: where it is kept, what people call it, and why it is no page, if so."""
+
+    path: Path
+    name: str
+    error: str = ""
+
+
+def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], Sequence[Taken]]) -> int:
     """Make a batch without forms yet, with its template and pages under `files`; its id.
 
-    take: keeps the pages in the folder it is given; their paths and what people call them. All or nothing is kept.
-    Raises SettingError for a template that is not there and a name that is taken, InputError for what is no page.
+    take: keeps the pages in the folder it is given. Files that are no pages are listed in the batch as pages that were
+    not read. Raises SettingError for a template that is not there and a name that is taken, and InputError, which names
+    each file, where none of them is a page; then nothing is kept.
     """
     root = files / "batches"
     root.mkdir(parents=True, exist_ok=True)
@@ -77,21 +88,53 @@ def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], 
     try:
         _copy_template(store, files, wanted.template, folder)
         template = load_template(folder / TEMPLATE)
-        kept = take(folder / PAGES)
-        if not kept:
-            raise InputError("no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
-        (folder / NAMES).write_text(json.dumps({path.name: name for path, name in kept}), encoding="utf-8")
-        return add_batch(
+        taken = take(folder / PAGES)
+        names = {one.path.name: one.name for one in taken if not one.error}
+        refused = [one for one in taken if one.error]
+        if not names:
+            said = "\n".join(one.error for one in refused)
+            raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
+        (folder / NAMES).write_text(json.dumps(names), encoding="utf-8")
+        batch = add_batch(
             store,
             wanted.name,
             template=template,
-            folder=str(folder),
+            folder=store.kept(folder),
             double=wanted.double,
             model_keys=wanted.model_keys,
         )
+        called = {str(one.path): one.name for one in refused}
+        add_forms(store, batch, map(_unread, refused), names=called)
+        return batch
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[Taken]]) -> None:
+    """Add pages to a batch whose pages were uploaded, to be read by a new task.
+
+    take: keeps the pages in the folder it is given, numbered from a number. Raises SettingError for another batch, and
+    InputError, which names each file, where none of them is a page.
+    """
+    with store.reading() as session:
+        folder = store.at(session.get_one(Batch, batch_id).folder)
+    if not (folder / NAMES).is_file():
+        raise SettingError("this batch was read on the command line; read further pages into a new batch")
+    names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    taken = take(folder / PAGES, len(list((folder / PAGES).glob("upload-*"))) + 1)
+    added = {one.path.name: one.name for one in taken if not one.error}
+    refused = [one for one in taken if one.error]
+    if not added:
+        said = "\n".join(one.error for one in refused)
+        raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
+    with whole_file(folder / NAMES) as file:
+        file.write_text(json.dumps(names | added), encoding="utf-8")
+    add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
+
+
+def _unread(taken: Taken) -> FormReading:
+    return FormReading(Path(taken.name).stem, (), (PageNote(str(taken.path), 1, error=taken.error),))
 
 
 def _copy_template(store: Store, files: Path, key: str, folder: Path) -> None:
@@ -108,7 +151,7 @@ def _copy_template(store: Store, files: Path, key: str, folder: Path) -> None:
             batch = session.get(Batch, int(number))
         if batch is None or batch.template is None:
             raise SettingError(f"template {key}: is not there any more; choose another")
-        template, source = Template.model_validate(batch.template), Path(batch.folder)
+        template, source = Template.model_validate(batch.template), store.at(batch.folder)
         (folder / TEMPLATE).write_text(template.model_dump_json(indent=2), encoding="utf-8")
     for page in template.pages:
         if page.reference:
@@ -120,6 +163,18 @@ def _copy_template(store: Store, files: Path, key: str, folder: Path) -> None:
 
 def _draft(files: Path, draft: int) -> Path:
     return files / "templates" / str(draft)
+
+
+def write_template(template: Template, folder: Path, out: Path) -> Path:
+    """The template as a file in `out`, with the whole path of each reference picture, which are in `folder`."""
+    pages = [
+        page.model_copy(update={"reference": str(folder.resolve() / page.reference) if page.reference else None})
+        for page in template.pages
+    ]
+    path = out / TEMPLATE
+    whole = template.model_copy(update={"pages": type(template.pages)(pages)})
+    path.write_text(whole.model_dump_json(), encoding="utf-8")
+    return path
 
 
 def open_reader(store: Store, template: Path) -> Reader:
@@ -136,7 +191,7 @@ def read(work: Work) -> dict[str, Any]:
         batch = session.get(Batch, work.about["batch"])
     if batch is None:
         raise SettingError(f"batch {work.about['batch']}: there is no such batch; upload its pages again")
-    folder = Path(batch.folder)
+    folder = work.store.at(batch.folder)
     names = _names(folder)
     reader = open_reader(work.store, folder / TEMPLATE)
 
@@ -185,7 +240,7 @@ def unread(store: Store, batch_id: int) -> bool:
     """Whether pages of a batch were uploaded and nothing began to read them, as another batch was being read."""
     with store.reading() as session:
         folder = session.scalar(sa.select(Batch.folder).where(Batch.id == batch_id))
-    return bool(folder and Path(folder, NAMES).is_file() and task_of(store, batch_id) is None)
+    return bool(folder and (store.at(folder) / NAMES).is_file() and task_of(store, batch_id) is None)
 
 
 def incomplete(store: Store, batch_id: int) -> bool:

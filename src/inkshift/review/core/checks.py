@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from inkshift.errors import InkshiftError
-from inkshift.forms.rules import COUNTED, Broken, Limit, Rule, as_written, broken_rules
+from inkshift.forms.rules import COUNTED, Broken, Limit, Rule, as_written, broken_rules, side_sums
 from inkshift.forms.template import Template
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, stands
 from inkshift.review.core.store import Store
@@ -133,6 +133,41 @@ def to_ask(
             plain = replace(one, message=f"{one.code} {one.rule}: does not hold", left="", right="", zeros=())
             found.setdefault(one.code + one.rule, plain)
     return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A rule as a form is keyed. sides: what each comes to so far; whole: all of its fields are known; holds: then."""
+
+    rule: str
+    operator: str
+    sides: tuple[int, ...]
+    whole: bool
+    holds: bool
+
+
+def form_sums(
+    session: Session, store: Store, form: Form, user_id: int, blind: bool, typed: Mapping[str, str]
+) -> tuple[list[Sum], list[Broken]]:
+    """The rules of a form with what somebody typed into its fields, as cells by name; and what single fields break.
+
+    blind: only what they typed themselves counts.
+    """
+    checks = checks_of(session, store, form.batch_id)
+    if blind:
+        known = _typed_by(session, form.id, user_id)
+    else:
+        known = {one.name: one.final for one in values(session, Field.form_id == form.id) if one.final}
+    known |= typed
+    rules = [rule for rule in checks if isinstance(rule, Rule)]
+    broken = broken_rules(checks, known)
+    codes = {one.code for one in broken}
+    sums = [
+        Sum(rule.text, rule.operator, tuple(sides), whole, whole and rule.code not in codes)
+        for rule in rules
+        for sides, whole in [side_sums(rule, known)]
+    ]
+    return sums, [one for one in broken if len(one.fields) == 1]
 
 
 def _with_field(

@@ -96,7 +96,7 @@ def add_forms(
         if form.pages and all(page.blank for page in form.pages):
             continue
         note = form.pages[0] if form.pages else None
-        place = (form.name, note.source if note else None, note.page if note else None)
+        place = (form.name, store.kept(note.source) if note else None, note.page if note else None)
         if place in known:
             continue
         known.add(place)
@@ -124,7 +124,7 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
     row = Form(batch_id=batch.id, name=form.name)
     row.pages = [
         Page(
-            source=p.source,
+            source=store.kept(p.source),
             number=p.page,
             sha256=given.digests[p.source],
             quality=p.quality,
@@ -136,9 +136,26 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
     ]
     session.add(row)
     session.flush()
-    pages = {(page.source, page.number): page.id for page in row.pages}
-    for item, crop in zip(form.fields, given.crops, strict=True):
+    sources = (page.source for page in form.pages)
+    pages = {(source, page.number): page.id for source, page in zip(sources, row.pages, strict=True)}
+    add_fields(session, store, batch, row, form, pages, given.crops, given.model)
+
+
+def add_fields(
+    session: Session,
+    store: Store,
+    batch: Batch,
+    row: Form,
+    form: FormReading,
+    pages: Mapping[tuple[str, int], int],
+    crops: Sequence[bytes | None],
+    model: str,
+) -> None:
+    """Add the fields of a reading to a form that is kept. pages: ids of its pages, by source and number; crops: PNG."""
+    fields = []
+    for item, crop in zip(form.fields, crops, strict=True):
         field = Field(
+            form_id=row.id,
             batch_id=batch.id,
             page_id=pages.get((item.source, item.page)),
             name=item.name,
@@ -147,14 +164,15 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
             confidence=item.confidence,
             crop=crop,
         )
-        field.readings = [reading_row(item, given.model, form.reader)]
-        row.fields.append(field)
+        field.readings = [reading_row(item, model, form.reader)]
+        fields.append(field)
+    session.add_all(fields)
     session.flush()
     if batch.model_keys:
-        model = named_user(session, MODEL, "model", store.clock()).id
-        for item, field in zip(form.fields, row.fields, strict=True):
+        keyer = named_user(session, MODEL, "model", store.clock()).id
+        for item, field in zip(form.fields, fields, strict=True):
             if item.state in ("written", "blank", "crossed-out"):
-                record(session, store, field, model, "model", (item.state, item.value))
+                record(session, store, field, keyer, "model", (item.state, item.value))
 
 
 def urgency(item: FieldReading) -> int:

@@ -54,7 +54,7 @@ def default_folder(store: Store) -> str | None:
     """The folder of the model that reads whole numbers by default; None for the one that ships."""
     with store.reading() as session:
         found = session.get(TrainedModel, _current(session))
-        return found.folder if found else None
+        return str(store.at(found.folder)) if found else None
 
 
 def known(store: Store) -> list[Known]:
@@ -70,7 +70,7 @@ def known(store: Store) -> list[Known]:
         is_it = name == NUMBER_MODEL
         choice = SHIPPED if is_it else None
         ships.append(Known(model.digest, name, name, model.manifest, choice, is_it and current == SHIPPED))
-    return [*(_taught(model, model.digest == current, names) for model in taught), *ships]
+    return [*(_taught(model, str(store.at(model.folder)), model.digest == current, names) for model in taught), *ships]
 
 
 def choose(store: Store, digest: str, user_id: int | None = None, *, although_worse: bool = False) -> None:
@@ -124,17 +124,17 @@ def missing_to_teach() -> bool:
     return any(importlib.util.find_spec(name) is None for name in needed)
 
 
-def _taught(model: TrainedModel, default: bool, names: dict[str, str]) -> Known:
+def _taught(model: TrainedModel, folder: str, default: bool, names: dict[str, str]) -> Known:
     manifest, problem = None, ""
     try:
-        manifest = load_model(model.folder).manifest
+        manifest = load_model(folder).manifest
     except ModelError as e:
         problem = str(e)
     facts = model.comparison
     return Known(
         model.digest,
         model.name,
-        model.folder,
+        folder,
         manifest,
         model.digest,
         default,

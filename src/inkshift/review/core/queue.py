@@ -7,7 +7,8 @@ is disputed, and a third person settles it. Nothing is ever deleted: an undo is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.reading import DIGITS, UNREADABLE
 from inkshift.forms.rules import Broken, as_written
-from inkshift.review.core.checks import CheckError, checks_of, to_ask, while_keyed
+from inkshift.review.core.checks import CheckError, Sum, checks_of, form_sums, to_ask, while_keyed
 from inkshift.review.core.schema import (
     Base,
     Batch,
@@ -63,6 +64,15 @@ class Item:
     suggestion: str = ""
     rules_broken: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WholeForm:
+    """A form for one person to decide at once. items: its fields that wait for them, in the form's order."""
+
+    id: int
+    name: str
+    items: tuple[Item, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,57 @@ def _next(session: Session, store: Store, user_id: int, batch_id: int) -> Item |
         if _hold(session, field.id, user_id, now):  # else somebody took it between the two statements
             return _item(session, store, field)
     return None
+
+
+def next_form(store: Store, user_id: int, batch_id: int) -> WholeForm | None:
+    """The form of the most urgent field that waits for this person, with all of its fields that do, held for them."""
+    with store.writing(durable=False) as session:
+        person(session, user_id)
+        first = _next(session, store, user_id, batch_id)
+        if first is None:
+            return None
+        form = session.get_one(Field, first.field).form
+        now = store.clock()
+        mine = [sa.or_(column.is_(None), column != user_id) for column in (Field.first_id, Field.second_id)]
+        wanted = sa.select(Field).where(Field.form_id == form.id, Field.waiting.is_(True), *mine).order_by(Field.id)
+        fields = session.scalars(wanted.with_for_update().execution_options(populate_existing=True)).all()
+        items = tuple(_item(session, store, field) for field in fields if _hold(session, field.id, user_id, now))
+        return WholeForm(form.id, form.name, items)
+
+
+def decide_form(
+    store: Store, user_id: int, answers: Mapping[int, str], seconds: float = 0.0, checked: bool = False
+) -> None:
+    """Decide several fields of a form in one step: all of them, or none. answers: by field's id; seconds: for all.
+
+    Raises what `decide` does; CheckError with all that they break.
+    """
+    broken: dict[str, Broken] = {}
+    with store.writing() as session:
+        each = seconds / max(len(answers), 1)
+        for field_id, value in answers.items():
+            try:
+                _decide(session, store, user_id, field_id, value, each, checked)
+            except CheckError as e:
+                broken |= {one.message: one for one in e.broken}
+                _decide(session, store, user_id, field_id, value, each, True)
+        if broken:
+            raise CheckError(list(broken.values()))
+
+
+def check_form(store: Store, user_id: int, form_id: int, answers: Mapping[int, str]) -> tuple[list[Sum], list[Broken]]:
+    """The rules of a form as somebody types into it; see `checks.form_sums`."""
+    with store.reading() as session:
+        form = session.get(Form, form_id)
+        if form is None:
+            return [], []
+        blind = session.execute(_DOUBLE, {"batch": form.batch_id}).scalar_one()
+        names = dict(session.execute(sa.select(Field.id, Field.name).where(Field.form_id == form_id)).all())
+        typed = {}
+        for field_id, value in answers.items():
+            with suppress(SettingError):
+                typed[names.get(field_id, "")] = as_written(*parse(value))
+        return form_sums(session, store, form, user_id, blind, typed)
 
 
 def decide(

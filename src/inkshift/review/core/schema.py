@@ -57,9 +57,11 @@ class User(Base):
 
 
 class Batch(Base):
-    """Forms that are reviewed together. template: as its JSON file; folder: where its reference pictures are.
+    """Forms that are reviewed together. template: as its JSON file; folder: where its reference pictures are, as
+    `Store.kept` gives it.
 
-    double: two must agree on each field. model_keys: the model's reading counts as one of the two.
+    double: two must agree on each field. model_keys: the model's reading counts as one of the two. archived: when it
+    was put out of the way.
     """
 
     __tablename__ = "batches"
@@ -71,6 +73,7 @@ class Batch(Base):
     created: Mapped[datetime]
     double: Mapped[bool]
     model_keys: Mapped[bool]
+    archived: Mapped[datetime | None]
 
     forms: Mapped[list[Form]] = relationship(back_populates="batch", order_by="Form.id")
 
@@ -93,7 +96,7 @@ class Form(Base):
 class Page(Base):
     """A page by its file. number: from 1 in that file; sha256: of the file, empty where it was not there.
 
-    source: where that is; name: what people call it, empty where that is `source`.
+    source: where that is, as `Store.kept` gives it; name: what people call it, empty where that is `source`.
     quality: of its registration, 0 to 1, none without a template. turn: degrees clockwise that make it stand upright.
     error: why it was not read.
     """
@@ -218,6 +221,25 @@ class Lease(Base):
     until: Mapped[datetime]
 
 
+class Aside(Base):
+    """That a page or a whole form needs nobody any more: why, who said so and when. page_id: None for the form.
+
+    kind: `aside`, it is left out; `right`, a form that is there twice or lacks a page is right so.
+    """
+
+    __tablename__ = "asides"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    form_id: Mapped[int] = mapped_column(sa.ForeignKey("forms.id"), index=True)
+    page_id: Mapped[int | None] = mapped_column(sa.ForeignKey("pages.id"), index=True)
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    reason: Mapped[str] = mapped_column(sa.String(500))
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
+    time: Mapped[datetime]
+
+    user: Mapped[User] = relationship()
+
+
 class Acceptance(Base):
     """A policy (see `forms.trust`) that a supervisor applied to a batch, and how many fields left the queue by it.
 
@@ -309,6 +331,11 @@ class OpenSession(Base):
     stamp: Mapped[str] = mapped_column(sa.String(64))
     csrf: Mapped[str] = mapped_column(sa.String(64))
     until: Mapped[datetime]
+
+
+def left_out() -> sa.ColumnElement[bool]:
+    """That a form was set aside as a whole."""
+    return sa.exists().where(Aside.form_id == Form.id, Aside.page_id.is_(None), Aside.kind == "aside")
 
 
 def stands() -> sa.ColumnElement[bool]:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from inkshift.errors import InputError, MissingExtraError, SettingError
 from inkshift.review.core.passwords import check_password, hash_password
-from inkshift.review.core.schema import MODEL, Base, Role, TrainedModel, User
+from inkshift.review.core.schema import MODEL, Base, Batch, Page, Role, TrainedModel, User
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCAL = "local"
@@ -27,11 +27,13 @@ _DO_NOT_WAIT = sa.text("SET LOCAL synchronous_commit = off")
 class Store:
     """A database that is open; made by `open`. Any number of threads may use it.
 
-    clock: gives the time in UTC; tests put another in its place.
+    files: the folder for what is uploaded and taught, once `use_files` said so. clock: gives the time in UTC; tests put
+    another in its place.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        self.files: Path | None = None
         self.checks: dict[int, tuple[Any, Any]] = {}  # by batch, see `checks.checks_of`
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._writers = {
@@ -64,6 +66,29 @@ class Store:
         else:
             with self._turn:
                 yield
+
+    def use_files(self, files: Path) -> None:
+        """Keep what is in this folder by its path within it, so that the folder can be moved; older rows follow."""
+        self.files = files.resolve()
+        before = f"{self.files}/"
+        with self.writing() as session:
+            for column in (Batch.folder, Page.source, TrainedModel.folder):
+                inside = sa.func.substr(column, 1, len(before)) == before
+                within = sa.func.substr(column, len(before) + 1)
+                session.execute(
+                    sa.update(column.class_).where(inside).values({column: within}),
+                    execution_options={"synchronize_session": False},
+                )
+
+    def kept(self, path: str | Path) -> str:
+        """A path as the database keeps it: within the folder of files where it is in there, else as it is."""
+        if self.files is not None and Path(path).is_relative_to(self.files):
+            return Path(path).relative_to(self.files).as_posix()
+        return str(path)
+
+    def at(self, kept: str) -> Path:
+        """Where a path leads that the database keeps."""
+        return self.files / kept if self.files is not None else Path(kept)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -179,6 +204,21 @@ def _upgrade(connection: sa.Connection, shown: str) -> None:
     command.upgrade(config, "head")
 
 
+@contextmanager
+def log_open(session: Session) -> Iterator[None]:
+    """Let decisions be deleted within a transaction, as a whole batch goes."""
+    if session.get_bind().dialect.name == "sqlite":
+        trigger = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'decisions_no_delete'"
+        made = session.scalar(sa.text(trigger))
+        session.execute(sa.text("DROP TRIGGER decisions_no_delete"))
+        yield
+        session.connection().exec_driver_sql(made)
+        return
+    session.execute(sa.text("ALTER TABLE decisions DISABLE TRIGGER decisions_stand"))
+    yield
+    session.execute(sa.text("ALTER TABLE decisions ENABLE TRIGGER decisions_stand"))
+
+
 def add_user(store: Store, name: str, role: Role, password: str = "") -> int:
     """A new user's id. Without a password nobody can log in as that user.
 
@@ -253,7 +293,8 @@ def add_model(
         if known is None:
             known = TrainedModel(digest=digest, created=store.clock())
             session.add(known)
-        known.name, known.folder, known.based_on, known.comparison = name, folder, based_on, comparison
+        known.name, known.folder = name, store.kept(folder)
+        known.based_on, known.comparison = based_on, comparison
 
 
 def models(store: Store) -> list[TrainedModel]:

@@ -226,6 +226,7 @@ def main(arguments: Sequence[str]) -> int:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     os.nice(10)  # people who key come first
     store = stores.open(os.environ[ADDRESS])
+    store.files = Path(files).resolve()
     try:
         return run(store, int(task_id), Path(files))
     finally:

@@ -37,7 +37,7 @@ from inkshift.review.core.schema import Draft
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import set_aside
 from inkshift.review.designer.drafting import MOST_PAGES, Checked, Given, check, composed, with_references
-from inkshift.review.keying.pagepicture import jpeg
+from inkshift.review.web.pagepicture import jpeg
 from inkshift.review.web.uploads import shown_name, take
 
 _LONGEST = 2400

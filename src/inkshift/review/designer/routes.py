@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
@@ -36,7 +38,7 @@ def begin(who: Supervisor, sent: Upload) -> Response:
     try:
         draft = drafts.begin(who.store, who.files, sent.texts.get("name", ""), _one(sent), _page(sent))
     except InkshiftError as e:
-        return _list(who, str(e))
+        return _list(who, str(e), sent.texts)
     return RedirectResponse(f"/templates/{draft}", 303)
 
 
@@ -142,9 +144,9 @@ def _page(sent: Sent) -> int:
     return int(number)
 
 
-def _list(who: Visit, error: str = "") -> HTMLResponse:
+def _list(who: Visit, error: str = "", given: Mapping[str, str] = MappingProxyType({})) -> HTMLResponse:
     rows = [(one, len(_fields(one)), not drafting.check(one.template).problems) for one in drafts.drafts(who.store)]
-    return page(who, "templates.html", rows=rows, error=error, status=400 if error else 200)
+    return page(who, "templates.html", rows=rows, error=error, given=given, status=400 if error else 200)
 
 
 def _fields(draft: Draft) -> list[Any]:

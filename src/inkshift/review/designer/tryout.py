@@ -20,7 +20,7 @@ from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, PageReading
 from inkshift.forms.registration.register import Registered
 from inkshift.forms.template import Box, PageSpec
-from inkshift.review.keying.pagepicture import jpeg
+from inkshift.review.web.pagepicture import jpeg
 
 MOST_PAGES = 24
 _LONGEST, _QUALITY = 1200, 75

@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from inkshift.errors import InkshiftError
-from inkshift.review.keying.pagepicture import outline, page_of, picture
+from inkshift.review.web.pagepicture import outline, page_of, picture, sent
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Who
 
@@ -20,7 +20,7 @@ def whole_page(who: Who, field: Id) -> HTMLResponse:
     if found is None:
         raise HTTPException(404)
     try:
-        shown, error = picture(found), ""
+        shown, error = picture(found.page), ""
     except InkshiftError as e:
         shown, error = None, str(e) if who.supervisor else ""
     box = outline(found, shown) if shown else None
@@ -32,4 +32,4 @@ def page_picture(who: Who, field: Id) -> Response:
     found = page_of(who.store, field)
     if found is None:
         raise HTTPException(404)
-    return Response(picture(found).jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+    return sent(found.page)

@@ -12,6 +12,7 @@ from inkshift.forms.rules import Broken
 from inkshift.review.core import queue
 from inkshift.review.core.checks import CheckError
 from inkshift.review.core.queue import LONGEST, Item, TakenError
+from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from inkshift.review.web.render import inline, page
 from inkshift.review.web.security import Id, Visit, Who
@@ -98,7 +99,15 @@ def _work(
     item = item or queue.next_field(who.store, _user(who), batch)
     crop, left = views.crop_and_left(who.store, batch, item.field if item else 0)
     typed, broken = asked[1:] if asked and item and item.field == asked[0] else ("", ())
-    shown = {"batch": found, "item": item, "picture": inline(crop), "note": note, "left": left}
+    waits = 0 if item else len(undone(who.store, batch))
+    shown: dict[str, Any] = {
+        "undone": waits,
+        "batch": found,
+        "item": item,
+        "picture": inline(crop),
+        "note": note,
+        "left": left,
+    }
     return shown | {"typed": typed, "asked": broken}
 
 

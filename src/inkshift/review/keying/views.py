@@ -17,6 +17,7 @@ from inkshift.review.core.agreement import Progress, progress
 from inkshift.review.core.checks import broken_now, checks_of, values
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, settled_by_people
 from inkshift.review.core.store import Store
+from inkshift.review.core.undone import undone
 
 ABSENT = "∅"
 SYMBOLS = (*DIGITS, ABSENT)
@@ -29,6 +30,8 @@ class BatchRow:
     keying: str
     forms: int
     progress: Progress
+    undone: int
+    archived: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,13 @@ def batch_rows(store: Store) -> list[BatchRow]:
         counted = sa.select(Form.batch_id, sa.func.count()).group_by(Form.batch_id)
         forms = {row[0]: row[1] for row in session.execute(counted)}
         batches = list(session.scalars(sa.select(Batch).order_by(Batch.id.desc())))
-    return [BatchRow(b.id, b.name, keying(b), forms.get(b.id, 0), progress(store, b.id)) for b in batches]
+    return [
+        BatchRow(
+            *(b.id, b.name, keying(b), forms.get(b.id, 0), progress(store, b.id), len(undone(store, b.id))),
+            b.archived is not None,
+        )
+        for b in batches
+    ]
 
 
 def keying(batch: Batch) -> str:
@@ -128,20 +137,6 @@ def crop_and_left(store: Store, batch_id: int, field_id: int) -> tuple[bytes | N
     """The picture of a field as PNG, None where there is none, and how many fields of the batch wait."""
     with store.reading() as session:
         return session.scalar(_CROP, {"field": field_id}), session.scalar(_LEFT, {"batch": batch_id}) or 0
-
-
-def form_names(store: Store, batch_id: int) -> list[tuple[int, str, int, int]]:
-    """Id, name, number of fields and of those that wait, of each form of a batch."""
-    with store.reading() as session:
-        waiting = sa.func.sum(sa.case((Field.waiting.is_(True), 1), else_=0))
-        found = session.execute(
-            sa.select(Form.id, Form.name, sa.func.count(Field.id), waiting)
-            .outerjoin(Field, Field.form_id == Form.id)
-            .where(Form.batch_id == batch_id)
-            .group_by(Form.id, Form.name)
-            .order_by(Form.name, Form.id)
-        )
-        return [(form, name, fields, int(wait or 0)) for form, name, fields, wait in found]
 
 
 def form_page(store: Store, form_id: int) -> FormPage | None:

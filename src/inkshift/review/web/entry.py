@@ -25,7 +25,7 @@ YEAR = 365 * 24 * 3600
 
 @router.get("/login")
 def login_page(who: Who) -> Response:
-    return RedirectResponse("/", 303) if who.user else page(who, "login.html", error="")
+    return RedirectResponse("/", 303) if who.user else page(who, "login.html", error="", name="")
 
 
 @router.post("/login")
@@ -33,11 +33,11 @@ def log_in(request: Request, who: Who, name: Name = "", password: Password = "")
     tries: Tries = request.app.state.tries
     address = request.client.host if request.client else ""
     if not tries.allowed(address):
-        return page(who, "login.html", error="login_wait", status=429)
+        return page(who, "login.html", error="login_wait", name=name, status=429)
     user = stores.log_in(who.store, name, password)
     if user is None:
         tries.failed(address)
-        return page(who, "login.html", error="login_failed", status=403)
+        return page(who, "login.html", error="login_failed", name=name, status=403)
     token, _ = start_session(who.store, user)
     keep(request, token)
     return RedirectResponse("/", 303)
@@ -74,13 +74,13 @@ def add(
 ) -> Response:
     """Add a person. The first with a password must be a supervisor, or nobody could add others."""
     if role == "keyer" and not has_accounts(who.store):
-        return _people(who, who.words("user_first"))
+        return _people(who, who.words("user_first"), name, role)
     try:
         if not password:
             raise SettingError(f"{who.words('password')}: {who.words('password_hint')}")
         stores.add_user(who.store, name, role, password)
     except SettingError as e:
-        return _people(who, str(e))
+        return _people(who, str(e), name, role)
     return RedirectResponse("/people", 303)
 
 
@@ -100,6 +100,8 @@ def set_password(who: Supervisor, user: Id, password: Password = "") -> Response
     return RedirectResponse("/people", 303)
 
 
-def _people(who: Visit, error: str = "") -> HTMLResponse:
+def _people(who: Visit, error: str = "", name: str = "", role: str = "") -> HTMLResponse:
     users = [user for user in stores.users(who.store) if user.name != stores.LOCAL]
-    return page(who, "people.html", users=users, error=error, status=400 if error else 200)
+    return page(
+        who, "people.html", users=users, error=error, given={"name": name, "role": role}, status=400 if error else 200
+    )

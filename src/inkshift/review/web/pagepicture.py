@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
+from starlette.responses import Response
 
 from inkshift.errors import InputError
 from inkshift.files import file_digest
@@ -24,17 +25,24 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class FieldOnPage:
-    """A field and its page's file. called: what people call it. box: see `schema.Field`; turn: see `schema.Page`."""
+class PageFile:
+    """Where a page is. called: what people call its file; number: from 1 in it; turn: see `schema.Page`."""
 
-    id: int
-    name: str
-    form: str
     source: str
     called: str
     number: int
     sha256: str
     turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOnPage:
+    """A field and its page. box: see `schema.Field`."""
+
+    id: int
+    name: str
+    form: str
+    page: PageFile
     box: Box | None
 
 
@@ -63,12 +71,15 @@ def page_of(store: Store, field_id: int) -> FieldOnPage | None:
     if row is None:
         return None
     field, name, box, form, page = row
-    called = page.name or page.source
-    where = tuple(box) if box else None
-    return FieldOnPage(field, name, form, page.source, called, page.number, page.sha256, page.turn, where)
+    return FieldOnPage(field, name, form, file_of(store, page), tuple(box) if box else None)
 
 
-def picture(found: FieldOnPage) -> Picture:
+def file_of(store: Store, page: Page) -> PageFile:
+    """Where a page is."""
+    return PageFile(str(store.at(page.source)), page.name or page.source, page.number, page.sha256, page.turn)
+
+
+def picture(found: PageFile) -> Picture:
     """The page. Raises InputError where its file is gone or is another one by now."""
     if not found.sha256 or not Path(found.source).is_file():
         raise InputError(f"{found.called}: the page's file is not there; put it back to see the whole page")
@@ -78,17 +89,23 @@ def picture(found: FieldOnPage) -> Picture:
         raise InputError(str(e).replace(found.source, found.called)) from None
 
 
+def sent(found: PageFile) -> Response:
+    """The picture of a page as an answer."""
+    return Response(picture(found).jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+
 def outline(found: FieldOnPage, shown: Picture) -> Box | None:
     """x, y, width, height of the field in pixels of the picture."""
     if found.box is None:
         return None
     left, top, right, bottom = found.box
     wide, high = shown.whole
-    if found.turn == 90:
+    turn = found.page.turn
+    if turn == 90:
         left, top, right, bottom = high - bottom, left, high - top, right
-    elif found.turn == 180:
+    elif turn == 180:
         left, top, right, bottom = wide - right, high - bottom, wide - left, high - top
-    elif found.turn == 270:
+    elif turn == 270:
         left, top, right, bottom = top, wide - right, bottom, wide - left
     x, y, w, h = (round(shown.zoom * v, 1) for v in (left, top, right - left, bottom - top))
     return x, y, w, h

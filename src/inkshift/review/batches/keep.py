@@ -1,0 +1,167 @@
+"""Batches renamed, archived and deleted; their forms searched, filtered and paged."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from inkshift.errors import SettingError
+from inkshift.review.core import store as stores
+from inkshift.review.core.checks import count_broken
+from inkshift.review.core.schema import (
+    Acceptance,
+    Aside,
+    Batch,
+    Decision,
+    Field,
+    Form,
+    Lease,
+    Page,
+    Reading,
+    Task,
+    left_out,
+)
+from inkshift.review.core.store import Store
+
+Which = Literal["all", "open", "broken", "settled"]
+EACH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FormRow:
+    """One form of a batch. fields, waiting: how many it has, and how many of them wait; broken: rules, as it stands."""
+
+    id: int
+    name: str
+    fields: int
+    waiting: int
+    broken: int
+
+
+@dataclass(frozen=True, slots=True)
+class FormList:
+    """A page of forms. count: of all that were asked for; page: from 1, of `pages`."""
+
+    rows: tuple[FormRow, ...]
+    count: int
+    page: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Goes:
+    """What is deleted with a batch. files: its pages were uploaded, and go as well."""
+
+    forms: int
+    decisions: int
+    files: bool
+
+
+def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all", page: int = 1) -> FormList:
+    """The forms of a batch by name: those that hold `text`, and are open, break a rule or are settled."""
+    count_broken(store, batch_id)
+    waiting = sa.func.coalesce(sa.func.sum(sa.case((Field.waiting.is_(True), 1), else_=0)), 0)
+    wanted = (
+        sa.select(Form.id, Form.name, sa.func.count(Field.id), waiting, sa.func.coalesce(Form.broken, 0))
+        .outerjoin(Field, Field.form_id == Form.id)
+        .where(Form.batch_id == batch_id, ~left_out())
+        .group_by(Form.id, Form.name, Form.broken)
+    )
+    if text:
+        wanted = wanted.where(sa.func.lower(Form.name).contains(text.lower(), autoescape=True))
+    if which == "broken":
+        wanted = wanted.where(Form.broken > 0)
+    elif which != "all":
+        wanted = wanted.having(waiting > 0 if which == "open" else sa.and_(waiting == 0, sa.func.count(Field.id) > 0))
+    with store.reading() as session:
+        count = session.scalar(sa.select(sa.func.count()).select_from(wanted.subquery())) or 0
+        pages = max(1, -(-count // EACH))
+        page = min(max(page, 1), pages)
+        rows = session.execute(wanted.order_by(Form.name, Form.id).limit(EACH).offset((page - 1) * EACH))
+        return FormList(tuple(FormRow(*row) for row in rows), count, page, pages)
+
+
+def rename(store: Store, batch_id: int, name: str) -> None:
+    """Give a batch another name. Raises SettingError for one that is taken or empty."""
+    name = name.strip()
+    if not name or len(name) > 200:
+        raise SettingError(f"batch: expected a name of 1 to 200 characters, found {len(name)}")
+    with store.writing() as session:
+        if session.scalar(sa.select(Batch.id).where(Batch.name == name, Batch.id != batch_id)) is not None:
+            raise SettingError(f"batch {name!r}: is there already; choose another name")
+        session.get_one(Batch, batch_id).name = name
+
+
+def archive(store: Store, batch_id: int, away: bool) -> None:
+    """Put a batch out of the way, or back."""
+    with store.writing() as session:
+        session.get_one(Batch, batch_id).archived = store.clock() if away else None
+        if away:
+            mine = sa.select(Field.id).where(Field.batch_id == batch_id)
+            session.execute(sa.delete(Lease).where(Lease.field_id.in_(mine)))
+
+
+def goes_with(store: Store, batch_id: int) -> Goes:
+    """What deleting a batch takes along."""
+    with store.reading() as session:
+        forms = session.scalar(sa.select(sa.func.count(Form.id)).where(Form.batch_id == batch_id)) or 0
+        log = sa.select(sa.func.count(Decision.id)).join(Field, Field.id == Decision.field_id)
+        decisions = session.scalar(log.where(Field.batch_id == batch_id)) or 0
+        return Goes(forms, decisions, _uploaded(store, session.get_one(Batch, batch_id)))
+
+
+def delete(store: Store, batch_id: int, name: str) -> None:
+    """Delete a batch that is archived, with all in it and, where they were uploaded, its pages.
+
+    name: its name, typed once more. Raises SettingError where that is another, it is not archived, or it is being read.
+    """
+    with store.writing() as session:
+        batch = session.get_one(Batch, batch_id, with_for_update=True)
+        if batch.archived is None:
+            raise SettingError(f"batch {batch.name!r}: archive it first, then delete it")
+        if name.strip() != batch.name:
+            raise SettingError(f"batch {batch.name!r}: type its name to delete it; found another")
+        tasks = [
+            task
+            for task in session.scalars(sa.select(Task).where(Task.kind.in_(("read", "reread"))))
+            if task.about.get("batch") == batch_id
+        ]
+        if any(task.status == "running" for task in tasks):
+            raise SettingError(f"batch {batch.name!r}: is being read; stop that first")
+        folder = store.at(batch.folder) if _uploaded(store, batch) else None
+        _delete_rows(session, store, batch_id)
+        for task in tasks:
+            session.delete(task)
+    store.checks.pop(batch_id, None)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _uploaded(store: Store, batch: Batch) -> bool:
+    return store.files is not None and batch.folder.startswith("batches/")
+
+
+def _delete_rows(session: Session, store: Store, batch_id: int) -> None:
+    fields = sa.select(Field.id).where(Field.batch_id == batch_id)
+    forms = sa.select(Form.id).where(Form.batch_id == batch_id)
+    with stores.log_open(session):
+        mine = sa.update(Field).where(Field.batch_id == batch_id)
+        session.execute(sa.delete(Lease).where(Lease.field_id.in_(fields)))
+        session.execute(sa.delete(Reading).where(Reading.field_id.in_(fields)))
+        undo = sa.delete(Decision).where(Decision.field_id.in_(fields))
+        session.execute(undo.where(Decision.undoes.is_not(None)))
+        session.execute(undo)
+        session.execute(mine.values(accepted_by=None), execution_options={"synchronize_session": False})
+        for table, column, ids in (
+            (Aside, Aside.form_id, forms),
+            (Field, Field.form_id, forms),
+            (Acceptance, Acceptance.batch_id, [batch_id]),
+            (Page, Page.form_id, forms),
+            (Form, Form.batch_id, [batch_id]),
+            (Batch, Batch.id, [batch_id]),
+        ):
+            session.execute(sa.delete(table).where(column.in_(ids)), execution_options={"synchronize_session": False})

@@ -1,0 +1,219 @@
+"""Pages that were not read are mended: laid by hand, keyed without a reading, replaced, or set aside with a reason."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from inkshift.errors import InkshiftError, SettingError
+from inkshift.files import file_digest
+from inkshift.forms.assemble import assemble
+from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.reader import Reader
+from inkshift.forms.reading import PageReading
+from inkshift.forms.template import PageSpec, Template
+from inkshift.review.batches.reading import write_template
+from inkshift.review.core.intake import NOT_ACCEPTED, add_fields, encode
+from inkshift.review.core.models import default_folder
+from inkshift.review.core.schema import Aside, Batch, Field, Form, Lease, Page
+from inkshift.review.core.store import Store
+from inkshift.review.web.pagepicture import Picture
+
+Kind = Literal["aside", "right"]
+Corners = Sequence[tuple[float, float]]
+LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ToMend:
+    """A page that was not read, with all that mending it needs."""
+
+    page: Page
+    form: Form
+    batch: Batch
+    template: Template | None
+
+
+def to_mend(store: Store, page_id: int) -> ToMend | None:
+    """A page that was not read; None where there is none, or it was mended."""
+    with store.reading() as session:
+        page = session.get(Page, page_id)
+        if page is None or not page.error:
+            return None
+        form = page.form
+        batch = form.batch
+        template = Template.model_validate(batch.template) if batch.template else None
+        return ToMend(page, form, batch, template)
+
+
+def turn(store: Store, page_id: int) -> None:
+    """Show a page turned clockwise by 90 degrees more."""
+    with store.writing() as session:
+        page = session.get_one(Page, page_id, with_for_update=True)
+        page.turn = (page.turn + 90) % 360
+
+
+def frame(spec: PageSpec) -> tuple[float, float, float, float]:
+    """x, y, width, height in template pixels of the rectangle around all fields of a page: what is laid by hand."""
+    boxes = np.array([field.box for field in spec.fields], np.float64).reshape(-1, 4)
+    if not len(boxes):
+        return 0.0, 0.0, float(spec.size[0]), float(spec.size[1])
+    left, top = boxes[:, :2].min(0)
+    right, bottom = (boxes[:, :2] + boxes[:, 2:]).max(0)
+    return float(left), float(top), float(right - left), float(bottom - top)
+
+
+def lay(store: Store, found: ToMend, shown: Picture, design: int, corners: Corners) -> None:
+    """Read a page where somebody laid it. corners: of `frame` in pixels of the picture that is shown, clockwise from
+    the top left.
+
+    Raises SettingError for corners that are no such four, and what reading raises.
+    """
+    assert found.template is not None
+    spec = found.template.pages[design]
+    x, y, w, h = frame(spec)
+    box = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float32)
+    points = np.array(corners, np.float32)
+    hull = cv2.convexHull(points)
+    if len(hull) < 4 or cv2.contourArea(points, oriented=True) < 100:
+        raise SettingError("corners: expected four, clockwise from the top left of the fields; put them there again")
+    matrix = np.asarray(cv2.getPerspectiveTransform(box, _in_file(points, shown, found.page.turn)), np.float64)
+    source = str(store.at(found.page.source))
+    image = load_page(PageRef(source, found.page.number))
+    with tempfile.TemporaryDirectory(prefix="inkshift-mend-") as folder:
+        reader = _reader(store, found, Path(folder))
+        reading = reader.read_at(image, matrix, design, source, found.page.number)
+    _take(store, found, reading, reader)
+
+
+def _in_file(points: Any, shown: Picture, turned: int) -> Any:
+    """Points of the picture that is shown as points of the page in its file."""
+    (wide, high), zoom = shown.whole, shown.zoom
+    x, y = (points / zoom).T
+    back = {0: (x, y), 90: (y, high - x), 180: (wide - x, high - y), 270: (wide - y, x)}
+    return np.stack(back[turned], 1).astype(np.float32)
+
+
+def replaced(store: Store, found: ToMend, path: Path, called: str) -> bool:
+    """Read another file in a page's place, its first page; whether it could be read."""
+    with tempfile.TemporaryDirectory(prefix="inkshift-mend-") as folder:
+        try:
+            reader = _reader(store, found, Path(folder))
+            reading = reader.read_page(load_page(PageRef(str(path), 1)), str(path), 1)
+        except InkshiftError as e:
+            reading = PageReading(str(path), 1, error=str(e))
+    if reading.blank:
+        reading = replace(reading, error=f"{called}: the page is blank")
+    with store.writing() as session:
+        page = session.get_one(Page, found.page.id, with_for_update=True)
+        page.source, page.number, page.sha256, page.name = store.kept(path), 1, file_digest(path), called
+        page.turn = reading.turn
+        page.error = (reading.error or page.error).replace(str(path), called)
+    if reading.error:
+        return False
+    mended = to_mend(store, found.page.id)
+    assert mended is not None
+    _take(store, mended, reading, reader)
+    return True
+
+
+def key_by_hand(store: Store, found: ToMend, design: int) -> None:
+    """Put the fields of a page into the queue without any reading; the whole page is shown for each."""
+    assert found.template is not None
+    with store.writing() as session:
+        page = _still(session, found)
+        _need_new(session, found.form.id, [spec.name for spec in found.template.pages[design].fields])
+        for spec in found.template.pages[design].fields:
+            field = Field(form_id=found.form.id, batch_id=found.batch.id, page_id=page.id, name=spec.name)
+            field.urgency, field.confidence = NOT_ACCEPTED, 0.0
+            session.add(field)
+        _mended(session, page, None)
+
+
+def put_aside(store: Store, user_id: int, form_id: int, reason: str, page_id: int | None = None) -> None:
+    """Leave out a page or, without one, a whole form, whose fields leave the queue. Raises SettingError without one."""
+    _note(store, user_id, form_id, page_id, "aside", reason)
+
+
+def call_right(store: Store, user_id: int, form_id: int, reason: str) -> None:
+    """Say that a form which is there twice, or lacks a page, is right so. Raises SettingError without a reason."""
+    _note(store, user_id, form_id, None, "right", reason)
+
+
+def _note(store: Store, user_id: int, form_id: int, page_id: int | None, kind: Kind, reason: str) -> None:
+    reason = reason.strip()
+    if not reason:
+        raise SettingError("reason: say why, so that others know; one word is enough")
+    with store.writing() as session:
+        session.get_one(Form, form_id, with_for_update=True)
+        same = Aside.page_id.is_(None) if page_id is None else Aside.page_id == page_id
+        session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
+        given = {"kind": kind, "reason": reason[:LONGEST_REASON], "user_id": user_id, "time": store.clock()}
+        session.add(Aside(form_id=form_id, page_id=page_id, **given))
+        if page_id is None and kind == "aside":
+            mine = sa.select(Field.id).where(Field.form_id == form_id)
+            session.execute(sa.update(Field).where(Field.form_id == form_id).values(waiting=False))
+            session.execute(sa.delete(Lease).where(Lease.field_id.in_(mine)))
+
+
+def take_back(store: Store, form_id: int, page_id: int | None = None) -> None:
+    """Take back that a page or a form was set aside, or is right so; its fields wait again."""
+    with store.writing() as session:
+        session.get_one(Form, form_id, with_for_update=True)
+        same = Aside.page_id.is_(None) if page_id is None else Aside.page_id == page_id
+        session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
+        if page_id is None:
+            waits = sa.and_(Field.status != "settled", Field.accepted_by.is_(None))
+            session.execute(sa.update(Field).where(Field.form_id == form_id).values(waiting=waits))
+
+
+def _reader(store: Store, found: ToMend, folder: Path) -> Reader:
+    if found.template is None:
+        raise SettingError(f"batch {found.batch.name!r}: has no template to read with; set the page aside")
+    path = write_template(found.template, store.at(found.batch.folder), folder)
+    return Reader(path, model=default_folder(store) or "", crops=True)
+
+
+def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> None:
+    """The fields of a page that is read at last, into its form."""
+    (form,) = assemble([reading], found.template)
+    form = replace(form, reader=reader.signature)
+    crops = [None if item.crop is None else encode(item.crop) for item in form.fields]
+    model = (reader.number_model or reader.model).digest
+    with store.writing() as session:
+        page = _still(session, found)
+        row, batch = session.get_one(Form, found.form.id), session.get_one(Batch, found.batch.id)
+        _need_new(session, row.id, [item.name for item in form.fields])
+        if reading.identity and not session.scalar(sa.select(Field.id).where(Field.form_id == row.id).limit(1)):
+            row.name = form.name
+        add_fields(session, store, batch, row, form, {(reading.source, page.number): page.id}, crops, model)
+        page.quality, page.turn = reading.quality, reading.turn
+        _mended(session, page, reading.quality)
+
+
+def _still(session: Session, found: ToMend) -> Page:
+    """The page, its row locked. Raises SettingError where somebody mended it meanwhile."""
+    page = session.get(Page, found.page.id, with_for_update=True, populate_existing=True)
+    if page is None or not page.error:
+        raise SettingError("the page was mended meanwhile; look at its form")
+    return page
+
+
+def _need_new(session: Session, form_id: int, names: Sequence[str]) -> None:
+    there = sa.select(Field.name).where(Field.form_id == form_id, Field.name.in_(names)).limit(1)
+    if name := session.scalar(there):
+        raise SettingError(f"field {name!r}: the form has that page already; choose another page of the template")
+
+
+def _mended(session: Session, page: Page, quality: float | None) -> None:
+    page.error, page.quality = "", quality
+    session.execute(sa.delete(Aside).where(Aside.page_id == page.id))
+    session.execute(sa.update(Form).where(Form.id == page.form_id).values(broken=None))

@@ -1,0 +1,123 @@
+"""A whole form at once: its page on the left, its fields on the right, by keyboard."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from inkshift.errors import InkshiftError, SettingError
+from inkshift.review.core import queue
+from inkshift.review.core.checks import CheckError
+from inkshift.review.core.queue import TakenError, WholeForm
+from inkshift.review.core.undone import undone
+from inkshift.review.keying import views
+from inkshift.review.web.pagepicture import outline, page_of, picture
+from inkshift.review.web.render import inline, page
+from inkshift.review.web.security import Id, Visit, Who
+
+router = APIRouter()
+
+LETTERS = {"b": "blank", "x": "crossed-out", "u": "unreadable"}
+"""What is typed in place of digits."""
+
+
+@router.get("/batches/{batch}/whole")
+def show(who: Who, batch: Id) -> HTMLResponse:
+    """The next form that waits for somebody."""
+    return _show(who, batch)
+
+
+async def typed_in(request: Request) -> dict[str, str]:
+    """The texts of a form, whatever their names."""
+    return {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+
+
+Typed = Annotated[dict[str, str], Depends(typed_in)]
+
+
+@router.post("/batches/{batch}/whole")
+def decide(who: Who, batch: Id, typed: Typed) -> Response:
+    """Decide all fields of a form; the form again, with what was typed, where that cannot be or must be asked."""
+    assert who.user is not None
+    answers = _answers(typed)
+    try:
+        seconds = min(max(float(typed.get("seconds") or 0), 0.0), 86_400.0)
+        if not answers or not all(answers.values()):
+            raise SettingError(who.words("whole_first"))
+        queue.decide_form(who.store, who.user, answers, seconds, checked=bool(typed.get("checked")))
+    except CheckError as e:
+        return _show(who, batch, typed, asked=e.broken)
+    except TakenError:
+        return _show(who, batch, typed, error=who.words("taken"))
+    except (SettingError, ValueError):
+        return _show(who, batch, typed, error=who.words("whole_first"))
+    return RedirectResponse(f"/batches/{batch}/whole", 303)
+
+
+@router.post("/batches/{batch}/whole/check")
+def check(who: Who, batch: Id, typed: Typed) -> HTMLResponse:
+    """The sums of a form while it is typed, as a part of the page."""
+    assert who.user is not None
+    form = typed.get("form", "")
+    number = int(form) if form.isdecimal() and len(form) < 10 else 0
+    sums, broken = queue.check_form(who.store, who.user, number, _answers(typed))
+    return page(who, "_sums.html", sums=sums, broken=broken)
+
+
+def _answers(typed: dict[str, str]) -> dict[int, str]:
+    """By field: what was typed, else what was read where that was shown."""
+    answers = {}
+    for key, value in typed.items():
+        number = key.removeprefix("value-")
+        if key.startswith("value-") and number.isdecimal() and len(number) < 10:
+            said = value.strip().lower()
+            answers[int(number)] = LETTERS.get(said, said) or typed.get(f"read-{number}", "")
+    return answers
+
+
+def _show(
+    who: Visit, batch: int, typed: dict[str, str] | None = None, *, error: str = "", asked: Any = ()
+) -> HTMLResponse:
+    assert who.user is not None
+    found = views.batch(who.store, batch)
+    if found is None:
+        raise HTTPException(404)
+    form = queue.next_form(who.store, who.user, batch)
+    sums, broken = queue.check_form(who.store, who.user, form.id, _answers(typed or {})) if form else ([], [])
+    return page(
+        who,
+        "whole.html",
+        status=409 if asked else 400 if error else 200,
+        batch=found,
+        form=form,
+        sheets=_sheets(who, form) if form else [],
+        crops={item.field: inline(views.crop_and_left(who.store, batch, item.field)[0]) for item in form.items}
+        if form
+        else {},
+        left=views.left(who.store, batch),
+        undone=0 if form else len(undone(who.store, batch)),
+        typed=typed or {},
+        error=error,
+        asked=asked,
+        sums=sums,
+        broken=broken,
+    )
+
+
+def _sheets(who: Visit, form: WholeForm) -> list[dict[str, Any]]:
+    """The pages of a form's fields that can be shown, each with the boxes of its fields."""
+    sheets: dict[int, dict[str, Any]] = {}
+    for item in form.items:
+        found = page_of(who.store, item.field)
+        if found is None or item.page is None:
+            continue
+        try:
+            shown = picture(found.page)
+        except InkshiftError:
+            continue
+        sheet = sheets.setdefault(item.page, {"field": item.field, "size": shown.size, "boxes": []})
+        if box := outline(found, shown):
+            sheet["boxes"].append((item.field, box))
+    return list(sheets.values())

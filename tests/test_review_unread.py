@@ -1,0 +1,199 @@
+"""Pages that were not read, and forms that are amiss, are work: listed, mended or set aside, and never forgotten."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.reader import Reader
+from inkshift.forms.reading import FormReading, PageNote
+from inkshift.forms.registration.candidates import project
+from inkshift.forms.template import load_template
+from inkshift.review.app import Settings
+from inkshift.review.batches.mend import frame
+from inkshift.review.core import queue
+from inkshift.review.core.intake import add_batch
+from inkshift.review.core.schema import Field, Page
+from inkshift.review.core.store import Store
+from inkshift.review.core.undone import undone
+from review_app import client, opened, shown_field, token
+from review_forms import TALLY, form, tally
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def browser(store: Store, tmp_path: Path) -> Iterator[TestClient]:
+    with client(store, Settings(files=tmp_path / "files")) as found:
+        yield found
+
+
+def unread(tmp_path: Path, name: str = "a.png") -> FormReading:
+    """A form of one page that was not read."""
+    path = tmp_path / name
+    cv2.imwrite(str(path), np.full((300, 200), 200, np.uint8))
+    return FormReading(path.stem, (), (PageNote(str(path), 1, error=f"{path} page 1: does not fit the template"),))
+
+
+def twice(telegram: Path, folder: Path) -> tuple[Path, np.ndarray]:
+    """A scan with the form on it twice, which is refused; and the corners of the right one's fields on it."""
+    image = load_page(PageRef(str(telegram / "scan-2.jpg"), 1))
+    laid = Reader(telegram / "template.json").read_laid(image)[1]
+    assert laid.turn == 0
+    x, y, w, h = frame(load_template(telegram / "template.json").pages[0])
+    box = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float64)
+    path = folder / "twice.png"
+    both = np.hstack([image, image])
+    cv2.imwrite(str(path), both[..., ::-1] if both.ndim == 3 else both)
+    return path, project(box, laid.matrix) + [image.shape[1], 0]
+
+
+def twice_read(store: Store, telegram: Path, path: Path) -> int:
+    reader = Reader(telegram / "template.json", crops=True)
+    return add_batch(store, "twice", reader.read([path]), template=reader.template, folder=str(telegram))
+
+
+def go(browser: TestClient, path: str, **given: object) -> tuple[int, str]:
+    """Status, and where it leads or what it says."""
+    answer = browser.post(path, data={"csrf": token(browser), **given})
+    return answer.status_code, answer.headers.get("location", answer.text)
+
+
+def test_a_page_that_was_not_read_is_counted_until_it_is_set_aside(
+    browser: TestClient, store: Store, tmp_path: Path
+) -> None:
+    batch = add_batch(store, "one", [unread(tmp_path), tally("f", "001", "002", "3")], template=TALLY)
+    browser.get("/")
+    user = 1
+    for value in ("001", "002", "3"):
+        item = queue.next_field(store, user, batch)
+        assert item is not None
+        queue.decide(store, user, item.field, value)
+    assert "Pages or forms to be mended: 1." in browser.get("/").text
+    assert "not all is done" in browser.get(f"/batches/{batch}/queue").text
+    assert "does not fit the template" in browser.get(f"/batches/{batch}").text
+    assert "to be mended: 1" in browser.get(f"/batches/{batch}/export").text
+    name = browser.get(f"/batches/{batch}/export/csv").headers["content-disposition"]
+    assert "batch-1-incomplete.csv" in name
+    assert browser.get("/pages/1/picture.jpg").headers["content-type"] == "image/jpeg"
+    assert go(browser, "/pages/1/aside", reason=" ")[0] == 400
+    assert go(browser, "/pages/1/aside", reason="the back of a form") == (303, f"/batches/{batch}")
+    text = browser.get(f"/batches/{batch}").text
+    assert "the back of a form" in text and "to be mended" not in text
+    assert "All done" in browser.get(f"/batches/{batch}/queue").text
+    assert "incomplete" not in browser.get(f"/batches/{batch}/export/csv").headers["content-disposition"]
+    go(browser, "/pages/1/back")
+    assert len(undone(store, batch)) == 1
+
+
+def test_a_page_is_keyed_without_a_reading(browser: TestClient, store: Store, tmp_path: Path) -> None:
+    batch = add_batch(store, "one", [unread(tmp_path)], template=TALLY)
+    assert go(browser, "/pages/1/key") == (303, f"/batches/{batch}")
+    assert len(undone(store, batch)) == 0
+    text = browser.get(f"/batches/{batch}/queue").text
+    assert f'src="/fields/{shown_field(text)}/page.jpg"' in text and "Read as" not in text
+    user = 1
+    for value in ("001", "002", "3"):
+        item = queue.next_field(store, user, batch)
+        assert item is not None
+        queue.decide(store, user, item.field, value)
+    rows = list(csv.DictReader(io.StringIO(browser.get(f"/batches/{batch}/export/csv").text)))
+    assert [(row["field"], row["decided"], row["confidence"]) for row in rows] == [
+        ("a", "001", "0.0000"),
+        ("b", "002", "0.0000"),
+        ("total", "3", "0.0000"),
+    ]
+    assert browser.get("/forms/1").status_code == 200
+    assert browser.get("/pages/1").status_code == 404
+
+
+def test_a_page_is_laid_by_hand_where_reading_refused_it(
+    browser: TestClient, store: Store, telegram: Path, tmp_path: Path
+) -> None:
+    path, corners = twice(telegram, tmp_path)
+    batch = twice_read(store, telegram, path)
+    assert len(undone(store, batch)) == 1 and "Lay it by hand" in browser.get("/pages/1").text
+    go(browser, "/pages/1/turn")
+    with store.reading() as session:
+        assert session.scalars(sa.select(Page.turn)).all() == [90]
+    high, wide = load_page(PageRef(str(path), 1)).shape[:2]
+    zoom = 1400 / max(high, wide)
+    shown = [[round((high - y) * zoom), round(x * zoom)] for x, y in corners]  # as it is shown, turned
+    assert go(browser, "/pages/1/lay", corners="[[1,2]]")[0] == 400
+    assert go(browser, "/pages/1/lay", corners=str(shown)) == (303, "/forms/1")
+    truth = next(Reader(telegram / "template.json").read([telegram / "scan-2.jpg"]))
+    with store.reading() as session:
+        found = session.scalars(sa.select(Field).order_by(Field.id)).all()
+        read = {field.name: field.readings[0].value for field in found}
+        assert all(field.crop is not None for field in session.scalars(sa.select(Field).options(sa.orm.undefer("*"))))
+        right = [field.box for field in found if field.box]
+    assert read == {item.name: item.value for item in truth.fields}
+    assert min(box[0] for box in right) > wide / 2
+    assert len(undone(store, batch)) == 0
+
+
+def test_another_scan_takes_the_place_of_one(browser: TestClient, store: Store, telegram: Path, tmp_path: Path) -> None:
+    path, _ = twice(telegram, tmp_path)
+    batch = twice_read(store, telegram, path)
+
+    def send(name: str, content: bytes) -> tuple[int, str]:
+        files = {"file": (name, content)}
+        answer = browser.post("/pages/1/replace", data={"csrf": token(browser)}, files=files)
+        return answer.status_code, answer.headers.get("location", answer.text)
+
+    status, text = send("b.pdf", b"no page at all")
+    assert status == 400 and "b.pdf" in text
+    white = cv2.imencode(".png", np.full((1000, 700), 255, np.uint8))[1].tobytes()
+    assert send("white.png", white) == (303, "/pages/1")
+    assert "white.png" in browser.get("/pages/1").text and len(undone(store, batch)) == 1
+    assert send("again.jpg", (telegram / "scan-4.jpg").read_bytes()) == (303, "/forms/1")
+    assert "T-0004" in browser.get("/forms/1").text and len(undone(store, batch)) == 0
+
+
+def test_forms_that_are_there_twice_or_lack_a_page_are_told(browser: TestClient, store: Store) -> None:
+    two = TALLY.model_copy(
+        update={
+            "pages": (
+                TALLY.pages[0],
+                TALLY.pages[0].model_copy(
+                    update={"fields": (TALLY.pages[0].fields[0].model_copy(update={"name": "d"}),)}
+                ),
+            )
+        }
+    )
+    again = form("f", *tally("f", "001", "002", "3").fields)
+    batch = add_batch(store, "one", [tally("f", "001", "002", "3")], template=TALLY)
+    with store.writing() as session:
+        session.execute(sa.update(Page).values(number=7))
+    from inkshift.review.core.intake import add_forms
+
+    add_forms(store, batch, [again])
+    assert [one.what for one in undone(store, batch).forms] == ["duplicate", "duplicate"]
+    assert go(browser, "/forms/2/aside", reason="scanned again")[0] == 303
+    assert len(undone(store, batch)) == 0
+    rows = list(csv.DictReader(io.StringIO(browser.get(f"/batches/{batch}/export/csv").text)))
+    assert len(rows) == 3
+    with store.reading() as session:
+        waiting = sa.select(sa.func.count(Field.id)).where(Field.waiting.is_(True))
+        assert session.scalar(waiting) == 3
+    go(browser, "/forms/2/back")
+    with store.reading() as session:
+        assert session.scalar(waiting) == 6
+    other = add_batch(store, "two", [tally("g", "001", "002", "3")], template=two)
+    (odd,) = undone(store, other).forms
+    assert (odd.what, odd.pages, odd.whole) == ("incomplete", 1, 2)
+    assert go(browser, f"/forms/{odd.id}/right", reason="has one page")[0] == 303
+    assert len(undone(store, other)) == 0
