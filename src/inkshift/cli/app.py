@@ -35,6 +35,7 @@ COMMAND_MODULES = (
     "data",
     "dataset",
     "study",
+    "advise",
     "review",
     "doctor",
 )
