@@ -40,6 +40,7 @@ COMMAND_MODULES = (
     "data",
     "dataset",
     "study",
+    "advise",
     "review",
     "doctor",
 )

@@ -163,6 +163,12 @@ class Task(BaseModel):
         return np.array([index.get(str(name), -1) for name in names], np.int64)[inverse]
 
 
+def load_all(name: str) -> LabelledImages:
+    """All images of a data set of the catalogue or of one's own, whatever parts they come in."""
+    load = catalog.load if name in CATALOG else lambda name, split: formats.load_path(Path(name), split)
+    return _joined([load(name, part) for part in _parts(name)])
+
+
 def _parts(name: str) -> tuple[Split, ...]:
     """The parts that a data set comes in: of one's own, those that are there."""
     if name in CATALOG:

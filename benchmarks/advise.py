@@ -1,0 +1,118 @@
+"""Does the interval that `inkshift advise` gives hold what a larger study measures? On real sets of digits.
+
+    python benchmarks/advise.py [--sets ufpr dida swiss orand_car_a] [--labels 200] [--out docs/results/advise.md]
+
+Of each set some images are taken as the user's labels; of writers that are known, from some of them, the others being
+tested on. Each way of learning is then trained on all of these labels and read over the rest of the set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from inkshift.cli.advise import lines
+from inkshift.datasets.formats import LabelledImages
+from inkshift.datasets.tasks import load_all, nested
+from inkshift.models.package import load_model
+from inkshift.models.train import loop
+from inkshift.reframe import parse
+from inkshift.studies.characters import advise
+from inkshift.studies.provenance import machine
+from inkshift.studies.stats import Counts
+
+MOST_TESTED = 3000
+
+
+def rows_of(data: LabelledImages, rows: Counts) -> LabelledImages:
+    writers = None if data.writers is None else data.writers[rows]
+    return LabelledImages([data.images[int(i)] for i in rows], data.labels[rows].astype(str), data.name, writers)
+
+
+def dealt(data: LabelledImages, labels: int, seed: int) -> tuple[LabelledImages, LabelledImages]:
+    """The user's labels, and the rest: of other writers, where these are known and enough."""
+    rng = np.random.default_rng(seed)
+    mine = np.ones(len(data.labels), bool)
+    if data.writers is not None and len(np.unique(data.writers)) >= 8:
+        hands = rng.permutation(np.unique(data.writers))
+        mine = np.isin(data.writers, hands[: len(hands) * 5 // 8])
+    pool = np.flatnonzero(mine)
+    classes = np.unique(data.labels, return_inverse=True)[1]
+    chosen = pool[nested(classes[pool], rng)[:labels]]
+    rest = np.setdiff1d(np.arange(len(mine)), chosen) if mine.all() else np.flatnonzero(~mine)
+    return rows_of(data, np.sort(chosen)), rows_of(data, np.sort(rng.permutation(rest)[:MOST_TESTED]))
+
+
+def measure(name: str, labels: int, replicates: int, runs: int, seed: int) -> Iterator[str]:
+    """The lines on one set."""
+    own, rest = dealt(load_all(name), labels, seed)
+    models = [load_model(model) for model in ("digits", "mnist-as-published")]
+    start = time.process_time()
+    found = advise.advise(own, models, replicates=replicates, seed=seed, tell=lambda text: None)
+    taken = time.process_time() - start
+    by_name = {model.manifest.name: model for model in models}
+    true = np.searchsorted(found.classes, rest.labels)
+    yield f"## {name}"
+    yield ""
+    yield f"{len(own.labels)} labels, tested on {len(rest.labels):,} other images; {taken:.0f} s of one core."
+    yield ""
+    yield from (f"> {line}" for line in lines(found, 0.95, "LABELLED", {}))
+    yield ""
+    yield "| way | expected of all labels | 90 % | measured on the rest | inside |"
+    yield "|---|---|---|---|---|"
+    for one in found.measured:
+        model = by_name.get(one.way.source)
+        framing = parse(advise.protocol(model).reframing)
+        train, test = (np.stack([framing(image) for image in part.images]) for part in (own, rest))
+        known = np.asarray(np.searchsorted(found.classes, own.labels), np.int64)
+        scores = []
+        for run in range(1 if one.way.regime == "as-is" else runs):
+            if one.way.regime == "as-is" and model is not None:
+                read = advise.read_as_is(model, found.classes, test)
+            else:
+                net = advise.learn(one.way, model, found.classes, train, known, 1000 + run)
+                read = loop.predict(net, test).argmax(axis=1)
+            scores.append(float((read == true).mean()))
+        interval, score = one.expected(len(own.labels)), float(np.mean(scores))
+        assert interval.low is not None and interval.high is not None
+        inside = "yes" if interval.low <= score <= interval.high else "**no**"
+        span = f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+        yield f"| {one.way} | {100 * interval.mean:.1f} | {span} | {100 * score:.1f} | {inside} |"
+    yield ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sets", nargs="+", default=["ufpr", "dida", "swiss", "orand_car_a"])
+    parser.add_argument("--labels", type=int, default=200)
+    parser.add_argument("--replicates", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=2, help="networks of each way that are measured on the rest")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    options = (
+        f"--sets {' '.join(given.sets)} --labels {given.labels} --replicates {given.replicates} --runs {given.runs}"
+    )
+    given_by = f"`python benchmarks/advise.py {options} --runs {given.runs} --seed {given.seed}`"
+    text = [
+        "# Does advice hold what a larger study measures?",
+        "",
+        f"Printed by {given_by} on {date.today()}, {machine()}.",
+        "Share of digits read right, in %. Not quiet: seconds are of processor time.",
+        "",
+    ]
+    for name in given.sets:
+        for line in measure(name, given.labels, given.replicates, given.runs, given.seed):
+            print(line, flush=True)
+            text.append(line)
+    if given.out:
+        given.out.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

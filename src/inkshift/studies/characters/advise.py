@@ -1,0 +1,380 @@
+"""Should I transfer, from what, how deep, frozen or fine-tuned, and how many labels do I need? Measured in minutes.
+
+The labelled images are dealt out several times: some are held out, the others learned from, by small nested numbers of
+labels. Each way of learning is then a curve of errors over labels, e = a n^-c (Hestness et al. 2017), which says what
+to expect of all labels and of more. Intervals come of the Bayesian bootstrap (Rubin 1981) over writers, or images where
+writers are not known, and over replicates, with Jeffreys' half of an error and half of a right image beside what was
+seen: without either, an image counts as in Jeffreys' interval of a share, so none wrong is not taken for never wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from inkshift.datasets import catalog
+from inkshift.datasets.catalog import CATALOG
+from inkshift.datasets.formats import LabelledImages
+from inkshift.datasets.tasks import Task, nested
+from inkshift.errors import DataError
+from inkshift.models.package import WEIGHTS, Manifest, Model, Source, load_model, save_package
+from inkshift.models.train import loop
+from inkshift.models.train.export import graph_bytes, weights_bytes
+from inkshift.models.train.networks import CONVNET, final_layer, trunk
+from inkshift.reframe import parse
+from inkshift.studies import transferability
+from inkshift.studies.characters import regimes
+from inkshift.studies.characters.plan import Run
+from inkshift.studies.engine import replicate_seed
+from inkshift.studies.spec import Protocol, Regime
+from inkshift.studies.stats import (
+    PAIRED,
+    Counts,
+    Floats,
+    Interval,
+    Verdict,
+    basic_interval,
+    decide_both,
+    t_interval,
+)
+
+Tell = Callable[[str], object]
+
+HELD_OUT = 0.25  # of the labels, or of the writers, in each replicate
+PARTS = (0.25, 0.5, 1.0)  # of the other labels, that a curve is drawn from
+MOST = 1500  # labels that are measured with, so that it stays a matter of minutes
+FEWEST_HELD_OUT = 20  # images: below that a score means nothing
+DRAWS = 2000
+MARGIN = 0.01  # of the share read right: what counts as alike
+FARTHEST = 30  # times the labels there are: beyond, a curve says nothing
+_ORDER: tuple[Regime, ...] = ("as-is", "frozen", "fine-tuned", "control")  # from the least to do to the most
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to a network: a regime, the package it starts from, and how many of its stages are carried over."""
+
+    regime: Regime
+    source: str = ""
+    depth: int | None = None
+
+    def __str__(self) -> str:
+        deep = "" if self.depth is None else f", first {self.depth} {'stage' if self.depth == 1 else 'stages'}"
+        return f"{self.regime}{f' from {self.source}' if self.source else ''}{deep}"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One way, tried. labels: (B,) rising numbers of labels. wrong: (B, R, N) whether an image was misread, in each
+    replicate; held_out: (R, N) whether it was held out there; groups: (N,) the writer of each image, or its own number.
+    """
+
+    way: Way
+    labels: Counts
+    wrong: npt.NDArray[np.bool_]
+    held_out: npt.NDArray[np.bool_]
+    groups: Counts
+
+    @cached_property
+    def right(self) -> Floats:
+        """(R,) share read right with the most labels."""
+        hits = (~self.wrong[-1] & self.held_out).sum(axis=1)
+        return np.asarray(hits / self.held_out.sum(axis=1), np.float64)
+
+    def errors(self, seed: int = 0, draws: int = DRAWS) -> Floats:
+        """(draws, B) share misread: first as measured, then under weights drawn at random; the same seed and images
+        draw the same weights for every way."""
+        rng = np.random.default_rng(seed)
+        by_group = rng.exponential(size=(draws, self.groups.max() + 1))
+        by_run = rng.exponential(size=(draws, len(self.held_out)))
+        jeffreys = rng.gamma(0.5, size=(draws, 2))
+        by_group[0], by_run[0], jeffreys[0] = 1, 1, 0.5
+        # An image that several replicates held out is one image: its weight is shared among them.
+        share = self.held_out / np.maximum(self.held_out.sum(axis=0), 1)
+        image = by_group[:, self.groups]
+        scaled = by_run / by_run.mean(axis=1, keepdims=True)
+        wrong = np.stack([(scaled * (image @ (share * one).T)).sum(axis=1) for one in self.wrong], axis=1)
+        every = (scaled * (image @ share.T)).sum(axis=1, keepdims=True)
+        return np.asarray((wrong + jeffreys[:, :1]) / (every + jeffreys.sum(axis=1, keepdims=True)), np.float64)
+
+    @cached_property
+    def curve(self) -> tuple[Floats, Floats]:
+        """(draws,) log a and c of e = a n^-c; more labels are not taken to do harm, so c is 0 or more."""
+        log_e = np.log(np.minimum(self.errors(), 1))
+        if len(self.labels) == 1 or self.way.regime == "as-is":
+            return log_e[:, -1], np.zeros(len(log_e))
+        log_n = np.log(self.labels)
+        centred = log_n - log_n.mean()
+        c = np.maximum(-(log_e @ centred) / (centred @ centred), 0)
+        return log_e.mean(axis=1) + c * log_n.mean(), c
+
+    def expected(self, labels: int) -> Interval:
+        """Share read right with so many labels, at 90 %."""
+        log_a, c = self.curve
+        score = np.clip(1 - np.exp(log_a - c * np.log(labels)), 0, 1)
+        low, high = np.quantile(score[1:], [0.05, 0.95])
+        return Interval(float(score[0]), float(low), float(high), PAIRED, len(self.groups))
+
+    def needed(self, score: float) -> tuple[float, float, float]:
+        """Labels that such a share read right takes: by the curve, and from and to at 90 %; infinity for never."""
+        log_a, c = self.curve
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            found = np.exp((log_a - np.log(1 - score)) / c)
+        found = np.where(c > 0, found, np.where(log_a <= np.log(1 - score), 1, np.inf))
+        low, high = np.quantile(found[1:], [0.05, 0.95], method="inverted_cdf")
+        return float(found[0]), float(low), float(high)
+
+
+def difference(one: Measured, other: Measured) -> tuple[Interval, Interval, Verdict]:
+    """`one` minus `other` in the share read right with the most labels: over replicates, over images, the verdict."""
+    replicates = t_interval(one.right - other.right, PAIRED, (-1, 1))
+    drawn = other.errors()[:, -1] - one.errors()[:, -1]
+    images = basic_interval(float(drawn[0]), drawn[1:], PAIRED, (-1, 1))
+    return replicates, images, decide_both(replicates, images, MARGIN)
+
+
+@dataclass(frozen=True, eq=False)
+class Advice:
+    """best: the way to take; open: others that are not surely behind it. gain: of the best that starts from a source
+    over control, None where nothing starts from one. scores: of each source before training, by name of the score."""
+
+    labels: int
+    classes: tuple[str, ...]
+    grouped: bool
+    measured: tuple[Measured, ...]
+    best: Measured
+    open: tuple[Measured, ...]
+    gain: tuple[Measured, Interval, Interval, Verdict] | None
+    scores: dict[str, dict[str, float]]
+
+    @property
+    def helps(self) -> str:
+        """Whether it pays to start from a source: helps, equivalent, hurts or undecided."""
+        words = {"ahead": "helps", "alike": "equivalent", "behind": "hurts", "undecided": "undecided"}
+        return words[self.gain[3]] if self.gain else "undecided"
+
+
+def choose(measured: Sequence[Measured]) -> tuple[Measured, tuple[Measured, ...]]:
+    """The way to take, and those not surely behind it: the highest score, or what is alike to it and less to do."""
+    top = max(measured, key=lambda one: float(one.right.mean()))
+    verdicts = {one.way: difference(one, top)[2] for one in measured if one is not top}
+    level = [one for one in measured if one is top or verdicts[one.way] == "alike"]
+    best = min(level, key=lambda one: (_ORDER.index(one.way.regime), one.way.depth or 0))
+    others = tuple(one for one in measured if one is not best and (one is top or verdicts[one.way] != "behind"))
+    return best, others
+
+
+def protocol(source: Model | None = None, depth: int | None = None) -> Protocol:
+    """How every way learns: twenty passes over the labels, of 512 images at least."""
+    reframing = source.manifest.reframing if source else load_model("digits").manifest.reframing
+    backbone = source.manifest.architecture if source else CONVNET
+    return Protocol(
+        backbone=backbone,
+        reframing=reframing,
+        epochs=20,
+        least=512,
+        batch=32,
+        stop="never",
+        precision="float32",
+        depth=depth,
+    )
+
+
+def advise(
+    data: LabelledImages,
+    sources: Sequence[Model],
+    *,
+    replicates: int = 5,
+    seed: int = 0,
+    tell: Tell = lambda text: None,
+) -> Advice:
+    """Try every way on labelled images. Raises DataError for too few, or labels that are no single characters."""
+    classes = tuple(sorted(set(data.labels.tolist())))
+    rows = _usable(data, classes)
+    labels = np.searchsorted(classes, data.labels[rows])
+    known = data.writers is not None and len(np.unique(data.writers[rows])) >= 4
+    groups = np.unique(data.writers[rows], return_inverse=True)[1] if known else np.arange(len(rows))  # type: ignore[index]
+    deals = [_deal(labels, groups, known, replicate_seed(seed, "advice", r)) for r in range(replicates)]
+    names = [model.manifest.name for model in sources]
+    pictures: dict[str, npt.NDArray[np.uint8]] = {}
+
+    def framed(model: Model | None) -> npt.NDArray[np.uint8]:
+        reframing = protocol(model).reframing
+        if reframing not in pictures:
+            pictures[reframing] = np.stack([parse(reframing)(data.images[int(row)]) for row in rows])
+        return pictures[reframing]
+
+    by_name = dict(zip(names, sources, strict=True))
+    ways = [Way("control")] + [Way(r, name) for name in names for r in _regimes(by_name[name], classes)]
+    ways += [Way("frozen", name, 1) for name in names]
+    done = []
+    for way in ways:
+        tell(f"trying {way}")
+        model = by_name.get(way.source)
+        done.append(_measure(way, model, classes, framed(model), labels, groups, deals, seed))
+    best, others = choose(done)
+    control = done[0]
+    carried = max((one for one in done if one.way.source), key=lambda one: float(one.right.mean()), default=None)
+    gain = (carried, *difference(carried, control)) if carried else None
+    scores = {name: _scores(model, framed(model), labels, classes) for name, model in by_name.items()}
+    return Advice(len(rows), classes, known, tuple(done), best, others, gain, scores)
+
+
+def _regimes(model: Model, classes: Sequence[str]) -> tuple[Regime, ...]:
+    known = set(classes) <= set(model.manifest.classes)
+    return ("as-is", "frozen", "fine-tuned") if known else ("frozen", "fine-tuned")
+
+
+def _usable(data: LabelledImages, classes: tuple[str, ...]) -> Counts:
+    """The rows that are measured with, at most `MOST`."""
+    long = [label for label in classes if len(label) != 1]
+    if long or len(classes) < 2:
+        found = repr(long[0]) if long else f"{len(classes)} class"
+        raise DataError(
+            f"{data.name}: expected single characters of two classes or more, found {found}; for whole numbers run a "
+            "study of kind string (docs/run-a-study.md)"
+        )
+    index = np.searchsorted(classes, data.labels)
+    least = int(np.bincount(index).min())
+    if HELD_OUT * len(index) < FEWEST_HELD_OUT or least < 3:
+        raise DataError(
+            f"{data.name}: expected {FEWEST_HELD_OUT / HELD_OUT:.0f} labelled images or more, 3 or more of each class, "
+            f"found {len(index)}, {least} of the rarest; label more"
+        )
+    order = nested(index, np.random.default_rng(0))
+    return np.sort(order[:MOST])
+
+
+def _deal(labels: Counts, groups: Counts, known: bool, seed: int) -> tuple[Counts, npt.NDArray[np.bool_]]:
+    """The rows to learn from, in nested order, and which are held out: whole writers where they are known."""
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(labels), bool)
+    if known:
+        hands = rng.permutation(groups.max() + 1)
+        held = np.isin(groups, hands[: max(1, round(HELD_OUT * len(hands)))])
+    if not known or len(np.unique(labels[~held])) <= labels.max():
+        held = np.zeros(len(labels), bool)
+        held[nested(labels, rng)[: round(HELD_OUT * len(labels))]] = True
+    rows = np.flatnonzero(~held)
+    return rows[nested(labels[rows], rng)], held
+
+
+def _run(way: Way, model: Model | None, classes: tuple[str, ...], seed: int) -> Run:
+    task = Task(data="advice", labels=classes)
+    settings = protocol(model, way.depth)
+    return Run("target", way.regime, task, 0, seed, seed, settings, source=way.source or None)
+
+
+def learn(
+    way: Way, model: Model | None, classes: tuple[str, ...], images: npt.NDArray[np.uint8], labels: Counts, seed: int
+) -> nn.Module:
+    """A network of `classes` that learned from these images, framed for it, and their labels, in one of the ways."""
+    run = _run(way, model, classes, seed)
+    net = regimes.network(run, model.folder / WEIGHTS if model else None)
+    rows = np.resize(np.arange(len(labels)), max(len(labels), run.protocol.least))
+    loop.train(net, lambda epoch: (images[rows], labels[rows]), regimes.settings(run), mode=regimes.learning_mode(run))
+    return net
+
+
+def read_as_is(model: Model, classes: tuple[str, ...], images: npt.NDArray[np.uint8]) -> Counts:
+    """(N,) what a package reads, among the classes given."""
+    known = model.manifest.classes
+    run = _run(Way("as-is", model.manifest.name), model, classes, 0)
+    net = regimes.network(run, model.folder / WEIGHTS, len(known))
+    logits = loop.predict(net, images, settings=regimes.settings(run))
+    return np.asarray(logits[:, [known.index(label) for label in classes]].argmax(axis=1), np.int64)
+
+
+def _measure(
+    way: Way,
+    model: Model | None,
+    classes: tuple[str, ...],
+    images: npt.NDArray[np.uint8],
+    labels: Counts,
+    groups: Counts,
+    deals: Sequence[tuple[Counts, npt.NDArray[np.bool_]]],
+    seed: int,
+) -> Measured:
+    held = np.stack([one for _, one in deals])
+    least = min(len(rows) for rows, _ in deals)
+    budgets = np.unique([max(len(classes), round(part * least)) for part in PARTS])
+    if way.regime == "as-is":
+        assert model is not None
+        wrong = np.broadcast_to(read_as_is(model, classes, images) != labels, (len(budgets), *held.shape))
+        return Measured(way, budgets, wrong & held, held, groups)
+    wrong = np.zeros((len(budgets), *held.shape), bool)
+    for r, (rows, out) in enumerate(deals):
+        for b, budget in enumerate(budgets):
+            some = rows[:budget]
+            net = learn(way, model, classes, images[some], labels[some], replicate_seed(seed, "target", r))
+            read = loop.predict(net, images[out]).argmax(axis=1)
+            wrong[b, r, out] = read != labels[out]
+    return Measured(way, budgets, wrong, held, groups)
+
+
+def _scores(model: Model, images: npt.NDArray[np.uint8], labels: Counts, classes: tuple[str, ...]) -> dict[str, float]:
+    """What the features of a source say of the target before anything learns, on 500 images at most."""
+    some = nested(labels, np.random.default_rng(0))[:500]
+    run = _run(Way("as-is", model.manifest.name), model, classes, 0)
+    net = regimes.network(run, model.folder / WEIGHTS, len(model.manifest.classes)).eval()
+    with torch.inference_mode():
+        body = loop.forward(trunk(net), images[some], regimes.settings(run))
+        odds = final_layer(net)(body).softmax(dim=1).numpy().astype(np.float64)
+    features, known = body.numpy().astype(np.float64), labels[some]
+    learned = _learned_from(model)
+    domain = {}
+    if learned is not None:
+        with torch.inference_mode():
+            theirs = loop.forward(trunk(net), learned, regimes.settings(run)).numpy().astype(np.float64)
+        domain = {"p of one domain": transferability.same_domain(features[: len(theirs)], theirs)}
+    return domain | {
+        "linear probe": transferability.probe(features, known),
+        "LogME": transferability.logme(features, known),
+        "LEEP": transferability.leep(known, odds),
+        "NCE": transferability.nce(known, odds.argmax(axis=1)),
+        "H-score": transferability.h_score(features, known),
+        "PARC": transferability.parc(features, known),
+    }
+
+
+def _learned_from(model: Model, most: int = 200) -> npt.NDArray[np.uint8] | None:
+    """Some images that a source learned from, framed for it; None where its data sets are not here."""
+    named = [source.name.split()[0] for source in model.manifest.sources]
+    for name in [one for one in named if one in CATALOG and "train" in CATALOG[one].splits]:
+        try:
+            images = catalog.load(name, "train").images
+        except DataError:
+            continue
+        rows = np.random.default_rng(0).integers(0, len(images), most)
+        return np.stack([parse(model.manifest.reframing)(images[int(row)]) for row in rows])
+    return None
+
+
+def train(advice_way: Way, sources: Sequence[Model], data: LabelledImages, folder: Path, seed: int = 0) -> Model:
+    """Train one way on all labelled images, and pack it for the reader."""
+    classes = tuple(sorted(set(data.labels.tolist())))
+    model = next((one for one in sources if one.manifest.name == advice_way.source), None)
+    how = protocol(model, advice_way.depth)
+    images = np.stack([parse(how.reframing)(image) for image in data.images])
+    labels = np.asarray(np.searchsorted(classes, data.labels), np.int64)
+    net = learn(advice_way, model, classes, images, labels, seed).cpu()
+    own = Source(name=data.name, images=len(labels), licence="your own data", cite="")
+    manifest = Manifest(
+        name=folder.name,
+        summary=f"Characters of {data.name}: {advice_way}, {len(labels):,} labels.",
+        architecture=how.backbone,
+        parameters=sum(parameter.numel() for parameter in net.parameters()),
+        classes=classes,
+        reframing=how.reframing,
+        sources=(*(model.manifest.sources if model else ()), own),
+        training={"regime": advice_way.regime, "source": advice_way.source, "seed": seed} | how.stored(),
+        licence="not to be passed on: trained on your own data",
+    )
+    return save_package(folder, manifest, weights_bytes(net), graph_bytes(net, how.side, how.channels))

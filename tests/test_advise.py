@@ -1,0 +1,150 @@
+"""Advice on simulated labels of known truth: what to expect, how many labels it takes, and when nothing can be said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+stats = pytest.importorskip("scipy.stats")
+
+from inkshift.cli.advise import lines  # noqa: E402
+from inkshift.cli.app import whole_app  # noqa: E402
+from inkshift.datasets.formats import LabelledImages  # noqa: E402
+from inkshift.errors import DataError  # noqa: E402
+from inkshift.models.package import load_model  # noqa: E402
+from inkshift.studies.characters import advise as advice  # noqa: E402
+from inkshift.studies.characters.advise import Advice, Measured, Way, choose, difference  # noqa: E402
+
+LABELS = np.array([40, 80, 160])
+
+
+def simulated(
+    a: float, c: float, seed: int, way: Way | None = None, images: int = 213, replicates: int = 5, own: float = 0.3
+) -> Measured:
+    """Errors of a n^-c. Each image has its own difficulty, which all networks share but for a part of `own`."""
+    rng = np.random.default_rng([seed, 1])
+    hard = rng.normal(size=images)
+    noise = np.random.default_rng([seed, 2, hash(str(way)) % 1000]).normal(size=(replicates, images))
+    places = stats.norm.cdf((1 - own) ** 0.5 * hard + own**0.5 * noise)
+    held = np.zeros((replicates, images), bool)
+    for row in held:
+        row[rng.permutation(images)[: images // 4]] = True
+    wrong = np.stack([(places < a * float(n) ** -c) & held for n in LABELS])
+    return Measured(way or Way("control"), LABELS, wrong, held, np.arange(images))
+
+
+def test_one_replicate_of_images_that_count_alike_has_jeffreys_interval() -> None:
+    wrong = np.arange(60) < 3
+    one = Measured(Way("as-is", "x"), np.array([9]), wrong[None, None], np.ones((1, 60), bool), np.arange(60))
+    found = one.expected(60)
+    low, high = 1 - stats.beta.ppf([0.95, 0.05], 3.5, 57.5)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.006)
+    none = Measured(Way("as-is", "x"), np.array([9]), 0 * wrong[None, None] > 0, np.ones((1, 60), bool), np.arange(60))
+    assert none.expected(60).low == pytest.approx(1 - stats.beta.ppf(0.95, 0.5, 60.5), abs=0.006)
+
+
+def test_the_interval_holds_what_a_larger_study_would_measure() -> None:
+    """Of 100 sets of labels 90 are to hold it; three standard deviations less is 81."""
+    inside = sum(
+        (found := simulated(1.5, 0.5, seed).expected(213)).low <= 1 - 1.5 * 213**-0.5 <= found.high  # type: ignore[operator]
+        for seed in range(100)
+    )
+    assert inside >= 81
+
+
+def test_writers_count_as_one_each() -> None:
+    """All images of a writer are read alike, so a hundred of four writers say less than a hundred of a hundred."""
+    wrong = (np.arange(100) // 25 == 1)[None, None]
+    many = Measured(Way("control"), np.array([50]), wrong, np.ones((1, 100), bool), np.arange(100))
+    few = Measured(Way("control"), np.array([50]), wrong, np.ones((1, 100), bool), np.arange(100) // 25)
+    widths = [one.expected(50).high - one.expected(50).low for one in (many, few)]  # type: ignore[operator]
+    assert widths[1] > 2 * widths[0]
+
+
+def test_labels_needed_follow_the_curve_and_never_is_said() -> None:
+    sure = simulated(2.0, 0.5, 1, images=6000)
+    typical, low, high = sure.needed(0.9)
+    assert low <= 400 <= high and typical == pytest.approx(400, rel=0.2)  # 2 n^-0.5 is 0.1
+    flat = simulated(0.3, 0.0, 2, images=4000)
+    assert flat.needed(0.99)[2] == np.inf
+    assert sure.needed(0.5)[1] < 40
+
+
+def test_what_is_clearly_better_is_chosen_and_what_is_alike_is_what_is_less_to_do() -> None:
+    bad, good = simulated(3.0, 0.5, 3, Way("control"), 2000), simulated(0.5, 0.5, 3, Way("fine-tuned", "x"), 2000)
+    assert choose([bad, good]) == (good, ())
+    assert difference(good, bad)[2] == "ahead"
+    same = simulated(0.5, 0.5, 3, Way("frozen", "x"), 2000, own=0.05)
+    near = simulated(0.5, 0.5, 3, Way("fine-tuned", "x"), 2000, own=0.05)
+    best, _ = choose([near, same, bad])
+    assert best is same
+
+
+def test_a_few_labels_leave_it_undecided() -> None:
+    ways = [simulated(1.0, 0.5, 5, Way("control"), 80), simulated(0.9, 0.5, 5, Way("fine-tuned", "x"), 80)]
+    best, others = choose(ways)
+    gain = (ways[1], *difference(ways[1], ways[0]))
+    found = Advice(80, ("0", "1"), False, tuple(ways), best, others, gain, {})
+    said = "\n".join(lines(found, 0.999, "labelled", {}))
+    assert "Does a source help? undecided" in said and "Undecided against: " in said
+    assert "how many at most is undecided" in said or "not to be had" in said
+
+
+def digits(per_class: int, seed: int) -> LabelledImages:
+    """Digits in a line font, dark on light, moved about."""
+    rng = np.random.default_rng(seed)
+    images, labels = [], []
+    for label in "0123456789":
+        for _ in range(per_class):
+            image = np.full((40, 40), 230, np.uint8)
+            x, y = (int(v) for v in rng.integers(6, 14, 2))
+            cv2.putText(image, label, (x, y + 20), cv2.FONT_HERSHEY_SIMPLEX, 0.7 + 0.3 * rng.random(), (40,), 2)
+            images.append(image)
+            labels.append(label)
+    return LabelledImages(np.stack(images), np.array(labels), "drawn")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (digits(3, 0), "expected 80 labelled images or more, 3 or more of each class, found 30"),
+        (
+            LabelledImages([np.zeros((9, 9), np.uint8)] * 2, np.array(["12", "3"]), "x"),
+            "single characters .* found '12'",
+        ),
+        (LabelledImages([np.zeros((9, 9), np.uint8)] * 2, np.array(["3", "3"]), "x"), "found 1 class"),
+    ],
+)
+def test_labels_that_say_nothing_are_refused(data: LabelledImages, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        advice.advise(data, [], tell=lambda text: None)
+
+
+def test_it_tries_says_trains_and_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = advice.protocol
+    monkeypatch.setattr(advice, "PARTS", (1.0,))
+    quick = {"epochs": 2, "least": 64}
+    monkeypatch.setattr(advice, "protocol", lambda *given: usual(*given).model_copy(update=quick))
+    data = digits(10, 1)
+    for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
+        (tmp_path / "own" / str(label)).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "own" / str(label) / f"{i}.png"), image)
+
+    def run(*given: Any) -> str:
+        done = CliRunner().invoke(whole_app(), ["advise", str(tmp_path / "own"), "--source", "digits", *given])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    said = " ".join(run("--replicates", "3").split())
+    assert "as-is from digits" in said and "control" in said and "expect" in said and "LogME" in said
+    assert "Does a source help? helps" in said  # of a hundred images nothing is learned from scratch in four steps
+    run("--train", str(tmp_path / "model"), "--regime", "frozen", "--depth", "1")
+    packed = load_model(tmp_path / "model").manifest
+    assert packed.classes == tuple("0123456789") and packed.training["depth"] == 1
+    assert packed.sources[-1].images == 100
