@@ -128,7 +128,9 @@ def fit(given: Sequence[Case], names: Sequence[str], fixed: Constants) -> Consta
         return float(judged(given, fixed | dict(zip(names, np.exp(x), strict=True)))[:, 2].mean())
 
     bounds = [np.log((1e-5, 1.0) if name.endswith("floor") else (0.05, 20)) for name in names]
-    options = {"maxiter": 160, "xatol": 0.02, "fatol": 1e-5}
+    # The first steps are given: those that SciPy takes from 0, the logarithm of 1, are too small to find anything.
+    simplex = np.vstack([start, start + 0.4 * np.eye(len(names))])
+    options = {"maxiter": 160, "xatol": 0.02, "fatol": 1e-5, "initial_simplex": simplex}
     found = minimize(cost, start, method="Nelder-Mead", bounds=bounds, options=options)
     return fixed | {name: round(float(v), 5) for name, v in zip(names, np.exp(found.x), strict=True)}
 

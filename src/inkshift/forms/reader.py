@@ -438,31 +438,32 @@ class Reader:
         if len(laid) == 1 or step < 2:
             return laid
         specs = [one.spec.model_copy(update={"fields": one.spec.fields[::step]}) for one in laid if one.spec]
-        some = [self._fields(replace(one, spec=spec)) for one, spec in zip(laid, specs, strict=True)]
+        some = [self._fields(replace(one, spec=spec), glance=True) for one, spec in zip(laid, specs, strict=True)]
         with suppress(RegistrationError):
             if any(reading.state == "written" for way in some for reading in way):
                 return [laid[way_up(some)]]
         return laid
 
-    def _fields(self, found: _Laid) -> list[FieldReading]:
-        """All fields of a page that lies on its template, the pictures of all classified at once."""
+    def _fields(self, found: _Laid, glance: bool = False) -> list[FieldReading]:
+        """All fields of a page that lies on its template. glance: see `_readings`."""
         start = time.process_time()
         work, boxes = self._jobs(found)
         self._spent("prepare", start)
         sure = found.page.fields
         return [
             misplaced(replace(reading, box=b), sure.get(reading.name, 1.0))
-            for reading, b in zip(self._readings(work), boxes, strict=True)
+            for reading, b in zip(self._readings(work, glance), boxes, strict=True)
         ]
 
-    def _readings(self, work: Sequence[fields.Job]) -> list[FieldReading]:
-        """What is read of each, the pictures of all classified at once."""
+    def _readings(self, work: Sequence[fields.Job], glance: bool = False) -> list[FieldReading]:
+        """What is read of each, the pictures of all classified at once. glance: numbers by one view alone."""
         start = time.process_time()
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
         whole = [job for job in work if job.kind == "number" and self._numbers]
-        numbers_ = self._whole_numbers(whole, level)
-        numbers_ = with_corrections(whole, numbers_, level, lambda parts: self._whole_numbers(parts, level))
+        numbers_ = self._whole_numbers(whole, level, glance)
+        if not glance:
+            numbers_ = with_corrections(whole, numbers_, level, lambda parts: self._whole_numbers(parts, level))
         readings = {job.name: reading for job, reading in zip(whole, numbers_, strict=True)}
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
@@ -516,9 +517,11 @@ class Reader:
         self._spent("decode", start)
         return readings
 
-    def _whole_numbers(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
-        """The numbers among a page's fields, each read whole: by one view of all at once, then by all that the reader
-        has where that is not sure."""
+    def _whole_numbers(
+        self, work: Sequence[fields.Job], level: float | None, glance: bool = False
+    ) -> list[FieldReading]:
+        """The numbers among a page's fields, each read whole: by one view of all at once; then, unless `glance`, by all
+        that the reader has where that is not sure."""
         reader = self._numbers
         if reader is None or not work:
             return []
@@ -532,7 +535,7 @@ class Reader:
         open_ = [
             k
             for k, (job, found) in enumerate(zip(work, texts, strict=True))
-            if not reader.is_sure(found, job.digits, job.largest)
+            if not glance and not reader.is_sure(found, job.digits, job.largest)
         ]
         self._spent("decode", start)
         self._look_again(prepared, seen, texts, open_, level)

@@ -179,9 +179,6 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
     if part.shape[0] < SMALLEST:
         return None
     wide = max(2, round(part.shape[1] * SIZE / part.shape[0]))
-    # Most numbers end here: no piece of their ink is long enough to go through them.
-    if _widest(x, w, part.shape[0] / SIZE) * SIZE / part.shape[0] < min(_LEAST * wide, LONG * SIZE) - 2:
-        return None
     figure = (np.asarray(cv2.resize(part, (wide, SIZE), interpolation=cv2.INTER_AREA)) > 110).astype(np.uint8)
     extent = (SIZE - figure[::-1].argmax(0) - figure.argmax(0)) * figure.any(0)
     body = np.flatnonzero(extent >= BODY * SIZE)
@@ -189,8 +186,11 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
         return None
     first, last = int(body[0]), int(body[-1]) + 1
     own, digits = figure[:, first:last], max(1.0, (last - first) / SIZE / 0.7)
-    level = _level_strokes(figure, round(max(LONG * SIZE, OF_NUMBER * (last - first))))
-    share, joined = float(level.any(0).mean()), float(components(figure)[1][:, 2].max()) / wide
+    widest, long = int(components(figure)[1][:, 2].max()), round(max(LONG * SIZE, OF_NUMBER * (last - first)))
+    if widest < min(_LEAST * wide, long):
+        return None  # as most numbers do: no piece of their ink could hold a stroke so long
+    level = _level_strokes(figure, long)
+    share, joined = float(level.any(0).mean()), widest / wide
     between = _between(figure, level)
     # Strokes along the head or foot of a number are its own: of a wide 5, 2 or 7.
     if (share < _LEAST and joined < _LEAST) or (share > _LEAST and between < 0.25):
@@ -210,14 +210,6 @@ def _struck_features(ink: Gray) -> dict[str, float] | None:
         "between": between,
         "width": float(np.log((last - first) / SIZE)),
     }
-
-
-def _widest(left: Labels, wide: Labels, apart: float) -> float:
-    """Width of the widest run of pieces that overlap or are nearer to each other than `apart`; all in pixels."""
-    order = np.argsort(left)
-    starts, ends = left[order], np.maximum.accumulate((left + wide)[order])
-    first = np.flatnonzero(np.concatenate([[True], starts[1:] - ends[:-1] >= apart]))
-    return float((ends[np.append(first[1:], len(ends)) - 1] - starts[first]).max())
 
 
 def _tails(level: Gray, first: int, last: int, wide: int) -> tuple[float, float]:
