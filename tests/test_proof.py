@@ -248,6 +248,18 @@ def test_another_version_of_the_form_is_no_page_of_it() -> None:
         register(seen(version, np.eye(3)), spec, sheet)
 
 
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_fax_with_half_as_many_rows_as_columns_is_laid(turn: int) -> None:
+    """Standard resolution has 204 x 98 dots to the inch; nothing in the picture says so."""
+    sheet, spec, _ = class_list()
+    large = cv2.resize(filled(sheet), (2 * W, H), interpolation=cv2.INTER_AREA)
+    bits = np.where(seen(large, np.eye(3), (2 * W, H)) > 170, 255, 0).astype(np.uint8)
+    true = np.diag([2.0, 1.0, 1.0])
+    if turn:
+        bits, true = np.ascontiguousarray(np.rot90(bits, -1)), quarter_turn(1, (2 * W, H)) @ true
+    assert off(register(bits, spec, sheet)[0], spec, true) < 1 / 3
+
+
 def test_fields_that_were_torn_off_are_no_other_version() -> None:
     sheet, spec, _ = class_list()
     torn = seen(filled(sheet), np.eye(3))

@@ -51,6 +51,8 @@ _MOST_ROWS_OFF = 4
 _BED, _SOME_BED = 80, 0.08
 # Where four fifths of the form's parts are seen better than this, it is the form, and lies beside its place.
 _PLAIN = 0.3
+# A fax: gray levels between which hardly any of its pixels lie, and the share that may.
+_FAX_DARK, _FAX_LIGHT, _FAX_GRAY = 48, 208, 0.02
 # Of a form's own page two of a thousand fields are not where they should be: a tenth of them, and two at least, are
 # another form's. A field is not there where it is less probably in its place than this.
 _MISSING, _MISSING_FIELDS, _NOT_THERE = 0.1, 2, 0.1
@@ -112,6 +114,8 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
         )
     scan, known = Scan(to_gray(image)), reference_of(page, reference)
     tried = _places(scan, known)
+    if (not tried or tried[0].probability < LEAST) and _is_fax(scan):
+        tried = _squashed(scan, known, tried)
     if not tried:
         wanted = "corner marks" if page.marks else "printed lines" if page.lines else "print"
         raise UnknownFormError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
@@ -187,6 +191,28 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
         if tried and _judged(scan, known, tried).probability >= _SURE:
             break
     return [_judged(scan, known, tried), *tried[1:]] if tried else []
+
+
+def _is_fax(scan: Scan) -> bool:
+    """Whether a scan is of one bit, or nearly: saved as a JPEG since."""
+    few = scan.gray[::3, ::3]
+    return float(((few > _FAX_DARK) & (few < _FAX_LIGHT)).mean()) < _FAX_GRAY
+
+
+def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tried]:
+    """The places tried with those on a fax of standard resolution, which has half as many rows as columns to the inch:
+    keypoints and lines are looked for on a picture of it that is twice as high, or, turned aside, twice as wide.
+    """
+    every = list(tried)
+    for across, down in ((1, 2), (2, 1)):
+        square = cv2.resize(scan.gray, None, fx=across, fy=down, interpolation=cv2.INTER_LINEAR)
+        shrink = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1]])
+        for one in _places(Scan(np.asarray(square, np.uint8)), known)[:1]:
+            every += _try(scan, known, refine(scan, known, shrink @ one.place.matrix, NEAR))
+            every.sort(key=lambda one: -one.explained)
+        if every and (best := _judged(scan, known, every)).probability >= LEAST:
+            return [best, *every]
+    return list(tried)
 
 
 def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
