@@ -174,6 +174,26 @@ def test_four_squares_alone_do_not_tell_up_from_down(tmp_path: Path, shipped_mod
     assert found.turn == 180
 
 
+def test_print_that_looks_like_numbers_upside_down_does_not_tell_the_way_up(tmp_path: Path, shipped_model: str) -> None:
+    """Marks are the same both ways; upside down the fields lie on printed numbers, more than were written."""
+    corners = ((40, 40), (560, 40), (40, 810), (560, 810))
+    fields = [{"name": f"f{k}", "box": [420, 120 + 70 * k, 100, 50], "digits": [1, 3]} for k in range(9)]
+    marks = [{"x": x, "y": y, "size": 20} for x, y in corners]
+    spec = {"size": [W, H], "marks": marks, "fields": [field | {"frame": False} for field in fields]}
+    (tmp_path / "t.json").write_text(json.dumps({"name": "t", "pages": [spec]}))
+    sheet = np.full((H, W), 255, np.uint8)
+    for x, y in corners:
+        sheet[y - 10 : y + 10, x - 10 : x + 10] = 0
+    for k in range(9):
+        cv2.putText(sheet, "80"[k % 2], (125, 160 + 70 * k), 0, 1.1, (0,), 2, cv2.LINE_AA)
+        if k < 5:
+            cv2.putText(sheet, "247"[k % 3], (455, 160 + 70 * k), 0, 1.1, (190,), 2, cv2.LINE_AA)
+    reader = Reader(tmp_path / "t.json")
+    for page in (sheet, np.ascontiguousarray(sheet[::-1, ::-1])):
+        came = {field.name: field.value for field in reader.read_page(page).fields}
+        assert not came or sum(came[f"f{k}"] == "247"[k % 3] for k in range(5)) >= 4
+
+
 @pytest.mark.parametrize("written", ["everywhere", "where no sample looks"])
 def test_a_page_of_many_fields_is_told_from_itself_upside_down(
     tmp_path: Path, shipped_model: str, written: str
@@ -217,6 +237,34 @@ def test_another_form_is_unknown() -> None:
         cv2.putText(other, f"Invoice line {i * 37} of order {i}", (50, 60 + 43 * i), 0, 0.7, (0,), 2)
     with pytest.raises(UnknownFormError, match="is it this form"):
         register(other, spec, sheet)
+
+
+def test_another_version_of_the_form_is_no_page_of_it() -> None:
+    """Some of its boxes are gone; all else lies where it should, and may mean something else."""
+    sheet, spec, _ = class_list()
+    version = filled(sheet)
+    version[TOP + ROW * (len(NAMES) - 4) + 3 :, 353:458] = 255
+    with pytest.raises(UnknownFormError, match=r"[34] of its 13 fields .* is it another version of the form"):
+        register(seen(version, np.eye(3)), spec, sheet)
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_fax_with_half_as_many_rows_as_columns_is_laid(turn: int) -> None:
+    """Standard resolution has 204 x 98 dots to the inch; nothing in the picture says so."""
+    sheet, spec, _ = class_list()
+    large = cv2.resize(filled(sheet), (2 * W, H), interpolation=cv2.INTER_AREA)
+    bits = np.where(seen(large, np.eye(3), (2 * W, H)) > 170, 255, 0).astype(np.uint8)
+    true = np.diag([2.0, 1.0, 1.0])
+    if turn:
+        bits, true = np.ascontiguousarray(np.rot90(bits, -1)), quarter_turn(1, (2 * W, H)) @ true
+    assert off(register(bits, spec, sheet)[0], spec, true) < 1 / 3
+
+
+def test_fields_that_were_torn_off_are_no_other_version() -> None:
+    sheet, spec, _ = class_list()
+    torn = seen(filled(sheet), np.eye(3))
+    cv2.fillPoly(torn, [np.array([[700, 560], [340, 560], [340, 700], [700, 700]])], (10,))
+    assert register(torn, spec, sheet)[0].quality > 0.9
 
 
 def reading(confidence: float, value: str = "7") -> FieldReading:

@@ -57,7 +57,17 @@ from inkshift.forms.reading import (
     page_from_json,
     page_to_json,
 )
-from inkshift.forms.registration.register import Matrix, Registered, cut, lay_at, overlap, register, without
+from inkshift.forms.registration.register import (
+    Matrix,
+    Registered,
+    cut,
+    lay_at,
+    on_each_other,
+    overlap,
+    register,
+    turned_in_place,
+    without,
+)
 from inkshift.forms.table.judge import read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
@@ -423,7 +433,7 @@ class Reader:
         """Read a page that lies on the template; where its way up is open, the way that the numbers in it tell."""
         laid = self._plainly_up(laid)
         tried = [(found, self._fields(found)) for found in laid]
-        found, readings = tried[way_up([readings for _, readings in tried])]
+        found, readings = tried[self._way_up(laid, [readings for _, readings in tried])]
         identity = self._identity(found, readings)
         named = tuple(replace(reading, source=source, page=page) for reading in readings)
         quality = found.page.quality if found.spec else None
@@ -441,8 +451,25 @@ class Reader:
         some = [self._fields(replace(one, spec=spec), glance=True) for one, spec in zip(laid, specs, strict=True)]
         with suppress(RegistrationError):
             if any(reading.state == "written" for way in some for reading in way):
-                return [laid[way_up(some)]]
+                return [laid[self._way_up(laid, some)]]
         return laid
+
+    def _way_up(self, laid: list[_Laid], ways: Sequence[Sequence[FieldReading]]) -> int:
+        """Which of two ways up a page stands, by what was read. Raises RegistrationError where that does not tell."""
+        if len(laid) == 1 or on_each_other(laid[0].page, laid[1].page):
+            return way_up(ways)
+        # In other places there may be print, which looks like numbers the wrong way up too: it is also read turned.
+        names = [{reading.name for reading in way} for way in ways]
+        specs = [
+            one.spec.model_copy(update={"fields": tuple(f for f in one.spec.fields if f.name in own)})
+            for one, own in zip(laid, names, strict=True)
+            if one.spec
+        ]
+        over = [
+            self._fields(replace(one, page=turned_in_place(one.page), spec=spec), glance=True)
+            for one, spec in zip(laid, specs, strict=True)
+        ]
+        return way_up(ways, over)
 
     def _fields(self, found: _Laid, glance: bool = False) -> list[FieldReading]:
         """All fields of a page that lies on its template. glance: see `_readings`."""
@@ -717,28 +744,36 @@ def read(
     return list(Reader(template, read_as=read_as).read(pages))
 
 
-def way_up(ways: Sequence[Sequence[FieldReading]]) -> int:
+def way_up(ways: Sequence[Sequence[FieldReading]], over: Sequence[Sequence[FieldReading]] = ()) -> int:
     """Which of the readings of a page, upright and upside down, is of it as it stands, by the numbers written in it.
 
-    Blanks say nothing. Raises RegistrationError where the numbers do not tell.
+    Blanks say nothing. over: where the fields lie in other places the other way up, what each of them holds read upside
+    down. Raises RegistrationError where the numbers do not tell.
     """
     if len(ways) == 1:
         return 0
     written = [[r.confidence for r in way if r.state == "written"] for way in ways]
     if not any(written):
         return 0
-    sure = [
-        float(np.sum(np.log(np.clip(c, 0.01, 0.99) / (1 - np.clip(c, 0.01, 0.99))))) for c in map(np.array, written)
-    ]
+    sure = [_odds(way) for way in ways]
+    if over:
+        sure = [own - _odds(turned) for own, turned in zip(sure, over, strict=True)]
     best, other = sorted(range(2), key=lambda k: -sure[k])
     # Fields that lie on each other both ways show the same ink twice; others show no number at all the wrong way up.
     same_ink = 2 * len(written[other]) >= len(written[best])
-    if sure[best] - sure[other] < _LEAST_ODDS or not (same_ink or sure[other] <= 0 < sure[best] - 2 * _LEAST_ODDS):
+    tells = sure[best] > _LEAST_ODDS if over else same_ink or sure[other] <= 0 < sure[best] - 2 * _LEAST_ODDS
+    if not tells or sure[best] - sure[other] < _LEAST_ODDS:
         raise RegistrationError(
             "the way up is open: the form is printed alike both ways, and what is written does not tell; "
             'give the template a picture of the empty form ("reference") that shows its heading'
         )
     return best
+
+
+def _odds(way: Sequence[FieldReading]) -> float:
+    """The log odds that the numbers among readings are right, added up."""
+    sure = np.clip([r.confidence for r in way if r.state == "written"], 0.01, 0.99)
+    return float(np.log(sure / (1 - sure)).sum())
 
 
 def misplaced(reading: FieldReading, sure: float) -> FieldReading:

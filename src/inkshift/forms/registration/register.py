@@ -53,6 +53,11 @@ _MOST_ROWS_OFF = 4
 _BED, _SOME_BED = 80, 0.08
 # Where four fifths of the form's parts are seen better than this, it is the form, and lies beside its place.
 _PLAIN = 0.3
+# A fax: gray levels between which hardly any of its pixels lie, and the share that may.
+_FAX_DARK, _FAX_LIGHT, _FAX_GRAY = 48, 208, 0.02
+# Of a form's own page two of a thousand fields are not where they should be: a tenth of them, and two at least, are
+# another form's. A field is not there where it is less probably in its place than this.
+_MISSING, _MISSING_FIELDS, _NOT_THERE = 0.1, 2, 0.1
 _OPEN = (
     "the way up is open: what the template knows of the print looks the same upside down; "
     'give the template a picture of the empty form ("reference")'
@@ -100,7 +105,8 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
 
     One place; two, upright and upside down, where what is known of the print is the same both ways up, so that only
     what is written can tell. Of several copies of the form beside each other one is laid; what lies beside a place does
-    not speak against it. Raises UnknownFormError where the page shows too little of the form, a blank one too, and
+    not speak against it. Raises UnknownFormError where the page shows too little of the form, a blank one too, or some
+    of its fields have nothing of their print where all else is, as on another version of the form, and
     RegistrationError where it could lie otherwise as well; both name the place that comes nearest.
     """
     if max(image.shape[:2]) < _SMALLEST_PAGE:
@@ -110,6 +116,8 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
         )
     scan, known = Scan(to_gray(image)), reference_of(page, reference)
     tried = _places(scan, known)
+    if (not tried or tried[0].probability < LEAST) and _is_fax(scan):
+        tried = _squashed(scan, known, tried)
     if not tried:
         wanted = "corner marks" if page.marks else "printed lines" if page.lines else "print"
         raise UnknownFormError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
@@ -201,6 +209,28 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
         if tried and _judged(scan, known, tried).probability >= _SURE:
             break
     return [_judged(scan, known, tried), *tried[1:]] if tried else []
+
+
+def _is_fax(scan: Scan) -> bool:
+    """Whether a scan is of one bit, or nearly: saved as a JPEG since."""
+    few = scan.gray[::3, ::3]
+    return float(((few > _FAX_DARK) & (few < _FAX_LIGHT)).mean()) < _FAX_GRAY
+
+
+def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tried]:
+    """The places tried with those on a fax of standard resolution, which has half as many rows as columns to the inch:
+    keypoints and lines are looked for on a picture of it that is twice as high, or, turned aside, twice as wide.
+    """
+    every = list(tried)
+    for across, down in ((1, 2), (2, 1)):
+        square = cv2.resize(scan.gray, None, fx=across, fy=down, interpolation=cv2.INTER_LINEAR)
+        shrink = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1]])
+        for one in _places(Scan(np.asarray(square, np.uint8)), known)[:1]:
+            every += _try(scan, known, refine(scan, known, shrink @ one.place.matrix, NEAR))
+            every.sort(key=lambda one: -one.explained)
+        if every and (best := _judged(scan, known, every)).probability >= LEAST:
+            return [best, *every]
+    return list(tried)
 
 
 def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
@@ -356,9 +386,24 @@ def _refuse_unproved(best: _Tried, known: Reference) -> None:
             f"the page does not fit the template: {max(evidence.gain, 0):.0%} of its print found; "
             "is it this form, and scanned whole?"
         )
+    raise _near(error, best, known)
+
+
+def _near(error: RegistrationError, best: _Tried, known: Reference) -> RegistrationError:
+    """The error, with the place that came nearest."""
     error.outline = [(float(x), float(y)) for x, y in outline_of(best.place.matrix, known)]
     error.explained = best.explained
-    raise error
+    return error
+
+
+def _shows_paper(scan: Scan, outline: Matrix, paper: int) -> bool:
+    """Whether an outline, (4, 2) pixels, lies on the scan, and on no part that was torn off over a dark bed."""
+    high, wide = scan.gray.shape
+    (x0, y0), (x1, y1) = outline.min(0).astype(int), np.ceil(outline.max(0)).astype(int)
+    if x0 < 0 or y0 < 0 or x1 > wide or y1 > high:
+        return False
+    step = max(1, (y1 - y0) // 16)
+    return float(np.median(scan.gray[y0:y1:step, x0:x1:step])) > paper - _BED
 
 
 def _aside(shift: tuple[float, float]) -> str:
@@ -383,16 +428,26 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     moves, likenesses = snap(place, known, seen, 24)
     whole = to_upright @ place.matrix
     usual = typical(likenesses[[patch is not None for patch in known.fields]])
+    paper = int(np.median(_inside(scan, known, place)))
+    missing, printed = [], 0
     for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
         corners, bend, sure = outlines[k], bends[k], UNPRINTED
         if patch is not None:
             extra = moves[k] - bend.mean(0)
             sure = field_probability(float(likenesses[k]), float(np.abs(extra).max()) / spec.box[3], usual)
             bend = bend + extra
+            if _shows_paper(scan, candidates.project(corners, place.matrix), paper):
+                printed += 1
+                missing += [spec.name] if sure < _NOT_THERE else []
         step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
         own[spec.box] = whole @ np.asarray(step, np.float64)
         fields[spec.name] = best.probability * sure
-    paper = int(np.median(_inside(scan, known, place)))
+    if len(missing) >= max(_MISSING_FIELDS, _MISSING * printed):
+        error = UnknownFormError(
+            f"the page is like the template, but {len(missing)} of its {printed} fields are not where they should be, "
+            f"such as {missing[0]!r}; is it another version of the form?"
+        )
+        raise _near(error, best, known)
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     return Registered(
         upright,
@@ -405,6 +460,31 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
         fields,
         outline_of(place.matrix, known),
     )
+
+
+def on_each_other(one: Registered, other: Registered) -> bool:
+    """Whether most fields of a page laid one way up lie on fields of it laid the other way up."""
+    middles = []
+    for page in (one, other):
+        back = inverse(candidates.quarter_turn(page.turn // 90, page.image.shape))
+        at = [
+            candidates.project(np.array([[x + w / 2, y + h / 2], [x, y], [x + w, y + h]]), back @ page.map_of(box))
+            for box in page.own
+            for x, y, w, h in [box]
+        ]
+        middles.append(np.array(at))
+    low, high = middles[1][:, 1:].min(1), middles[1][:, 1:].max(1)
+    inside = (middles[0][:, None, 0] >= low) & (middles[0][:, None, 0] <= high)
+    return bool(inside.all(2).any(1).mean() > 0.5)
+
+
+def turned_in_place(page: Registered) -> Registered:
+    """A page with each of its fields upside down where it lies."""
+    own = {
+        (x, y, w, h): matrix @ np.array([[-1, 0, 2 * x + w], [0, -1, 2 * y + h], [0, 0, 1]], np.float64)
+        for (x, y, w, h), matrix in page.own.items()
+    }
+    return replace(page, own=own)
 
 
 def without(page: Registered, others: Sequence[Matrix]) -> Registered:
