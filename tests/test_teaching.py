@@ -94,12 +94,12 @@ def test_weights_go_back_as_far_as_the_old_task_asks(forgets: float, gains: floa
     """One weight that was 0 and was taught to be 1: what it forgets and gains grows with it."""
     net = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.ones_(net.weight)
-    weight = net.weight.detach()
+    weight = net.weight.detach()  # the same memory, whatever is loaded
     old = {"weight": torch.zeros(1, 1)}
     found = finetune.go_back(
         net, old, own=lambda: 1 - gains * float(weight), composed=lambda: 0.76 - forgets * float(weight)
     )
-    assert found == way and float(net.weight) == pytest.approx(way)
+    assert found == way and float(weight) == pytest.approx(way)
 
 
 def agreed(rank: int, folder: str) -> None:
