@@ -202,8 +202,8 @@ _Heap = list[tuple[float, int, _Node]]
 
 
 def _repairs(puzzle: _Puzzle, node: _Node, reach: float, work: _Work) -> Iterator[tuple[float, _Node, _Heap]]:
-    """Each partial repair that is taken up and what it comes to, at least, the least first, all up to `reach`; and those
-    that wait for it.
+    """Each partial repair that is taken up and what it comes to, at least, the least first, all up to `reach`; and
+    those that wait.
 
     The first that leaves nothing to do is the cheapest complete one.
     """
