@@ -600,7 +600,7 @@ class Reader:
         )
 
     def _heard(self, work: Sequence[fields.Job], cells: Sequence[FieldReading]) -> list[FieldReading]:
-        """Rows of cells, `cells` as they were read one by one, that all views and readers of numbers are asked about."""
+        """Rows of cells, `cells` as they were read one by one, heard by all views and readers of numbers too."""
         reader = self._numbers
         if reader is None or not work:
             return []

@@ -14,7 +14,7 @@ import numpy as np
 
 from inkshift.forms.reading import Candidate, FieldReading, state_of, value_of
 
-# Cells that are read surer are left alone: on drawn forms no reading above it was mended (docs/results/cells.md).
+# Cells that are read surer are left alone, so that what is clear costs no more.
 SURE = 0.95
 
 
