@@ -71,7 +71,10 @@ def made(way: str, learn: Half, base: Model, given: argparse.Namespace) -> tuple
         ]
         own = Numbers(*(list(part) for part in zip(*twice, strict=True)))
         done = teach(base, own, folder, plan=Plan(epochs=given.epochs), report=lambda e: print(e, file=sys.stderr))
-        return done.model, f"composed numbers {done.before.composed:.1%} before, {done.after.composed:.1%} after"
+        return (
+            done.model,
+            f"composed numbers {done.before.composed:.1%} before, {done.after.composed:.1%} after; way {done.way:.1f}",
+        )
     second = pp_ocr.recogniser()(crops) if "two readers" in way else None
     pages = Unlabelled(looks, [str(i) for i in range(len(looks))], second)
     model, history = adapt_to(base, pages, folder, rounds=given.rounds, report=lambda r: print(r, file=sys.stderr))

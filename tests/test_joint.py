@@ -123,6 +123,38 @@ def test_the_search_is_about_as_sure_as_all_cases_counted() -> None:
     assert max(off) < 0.03 and np.mean(np.abs(off)) < 0.01
 
 
+def small_ring(rng: np.random.Generator) -> System:
+    """Four or five numbers of up to three values, mostly the true one the likeliest, and two to four sums of them."""
+    truth = rng.integers(0, 9, int(rng.integers(4, 6)))
+    numbers = []
+    for value in truth.tolist():
+        values = np.unique(np.append(rng.integers(0, 9, int(rng.integers(0, 3))), value))
+        weights = rng.dirichlet(np.full(len(values) + 1, 0.5)) + 0.005
+        if rng.random() < 0.8:
+            at, top = values.tolist().index(value), int(weights.argmax())
+            weights[[at, top]] = weights[[top, at]]
+        numbers.append(Number(values, weights))
+    links = []
+    for _ in range(int(rng.integers(2, 5))):
+        members = rng.choice(len(truth), int(rng.integers(2, 5)), replace=False)
+        signs, broken = rng.choice([1, 1, -1, 2], len(members)), float(10 ** rng.uniform(-5, -1.3))
+        bound = int((truth[members] * signs).sum()) + int(rng.random() < 0.1)
+        terms = tuple(zip(members.tolist(), signs.tolist(), strict=True))
+        links.append(Link(terms, True, bound, broken, (broken, min(1.0, 50 * broken))))
+    return numbers, links
+
+
+def test_the_search_is_hardly_surer_than_all_cases_counted_make_it() -> None:
+    off = []
+    for numbers, links in map(small_ring, map(np.random.default_rng, range(40))):
+        weights = one_by_one(numbers, links)
+        posteriors, best = linked.search(numbers, links)
+        for v, (posterior, k) in enumerate(zip(posteriors, best, strict=True)):
+            sure = sum(w for places, w in weights.items() if places[v] == k) / sum(weights.values())
+            off.append(posterior[k] - sure)
+    assert max(off) < 0.02
+
+
 def test_links_in_rings_are_searched_where_there_are_too_many_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = [Number(np.array([k, k + 1]), np.array([0.6, 0.3, 0.1])) for k in range(3)]
     links = [

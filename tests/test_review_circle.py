@@ -82,19 +82,18 @@ class TestWhatTeaches:
         queue.undo(store, user, batch)
         assert sum(one.train + one.test for one in labelled.available(store)) == 0
 
-    def test_fields_of_cells_teach_no_model_of_numbers(self, store: Store, tmp_path: Path) -> None:
+    def test_fields_of_cells_teach_as_well_and_are_compared_as_cells(self, store: Store, tmp_path: Path) -> None:
         boxes = [{"name": n, "box": [9, 9, 90, 30], "cells": cells} for n, cells in (("a", 3), ("b", 0))]
         page = {"size": [200, 200], "lines": [], "reference": "blank.png", "fields": boxes}
         template = Template.model_validate({"name": "t", "pages": [page]})
         batch = add_batch(store, "b", [form("f", field("a"), field("b"))], template=template)
         for number in (1, 2):
             queue.settle(store, stores.local_user(store), number, "12")
-        written = labelled.write_labelled(store, [batch], tmp_path / "out", whole=True)
-        assert (written.numbers, written.left_out) == (1, 1)
-        assert [sum(one.train + one.test for one in labelled.available(store, whole=w)) for w in (False, True)] == [
-            2,
-            1,
-        ]
+        written = labelled.write_labelled(store, [batch], tmp_path / "out")
+        assert (written.numbers, written.left_out) == (2, 0)
+        assert [one.train + one.test for one in labelled.available(store)] == [2]
+        kept = [number for number in labelled.settled_numbers(store, [batch], "all") if number]
+        assert [(number.job.kind, number.job.cells) for number in kept] == [("cells", 3), ("number", 0)]
 
 
 class TestModels:

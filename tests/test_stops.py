@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,57 +18,94 @@ import pytest
 
 from inkshift.cli import main
 from inkshift.errors import InkshiftError, SettingError
-from inkshift.files import locked, whole_file, whole_folder
+from inkshift.files import locked, whole_file, whole_folder, write_whole
+from inkshift.forms.out import trail
 from inkshift.forms.out.batch import Target, journal_path, read_into
 from inkshift.forms.out.export import open_readings, write_forms
-from inkshift.forms.out.trail import check
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
 
 FORM = FormReading("f", (FieldReading("a", "12", "12", "written", 0.9, crop=np.full((20, 40), 200, np.uint8)),))
 
 
-def ended_process() -> int:
-    """The number of a process that is no more."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+def another(code: str) -> subprocess.Popen[bytes]:
+    """A process that runs this much, says so, and then does nothing until it is killed."""
+    held = "import time\nfrom pathlib import Path\nfrom inkshift.files import locked, whole_file, whole_folder\n"
+    waits = "    print('held', flush=True)\n    time.sleep(60)\n"
+    process = subprocess.Popen([sys.executable, "-c", f"{held}{code}\n{waits}"], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"held\n"
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
 
 
 def test_what_killed_runs_left_goes_and_what_running_ones_write_stays(tmp_path: Path) -> None:
-    dead, alive = ended_process(), os.getppid()
-    folder = tmp_path / f".set-{dead}-abcdefgh"
-    left = [tmp_path / f".r.csv.{dead}.part", folder, folder.with_name(f"{folder.name}-old")]
-    kept = [tmp_path / f".r.csv.{alive}.part", tmp_path / f".set-{alive}-abcdefgh", tmp_path / ".other.csv.7.part"]
-    for path in (*left, *kept):
-        path.touch() if path.name.endswith("part") else path.mkdir()
-    with whole_file(tmp_path / "r.csv") as temporary:
-        temporary.write_text("x")
-    with whole_folder(tmp_path / "set") as part:
-        (part / "x").touch()
-    assert not any(path.exists() for path in left) and all(path.exists() for path in kept)
+    """Told by the locks that they hold: the number of a process is another's in a container that shares the disk."""
+    file, folder = tmp_path / "r.csv", tmp_path / "set"
+    other = another(
+        f"with whole_file(Path({str(file)!r})) as a, whole_folder(Path({str(folder)!r})) as b:\n"
+        "    a.write_text('half'); (b / 'half').touch()"
+    )
+    half = {".r.csv.part", ".r.csv.lock", ".set.part", ".set.lock"}
+    try:
+        with pytest.raises(SettingError, match="set: another inkshift is at work on it"), whole_folder(folder):
+            pass
+        assert {path.name for path in tmp_path.iterdir()} == half
+    finally:
+        end(other)
+    assert {path.name for path in tmp_path.iterdir()} == half
+    with whole_file(file) as temporary:
+        temporary.write_text("whole")
+    with whole_folder(folder) as part:
+        (part / "whole").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"r.csv", "set"}
+    assert file.read_text() == "whole" and [path.name for path in folder.iterdir()] == ["whole"]
+
+
+def test_two_who_write_one_file_come_one_after_the_other(tmp_path: Path) -> None:
+    file, many = tmp_path / "r.csv", b"x" * 2_000_000
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda k: write_whole(file, bytes([48 + k]) * len(many)), range(8)))
+    assert len(set(file.read_bytes())) == 1 and file.stat().st_size == len(many)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
 
 
 def test_a_second_process_is_told(tmp_path: Path) -> None:
-    code = f"""
-import sys, time
-from pathlib import Path
-from inkshift.files import locked
-with locked(Path({str(tmp_path / "lock")!r}), "r.csv"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None and other.stdout.readline() == b"held\n"
-        with (
-            pytest.raises(SettingError, match=r"r\.csv: another inkshift"),
-            locked(tmp_path / "lock", "r.csv"),
-        ):
+    other = another(f"with locked(Path({str(tmp_path / 'r.csv')!r})):")
+    try:
+        with pytest.raises(SettingError, match=r"r\.csv: another inkshift"), locked(tmp_path / "r.csv"):
             pass
-        other.kill()
-        other.wait()
-    with locked(tmp_path / "lock", "r.csv"):  # the system let go
+    finally:
+        end(other)
+    with locked(tmp_path / "r.csv"):  # the system let go
         pass
+
+
+def test_a_model_folder_that_is_being_trained_in_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    with locked(tmp_path / "mine.work"), pytest.raises(SystemExit) as ended:
+        main(["model", "train", "numbers", "--out", str(tmp_path / "mine"), "--hours", "0"])
+    assert ended.value.code == 2
+    assert "mine.work: another inkshift is at work on it" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_trail_that_is_being_added_to_is_not_repaired_meanwhile(tmp_path: Path) -> None:
+    """A run half added looks torn; whoever repairs waits until it is there."""
+    path = tmp_path / "r.trail"
+    trail._append(path, [b'{"kind": "settings"}\n', b'{"kind": "end", "lines": 0}\n'])
+    whole = path.read_bytes()
+    with ThreadPoolExecutor(1) as pool:
+        with locked(path):
+            path.write_bytes(whole + b'{"kind": "half')
+            repaired = pool.submit(trail.repair, path)
+            time.sleep(0.3)
+            assert not repaired.done()
+            path.write_bytes(whole)
+        assert repaired.result() is None
+    assert path.read_bytes() == whole
 
 
 def test_a_second_reading_into_one_file_is_told(
@@ -75,7 +113,7 @@ def test_a_second_reading_into_one_file_is_told(
 ) -> None:
     page, out = tmp_path / "n.png", tmp_path / "r.csv"
     cv2.imwrite(str(page), np.full((60, 120), 255, np.uint8))
-    with locked(journal_path(out), out), pytest.raises(SystemExit) as ended:
+    with locked(journal_path(out)), pytest.raises(SystemExit) as ended:
         main(["read", str(page), "--as", "number", "--out", str(out)])
     assert ended.value.code == 2
     assert "another inkshift is at work on it" in capfd.readouterr().err and not out.exists()
@@ -109,11 +147,11 @@ class FullDisk:
 def test_a_disk_that_fails_at_any_write_costs_one_message_and_no_file(
     tmp_path: Path, shipped_model: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page, out, trail = tmp_path / "n.png", tmp_path / "r.csv", tmp_path / "r.trail"
+    page, out, kept = tmp_path / "n.png", tmp_path / "r.csv", tmp_path / "r.trail"
     picture = np.full((60, 120), 255, np.uint8)
     cv2.putText(picture, "47", (20, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0,), 3)
     cv2.imwrite(str(page), picture)
-    reader, target = Reader(read_as="number"), Target(out, trail=trail)
+    reader, target = Reader(read_as="number"), Target(out, trail=kept)
     out.write_text("before")
     at, failed = 0, 0
     while True:
@@ -138,4 +176,4 @@ def test_a_disk_that_fails_at_any_write_costs_one_message_and_no_file(
         assert out.read_text().startswith(("before", "form,field"))
         assert not list(tmp_path.glob(".*.part"))
     assert failed > 4
-    assert "47" in out.read_text() and not check(trail).faults
+    assert "47" in out.read_text() and not trail.check(kept).faults

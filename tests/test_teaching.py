@@ -86,6 +86,22 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
 
 
+@pytest.mark.parametrize(
+    ("forgets", "gains", "way"),
+    [(0.04, 1.0, 0.2), (0.0, 1.0, 1.0), (0.5, 1.0, 0.0), (0.0, -1.0, 0.0), (0.015, 1.0, 0.6)],
+)
+def test_weights_go_back_as_far_as_the_old_task_asks(forgets: float, gains: float, way: float) -> None:
+    """One weight that was 0 and was taught to be 1: what it forgets and gains grows with it."""
+    net = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(net.weight)
+    weight = net.weight.detach()  # the same memory, whatever is loaded
+    old = {"weight": torch.zeros(1, 1)}
+    found = finetune.go_back(
+        net, old, own=lambda: 1 - gains * float(weight), composed=lambda: 0.76 - forgets * float(weight)
+    )
+    assert found == way and float(weight) == pytest.approx(way)
+
+
 def agreed(rank: int, folder: str) -> None:
     """What one of several processes makes of a gradient of its own, left in a file."""
     weight = torch.nn.Parameter(torch.zeros(4))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import glob
 import hashlib
 import io
 import json
@@ -17,14 +16,9 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from inkshift.errors import DataError, InputError, SettingError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None  # type: ignore[assignment]
 
 Rows = list[tuple[int, dict[str, str]]]
 
@@ -37,21 +31,34 @@ _MOST_DEPTH, _MOST_DIGITS = 64, 40
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place on success and goes on failure.
+    """A temporary path beside `path` that takes its place on success, written through to the disk, and goes on failure.
 
-    What a run that was killed left there goes first. Raises SettingError where nothing can be written there, or the
-    disk is full before all is.
+    Who else writes `path` meanwhile waits, so that what is found at the temporary path was left by a run that was
+    killed; it is overwritten. Raises SettingError where nothing can be written there, or the disk is full too soon.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")
+    with locked(path, wait=True):
+        try:
+            with writing(path, temporary):
+                temporary.unlink(missing_ok=True)
+                temporary.touch()
+                yield temporary
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """A file's bytes, all of them or none, and its folder (see `whole_file`)."""
     try:
-        with writing(path, temporary):
-            _remove_left(path, r"\.([0-9]+)\.part")
-            temporary.touch()
-            yield temporary
-            temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise SettingError(f"{path}: cannot be written ({reason(e)}); choose another place") from None
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 @contextmanager
@@ -69,113 +76,79 @@ def writing(path: Path, *others: Path) -> Iterator[None]:
 def whole_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place on success, whatever was there, and goes on failure.
 
-    Raises SettingError where none can be made there.
+    What a run that was killed left there goes first, or comes back where it had been put aside. Raises SettingError
+    where none can be made there, or another process is making one.
     """
+    part, old = (out.with_name(f".{out.name}.{what}") for what in ("part", "old"))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _put_back(out)
-        _remove_left(out, r"-([0-9]+)-[a-z0-9_]{8}(-old)?")
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-{os.getpid()}-", dir=out.parent))
     except OSError as e:
         raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
-    try:
-        part.chmod(0o755)
+    with locked(out):
         try:
-            yield part
+            if old.exists() and not out.exists():
+                old.replace(out)
+            for left in (part, old):
+                if left.exists():
+                    shutil.rmtree(left)
+            part.mkdir()
         except OSError as e:
-            if e.errno not in _NO_ROOM:
-                raise
-            raise SettingError(f"{out}: cannot be written ({e.strerror}); free its disk, then start again") from None
-        old = part.with_name(f"{part.name}-old")
-        if out.exists():
-            out.replace(old)
+            raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
         try:
-            part.replace(out)
-        except OSError as e:
-            kept = out.with_name(f"{out.name}-{os.getpid()}")
-            part.replace(kept)
-            raise SettingError(
-                f"{out}: cannot be written ({e.strerror}); what was made is in {kept}; move it there"
-            ) from None
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+            try:
+                yield part
+            except OSError as e:
+                if e.errno not in _NO_ROOM:
+                    raise
+                raise SettingError(
+                    f"{out}: cannot be written ({e.strerror}); free its disk, then start again"
+                ) from None
+            if out.exists():
+                out.replace(old)
+            try:
+                part.replace(out)
+            except OSError as e:
+                kept = Path(tempfile.mkdtemp(prefix=f"{out.name}-", dir=out.parent))
+                part.replace(kept)
+                raise SettingError(
+                    f"{out}: cannot be written ({e.strerror}); what was made is in {kept}; move it there"
+                ) from None
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
+# Seconds.
+_PATIENCE = 60
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
-def _put_back(out: Path) -> None:
-    """Where a run was killed between putting the folder `out` aside and its own in that place: what was put aside."""
-    for old in [] if out.exists() else out.parent.glob(f".{glob.escape(out.name)}-*-old"):
-        found = re.fullmatch(r"-([0-9]+)-[a-z0-9_]{8}-old", old.name.removeprefix(f".{out.name}"))
-        if found is not None and not is_running(int(found[1])):
-            old.replace(out)
-            return
-
-
-def _remove_left(out: Path, pattern: str) -> None:
-    """Remove the temporary files and folders of runs that were killed while they wrote `out`.
-
-    pattern: what follows a dot and the name of `out`; its first group is the process that made it.
-    """
-    for path in out.parent.glob(f".{glob.escape(out.name)}*"):
-        found = re.fullmatch(pattern, path.name.removeprefix(f".{out.name}"))
-        if found is None or is_running(int(found[1])):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def is_running(process: int) -> bool:
-    """Whether a process of this number is there; where nobody can tell, it is taken to be."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
-
-
 @contextmanager
-def locked(path: Path, what: str | Path, wait: bool = False) -> Iterator[None]:
-    """Hold the file `path`, which is made, while the work on `what` goes on; a second process is told so and ends, or
-    waits, where the work is short.
+def locked(path: Path, what: str | Path = "", *, wait: bool = False) -> Iterator[None]:
+    """Hold `path`, a file or folder that need not be there, while the work on it goes on; whoever else wants it is told
+    so and ends, or waits for a minute at most, where the work is short.
 
-    The system lets go of it when the process ends, however it does. Raises SettingError where another process holds
-    it or it cannot be made.
+    It is held by `.NAME.lock` beside it, also on Windows; the system lets go of that when the process ends, however it
+    does. what: what messages name instead. Raises SettingError where another holds it, or it cannot be written.
     """
-    while True:
-        try:
-            file = path.open("ab")
-        except OSError as e:
-            raise SettingError(f"{what}: cannot be written ({e.strerror}); choose another place") from None
-        with file:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-                except BlockingIOError:
-                    raise SettingError(
-                        f"{what}: another inkshift is at work on it; wait until it ends, or choose another place"
-                    ) from None
-                except OSError:
-                    pass  # a network disk that knows no locks
-            if not _is_at(file, path):
-                continue  # who held it has removed it: another may hold the file that is there now
-            yield
-            return
+    from filelock import FileLock, Timeout
 
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
+    file = path.with_name(f".{path.name}.lock")
+    lock = FileLock(file, timeout=_PATIENCE if wait else 0)
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:
-        return False
+        lock.acquire()
+    except Timeout:
+        raise SettingError(
+            f"{what or path}: another inkshift is at work on it; wait until it ends, or choose another place"
+        ) from None
+    except OSError as e:
+        raise SettingError(f"{what or path}: cannot be written ({reason(e)}); choose another place") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # who waits for a file that is gone takes a new one (filelock)
+            file.unlink(missing_ok=True)
+        lock.release()
 
 
 def file_digest(path: str | Path) -> str:

@@ -81,29 +81,32 @@ def train(
       inkshift model train --from numbers --pages amounts/ --labels labels.csv --out models/mine
     """
     from inkshift.errors import SettingError
+    from inkshift.files import locked
 
     _check(to)
     if (recipe is None) == (not base):
         raise SettingError("give the name of a recipe (digits, numbers ...), or --from MODEL with --pages and --labels")
     checkpoints = work or to.with_name(f"{to.name}.work")
-    if recipe is None:
-        _teach(base, pages or [], labels, template, to, checkpoints, epochs)
-        return
-    if recipe == "numbers":
-        if epochs:
-            raise SettingError("--epochs: numbers are composed without end; give --hours")
-        from inkshift.models.train import numbers
+    checkpoints.parent.mkdir(parents=True, exist_ok=True)
+    with locked(checkpoints):
+        if recipe is None:
+            _teach(base, pages or [], labels, template, to, checkpoints, epochs)
+            return
+        if recipe == "numbers":
+            if epochs:
+                raise SettingError("--epochs: numbers are composed without end; give --hours")
+            from inkshift.models.train import numbers
 
-        numbers.pack(to, numbers.sit(checkpoints, hours=hours, finish=finish, device=device, tell=_tell))
-    else:
-        from inkshift.models.train import recipes
+            numbers.pack(to, numbers.sit(checkpoints, hours=hours, finish=finish, device=device, tell=_tell))
+        else:
+            from inkshift.models.train import recipes
 
-        makers: dict[str, Callable[..., Model]] = {
-            "mnist-as-published": recipes.mnist_as_published,
-            "digits": recipes.digits,
-        }
-        makers[recipe](to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
-    note(f"wrote {to}; checkpoints are in {checkpoints}")
+            makers: dict[str, Callable[..., Model]] = {
+                "mnist-as-published": recipes.mnist_as_published,
+                "digits": recipes.digits,
+            }
+            makers[recipe](to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
+        note(f"wrote {to}; checkpoints are in {checkpoints}")
 
 
 @model_app.command()

@@ -14,7 +14,7 @@ from inkshift.errors import DataError, SettingError
 from inkshift.files import read_csv
 
 MOST_SYMBOLS = 100
-"""Digits of one label: five times what can be read."""
+"""Symbols of one number in a file of labels or readings: five times what can be read."""
 
 
 @dataclass(frozen=True, slots=True)

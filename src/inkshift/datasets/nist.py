@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 
 from inkshift.datasets.formats import LabelledImages, PackedImages, Progress, Split
 from inkshift.errors import DataError, InputError
-from inkshift.files import file_digest
+from inkshift.files import file_digest, write_whole
 from inkshift.pictures import decode_picture
 
 SIDE = 128
@@ -174,7 +174,7 @@ def _pack_split(
             out.flush()
             os.fsync(out.fileno())
             manifest.complete.append(key)
-            _write(folder / "manifest.part", manifest.model_dump_json().encode())
+            write_whole(folder / "manifest.part", manifest.model_dump_json().encode())
         if progress:
             progress(name, total, total)
 
@@ -193,19 +193,13 @@ def _ink_bits(data: bytes, name: str) -> bytes:
 
 def _finish(manifest: _Manifest, folder: Path) -> list[Path]:
     for split, counts in manifest.classes.items():
-        _write(folder / f"{split}.labels", "".join(label * count for label, count in counts.items()).encode())
+        write_whole(folder / f"{split}.labels", "".join(label * count for label, count in counts.items()).encode())
     for name in [f"{split}.{what}" for split in _SPLITS for what in ("bits", "labels")]:
         path = folder / name
         manifest.files[name] = _File(bytes=path.stat().st_size, sha256=file_digest(path))
-    _write(folder / MANIFEST, json.dumps(manifest.model_dump(exclude={"complete"}), indent=1).encode())
+    write_whole(folder / MANIFEST, json.dumps(manifest.model_dump(exclude={"complete"}), indent=1).encode())
     (folder / "manifest.part").unlink()
     return [folder / name for name in (*manifest.files, MANIFEST)]
-
-
-def _write(path: Path, data: bytes) -> None:
-    new = path.with_name(f"{path.name}.new")
-    new.write_bytes(data)
-    new.replace(path)
 
 
 def _group(name: str, source: Path) -> Group | None:

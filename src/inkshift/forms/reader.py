@@ -38,6 +38,7 @@ from inkshift.forms.field import ink as inks
 from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.decode import reading_classes
 from inkshift.forms.field.guides import without_guides
+from inkshift.forms.field.whole import is_doubted, multiplied
 from inkshift.forms.page.files import PageRef, find_files, load_page, page_refs
 from inkshift.forms.page.place import Box, on_page
 from inkshift.forms.page.strokes import PASSED, strokes_through
@@ -68,6 +69,7 @@ from inkshift.forms.registration.register import (
     turned_in_place,
     without,
 )
+from inkshift.forms.rules import MOST_DIGITS
 from inkshift.forms.table.judge import read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
@@ -103,8 +105,8 @@ _SAMPLE = 24
 # Barcodes whose check digits no chance reading passes.
 _CHECKED = zxingcpp.barcode_formats_from_str("Code128,EANUPC,PDF417,QRCode,DataMatrix,Aztec")
 
-# Fewest and most digits of a number where nothing says how many there are, and the most that can be asked for.
-DIGITS, MOST_DIGITS = (1, 8), 20
+# Fewest and most digits of a number where nothing says how many there are.
+DIGITS = (1, 8)
 
 # Pixels of a picture that shows one number: 2,000 x 2,000, in which a number a tenth as high has 200; and its side.
 NUMBER_PIXELS, NUMBER_SIDE = 4_000_000, 4_000
@@ -148,11 +150,11 @@ class Reader:
     T-0001 212 1.00
 
     model: name of a shipped model package or folder of another: a model of digits reads cells, and numbers digit
-    by digit; a model of numbers reads numbers whole, and cells are left to `digits`. Without it, cells are read by
-    `digits` and numbers by `numbers`. method: `as-published` reads as Pacchiotti et al. 2023 did. second_reader:
-    reads numbers too, and the two are weighed against each other. policy: file that `inkshift calibrate` wrote; each
-    field is then accepted or not. digits: fewest and most digits of a number read without a template, 1 to 20; a
-    template says so field by field.
+    by digit; a model of numbers reads numbers whole, and is heard too where `digits`, which reads cells, leaves a
+    doubt. Without it, the two are `digits` and `numbers`. method: `as-published` reads as Pacchiotti et al. 2023 did.
+    second_reader: reads numbers too, and the two are weighed against each other. policy: file that `inkshift calibrate`
+    wrote; each field is then accepted or not. digits: fewest and most digits of a number read without a template, 1
+    to 20; a template says so field by field.
 
     template may be a folder or a list of files and folders, for forms of several kinds: each page is then read by the
     template that it proves, and `FormReading.template` names it. Raises TemplateError, ModelError, SettingError,
@@ -482,6 +484,10 @@ class Reader:
             for reading, b in zip(self._readings(work, glance), boxes, strict=True)
         ]
 
+    def read_field(self, job: fields.Job) -> FieldReading:
+        """Read one field again from the crop that was kept of it (see `crops.harvest.job_of`)."""
+        return self._readings([job])[0]
+
     def _readings(self, work: Sequence[fields.Job], glance: bool = False) -> list[FieldReading]:
         """What is read of each, the pictures of all classified at once. glance: numbers by one view alone."""
         start = time.process_time()
@@ -494,6 +500,10 @@ class Reader:
         readings = {job.name: reading for job, reading in zip(whole, numbers_, strict=True)}
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
+        if self._numbers is not None:
+            doubted = [job for job in pieces if job.kind == "cells" and is_doubted(readings[job.name])]
+            heard = self._heard(doubted, [readings[job.name] for job in doubted])
+            readings |= {reading.name: reading for reading in heard}
         return [replace(readings[job.name], crop=job.crop if self.settings.crops else None) for job in work]
 
     def _read_table(self, image: Pixels, source: str, page: int) -> PageReading:
@@ -619,6 +629,25 @@ class Reader:
             spelled,
         )
 
+    def _heard(self, work: Sequence[fields.Job], cells: Sequence[FieldReading]) -> list[FieldReading]:
+        """Rows of cells, `cells` as they were read one by one, heard by all views and readers of numbers too."""
+        reader = self._numbers
+        if reader is None or not work:
+            return []
+        start = time.process_time()
+        shown = [fields.seen(job) for job in work]
+        pictures = [p for crop, dark in shown for p in numbers.Line(crop, dark).pictures(reader.frame, reader.views)]
+        start = self._spent("prepare", start)
+        views, each = reader.run(pictures), len(reader.views)
+        seen = [views[k * each : (k + 1) * each] for k in range(len(work))]
+        others = [[other] for other in reader.second([crop for crop, _ in shown])] if reader.second else []
+        start = self._spent("classify", start)
+        digits, largest = [(0, job.cells) for job in work], [job.largest for job in work]
+        rows = weigh(seen, others, digits, largest, reader.calibration)
+        readings = [multiplied(one, row, reader.calibration) for one, row in zip(cells, rows, strict=True)]
+        self._spent("decode", start)
+        return readings
+
     def _lay(self, image: Pixels, number: int = 1) -> list[_Laid]:
         """The page on the design of the template that it proves; two ways up where only what is written can tell.
 
@@ -658,10 +687,9 @@ class Reader:
     def _jobs(self, found: _Laid) -> tuple[list[fields.Job], list[Box]]:
         """What is to be read, and where on the page each of it is."""
         if found.spec is not None:
-            crops = self.settings.crops or self.settings.method == "as-published"
             dark, blank = self._darkness(found)
             specs = found.spec.fields
-            jobs_ = [_job(found.page, dark, spec, crops, blank) for spec in specs]
+            jobs_ = [_job(found.page, dark, spec, blank) for spec in specs]
             if blank is None:
                 jobs_ = without_guides(jobs_)
             jobs_ = _with_strokes(jobs_, specs, found.page, dark, blank)
@@ -788,12 +816,11 @@ def _window(page: PageSpec, scale: float) -> int:
     return round(1.5 * float(np.median(heights)) * scale) if heights else 0
 
 
-def _job(page: Registered, dark: Pixels, spec: FieldSpec, with_crop: bool, blank: Registered | None) -> fields.Job:
+def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | None) -> fields.Job:
     x, y, w, h = spec.box
     margin = MARGIN * h
     cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0)
-    shown = with_crop or not spec.cells
-    crop = cut(page.image, page, (x, y, w, h), margin, page.paper)[0] if shown else cut_dark
+    crop = cut(page.image, page, (x, y, w, h), margin, page.paper)[0]
     m = round(margin * scale)
     frame = (m, m, m + round(w * scale), m + round(h * scale))
     kind: fields.Kind = "cells" if spec.cells else "number"

@@ -26,7 +26,7 @@ COUNTED = ("written", "blank", "crossed-out")
 SLIP = 0.02
 """How often a rule is taken to be broken by those who fill in the form, where a template does not say."""
 
-# Digits of a number in a rule, and fields on one side of it, each time it is named.
+# Digits of a number that is read or stands in a rule, and fields on one side of it, each time it is named.
 MOST_DIGITS, MOST_TERMS = 20, 4000
 
 _LIKE = "must read like 'a + b = c', 'a <= b', '10 <= a <= 300' or 'p01..p12 = total'"

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from inkshift.errors import TemplateError, nearest
 from inkshift.files import is_file, parse_json, read_text, reason
-from inkshift.forms.rules import SLIP, Level, Limit, Rule, parse_rule
+from inkshift.forms.rules import MOST_DIGITS, SLIP, Level, Limit, Rule, parse_rule
 from inkshift.pictures import KEPT_PIXELS, MAX_SIDE
 
 Box = tuple[float, float, float, float]
@@ -28,7 +28,6 @@ _QUIET.log_errors = False
 # What a template may hold at most: far more than paper does, and little enough that a slip of the pen in a file, or
 # somebody who means harm, cannot make reading endless.
 MOST_PAGES, MOST_FIELDS, MOST_LINES, MOST_RULES = 200, 2000, 2000, 500
-MOST_DIGITS = 20
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Place = Annotated[float, Field(ge=-MAX_SIDE, le=2 * MAX_SIDE)]

@@ -21,7 +21,7 @@ from inkshift.errors import DataError, SettingError
 from inkshift.files import whole_folder
 from inkshift.forms.crops.harvest import job_of, split_of
 from inkshift.forms.field import fields
-from inkshift.forms.reading import FieldReading, Image
+from inkshift.forms.reading import FieldReading
 from inkshift.forms.template import FieldSpec, Template
 from inkshift.review.core.schema import Batch, Field, Form, settled_by_people
 from inkshift.review.core.store import Store
@@ -33,9 +33,9 @@ COLUMNS = ("file", "value", "form", "field", "id")
 
 
 class Number(NamedTuple):
-    """A settled number: its picture, digits, and where it is from; id: of the field in the store."""
+    """A settled number as it is to be read, its digits, and where it is from; id: of the field in the store."""
 
-    crop: Image
+    job: fields.Job
     value: str
     form: str
     field: str
@@ -62,53 +62,49 @@ class Available:
     forms: int
 
 
-def available(store: Store, *, whole: bool = False) -> list[Available]:
-    """What each batch has to learn from, the newest first. whole: see `write_labelled`."""
+def available(store: Store) -> list[Available]:
+    """What each batch has to learn from, the newest first."""
     found = []
     with store.reading() as session:
         for batch in session.scalars(sa.select(Batch).order_by(Batch.id.desc())).all():
-            cells = {name for name, spec in _specs(batch).items() if whole and spec.cells}
             counted = (
-                sa.select(Form.name, Field.name, sa.func.count())
+                sa.select(Form.name, sa.func.count())
                 .join(Field.form)
                 .where(
                     Field.batch_id == batch.id, Field.state == "written", Field.crop.is_not(None), settled_by_people()
                 )
-                .group_by(Form.name, Field.name)
+                .group_by(Form.name)
             )
             parts: defaultdict[str, dict[str, int]] = defaultdict(dict)
-            for form, name, count in session.execute(counted):
-                if name not in cells:
-                    part = parts[split_of(form, TEST_SHARE)]
-                    part[form] = part.get(form, 0) + count
+            for form, count in session.execute(counted):
+                part = parts[split_of(form, TEST_SHARE)]
+                part[form] = part.get(form, 0) + count
             train, test = sum(parts["train"].values()), sum(parts["test"].values())
             found.append(Available(batch.id, batch.name, train, test, len(parts["test"])))
     return found
 
 
-def write_labelled(
-    store: Store, batches: Sequence[int], folder: Path, part: Part = "all", *, whole: bool = False
-) -> Written:
+def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Part = "all") -> Written:
     """Write the settled numbers of some batches as PNG, with `labels.csv` (file, value) beside them, to be given as
     `inkshift model train --from numbers --pages FOLDER --labels FOLDER/labels.csv`.
 
     Only what people, or labels that were there before, stand for counts. `numbers.csv` names form, field and the
     field's id as well; a study takes it as its data. part: `test` is a fifth of the forms, by their names alone, so
-    that further forms never move one; `train` the rest. whole: without fields of cells, which no model of whole numbers
-    reads. Pictures are cut to the field's box and a little around it. The folder appears whole or not at all. Raises
+    that further forms never move one; `train` the rest. Pictures are cut to the field's box, or its row of cells, and a
+    little around it. The folder appears whole or not at all. Raises
     SettingError where it is there and not empty or cannot be made, DataError where no number is settled.
     """
     forms: set[str] = set()
     left_out = 0
     rows: list[dict[str, str]] = []
     with _new_folder(folder) as partial:
-        for number in _settled(store, batches, part, whole):
+        for number in settled_numbers(store, batches, part):
             if number is None:
                 left_out += 1
                 continue
             stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{number.form}-{number.field}").lstrip(".")[:80]
             file = f"{len(rows) + 1:06}-{stem}.png"
-            Pillow.fromarray(number.crop).save(partial / file)
+            Pillow.fromarray(number.job.crop[fields.around(number.job)]).save(partial / file)
             rows.append(
                 {"file": file, "value": number.value, "form": number.form, "field": number.field}
                 | {"id": str(number.id)}
@@ -121,8 +117,8 @@ def write_labelled(
     return Written(len(rows), len(forms), left_out)
 
 
-def _settled(store: Store, batches: Sequence[int], part: Part, whole: bool) -> Iterator[Number | None]:
-    """The settled fields: a number, or None for one without digits or picture."""
+def settled_numbers(store: Store, batches: Sequence[int], part: Part) -> Iterator[Number | None]:
+    """The settled fields of a part: a number, or None for one without digits or picture."""
     with store.reading() as session:
         for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches)).order_by(Batch.id)).all():
             specs = _specs(batch)
@@ -137,11 +133,10 @@ def _settled(store: Store, batches: Sequence[int], part: Part, whole: bool) -> I
             for form, field in session.execute(settled):
                 if part != "all" and split_of(form, TEST_SHARE) != part:
                     continue
-                spec = specs.get(field.name)
-                if field.state != "written" or not field.crop or (whole and spec and spec.cells):
+                if field.state != "written" or not field.crop:
                     yield None
                     continue
-                yield Number(_cut(field, field.crop, spec), field.value, form, field.name, field.id)
+                yield Number(_job(field, field.crop, specs.get(field.name)), field.value, form, field.name, field.id)
 
 
 def _specs(batch: Batch) -> dict[str, FieldSpec]:
@@ -149,11 +144,9 @@ def _specs(batch: Batch) -> dict[str, FieldSpec]:
     return {spec.name: spec for spec in template.fields} if template else {}
 
 
-def _cut(field: Field, crop: bytes, spec: FieldSpec | None) -> Image:
-    """The crop as the reader looks at it: without most of the margin that it was cut with."""
+def _job(field: Field, crop: bytes, spec: FieldSpec | None) -> fields.Job:
     pixels = np.asarray(Pillow.open(io.BytesIO(crop)), np.uint8)
-    job = job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=pixels), spec)
-    return pixels[fields.around(job)]
+    return job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=pixels), spec)
 
 
 def _write_csv(path: Path, names: Sequence[str], rows: Iterable[dict[str, str]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import os
 import socket
@@ -10,7 +9,7 @@ import ssl
 import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ import uvicorn
 
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import SettingError
+from inkshift.files import locked
 from inkshift.review.app import Settings, make_app
 from inkshift.review.batches.reading import open_reader
 from inkshift.review.core import store as stores
@@ -183,10 +183,10 @@ def _alone(store: Store) -> Iterator[None]:
     shown = store.engine.url.render_as_string(hide_password=True)
     taken = SettingError(f"{shown}: another inkshift review serves it; add pages there (New batch), or stop it first")
     if store.engine.dialect.name == "sqlite":
-        with Path(f"{store.engine.url.database}.lock").open("w") as file:
+        with ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                held.enter_context(locked(Path(f"{store.engine.url.database}")))
+            except SettingError:
                 raise taken from None
             yield
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from inkshift.review.core import models
 from inkshift.review.core import store as stores
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
-from inkshift.review.labelled import LABELS, NUMBERS, Part, write_labelled
+from inkshift.review.labelled import LABELS, NUMBERS, available, settled_numbers, write_labelled
 from inkshift.review.paired import Paired, Seen, compare
 
 COMMAND = (sys.executable, "-m", "inkshift")
@@ -44,12 +44,14 @@ def teach(work: Work) -> dict[str, Any]:
     """
     work.say(0.0, "")
     about = work.about
-    learn = _written(work, "learn", "train")
-    held_out = _written(work, "held-out", "test")
+    learn = _learned(work)
+    count = sum(one.test for one in available(work.store) if one.batch in about["batches"])
+    if not count:
+        raise DataError("no settled number to compare on; about a fifth of the forms is held out; settle more forms")
     package = work.files.resolve() / "models" / work.folder.name
     if not (package / MANIFEST).is_file():
         _train(about["base"], learn, package, work)
-    compared = _compared(about["base"], package, held_out, work.say)
+    compared = _compared(work, package, count)
     model = load_model(package)
     learned = sum(1 for _ in read_csv(learn / NUMBERS))
     facts = asdict(compared) | {"learned": learned, "composed": _composed(model)}
@@ -57,15 +59,14 @@ def teach(work: Work) -> dict[str, Any]:
     return {"model": model.digest, "verdict": compared.verdict}
 
 
-def _written(work: Work, name: str, part: Part) -> Path:
-    """The folder of labelled numbers of a part; as it is, where an earlier start of the task wrote it."""
-    folder = work.folder / name
+def _learned(work: Work) -> Path:
+    """The folder of labelled numbers to learn from; as it is, where an earlier start of the task wrote it."""
+    folder = work.folder / "learn"
     if not folder.is_dir():
         try:
-            write_labelled(work.store, work.about["batches"], folder, part, whole=True)
+            write_labelled(work.store, work.about["batches"], folder, "train")
         except DataError:
-            what = "to learn from" if part == "train" else "to compare on; about a fifth of the forms is held out"
-            raise DataError(f"no settled number {what}; settle numbers of more forms, outside cells") from None
+            raise DataError("no settled number to learn from; settle numbers of more forms") from None
     return folder
 
 
@@ -108,22 +109,16 @@ def run(command: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _compared(base: str, package: Path, held_out: Path, say: Say) -> Paired:
-    """Both models on the same crops, each as it reads a picture of one number."""
-    rows = [row for _, row in read_csv(held_out / NUMBERS)]
-    old = _readings(base, held_out, len(rows), TRAINED, say)
-    new = _readings(str(package), held_out, len(rows), (TRAINED + READ) / 2, say)
-    say(READ, "")
-    return compare(
-        [Seen(row["form"], old[row["file"]] == row["value"], new[row["file"]] == row["value"]) for row in rows]
-    )
-
-
-def _readings(model: str, folder: Path, count: int, begun: float, say: Say) -> Mapping[str, str]:
-    """What a model makes of each picture of a folder, by file."""
-    found = {}
-    for done, form in enumerate(Reader(read_as="number", model=model).read([folder]), 1):
-        found[Path(form.pages[0].source).name] = form.fields[0].value if form.fields else ""
-        if done % 20 == 0:
-            say(begun + (READ - TRAINED) / 2 * done / count, f"{done} / {count}")
-    return found
+def _compared(work: Work, package: Path, count: int) -> Paired:
+    """Both models on the same fields held out, each as it reads them; cells, by `digits` too."""
+    old, new = (Reader(read_as="number", model=model) for model in (work.about["base"], package))
+    read = []
+    for number in settled_numbers(work.store, work.about["batches"], "test"):
+        if number is None:
+            continue
+        right = [reader.read_field(number.job).value == number.value for reader in (old, new)]
+        read.append(Seen(number.form, *right))
+        if len(read) % 10 == 0:
+            work.say(TRAINED + (READ - TRAINED) * len(read) / count, f"{len(read)} / {count}")
+    work.say(READ, "")
+    return compare(read)

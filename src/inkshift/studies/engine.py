@@ -180,7 +180,7 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder") from None
-    with locked(folder / ".lock", folder):
+    with locked(folder):
         return _run(kind, study, folder, workers, device, progress)
 
 
@@ -299,7 +299,7 @@ def fail(job: RunGroup, problem: str) -> list[tuple[str, str | None]]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / ERROR, {"error": message})
-        except OSError:
+        except (OSError, SettingError):
             message += " (its error.json could not be written)"
         results.append((one.key, message))
     return results

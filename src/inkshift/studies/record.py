@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from inkshift.datasets.formats import read_npz
 from inkshift.errors import DataError
-from inkshift.files import parse_json, read_bytes
+from inkshift.files import parse_json, read_bytes, write_whole
 from inkshift.jobs import digest
 from inkshift.models.metrics import Counts
 
@@ -50,16 +49,7 @@ class Epoch:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """The file as a whole or not at all, also if the machine stops."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    write_whole(path, data)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -23,8 +23,8 @@ STEPS = 40_000
 """How many changes are weighed at most to find the likeliest assignment, and as many again to find how sure it is: each
 for less than a second of a processor."""
 # Partial repairs taken up for each value beside the likeliest, and how many nats less probable it may be to be searched
-# for: beyond them, what it comes to at least stands for it.
-_LOOK, _REACH = 6, 9.0
+# for: beyond them, what all that wait come to at least stands for them.
+_LOOK, _REACH = 100, 9.0
 _MODULUS = 8191
 
 
@@ -60,9 +60,9 @@ def search(
             start = _Node({}, {}, standing - open_, frozenset(), spent, dict.fromkeys(open_, 0.0))
             node = _changed(puzzle, start, {}, v, k, np.inf)
             assert node is not None
-            for step, (least, repair) in enumerate(_repairs(puzzle, node, _REACH, work)):
+            for step, (least, repair, waiting) in enumerate(_repairs(puzzle, node, _REACH, work)):
                 if step == _LOOK or least > _REACH or work.left < 0:
-                    odds[v][k] += np.exp(min(0.0, -least))
+                    odds[v][k] += np.exp(np.minimum(0.0, [-least, *(-each for each, _, _ in waiting)])).sum()
                     break
                 if not repair.todo:
                     places = [repair.changed.get(u, place) for u, place in enumerate(best)]
@@ -80,7 +80,7 @@ def _best(puzzle: _Puzzle, steps: int) -> list[int]:
     reach = sum(puzzle.broken[f] for f in standing) + 1e-6
     start = _Node({}, {}, frozenset(), frozenset(), 0.0, standing)
     work = _Work(steps)
-    for _, node in _repairs(puzzle, start, reach, work):
+    for _, node, _ in _repairs(puzzle, start, reach, work):
         if not node.todo:
             return [node.changed.get(v, k) for v, k in enumerate(puzzle.start)]
         if work.left < 0:
@@ -198,15 +198,19 @@ class _Node:
         return self.spent + sum(self.todo.values())
 
 
-def _repairs(puzzle: _Puzzle, node: _Node, reach: float, work: _Work) -> Iterator[tuple[float, _Node]]:
-    """Each partial repair that is taken up and what it comes to, at least, the least first; all up to `reach`.
+_Heap = list[tuple[float, int, _Node]]
+
+
+def _repairs(puzzle: _Puzzle, node: _Node, reach: float, work: _Work) -> Iterator[tuple[float, _Node, _Heap]]:
+    """Each partial repair that is taken up and what it comes to, at least, the least first, all up to `reach`; and
+    those that wait.
 
     The first that leaves nothing to do is the cheapest complete one.
     """
-    count, heap = 0, [(node.least, 0, node)]
+    count, heap = 0, [(node.least, 0, node)]  # what it comes to, then which came first
     while heap:
         least, _, node = heapq.heappop(heap)
-        yield least, node
+        yield least, node, heap
         for child in _children(puzzle, node, reach, work) if node.todo else ():
             count += 1
             heapq.heappush(heap, (child.least, count, child))

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, TypeGuard, get_args
 
+from inkshift.datasets.labels import MOST_SYMBOLS
 from inkshift.errors import DataError, SettingError, nearest
 from inkshift.files import MOST_TABLE, parse_json, read_csv, read_text, reason, whole_file, writing
 from inkshift.forms.out.columns import open_parquet, open_table, typed_columns
@@ -50,8 +51,6 @@ COLUMNS = (
 NEEDED = COLUMNS[:-3]
 """Columns that a file of readings must have; older ones name no marks, no template and no reader."""
 SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE
-MOST_SYMBOLS = 100
-"""Symbols of one number in a file of readings or labels: five times what can be read."""
 SHOWN = 5
 """Candidates of a field that files show."""
 

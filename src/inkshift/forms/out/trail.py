@@ -99,7 +99,7 @@ def open_trail(path: Path, reader: Reader) -> Iterator[AddForm]:
         yield add_form
         add({"kind": "end", "lines": count})
         made.seek(0)
-        with locked(path, path, wait=True):  # two readings that end together come one after the other
+        with locked(path, wait=True):  # two readings that end together come one after the other
             _append(path, made)
 
 
@@ -181,6 +181,11 @@ def repair(path: Path) -> tuple[Path, int] | None:
     the file cannot be written or there is one already.
     """
     torn = path.with_name(f"{path.name}.torn")
+    with locked(path, wait=True):  # a run that is being added is not torn
+        return _repair_alone(path, torn)
+
+
+def _repair_alone(path: Path, torn: Path) -> tuple[Path, int] | None:
     try:
         end = place = lines = 0
         with path.open("rb") as file:

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inkshift.files import write_whole
 from inkshift.forms.reading import Image
 from inkshift.forms.specimens.pen import Glyphs
 from inkshift.forms.specimens.scanner import Wear
@@ -164,15 +165,15 @@ def write_example(folder: str | Path, glyphs: Glyphs, seed: int = 2023) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     template, pages = telegram_template(), telegram_pages(glyphs, seed)
-    _write(folder / "template.json", _as_json(template).encode())
-    _write(folder / BLANK, _encoded(draw_blank(template.pages[0], telegram_layout()), ".png"))
+    write_whole(folder / "template.json", _as_json(template).encode())
+    write_whole(folder / BLANK, _encoded(draw_blank(template.pages[0], telegram_layout()), ".png"))
     for i, page in enumerate(pages, 1):
-        _write(folder / f"scan-{i}.jpg", _encoded(page.image, ".jpg"))
+        write_whole(folder / f"scan-{i}.jpg", _encoded(page.image, ".jpg"))
     rows = [(page.name, field, value) for page in pages for field, value in page.values.items()]
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([("form", "field", "value"), *rows])
-    _write(folder / "labels.csv", table.getvalue().encode())
-    _write(folder / "labels.sqlite", _database(rows))
+    write_whole(folder / "labels.csv", table.getvalue().encode())
+    write_whole(folder / "labels.sqlite", _database(rows))
 
 
 def _as_json(template: Template) -> str:
@@ -193,10 +194,3 @@ def _database(rows: list[tuple[str, str, str]]) -> bytes:
 def _encoded(image: Image, ending: str) -> bytes:
     settings = [cv2.IMWRITE_JPEG_QUALITY, 85] if ending == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 9]
     return cv2.imencode(ending, image, settings)[1].tobytes()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from inkshift.errors import ModelError
+from inkshift.files import write_whole
 
 Tensors = dict[str, dict[str, torch.Tensor]]
 # Adam's moments need no more than eight bits of precision; half of the file.
@@ -38,14 +38,7 @@ def save_checkpoint(path: Path, progress: Progress, parts: Tensors) -> None:
         for part, tensors in parts.items()
         for name, value in tensors.items()
     }
-    data = safetensors.torch.save(flat, {name: repr(value) for name, value in asdict(progress).items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.part")
-    with new.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    write_whole(path, safetensors.torch.save(flat, {name: repr(value) for name, value in asdict(progress).items()}))
 
 
 def load_checkpoint(path: Path) -> tuple[Progress, Tensors]:

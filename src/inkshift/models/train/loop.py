@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from inkshift.errors import ModelError
+from inkshift.files import whole_file
 from inkshift.models.ctc import BLANK
 from inkshift.models.train.networks import as_input
 
@@ -216,9 +217,8 @@ def _save(path: Path, done: int, ended: bool, parts: dict[str, Any], settings: S
         **{name: part.state_dict() for name, part in parts.items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(path.suffix + ".part")
-    torch.save(state, part)
-    part.replace(path)
+    with whole_file(path) as part:
+        torch.save(state, part)
 
 
 def epochs_of(checkpoint: Path, settings: Settings) -> int:

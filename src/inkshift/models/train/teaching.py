@@ -14,11 +14,12 @@ from inkshift.models.package import Model, Source, save_package
 from inkshift.models.train import rehearsal
 from inkshift.models.train.adapt import Round, Unlabelled, adapt
 from inkshift.models.train.export import line_graph_bytes, weights_bytes
-from inkshift.models.train.finetune import Epoch, Numbers, Plan, fine_tune, judge, net_of, split_by_form
+from inkshift.models.train.finetune import Epoch, Numbers, Plan, fine_tune, go_back, judge, net_of, split_by_form
 from inkshift.models.train.networks import NumberNet
 
 _HELD_OUT = 0.2
-_CHECKED = 400
+# Composed numbers that scores are told on, and others that weights are chosen by.
+_CHECKED, _CHOSEN_BY = 400, 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """A model taught on labels. learned, held_out: how many numbers; forms: how many of them were held out."""
+    """A model taught on labels. learned, held_out: how many numbers; forms: how many of them were held out. way: how
+    far its weights went from the old ones (0) to those that the own numbers alone ask for (1)."""
 
     model: Model
     learned: int
@@ -39,6 +41,7 @@ class Taught:
     forms: int
     before: Scores
     after: Scores
+    way: float
     note: str
 
 
@@ -53,28 +56,41 @@ def teach(
 ) -> Taught:
     """Fine-tune `base` on labelled numbers, a fifth of the forms held out to stop by, and write the package `folder`.
 
+    Its weights lie between the old and the fine-tuned ones (WiSE-FT: Wortsman et al. 2022), which forget much less for
+    what they gain: of those that read at most one composed number in a hundred fewer, the best on the forms held out.
+
     checkpoint: file from which a run that was killed goes on. Raises DataError for numbers of one form alone,
     ModelError for a package that reads no numbers.
     """
     net, memory = net_of(base), rehearsal.load()
     plan = plan or Plan()
     learn, held_out = split_by_form(numbers, _HELD_OUT, plan.seed)
-    check = memory.check(_CHECKED)
+    told, labels = memory.check(_CHECKED + _CHOSEN_BY)
+    check = strings.Lines(told.pictures[:_CHECKED]), labels[:_CHECKED]
+    chosen_by = strings.Lines(told.pictures[_CHECKED:]), labels[_CHECKED:]
+    held_lines = strings.Lines(held_out.pictures)
 
     def score() -> Scores:
-        own = judge(net, strings.Lines(held_out.pictures), held_out.labels)[1]
+        own = judge(net, held_lines, held_out.labels)[1]
         return Scores(own, judge(net, *check)[1])
 
-    before = score()
+    before, old = score(), {name: tensor.clone() for name, tensor in net.state_dict().items()}
     fine_tune(net, learn, held_out, plan, rehearse=memory.compose, checkpoint=checkpoint, report=report)
+    way = go_back(
+        net,
+        old,
+        own=lambda: judge(net, held_lines, held_out.labels)[0],
+        composed=lambda: judge(net, *chosen_by)[1],
+    )
     after = score()
     source = Source(name="own labelled numbers", images=len(learn), licence="the user's", cite="model train --from")
     facts: dict[str, Any] = {
         f"own numbers held out ({len(held_out)}), before and after": _pair(before.own, after.own),
         f"composed numbers ({_CHECKED}), before and after": _pair(before.composed, after.composed),
+        "weights, from the old (0) to the fine-tuned (1)": way,
     }
     model = _save(net, base, folder, source, facts, f"fine-tuned on {len(learn)} own numbers")
-    return Taught(model, len(learn), len(held_out), len(set(held_out.forms)), before, after, memory.note)
+    return Taught(model, len(learn), len(held_out), len(set(held_out.forms)), before, after, way, memory.note)
 
 
 def adapt_to(

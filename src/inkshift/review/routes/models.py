@@ -41,7 +41,7 @@ def show_models(who: Supervisor) -> HTMLResponse:
         history=models.history(who.store),
         teach=next(iter(tasks.tasks(who.store, "teach")), None),
         reread=next(iter(tasks.tasks(who.store, "reread")), None),
-        available=available(who.store, whole=True),
+        available=available(who.store),
         open_batches=list(reread.batches_with_pages(who.store)),
         cannot_teach=models.missing_to_teach(),
     )

@@ -20,6 +20,7 @@ from torch import nn
 
 from inkshift.datasets.tasks import Sample
 from inkshift.errors import ModelError
+from inkshift.files import whole_file
 from inkshift.jobs import digest
 from inkshift.models.train.loop import Settings, forward
 from inkshift.models.train.networks import final_layer, trunk
@@ -105,16 +106,14 @@ def compute_features(run: Run, splits: Splits, weights: Path | None, how: Settin
 def _cached(path: Path, net: nn.Module, split: Sample, how: Settings) -> npt.NDArray[np.float32]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
         body = trunk(net)
-        with torch.inference_mode():
+        with whole_file(path) as part, torch.inference_mode():
             first = forward(body, split.images[np.arange(1)], how)
             out = np.lib.format.open_memmap(part, "w+", np.float32, (len(split.images), first.shape[1]))
             for start in range(0, len(out), _AT_ONCE):
                 rows = np.arange(start, min(start + _AT_ONCE, len(out)))
                 out[rows] = forward(body, split.images[rows], how).cpu().numpy()
             out.flush()
-        part.replace(path)
     return np.asarray(np.load(path, mmap_mode="c"))
 
 

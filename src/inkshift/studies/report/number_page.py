@@ -10,10 +10,11 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from inkshift.files import write_whole
 from inkshift.studies.report.figures import LINE, RC, SOFT, STYLES, Picture, canvas, end_labels, picture
 from inkshift.studies.report.number_results import Analysis, Arm, Difference, StringResults, Summary, analyse, load
 from inkshift.studies.report.page import bounds, environment, gap, lost, write_pictures
-from inkshift.studies.report.tables import Rows, bounds_of, write_table, write_whole
+from inkshift.studies.report.tables import Rows, bounds_of, write_table
 from inkshift.studies.stats import Interval
 
 _REGIMES = ("fine-tuned", "control")

@@ -15,12 +15,13 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from inkshift.errors import DataError
+from inkshift.files import write_whole
 from inkshift.studies.report import analysis as analyses
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison, main_rows
 from inkshift.studies.report.figures import Picture, pictures
 from inkshift.studies.report.results import Arm, Missing, Results, Set, load
-from inkshift.studies.report.tables import write_tables, write_whole
+from inkshift.studies.report.tables import write_tables
 from inkshift.studies.stats import Interval, unfit
 
 NONE = "–"

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from inkshift.errors import SettingError
-from inkshift.studies.record import write_atomic
+from inkshift.files import write_whole
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison
 from inkshift.studies.report.results import COLUMNS, Results
@@ -58,15 +57,6 @@ def write_table(path: Path, rows: Rows) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
     write_whole(path, text.getvalue().encode("utf-8"))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all, making its folder. Raises SettingError if it cannot."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, data)
-    except OSError as e:
-        raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place or make room") from None
 
 
 def _cell(value: Any) -> Any:
