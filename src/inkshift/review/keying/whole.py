@@ -89,7 +89,7 @@ def _show(
     return page(
         who,
         "whole.html",
-        status=409 if asked else 400 if error else 200,
+        status=400 if error else 200,
         batch=found,
         form=form,
         sheets=_sheets(who, form) if form else [],
