@@ -31,6 +31,7 @@ IMAGES = Path(__file__).parent / "images"
 PAGES = {
     "review-batches": "/",
     "review-queue": "/batches/1/queue",
+    "review-whole": "/batches/1/whole",
     "review-form": "/forms/1",
     "review-confusions": "/batches/1/confusions",
     "review-new-batch": "/new-batch",
@@ -66,7 +67,7 @@ def _settle(store: Store) -> None:
         read = [(field.id, field.readings[-1].value) for field in session.scalars(sa.select(Field).order_by(Field.id))]
     user = stores.local_user(store)
     for field, value in read[:SETTLED]:
-        queue.settle(store, user, field, value or "blank")
+        queue.settle(store, user, field, value or "blank", checked=True)
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ def said() -> Iterator[list[str]]:
     """What the browser complains of: scripts that fail, and all that the content security policy blocks."""
     found: list[str] = []
     yield found
-    assert found == []
+    assert found == [], found
 
 
 def tab(chromium: sync_api.Browser, address: str, said: list[str]) -> sync_api.Page:

@@ -258,6 +258,39 @@ def test_it_is_tried_on_its_own_page_and_on_others(browser: TestClient) -> None:
     assert "the page is blank" in refused and "/tmp" not in refused
 
 
+def test_a_template_made_elsewhere_opens(browser: TestClient, store: Store, telegram: Path, tmp_path: Path) -> None:
+    """By its file and a scan, which is laid onto it, and by the archive that the designer gives."""
+
+    def send(*paths: Path) -> tuple[int, str]:
+        files = [("made", (path.name, path.read_bytes())) for path in paths]
+        answer = browser.post("/templates/open", data={"csrf": token(browser)}, files=files)
+        return answer.status_code, answer.headers.get("location", answer.text)
+
+    assert "blank.png" in send(telegram / "template.json")[1]
+    assert send(telegram / "blank.png", telegram / "template.json")[0] == 303
+    drafts.delete(store, tmp_path / "files", 1)
+    made = tmp_path / "made.json"
+    made.write_text((telegram / "template.json").read_text().replace('"reference": "blank.png",', ""))
+    status, text = send(made)
+    assert status == 400 and "send a scan of it as well" in text
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"name": "x", "pagess": []}')
+    status, text = send(broken, telegram / "scan-2.jpg")
+    assert status == 400 and "unknown key" in text and "/tmp" not in text
+    assert send(made, telegram / "scan-2.jpg") == (303, "/templates/1")
+    first = drafts.find(store, 1)
+    before = load_template(made)
+    assert first is not None and first.name == before.name
+    assert [field["name"] for field in first.template["pages"][0]["fields"]] == [one.name for one in before.fields]
+    assert Image.open(io.BytesIO(browser.get("/templates/1/pages/1.jpg").content)).size == before.pages[0].size
+    packed = tmp_path / "packed.zip"
+    packed.write_bytes(browser.get("/templates/1/download").content)
+    assert send(packed) == (303, "/templates/2")
+    second = drafts.find(store, 2)
+    assert second is not None and second.name == f"{before.name} (2)"
+    assert second.template["pages"] == first.template["pages"] and second.template["rules"] == list(before.rules)
+
+
 def test_deleting_one_takes_its_folder_along(browser: TestClient, store: Store, tmp_path: Path) -> None:
     begun(browser)
     assert send(browser, "/templates/1/delete", None)[:2] == (303, "/templates")

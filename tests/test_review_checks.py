@@ -174,7 +174,7 @@ def test_a_whole_form_is_keyed_at_once(store: Store) -> None:
     browser = client(store)
     text = browser.get(f"/batches/{batch}/whole").text
     fields = [int(found) for found in re.findall(r'data-field="(\d+)"', text)]
-    assert len(fields) == 3 and "<h1>f0</h1>" in text
+    assert len(fields) == 3 and "<h1>f0</h1>" in text and "3 = 3" in text
 
     def send(path: str, *typed: str, **more: str) -> tuple[int, str]:
         given = {f"value-{field}": value for field, value in zip(fields, typed, strict=True)}
@@ -187,7 +187,7 @@ def test_a_whole_form_is_keyed_at_once(store: Store) -> None:
     text = send(f"{place}/check", "1", "b", "7")[1]
     assert "1 … 7" in text and "does not hold" in text
     status, text = send(place, "1", "b", "7")
-    assert status == 409 and "1 + 0 = 1, but total = 7" in text and 'value="7"' in text
+    assert status == 200 and "1 + 0 = 1, but total = 7" in text and 'value="7"' in text
     status, text = send(place, "1", "z", "7")
     assert status == 400 and 'value="z"' in text
     with store.reading() as session:

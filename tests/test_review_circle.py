@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import io
-import pkgutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +20,7 @@ from PIL import Image as Pillow
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.forms.template import Template
 from inkshift.models.package import GRAPH, NUMBER_MODEL, WEIGHTS, load_model, save_package
-from inkshift.review import datasets, labelled, reread, studies, teach, texts
+from inkshift.review import datasets, labelled, reread, studies, teach
 from inkshift.review.app import Settings
 from inkshift.review.core import models, queue
 from inkshift.review.core import store as stores
@@ -373,15 +370,6 @@ class TestPages:
         spec = Study.load(work.folder / "study.toml")
         assert isinstance(spec, StringStudy)
         assert (spec.source, spec.budgets, spec.name) == (NUMBER_MODEL, (17,), "study-5")
-
-
-def test_no_text_has_two_meanings() -> None:
-    """The texts of all pages are one dictionary, in which the later would take the place of the earlier."""
-    modules = [
-        importlib.import_module(f"{texts.__name__}.{found.name}") for found in pkgutil.iter_modules(texts.__path__)
-    ]
-    keys = Counter(key for module in modules for key in module.TEXTS)
-    assert [key for key, count in keys.items() if count > 1] == []
 
 
 def test_a_number_whose_field_is_gone_is_not_doubted(store: Store) -> None:

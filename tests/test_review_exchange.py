@@ -197,7 +197,9 @@ class TestTables:
         assert [(image.anchor._from.row, image.anchor._from.col) for image in sheet._images] == [(1, 3)]
 
     def test_what_is_no_table(self, store: Store, batch: int, tmp_path: Path) -> None:
-        with pytest.raises(SettingError, match=r"the ending '.xls' names no table; known: .csv, .json, .jsonl, .xlsx"):
+        with pytest.raises(
+            SettingError, match=r"the ending '.xls' names no table; known: .csv, .json, .jsonl, .parquet, .xlsx"
+        ):
             write_table(store, batch, tmp_path / "out.xls")
         with pytest.raises(SettingError, match="cannot be written"):
             write_table(store, batch, tmp_path / "nowhere" / "out.csv")

@@ -9,7 +9,7 @@ from inkshift.review.core.store import Store
 from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from review_browser import answering, chromium, needs_chromium, said, store, sync_api, tab
-from test_review_unread import twice, twice_read
+from test_review_unread import refused
 
 __all__ = ["chromium", "said", "store"]
 
@@ -19,8 +19,7 @@ pytestmark = needs_chromium
 def test_corners_are_dragged_until_the_fields_lie_right(
     chromium: sync_api.Browser, store: Store, said: list[str], telegram: Path, tmp_path: Path
 ) -> None:
-    path, corners = twice(telegram, tmp_path)
-    batch = twice_read(store, telegram, path)
+    batch, path, corners = refused(store, telegram, tmp_path)
     zoom = 1400 / max(load_page(PageRef(str(path), 1)).shape[:2])
     with answering(store) as address:
         page = tab(chromium, address, said)

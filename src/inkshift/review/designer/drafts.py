@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +34,20 @@ from inkshift.forms.design.printed import blanked, level
 from inkshift.forms.design.propose import propose, straighten
 from inkshift.forms.design.starter import as_json
 from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.registration.register import register
 from inkshift.forms.template import Box, PageSpec, Template, load_template
 from inkshift.reframe import to_gray
 from inkshift.review.core.schema import Draft
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import set_aside
 from inkshift.review.designer.drafting import MOST_PAGES, Checked, Given, check, composed, with_references
+from inkshift.review.designer.tryout import straight
 from inkshift.review.web.pagepicture import jpeg
-from inkshift.review.web.uploads import shown_name, take
+from inkshift.review.web.uploads import MOST_BYTES, shown_name, take
 
 _LONGEST = 2400
+# Names of files that a template may come with.
+_PLAIN = re.compile(r"\w[\w .()-]*\.(json|png|jpe?g|tiff?)")
 _QUALITY = 88
 
 
@@ -99,6 +106,86 @@ def begin(store: Store, files: Path, name: str, upload: UploadFile, page: int) -
             return draft.id
     except IntegrityError:
         raise SettingError(f"{name}: a template of that name is there; choose another name") from None
+
+
+def open_made(store: Store, files: Path, sent: Sequence[UploadFile]) -> int:
+    """A draft of a template that was made elsewhere; its id.
+
+    sent: its JSON file, or the ZIP file that the designer gives, and for each page a picture: the one that it names, or
+    else a scan, which is laid onto it. Raises SettingError, InputError, TemplateError or RegistrationError.
+    """
+    with tempfile.TemporaryDirectory(prefix="inkshift-open-") as home:
+        scans = _unpacked(sent, Path(home))
+        try:
+            made = load_template(Path(home) / "template.json")
+        except TemplateError as e:
+            raise TemplateError(str(e).replace(f"{home}/", "").replace(home, "")) from None
+        if len(made.pages) > MOST_PAGES:
+            raise SettingError(f"{made.name}: expected at most {MOST_PAGES} pages, found {len(made.pages)}")
+        named = {page.reference for page in made.pages}
+        others = [path for name, path in scans.items() if name not in named]
+        pictures = [_picture_of(page, Path(home), others, n) for n, page in enumerate(made.pages, 1)]
+    plain = made.model_dump(mode="json")
+    pages = with_references([{k: v for k, v in page.items() if k != "reference"} for page in plain["pages"]])
+    identity = {key: value for key, value in plain["identity"].items() if value}
+    with store.writing() as session:
+        taken = set(session.scalars(sa.select(Draft.name)))
+        name = next(n for k in count(1) if (n := _named(made.name) + (f" ({k})" if k > 1 else "")) not in taken)
+        template = {"name": name, "version": 1, "pages": pages, "identity": identity, "rules": plain["rules"]}
+        draft = Draft(name=name, template=template, changed=store.clock())
+        session.add(draft)
+        session.flush()
+        set_aside(folder(files, draft.id))
+        nothing: dict[str, Any] = {"marks": [], "lines": [], "fields": []}
+        for number, shown in enumerate(pictures, 1):
+            _keep(files, draft.id, number, _Prepared(jpeg(shown, _QUALITY), nothing, {}))
+        _write(folder(files, draft.id), template)
+        return draft.id
+
+
+def _unpacked(sent: Sequence[UploadFile], home: Path) -> dict[str, Path]:
+    """Keep the template and the pictures that it names in a folder; all pages that were sent, by name."""
+    scans: dict[str, Path] = {}
+    for n, upload in enumerate(sent, 1):
+        name = shown_name(upload)
+        start = upload.file.read(4)
+        upload.file.seek(0)
+        if start[:2] == b"PK":
+            _unzip(upload, home)
+        elif name.lower().endswith(".json"):
+            (home / "template.json").write_bytes(upload.file.read(2**22))
+        else:
+            kept = take(upload, home, f"scan-{n}")
+            scans[name] = kept
+            if _PLAIN.fullmatch(name) and not (home / name).exists():
+                shutil.copy(kept, home / name)
+    if not (home / "template.json").is_file():
+        raise SettingError("no template was sent; choose its .json file, or the .zip file that a designer gave")
+    return scans
+
+
+def _unzip(upload: UploadFile, home: Path) -> None:
+    """Take the template and pictures out of a ZIP file: plain names only, 64 MB together."""
+    try:
+        with zipfile.ZipFile(upload.file) as packed_:
+            inside = [one for one in packed_.infolist() if _PLAIN.fullmatch(one.filename)]
+            if sum(one.file_size for one in inside) > MOST_BYTES:
+                most = f"expected at most {MOST_BYTES >> 20} MB unpacked"
+                raise InputError(f"{shown_name(upload)}: {most}; send its files instead")
+            for one in inside:
+                (home / one.filename).write_bytes(packed_.read(one))
+    except zipfile.BadZipFile:
+        raise InputError(f"{shown_name(upload)}: the ZIP file is damaged; send it again") from None
+
+
+def _picture_of(page: PageSpec, home: Path, scans: list[Path], number: int) -> npt.NDArray[np.uint8]:
+    """The picture of a page of a template, as large as the template draws it."""
+    if page.reference:
+        image = load_page(PageRef(str(home / Path(page.reference).name), 1))
+        return np.asarray(cv2.resize(image, page.size, interpolation=cv2.INTER_AREA), np.uint8)
+    if not scans:
+        raise SettingError(f"page {number} of the template names no picture; send a scan of it as well")
+    return straight(register(load_page(PageRef(str(scans.pop(0)), 1)), page)[0], page, max(page.size))
 
 
 def add_page(store: Store, files: Path, draft: int, upload: UploadFile, page: int) -> int:

@@ -42,6 +42,16 @@ def begin(who: Supervisor, sent: Upload) -> Response:
     return RedirectResponse(f"/templates/{draft}", 303)
 
 
+@router.post("/templates/open")
+def open_made(who: Supervisor, sent: Upload) -> Response:
+    """Open a template that was made elsewhere; an error is said on the list."""
+    try:
+        draft = drafts.open_made(who.store, who.files, sent.files)
+    except InkshiftError as e:
+        return _list(who, str(e))
+    return RedirectResponse(f"/templates/{draft}", 303)
+
+
 @router.get("/templates/{draft}")
 def designer(who: Supervisor, draft: Id) -> HTMLResponse:
     return _designer(who, _found(who, draft))

@@ -73,7 +73,15 @@ def try_on(reader: Reader, given: Sequence[tuple[str, Path]]) -> list[TriedPage]
     for ref in refs:
         try:
             read += [
-                (page, jpeg(_straight(laid, reader.template.pages[page.design]), _QUALITY) if laid else b"")
+                (
+                    page,
+                    jpeg(
+                        straight(laid, reader.template.pages[page.design], _LONGEST),
+                        _QUALITY,
+                    )
+                    if laid
+                    else b"",
+                )
                 for page, laid in reader.read_laid(load_page(ref), ref.source, ref.page)
             ]
         except RegistrationError as e:
@@ -104,9 +112,9 @@ def _tried(
     return TriedPage(shown, page.page, page.identity and form, "", picture, spec.size, page.quality or 0.0, items)
 
 
-def _straight(laid: Registered, spec: PageSpec) -> Pixels:
-    """The page as the template draws it, not too large."""
-    zoom = min(1.0, _LONGEST / max(spec.size))
+def straight(laid: Registered, spec: PageSpec, longest: int) -> Pixels:
+    """The page as the template draws it, its longer side `longest` pixels at most."""
+    zoom = min(1.0, longest / max(spec.size))
     flat = cv2.warpPerspective(
         laid.image,
         laid.matrix @ np.diag([1 / zoom, 1 / zoom, 1.0]),

@@ -85,11 +85,13 @@ def _show(
     if found is None:
         raise HTTPException(404)
     form = queue.next_form(who.store, who.user, batch)
-    sums, broken = queue.check_form(who.store, who.user, form.id, _answers(typed or {})) if form else ([], [])
+    answers = {item.field: item.suggestion for item in form.items if not item.settles} if form else {}
+    answers |= _answers(typed or {})
+    sums, broken = queue.check_form(who.store, who.user, form.id, answers) if form else ([], [])
     return page(
         who,
         "whole.html",
-        status=409 if asked else 400 if error else 200,
+        status=400 if error else 200,
         batch=found,
         form=form,
         sheets=_sheets(who, form) if form else [],

@@ -28,7 +28,7 @@ MORE_BYTES: tuple[tuple[str, int], ...] = (
     (r"/new-batch", 256 * 2**20),
     (r"/batches/\d+/pages", 256 * 2**20),
     (r"/pages/\d+/replace", 65 * 2**20),
-    (r"/templates(/\d+/(pages|try))?", 65 * 2**20),
+    (r"/templates(/open|/\d+/(pages|try))?", 65 * 2**20),
     (r"/templates/\d+", 2**20),
 )
 """Paths, as patterns, to which more may be sent, and how much."""

@@ -146,6 +146,8 @@ function showAnchors() {
   const box = $("anchors"), wanted = `${kind} ${things.length}`;
   if (box.dataset.shown !== wanted) box.replaceChildren(...things.map((_, i) => anchor(kind, i)));
   box.dataset.shown = wanted;
+  const heads = things.length ? [...LABELS[kind], ""] : []; // the last one stands over the buttons
+  $("anchor-heads").replaceChildren(...heads.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
   things.forEach((thing, i) => PARTS[kind].forEach((part, n) => write(box.children[i].children[n], thing[part])));
 }
 
