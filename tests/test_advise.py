@@ -17,8 +17,11 @@ from inkshift.cli.advise import lines  # noqa: E402
 from inkshift.cli.app import whole_app  # noqa: E402
 from inkshift.datasets.formats import LabelledImages  # noqa: E402
 from inkshift.errors import DataError  # noqa: E402
-from inkshift.models.package import load_model  # noqa: E402
+from inkshift.models.package import WEIGHTS, load_model  # noqa: E402
+from inkshift.models.train import loop  # noqa: E402
+from inkshift.reframe import parse  # noqa: E402
 from inkshift.studies.characters import advise as advice  # noqa: E402
+from inkshift.studies.characters import regimes  # noqa: E402
 from inkshift.studies.characters.advise import Advice, Measured, Way, choose, difference  # noqa: E402
 
 LABELS = np.array([40, 80, 160])
@@ -124,6 +127,22 @@ def digits(per_class: int, seed: int) -> LabelledImages:
 def test_labels_that_say_nothing_are_refused(data: LabelledImages, said: str) -> None:
     with pytest.raises(DataError, match=said):
         advice.advise(data, [], tell=lambda text: None)
+
+
+def test_a_frozen_network_learns_from_features_what_the_training_loop_teaches_it() -> None:
+    data, model = digits(4, 2), load_model("digits")
+    way, classes = Way("frozen", "digits"), tuple("0123456789")
+    framing = parse(model.manifest.reframing)
+    images = np.stack([framing(image) for image in data.images])
+    labels = np.asarray(np.searchsorted(classes, data.labels), np.int64)
+    ours = advice.learn(way, model, classes, images, labels, 7)
+    run = advice._run(way, model, classes, 7)
+    theirs = regimes.network(run, model.folder / WEIGHTS)
+    rows = np.resize(np.arange(len(labels)), run.protocol.least)
+    how = regimes.settings(run)
+    loop.train(theirs, lambda epoch: (images[rows], labels[rows]), how, mode=regimes.learning_mode(run))
+    for (name, one), other in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4), name
 
 
 def test_it_tries_says_trains_and_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

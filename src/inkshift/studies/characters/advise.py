@@ -48,7 +48,7 @@ from inkshift.studies.stats import (
 Tell = Callable[[str], object]
 
 HELD_OUT = 0.25  # of the labels, or of the writers, in each replicate
-PARTS = (0.25, 0.5, 1.0)  # of the other labels, that a curve is drawn from
+PARTS = (0.3, 1.0)  # of the other labels, that a curve is drawn from
 MOST = 1500  # labels that are measured with, so that it stays a matter of minutes
 FEWEST_HELD_OUT = 20  # images: below that a score means nothing
 DRAWS = 2000
@@ -172,14 +172,14 @@ def choose(measured: Sequence[Measured]) -> tuple[Measured, tuple[Measured, ...]
 
 
 def protocol(source: Model | None = None, depth: int | None = None) -> Protocol:
-    """How every way learns: twenty passes over the labels, of 512 images at least."""
+    """How every way learns: twenty passes over the labels, of 256 images at least."""
     reframing = source.manifest.reframing if source else load_model("digits").manifest.reframing
     backbone = source.manifest.architecture if source else CONVNET
     return Protocol(
         backbone=backbone,
         reframing=reframing,
         epochs=20,
-        least=512,
+        least=256,
         batch=32,
         stop="never",
         precision="float32",
@@ -212,15 +212,21 @@ def advise(
         return pictures[reframing]
 
     by_name = dict(zip(names, sources, strict=True))
-    ways = [Way("control")] + [Way(r, name) for name in names for r in _regimes(by_name[name], classes)]
-    ways += [Way("frozen", name, 1) for name in names]
-    done = []
-    for way in ways:
+
+    def tried(way: Way) -> Measured:
         tell(f"trying {way}")
         model = by_name.get(way.source)
-        done.append(_measure(way, model, classes, framed(model), labels, groups, deals, seed))
+        return _measure(way, model, classes, framed(model), labels, groups, deals, seed)
+
+    control = tried(Way("control"))
+    done = [control] + [tried(Way(r, name)) for name in names for r in _regimes(by_name[name], classes)]
+    if (
+        names
+    ):  # all weights learn from the source whose frozen features serve best, since that takes a hundred times longer
+        frozen = [one for one in done if one.way.regime == "frozen"]
+        name = max(frozen, key=lambda one: float(one.right.mean())).way.source
+        done += [tried(Way("fine-tuned", name)), tried(Way("frozen", name, 1))]
     best, others = choose(done)
-    control = done[0]
     carried = max((one for one in done if one.way.source), key=lambda one: float(one.right.mean()), default=None)
     gain = (carried, *difference(carried, control)) if carried else None
     scores = {name: _scores(model, framed(model), labels, classes) for name, model in by_name.items()}
@@ -229,7 +235,7 @@ def advise(
 
 def _regimes(model: Model, classes: Sequence[str]) -> tuple[Regime, ...]:
     known = set(classes) <= set(model.manifest.classes)
-    return ("as-is", "frozen", "fine-tuned") if known else ("frozen", "fine-tuned")
+    return ("as-is", "frozen") if known else ("frozen",)
 
 
 def _usable(data: LabelledImages, classes: tuple[str, ...]) -> Counts:
@@ -279,8 +285,35 @@ def learn(
     run = _run(way, model, classes, seed)
     net = regimes.network(run, model.folder / WEIGHTS if model else None)
     rows = np.resize(np.arange(len(labels)), max(len(labels), run.protocol.least))
+    if run.batched:
+        _learn_head(net, features_of(net, images, run)[rows], labels[rows], run)
+        return net
     loop.train(net, lambda epoch: (images[rows], labels[rows]), regimes.settings(run), mode=regimes.learning_mode(run))
     return net
+
+
+def features_of(net: nn.Module, images: npt.NDArray[np.uint8], run: Run) -> torch.Tensor:
+    """(N, d) what a frozen network makes of pictures before its final layer."""
+    net.eval()
+    with torch.inference_mode():
+        found = [
+            loop.forward(trunk(net), part, regimes.settings(run))
+            for part in np.array_split(images, len(images) // 500 + 1)
+        ]
+    return torch.cat(found).clone()
+
+
+def _learn_head(net: nn.Module, features: torch.Tensor, labels: Counts, run: Run) -> None:
+    """The final layer alone, on features that never change, as `studies.characters.frozen` does."""
+    layer, true = final_layer(net), torch.from_numpy(labels)
+    order = torch.Generator().manual_seed(run.seed)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=run.protocol.rate)
+    for _ in range(run.protocol.epochs):
+        for some in torch.split(torch.randperm(len(true), generator=order), run.protocol.batch):
+            optimiser.zero_grad(set_to_none=True)
+            nn.functional.cross_entropy(layer(features[some]), true[some]).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    net.eval()
 
 
 def read_as_is(model: Model, classes: tuple[str, ...], images: npt.NDArray[np.uint8]) -> Counts:
@@ -304,7 +337,9 @@ def _measure(
 ) -> Measured:
     held = np.stack([one for _, one in deals])
     least = min(len(rows) for rows, _ in deals)
-    budgets = np.unique([max(len(classes), round(part * least)) for part in PARTS])
+    # Of a part of the stages only the end of the curve, which is then level.
+    parts = PARTS if way.depth is None else PARTS[-1:]
+    budgets = np.unique([max(len(classes), round(part * least)) for part in parts])
     if way.regime == "as-is":
         assert model is not None
         wrong = np.broadcast_to(read_as_is(model, classes, images) != labels, (len(budgets), *held.shape))
