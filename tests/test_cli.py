@@ -493,6 +493,19 @@ class TestTalk:
         assert found == (13, 13, 1)
         assert [path.name for path in tmp_path.iterdir()] == ["out.db"]
 
+    def test_readings_of_two_folders_of_one_name_do_not_take_each_other_out(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for county, scan in (("north", "scan-1.jpg"), ("south", "scan-4.jpg")):
+            folder = tmp_path / county / "scans"
+            folder.mkdir(parents=True)
+            shutil.copy(TELEGRAM / scan, folder)
+            monkeypatch.chdir(folder.parent)
+            run("read", "scans", "--template", TEMPLATE, "--out", f"sqlite:///{tmp_path / 'out.db'}")
+        with closing(sqlite3.connect(tmp_path / "out.db")) as connection:
+            found = connection.execute("select distinct form from readings order by form").fetchall()
+        assert found == [("T-0001",), ("T-0004",)]
+
     def test_verbose_tells_each_form(self, run: Run) -> None:
         answer = run("--verbose", "read", SCAN, "--template", TEMPLATE)
         assert "T-0001: 13 fields" in answer.err
@@ -511,6 +524,14 @@ class TestTalk:
         answer = run("read", SCAN, TELEGRAM / "scan-4.jpg", "--template", TEMPLATE)
         assert "reading: 1 of 2 pages" in answer.err
         assert "reading" not in run("-q", "read", SCAN, "--template", TEMPLATE).err
+
+
+def test_a_file_and_its_line_stay_what_they_are(run: Run, tmp_path: Path) -> None:
+    readings = tmp_path / "r.jsonl"
+    readings.write_text("\n" * 99 + "no\n")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("form,field,value\na,b,1\n")
+    assert "r.jsonl:100:" in run("evaluate", readings, labels).err
 
 
 @pytest.mark.parametrize("command", ["", "read", "review", "study", "model train"])

@@ -142,7 +142,7 @@ def test_xlsx_keeps_text_as_text_and_shows_crops(tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_unicode_is_written_all_the_same(tmp_path: Path) -> None:
     name = b"scan-\xff".decode("utf-8", "surrogateescape")
-    for ending in ("csv", "json", "jsonl", "xlsx"):
+    for ending in ("csv", "json", "jsonl", "parquet", "xlsx"):
         path = tmp_path / f"readings.{ending}"
         write_forms([FormReading(name, FORM.fields)], open_readings(path))
         assert path.stat().st_size > 0

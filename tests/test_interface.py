@@ -16,8 +16,10 @@ from PIL import Image
 
 import inkshift
 from inkshift.errors import InputError, SettingError, how_to_install
+from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
+from inkshift.pictures import as_pixels
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,6 +53,15 @@ def test_pictures_read_as_files_do(reader: Reader, tmp_path: Path) -> None:
         assert form["number"].value == from_file["number"].value
     names = [form.name for form in reader.read([gray, Image.fromarray(gray)])]
     assert names == ["picture 1", "picture 2"]
+
+
+def test_pictures_of_any_mode_are_taken_as_files_are(tmp_path: Path) -> None:
+    glass = Image.fromarray(np.dstack([np.zeros((60, 140, 3), np.uint8), 255 - number()]), "RGBA")
+    deep = Image.fromarray(number().astype(np.uint16) * 257)
+    for name, picture in {"glass": glass, "deep": deep}.items():
+        file = tmp_path / f"{name}.png"
+        picture.save(file)
+        assert np.array_equal(as_pixels(picture), load_page(PageRef(str(file), 1)))
 
 
 def test_what_is_no_picture_is_named(reader: Reader, tmp_path: Path) -> None:

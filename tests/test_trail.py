@@ -25,7 +25,7 @@ from inkshift.forms.out.trail import check, files_as_read, open_trail, read_agai
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.page.place import on_page
 from inkshift.forms.reader import Reader
-from inkshift.forms.reading import page_from_json, page_to_json
+from inkshift.forms.reading import FormReading, page_from_json, page_to_json
 from inkshift.forms.registration.register import Registered
 
 pytestmark = pytest.mark.usefixtures("shipped_model")
@@ -164,6 +164,21 @@ def test_a_torn_trail_is_refused_before_anything_is_read(tmp_path: Path, reader:
     with pytest.raises(DataError, match="does not end a run"):
         read_into(reader, [page], Target(out, trail=trail))
     assert not out.exists() and trail.read_text() == '{"torn'
+
+
+def test_a_trail_tells_of_no_reading_whose_table_could_not_be_written(tmp_path: Path, reader: Reader) -> None:
+    page, trail = picture(tmp_path / "3.png", "3"), tmp_path / "t.jsonl"
+    out = tmp_path / "gone" / "out.xlsx"
+    out.parent.mkdir()
+    target = Target(out, trail=trail)
+
+    def spoil(form: FormReading) -> None:
+        shutil.rmtree(out.parent)
+        out.parent.touch()
+
+    with pytest.raises(SettingError, match="cannot be written"):
+        read_into(reader, [page], target, watch=spoil)
+    assert not trail.exists()
 
 
 def test_candidates_that_differ_are_named(made: tuple[Path, bytes], reader: Reader) -> None:

@@ -134,6 +134,8 @@ def locked(path: Path, what: str | Path = "", *, wait: bool = False) -> Iterator
     from filelock import FileLock, Timeout
 
     file = path.with_name(f".{path.name}.lock")
+    if not file.parent.is_dir():  # filelock would make it
+        raise SettingError(f"{what or path}: cannot be written (no such folder); choose another place")
     lock = FileLock(file, timeout=_PATIENCE if wait else 0)
     try:
         lock.acquire()

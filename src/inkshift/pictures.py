@@ -54,7 +54,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 def as_pixels(picture: npt.NDArray[np.uint8] | Image.Image) -> Pixels:
     """A picture of numpy or Pillow as pages come: (H, W) or (H, W, 3) RGB uint8. Raises InputError for any other."""
     if isinstance(picture, Image.Image):
-        picture = np.asarray(ImageOps.exif_transpose(picture).convert("L" if picture.mode in ("1", "L") else "RGB"))
+        picture = _pixels(ImageOps.exif_transpose(picture))
     if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
         raise InputError(
             f"picture: expected (H, W) or (H, W, 3) RGB of uint8, 0 black, found {picture.shape} of {picture.dtype}; "

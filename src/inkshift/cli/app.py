@@ -45,8 +45,9 @@ COMMAND_MODULES = (
     "doctor",
 )
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+# A file and its line, `r.csv:100:`, are no name of a picture.
+out = Console(soft_wrap=True, emoji=False)
+err = Console(stderr=True, soft_wrap=True, emoji=False)
 _log = logging.getLogger("inkshift.cli")
 _log.addHandler(logging.NullHandler())
 _log.propagate = False

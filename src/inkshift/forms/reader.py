@@ -259,7 +259,7 @@ class Reader:
     ) -> Generator[FormReading, None, None]:
         refs = list(_all_refs(find_files(paths)))
         keep = jobs.Journal(journal, self.fingerprint()) if journal else None
-        items = ((f"{ref.source}#{ref.page}#{_stamp(ref.source)}", ref) for ref, error in refs if not error)
+        items = ((f"{ref.source}#{ref.page}#{stamp(ref.source)}", ref) for ref, error in refs if not error)
         try:
             results = jobs.run(
                 _read_ref,
@@ -386,6 +386,8 @@ class Reader:
                 if not found or not isinstance(e, UnknownFormError) or e.explained > least:
                     failed.append(e)
             rest = beside(rest, outline) if self.templates else None
+        if rest is not None:
+            failed.append(RegistrationError(f"at most {MOST_ON_ONE} forms are read of one picture; cut it up"))
         if not found:
             raise failed[0]
         if len(found) == 1:
@@ -413,15 +415,22 @@ class Reader:
         if self._readers == [self]:
             return self, self._lay(image, number)
         tried: list[tuple[Reader, list[_Laid]]] = []
+        nearest = UnknownFormError()
         for reader in self._readers:
-            with suppress(RegistrationError):
+            try:
                 tried.append((reader, reader._lay(image, number)))
+            except RegistrationError as e:
+                if e.explained > nearest.explained:
+                    nearest.outline, nearest.explained = e.outline, e.explained
         if tried:  # what lies beside the best speaks for another page on the picture, not against this one
             best = max(tried, key=lambda one: one[1][0].page.quality)[1][0].page.outline
             tried = [one for one in tried if overlap(one[1][0].page.outline, best) > 0]
         likely = likeliest([laid[0].page.quality for _, laid in tried])
         if len(likely) > 1:  # what is printed does not tell them apart; a barcode may
             likely = [i for i in likely if tried[i][0]._barcode_fits(image)] or likely
+        if not likely:
+            nearest.args = (unknown_form(self.templates, []),)
+            raise nearest
         if len(likely) != 1:
             raise RegistrationError(unknown_form(self.templates, [tried[i][0].template for i in likely]))
         return tried[likely[0]]
@@ -927,7 +936,8 @@ def _all_refs(files: Sequence[Path]) -> Iterator[tuple[PageRef, str]]:
             yield PageRef(str(path), 1), str(e)
 
 
-def _stamp(source: str) -> str:
+def stamp(source: str | Path) -> str:
+    """Size and time of change of a file, by which a changed one is told; empty where there is none."""
     try:
         stat = Path(source).stat()
     except OSError:

@@ -18,7 +18,7 @@ from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of
 from inkshift.forms.out.html import open_report
 from inkshift.forms.out.trail import end_of, open_trail
 from inkshift.forms.page.files import find_files, page_refs, passed_over
-from inkshift.forms.reader import Progress, Reader
+from inkshift.forms.reader import Progress, Reader, stamp
 from inkshift.forms.reading import FormReading
 from inkshift.jobs import digest
 
@@ -114,7 +114,7 @@ def read_into(
     with _journal(target.out) as journal:
         forms = reader.read(paths, workers=workers, journal=journal, progress=progress)
         tally = _Tally({template.name: len(template.pages) for template in reader.templates})
-        run = digest(reader.fingerprint(), *map(str, paths))
+        run = digest(reader.fingerprint(), *(f"{file.resolve()}#{stamp(file)}" for file in find_files(paths)))
         write_forms(
             forms, *_outputs(target, reader, run), nullcontext(tally.add), *([nullcontext(watch)] if watch else [])
         )
@@ -122,11 +122,12 @@ def read_into(
 
 
 def _outputs(target: Target, reader: Reader, run: str) -> Iterator[Output]:
-    yield open_readings(target.out, target.format, run)
-    if target.report is not None:
-        yield open_report(target.report, _title(reader))
+    # What is opened first is closed last: the trail tells of a reading once the rest of it is there.
     if target.trail is not None:
         yield open_trail(target.trail, reader)
+    if target.report is not None:
+        yield open_report(target.report, _title(reader))
+    yield open_readings(target.out, target.format, run)
 
 
 def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:

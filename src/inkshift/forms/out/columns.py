@@ -48,7 +48,7 @@ def open_parquet(path: Path, columns: tuple[str, ...]) -> Iterator[AddTyped]:
             held.clear()
 
         def add(rows: Iterable[Row]) -> None:
-            held.extend(rows)
+            held.extend(map(_storable, rows))
             if len(held) >= _BATCH:
                 flush()
 
