@@ -34,7 +34,7 @@ def advise(
         ),
     ] = None,
     score: Annotated[float, typer.Option(min=0.01, max=0.999, help="Share read right that is wanted.")] = 0.95,
-    replicates: Annotated[int, typer.Option(min=3, max=30, help="How often the labels are dealt out.")] = 5,
+    replicates: Annotated[int, typer.Option(min=3, max=30, help="Folds that the labels are dealt into.")] = 5,
     to: Annotated[
         Path | None, typer.Option("--train", metavar="FOLDER", help="Try nothing: train --regime and pack it here.")
     ] = None,

@@ -1,10 +1,11 @@
 """Should I transfer, from what, how deep, frozen or fine-tuned, and how many labels do I need? Measured in minutes.
 
-The labelled images are dealt out several times: some are held out, the others learned from, by small nested numbers of
+The labelled images are dealt into folds: each is held out once, the others learned from, by small nested numbers of
 labels. Each way of learning is then a curve of errors over labels, e = a n^-c (Hestness et al. 2017), which says what
 to expect of all labels and of more. Intervals come of the Bayesian bootstrap (Rubin 1981) over writers, or images where
-writers are not known, and over replicates, with Jeffreys' half of an error and half of a right image beside what was
-seen: without either, an image counts as in Jeffreys' interval of a share, so none wrong is not taken for never wrong.
+writers are not known, with Jeffreys' half of an error and half of a right image beside what was seen: images that
+count alike have Jeffreys' interval of a share, so none wrong is not taken for never wrong. Few writers say little of
+others: what is drawn is spread as Student's t asks of so many.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ from inkshift.studies.stats import (
     Verdict,
     basic_interval,
     decide_both,
+    scipy,
     t_interval,
 )
 
 Tell = Callable[[str], object]
 
-HELD_OUT = 0.25  # of the labels, or of the writers, in each replicate
 PARTS = (0.3, 1.0)  # of the other labels, that a curve is drawn from
 MOST = 1500  # labels that are measured with, so that it stays a matter of minutes
-FEWEST_HELD_OUT = 20  # images: below that a score means nothing
+FEWEST = 80  # labels: below that a score means nothing
 DRAWS = 2000
 MARGIN = 0.01  # of the share read right: what counts as alike
 FARTHEST = 30  # times the labels there are: beyond, a curve says nothing
@@ -73,7 +74,7 @@ class Way:
 @dataclass(frozen=True, eq=False)
 class Measured:
     """One way, tried. labels: (B,) rising numbers of labels. wrong: (B, R, N) whether an image was misread, in each
-    replicate; held_out: (R, N) whether it was held out there; groups: (N,) the writer of each image, or its own number.
+    fold; held_out: (R, N) whether it was held out there; groups: (N,) the writer of each image, or its own number.
     """
 
     way: Way
@@ -95,19 +96,25 @@ class Measured:
         by_group = rng.exponential(size=(draws, self.groups.max() + 1))
         by_run = rng.exponential(size=(draws, len(self.held_out)))
         jeffreys = rng.gamma(0.5, size=(draws, 2))
+        count = len(np.unique(self.groups))
+        if count <= 4 * len(self.held_out):
+            by_run[:] = 1  # a writer or two to a fold: what a fold adds is in the writers already
         by_group[0], by_run[0], jeffreys[0] = 1, 1, 0.5
-        # An image that several replicates held out is one image: its weight is shared among them.
-        share = self.held_out / np.maximum(self.held_out.sum(axis=0), 1)
+        share = self.held_out.astype(np.float64)
         image = by_group[:, self.groups]
         scaled = by_run / by_run.mean(axis=1, keepdims=True)
         wrong = np.stack([(scaled * (image @ (share * one).T)).sum(axis=1) for one in self.wrong], axis=1)
         every = (scaled * (image @ share.T)).sum(axis=1, keepdims=True)
-        return np.asarray((wrong + jeffreys[:, :1]) / (every + jeffreys.sum(axis=1, keepdims=True)), np.float64)
+        log_e = np.log((wrong + jeffreys[:, :1]) / (every + jeffreys.sum(axis=1, keepdims=True)))
+        # Weights drawn for G writers spread less than a mean of so many does: by (G - 1) / (G + 1), and t by normal.
+        special = scipy("special")
+        wider = special.stdtrit(count - 1, 0.95) / special.ndtri(0.95) * np.sqrt((count + 1) / (count - 1))
+        return np.asarray(np.minimum(np.exp(log_e[0] + wider * (log_e - log_e[0])), 1), np.float64)
 
     @cached_property
     def curve(self) -> tuple[Floats, Floats]:
         """(draws,) log a and c of e = a n^-c; more labels are not taken to do harm, so c is 0 or more."""
-        log_e = np.log(np.minimum(self.errors(), 1))
+        log_e = np.log(self.errors())
         if len(self.labels) == 1 or self.way.regime == "as-is":
             return log_e[:, -1], np.zeros(len(log_e))
         log_n = np.log(self.labels)
@@ -201,7 +208,7 @@ def advise(
     labels = np.searchsorted(classes, data.labels[rows])
     known = data.writers is not None and len(np.unique(data.writers[rows])) >= 4
     groups = np.unique(data.writers[rows], return_inverse=True)[1] if known else np.arange(len(rows))  # type: ignore[index]
-    deals = [_deal(labels, groups, known, replicate_seed(seed, "advice", r)) for r in range(replicates)]
+    deals = _deals(labels, groups, known, replicates, replicate_seed(seed, "advice", 0))
     names = [model.manifest.name for model in sources]
     pictures: dict[str, npt.NDArray[np.uint8]] = {}
 
@@ -249,27 +256,31 @@ def _usable(data: LabelledImages, classes: tuple[str, ...]) -> Counts:
         )
     index = np.searchsorted(classes, data.labels)
     least = int(np.bincount(index).min())
-    if HELD_OUT * len(index) < FEWEST_HELD_OUT or least < 3:
+    if len(index) < FEWEST or least < 3:
         raise DataError(
-            f"{data.name}: expected {FEWEST_HELD_OUT / HELD_OUT:.0f} labelled images or more, 3 or more of each class, "
+            f"{data.name}: expected {FEWEST} labelled images or more, 3 or more of each class, "
             f"found {len(index)}, {least} of the rarest; label more"
         )
     order = nested(index, np.random.default_rng(0))
     return np.sort(order[:MOST])
 
 
-def _deal(labels: Counts, groups: Counts, known: bool, seed: int) -> tuple[Counts, npt.NDArray[np.bool_]]:
-    """The rows to learn from, in nested order, and which are held out: whole writers where they are known."""
+def _deals(
+    labels: Counts, groups: Counts, known: bool, folds: int, seed: int
+) -> list[tuple[Counts, npt.NDArray[np.bool_]]]:
+    """For each fold the rows to learn from, in nested order, and which are held out: each image once, whole writers
+    where they are known and the others show every class."""
     rng = np.random.default_rng(seed)
-    held = np.zeros(len(labels), bool)
-    if known:
-        hands = rng.permutation(groups.max() + 1)
-        held = np.isin(groups, hands[: max(1, round(HELD_OUT * len(hands)))])
-    if not known or len(np.unique(labels[~held])) <= labels.max():
-        held = np.zeros(len(labels), bool)
-        held[nested(labels, rng)[: round(HELD_OUT * len(labels))]] = True
-    rows = np.flatnonzero(~held)
-    return rows[nested(labels[rows], rng)], held
+    by_writer = rng.permutation(groups.max() + 1)[groups] % folds
+    place = np.empty(len(labels), np.int64)
+    place[nested(labels, rng)] = np.arange(len(labels))
+    whole = all(len(np.unique(labels[by_writer != fold])) > labels.max() for fold in range(folds))
+    fold_of = by_writer if known and whole else place % folds
+    found = []
+    for fold in np.unique(fold_of):
+        rows = np.flatnonzero(fold_of != fold)
+        found.append((rows[nested(labels[rows], rng)], fold_of == fold))
+    return found
 
 
 def _run(way: Way, model: Model | None, classes: tuple[str, ...], seed: int) -> Run:
