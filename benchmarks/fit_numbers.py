@@ -38,7 +38,6 @@ START = {
     "first mean": 1.0,
     "first floor": 1e-3,
     "number mean": 1.0,
-    "number product": 0.2,
     "number floor": 1e-3,
     "spelled": 1.0,
     "second mean": 0.7,
@@ -46,7 +45,7 @@ START = {
     "both": 0.8,
 }
 FIRST = ["first mean", "first floor"]
-ALL = ["number mean", "number product", "number floor", "spelled"]
+ALL = ["number mean", "number floor", "spelled"]
 SECOND = ["second mean", "second floor"]
 # Confidences from which on the first view may stand: a person is asked about less. What that may lose against all
 # views: share of numbers read right, and of the mean cost.
@@ -200,7 +199,9 @@ def report(rows: Sequence[Row], constants: Constants) -> None:
 
 def write(name: str, constants: Constants) -> None:
     model = load_model(name)
-    manifest = model.manifest.model_copy(update={"calibration": model.manifest.calibration | constants})
+    # Constants of an earlier version that nothing reads any more go.
+    kept = {key: value for key, value in model.manifest.calibration.items() if key in START}
+    manifest = model.manifest.model_copy(update={"calibration": kept | constants})
     (model.folder / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
     (model.folder / CARD).write_text(card(manifest), encoding="utf-8")
 

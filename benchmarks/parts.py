@@ -26,7 +26,7 @@ from inkshift.errors import DataError
 from printed import options, show
 
 SETS = ("orand", "c1", "honduras", "form34a", "clean", "touch", "noisy")
-WEIGHTS = ["number mean", "number product", "number floor"]
+WEIGHTS = ["number mean", "number floor"]
 
 
 class Variant(NamedTuple):
@@ -48,13 +48,8 @@ VARIANTS = (
     Variant("views 1 and 3, spelled", [0, 2]),
     Variant("views 1 to 3, spelled", [0, 1, 2]),
     Variant("views 1, 4 and 5, spelled", [0, 3, 4]),
-    Variant("without `number mean`", fitted=["number product", "number floor", "spelled"], fixed={"number mean": 1.0}),
-    Variant(
-        "without `number product`", fitted=["number mean", "number floor", "spelled"], fixed={"number product": 0.0}
-    ),
-    Variant(
-        "without `number floor`", fitted=["number mean", "number product", "spelled"], fixed={"number floor": 1e-6}
-    ),
+    Variant("without `number mean`", fitted=["number floor", "spelled"], fixed={"number mean": 1.0}),
+    Variant("without `number floor`", fitted=["number mean", "spelled"], fixed={"number floor": 1e-6}),
 )
 
 

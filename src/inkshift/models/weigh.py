@@ -113,14 +113,9 @@ def log_odds(known: Evidence, calibration: Mapping[str, float]) -> npt.NDArray[n
     readers err on the same numbers now and then, so that what they say together counts less than if they did not.
     """
     given = calibration.get
-    several = len(known.own) > 1
+    kind = "number" if len(known.own) > 1 else "first"
     shares = np.exp(known.own - np.logaddexp.reduce(known.own, axis=1, keepdims=True))
-    if several:
-        floor = given("number floor", 1e-4)
-        total = given("number mean", 1.0) * np.log(shares.mean(0) + floor)
-        total = total + given("number product", 0.0) * np.log(shares + floor).mean(0)
-    else:
-        total = given("first mean", 1.0) * np.log(shares[0] + given("first floor", 1e-4))
+    total = given(f"{kind} mean", 1.0) * np.log(shares.mean(0) + given(f"{kind} floor", 1e-4))
     total = total + given("spelled", 0.0) * known.spelled
     if len(known.other):
         second = np.exp(known.other - np.logaddexp.reduce(known.other, axis=1, keepdims=True))
