@@ -14,7 +14,7 @@ from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.reader import Reader, misplaced, way_up
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.registration.candidates import project, quarter_turn
-from inkshift.forms.registration.register import Registered, register
+from inkshift.forms.registration.register import Registered, lay_at, register
 from inkshift.forms.template import PageSpec
 
 Gray = npt.NDArray[np.uint8]
@@ -285,3 +285,12 @@ def test_a_field_that_may_lie_wrong_is_as_unsure_as_that() -> None:
     made = misplaced(reading(0.9), 0.5)
     assert made.confidence == pytest.approx(0.45)
     assert made.candidates[0].probability == pytest.approx(0.45)
+
+
+def test_a_page_laid_by_hand_is_no_other_version() -> None:
+    """A person saw to it: boxes that are missing cost their own fields only."""
+    sheet, spec, _ = class_list()
+    version = filled(sheet)
+    version[TOP + ROW * (len(NAMES) - 4) + 3 :, 353:458] = 255
+    laid = lay_at(seen(version, np.eye(3)), spec, np.eye(3), sheet)
+    assert laid.fields["r12"] < 0.1 < 0.4 < laid.fields["r0"]

@@ -126,7 +126,9 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
     places = [_closer(scan, known, best.place) if known.drawn else best.place]
     if known.alike_turned:
         places.append(refine(scan, known, best.place.matrix @ known.upside_down))
-    return [_laid(image, scan, known, place, best) for place in places]
+    found = [_laid(image, scan, known, place, best) for place in places]
+    _refuse_another_version(found[0], known, best)
+    return found
 
 
 def lay_at(image: npt.NDArray[np.uint8], page: PageSpec, matrix: Matrix, reference: Gray | None = None) -> Registered:
@@ -396,14 +398,28 @@ def _near(error: RegistrationError, best: _Tried, known: Reference) -> Registrat
     return error
 
 
-def _shows_paper(scan: Scan, outline: Matrix, paper: int) -> bool:
-    """Whether an outline, (4, 2) pixels, lies on the scan, and on no part that was torn off over a dark bed."""
-    high, wide = scan.gray.shape
-    (x0, y0), (x1, y1) = outline.min(0).astype(int), np.ceil(outline.max(0)).astype(int)
+def _refuse_another_version(page: Registered, known: Reference, best: _Tried) -> None:
+    """Raises UnknownFormError where boxes of the form are missing though all else is there."""
+    printed = [spec for spec, patch in zip(known.spec.fields, known.fields, strict=True) if patch is not None]
+    there = [spec.name for spec in printed if _shows_paper(page, spec.box)]
+    missing = [name for name in there if page.fields[name] < _NOT_THERE * page.quality]
+    if len(missing) >= max(_MISSING_FIELDS, _MISSING * len(there)):
+        error = UnknownFormError(
+            f"the page is like the template, but {len(missing)} of its {len(there)} fields are not where they should "
+            f"be, such as {missing[0]!r}; is it another version of the form?"
+        )
+        raise _near(error, best, known)
+
+
+def _shows_paper(page: Registered, box: Box) -> bool:
+    """Whether a box of the template lies on the page, and on no part that was torn off over a dark bed."""
+    x, y, w, h = box
+    at = candidates.project(np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]), page.map_of(box))
+    (high, wide), (x0, y0), (x1, y1) = page.image.shape[:2], at.min(0).astype(int), np.ceil(at.max(0)).astype(int)
     if x0 < 0 or y0 < 0 or x1 > wide or y1 > high:
         return False
     step = max(1, (y1 - y0) // 16)
-    return float(np.median(scan.gray[y0:y1:step, x0:x1:step])) > paper - _BED
+    return float(np.median(page.image[y0:y1:step, x0:x1:step])) > page.paper - _BED
 
 
 def _aside(shift: tuple[float, float]) -> str:
@@ -428,26 +444,16 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     moves, likenesses = snap(place, known, seen, 24)
     whole = to_upright @ place.matrix
     usual = typical(likenesses[[patch is not None for patch in known.fields]])
-    paper = int(np.median(_inside(scan, known, place)))
-    missing, printed = [], 0
     for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
         corners, bend, sure = outlines[k], bends[k], UNPRINTED
         if patch is not None:
             extra = moves[k] - bend.mean(0)
             sure = field_probability(float(likenesses[k]), float(np.abs(extra).max()) / spec.box[3], usual)
             bend = bend + extra
-            if _shows_paper(scan, candidates.project(corners, place.matrix), paper):
-                printed += 1
-                missing += [spec.name] if sure < _NOT_THERE else []
         step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
         own[spec.box] = whole @ np.asarray(step, np.float64)
         fields[spec.name] = best.probability * sure
-    if len(missing) >= max(_MISSING_FIELDS, _MISSING * printed):
-        error = UnknownFormError(
-            f"the page is like the template, but {len(missing)} of its {printed} fields are not where they should be, "
-            f"such as {missing[0]!r}; is it another version of the form?"
-        )
-        raise _near(error, best, known)
+    paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     return Registered(
         upright,
