@@ -156,7 +156,7 @@ def test_the_page_is_shown_upright_with_the_field_outlined(tmp_path: Path, turn:
         add_forms(store, batch, [given], names={str(file): "scan a.png"})
         found = page_of(store, 1)
     assert found is not None
-    shown = picture(found)
+    shown = picture(found.page)
     box = outline(found, shown)
     assert box is not None
     pixels = cv2.imdecode(np.frombuffer(shown.jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -167,10 +167,10 @@ def test_the_page_is_shown_upright_with_the_field_outlined(tmp_path: Path, turn:
     cv2.imwrite(str(file), page[:10])
     picture.__globals__["_picture"].cache_clear()
     with pytest.raises(InputError, match=r"^scan a\.png: is another file"):
-        picture(found)
+        picture(found.page)
     file.unlink()
     with pytest.raises(InputError, match=r"scan a\.png: the page's file is not there"):
-        picture(found)
+        picture(found.page)
 
 
 @pytest.mark.parametrize("turn", [0, 180])
@@ -183,8 +183,8 @@ def test_the_readers_turn_and_box_fit_each_other(tmp_path: Path, telegram: Path,
     with opened(tmp_path) as store:
         add_batch(store, "b", [form])
         found, crop = page_of(store, 1), crop_and_left(store, 1, 1)[0]
-    assert found is not None and found.turn == turn and crop is not None
-    shown = picture(found)
+    assert found is not None and found.page.turn == turn and crop is not None
+    shown = picture(found.page)
     box = outline(found, shown)
     assert box is not None
     page = cv2.imdecode(np.frombuffer(shown.jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)

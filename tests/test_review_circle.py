@@ -214,7 +214,8 @@ class TestTeaching:
         batch = settled(store)
         url, files = store.engine.url.render_as_string(), str(tmp_path / "files")
         code = (
-            "import sys, time; from pathlib import Path; from inkshift.review import store as s, tasks, teach\n"
+            "import sys, time; from pathlib import Path; from inkshift.review import teach\n"
+            "from inkshift.review.core import store as s, tasks\n"
             f"opened = s.open({url!r}); running = tasks.Tasks(opened, Path({files!r}))\n"
             f"sys.executable = {sys.executable!r}\n"
             f"print(running.start('teach', teach.request(opened, [{batch}], 'mine')), flush=True); time.sleep(600)"
@@ -335,7 +336,7 @@ class TestPages:
         refused = browser.post("/models/choose", data={"csrf": token(browser), "digest": model.digest})
         assert refused.status_code == 400 and "fewer held-out numbers" in refused.text
         self.send(browser, "/models/choose", digest=model.digest, although_worse="true")
-        assert f"--model {model.folder}" in browser.get("/models").text
+        assert f"--model {store.at(model.folder)}" in browser.get("/models").text
         self.send(browser, "/models/back")
         assert models.default_folder(store) is None
         browser.app.state.tasks.close()  # type: ignore[attr-defined]
