@@ -90,6 +90,7 @@ def load(data: str) -> LabelledImages:
 
 def _show(found: Advice, score: float, data: str, folders: dict[str, str]) -> None:
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, pad_edge=False)
@@ -101,7 +102,7 @@ def _show(found: Advice, score: float, data: str, folders: dict[str, str]) -> No
         table.add_row(
             str(one.way), labels, _share(one.right.mean()), _share(all_of_them.mean), _span(one, found.labels)
         )
-    out.print(table, soft_wrap=False, width=max(out.width, 100))
+    Console(width=max(out.width, 110)).print(table)
     for line in lines(found, score, data, folders):
         out.print(line, highlight=False, markup=False)
 

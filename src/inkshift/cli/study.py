@@ -157,17 +157,18 @@ def _progress_bar(planned: AnyPlan, folder: Path) -> Iterator[None]:
 
 def _show_estimate(found: Estimate, workers: int) -> None:
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("set")
-    table.add_column("regime", no_wrap=True)
+    table.add_column("regime", overflow="fold")
     for name in ("runs", "to do", "epochs", "images an epoch", "one run", "all to do"):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for line in found.lines:
         numbers = (f"{line.runs:,}", f"{line.todo:,}", str(line.epochs), f"{line.images:,}")
         table.add_row(line.set, line.regime, *numbers, span(line.seconds_each), span(line.seconds))
-    out.print(table, soft_wrap=False, width=max(out.width, 110))
+    Console(width=max(out.width, 120)).print(table)  # numbers are not cut where a terminal is narrow
     todo = sum(line.todo for line in found.lines)
     out.print(f"{todo} runs to do, at most {span(found.seconds)} with {workers} workers (early stops shorten it);")
     out.print(f"on one core of this machine {span(found.core_seconds)}")
