@@ -24,6 +24,7 @@ from inkshift.reframe import parse  # noqa: E402
 from inkshift.studies.characters import advise as advice  # noqa: E402
 from inkshift.studies.characters import regimes  # noqa: E402
 from inkshift.studies.characters.advise import Advice, Measured, Way, choose, difference  # noqa: E402
+from inkshift.studies.transferability import probe  # noqa: E402
 
 LABELS = np.array([40, 80, 160])
 
@@ -109,10 +110,48 @@ def test_a_few_labels_leave_it_undecided() -> None:
     ways = [simulated(1.0, 0.5, 5, Way("control"), 80), simulated(0.9, 0.5, 5, Way("fine-tuned", "x"), 80)]
     best, others = choose(ways)
     gain = (ways[1], *difference(ways[1], ways[0]))
-    found = Advice(80, ("0", "1"), False, tuple(ways), best, others, gain, {})
+    found = Advice(80, ("0", "1"), False, tuple(ways), best, others, gain, {}, 80)
     said = "\n".join(lines(found, 0.999, "labelled", {}))
     assert "Does a source help? undecided" in said and "Undecided against: " in said
     assert "how many at most is undecided" in said or "not to be had" in said
+
+
+def test_a_rare_class_keeps_images_to_learn_from_and_to_be_tested_on() -> None:
+    labels = np.repeat([0, 1, 2], [3000, 2000, 3])
+    data = LabelledImages(np.zeros((len(labels), 2, 2), np.uint8), labels.astype(str), "drawn")
+    rows = advice._usable(data, ("0", "1", "2"))
+    assert len(rows) == advice.MOST and (np.bincount(labels[rows])[2], np.bincount(labels[rows])[0]) == (3, 898)
+    some = advice._some(labels[rows], 500, 2)
+    assert len(some) == len(set(some.tolist())) == 500 and np.bincount(labels[rows][some]).min() == 2
+    assert len(advice._some(np.repeat(np.arange(300), 3), 500, 2)) == 600
+    pytest.importorskip("sklearn")
+    assert 0 <= probe(np.random.default_rng(0).normal(size=(500, 3)), labels[rows][some]) <= 1
+    for seed in range(20):
+        _, deals = advice._deals(labels[rows], None, 5, seed)
+        assert all({*labels[rows][learn]} == {0, 1, 2} for learn, _ in deals)
+        assert (sum(held.astype(int) for _, held in deals) == 1).all()
+
+
+def hands(*of_class: list[int]) -> tuple[Any, Any]:
+    """Labels, and writers of the images of each class, 10 of each."""
+    writers = [np.repeat(one, 10) for one in of_class]
+    return np.repeat(np.arange(len(writers)), [len(one) for one in writers]), np.concatenate(writers)
+
+
+def test_writers_are_dealt_again_until_every_class_is_left_to_learn_from() -> None:
+    """Two of six writers alone wrote the last class, so that they must lie in different folds of three."""
+    labels, writers = hands([0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5], [4, 5])
+    for seed in range(40):
+        grouped, deals = advice._deals(labels, writers, 3, seed)
+        assert grouped
+        for learn, held in deals:
+            assert not {*writers[held]} & {*writers[learn]} and {*labels[learn]} == {0, 1, 2}
+
+
+def test_where_no_writer_can_be_spared_all_folds_are_of_images_and_say_so() -> None:
+    labels, writers = hands([0], [1], [2], [3])
+    grouped, deals = advice._deals(labels, writers, 5, 0)
+    assert not grouped and all(held.sum() == 8 and {*labels[learn]} == {0, 1, 2, 3} for learn, held in deals)
 
 
 def digits(per_class: int, seed: int) -> LabelledImages:

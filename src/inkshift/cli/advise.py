@@ -112,7 +112,10 @@ def lines(found: Advice, score: float, data: str, folders: dict[str, str]) -> li
 
     best = found.best
     held = "writers" if found.grouped else "images"
-    said = [f"{found.labels:,} labels of {len(found.classes)} classes; scored on {held} that were not learned from."]
+    part = f", {found.tried:,} of them tried" if found.tried < found.labels else ""
+    said = [
+        f"{found.labels:,} labels of {len(found.classes)} classes{part}; scored on {held} that were not learned from."
+    ]
     if found.gain:
         carried, replicates, images, _ = found.gain
         said.append(
