@@ -36,14 +36,17 @@ from inkshift.studies.characters.plan import Run
 from inkshift.studies.engine import replicate_seed
 from inkshift.studies.spec import Protocol, Regime
 from inkshift.studies.stats import (
+    CLAIMS,
     PAIRED,
     Counts,
     Floats,
     Interval,
     Verdict,
     basic_interval,
+    claim_values,
     decide_both,
     scipy,
+    step_down,
     t_interval,
 )
 
@@ -149,6 +152,29 @@ def difference(one: Measured, other: Measured) -> tuple[Interval, Interval, Verd
     return replicates, images, decide_both(replicates, images, MARGIN)
 
 
+Gain = tuple[Measured, Interval, Interval, Verdict]
+
+
+def gain_of(carried: Sequence[Measured], control: Measured) -> Gain | None:
+    """The best way that starts from a source, and its difference from control; None where none starts from one.
+
+    Many ways are tried on the same images and the best is picked, so a verdict holds for all of them at once (Holm).
+    """
+    if not carried:
+        return None
+    differences = [difference(one, control) for one in carried]
+    # Of what may be claimed of one way no two can be true, so a way counts once, with its smallest p value.
+    values = [[claim_values(one, MARGIN) for one in (replicates, images)] for replicates, images, _ in differences]
+    smallest = [min(max(one[claim] for one in both) for claim in CLAIMS) for both in values]
+    stands = step_down(np.array(smallest), (1 - PAIRED) / 2)
+    verdicts: list[Verdict] = [
+        alone if ok else "undecided" for ok, (*_, alone) in zip(stands, differences, strict=True)
+    ]
+    # One that is surely ahead comes before one that only looks better.
+    best = max(range(len(carried)), key=lambda i: (verdicts[i] == "ahead", float(carried[i].right.mean())))
+    return carried[best], *differences[best][:2], verdicts[best]
+
+
 @dataclass(frozen=True, eq=False)
 class Advice:
     """labels: how many there are, of which `tried` were measured with. grouped: whether whole writers were held out.
@@ -163,7 +189,7 @@ class Advice:
     measured: tuple[Measured, ...]
     best: Measured
     open: tuple[Measured, ...]
-    gain: tuple[Measured, Interval, Interval, Verdict] | None
+    gain: Gain | None
     scores: dict[str, dict[str, float]]
     tried: int
 
@@ -240,8 +266,7 @@ def advise(
         name = max(frozen, key=lambda one: float(one.right.mean())).way.source
         done += [tried(Way("fine-tuned", name)), tried(Way("frozen", name, 1))]
     best, others = choose(done)
-    carried = max((one for one in done if one.way.source), key=lambda one: float(one.right.mean()), default=None)
-    gain = (carried, *difference(carried, control)) if carried else None
+    gain = gain_of([one for one in done if one.way.source], control)
     scores = {name: _scores(model, framed(model), labels, classes) for name, model in by_name.items()}
     return Advice(len(data.labels), classes, grouped, tuple(done), best, others, gain, scores, len(rows))
 
