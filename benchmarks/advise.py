@@ -98,7 +98,7 @@ def main() -> None:
     options = (
         f"--sets {' '.join(given.sets)} --labels {given.labels} --replicates {given.replicates} --runs {given.runs}"
     )
-    given_by = f"`python benchmarks/advise.py {options} --runs {given.runs} --seed {given.seed}`"
+    given_by = f"`python benchmarks/advise.py {options} --seed {given.seed}`"
     text = [
         "# Does advice hold what a larger study measures?",
         "",

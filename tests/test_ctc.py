@@ -59,6 +59,24 @@ def test_a_beam_gives_what_is_allowed_alone(seed: int, count: int, fewest: int, 
     assert [p for _, p in found] == sorted((p for _, p in found), reverse=True)
 
 
+@pytest.mark.parametrize("count", [400, 1200])
+def test_many_steps_of_an_unsure_model_still_give_texts_best_first(count: int) -> None:
+    unsure = np.random.default_rng(0).dirichlet(np.full(11, 5), count).astype(np.float32)
+    (found,) = ctc.beam([unsure], (0, 20))
+    texts = [text for text, _ in found]
+    assert len(texts) == 8 and len(set(texts)) == 8
+    scores = ctc.score([([unsure], texts)])[0][0]
+    assert scores[0] > scores[-1]
+    (weighed,) = weigh.weigh([[unsure]])
+    assert sum(weighed.values()) == pytest.approx(1)
+
+
+def test_a_line_with_more_digits_than_a_number_may_have_reads_as_nothing() -> None:
+    line = np.eye(11, dtype=np.float32)[[1, 2] * 20]  # no blank anywhere, and never the same digit twice
+    assert ctc.beam([line], (0, 20)) == [[]]
+    assert weigh.weigh([[line]]) == [{"": 1.0}]
+
+
 def test_the_same_digit_twice_needs_a_blank_between() -> None:
     sure = np.zeros((3, 11), np.float32)
     sure[[0, 2], 7] = 1

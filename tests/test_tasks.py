@@ -143,8 +143,32 @@ def test_several_sets_are_one_and_writers_are_never_on_both_sides(tmp_path: Path
     split = Task(data=names, labels="digits", test_share=0.25)
     parts = {part: np.flatnonzero(split.load(part)[1] >= 0) for part in ("train", "test")}
     assert sorted([*parts["train"], *parts["test"]]) == list(range(80)) and len(parts["test"]) == 20
-    assert str(split) == f"{names[0]} + {names[1]} digits, 0.25 of its writers to test on"
+    assert str(split) == f"{names[0]} + {names[1]} digits, 0.25 split off to test on"
     assert "test_share" not in task.model_dump() and split.model_dump()["test_share"] == 0.25
+
+
+@pytest.mark.parametrize("share", [None, 0.25])
+def test_joined_sets_of_different_classes_are_counted_each_for_itself(tmp_path: Path, share: float | None) -> None:
+    write_own(tmp_path / "one", "01" * 20, "01" * 20)
+    write_own(tmp_path / "two", "AB" * 4, "AB" * 4)
+    names = (str(tmp_path / "one"), str(tmp_path / "two"))
+    task = Task(data=names, labels=("0", "1", "A", "B"), test_share=share)
+    found = task.counts("train")
+    assert tuple(found) == names and sum(found.values()) == (task.load("train")[1] >= 0).sum()
+    data, classes = task.load("train")
+    assert found[names[0]] == np.isin(data.labels[classes >= 0], ["0", "1"]).sum()
+    if share is None:
+        assert list(found.values()) == [40, 8]
+
+
+def test_a_package_names_the_sets_that_its_network_learned(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from inkshift.studies.characters.deliver import _sources
+
+    write_own(tmp_path / "one", "01" * 20, "01")
+    write_own(tmp_path / "two", "AB" * 4, "AB")
+    task = Task(data=(str(tmp_path / "one"), str(tmp_path / "two")), labels=("0", "1", "A", "B"))
+    assert [(Path(one.name).name, one.images) for one in _sources(task)] == [("one", 40), ("two", 8)]
 
 
 def test_a_set_with_one_part_is_split_by_writer(shared_data: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inkshift.cli.app import app, err, out
+from inkshift.cli.app import app, out
+from inkshift.cli.show import count, note
 
 if TYPE_CHECKING:
     from inkshift.datasets.formats import LabelledImages
@@ -70,7 +72,7 @@ def advise(
         way = Way(regime, used[0].manifest.name if used else "", depth if used else None)
         typer.echo(train(way, used, pictures, to).folder)
         return
-    found = try_out(pictures, models, replicates=replicates, tell=lambda text: err.print(text, highlight=False))
+    found = try_out(pictures, models, replicates=replicates, tell=note)
     _show(found, score, data, dict(zip([model.manifest.name for model in models], sources or (), strict=False)))
 
 
@@ -113,13 +115,17 @@ def lines(found: Advice, score: float, data: str, folders: dict[str, str]) -> li
 
     best = found.best
     held = "writers" if found.grouped else "images"
-    said = [f"{found.labels:,} labels of {len(found.classes)} classes; scored on {held} that were not learned from."]
+    part = f", {found.tried:,} of them tried" if found.tried < found.labels else ""
+    said = [
+        f"{found.labels:,} labels of {len(found.classes)} classes{part}; scored on {held} that were not learned from."
+    ]
     if found.gain:
         carried, replicates, images, _ = found.gain
+        ways = count(sum(bool(one.way.source) for one in found.measured), "way")
         said.append(
             f"Does a source help? {found.helps}: {carried.way} minus control {100 * replicates.mean:+.1f} points "
             f"(90 % over replicates {_ends(replicates.low, replicates.high)}, over {held} "
-            f"{_ends(images.low, images.high)})."
+            f"{_ends(images.low, images.high)}; a verdict holds for {ways} at once)."
         )
     expected = _share(best.expected(found.labels).mean)
     said.append(
@@ -142,13 +148,15 @@ def lines(found: Advice, score: float, data: str, folders: dict[str, str]) -> li
     for name, values in found.scores.items():
         scores = ", ".join(f"{key} {value:.3f}" for key, value in values.items())
         said.append(f"Before training, {name}: {scores}.")
-    source = folders.get(best.way.source, best.way.source)
+    source = shlex.quote(folders.get(best.way.source, best.way.source)) if best.way.source else ""
     if best.way.regime == "as-is":
         said.append(f"Use it as it is: inkshift read PAGES --model {source}")
     else:
         part = f" --source {source}" if source else ""
         deep = f" --depth {best.way.depth}" if best.way.depth else ""
-        said.append(f"Train it: inkshift advise {data} --train MODEL --regime {best.way.regime}{part}{deep}")
+        said.append(
+            f"Train it: inkshift advise {shlex.quote(data)} --train MODEL --regime {best.way.regime}{part}{deep}"
+        )
     return said
 
 

@@ -111,7 +111,7 @@ class Task(BaseModel):
         return (self.data,) if isinstance(self.data, str) else self.data
 
     def __str__(self) -> str:
-        part = "" if self.test_share is None else f", {self.test_share:g} of its writers to test on"
+        part = "" if self.test_share is None else f", {self.test_share:g} split off to test on"
         return f"{' + '.join(self.names)} {self.space}{part}"
 
     def relation(self, other: Task) -> Relation:
@@ -131,12 +131,8 @@ class Task(BaseModel):
         Raises DataError where the data are not here or damaged, a class has no image, or data of one's own
         have a label outside the label space.
         """
-        if self.test_share is None:
-            data = _joined([self._part(name, split) for name in self.names])
-            rows = np.arange(len(data.labels))
-        else:
-            data = _joined([self._part(name, part) for name in self.names for part in _parts(name)])
-            rows = _of_split(data, split, self.test_share)
+        data = _joined([part for parts in self._parts(split) for part in parts])
+        rows = np.arange(len(data.labels)) if self.test_share is None else _of_split(data, split, self.test_share)
         classes = self._classes(data)
         outside = np.setdiff1d(np.arange(len(classes)), rows)
         classes[outside] = -1
@@ -144,6 +140,19 @@ class Task(BaseModel):
             if count == 0:
                 raise DataError(f"{data.name}: class {self.labels[i]!r} has no {split} image; leave it out of labels")
         return data, classes
+
+    def counts(self, split: Split) -> dict[str, int]:
+        """How many images of a split each data set gives, by name. Raises DataError as `load` does."""
+        sizes = [sum(len(part.labels) for part in parts) for parts in self._parts(split)]
+        given = np.split(self.load(split)[1] >= 0, np.cumsum(sizes)[:-1])
+        return dict(zip(self.names, (int(part.sum()) for part in given), strict=True))
+
+    def _parts(self, split: Split) -> list[list[LabelledImages]]:
+        """For each data set the parts that a split is taken from: all of them where they are split anew."""
+        return [
+            [self._part(name, part) for part in ((split,) if self.test_share is None else _parts(name))]
+            for name in self.names
+        ]
 
     def _part(self, name: str, split: Split) -> LabelledImages:
         if name in CATALOG:

@@ -7,6 +7,7 @@ it with repeats and blanks between.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -50,20 +51,29 @@ def beam(
 
     Hannun et al. 2014. lines: (T, 11) each, of any T. digits: fewest and most digits; (0, 0) may give the empty text.
     largest: largest value. width: how many beginnings are followed; symbols below one in a thousand are not.
+    A probability too small for a float64 is 0.0; its text is given in its place all the same.
     """
     if not lines:
         return []
     rows = _stacked([_without_idle_steps(line) for line in lines])
     rows[..., :BLANK] *= rows[..., :BLANK] > _UNLIKELY
     found = _start(len(lines), width, digits[1])
+    # Hundreds of steps of an unsure model leave less than a float64 holds, so that each step is scaled to about 1: by a
+    # power of two, which changes no bit of what is compared.
+    power = np.zeros((len(lines), 1), np.int64)
     for at in range(rows.shape[1]):
         found = _grow(found, rows[:, at])
+        over = np.frexp((found.ends + found.ended).max(1, keepdims=True))[1]
+        found = found._replace(ends=np.ldexp(found.ends, -over), ended=np.ldexp(found.ended, -over))
+        power += over
     out = []
-    scores = found.ends + found.ended
-    for symbols, lengths, own in zip(found.symbols.tolist(), found.lengths.tolist(), scores.tolist(), strict=True):
+    scores, powers = found.ends + found.ended, power[:, 0].tolist()
+    for symbols, lengths, own, k in zip(
+        found.symbols.tolist(), found.lengths.tolist(), scores.tolist(), powers, strict=True
+    ):
         texts = ("".join(map(str, row[:n])) for row, n in zip(symbols, lengths, strict=True))
         given = [(text, p) for text, p in zip(texts, own, strict=True) if p > 0 and allowed(text, digits, largest)]
-        out.append(sorted(given, key=lambda item: -item[1]))
+        out.append([(text, math.ldexp(p, k)) for text, p in sorted(given, key=lambda item: -item[1])])
     return out
 
 

@@ -95,7 +95,8 @@ def _propose(
     for k, (views, cut, limit) in enumerate(zip(seen, spelled, limits, strict=True)):
         texts = dict.fromkeys(cut)
         for view in views:
-            beam = [text for text, _ in next(found)]
+            # None where no text of so few digits is possible; that nothing is read is then proposed.
+            beam = [text for text, _ in next(found)] or [""]
             texts |= dict.fromkeys(t for at, t in enumerate(beam) if at < _PROPOSED or ctc.allowed(t, *limit))
             if beam[0] and not ctc.allowed(beam[0], *limit):
                 again.setdefault(limit, []).append((k, view))

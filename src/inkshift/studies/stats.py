@@ -129,14 +129,18 @@ def holm(families: Sequence[dict[Verdict, float]], level: float = 0.05) -> list[
     """
     if not families:
         return []
-    values = np.array([family[claim] for family in families for claim in CLAIMS])
-    order = np.argsort(values, kind="stable")
-    passed = values[order] <= level / np.arange(len(values), 0, -1)
-    kept = np.zeros(len(values), bool)
-    kept[order] = np.logical_and.accumulate(passed)
+    kept = step_down(np.array([family[claim] for family in families for claim in CLAIMS]), level)
     return [
         next((claim for claim, ok in zip(CLAIMS, row, strict=True) if ok), "undecided") for row in kept.reshape(-1, 3)
     ]
+
+
+def step_down(values: Floats, level: float = 0.05) -> npt.NDArray[np.bool_]:
+    """Which of (n,) p values stand with the chance of any wrong one held at `level` (Holm 1979)."""
+    order = np.argsort(values, kind="stable")
+    kept = np.zeros(len(values), bool)
+    kept[order] = np.logical_and.accumulate(values[order] <= level / np.arange(len(values), 0, -1))
+    return kept
 
 
 def chance_f1(confusion: Counts, average: str = "macro") -> float:

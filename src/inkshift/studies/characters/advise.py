@@ -36,14 +36,17 @@ from inkshift.studies.characters.plan import Run
 from inkshift.studies.engine import replicate_seed
 from inkshift.studies.spec import Protocol, Regime
 from inkshift.studies.stats import (
+    CLAIMS,
     PAIRED,
     Counts,
     Floats,
     Interval,
     Verdict,
     basic_interval,
+    claim_values,
     decide_both,
     scipy,
+    step_down,
     t_interval,
 )
 
@@ -52,6 +55,8 @@ Tell = Callable[[str], object]
 PARTS = (0.3, 1.0)  # of the other labels, that a curve is drawn from
 MOST = 1500  # labels that are measured with, so that it stays a matter of minutes
 FEWEST = 80  # labels: below that a score means nothing
+FEWEST_WRITERS = 4  # below that they say nothing of others
+REDRAWN = 100  # deals of writers that are tried before images are dealt
 DRAWS = 2000
 MARGIN = 0.01  # of the share read right: what counts as alike
 FARTHEST = 30  # times the labels there are: beyond, a curve says nothing
@@ -147,10 +152,36 @@ def difference(one: Measured, other: Measured) -> tuple[Interval, Interval, Verd
     return replicates, images, decide_both(replicates, images, MARGIN)
 
 
+Gain = tuple[Measured, Interval, Interval, Verdict]
+
+
+def gain_of(carried: Sequence[Measured], control: Measured) -> Gain | None:
+    """The best way that starts from a source, and its difference from control; None where none starts from one.
+
+    Many ways are tried on the same images and the best is picked, so a verdict holds for all of them at once (Holm).
+    """
+    if not carried:
+        return None
+    differences = [difference(one, control) for one in carried]
+    # Of what may be claimed of one way no two can be true, so a way counts once, with its smallest p value.
+    values = [[claim_values(one, MARGIN) for one in (replicates, images)] for replicates, images, _ in differences]
+    smallest = [min(max(one[claim] for one in both) for claim in CLAIMS) for both in values]
+    stands = step_down(np.array(smallest), (1 - PAIRED) / 2)
+    verdicts: list[Verdict] = [
+        alone if ok else "undecided" for ok, (*_, alone) in zip(stands, differences, strict=True)
+    ]
+    # One that is surely ahead comes before one that only looks better.
+    best = max(range(len(carried)), key=lambda i: (verdicts[i] == "ahead", float(carried[i].right.mean())))
+    return carried[best], *differences[best][:2], verdicts[best]
+
+
 @dataclass(frozen=True, eq=False)
 class Advice:
-    """best: the way to take; open: others that are not surely behind it. gain: of the best that starts from a source
-    over control, None where nothing starts from one. scores: of each source before training, by name of the score."""
+    """labels: how many there are, of which `tried` were measured with. grouped: whether whole writers were held out.
+
+    best: the way to take; open: others that are not surely behind it. gain: of the best that starts from a source
+    over control, None where nothing starts from one. scores: of each source before training, by name of the score.
+    """
 
     labels: int
     classes: tuple[str, ...]
@@ -158,8 +189,9 @@ class Advice:
     measured: tuple[Measured, ...]
     best: Measured
     open: tuple[Measured, ...]
-    gain: tuple[Measured, Interval, Interval, Verdict] | None
+    gain: Gain | None
     scores: dict[str, dict[str, float]]
+    tried: int
 
     @property
     def helps(self) -> str:
@@ -206,9 +238,9 @@ def advise(
     classes = tuple(sorted(set(data.labels.tolist())))
     rows = _usable(data, classes)
     labels = np.searchsorted(classes, data.labels[rows])
-    known = data.writers is not None and len(np.unique(data.writers[rows])) >= 4
-    groups = np.unique(data.writers[rows], return_inverse=True)[1] if known else np.arange(len(rows))  # type: ignore[index]
-    deals = _deals(labels, groups, known, replicates, replicate_seed(seed, "advice", 0))
+    writers = None if data.writers is None else np.unique(data.writers[rows], return_inverse=True)[1].astype(np.int64)
+    grouped, deals = _deals(labels, writers, replicates, replicate_seed(seed, "advice", 0))
+    groups = writers if writers is not None and grouped else np.arange(len(rows))
     names = [model.manifest.name for model in sources]
     pictures: dict[str, npt.NDArray[np.uint8]] = {}
 
@@ -234,10 +266,9 @@ def advise(
         name = max(frozen, key=lambda one: float(one.right.mean())).way.source
         done += [tried(Way("fine-tuned", name)), tried(Way("frozen", name, 1))]
     best, others = choose(done)
-    carried = max((one for one in done if one.way.source), key=lambda one: float(one.right.mean()), default=None)
-    gain = (carried, *difference(carried, control)) if carried else None
+    gain = gain_of([one for one in done if one.way.source], control)
     scores = {name: _scores(model, framed(model), labels, classes) for name, model in by_name.items()}
-    return Advice(len(rows), classes, known, tuple(done), best, others, gain, scores)
+    return Advice(len(data.labels), classes, grouped, tuple(done), best, others, gain, scores, len(rows))
 
 
 def _regimes(model: Model, classes: Sequence[str]) -> tuple[Regime, ...]:
@@ -261,26 +292,49 @@ def _usable(data: LabelledImages, classes: tuple[str, ...]) -> Counts:
             f"{data.name}: expected {FEWEST} labelled images or more, 3 or more of each class, "
             f"found {len(index)}, {least} of the rarest; label more"
         )
-    order = nested(index, np.random.default_rng(0))
-    return np.sort(order[:MOST])
+    return np.sort(_some(index, MOST, 3))
 
 
-def _deals(
-    labels: Counts, groups: Counts, known: bool, folds: int, seed: int
-) -> list[tuple[Counts, npt.NDArray[np.bool_]]]:
-    """For each fold the rows to learn from, in nested order, and which are held out: each image once, whole writers
-    where they are known and the others show every class."""
+def _some(labels: Counts, most: int, fewest: int) -> Counts:
+    """At most `most` rows, each class in its share, but `fewest` of each where there are so many."""
+    order = nested(labels, np.random.default_rng(0))
+    of_class = np.argsort(labels[order], kind="stable")
+    sizes = np.bincount(labels)
+    place = np.empty_like(order)  # of each row in the order of its class
+    place[of_class] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    first = place < fewest
+    return np.concatenate([order[first], order[~first]])[: max(most, int(first.sum()))]
+
+
+Deal = tuple[Counts, npt.NDArray[np.bool_]]
+
+
+def _deals(labels: Counts, writers: Counts | None, folds: int, seed: int) -> tuple[bool, list[Deal]]:
+    """Whether whole writers are held out, and for each fold the rows to learn from, in nested order, and which are held
+    out: each image once. Images are dealt where writers are few or unknown, or the others never show every class.
+    """
     rng = np.random.default_rng(seed)
-    by_writer = rng.permutation(groups.max() + 1)[groups] % folds
-    place = np.empty(len(labels), np.int64)
-    place[nested(labels, rng)] = np.arange(len(labels))
-    whole = all(len(np.unique(labels[by_writer != fold])) > labels.max() for fold in range(folds))
-    fold_of = by_writer if known and whole else place % folds
+    fold_of = _whole_writers(labels, writers, folds, rng) if writers is not None else None
+    grouped = fold_of is not None
+    if fold_of is None:
+        fold_of = np.empty(len(labels), np.int64)
+        # Class by class, so that two images of one never share a fold while another has none.
+        fold_of[np.lexsort((rng.permutation(len(labels)), labels))] = np.arange(len(labels)) % folds
     found = []
     for fold in np.unique(fold_of):
         rows = np.flatnonzero(fold_of != fold)
         found.append((rows[nested(labels[rows], rng)], fold_of == fold))
-    return found
+    return grouped, found
+
+
+def _whole_writers(labels: Counts, writers: Counts, folds: int, rng: np.random.Generator) -> Counts | None:
+    """The fold of each image, whole writers in each, drawn again until every class is left to learn from; or None."""
+    count = int(writers.max()) + 1
+    for _ in range(REDRAWN if count >= FEWEST_WRITERS else 0):
+        fold_of = np.asarray(rng.permutation(count)[writers] % folds, np.int64)
+        if all(len(np.unique(labels[fold_of != fold])) > labels.max() for fold in np.unique(fold_of)):
+            return fold_of
+    return None
 
 
 def _run(way: Way, model: Model | None, classes: tuple[str, ...], seed: int) -> Run:
@@ -343,7 +397,7 @@ def _measure(
     images: npt.NDArray[np.uint8],
     labels: Counts,
     groups: Counts,
-    deals: Sequence[tuple[Counts, npt.NDArray[np.bool_]]],
+    deals: Sequence[Deal],
     seed: int,
 ) -> Measured:
     held = np.stack([one for _, one in deals])
@@ -366,8 +420,8 @@ def _measure(
 
 
 def _scores(model: Model, images: npt.NDArray[np.uint8], labels: Counts, classes: tuple[str, ...]) -> dict[str, float]:
-    """What the features of a source say of the target before anything learns, on 500 images at most."""
-    some = nested(labels, np.random.default_rng(0))[:500]
+    """What the features of a source say of the target before anything learns, on 500 images or little more."""
+    some = _some(labels, 500, 2)  # the probe learns from one of a class and is tested on another
     run = _run(Way("as-is", model.manifest.name), model, classes, 0)
     net = regimes.network(run, model.folder / WEIGHTS, len(model.manifest.classes)).eval()
     with torch.inference_mode():

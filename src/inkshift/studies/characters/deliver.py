@@ -79,10 +79,9 @@ def for_reading(reframing: str) -> str:
 
 def _sources(task: Task) -> list[Source]:
     found = []
-    for name in task.names:
-        entry, own = CATALOG.get(name), task.model_copy(update={"data": name})
-        images = int((own.load("train")[1] >= 0).sum())
-        part = "train" if task.test_share is None else f"{1 - task.test_share:.0%} of its writers"
+    part = "train" if task.test_share is None else f"less {task.test_share:.0%} split off to test on"
+    for name, images in task.counts("train").items():
+        entry = CATALOG.get(name)
         if entry is None:
             found.append(Source(name=name, images=images, licence="your own data", cite=""))
         else:
