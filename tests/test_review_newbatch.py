@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +166,41 @@ def test_pages_are_added_and_go_with_their_batch(
     for path, given in (("archive", {"away": "true"}), ("delete", {"name": "new"})):
         assert browser.post(f"/batches/2/{path}", data={"csrf": token(browser)} | given).status_code == 303
     assert list((files / "batches").iterdir()) == [] and readpages.task_of(store, 2) is None
+
+
+def test_added_pages_never_take_the_place_of_others(store: Store, files: Path) -> None:
+    """Also where some were refused, whose numbers have no file, and where two add pages at once."""
+    store.use_files(files)
+
+    def take(*sent: str) -> Callable[..., list[Taken]]:
+        def keep(folder: Path, first: int = 1) -> list[Taken]:
+            folder.mkdir(exist_ok=True)
+            time.sleep(0.05)
+            taken = [Taken(folder / f"upload-{i:04}.png", name) for i, name in enumerate(sent, first)]
+            for one in taken:
+                if "bad" not in one.name:
+                    one.path.write_text(one.name)
+            return [
+                replace(one, path=one.path.with_suffix(""), error="no page") if "bad" in one.name else one
+                for one in taken
+            ]
+
+        return keep
+
+    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take("a", "bad 1", "c"))
+    both = [
+        threading.Thread(target=readpages.add_pages, args=(store, batch, take(name, f"bad {name}"))) for name in "de"
+    ]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    readpages.add_pages(store, batch, take("f"))
+    (home,) = (files / "batches").iterdir()
+    names = json.loads((home / "names.json").read_text())
+    assert sorted(names.values()) == ["a", "c", "d", "e", "f"]
+    assert {file: (home / "pages" / file).read_text() for file in names} == names
+    assert sorted(page.form for page in undone(store, batch).pages) == ["bad 1", "bad d", "bad e"]
 
 
 def test_only_a_supervisor_with_the_token_uploads(store: Store, files: Path, telegram: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,12 +23,14 @@ from inkshift.forms.template import Template, load_template
 from inkshift.review.core import tasks
 from inkshift.review.core.intake import add_batch, add_forms
 from inkshift.review.core.models import default_folder
-from inkshift.review.core.schema import Batch, Draft, Task
+from inkshift.review.core.schema import Batch, Draft, Form, Page, Task
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
 
 KIND = "read"
 TEMPLATE, NAMES, PAGES = "template.json", "names.json", "pages"
+_NUMBERED = re.compile(r"upload-(\d{4,9})")
+_ADDING = threading.Lock()  # numbers are given, and names.json is written, by one at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +125,25 @@ def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[
         folder = store.at(session.get_one(Batch, batch_id).folder)
     if not (folder / NAMES).is_file():
         raise SettingError("this batch was read on the command line; read further pages into a new batch")
-    names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
-    taken = take(folder / PAGES, len(list((folder / PAGES).glob("upload-*"))) + 1)
-    added = {one.path.name: one.name for one in taken if not one.error}
-    refused = [one for one in taken if one.error]
-    if not added:
-        said = "\n".join(one.error for one in refused)
-        raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
-    with whole_file(folder / NAMES) as file:
-        file.write_text(json.dumps(names | added), encoding="utf-8")
-    add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
+    with _ADDING:
+        names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+        taken = take(folder / PAGES, _next_number(store, batch_id, folder / PAGES))
+        added = {one.path.name: one.name for one in taken if not one.error}
+        refused = [one for one in taken if one.error]
+        if not added:
+            said = "\n".join(one.error for one in refused)
+            raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
+        with whole_file(folder / NAMES) as file:
+            file.write_text(json.dumps(names | added), encoding="utf-8")
+        add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
+
+
+def _next_number(store: Store, batch_id: int, folder: Path) -> int:
+    """One more than the number of any page that was ever sent for a batch, those that were refused among them."""
+    with store.reading() as session:
+        rows = session.scalars(sa.select(Page.source).join(Page.form).where(Form.batch_id == batch_id))
+        known = [Path(source).stem for source in rows] + [path.stem for path in folder.glob("upload-*")]
+    return 1 + max((int(found[1]) for stem in known if (found := _NUMBERED.fullmatch(stem))), default=0)
 
 
 def _unread(taken: Taken) -> FormReading:
