@@ -188,6 +188,13 @@ def test_a_whole_form_is_keyed_at_once(store: Store) -> None:
     assert "1 … 7" in text and "does not hold" in text
     status, text = send(place, "1", "b", "7")
     assert status == 200 and "1 + 0 = 1, but total = 7" in text and 'value="7"' in text
+    buttons = re.findall(r"<button([^>]*)>", text[text.index('id="whole"') :])
+    assert [("primary" in one, "checked" in one) for one in buttons] == [(True, False), (False, True)], "Enter saves"
+    asked = dict(re.findall(r'name="(asked-value-\d+)" value="(.*?)"', text))
+    assert list(asked.values()) == ["1", "b", "7"]
+    for typed, about in ((("1", "b", "8"), asked), (("1", "b", "7"), {})):
+        status, text = send(place, *typed, checked="true", **about)
+        assert status == 200 and f"but total = {typed[2]}" in text, "what they checked was another value"
     status, text = send(place, "1", "z", "7")
     assert status == 400 and 'value="z"' in text
     with store.reading() as session:
