@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,15 +19,19 @@ from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.template import load_template
+from inkshift.review.acceptance.service import take_back
 from inkshift.review.app import Settings
+from inkshift.review.batches import mend
 from inkshift.review.batches.mend import frame
 from inkshift.review.core import queue
-from inkshift.review.core.intake import add_batch
-from inkshift.review.core.schema import Field, Page
+from inkshift.review.core import store as stores
+from inkshift.review.core.intake import add_batch, add_forms
+from inkshift.review.core.schema import Acceptance, Field, Page
 from inkshift.review.core.store import Store
 from inkshift.review.core.undone import undone
+from inkshift.review.keying import views
 from review_app import client, opened, shown_field, token
-from review_forms import TALLY, form, tally
+from review_forms import TALLY, field, form, tally
 
 
 @pytest.fixture
@@ -173,9 +178,7 @@ def test_forms_that_are_there_twice_or_lack_a_page_are_told(browser: TestClient,
     again = form("f", *tally("f", "001", "002", "3").fields)
     batch = add_batch(store, "one", [tally("f", "001", "002", "3")], template=TALLY)
     with store.writing() as session:
-        session.execute(sa.update(Page).values(number=7))
-    from inkshift.review.core.intake import add_forms
-
+        session.execute(sa.update(Page).values(number=7, first_number=7))
     add_forms(store, batch, [again])
     assert [one.what for one in undone(store, batch).forms] == ["duplicate", "duplicate"]
     assert go(browser, "/forms/2/aside", reason="scanned again")[0] == 303
@@ -193,3 +196,42 @@ def test_forms_that_are_there_twice_or_lack_a_page_are_told(browser: TestClient,
     assert (odd.what, odd.pages, odd.whole) == ("incomplete", 1, 2)
     assert go(browser, f"/forms/{odd.id}/right", reason="has one page")[0] == 303
     assert len(undone(store, other)) == 0
+
+
+def test_fields_of_a_form_that_is_set_aside_wait_once_it_counts_again(store: Store) -> None:
+    """Whatever is undone or added meanwhile."""
+    user = stores.local_user(store)
+
+    def left() -> int:
+        return views.left(store, batch)
+
+    notes = (PageNote("p1.png", 1, 0.9), PageNote("p2.png", 1, 0.9))
+    one, two = (
+        replace(field(name, confidence=0.95), source=note.source) for name, note in zip("ab", notes, strict=True)
+    )
+    batch = add_batch(store, "one", [FormReading("f", (one,), notes[:1])])
+    item = queue.next_field(store, user, batch)
+    assert item is not None
+    queue.decide(store, user, item.field, "12")
+    mend.put_aside(store, user, 1, "scanned again")
+    queue.undo(store, user, batch)
+    add_forms(store, batch, [FormReading("f", (one, two), notes)])
+    assert left() == 0
+    mend.call_right(store, user, 1, "it is none")
+    assert left() == 2
+    policy = fixed_policy(store, batch, user)
+    mend.put_aside(store, user, 1, "scanned again")
+    take_back(store, user, batch, policy)
+    assert left() == 0
+    mend.take_back(store, 1)
+    assert left() == 2
+
+
+def fixed_policy(store: Store, batch: int, user: int) -> int:
+    """All fields of a batch taken out of its queue; the application of that policy."""
+    with store.writing() as session:
+        noted = Acceptance(batch_id=batch, user_id=user, policy={}, fields=2, time=store.clock())
+        session.add(noted)
+        session.flush()
+        session.execute(sa.update(Field).values(waiting=False, accepted_by=noted.id))
+        return noted.id

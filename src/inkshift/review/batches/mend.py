@@ -23,7 +23,7 @@ from inkshift.forms.template import PageSpec, Template
 from inkshift.review.batches.reading import write_template
 from inkshift.review.core.intake import NOT_ACCEPTED, add_fields, encode
 from inkshift.review.core.models import default_folder
-from inkshift.review.core.schema import Aside, Batch, Field, Form, Lease, Page
+from inkshift.review.core.schema import Aside, Batch, Field, Form, Lease, Page, count_waiting
 from inkshift.review.core.store import Store
 from inkshift.review.web.pagepicture import Picture
 
@@ -135,6 +135,8 @@ def key_by_hand(store: Store, found: ToMend, design: int) -> None:
             field = Field(form_id=found.form.id, batch_id=found.batch.id, page_id=page.id, name=spec.name)
             field.urgency, field.confidence = NOT_ACCEPTED, 0.0
             session.add(field)
+        session.flush()
+        count_waiting(session, Field.form_id == found.form.id)
         _mended(session, page, None)
 
 
@@ -158,9 +160,10 @@ def _note(store: Store, user_id: int, form_id: int, page_id: int | None, kind: K
         session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
         given = {"kind": kind, "reason": reason[:LONGEST_REASON], "user_id": user_id, "time": store.clock()}
         session.add(Aside(form_id=form_id, page_id=page_id, **given))
+        session.flush()
+        count_waiting(session, Field.form_id == form_id)
         if page_id is None and kind == "aside":
             mine = sa.select(Field.id).where(Field.form_id == form_id)
-            session.execute(sa.update(Field).where(Field.form_id == form_id).values(waiting=False))
             session.execute(sa.delete(Lease).where(Lease.field_id.in_(mine)))
 
 
@@ -170,9 +173,7 @@ def take_back(store: Store, form_id: int, page_id: int | None = None) -> None:
         session.get_one(Form, form_id, with_for_update=True)
         same = Aside.page_id.is_(None) if page_id is None else Aside.page_id == page_id
         session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
-        if page_id is None:
-            waits = sa.and_(Field.status != "settled", Field.accepted_by.is_(None))
-            session.execute(sa.update(Field).where(Field.form_id == form_id).values(waiting=waits))
+        count_waiting(session, Field.form_id == form_id)
 
 
 def _reader(store: Store, found: ToMend, folder: Path) -> Reader:

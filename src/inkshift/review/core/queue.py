@@ -33,6 +33,7 @@ from inkshift.review.core.schema import (
     Status,
     User,
     stands,
+    waits,
 )
 from inkshift.review.core.store import Store
 
@@ -414,10 +415,11 @@ _LET_GO = (
 )
 _COUNT_ANEW = (
     sa.update(Form)
-    .where(Form.id == sa.bindparam("form"), Form.broken.is_not(None))
+    .where(Form.id == sa.bindparam("form"))
     .values(broken=None)
     .execution_options(synchronize_session=False)
 )
+_WAITS = sa.select(waits()).where(Field.id == sa.bindparam("field"))
 _DOUBLE = sa.select(Batch.double).where(Batch.id == sa.bindparam("batch"))
 _ABOUT = (
     sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == sa.bindparam("form"))
@@ -491,7 +493,8 @@ def _append(
     double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
     now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
     field.status, field.state, field.value = now.status, now.state, now.value
-    field.waiting = now.status != "settled" and field.accepted_by is None
+    session.flush()
+    field.waiting = session.execute(_WAITS, {"field": field.id}).scalar_one()
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
     session.execute(_COUNT_ANEW, {"form": field.form_id})
     session.execute(_LET_GO, {"field": field.id, "user": user_id, "all": not field.waiting})
