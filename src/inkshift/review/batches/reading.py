@@ -214,7 +214,7 @@ def read(work: Work) -> dict[str, Any]:
     forms = reader.read(list(names), journal=work.folder / "journal.jsonl", progress=progress)
     model = (reader.number_model or reader.model).digest
     added = add_forms(work.store, batch.id, (named(form, names) for form in forms), model=model, names=names)
-    return {"forms": added}
+    return {"forms": added, "files": len(names)}
 
 
 def _names(folder: Path) -> dict[str, str]:
@@ -250,16 +250,23 @@ def unique(names: Sequence[str]) -> list[str]:
 
 
 def unread(store: Store, batch_id: int) -> bool:
-    """Whether pages of a batch were uploaded and nothing began to read them, as another batch was being read."""
+    """Whether pages of a batch were uploaded that nothing began to read, as another batch was being read."""
     with store.reading() as session:
-        folder = session.scalar(sa.select(Batch.folder).where(Batch.id == batch_id))
-    return bool(folder and (store.at(folder) / NAMES).is_file() and task_of(store, batch_id) is None)
+        kept = session.scalar(sa.select(Batch.folder).where(Batch.id == batch_id))
+    folder = store.at(kept) if kept else None
+    if folder is None or not (folder / NAMES).is_file():
+        return False
+    task = task_of(store, batch_id)
+    if task is None or task.status != "done":
+        return task is None
+    files = len(_names(folder))
+    return files > (task.result or {}).get("files", files)
 
 
 def incomplete(store: Store, batch_id: int) -> bool:
     """Whether some of the pages that were uploaded for a batch are not read yet."""
     task = task_of(store, batch_id)
-    return unread(store, batch_id) if task is None else task.status != "done"
+    return unread(store, batch_id) or (task is not None and task.status != "done")
 
 
 def task_of(store: Store, batch_id: int) -> Task | None:
