@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from PIL import Image
 
+from inkshift.errors import SettingError
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
@@ -106,7 +109,7 @@ def test_a_page_is_keyed_without_a_reading(browser: TestClient, store: Store, tm
     assert go(browser, "/pages/1/key") == (303, f"/batches/{batch}")
     assert len(undone(store, batch)) == 0
     text = browser.get(f"/batches/{batch}/queue").text
-    assert f'src="/fields/{shown_field(text)}/page.jpg"' in text and "Read as" not in text
+    assert f'src="/fields/{shown_field(text)}/page.jpg?' in text and "Read as" not in text
     user = 1
     for value in ("001", "002", "3"):
         item = queue.next_field(store, user, batch)
@@ -160,8 +163,30 @@ def test_another_scan_takes_the_place_of_one(browser: TestClient, store: Store, 
     white = cv2.imencode(".png", np.full((1000, 700), 255, np.uint8))[1].tobytes()
     assert send("white.png", white) == (303, "/pages/1")
     assert "white.png" in browser.get("/pages/1").text and len(undone(store, batch)) == 1
+    before = re.findall(r"picture.jpg[^\"]*", browser.get("/pages/1").text)
+    tall = [Image.open(telegram / f"scan-{i}.jpg").convert("L") for i in (2, 4)]
+    beside = Image.new("L", (sum(one.width for one in tall), max(one.height for one in tall)), 255)
+    beside.paste(tall[0], (0, 0))
+    beside.paste(tall[1], (tall[0].width, 0))
+    for name, what, said in (
+        ("two.tif", {"save_all": True, "append_images": tall[1:]}, "found 2 pages"),
+        ("beside.png", {}, "found 2 forms"),
+    ):
+        sent = io.BytesIO()
+        (tall[0] if what else beside).save(sent, "TIFF" if what else "PNG", **what)
+        status, text = send(name, sent.getvalue())
+        assert status == 400 and f"{name}: expected one page with one form, {said}" in text
+    late = mend.to_mend(store, 1)
+    assert send("grey.png", cv2.imencode(".png", np.full((1000, 700), 250, np.uint8))[1].tobytes())[1] == "/pages/1"
+    assert re.findall(r"picture.jpg[^\"]*", browser.get("/pages/1").text) != before, "no browser shows the old picture"
     assert send("again.jpg", (telegram / "scan-4.jpg").read_bytes()) == (303, "/forms/1")
     assert "T-0004" in browser.get("/forms/1").text and len(undone(store, batch)) == 0
+    assert late is not None
+    other = tmp_path / "late.png"
+    other.write_bytes(white)
+    with pytest.raises(SettingError, match="mended meanwhile"):
+        mend.replaced(store, late, other, "late.png")
+    assert "T-0004" in browser.get("/forms/1").text and len(undone(store, batch)) == 0 and not other.exists()
 
 
 def test_forms_that_are_there_twice_or_lack_a_page_are_told(browser: TestClient, store: Store) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.files import file_digest
 from inkshift.forms.assemble import assemble
-from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.page.files import PageRef, load_page, page_refs
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import PageReading
 from inkshift.forms.template import PageSpec, Template
@@ -103,20 +103,35 @@ def _in_file(points: Any, shown: Picture, turned: int) -> Any:
 
 
 def replaced(store: Store, found: ToMend, path: Path, called: str) -> bool:
-    """Read another file in a page's place, its first page; whether it could be read."""
+    """Read another file in a page's place; whether it could be read.
+
+    Raises SettingError where it holds more than one page or form, and where somebody mended the page meanwhile; then
+    the file is deleted.
+    """
+    many = len(page_refs(path))
     with tempfile.TemporaryDirectory(prefix="inkshift-mend-") as folder:
         try:
             reader = _reader(store, found, Path(folder))
-            reading = reader.read_page(load_page(PageRef(str(path), 1)), str(path), 1)
+            readings = reader.read_pages(load_page(PageRef(str(path), 1)), str(path), 1) if many == 1 else []
         except InkshiftError as e:
-            reading = PageReading(str(path), 1, error=str(e))
-    if reading.blank:
-        reading = replace(reading, error=f"{called}: the page is blank")
-    with store.writing() as session:
-        page = session.get_one(Page, found.page.id, with_for_update=True)
-        page.source, page.number, page.sha256, page.name = store.kept(path), 1, file_digest(path), called
-        page.turn = reading.turn
-        page.error = (reading.error or page.error).replace(str(path), called)
+            readings = [PageReading(str(path), 1, error=str(e))]
+    try:
+        if len(readings) != 1:
+            what = f"{many} pages" if many > 1 else f"{len(readings)} forms on it"
+            raise SettingError(
+                f"{called}: expected one page with one form, found {what}; send just the one that belongs here"
+            )
+        (reading,) = readings
+        if reading.blank:
+            reading = replace(reading, error=f"{called}: the page is blank")
+        with store.writing() as session:
+            page = _still(session, found)
+            page.source, page.number, page.sha256, page.name = store.kept(path), 1, file_digest(path), called
+            page.turn = reading.turn
+            page.error = (reading.error or page.error).replace(str(path), called)
+    except SettingError:
+        path.unlink(missing_ok=True)
+        raise
     if reading.error:
         return False
     mended = to_mend(store, found.page.id)

@@ -126,7 +126,9 @@ def _sheets(who: Visit, form: WholeForm) -> list[dict[str, Any]]:
             shown = picture(found.page)
         except InkshiftError:
             continue
-        sheet = sheets.setdefault(item.page, {"field": item.field, "size": shown.size, "boxes": []})
+        sheet = sheets.setdefault(
+            item.page, {"field": item.field, "version": found.page.version, "size": shown.size, "boxes": []}
+        )
         if box := outline(found, shown):
             sheet["boxes"].append((item.field, box))
     return list(sheets.values())
