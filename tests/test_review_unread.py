@@ -28,6 +28,7 @@ from inkshift.review.batches import mend
 from inkshift.review.batches.mend import frame
 from inkshift.review.core import queue
 from inkshift.review.core import store as stores
+from inkshift.review.core.agreement import progress
 from inkshift.review.core.intake import add_batch, add_forms
 from inkshift.review.core.schema import Acceptance, Field, Page
 from inkshift.review.core.store import Store
@@ -115,6 +116,7 @@ def test_a_page_is_keyed_without_a_reading(browser: TestClient, store: Store, tm
         item = queue.next_field(store, user, batch)
         assert item is not None
         queue.decide(store, user, item.field, value)
+    assert all("predictions" not in task for task in browser.get(f"/batches/{batch}/export/label-studio").json())
     rows = list(csv.DictReader(io.StringIO(browser.get(f"/batches/{batch}/export/csv").text)))
     assert [(row["field"], row["decided"], row["confidence"]) for row in rows] == [
         ("a", "001", "0.0000"),
@@ -209,7 +211,7 @@ def test_forms_that_are_there_twice_or_lack_a_page_are_told(browser: TestClient,
     assert go(browser, "/forms/2/aside", reason="scanned again")[0] == 303
     assert len(undone(store, batch)) == 0
     rows = list(csv.DictReader(io.StringIO(browser.get(f"/batches/{batch}/export/csv").text)))
-    assert len(rows) == 3
+    assert len(rows) == 3 == progress(store, batch).fields
     with store.reading() as session:
         waiting = sa.select(sa.func.count(Field.id)).where(Field.waiting.is_(True))
         assert session.scalar(waiting) == 3

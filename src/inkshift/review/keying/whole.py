@@ -46,7 +46,7 @@ def decide(who: Who, batch: Id, typed: Typed) -> Response:
         seconds = min(max(float(typed.get("seconds") or 0), 0.0), 86_400.0)
         if not answers or not all(answers.values()):
             raise SettingError(who.words("whole_first"))
-        queue.decide_form(who.store, who.user, answers, seconds, checked=_checked(typed))
+        queue.decide_form(who.store, who.user, answers, seconds, _checked(typed), batch)
     except CheckError as e:
         return _show(who, batch, typed, asked=e.broken)
     except TakenError:
