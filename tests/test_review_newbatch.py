@@ -139,7 +139,7 @@ def test_the_folder_of_files_can_be_moved(browser: TestClient, store: Store, fil
     assert upload(browser, ("a.jpg", (telegram / "scan-2.jpg").read_bytes()))[0] == 303
     assert ended(store, 2).status == "done"
     with store.writing() as session:
-        for table, column in ((Batch, Batch.folder), (Page, Page.source)):
+        for table, column in ((Batch, Batch.folder), (Page, Page.source), (Page, Page.first_source)):
             inside = sa.update(table).where(column.startswith("batches/"))
             session.execute(
                 inside.values({column: f"{files}/" + column}), execution_options={"synchronize_session": False}
@@ -149,6 +149,8 @@ def test_the_folder_of_files_can_be_moved(browser: TestClient, store: Store, fil
     moved = client(store, Settings(files=files.with_name("moved")))
     field = shown_field(moved.get("/batches/2/queue").text)
     assert moved.get(f"/fields/{field}/page.jpg").status_code == 200
+    with store.reading() as session:
+        assert session.scalars(sa.select(Page.first_source)).all() == session.scalars(sa.select(Page.source)).all()
     assert readpages.templates(store, files.with_name("moved"))
 
 

@@ -260,7 +260,8 @@ def unread(store: Store, batch_id: int) -> bool:
     if task is None or task.status != "done":
         return task is None
     files = len(_names(folder))
-    return files > (task.result or {}).get("files", files)
+    read: int = (task.result or {}).get("files", files)
+    return files > read
 
 
 def incomplete(store: Store, batch_id: int) -> bool:
