@@ -154,8 +154,6 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # transactions are begun below, not by the driver at some later statement
     _use_wal(connection)
     connection.execute("PRAGMA foreign_keys = ON")
-    # SQLite's own knows ASCII alone, and PostgreSQL's all letters.
-    connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
 
 
 def _use_wal(connection: Any) -> None:
