@@ -35,6 +35,7 @@ def go(browser: TestClient, path: str, **given: object) -> tuple[int, str]:
 def test_forms_are_searched_filtered_and_paged(store: Store) -> None:
     read = [tally("North 1", "001", "002", "3"), tally("north 2", "001", "002", "4"), tally("100% a_b", "1", "1", "2")]
     batch = add_batch(store, "one", read, template=TALLY)
+    assert names(store, add_batch(store, "far", [tally("Ñandú", "1", "1", "2")]), text="ÑANDÚ") == ["Ñandú"]
     assert names(store, batch, text="NORTH") == ["North 1", "north 2"]
     assert names(store, batch, text="%") == names(store, batch, text="_") == ["100% a_b"]
     assert names(store, batch, which="broken") == ["north 2"]

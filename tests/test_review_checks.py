@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from inkshift.forms.rules import broken_rules
+from inkshift.review import reread
+from inkshift.review.batches import keep
 from inkshift.review.batches.exchange import write_table
 from inkshift.review.core import checks, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.checks import CheckError
-from inkshift.review.core.intake import add_batch
+from inkshift.review.core.intake import add_batch, add_forms
 from inkshift.review.core.schema import Base, Decision, Field, Form
 from inkshift.review.core.store import Store
 from inkshift.review.keying import views
@@ -188,6 +191,13 @@ def test_a_whole_form_is_keyed_at_once(store: Store) -> None:
     assert "1 … 7" in text and "does not hold" in text
     status, text = send(place, "1", "b", "7")
     assert status == 200 and "1 + 0 = 1, but total = 7" in text and 'value="7"' in text
+    buttons = re.findall(r"<button([^>]*)>", text[text.index('id="whole"') :])
+    assert [("primary" in one, "checked" in one) for one in buttons] == [(True, False), (False, True)], "Enter saves"
+    asked = dict(re.findall(r'name="(asked-value-\d+)" value="(.*?)"', text))
+    assert list(asked.values()) == ["1", "b", "7"]
+    for typed, about in ((("1", "b", "8"), asked), (("1", "b", "7"), {})):
+        status, text = send(place, *typed, checked="true", **about)
+        assert status == 200 and f"but total = {typed[2]}" in text, "what they checked was another value"
     status, text = send(place, "1", "z", "7")
     assert status == 400 and 'value="z"' in text
     with store.reading() as session:
@@ -197,6 +207,34 @@ def test_a_whole_form_is_keyed_at_once(store: Store) -> None:
         found = session.execute(sa.select(Field.state, Field.value).where(Field.form_id == 1).order_by(Field.id)).all()
     assert found == [("written", "001"), ("blank", ""), ("written", "1")]
     assert "<h1>f1</h1>" in browser.get(place).text
+
+
+def test_a_field_is_decided_in_its_own_batch(store: Store) -> None:
+    batch, other = batch_of(store, ("001", "002", "3")), batch_of(store, ("001", "002", "3"), double=True)
+    browser = client(store)
+    field = shown_field(browser.get(f"/batches/{batch}/queue").text)
+    assert shown_field(post(browser, f"/batches/{other}/decide", field=field, value="001")) != field
+    whole = {"csrf": token(browser), f"value-{field}": "001"}
+    assert browser.post(f"/batches/{other}/whole", data=whole).status_code == 400
+    with store.reading() as session:
+        assert session.scalar(sa.select(sa.func.count(Decision.id))) == 0
+
+
+def test_what_is_read_anew_is_asked_anew(store: Store) -> None:
+    """Of several forms of one name on a picture, each by its order."""
+    batch = batch_of(store)
+    add_forms(store, batch, [tally("t", "001", "002", "3"), tally("t", "004", "005", "9")])
+
+    def state() -> list[tuple[int, str]]:
+        rows = keep.form_list(store, batch).rows
+        with store.reading() as session:
+            last = [session.get_one(Form, row.id).fields[-1].readings[-1].value for row in rows]
+        return [(row.broken, value) for row, value in zip(rows, last, strict=True)]
+
+    assert state() == [(0, "3"), (0, "9")]
+    for before, read in enumerate((tally("t", "001", "002", "4"), tally("t", "004", "005", "8"))):
+        reread._add(store, batch, replace(read, reader="another"), "", before)
+    assert state() == [(1, "4"), (1, "8")]
 
 
 def test_a_database_of_before_keeps_its_decisions(url: str) -> None:
@@ -227,5 +265,5 @@ def test_a_database_of_before_keeps_its_decisions(url: str) -> None:
     store = stores.open(url)
     with store.reading() as session:
         assert session.execute(sa.select(Decision.value, Decision.checked)).all() == [("7", [])]
-        assert session.scalars(sa.select(Form.broken)).all() == [None]
+        assert session.execute(sa.select(Form.broken, Form.read_as)).all() == [(None, "f")]
     store.close()

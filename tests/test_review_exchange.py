@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from inkshift.review import labelled
 from inkshift.review.batches.exchange import DECIDED, lines, write_label_studio, write_table
 from inkshift.review.core import intake
 from inkshift.review.core import store as stores
+from inkshift.review.core.checks import count_broken
 from inkshift.review.core.queue import decide, next_field
 from inkshift.review.core.schema import Decision, Field, Form, Page
 from inkshift.review.core.store import Store
@@ -112,9 +114,44 @@ class TestIntake:
 
     def test_forms_that_are_there_are_passed_over(self, store: Store, batch: int) -> None:
         again = FormReading("=f1", READ.fields, (PageNote("scans/c1.pdf", 4, 0.8),))
-        assert intake.add_forms(store, batch, [READ, again, again]) == 1
+        assert intake.add_forms(store, batch, [READ, again]) == 1
+        assert intake.add_forms(store, batch, [READ, again]) == 0
         with store.reading() as session:
             assert session.scalar(sa.select(sa.func.count(Form.id))) == 2
+
+    def test_forms_of_one_name_on_one_picture_all_come_once(self, store: Store, batch: int) -> None:
+        twin = replace(READ, fields=READ.fields[:1])
+        assert intake.add_forms(store, batch, [READ, twin]) == 1
+        assert intake.add_forms(store, batch, [READ, twin]) == 0
+        with store.reading() as session:
+            many = sa.select(sa.func.count(Field.id)).group_by(Field.form_id).order_by(Field.form_id)
+            assert session.scalars(many).all() == [len(READ.fields), 1]
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_a_page_that_comes_later_goes_to_its_form(self, store: Store, first: int) -> None:
+        """Whichever of the two pages was there before."""
+        notes = (PageNote("p1.png", 1, 0.9), PageNote("p2.png", 1, 0.8))
+        items = tuple(replace(forms.field(name), source=note.source) for name, note in zip("ab", notes, strict=True))
+        whole = FormReading("77", items, notes)
+        batch = intake.add_batch(
+            store, "two pages", [replace(whole, fields=(items[first],), pages=(notes[first],))], template=forms.TALLY
+        )
+        count_broken(store, batch)
+        assert [intake.add_forms(store, batch, [whole]) for _ in range(2)] == [1, 0]
+        with store.reading() as session:
+            (form,) = session.scalars(sa.select(Form).where(Form.batch_id == batch))
+            assert form.broken is None, "its rules are asked anew"
+            found = {(item.name, item.page.source) for item in form.fields if item.page}
+            assert found == {("a", "p1.png"), ("b", "p2.png")} and len(form.fields) == len(form.pages) == 2
+
+    def test_what_was_mended_does_not_come_back(self, store: Store) -> None:
+        """Mending gives a form another name, and a page another file."""
+        unread = FormReading("scan-9", (), (PageNote("q.png", 1, error="q.png page 1: refused"),))
+        batch = intake.add_batch(store, "mended", [unread])
+        with store.writing() as session:
+            form = session.scalars(sa.select(Form).where(Form.batch_id == batch)).one()
+            form.name, form.pages[0].error, form.pages[0].source = "T-0009", "", "again.png"
+        assert intake.add_forms(store, batch, [unread]) == 0
 
     def test_names_and_kinds_of_batches(self, store: Store, batch: int) -> None:
         for name, more, message in (

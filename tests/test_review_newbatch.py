@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +18,14 @@ from fastapi.testclient import TestClient
 
 from inkshift.forms.template import Identity, Template, load_template
 from inkshift.review.app import Settings
+from inkshift.review.batches import keep
 from inkshift.review.batches import reading as readpages
 from inkshift.review.batches.keep import form_list
 from inkshift.review.batches.reading import Taken, Wanted, unique
 from inkshift.review.core import queue, tasks
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
-from inkshift.review.core.schema import Batch, Page
+from inkshift.review.core.schema import Batch, Page, Task
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
 from inkshift.review.core.undone import undone
@@ -79,7 +83,7 @@ def test_uploaded_pages_become_a_batch_under_their_own_names(
     assert (status, place) == (303, "/batches/2")
     assert "Reading the pages" in browser.get(place).text
     task = ended(store, 2)
-    assert (task.status, task.result) == ("done", {"forms": 2}), task.note
+    assert (task.status, task.result) == ("done", {"forms": 2, "files": 2}), task.note
     found = views.batch(store, 2)
     assert found is not None and (found.double, found.model_keys) == (True, True)
     (home,) = (files / "batches").iterdir()
@@ -124,7 +128,7 @@ def test_good_files_are_taken_and_bad_ones_listed(
 ) -> None:
     scan = ("a.jpg", (telegram / "scan-2.jpg").read_bytes())
     assert upload(browser, scan, ("b.pdf", b"no page at all"))[1] == "/batches/2"
-    assert ended(store, 2).result == {"forms": 1}
+    assert ended(store, 2).result == {"forms": 1, "files": 1}
     (bad,) = undone(store, 2).pages
     assert (bad.name, bad.error.split(":")[0]) == ("b.pdf", "b.pdf") and "b.pdf" in browser.get("/batches/2").text
     assert form_list(store, 2).count == 2
@@ -135,7 +139,7 @@ def test_the_folder_of_files_can_be_moved(browser: TestClient, store: Store, fil
     assert upload(browser, ("a.jpg", (telegram / "scan-2.jpg").read_bytes()))[0] == 303
     assert ended(store, 2).status == "done"
     with store.writing() as session:
-        for table, column in ((Batch, Batch.folder), (Page, Page.source)):
+        for table, column in ((Batch, Batch.folder), (Page, Page.source), (Page, Page.first_source)):
             inside = sa.update(table).where(column.startswith("batches/"))
             session.execute(
                 inside.values({column: f"{files}/" + column}), execution_options={"synchronize_session": False}
@@ -145,6 +149,8 @@ def test_the_folder_of_files_can_be_moved(browser: TestClient, store: Store, fil
     moved = client(store, Settings(files=files.with_name("moved")))
     field = shown_field(moved.get("/batches/2/queue").text)
     assert moved.get(f"/fields/{field}/page.jpg").status_code == 200
+    with store.reading() as session:
+        assert session.scalars(sa.select(Page.first_source)).all() == session.scalars(sa.select(Page.source)).all()
     assert readpages.templates(store, files.with_name("moved"))
 
 
@@ -156,13 +162,81 @@ def test_pages_are_added_and_go_with_their_batch(
     more = [("pages", ("b.jpg", (telegram / "scan-4.jpg").read_bytes())), ("pages", ("c.txt", b"a list"))]
     answer = browser.post("/batches/2/pages", data={"csrf": token(browser)}, files=more)
     assert answer.headers["location"] == "/batches/2"
-    assert ended(store, 2).result == {"forms": 1}
+    assert ended(store, 2).result == {"forms": 1, "files": 2}
     assert [row.name for row in form_list(store, 2).rows] == ["a", "b", "c"]
     assert [page.name for page in undone(store, 2).pages] == ["c.txt"]
     assert "HX-Refresh" in browser.get("/batches/2/reading").headers
+    (files / "pages" / "3").mkdir(parents=True)
     for path, given in (("archive", {"away": "true"}), ("delete", {"name": "new"})):
         assert browser.post(f"/batches/2/{path}", data={"csrf": token(browser)} | given).status_code == 303
-    assert list((files / "batches").iterdir()) == [] and readpages.task_of(store, 2) is None
+    assert readpages.task_of(store, 2) is None
+    assert not [path for made in ("batches", "pages", "tasks") for path in (files / made).iterdir()]
+
+
+def test_a_folder_that_another_batch_uses_stays(store: Store, files: Path) -> None:
+    store.use_files(files)
+    (files / "batches" / "x").mkdir(parents=True)
+    for name in ("one", "two"):
+        add_batch(store, name, folder="batches/x")
+    for batch, name, there in ((2, "one", True), (3, "two", False)):
+        keep.archive(store, batch, True)
+        assert keep.goes_with(store, batch).files is not there
+        keep.delete(store, batch, name)
+        assert (files / "batches" / "x").exists() is there
+
+
+def test_added_pages_that_nothing_reads_yet_are_told(browser: TestClient, store: Store, files: Path) -> None:
+    """As where another batch began to be read just before, when an earlier reading of this one is done."""
+
+    def take(folder: Path, first: int = 1) -> list[Taken]:
+        folder.mkdir(exist_ok=True)
+        (folder / f"upload-{first:04}.jpg").write_text("a page")
+        return [Taken(folder / f"upload-{first:04}.jpg", f"{first}.jpg")]
+
+    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take)
+    with store.writing() as session:
+        session.add(Task(kind="read", about={"batch": batch}, started=store.clock(), status="done"))
+        session.flush()
+        session.execute(sa.update(Task).values(result={"forms": 1, "files": 1}))
+    assert not readpages.incomplete(store, batch) and "Read the pages" not in browser.get(f"/batches/{batch}").text
+    readpages.add_pages(store, batch, take)
+    assert readpages.incomplete(store, batch) and "Read the pages" in browser.get(f"/batches/{batch}").text
+    assert "incomplete" in browser.get(f"/batches/{batch}/export/csv").headers["content-disposition"]
+
+
+def test_added_pages_never_take_the_place_of_others(store: Store, files: Path) -> None:
+    """Also where some were refused, whose numbers have no file, and where two add pages at once."""
+    store.use_files(files)
+
+    def take(*sent: str) -> Callable[..., list[Taken]]:
+        def keep(folder: Path, first: int = 1) -> list[Taken]:
+            folder.mkdir(exist_ok=True)
+            time.sleep(0.05)
+            taken = [Taken(folder / f"upload-{i:04}.png", name) for i, name in enumerate(sent, first)]
+            for one in taken:
+                if "bad" not in one.name:
+                    one.path.write_text(one.name)
+            return [
+                replace(one, path=one.path.with_suffix(""), error="no page") if "bad" in one.name else one
+                for one in taken
+            ]
+
+        return keep
+
+    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take("a", "bad 1", "c"))
+    both = [
+        threading.Thread(target=readpages.add_pages, args=(store, batch, take(name, f"bad {name}"))) for name in "de"
+    ]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    readpages.add_pages(store, batch, take("f"))
+    (home,) = (files / "batches").iterdir()
+    names = json.loads((home / "names.json").read_text())
+    assert sorted(names.values()) == ["a", "c", "d", "e", "f"]
+    assert {file: (home / "pages" / file).read_text() for file in names} == names
+    assert sorted(page.form for page in undone(store, batch).pages) == ["bad 1", "bad d", "bad e"]
 
 
 def test_only_a_supervisor_with_the_token_uploads(store: Store, files: Path, telegram: Path) -> None:
@@ -207,7 +281,7 @@ def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram:
     sue = stores.local_user(store)
     first = field.fields[0].id
     queue.settle(store, sue, first, "7")
-    assert readpages.read(work) == {"forms": 1}
+    assert readpages.read(work) == {"forms": 1, "files": 2}
     assert [row.name for row in form_list(store, batch).rows] == ["scan 2", "scan 4"]
     assert said == ["1 / 2", "2 / 2", "1 / 2", "2 / 2"]
     found = views.form_page(store, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,11 @@ def reread(work: Work) -> dict[str, Any]:
     def progress(done: int, count: int) -> None:
         work.say(done / count, f"{done} / {count}")
 
+    seen = Counter[tuple[str, int, str]]()
     for form in reader.read(sources, progress=progress):
-        fields += _add(work.store, work.about["batch"], form, digest)
+        place = form.pages[0].source, form.pages[0].page, form.name
+        fields += _add(work.store, work.about["batch"], form, digest, seen[place])
+        seen[place] += 1
     return {"fields": fields, "skipped": skipped}
 
 
@@ -61,13 +65,17 @@ def _to_read(work: Work) -> tuple[Path, list[str], int]:
     return write_template(template, folder, work.folder), usable, len(pages) - len(usable)
 
 
-def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
-    """Another reading for each field of a form that waits, unless its latest is of this reader; how many there were."""
+def _add(store: Store, batch_id: int, form: FormReading, digest: str, before: int) -> int:
+    """Another reading for each field of a form that waits, unless its latest is of this reader; how many there were.
+
+    before: how many forms of its name came before it on the picture.
+    """
     added = 0
     with store.writing() as session:
         there = session.execute(_of(store, batch_id, form)).all()
-        # Several forms may lie on one picture: then their names tell them apart.
-        for form_id in [row.id for row in there if len(there) == 1 or row.name == form.name]:
+        # Several forms may lie on one picture: then their names tell them apart, else their order.
+        same = [row.id for row in there if len(there) == 1 or form.name in (row.name, row.read_as)]
+        for form_id in same[before : before + 1]:
             wait = sa.select(Field).where(Field.form_id == form_id, Field.waiting.is_(True)).with_for_update()
             waiting = {
                 f.name: f for f in session.scalars(wait) if not f.readings or f.readings[-1].reader != form.reader
@@ -77,14 +85,17 @@ def _add(store: Store, batch_id: int, form: FormReading, digest: str) -> int:
                     session.add(reading_row(item, digest, form.reader, field.id))
                     field.confidence, field.urgency = item.confidence, urgency(item)
                     added += 1
+            session.execute(sa.update(Form).where(Form.id == form_id).values(broken=None))
     return added
 
 
-def _of(store: Store, batch_id: int, form: FormReading) -> sa.Select[int, str]:
-    """Ids and names of the forms in the store that begin on the page that a form which was read begins on."""
+def _of(store: Store, batch_id: int, form: FormReading) -> sa.Select[int, str, str]:
+    """Id, name, and name as it was read, of the forms in the store that begin on the page where one begins that was
+    read anew."""
     note = form.pages[0]
     place = (Page.source == store.kept(note.source), Page.number == note.page)
-    return sa.select(Form.id, Form.name).join(Page).where(Form.batch_id == batch_id, *place).distinct()
+    wanted = sa.select(Form.id, Form.name, Form.read_as).join(Page).where(Form.batch_id == batch_id, *place)
+    return wanted.distinct().order_by(Form.id)
 
 
 def batches_with_pages(store: Store) -> Iterator[tuple[int, str, int]]:

@@ -10,7 +10,7 @@ from inkshift.forms.trust import Policy
 from inkshift.review.acceptance.promise import accepted_scores, seen
 from inkshift.review.core.intake import ACCEPTED, NOT_ACCEPTED
 from inkshift.review.core.queue import person
-from inkshift.review.core.schema import Acceptance, Field, Lease, User
+from inkshift.review.core.schema import Acceptance, Field, Lease, User, count_waiting
 from inkshift.review.core.store import Store
 
 _AT_ONCE = 500
@@ -57,9 +57,10 @@ def take_back(store: Store, user_id: int, batch_id: int, acceptance_id: int) -> 
         if noted is None or noted.batch_id != batch_id or noted.undone is not None:
             raise SettingError(f"policy {acceptance_id}: is not applied to this batch; nothing was changed")
         noted.undone, noted.undone_by_id = store.clock(), user_id
-        waits = {"waiting": Field.status != "settled", "urgency": NOT_ACCEPTED, "accepted_by": None}
         mine = sa.update(Field).where(Field.accepted_by == acceptance_id)
-        session.execute(mine.values(waits), execution_options={"synchronize_session": False})
+        back = {"urgency": NOT_ACCEPTED, "accepted_by": None}
+        session.execute(mine.values(back), execution_options={"synchronize_session": False})
+        count_waiting(session, Field.batch_id == batch_id)
 
 
 def acceptances(store: Store, batch_id: int) -> list[Acceptance]:

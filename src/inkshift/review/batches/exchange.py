@@ -31,7 +31,7 @@ class Line:
     """One field. row: as text, by `COLUMNS` and `DECIDED`. by: who stands for the settled answer. keyers: how many gave
     any. checked: who of `by` said that the paper says so although it breaks a rule.
 
-    crop: PNG. model: digest of the one that read it.
+    crop: PNG. read: whether anything read it; model: digest of the one that did.
     """
 
     row: Row
@@ -39,6 +39,7 @@ class Line:
     keyers: int
     checked: tuple[str, ...]
     crop: bytes | None
+    read: bool
     model: str
 
 
@@ -73,7 +74,7 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
             told = tuple(one.message for one in broken.get(field.form_id, ()) if field.name in one.fields)
             item = _as_read(field, reading, told if rules else tuple(reading.rules_broken))
             read = row(FormReading(field.form.name, reader=reading.reader), item)
-            yield Line(read | dict(decided), by, keyers, checked, field.crop, reading.model)
+            yield Line(read | dict(decided), by, keyers, checked, field.crop, bool(field.readings), reading.model)
 
 
 _UNREAD = Reading(model="", reader="", value="", written="?", state="overwritten", confidence=0.0, rules_broken=[])
@@ -177,14 +178,10 @@ def _task(line: Line) -> dict[str, Any]:
             "image": f"data:image/png;base64,{picture}",
             **{name: item[name] for name in ("form", "field", "source", "page", "decided_by")},
         },
-        "predictions": [
-            {
-                "model_version": line.model or "unknown",
-                "score": float(item["confidence"]),
-                "result": _result(item["state"], item["value"]),
-            }
-        ],
     }
+    if line.read:
+        score, result = float(item["confidence"]), _result(item["state"], item["value"])
+        task["predictions"] = [{"model_version": line.model or "unknown", "score": score, "result": result}]
     if item["decided_state"] and line.by != (MODEL,):
         task["annotations"] = [{"result": _result(item["decided_state"], item["decided"])}]
     return task

@@ -11,6 +11,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, HTMLResponse
 
 from inkshift.review.batches.exchange import write_label_studio, write_table
+from inkshift.review.batches.reading import incomplete
 from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from inkshift.review.web.render import page
@@ -47,6 +48,6 @@ def download(who: Supervisor, batch: Id, kind: Kind) -> FileResponse:
     except BaseException:
         folder.cleanup()
         raise
-    open_ = "-incomplete" if len(undone(who.store, batch)) else ""
+    open_ = "-incomplete" if len(undone(who.store, batch)) or incomplete(who.store, batch) else ""
     name = f"batch-{batch}{'-label-studio' if kind == 'label-studio' else ''}{open_}.{ending}"
     return FileResponse(file, media_type=media, filename=name, background=BackgroundTask(folder.cleanup))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ from inkshift.review.core.schema import (
     left_out,
 )
 from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import task_folder
 
 Which = Literal["all", "open", "broken", "settled"]
 EACH = 50
@@ -71,17 +73,20 @@ def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all",
         .where(Form.batch_id == batch_id, ~left_out())
         .group_by(Form.id, Form.name, Form.broken)
     )
-    if text:
-        wanted = wanted.where(sa.func.lower(Form.name).contains(text.lower(), autoescape=True))
     if which == "broken":
         wanted = wanted.where(Form.broken > 0)
     elif which != "all":
         wanted = wanted.having(waiting > 0 if which == "open" else sa.and_(waiting == 0, sa.func.count(Field.id) > 0))
     with store.reading() as session:
-        count = session.scalar(sa.select(sa.func.count()).select_from(wanted.subquery())) or 0
+        in_order = wanted.order_by(Form.name, Form.id)
+        # Databases fold the case of ASCII alone, or as their locale has it.
+        some = [row for row in session.execute(in_order) if text.casefold() in row.name.casefold()] if text else None
+        total = sa.select(sa.func.count()).select_from(wanted.subquery())
+        count = len(some) if some is not None else session.scalar(total) or 0
         pages = max(1, -(-count // EACH))
         page = min(max(page, 1), pages)
-        rows = session.execute(wanted.order_by(Form.name, Form.id).limit(EACH).offset((page - 1) * EACH))
+        start = (page - 1) * EACH
+        rows = some[start : start + EACH] if some is not None else session.execute(in_order.limit(EACH).offset(start))
         return FormList(tuple(FormRow(*row) for row in rows), count, page, pages)
 
 
@@ -111,7 +116,7 @@ def goes_with(store: Store, batch_id: int) -> Goes:
         forms = session.scalar(sa.select(sa.func.count(Form.id)).where(Form.batch_id == batch_id)) or 0
         log = sa.select(sa.func.count(Decision.id)).join(Field, Field.id == Decision.field_id)
         decisions = session.scalar(log.where(Field.batch_id == batch_id)) or 0
-        return Goes(forms, decisions, _uploaded(store, session.get_one(Batch, batch_id)))
+        return Goes(forms, decisions, _owned(session, store, batch_id) is not None)
 
 
 def delete(store: Store, batch_id: int, name: str) -> None:
@@ -132,17 +137,30 @@ def delete(store: Store, batch_id: int, name: str) -> None:
         ]
         if any(task.status == "running" for task in tasks):
             raise SettingError(f"batch {batch.name!r}: is being read; stop that first")
-        folder = store.at(batch.folder) if _uploaded(store, batch) else None
+        folders = [_owned(session, store, batch_id)]
+        if store.files is not None:
+            pages = session.scalars(sa.select(Page.id).join(Page.form).where(Form.batch_id == batch_id))
+            folders += [store.files / "pages" / str(page) for page in pages]
+            folders += [task_folder(store.files, task.id) for task in tasks]
         _delete_rows(session, store, batch_id)
         for task in tasks:
             session.delete(task)
     store.checks.pop(batch_id, None)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in folders:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _uploaded(store: Store, batch: Batch) -> bool:
-    return store.files is not None and batch.folder.startswith("batches/")
+def _owned(session: Session, store: Store, batch_id: int) -> Path | None:
+    """The folder of a batch's uploaded pages; None where there is none, or another batch has it or pages in it."""
+    folder = session.get_one(Batch, batch_id).folder
+    if store.files is None or not folder.startswith("batches/"):
+        return None
+    batches = sa.select(Batch.id).where(Batch.folder == folder, Batch.id != batch_id)
+    inside = Page.source.startswith(f"{folder}/", autoescape=True)
+    pages = sa.select(Page.id).join(Page.form).where(inside, Form.batch_id != batch_id)
+    shared = session.scalar(sa.select(sa.or_(batches.exists(), pages.exists())))
+    return None if shared else store.at(folder)
 
 
 def _delete_rows(session: Session, store: Store, batch_id: int) -> None:

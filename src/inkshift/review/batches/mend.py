@@ -16,14 +16,14 @@ from sqlalchemy.orm import Session
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.files import file_digest
 from inkshift.forms.assemble import assemble
-from inkshift.forms.page.files import PageRef, load_page
+from inkshift.forms.page.files import PageRef, load_page, page_refs
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import PageReading
 from inkshift.forms.template import PageSpec, Template
 from inkshift.review.batches.reading import write_template
 from inkshift.review.core.intake import NOT_ACCEPTED, add_fields, encode
 from inkshift.review.core.models import default_folder
-from inkshift.review.core.schema import Aside, Batch, Field, Form, Lease, Page
+from inkshift.review.core.schema import Aside, Batch, Field, Form, Lease, Page, count_waiting
 from inkshift.review.core.store import Store
 from inkshift.review.web.pagepicture import Picture
 
@@ -103,20 +103,35 @@ def _in_file(points: Any, shown: Picture, turned: int) -> Any:
 
 
 def replaced(store: Store, found: ToMend, path: Path, called: str) -> bool:
-    """Read another file in a page's place, its first page; whether it could be read."""
+    """Read another file in a page's place; whether it could be read.
+
+    Raises SettingError where it holds more than one page or form, and where somebody mended the page meanwhile; then
+    the file is deleted.
+    """
+    many = len(page_refs(path))
     with tempfile.TemporaryDirectory(prefix="inkshift-mend-") as folder:
         try:
             reader = _reader(store, found, Path(folder))
-            reading = reader.read_page(load_page(PageRef(str(path), 1)), str(path), 1)
+            readings = reader.read_pages(load_page(PageRef(str(path), 1)), str(path), 1) if many == 1 else []
         except InkshiftError as e:
-            reading = PageReading(str(path), 1, error=str(e))
-    if reading.blank:
-        reading = replace(reading, error=f"{called}: the page is blank")
-    with store.writing() as session:
-        page = session.get_one(Page, found.page.id, with_for_update=True)
-        page.source, page.number, page.sha256, page.name = store.kept(path), 1, file_digest(path), called
-        page.turn = reading.turn
-        page.error = (reading.error or page.error).replace(str(path), called)
+            readings = [PageReading(str(path), 1, error=str(e))]
+    try:
+        if len(readings) != 1:
+            what = f"{many} pages" if many > 1 else f"{len(readings)} forms on it"
+            raise SettingError(
+                f"{called}: expected one page with one form, found {what}; send just the one that belongs here"
+            )
+        (reading,) = readings
+        if reading.blank:
+            reading = replace(reading, error=f"{called}: the page is blank")
+        with store.writing() as session:
+            page = _still(session, found)
+            page.source, page.number, page.sha256, page.name = store.kept(path), 1, file_digest(path), called
+            page.turn = reading.turn
+            page.error = (reading.error or page.error).replace(str(path), called)
+    except SettingError:
+        path.unlink(missing_ok=True)
+        raise
     if reading.error:
         return False
     mended = to_mend(store, found.page.id)
@@ -135,6 +150,8 @@ def key_by_hand(store: Store, found: ToMend, design: int) -> None:
             field = Field(form_id=found.form.id, batch_id=found.batch.id, page_id=page.id, name=spec.name)
             field.urgency, field.confidence = NOT_ACCEPTED, 0.0
             session.add(field)
+        session.flush()
+        count_waiting(session, Field.form_id == found.form.id)
         _mended(session, page, None)
 
 
@@ -158,9 +175,10 @@ def _note(store: Store, user_id: int, form_id: int, page_id: int | None, kind: K
         session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
         given = {"kind": kind, "reason": reason[:LONGEST_REASON], "user_id": user_id, "time": store.clock()}
         session.add(Aside(form_id=form_id, page_id=page_id, **given))
+        session.flush()
+        count_waiting(session, Field.form_id == form_id)
         if page_id is None and kind == "aside":
             mine = sa.select(Field.id).where(Field.form_id == form_id)
-            session.execute(sa.update(Field).where(Field.form_id == form_id).values(waiting=False))
             session.execute(sa.delete(Lease).where(Lease.field_id.in_(mine)))
 
 
@@ -170,9 +188,7 @@ def take_back(store: Store, form_id: int, page_id: int | None = None) -> None:
         session.get_one(Form, form_id, with_for_update=True)
         same = Aside.page_id.is_(None) if page_id is None else Aside.page_id == page_id
         session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
-        if page_id is None:
-            waits = sa.and_(Field.status != "settled", Field.accepted_by.is_(None))
-            session.execute(sa.update(Field).where(Field.form_id == form_id).values(waiting=waits))
+        count_waiting(session, Field.form_id == form_id)
 
 
 def _reader(store: Store, found: ToMend, folder: Path) -> Reader:

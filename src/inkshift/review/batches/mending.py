@@ -175,6 +175,7 @@ def _show(who: Visit, found: ToMend, error: str = "", corners: str = "") -> HTML
         found=found,
         name=called(found.page),
         shown=shown,
+        version=file_of(who.store, found.page).version,
         gone=gone,
         designs=designs,
         corners=corners,

@@ -109,10 +109,10 @@ def reading(who: Supervisor, batch: Id) -> HTMLResponse:
 def change(who: Supervisor, batch: Id, what: Literal["stop", "again"]) -> RedirectResponse:
     """Stop reading, or go on."""
     task = readpages.task_of(who.store, batch)
-    if task is None:
-        if what == "stop" or not readpages.unread(who.store, batch):
-            raise HTTPException(404)
+    if what == "again" and readpages.unread(who.store, batch):
         who.tasks.start(KIND, {"batch": batch})
+    elif task is None:
+        raise HTTPException(404)
     elif what == "stop":
         who.tasks.stop(task.id)
     else:

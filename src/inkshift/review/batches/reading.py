@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,12 +23,14 @@ from inkshift.forms.template import Template, load_template
 from inkshift.review.core import tasks
 from inkshift.review.core.intake import add_batch, add_forms
 from inkshift.review.core.models import default_folder
-from inkshift.review.core.schema import Batch, Draft, Task
+from inkshift.review.core.schema import Batch, Draft, Form, Page, Task
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
 
 KIND = "read"
 TEMPLATE, NAMES, PAGES = "template.json", "names.json", "pages"
+_NUMBERED = re.compile(r"upload-(\d{4,9})")
+_ADDING = threading.Lock()  # numbers are given, and names.json is written, by one at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +125,25 @@ def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[
         folder = store.at(session.get_one(Batch, batch_id).folder)
     if not (folder / NAMES).is_file():
         raise SettingError("this batch was read on the command line; read further pages into a new batch")
-    names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
-    taken = take(folder / PAGES, len(list((folder / PAGES).glob("upload-*"))) + 1)
-    added = {one.path.name: one.name for one in taken if not one.error}
-    refused = [one for one in taken if one.error]
-    if not added:
-        said = "\n".join(one.error for one in refused)
-        raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
-    with whole_file(folder / NAMES) as file:
-        file.write_text(json.dumps(names | added), encoding="utf-8")
-    add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
+    with _ADDING:
+        names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+        taken = take(folder / PAGES, _next_number(store, batch_id, folder / PAGES))
+        added = {one.path.name: one.name for one in taken if not one.error}
+        refused = [one for one in taken if one.error]
+        if not added:
+            said = "\n".join(one.error for one in refused)
+            raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
+        with whole_file(folder / NAMES) as file:
+            file.write_text(json.dumps(names | added), encoding="utf-8")
+        add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
+
+
+def _next_number(store: Store, batch_id: int, folder: Path) -> int:
+    """One more than the number of any page that was ever sent for a batch, those that were refused among them."""
+    with store.reading() as session:
+        rows = session.scalars(sa.select(Page.source).join(Page.form).where(Form.batch_id == batch_id))
+        known = [Path(source).stem for source in rows] + [path.stem for path in folder.glob("upload-*")]
+    return 1 + max((int(found[1]) for stem in known if (found := _NUMBERED.fullmatch(stem))), default=0)
 
 
 def _unread(taken: Taken) -> FormReading:
@@ -201,7 +214,7 @@ def read(work: Work) -> dict[str, Any]:
     forms = reader.read(list(names), journal=work.folder / "journal.jsonl", progress=progress)
     model = (reader.number_model or reader.model).digest
     added = add_forms(work.store, batch.id, (named(form, names) for form in forms), model=model, names=names)
-    return {"forms": added}
+    return {"forms": added, "files": len(names)}
 
 
 def _names(folder: Path) -> dict[str, str]:
@@ -237,16 +250,24 @@ def unique(names: Sequence[str]) -> list[str]:
 
 
 def unread(store: Store, batch_id: int) -> bool:
-    """Whether pages of a batch were uploaded and nothing began to read them, as another batch was being read."""
+    """Whether pages of a batch were uploaded that nothing began to read, as another batch was being read."""
     with store.reading() as session:
-        folder = session.scalar(sa.select(Batch.folder).where(Batch.id == batch_id))
-    return bool(folder and (store.at(folder) / NAMES).is_file() and task_of(store, batch_id) is None)
+        kept = session.scalar(sa.select(Batch.folder).where(Batch.id == batch_id))
+    folder = store.at(kept) if kept else None
+    if folder is None or not (folder / NAMES).is_file():
+        return False
+    task = task_of(store, batch_id)
+    if task is None or task.status != "done":
+        return task is None
+    files = len(_names(folder))
+    read: int = (task.result or {}).get("files", files)
+    return files > read
 
 
 def incomplete(store: Store, batch_id: int) -> bool:
     """Whether some of the pages that were uploaded for a batch are not read yet."""
     task = task_of(store, batch_id)
-    return unread(store, batch_id) if task is None else task.status != "done"
+    return unread(store, batch_id) or (task is not None and task.status != "done")
 
 
 def task_of(store: Store, batch_id: int) -> Task | None:

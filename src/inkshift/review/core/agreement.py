@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from inkshift.forms.judge.evaluate import wilson
 from inkshift.review.core.queue import WORDS
-from inkshift.review.core.schema import MODEL, Decision, Field, Lease, Reading, User, stands
+from inkshift.review.core.schema import MODEL, Decision, Field, Lease, Reading, User, left_out, stands
 from inkshift.review.core.store import Store
 
 Interval = tuple[float, float]
@@ -78,13 +78,15 @@ class Pair:
 
 
 def progress(store: Store, batch_id: int) -> Progress:
-    """How many fields are open, disputed and settled, who decided how many, and how quickly."""
+    """How many fields are open, disputed and settled, without forms that were set aside; who decided how many, and how
+    quickly."""
     with store.reading() as session:
         counts = {
             (status, waiting, urgency): n
             for status, waiting, urgency, n in session.execute(
                 sa.select(Field.status, Field.waiting, Field.urgency, sa.func.count())
-                .where(Field.batch_id == batch_id)
+                .join(Field.form)
+                .where(Field.batch_id == batch_id, ~left_out())
                 .group_by(Field.status, Field.waiting, Field.urgency)
             )
         }

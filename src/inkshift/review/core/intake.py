@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from inkshift.datasets.labels import Label
 from inkshift.errors import InputError, SettingError
 from inkshift.files import file_digest
-from inkshift.forms.reading import UNREADABLE, FieldReading, FormReading, Image, state_of
+from inkshift.forms.reading import UNREADABLE, FieldReading, FormReading, Image, PageNote, state_of
 from inkshift.forms.template import Template
 from inkshift.review.core.queue import record
-from inkshift.review.core.schema import MODEL, Batch, Field, Form, Page, Reading
+from inkshift.review.core.schema import MODEL, Batch, Field, Form, Page, Reading, count_waiting
 from inkshift.review.core.store import Store, named_user
 
 RULE_BROKEN, NOT_ACCEPTED, ACCEPTED = range(3)
@@ -77,37 +77,65 @@ def add_forms(
 ) -> int:
     """Add forms as they are read, each as one transaction, so that people begin while more are read.
 
-    A form that is there already, by its name and the place of its first page, is passed over: after a stop, give all
-    again. model: digest of the model that read them. names: what people call the pages' files, by their sources, where
-    that is something else. Gives how many are new. Raises SettingError for no such batch.
+    A page that is there already, by its place and the name of its form as both were read, is passed over: after a stop,
+    give all again. Pages that are new go to the form that holds another page of theirs. model: digest of the model that
+    read them. names: what people call the pages' files, by their sources, where that is something else. Gives how many
+    forms are new or have more pages now. Raises SettingError for no such batch.
     """
     with store.reading() as session:
         batch = session.get(Batch, batch_id)
         if batch is None:
             raise SettingError(f"batch {batch_id}: there is no such batch; make it first")
-        first = (
-            sa.select(Form.name, Page.source, Page.number)
-            .outerjoin(Page, Page.form_id == Form.id)
-            .where(Form.batch_id == batch_id)
-        )
-        known = {tuple(row) for row in session.execute(first)}
-    added, digests = 0, dict[str, str]()
+        known = _known(session, batch_id)
+    added, digests, seen = 0, dict[str, str](), Counter[_Place]()
     for form in forms:
         if form.pages and all(page.blank for page in form.pages):
             continue
-        note = form.pages[0] if form.pages else None
-        place = (form.name, store.kept(note.source) if note else None, note.page if note else None)
-        if place in known:
+        holders = [_holder(store, known, seen, form.name, page) for page in form.pages or (None,)]
+        if None not in holders:
             continue
-        known.add(place)
-        for page in form.pages:
+        there = next((one for one in holders if one is not None), None)
+        new = [page for page, holder in zip(form.pages, holders, strict=False) if holder is None]
+        for page in new:
             if page.source not in digests:
                 digests[page.source] = _digest(page.source)
+        if there is not None:
+            places = {(page.source, page.page) for page in new}
+            more = tuple(item for item in form.fields if (item.source, item.page) in places)
+            form = replace(form, pages=tuple(new), fields=more)
         crops = [None if item.crop is None else encode(item.crop) for item in form.fields]
         with store.writing() as session:
-            _add_form(session, store, batch, form, _Given(model, names, digests, crops))
+            _add_form(session, store, batch, form, _Given(model, names, digests, crops), there)
         added += 1
     return added
+
+
+_Place = tuple[str, str | None, int | None]
+"""A form's name as it was read, and source and number of one of its pages."""
+
+
+def _known(session: Session, batch_id: int) -> dict[_Place, list[int]]:
+    """The forms at each place: several of one name may lie on one picture, and come in the order of their ids."""
+    rows = session.execute(
+        sa.select(Form.read_as, Page.first_source, Page.first_number, Form.id)
+        .outerjoin(Page, Page.form_id == Form.id)
+        .where(Form.batch_id == batch_id)
+        .order_by(Form.id, Page.id)
+    )
+    found: defaultdict[_Place, list[int]] = defaultdict(list)
+    for name, source, number, form in rows:
+        found[name, source, number].append(form)
+    return found
+
+
+def _holder(
+    store: Store, known: Mapping[_Place, list[int]], seen: Counter[_Place], name: str, page: PageNote | None
+) -> int | None:
+    """The form that holds a page already; None where none does. seen: counts how often each place came."""
+    place = (name, store.kept(page.source), page.page) if page else (name, None, None)
+    seen[place] += 1
+    there = known.get(place, [])
+    return there[seen[place] - 1] if seen[place] <= len(there) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +148,24 @@ class _Given:
     crops: list[bytes | None]
 
 
-def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, given: _Given) -> None:
-    row = Form(batch_id=batch.id, name=form.name)
-    row.pages = [
+def _add_form(
+    session: Session, store: Store, batch: Batch, form: FormReading, given: _Given, there: int | None
+) -> None:
+    """there: id of the form that the pages are added to, None for a new one."""
+    if there is None:
+        row = Form(batch_id=batch.id, name=form.name, read_as=form.name)
+        session.add(row)
+        session.flush()
+    else:
+        row = session.get_one(Form, there, with_for_update=True)
+        row.broken = None
+    pages = [
         Page(
+            form_id=row.id,
             source=store.kept(p.source),
             number=p.page,
+            first_source=store.kept(p.source),
+            first_number=p.page,
             sha256=given.digests[p.source],
             quality=p.quality,
             error=p.error.replace(p.source, given.names.get(p.source, p.source)),
@@ -134,11 +174,10 @@ def _add_form(session: Session, store: Store, batch: Batch, form: FormReading, g
         )
         for p in form.pages
     ]
-    session.add(row)
+    session.add_all(pages)
     session.flush()
-    sources = (page.source for page in form.pages)
-    pages = {(source, page.number): page.id for source, page in zip(sources, row.pages, strict=True)}
-    add_fields(session, store, batch, row, form, pages, given.crops, given.model)
+    places = {(p.source, p.page): page.id for p, page in zip(form.pages, pages, strict=True)}
+    add_fields(session, store, batch, row, form, places, given.crops, given.model)
 
 
 def add_fields(
@@ -168,6 +207,7 @@ def add_fields(
         fields.append(field)
     session.add_all(fields)
     session.flush()
+    count_waiting(session, Field.form_id == row.id)
     if batch.model_keys:
         keyer = named_user(session, MODEL, "model", store.clock()).id
         for item, field in zip(form.fields, fields, strict=True):

@@ -7,7 +7,7 @@ is disputed, and a third person settles it. Nothing is ever deleted: an undo is 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +33,7 @@ from inkshift.review.core.schema import (
     Status,
     User,
     stands,
+    waits,
 )
 from inkshift.review.core.store import Store
 
@@ -187,14 +188,22 @@ def next_form(store: Store, user_id: int, batch_id: int) -> WholeForm | None:
 
 
 def decide_form(
-    store: Store, user_id: int, answers: Mapping[int, str], seconds: float = 0.0, checked: bool = False
+    store: Store,
+    user_id: int,
+    answers: Mapping[int, str],
+    seconds: float = 0.0,
+    checked: bool = False,
+    batch_id: int | None = None,
 ) -> None:
-    """Decide several fields of a form in one step: all of them, or none. answers: by field's id; seconds: for all.
+    """Decide several fields of a form in one step: all of them, or none. answers: by field's id; seconds: for all;
+    batch_id: that they must be of.
 
     Raises what `decide` does; CheckError with all that they break.
     """
     broken: dict[str, Broken] = {}
     with store.writing() as session:
+        if batch_id is not None:
+            _in_batch(session, batch_id, answers)
         each = seconds / max(len(answers), 1)
         for field_id, value in answers.items():
             try:
@@ -246,10 +255,17 @@ def decide_and_next(
     seconds: float = 0.0,
     checked: bool = False,
 ) -> Item | None:
-    """`decide`, and then `next_field`, in one step that waits for the disk once."""
+    """`decide` on a field of a batch, and then `next_field`, in one step that waits for the disk once."""
     with store.writing() as session:
+        _in_batch(session, batch_id, [field_id])
         _decide(session, store, user_id, field_id, value, seconds, checked)
         return _next(session, store, user_id, batch_id)
+
+
+def _in_batch(session: Session, batch_id: int, fields: Collection[int]) -> None:
+    """Raises TakenError where a field is of another batch."""
+    if session.scalar(sa.select(Field.id).where(Field.id.in_(fields), Field.batch_id != batch_id).limit(1)):
+        raise TakenError(f"batch {batch_id}: the field is of another batch; take the next one")
 
 
 def _decide(
@@ -414,10 +430,11 @@ _LET_GO = (
 )
 _COUNT_ANEW = (
     sa.update(Form)
-    .where(Form.id == sa.bindparam("form"), Form.broken.is_not(None))
+    .where(Form.id == sa.bindparam("form"))
     .values(broken=None)
     .execution_options(synchronize_session=False)
 )
+_WAITS = sa.select(waits()).where(Field.id == sa.bindparam("field"))
 _DOUBLE = sa.select(Batch.double).where(Batch.id == sa.bindparam("batch"))
 _ABOUT = (
     sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == sa.bindparam("form"))
@@ -491,7 +508,8 @@ def _append(
     double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
     now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
     field.status, field.state, field.value = now.status, now.state, now.value
-    field.waiting = now.status != "settled" and field.accepted_by is None
+    session.flush()
+    field.waiting = session.execute(_WAITS, {"field": field.id}).scalar_one()
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
     session.execute(_COUNT_ANEW, {"form": field.form_id})
     session.execute(_LET_GO, {"field": field.id, "user": user_id, "all": not field.waiting})

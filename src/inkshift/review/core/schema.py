@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, relationship
 
 Role = Literal["keyer", "supervisor", "model", "source"]
 Kind = Literal["key", "settle", "model", "undo"]
@@ -79,7 +79,10 @@ class Batch(Base):
 
 
 class Form(Base):
-    """broken: how many rules it breaks as it stands; None until that is counted anew, see `checks`."""
+    """broken: how many rules it breaks as it stands; None until that is counted anew, see `checks`.
+
+    read_as: its name as it was read; mending may change `name`.
+    """
 
     __tablename__ = "forms"
 
@@ -87,6 +90,7 @@ class Form(Base):
     batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"), index=True)
     name: Mapped[str]
     broken: Mapped[int | None]
+    read_as: Mapped[str] = mapped_column(default="", server_default="")
 
     batch: Mapped[Batch] = relationship(back_populates="forms")
     pages: Mapped[list[Page]] = relationship(back_populates="form", order_by="Page.id")
@@ -98,7 +102,7 @@ class Page(Base):
 
     source: where that is, as `Store.kept` gives it; name: what people call it, empty where that is `source`.
     quality: of its registration, 0 to 1, none without a template. turn: degrees clockwise that make it stand upright.
-    error: why it was not read.
+    error: why it was not read. first_source, first_number: where it was first, which another file in its place leaves.
     """
 
     __tablename__ = "pages"
@@ -112,6 +116,8 @@ class Page(Base):
     error: Mapped[str] = mapped_column(default="")
     name: Mapped[str] = mapped_column(default="", server_default="")
     turn: Mapped[int] = mapped_column(default=0, server_default="0")
+    first_source: Mapped[str] = mapped_column(default="", server_default="")
+    first_number: Mapped[int] = mapped_column(default=1, server_default="1")
 
     form: Mapped[Form] = relationship(back_populates="pages")
 
@@ -121,8 +127,8 @@ class Field(Base):
 
     box: xmin, ymin, xmax, ymax in pixels of the page as its file holds it, where known. urgency: 0 a rule is broken,
     1 not accepted, 2 accepted by a policy; confidence: of the reading. Both order the queue, least first.
-    accepted_by: the application of a policy that took it out of the queue. waiting: somebody is to see it, that is
-    status is not `settled` and no policy took it out. state, value: the settled answer, else empty.
+    accepted_by: the application of a policy that took it out of the queue. waiting: somebody is to see it, see `waits`.
+    state, value: the settled answer, else empty.
     first_id, second_id: whose answers count so far. crop: PNG as cut by the reader, last so that
     other columns are read without it.
     """
@@ -336,6 +342,18 @@ class OpenSession(Base):
 def left_out() -> sa.ColumnElement[bool]:
     """That a form was set aside as a whole."""
     return sa.exists().where(Aside.form_id == Form.id, Aside.page_id.is_(None), Aside.kind == "aside")
+
+
+def waits() -> sa.ColumnElement[bool]:
+    """That somebody is to see a field: what `Field.waiting` is to be, whatever changed."""
+    aside = sa.exists().where(Aside.form_id == Field.form_id, Aside.page_id.is_(None), Aside.kind == "aside")
+    return sa.and_(Field.status != "settled", Field.accepted_by.is_(None), ~aside)
+
+
+def count_waiting(session: Session, which: sa.ColumnElement[bool]) -> None:
+    """Set down anew which of the fields that are meant wait."""
+    again = sa.update(Field).where(which).values(waiting=waits())
+    session.execute(again, execution_options={"synchronize_session": False})
 
 
 def stands() -> sa.ColumnElement[bool]:

@@ -72,7 +72,7 @@ class Store:
         self.files = files.resolve()
         before = f"{self.files}/"
         with self.writing() as session:
-            for column in (Batch.folder, Page.source, TrainedModel.folder):
+            for column in (Batch.folder, Page.source, Page.first_source, TrainedModel.folder):
                 inside = sa.func.substr(column, 1, len(before)) == before
                 within = sa.func.substr(column, len(before) + 1)
                 session.execute(

@@ -14,6 +14,7 @@ from inkshift.review.core.checks import CheckError
 from inkshift.review.core.queue import LONGEST, Item, TakenError
 from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
+from inkshift.review.web.pagepicture import page_of
 from inkshift.review.web.render import inline, page
 from inkshift.review.web.security import Id, Visit, Who
 
@@ -99,12 +100,14 @@ def _work(
     item = item or queue.next_field(who.store, _user(who), batch)
     crop, left = views.crop_and_left(who.store, batch, item.field if item else 0)
     typed, broken = asked[1:] if asked and item and item.field == asked[0] else ("", ())
+    on = page_of(who.store, item.field) if item and crop is None else None
     waits = 0 if item else len(undone(who.store, batch))
     shown: dict[str, Any] = {
         "undone": waits,
         "batch": found,
         "item": item,
         "picture": inline(crop),
+        "sheet": on.page if on else None,
         "note": note,
         "left": left,
     }

@@ -46,7 +46,7 @@ def decide(who: Who, batch: Id, typed: Typed) -> Response:
         seconds = min(max(float(typed.get("seconds") or 0), 0.0), 86_400.0)
         if not answers or not all(answers.values()):
             raise SettingError(who.words("whole_first"))
-        queue.decide_form(who.store, who.user, answers, seconds, checked=bool(typed.get("checked")))
+        queue.decide_form(who.store, who.user, answers, seconds, _checked(typed), batch)
     except CheckError as e:
         return _show(who, batch, typed, asked=e.broken)
     except TakenError:
@@ -64,6 +64,13 @@ def check(who: Who, batch: Id, typed: Typed) -> HTMLResponse:
     number = int(form) if form.isdecimal() and len(form) < 10 else 0
     sums, broken = queue.check_form(who.store, who.user, number, _answers(typed))
     return page(who, "_sums.html", sums=sums, broken=broken)
+
+
+def _checked(typed: dict[str, str]) -> bool:
+    """Whether they said that the paper says so, of just those values that they were asked about."""
+    asked = {key.removeprefix("asked-"): value for key, value in typed.items() if key.startswith("asked-value-")}
+    given = {key: value for key, value in typed.items() if key.startswith("value-")}
+    return bool(typed.get("checked")) and asked == given
 
 
 def _answers(typed: dict[str, str]) -> dict[int, str]:
@@ -119,7 +126,9 @@ def _sheets(who: Visit, form: WholeForm) -> list[dict[str, Any]]:
             shown = picture(found.page)
         except InkshiftError:
             continue
-        sheet = sheets.setdefault(item.page, {"field": item.field, "size": shown.size, "boxes": []})
+        sheet = sheets.setdefault(
+            item.page, {"field": item.field, "version": found.page.version, "size": shown.size, "boxes": []}
+        )
         if box := outline(found, shown):
             sheet["boxes"].append((item.field, box))
     return list(sheets.values())

@@ -34,6 +34,11 @@ class PageFile:
     sha256: str
     turn: int
 
+    @property
+    def version(self) -> str:
+        """For the address of its picture, which browsers keep: another one for another file or turn."""
+        return f"{self.sha256[:16]}-{self.turn}"
+
 
 @dataclass(frozen=True, slots=True)
 class FieldOnPage:
