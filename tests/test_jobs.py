@@ -153,7 +153,7 @@ class TestRun:
         assert multiprocessing.active_children() == []
 
     def test_an_error_that_cannot_be_sent_is_told_in_words(self) -> None:
-        with pytest.raises(InkshiftError, match=r"needs an optional part.*inkshift\[study\]"):
+        with pytest.raises(InkshiftError, match=r"needs an optional part.*\[study\]"):
             list(run(fail_in_a_way_that_does_not_travel, numbered(2), workers=2))
 
     def test_an_error_of_the_source_or_of_setup_ends_the_workers(self) -> None:

@@ -26,6 +26,8 @@ def test_corners_are_dragged_until_the_fields_lie_right(
         page.set_viewport_size({"width": 1280, "height": 1400})
         page.goto(f"/batches/{batch}")
         page.get_by_role("link", name="Mend").click()
+        page.wait_for_url("**/pages/*")
+        page.wait_for_load_state()  # the style sheet says how large the page is shown
         handles = page.locator("#sheet .handle")
         scale = page.evaluate("document.getElementById('sheet').getScreenCTM().a")
         offset = page.evaluate("(m => [m.e, m.f])(document.getElementById('sheet').getScreenCTM())")

@@ -24,7 +24,7 @@ IMPORTS = """
 import inkshift
 models = {"networks", "convolutions", "loop", "checkpoint", "export", "recipes", "numbers"}
 models |= {"finetune", "adapt", "teaching"}
-studies = {f"characters.{name}" for name in ("regimes", "work", "frozen", "deliver", "estimate")}
+studies = {f"characters.{name}" for name in ("regimes", "work", "frozen", "deliver", "estimate", "advise")}
 studies |= {"numbers.work", "numbers.estimate"}
 allowed = {f"inkshift.models.train.{name}" for name in models} | {f"inkshift.studies.{name}" for name in studies}
 for module in pkgutil.walk_packages(inkshift.__path__, "inkshift."):

@@ -97,6 +97,8 @@ MARGIN = 0.18
 _ALIKE = 0.93
 # Pages on one picture, at most, and the share of the others' print that tells a page that is not read from no page.
 MOST_ON_ONE, _PARTLY = 26, 0.3
+# Places one after another that are no page of the form, after which no more are looked for.
+_MISSES = 2
 # Log odds by which numbers must be surer one way up than the other.
 _LEAST_ODDS = 5.0
 # Fields that are read both ways up before all are, where a page has more than twice as many.
@@ -376,17 +378,20 @@ class Reader:
         found: list[tuple[Reader, list[_Laid]]] = []
         failed: list[RegistrationError] = []
         rest: Pixels | None = image
-        while rest is not None and len(found) + len(failed) < MOST_ON_ONE:
+        misses = 0
+        while rest is not None and misses < _MISSES and len(found) + len(failed) < MOST_ON_ONE:
             try:
                 found.append(self._recognise(rest, number))
                 outline = found[-1][1][0].page.outline
+                misses = 0
             except RegistrationError as e:
+                misses += 1
                 outline = np.array(e.outline).reshape(-1, 2)
                 least = _PARTLY * max((laid[0].page.explained for _, laid in found), default=0.0)
                 if not found or not isinstance(e, UnknownFormError) or e.explained > least:
                     failed.append(e)
             rest = beside(rest, outline) if self.templates else None
-        if rest is not None:
+        if rest is not None and misses < _MISSES:
             failed.append(RegistrationError(f"at most {MOST_ON_ONE} forms are read of one picture; cut it up"))
         if not found:
             raise failed[0]

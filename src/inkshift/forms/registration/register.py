@@ -55,6 +55,7 @@ _BED, _SOME_BED = 80, 0.08
 _PLAIN = 0.3
 # A fax: gray levels between which hardly any of its pixels lie, and the share that may.
 _FAX_DARK, _FAX_LIGHT, _FAX_GRAY = 48, 208, 0.02
+_SMALLEST_FAX = 800  # pixels of its longer side: a page has 1,728 columns
 # Of a form's own page two of a thousand fields are not where they should be: a tenth of them, and two at least, are
 # another form's. A field is not there where it is less probably in its place than this.
 _MISSING, _MISSING_FIELDS, _NOT_THERE = 0.1, 2, 0.1
@@ -214,9 +215,9 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
 
 
 def _is_fax(scan: Scan) -> bool:
-    """Whether a scan is of one bit, or nearly: saved as a JPEG since."""
+    """Whether a scan is of one bit, or nearly: saved as a JPEG since; and as large as a page that was faxed."""
     few = scan.gray[::3, ::3]
-    return float(((few > _FAX_DARK) & (few < _FAX_LIGHT)).mean()) < _FAX_GRAY
+    return max(scan.gray.shape) >= _SMALLEST_FAX and float(((few > _FAX_DARK) & (few < _FAX_LIGHT)).mean()) < _FAX_GRAY
 
 
 def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tried]:
