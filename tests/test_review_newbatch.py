@@ -343,7 +343,8 @@ def test_names_are_plain_and_each_another_one() -> None:
 
 def test_a_batch_that_is_read_can_be_stopped(browser: TestClient, store: Store, telegram: Path) -> None:
     scan = (telegram / "scan-2.jpg").read_bytes()
-    assert upload(browser, ("a.jpg", scan))[0] == 303
+    many = [(f"{number}.jpg", scan) for number in range(24)]  # more than can be read until it is stopped
+    assert upload(browser, *many)[0] == 303
     assert "is being read now" in browser.get("/new-batch").text
     assert upload(browser, ("b.jpg", scan), name="other")[0] == 400
     assert browser.post("/batches/2/reading/stop", data={"csrf": token(browser)}).status_code == 303
