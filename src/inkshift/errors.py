@@ -71,6 +71,8 @@ def how_to_install(extra: str, again: bool = False) -> str:
     except (metadata.PackageNotFoundError, ValueError):
         said = {"dir_info": {"editable": True}, "url": Path(__file__).parents[2].as_uri()}
     url, folder = str(said.get("url", "")), said.get("dir_info")
+    if control := said.get("vcs_info"):
+        url = f"{control.get('vcs', 'git')}+{url}@{control.get('commit_id', '')}".removesuffix("@")
     if folder is None:
         what = f"'inkshift[{extra}] @ {url}'" if url else f"'inkshift[{extra}]'"
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,8 +23,6 @@ from inkshift.jobs import digest
 
 # Fewer pages than this are read before further processes have started.
 FEW_PAGES = 8
-# The password in an address.
-_SECRET = re.compile(r"(://[^:/@]*:)[^@]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +111,16 @@ def read_into(
     with _journal(target.out) as journal:
         forms = reader.read(paths, workers=workers, journal=journal, progress=progress)
         tally = _Tally({template.name: len(template.pages) for template in reader.templates})
-        run = digest(reader.fingerprint(), *(f"{file.resolve()}#{stamp(file)}" for file in find_files(paths)))
         write_forms(
-            forms, *_outputs(target, reader, run), nullcontext(tally.add), *([nullcontext(watch)] if watch else [])
+            forms, *_outputs(target, reader, paths), nullcontext(tally.add), *([nullcontext(watch)] if watch else [])
         )
     return tally.summary(expected, passed_over(paths))
 
 
-def _outputs(target: Target, reader: Reader, run: str) -> Iterator[Output]:
+def _outputs(target: Target, reader: Reader, paths: Sequence[str | Path]) -> Iterator[Output]:
+    run = ""
+    if is_address(target.out):  # the same files as they are now, read with the same settings
+        run = digest(reader.fingerprint(), *(f"{file.resolve()}#{stamp(file)}" for file in find_files(paths)))
     # What is opened first is closed last: the trail tells of a reading once the rest of it is there.
     if target.trail is not None:
         yield open_trail(target.trail, reader)
@@ -179,8 +178,11 @@ def _journal(out: Path | str | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="inkshift-") as folder:
             yield Path(folder, "journal")
         return
-    path = journal_path(Path(f"inkshift-{digest(out)[:12]}") if is_address(out) else Path(out))
-    with locked(path, _SECRET.sub(r"\1***@", str(out))):
+    path, what = journal_path(Path(out)), str(out)
+    if is_address(out):
+        path = journal_path(Path(f"inkshift-{digest(out)[:12]}"))
+        what = address_of(out)[0].render_as_string(hide_password=True)
+    with locked(path, what):
         yield path
         path.unlink(missing_ok=True)
 
