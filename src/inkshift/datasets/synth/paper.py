@@ -92,11 +92,11 @@ def _cut(tiles: Levels, height: int, width: int, dice: Dice) -> Levels:
     return np.asarray(cv2.resize(part, (width, height)), np.float32)
 
 
-def lay(ink: Plane, print_: Plane, papers: Papers, dice: Dice) -> Levels:
-    """Ink and printed lines on some paper: the page in gray levels, dark on light."""
+def lay(ink: Plane, print_: Plane, papers: Papers, dice: Dice, fair: bool = False) -> Levels:
+    """Ink and printed lines on some paper: the page in gray levels, dark on light. fair: neither dim nor faded."""
     h, w = ink.shape
-    level = dice.uniform(150, 255) if dice.random() < 0.8 else dice.uniform(90, 200)
-    pen = level * (dice.uniform(0.05, 0.5) if dice.random() < 0.8 else dice.uniform(0.5, 0.72))
+    level = dice.uniform(150, 255) if fair or dice.random() < 0.8 else dice.uniform(90, 200)
+    pen = level * (dice.uniform(0.05, 0.5) if fair or dice.random() < 0.8 else dice.uniform(0.5, 0.72))
     kind = dice.random()
     page = np.full((h, w), level, np.float32)
     if kind < 0.4:
@@ -121,17 +121,17 @@ def _ramp(size: int) -> Levels:
     return np.linspace(-0.5, 0.5, size, dtype=np.float32)
 
 
-def scan(page: Levels, body: float, papers: Papers, dice: Dice) -> Plane:
-    """The page as a scanner, a fax or a telephone gives it. body: height of a digit, pixels."""
+def scan(page: Levels, body: float, papers: Papers, dice: Dice, fair: bool = False) -> Plane:
+    """The page as a scanner, a fax or a telephone gives it. body: height of a digit, pixels. fair: by a good scanner."""
     h, w = page.shape
-    if dice.random() < 0.35:
+    if dice.random() < (0.05 if fair else 0.35):
         factor = min(1.0, dice.uniform(10, 26) / body)
         size = max(8, round(w * factor)), max(8, round(h * factor))
         page = np.asarray(cv2.resize(page, size, interpolation=cv2.INTER_AREA), np.float32)
         body *= factor
-    if dice.random() < 0.4:
+    if dice.random() < (0.1 if fair else 0.4):
         page = np.asarray(cv2.GaussianBlur(page, (0, 0), dice.uniform(0.015, 0.04) * body), np.float32)
-    if dice.random() < 0.4:
+    if dice.random() < (0.1 if fair else 0.4):
         spread = float(cv2.meanStdDev(page)[1][0, 0])
         page = np.asarray(cv2.scaleAdd(_noise(papers, page.shape, dice), dice.uniform(0.02, 0.3) * spread, page))
     out = np.asarray(cv2.convertScaleAbs(np.maximum(page, 0)), np.uint8)

@@ -28,6 +28,7 @@ Gray = npt.NDArray[np.uint8]
 SYMBOLS = "0123456789" + marks.MARKS
 LONGEST = 12
 _LENGTHS = np.cumsum([0.09, 0.14, 0.22, 0.16, 0.16, 0.12, 0.07, 0.04, 0.006, 0.008, 0.004, 0.004]).tolist()
+_FAIR = 0.5
 _BODY = 40.0
 _MAP = 52
 
@@ -98,18 +99,21 @@ class Hand:
     trend: float
 
 
-def draw_hand(dice: Dice, digits: int = 3) -> Hand:
-    """Some hand: from pencil to marker, upright to slanted, wide to cramped. One digit alone may be very thick."""
+def draw_hand(dice: Dice, digits: int = 3, fair: bool = False) -> Hand:
+    """Some hand: from pencil to marker, upright to slanted, wide to cramped. One digit alone may be very thick.
+
+    fair: its edges are sharp, and most digits stand apart.
+    """
     cramped = dice.random()
     thick = 0.29 if digits == 1 and dice.random() < 0.3 else 0.17
     return Hand(
         body=dice.uniform(20, 38),
         pen=float(np.exp(dice.uniform(-3.352, np.log(thick)))),
-        soft=dice.uniform(0.7, 1.8),
+        soft=dice.uniform(0.6, 1.1) if fair else dice.uniform(0.7, 1.8),
         slant=min(max(dice.normal(0.1, 0.22), -0.45), 0.8),
         gap=dice.uniform(0.12, 0.6) if cramped < 0.25 else dice.uniform(-0.02, 0.22),
         gap_spread=dice.uniform(0.02, 0.12),
-        touch=(0.0, 0.1, 0.5)[dice.below(3)] if cramped < 0.75 else dice.uniform(0.3, 1.0),
+        touch=(0.0, 0.1, 0.5)[dice.below(3)] if fair or cramped < 0.75 else dice.uniform(0.3, 1.0),
         drift=dice.uniform(0.0, 0.07),
         uneven=dice.uniform(0.0, 0.14),
         squeeze=float(np.exp(dice.normal(0, 0.18))),
@@ -141,25 +145,29 @@ _NO_MARKS = str.maketrans("", "", marks.MARKS)
 def compose(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) -> tuple[Gray, str]:
     """One number cut from a page, (H, W) uint8 dark on light, and what is written on it: digits and `marks.MARKS`.
 
+    Half of them are as most scans are: sharp, of good contrast, nothing struck out. What is hard to read in these is
+    the hand. The others are faded, blurred, coarse or noisy.
     label: digits to write, instead of random ones; then none of them is struck out and no second number beside them.
     """
     dice = Dice(rng)
     text = draw_label(dice) if label is None else label
-    hand = draw_hand(dice, len(text))
+    fair = dice.random() < _FAIR
+    hand = draw_hand(dice, len(text), fair)
     in_cells = dice.random() < 0.3 and len(text) <= 5
     second = ""
-    if label is None and text and not in_cells and dice.random() < 0.05:
+    plain = fair or label is not None
+    if not plain and text and not in_cells and dice.random() < 0.05:
         second = draw_label(dice)[:6]
     page = marks.Page.blank(hand.body, len(text) + (len(second) + 6 if second else 0))
     if in_cells:
-        written = _fill_cells(page, text, glyphs, hand, dice, may_strike=label is None)
+        written = _fill_cells(page, text, glyphs, hand, dice, may_strike=not plain)
     else:
-        written = _write_freely(page, text, second, glyphs, hand, dice, may_strike=label is None)
+        written = _write_freely(page, text, second, glyphs, hand, dice, may_strike=not plain)
     marks.surround(page, hand.body, dice, in_cells, neighbour=lambda: _any_digit(glyphs, hand, dice))
     ink, print_ = _cut_out(page, hand, dice, in_cells)
     if dice.random() < (0.5 if not text else 0.13):
         marks.borders(print_, hand.body, dice)
-    return paper.scan(paper.lay(ink, print_, papers, dice), hand.body, papers, dice), written
+    return paper.scan(paper.lay(ink, print_, papers, dice, fair), hand.body, papers, dice, fair), written
 
 
 def compose_digits(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) -> tuple[Gray, str]:
@@ -395,12 +403,13 @@ _WAVES = 400
 
 @lru_cache
 def _waves() -> list[tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]]:
-    """Smooth random displacements of a map by a pixel or two, as `cv2.remap` takes them."""
+    """Smooth random displacements of a map by up to some pixels, as `cv2.remap` takes them: other loops and feet."""
     rng = np.random.default_rng(6)
     axis = np.arange(_MAP, dtype=np.float32)
     made = []
     for _ in range(_WAVES):
-        wave = cv2.resize(rng.normal(0, 1.3, (3, 3, 2)).astype(np.float32), (_MAP, _MAP), interpolation=cv2.INTER_CUBIC)
+        deep = rng.uniform(0.6, 2.6)
+        wave = cv2.resize(rng.normal(0, deep, (3, 3, 2)).astype(np.float32), (_MAP, _MAP), interpolation=cv2.INTER_CUBIC)
         whole, parts = cv2.convertMaps(axis[None] + wave[..., 0], axis[:, None] + wave[..., 1], cv2.CV_16SC2)
         made.append((np.asarray(whole, np.int16), np.asarray(parts, np.uint16)))
     return made
