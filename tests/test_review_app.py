@@ -230,6 +230,8 @@ def test_a_supervisor_settles_any_field_and_the_history_stays(local: TestClient)
     assert answer.headers["location"] == "/forms/1#field-2"
     text = local.get("/forms/1").text
     assert '<strong class="digits">46</strong>' in text and '<span class="digits">44</span>' in text
+    other = local.post("/forms/2/fields/2/settle", data={"csrf": token(local), "value": "47"})
+    assert other.status_code == 404 and 'digits">47<' not in local.get("/forms/1").text
 
 
 def test_a_cell_of_the_confusions_opens_its_crops(local: TestClient) -> None:
@@ -238,6 +240,8 @@ def test_a_cell_of_the_confusions_opens_its_crops(local: TestClient) -> None:
     cell = local.get("/batches/1/confusions/cell", params={"truth": "4", "read": "9"})
     assert "one b" in cell.text and "data:image/png" in cell.text
     assert local.get("/batches/1/confusions/cell", params={"truth": "x", "read": "9"}).status_code == 400
+    local.post("/forms/1/aside", data={"csrf": token(local), "reason": "scanned again"})
+    assert "Written 4, read as 9: 1" not in local.get("/batches/1/confusions").text
 
 
 @pytest.mark.parametrize(

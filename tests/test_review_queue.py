@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 import review_forms as forms
 from inkshift.errors import SettingError
+from inkshift.review.batches import mend
 from inkshift.review.core import intake, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.agreement import agreement, progress
@@ -252,3 +253,5 @@ def test_progress_and_agreement(store: Store) -> None:
     assert both.agreement[0] < 0.75 < both.agreement[1]
     assert both.correlation == pytest.approx(1 / 3**0.5)
     assert pairs["keyer 1", "model"].a_wrong == 2 and pairs["keyer 1", "model"].b_wrong == 0
+    mend.put_aside(store, boss, 1, "scanned again")
+    assert agreement(store, batch) == [] and progress(store, batch).keyers == ()

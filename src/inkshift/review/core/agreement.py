@@ -121,7 +121,8 @@ def _standing(batch_id: int) -> sa.Select[int, str, str, str, float]:
         sa.select(Decision.field_id, User.name, Decision.state, Decision.value, Decision.seconds)
         .join(User, User.id == Decision.user_id)
         .join(Field, Field.id == Decision.field_id)
-        .where(Field.batch_id == batch_id, Decision.kind.in_(("key", "settle")), stands())
+        .join(Field.form)
+        .where(Field.batch_id == batch_id, Decision.kind.in_(("key", "settle")), stands(), ~left_out())
         .order_by(Decision.id)
     )
 
@@ -134,7 +135,8 @@ class _Answered(NamedTuple):
 
 
 def agreement(store: Store, batch_id: int) -> list[Pair]:
-    """Every two who answered the same fields of a batch, those with most fields in common first."""
+    """Every two who answered the same fields of a batch, those with most fields in common first; without forms that
+    were set aside."""
     with store.reading() as session:
         fields = _answers(session, batch_id)
     pairs: defaultdict[tuple[str, str], list[tuple[Answer, Answer, Answer | None]]] = defaultdict(list)
@@ -153,14 +155,19 @@ def _answers(session: Session, batch_id: int) -> list[_Answered]:
     readings = (
         sa.select(Reading.field_id, Reading.state, Reading.value)
         .join(Field, Field.id == Reading.field_id)
-        .where(Field.batch_id == batch_id)
+        .join(Field.form)
+        .where(Field.batch_id == batch_id, ~left_out())
         .order_by(Reading.id)
     )
     for field, state, value in session.execute(readings):
         given[field][MODEL] = (state, value) if state in ("written", *WORDS) else ("unreadable", "")
     for field, name, state, value, _ in session.execute(_standing(batch_id)):
         given[field][name] = (state, value)
-    stand = sa.select(Field.id, Field.status, Field.state, Field.value).where(Field.batch_id == batch_id)
+    stand = (
+        sa.select(Field.id, Field.status, Field.state, Field.value)
+        .join(Field.form)
+        .where(Field.batch_id == batch_id, ~left_out())
+    )
     return [
         _Answered((state, value) if status == "settled" else None, given[field])
         for field, status, state, value in session.execute(stand)

@@ -15,7 +15,7 @@ from inkshift.forms.reading import DIGITS
 from inkshift.forms.rules import Broken
 from inkshift.review.core.agreement import Progress, progress
 from inkshift.review.core.checks import broken_now, checks_of, values
-from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, settled_by_people
+from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
 from inkshift.review.core.store import Store
 from inkshift.review.core.undone import undone
 
@@ -201,11 +201,12 @@ def behind(store: Store, batch_id: int, truth: str, read: str, most: int = 200) 
 
 
 def _settled_numbers(session: Session, batch_id: int) -> Iterator[tuple[int, str, str]]:
-    """Id, settled digits and read digits of the fields that people settled on digits."""
+    """Id, settled digits and read digits of the fields that people settled on digits, but those of forms set aside."""
     rows = session.execute(
         sa.select(Field.id, Field.value, Reading.value)
         .join(Reading, Reading.field_id == Field.id)
-        .where(Field.batch_id == batch_id, Field.state == "written", settled_by_people())
+        .join(Field.form)
+        .where(Field.batch_id == batch_id, Field.state == "written", settled_by_people(), ~left_out())
         .order_by(Field.id, Reading.id)
     )
     latest = {field: (value, read) for field, value, read in rows}
