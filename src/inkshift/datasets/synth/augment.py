@@ -176,6 +176,8 @@ def _intrude(out: Gray, neighbour: Gray, body: tuple[int, int], rng: Rng) -> Non
     """
     nx, _, nw, _ = cv2.boundingRect((neighbour > 60).view(np.uint8))
     take = max(2, int(nw * rng.uniform(0.05, 0.3)))
+    if nw < take:
+        return  # a thin stroke, or one so faint that nothing of it is ink
     gap = int(rng.integers(-2, 6))
     if rng.random() < 0.5:
         piece, at = neighbour[:, nx + nw - take : nx + nw], body[0] - gap - take

@@ -1,0 +1,113 @@
+"""Clients that send too much, too slowly or too often keep nobody else out."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from inkshift.review import serve
+from inkshift.review.core import store as stores
+from inkshift.review.web.security import MOST_BYTES
+from review_app import PASSWORD, client, opened
+
+CONNECTIONS = 200
+
+
+@contextmanager
+def serving(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The real server, in a thread; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    servers: list[serve.uvicorn.Server] = []
+    real = serve.uvicorn.Server
+
+    def kept(config: serve.uvicorn.Config) -> serve.uvicorn.Server:
+        servers.append(real(config))
+        return servers[0]
+
+    monkeypatch.setattr(serve.uvicorn, "Server", kept)
+    at = serve.At(port=port)
+    arguments = {"files": "", "demo": False, "browser": False, "say": lambda text: None}
+    thread = threading.Thread(target=serve.serve, args=(f"sqlite:///{folder / 'r.db'}", None, at), kwargs=arguments)
+    thread.start()
+    try:
+        while not (servers and servers[0].started):
+            time.sleep(0.01)
+        yield port
+    finally:
+        servers[0].should_exit = servers[0].force_exit = True
+        thread.join()
+
+
+def test_slow_clients_keep_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred that never end their request: half in its head, half in its body."""
+    with serving(tmp_path, monkeypatch) as port, ExitStack() as open_:
+        for at in range(CONNECTIONS):
+            line = open_.enter_context(socket.create_connection(("127.0.0.1", port)))
+            head = b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            body = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nname="
+            line.sendall(head if at % 2 else head + body)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/login", timeout=20) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /static/%2e%2e/%2e%2e/app.py HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    ],
+)
+def test_what_is_no_fair_request_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    with serving(tmp_path, monkeypatch) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+        line.sendall(sent)
+        assert line.recv(65536).split(b" ")[1] in (b"400", b"404", b"411", b"413", b"431")
+
+
+def test_bodies_have_a_limit(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        browser = client(store)
+        browser.get("/")
+        assert browser.post("/batches/1/decide", content=b"a" * (MOST_BYTES + 1)).status_code == 413
+
+
+def test_guessing_passwords_is_slow_whoever_is_guessed(tmp_path: Path) -> None:
+    """By address, so that nobody can shut another person out by failing in their name from elsewhere."""
+    with opened(tmp_path) as store:
+        stores.add_user(store, "sue", "supervisor", PASSWORD)
+        browser = client(store)
+        answers = [
+            browser.post("/login", data={"name": name, "password": "guess"}).status_code
+            for name in ("sue", "ana", "nobody", "sue") * 3
+        ]
+        assert answers == [403] * 10 + [429] * 2
+        assert browser.post("/login", data={"name": "sue", "password": PASSWORD}).status_code == 429
+
+
+def test_a_name_that_is_nobodys_takes_as_long_as_a_wrong_password(tmp_path: Path) -> None:
+    """Both are put through the same slow hash, so that the time tells no names."""
+    with opened(tmp_path) as store:
+        stores.add_user(store, "sue", "supervisor", PASSWORD)
+        spent = {}
+        for name in ("sue", "nobody"):
+            least = []
+            for _ in range(3):
+                start = time.thread_time()
+                stores.log_in(store, name, "guess")
+                least.append(time.thread_time() - start)
+            spent[name] = min(least)
+        assert spent["nobody"] > spent["sue"] / 3
