@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.errors import DataError
-from inkshift.files import read_csv, whole_file, whole_folder
+from inkshift.files import as_cell, read_csv, whole_file, whole_folder
 from inkshift.forms.out.batch import expected_forms
 
 ROWS = [{"form": "T-1", "value": "7"}, {"form": "Ñandú 2", "value": "008"}]
@@ -93,3 +95,18 @@ def test_a_folder_put_aside_by_a_run_that_was_killed_comes_back(tmp_path: Path) 
 def test_errors_of_what_is_done_meanwhile_are_not_taken_for_the_files(tmp_path: Path) -> None:
     with pytest.raises(BrokenPipeError), whole_file(tmp_path / "out.csv"):
         raise BrokenPipeError(32, "Broken pipe")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=6))
+def test_no_cell_begins_like_a_formula_and_all_come_back(text: str) -> None:
+    assert as_cell(text)[:1] not in ("=", "+", "@", "\t")
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "t.csv")
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("name", "n"), (as_cell(text), "1")])
+        assert [row["name"] for _, row in read_csv(path, exact=True)] == [text]
+
+
+@pytest.mark.parametrize(("text", "cell"), [("-350", "-350"), ("-", "'-"), ("'a", "'a"), ("'=a", "''=a"), ("", "")])
+def test_numbers_stay_numbers(text: str, cell: str) -> None:
+    assert as_cell(text) == cell

@@ -255,6 +255,21 @@ def reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
+_FORMULA = re.compile(r"'*([=+@\t\r]|-(?!\d))")
+
+
+def as_cell(text: str) -> str:
+    """A text for a cell of a CSV file, where a spreadsheet would run what begins with `=`, `+`, `-` or `@`.
+
+    An apostrophe before it, as in spreadsheets, says that it is text; `read_csv` takes it away again.
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _from_cell(text: str) -> str:
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text, 1) else text
+
+
 def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:
     """Line number and cells, by column name in lower case, of each row of a CSV file with a header.
 
@@ -279,7 +294,7 @@ def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:
             if names is None:
                 names = _names(path, rows.line_num, row, needed)
                 continue
-            cells = row if exact else [cell.strip() for cell in row]
+            cells = [_from_cell(cell if exact else cell.strip()) for cell in row]
             if len(cells) < len(names) or any(cells[len(names) :]):
                 raise DataError(
                     f"{path}:{rows.line_num}: expected {len(names)} cells as in the header, found {len(row)}; "

@@ -21,7 +21,7 @@ from review_forms import field
 MARKUP = "<img src=x onerror=alert(1)>\"'{{7*7}}"
 PAGES = (
     *("/", "/batches/1", "/batches/1/queue", "/batches/1/whole", "/forms/1", "/batches/1/export", "/people", "/pages/2"),
-    *("/batches/1/confusions", "/batches/1/acceptance", "/templates", "/data", "/models", "/studies", "/fields/1/page"),
+    *("/batches/1/confusions", "/batches/1/acceptance", "/templates", "/data", "/models", "/studies"),
 )
 
 
@@ -61,20 +61,16 @@ def test_no_name_can_add_a_header(boss: TestClient) -> None:
         assert "evil" not in str(boss.get(path).headers)
 
 
-@pytest.mark.parametrize("kind", ["csv", "xlsx"])
-def test_no_cell_of_an_export_is_a_formula(boss: TestClient, kind: str) -> None:
+def test_no_cell_of_an_export_is_a_formula(boss: TestClient) -> None:
     """A spreadsheet runs what begins with =, +, -, @, a tab or a line's end (OWASP, CSV injection)."""
-    data = boss.get(f"/batches/2/export/{kind}").content
-    if kind == "csv":
-        cells = [cell for row in csv.reader(io.StringIO(data.decode("utf-8-sig"))) for cell in row]
-    else:
-        book = openpyxl.load_workbook(io.BytesIO(data))
-        found = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
-        assert all(cell.data_type != "f" for cell in found)
-        cells = [str(cell.value) for cell in found if cell.value is not None]
+    data = boss.get("/batches/2/export/csv").content
+    cells = [cell for row in csv.reader(io.StringIO(data.decode("utf-8-sig"))) for cell in row]
     assert any("cmd" in cell for cell in cells)
-    if kind == "csv":
-        assert not [cell for cell in cells if cell[:1] in ("=", "+", "@", "\t", "\r")]
+    assert not [cell for cell in cells if cell[:1] in ("=", "+", "@", "\t", "\r")]
+    book = openpyxl.load_workbook(io.BytesIO(boss.get("/batches/2/export/xlsx").content))
+    found = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
+    assert any("cmd" in str(cell.value) for cell in found)
+    assert all(cell.data_type != "f" for cell in found)
 
 
 def test_a_template_is_data_and_no_expression(boss: TestClient, tmp_path: Path) -> None:

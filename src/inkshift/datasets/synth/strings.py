@@ -193,9 +193,12 @@ def _cut_out(page: marks.Page, hand: Hand, dice: Dice, in_cells: bool) -> tuple[
 
 
 def _in_a_large_field(planes: list[Plane], dice: Dice) -> tuple[Plane, Plane]:
-    """Room around the number, which is left anywhere in it: as high as a quarter to two thirds of the field."""
+    """Room around the number, which is left anywhere in it: as high as a third to two thirds of the field.
+
+    A reader looks closely at what is smaller.
+    """
     h = len(planes[0])
-    spare = h / dice.uniform(0.25, 0.7) - h
+    spare = h / dice.uniform(0.35, 0.7) - h
     top, left, right = (int(dice.random() * spare) for _ in range(3))
     ink, print_ = (
         cv2.copyMakeBorder(plane, top, int(spare) - top, left, right, cv2.BORDER_CONSTANT, value=(0,))
@@ -238,7 +241,7 @@ def _digits(
     """The digits of `text` on the page, most from one source of glyphs, a repeated digit mostly written alike."""
     own: dict[str, int] = {}
     zeros, zeros_size = _linked_zeros(text, dice)
-    written = ""
+    written, before = "", 0
     for at, symbol in enumerate(text):
         row = _glyph(glyphs, source, symbol, own, dice)
         size = float(np.exp(hand.trend * at / max(len(text) - 1, 1)))
@@ -249,10 +252,11 @@ def _digits(
         overlap = None
         if dice.random() < (0.5 if linked else hand.touch) and written[-1:] not in marks.MARKS:
             # Most only meet; of some the strokes cross, up to a fifth of a digit's height deep.
-            # A narrow stroke must not vanish in the digit before it.
+            # A narrow stroke must not vanish in the digit before it, nor in the one after it.
             deep = dice.uniform(0, 0.2) * hand.body if dice.random() < 0.3 else 0
-            overlap = min(0.3 * abs(gap) + deep, 0.4 * stroke.shape[1])
+            overlap = min(0.3 * abs(gap) + deep, 0.3 * min(stroke.shape[1], before))
         page.append(stroke, gap, down, overlap)
+        before = stroke.shape[1]
         written += symbol
         if at + 1 == len(text):
             break

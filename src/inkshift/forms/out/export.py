@@ -12,7 +12,7 @@ from typing import IO, Any, Literal, TypeGuard, get_args
 
 from inkshift.datasets.labels import MOST_SYMBOLS
 from inkshift.errors import DataError, SettingError, nearest
-from inkshift.files import MOST_TABLE, parse_json, read_csv, read_text, reason, whole_file, writing
+from inkshift.files import MOST_TABLE, as_cell, parse_json, read_csv, read_text, reason, whole_file, writing
 from inkshift.forms.out.columns import open_parquet, open_table, typed_columns
 from inkshift.forms.out.sheet import CROP, open_sheet, png
 from inkshift.forms.reading import (
@@ -172,10 +172,10 @@ def _picture(item: FieldReading) -> bytes | None:
 
 @contextmanager
 def add_csv(file: IO[str], columns: Sequence[str] = COLUMNS) -> Iterator[AddItems]:
-    """A table with a header, to which rows of text are added."""
+    """A table with a header, to which rows of text are added; see `as_cell`."""
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
-    yield lambda rows: writer.writerows({name: text.replace("\r", " ") for name, text in each.items()} for each in rows)
+    yield lambda rows: writer.writerows({n: as_cell(text.replace("\r", " ")) for n, text in each.items()} for each in rows)
 
 
 @contextmanager

@@ -32,12 +32,12 @@ def login_page(who: Who) -> Response:
 def log_in(request: Request, who: Who, name: Name = "", password: Password = "") -> Response:
     tries: Tries = request.app.state.tries
     address = request.client.host if request.client else ""
-    if not tries.allowed(address):
+    if not tries.begin(address):
         return page(who, "login.html", error="login_wait", name=name, status=429)
     user = stores.log_in(who.store, name, password)
     if user is None:
-        tries.failed(address)
         return page(who, "login.html", error="login_failed", name=name, status=403)
+    tries.succeeded(address)
     token, _ = start_session(who.store, user)
     keep(request, token)
     return RedirectResponse("/", 303)

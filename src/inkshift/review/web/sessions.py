@@ -1,4 +1,4 @@
-"""Who is logged in, kept in the store so that a restart logs nobody out; and who failed to log in how often."""
+"""Who is logged in, kept in the store so that a restart logs nobody out; and who tried to log in how often."""
 
 from __future__ import annotations
 
@@ -72,23 +72,32 @@ def _digest(text: str) -> str:
 
 
 class Tries:
-    """Who gave a wrong password how often, by address, for as long as the process runs."""
+    """Who tried a password how often, by address, for as long as the process runs.
+
+    A try counts from its beginning, so that many at once, each a costly hash, are no way around the limit.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failed: dict[str, list[float]] = {}
+        self._begun: dict[str, list[float]] = {}
         self._turn = threading.Lock()
 
-    def allowed(self, address: str) -> bool:
-        """Whether somebody at this address may try another password; false for a minute after ten that were wrong."""
+    def begin(self, address: str) -> bool:
+        """Whether somebody at this address may try a password; false for a minute after ten that were not right."""
         now = self._clock()
         with self._turn:
-            self._failed = {who: late for who, times in self._failed.items() if (late := _since(times, now))}
-            return len(self._failed.get(address, [])) < TRIES
+            self._begun = {who: late for who, times in self._begun.items() if (late := _since(times, now))}
+            tried = self._begun.setdefault(address, [])
+            if len(tried) >= TRIES:
+                return False
+            tried.append(now)
+            return True
 
-    def failed(self, address: str) -> None:
+    def succeeded(self, address: str) -> None:
+        """The last try was right, and counts no more."""
         with self._turn:
-            self._failed.setdefault(address, []).append(self._clock())
+            if tried := self._begun.get(address):
+                tried.pop()
 
 
 def _since(times: list[float], now: float) -> list[float]:
