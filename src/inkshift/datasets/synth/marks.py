@@ -89,11 +89,11 @@ class Page:
     def _meeting(self, stroke: Plane, down: float) -> int:
         """Where the left side of a stroke would lie if it met what is written before it."""
         for before, x, deep in self.last:
-            rows, solid = self._rows(before, deep), before > 102
+            rows, solid = self._rows(before, deep), before > 50
             solid[:, 0] = True  # so that an empty row ends at its beginning
             np.maximum(self.right[rows], x + before.shape[1] - solid[:, ::-1].argmax(1), out=self.right[rows])
         self.last.clear()
-        solid = stroke > 102
+        solid = stroke > 50
         solid[:, -1] = True  # and begins at its end
         meeting = int((self.right[self._rows(stroke, down)] - solid.argmax(1)).max())
         return meeting if meeting > -_FAR // 2 else self.x1
