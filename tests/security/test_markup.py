@@ -20,7 +20,16 @@ from review_forms import field
 
 MARKUP = "<img src=x onerror=alert(1)>\"'{{7*7}}"
 PAGES = (
-    *("/", "/batches/1", "/batches/1/queue", "/batches/1/whole", "/forms/1", "/batches/1/export", "/people", "/pages/2"),
+    *(
+        "/",
+        "/batches/1",
+        "/batches/1/queue",
+        "/batches/1/whole",
+        "/forms/1",
+        "/batches/1/export",
+        "/people",
+        "/pages/2",
+    ),
     *("/batches/1/confusions", "/batches/1/acceptance", "/templates", "/data", "/models", "/studies"),
 )
 

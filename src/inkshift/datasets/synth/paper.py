@@ -122,7 +122,10 @@ def _ramp(size: int) -> Levels:
 
 
 def scan(page: Levels, body: float, papers: Papers, dice: Dice, fair: bool = False) -> Plane:
-    """The page as a scanner, a fax or a telephone gives it. body: height of a digit, pixels. fair: by a good scanner."""
+    """The page as a scanner, a fax or a telephone gives it.
+
+    body: height of a digit, pixels. fair: by a good scanner.
+    """
     h, w = page.shape
     if dice.random() < (0.05 if fair else 0.35):
         factor = min(1.0, dice.uniform(10, 26) / body)

@@ -413,7 +413,9 @@ def _waves() -> list[tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]]:
     made = []
     for _ in range(_WAVES):
         deep = rng.uniform(0.6, 2.6)
-        wave = cv2.resize(rng.normal(0, deep, (3, 3, 2)).astype(np.float32), (_MAP, _MAP), interpolation=cv2.INTER_CUBIC)
+        wave = cv2.resize(
+            rng.normal(0, deep, (3, 3, 2)).astype(np.float32), (_MAP, _MAP), interpolation=cv2.INTER_CUBIC
+        )
         whole, parts = cv2.convertMaps(axis[None] + wave[..., 0], axis[:, None] + wave[..., 1], cv2.CV_16SC2)
         made.append((np.asarray(whole, np.int16), np.asarray(parts, np.uint16)))
     return made

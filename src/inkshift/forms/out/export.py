@@ -175,7 +175,9 @@ def add_csv(file: IO[str], columns: Sequence[str] = COLUMNS) -> Iterator[AddItem
     """A table with a header, to which rows of text are added; see `as_cell`."""
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
-    yield lambda rows: writer.writerows({n: as_cell(text.replace("\r", " ")) for n, text in each.items()} for each in rows)
+    yield lambda rows: writer.writerows(
+        {n: as_cell(text.replace("\r", " ")) for n, text in each.items()} for each in rows
+    )
 
 
 @contextmanager
