@@ -213,7 +213,7 @@ def _mark(picture: Gray, height: float) -> float:
 
 def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:
     """Whether nearly every column crosses the ink just once."""
-    begins = ink & ~np.pad(ink, ((1, 0), (0, 0)))[:-1]
+    begins = np.concatenate([ink[:1], ink[1:] & ~ink[:-1]])
     return float(np.mean(begins.sum(0) == 1)) > _ONCE
 
 
@@ -239,7 +239,7 @@ def _slash(ink: npt.NDArray[np.bool_]) -> float:
 def _stroke_through_loop(ink: npt.NDArray[np.bool_]) -> bool:
     """Whether a straight line goes through a loop from its lower left to its upper right and parts what it encloses."""
     h, w = ink.shape
-    paper = cv2.connectedComponentsWithStats(1 - np.pad(ink, 1).view(np.uint8), connectivity=4)[2][2:, 4]
+    paper = cv2.connectedComponentsWithStats(1 - inks.padded(ink, 1), connectivity=4)[2][2:, 4]
     if np.count_nonzero(paper > 0.02 * h * w) < 2:
         return False
     rows = np.arange(h)

@@ -140,7 +140,7 @@ def _atoms(
         loops = _loops(own).sum(0).astype(np.float32)
         cuts = [0, *_cuts(own, loops, height), x1 - x0]
         size = max((y1 - y0) / height, 0.6 * (x1 - x0) / height)
-        whole = max(1.0, (x1 - x0) / (0.8 * height)) if len(cuts) > 2 else float(np.clip(size, 0.3, 1))
+        whole = max(1.0, (x1 - x0) / (0.8 * height)) if len(cuts) > 2 else min(max(size, 0.3), 1.0)
         narrow = min(max((1.25 - (x1 - x0) / height) / 0.5, 0.0), 1.0)
         for left, right in pairwise(cuts):
             part = own[:, left:right]
@@ -180,7 +180,7 @@ def _cuts(own: npt.NDArray[np.bool_], loops: npt.NDArray[np.float32], height: fl
 
 def _loops(own: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Paper that a group encloses: no cut between two digits goes through the inside of a 0."""
-    paper = np.pad(~own, 1, constant_values=True).view(np.uint8)
+    paper = cv2.copyMakeBorder((~own).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(1,))
     _, labels = cv2.connectedComponents(paper, connectivity=4)
     inside = (labels > 0) & (labels != labels[0, 0])
     return np.asarray(inside[1:-1, 1:-1], np.bool_)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field.ink import grown
+from inkshift.forms.field.ink import grown, padded
 from inkshift.forms.field.segment import components
 
 Gray = npt.NDArray[np.uint8]
@@ -82,7 +82,7 @@ def _line_through(figure: Gray) -> float:
     y, apart = np.arange(h)[:, None], SIZE // 6
     above, below = (figure * (y < line - apart)).any(0), (figure * (y > line + apart)).any(0)
     sides = min(int(above.sum()), int(below.sum())) / max(int((above | below).sum()), 1)
-    return float(np.clip((float(covered.max()) - 0.93) / 0.05, 0, 1) * np.clip((sides - 0.2) / 0.25, 0, 1))
+    return min(max((float(covered.max()) - 0.93) / 0.05, 0.0), 1.0) * min(max((sides - 0.2) / 0.25, 0.0), 1.0)
 
 
 @lru_cache(maxsize=64)
@@ -125,15 +125,15 @@ def _crossings(figure: Gray, path: Labels) -> int:
     """How often there is ink on both sides of a path, just beyond the thickness of a stroke."""
     edges = int(np.count_nonzero(np.diff(figure, axis=0)) + np.count_nonzero(np.diff(figure, axis=1)))
     off = round(max(2.0, 2.5 * int(np.count_nonzero(figure)) / max(edges, 1))) + 1
-    padded = np.pad(figure, ((off, off), (0, 0)))
+    taller = np.pad(figure, ((off, off), (0, 0)))
     columns = np.arange(len(path))
-    above, below = (grown(padded[path + at, columns][None], 1, 5) for at in (0, 2 * off))
+    above, below = (grown(taller[path + at, columns][None], 1, 5) for at in (0, 2 * off))
     return int(np.count_nonzero(np.diff((above & below)[0], prepend=0) == 1))
 
 
 def _loops(figure: Gray) -> int:
     """Patches of paper that the ink of a figure encloses."""
-    return int(cv2.connectedComponents(1 - np.pad(figure, 1), connectivity=4)[0]) - 2
+    return int(cv2.connectedComponents(1 - padded(figure, 1), connectivity=4)[0]) - 2
 
 
 # Of a number by itself. Shares of SIZE and of the number's width: how long a level stroke is that no digit has. Share
