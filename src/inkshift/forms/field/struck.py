@@ -104,21 +104,21 @@ def _path(figure: Gray) -> Labels:
     """
     h, w = figure.shape
     rows = np.arange(h)
-    cell = 1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]
-    cost, back = cell[:, 0], np.zeros((w, h), np.int32)
-    choices, steps = np.full((3, h), np.inf), np.array([0, -1, 1])
+    cell = np.ascontiguousarray((1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]).T)
+    choices, choice = np.full((3, h), np.inf), np.zeros((w, h), np.intp)
+    cost, above, below = choices[0], choices[1, 1:], choices[2, :-1]
+    cost[:] = cell[0]
     for x in range(1, w):
-        choices[0] = cost
-        choices[1, 1:] = cost[:-1] + 0.3
-        choices[2, :-1] = cost[1:] + 0.3
-        choice = choices.argmin(0)
-        back[x] = steps[choice]
-        cost = choices.min(0) + cell[:, x]
-    back += rows.astype(np.int32)
-    path = np.full(w, int(cost.argmin()), np.int32)
-    for x in range(w - 1, 0, -1):
-        path[x - 1] = back[x, path[x]]
-    return path
+        np.add(cost[:-1], 0.3, out=above)
+        np.add(cost[1:], 0.3, out=below)
+        choices.argmin(0, out=choice[x])
+        np.minimum.reduce(choices, axis=0, out=cost)
+        cost += cell[x]
+    back = (np.array([0, -1, 1])[choice] + rows).tolist()
+    path = [int(cost.argmin())]
+    for came_from in back[:0:-1]:
+        path.append(came_from[path[-1]])
+    return np.array(path[::-1], np.int32)
 
 
 def _crossings(figure: Gray, path: Labels) -> int:
@@ -228,16 +228,24 @@ def _level_strokes(figure: Gray, long: int) -> Gray:
     out = np.zeros_like(figure)
     if figure.shape[1] < long:
         return out
-    along = np.arange(long)
+    for kernel in _leaning(long):
+        opened = cv2.morphologyEx(figure, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+        out |= np.asarray(opened, np.uint8)
+    out[: round(0.15 * SIZE)] = out[round(0.85 * SIZE) :] = 0
+    return out
+
+
+@lru_cache(maxsize=64)
+def _leaning(long: int) -> tuple[Gray, ...]:
+    """Straight strokes `long` pixels wide, one of each lean: 0/1."""
+    along, kernels = np.arange(long), []
     for lean in LEANS:
         high = round(abs(lean) * (long - 1)) + 1
         rows = np.rint(lean * (along - (long - 1) / 2) + (high - 1) / 2).astype(int)
         kernel = np.zeros((high | 1, long | 1), np.uint8)
         kernel[np.clip(rows, 0, high - 1), along] = 1
-        opened = cv2.morphologyEx(figure, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
-        out |= np.asarray(opened, np.uint8)
-    out[: round(0.15 * SIZE)] = out[round(0.85 * SIZE) :] = 0
-    return out
+        kernels.append(kernel)
+    return tuple(kernels)
 
 
 def _between(figure: Gray, level: Gray) -> float:
