@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -105,18 +106,17 @@ def _path(figure: Gray) -> Labels:
     h, w = figure.shape
     rows = np.arange(h)
     cell = np.ascontiguousarray((1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]).T)
-    choices, choice = np.full((3, h), np.inf), np.zeros((w, h), np.intp)
-    cost, above, below = choices[0], choices[1, 1:], choices[2, :-1]
-    cost[:] = cell[0]
-    for x in range(1, w):
-        np.add(cost[:-1], 0.3, out=above)
-        np.add(cost[1:], 0.3, out=below)
-        choices.argmin(0, out=choice[x])
-        np.minimum.reduce(choices, axis=0, out=cost)
-        cost += cell[x]
-    back = (np.array([0, -1, 1])[choice] + rows).tolist()
-    path = [int(cost.argmin())]
-    for came_from in back[:0:-1]:
+    costs, step = cell.copy(), np.zeros(h)
+    for before, cost in pairwise(costs):
+        np.add(before, 0.3, out=step)
+        best = before.copy()
+        np.minimum(best[1:], step[:-1], out=best[1:])
+        np.minimum(best[:-1], step[1:], out=best[:-1])
+        cost += best
+    choices = np.full((3, w - 1, h), np.inf)
+    choices[0], choices[1, :, 1:], choices[2, :, :-1] = costs[:-1], costs[:-1, :-1] + 0.3, costs[:-1, 1:] + 0.3
+    path = [int(costs[-1].argmin())]
+    for came_from in (np.array([0, -1, 1])[choices.argmin(0)] + rows).tolist()[::-1]:
         path.append(came_from[path[-1]])
     return np.array(path[::-1], np.int32)
 
