@@ -491,7 +491,7 @@ class Reader:
     def _fields(self, found: _Laid, glance: bool = False) -> list[FieldReading]:
         """All fields of a page that lies on its template. glance: see `_readings`."""
         start = time.process_time()
-        work, boxes = self._jobs(found)
+        work, boxes = self._jobs(found, glance)
         self._spent("prepare", start)
         sure = found.page.fields
         return [
@@ -701,15 +701,16 @@ class Reader:
             )
         return turn[0]
 
-    def _jobs(self, found: _Laid) -> tuple[list[fields.Job], list[Box]]:
-        """What is to be read, and where on the page each of it is."""
+    def _jobs(self, found: _Laid, glance: bool = False) -> tuple[list[fields.Job], list[Box]]:
+        """What is to be read, and where on the page each of it is. glance: strokes over several fields are not."""
         if found.spec is not None:
             dark, blank = self._darkness(found)
             specs = found.spec.fields
             jobs_ = [_job(found.page, dark, spec, blank) for spec in specs]
             if blank is None:
                 jobs_ = without_guides(jobs_)
-            jobs_ = _with_strokes(jobs_, specs, found.page, dark, blank)
+            if not glance:
+                jobs_ = _with_strokes(jobs_, specs, found.page, dark, blank)
             return jobs_, [on_page(found.page, s.box) for s in specs]
         image = found.page.image
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"

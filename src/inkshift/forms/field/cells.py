@@ -291,7 +291,7 @@ def _picture(
     x1, y1 = (stats[which, 0] + stats[which, 2]).max(), (stats[which, 1] + stats[which, 3]).max()
     part = labels[y0:y1, x0:x1]
     own = part == which[0] + 1 if len(which) == 1 else np.isin(part, which + 1)
-    return np.where(own, ink[y0:y1, x0:x1], 0).astype(np.uint8)
+    return ink[y0:y1, x0:x1] * own
 
 
 def views_of_digit(ink: Gray) -> tuple[Gray, ...]:

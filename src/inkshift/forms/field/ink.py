@@ -157,7 +157,7 @@ def extract(dark: Gray, threshold: float) -> Gray:
 def without_dark_rules(dark: Gray, *, across: int) -> Gray:
     """Darkness without level rules, so that a printed line does not set the threshold for faint ink."""
     mask = (dark > max(0.7 * threshold_of(dark), 1.5 * FAINTEST)).view(np.uint8)
-    return np.where(_rules(mask, across) > 0, 0, dark).astype(np.uint8)
+    return np.asarray(dark * (_rules(mask, across) == 0), np.uint8)
 
 
 def without_rules(ink: Gray, *, across: int, down: int) -> Gray:
@@ -172,7 +172,7 @@ def without_rules(ink: Gray, *, across: int, down: int) -> Gray:
         gone |= _rules(mask, across)
     if down and down < ink.shape[0]:
         gone |= np.ascontiguousarray(_rules(np.ascontiguousarray(mask.T), down).T)
-    return np.where(gone > 0, 0, ink).astype(np.uint8)
+    return np.asarray(ink * (gone == 0), np.uint8)
 
 
 def _rules(mask: Gray, length: int) -> Gray:

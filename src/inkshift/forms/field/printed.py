@@ -152,7 +152,7 @@ def from_edges(dark: Gray) -> Mask:
         return print_
     for turn, taken in sides:
         _turned(print_, turn)[taken] = True
-    free = np.where(inks.grown(print_.view(np.uint8), 3, 3) > 0, 0, dark).astype(np.uint8)
+    free = dark * (inks.grown(print_.view(np.uint8), 3, 3) == 0)
     rest = (mask | (free > inks.threshold_of(free))) & ~print_
     if not _is_border(dark, rest, print_, {turn for turn, _ in sides}, thin):
         return np.zeros(dark.shape, bool)
@@ -299,7 +299,7 @@ def _without_crossings(dark: Gray, print_: Mask) -> Mask:
     """Print without the pixels where a stroke crosses it: those between ink on both sides of it."""
     if not print_.any():
         return print_
-    rest = np.where(print_, 0, dark).astype(np.uint8)
+    rest = dark * ~print_
     threshold = inks.threshold_of(rest)
     pen = (rest > threshold) & ~print_
     if not pen.any():

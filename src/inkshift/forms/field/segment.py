@@ -6,8 +6,9 @@ a candidate is a run of neighbouring atoms, since a digit may be broken (5, 4) a
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import cv2
 import numpy as np
@@ -69,11 +70,10 @@ def digit_height(stats: npt.NDArray[np.int32]) -> float:
     """Height in pixels of the digits of a line: the area-weighted median of what is not small."""
     if not len(stats):
         return 0.0
-    tallest = stats[:, 3].max()
-    big = stats[stats[:, 3] >= 0.5 * tallest]
-    order = np.argsort(big[:, 3])
-    weight = np.cumsum(big[order, 4])
-    return float(big[order[np.searchsorted(weight, weight[-1] / 2)], 3])
+    pieces = sorted(stats[:, 3:].tolist())
+    big = [(height, area) for height, area in pieces if height >= 0.5 * pieces[-1][0]]
+    weight = list(accumulate(area for _, area in big))
+    return float(big[bisect_left(weight, weight[-1] / 2)][0])
 
 
 def build(ink: Gray) -> Lattice:
@@ -200,5 +200,5 @@ def _segments(ink: Gray, atom_map: npt.NDArray[np.int32], atoms: list[Atom], hei
                 break
             inside = atom_map[y0:y1, x0:x1]
             own = (inside > first) & (inside <= last)
-            out.append(Segment(first, last, (x0, y0, x1, y1), np.where(own, ink[y0:y1, x0:x1], 0).astype(np.uint8)))
+            out.append(Segment(first, last, (x0, y0, x1, y1), ink[y0:y1, x0:x1] * own))
     return out

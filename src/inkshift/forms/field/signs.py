@@ -69,11 +69,11 @@ def find_signs(ink: Gray) -> tuple[Sign, ...]:
         return ()
     tall = tall[np.argsort(stats[tall, 0])]
     number = _Number(stats[tall, :4], height, _pen(ink), median_of(ink[ink > 0]))
-    small = [k for k in range(len(stats)) if k not in set(tall.tolist()) and not rules[k]]
+    small = np.flatnonzero((stats[:, 3] < _TALL * height) & ~rules).tolist()
     found = [sign for k in small if (sign := _small_sign(ink, labels, stats, k, number)) is not None]
     found += _slashes(labels, stats, tall, number)
     upright = (stats[:, 3] >= _LOW * height) & (stats[:, 2] <= 1.5 * stats[:, 3]) & ~rules
-    pieces = stats[upright | np.isin(np.arange(len(stats)), tall)]
+    pieces = stats[upright | ((stats[:, 3] >= _TALL * height) & ~rules)]
     found += _gaps(number, pieces, stats[rules])
     return tuple(sorted(found, key=lambda sign: sign.before))
 
