@@ -199,3 +199,8 @@ def test_a_pen_darker_than_rules_of_its_colour_is_ink() -> None:
     ink = inks.darkness(page)
     assert (ink[mask > 0] > 80).mean() > 0.95
     assert ink[10:12, :60].max() < 20
+
+
+@given(hnp.arrays(st.sampled_from([np.uint8, np.int64, np.float64]), st.integers(1, 9), elements=st.integers(0, 255)))
+def test_the_middle_of_a_few_numbers_is_their_median(values: npt.NDArray[np.generic]) -> None:
+    assert inks.middle_of(values) == np.median(values.astype(np.float64))

@@ -281,6 +281,15 @@ def test_numbers_tell_the_way_up_and_blanks_do_not() -> None:
         way_up([[sure], [reading(0.9)]])
 
 
+def test_a_few_fields_must_be_surer_of_the_way_up_than_all() -> None:
+    """Two fields tell by 8.6 nats: enough where they are all that there is, not where more may be read."""
+    few = [[reading(0.4)] * 2, [reading(0.98)] * 2]
+    assert way_up(few) == 1
+    with pytest.raises(RegistrationError, match="way up"):
+        way_up(few, least=10.0)
+    assert way_up([way * 2 for way in few], least=10.0) == 1
+
+
 def test_a_field_that_may_lie_wrong_is_as_unsure_as_that() -> None:
     made = misplaced(reading(0.9), 0.5)
     assert made.confidence == pytest.approx(0.45)

@@ -101,8 +101,9 @@ MOST_ON_ONE, _PARTLY = 26, 0.3
 _MISSES = 2
 # Log odds by which numbers must be surer one way up than the other.
 _LEAST_ODDS = 5.0
-# Fields that are read both ways up before all are, where a page has more than twice as many.
-_SAMPLE = 24
+# Fields that are read both ways up before all are, where a page has at least twice as many: they must be so many times
+# surer than all.
+_SAMPLE, _SURER = 8, 2.0
 
 # Barcodes whose check digits no chance reading passes.
 _CHECKED = zxingcpp.barcode_formats_from_str("Code128,EANUPC,PDF417,QRCode,DataMatrix,Aztec")
@@ -467,13 +468,13 @@ class Reader:
         some = [self._fields(replace(one, spec=spec), glance=True) for one, spec in zip(laid, specs, strict=True)]
         with suppress(RegistrationError):
             if any(reading.state == "written" for way in some for reading in way):
-                return [laid[self._way_up(laid, some)]]
+                return [laid[self._way_up(laid, some, _SURER * _LEAST_ODDS)]]
         return laid
 
-    def _way_up(self, laid: list[_Laid], ways: Sequence[Sequence[FieldReading]]) -> int:
+    def _way_up(self, laid: list[_Laid], ways: Sequence[Sequence[FieldReading]], least: float = _LEAST_ODDS) -> int:
         """Which of two ways up a page stands, by what was read. Raises RegistrationError where that does not tell."""
         if len(laid) == 1 or on_each_other(laid[0].page, laid[1].page):
-            return way_up(ways)
+            return way_up(ways, least=least)
         # In other places there may be print, which looks like numbers the wrong way up too: it is also read turned.
         names = [{reading.name for reading in way} for way in ways]
         specs = [
@@ -485,12 +486,12 @@ class Reader:
             self._fields(replace(one, page=turned_in_place(one.page), spec=spec), glance=True)
             for one, spec in zip(laid, specs, strict=True)
         ]
-        return way_up(ways, over)
+        return way_up(ways, over, least)
 
     def _fields(self, found: _Laid, glance: bool = False) -> list[FieldReading]:
         """All fields of a page that lies on its template. glance: see `_readings`."""
         start = time.process_time()
-        work, boxes = self._jobs(found)
+        work, boxes = self._jobs(found, glance)
         self._spent("prepare", start)
         sure = found.page.fields
         return [
@@ -503,7 +504,7 @@ class Reader:
         return self._readings([job])[0]
 
     def _readings(self, work: Sequence[fields.Job], glance: bool = False) -> list[FieldReading]:
-        """What is read of each, the pictures of all classified at once. glance: numbers by one view alone."""
+        """What is read of each, the pictures of all classified at once. glance: whole numbers by one view alone."""
         start = time.process_time()
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
@@ -516,7 +517,7 @@ class Reader:
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
         if self._numbers is not None:
             doubted = [job for job in pieces if job.kind == "cells" and is_doubted(readings[job.name])]
-            heard = self._heard(doubted, [readings[job.name] for job in doubted])
+            heard = self._heard(doubted, [readings[job.name] for job in doubted], glance)
             readings |= {reading.name: reading for reading in heard}
         return [replace(readings[job.name], crop=job.crop if self.settings.crops else None) for job in work]
 
@@ -643,18 +644,20 @@ class Reader:
             spelled,
         )
 
-    def _heard(self, work: Sequence[fields.Job], cells: Sequence[FieldReading]) -> list[FieldReading]:
+    def _heard(self, work: Sequence[fields.Job], cells: Sequence[FieldReading], glance: bool) -> list[FieldReading]:
         """Rows of cells, `cells` as they were read one by one, heard by all views and readers of numbers too."""
         reader = self._numbers
         if reader is None or not work:
             return []
         start = time.process_time()
         shown = [fields.seen(job) for job in work]
-        pictures = [p for crop, dark in shown for p in numbers.Line(crop, dark).pictures(reader.frame, reader.views)]
+        ways = reader.views[:1] if glance else reader.views
+        pictures = [p for crop, dark in shown for p in numbers.Line(crop, dark).pictures(reader.frame, ways)]
         start = self._spent("prepare", start)
-        views, each = reader.run(pictures), len(reader.views)
+        views, each = reader.run(pictures), len(ways)
         seen = [views[k * each : (k + 1) * each] for k in range(len(work))]
-        others = [[other] for other in reader.second([crop for crop, _ in shown])] if reader.second else []
+        second = None if glance else reader.second
+        others = [[other] for other in second([crop for crop, _ in shown])] if second else []
         start = self._spent("classify", start)
         digits, largest = [(0, job.cells) for job in work], [job.largest for job in work]
         rows = weigh(seen, others, digits, largest, reader.calibration)
@@ -698,15 +701,16 @@ class Reader:
             )
         return turn[0]
 
-    def _jobs(self, found: _Laid) -> tuple[list[fields.Job], list[Box]]:
-        """What is to be read, and where on the page each of it is."""
+    def _jobs(self, found: _Laid, glance: bool = False) -> tuple[list[fields.Job], list[Box]]:
+        """What is to be read, and where on the page each of it is. glance: strokes over several fields are not."""
         if found.spec is not None:
             dark, blank = self._darkness(found)
             specs = found.spec.fields
             jobs_ = [_job(found.page, dark, spec, blank) for spec in specs]
             if blank is None:
                 jobs_ = without_guides(jobs_)
-            jobs_ = _with_strokes(jobs_, specs, found.page, dark, blank)
+            if not glance:
+                jobs_ = _with_strokes(jobs_, specs, found.page, dark, blank)
             return jobs_, [on_page(found.page, s.box) for s in specs]
         image = found.page.image
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
@@ -786,11 +790,13 @@ def read(
     return list(Reader(template, read_as=read_as).read(pages))
 
 
-def way_up(ways: Sequence[Sequence[FieldReading]], over: Sequence[Sequence[FieldReading]] = ()) -> int:
+def way_up(
+    ways: Sequence[Sequence[FieldReading]], over: Sequence[Sequence[FieldReading]] = (), least: float = _LEAST_ODDS
+) -> int:
     """Which of the readings of a page, upright and upside down, is of it as it stands, by the numbers written in it.
 
     Blanks say nothing. over: where the fields lie in other places the other way up, what each of them holds read upside
-    down. Raises RegistrationError where the numbers do not tell.
+    down. least: log odds by which one must be surer. Raises RegistrationError where the numbers do not tell.
     """
     if len(ways) == 1:
         return 0
@@ -803,8 +809,8 @@ def way_up(ways: Sequence[Sequence[FieldReading]], over: Sequence[Sequence[Field
     best, other = sorted(range(2), key=lambda k: -sure[k])
     # Fields that lie on each other both ways show the same ink twice; others show no number at all the wrong way up.
     same_ink = 2 * len(written[other]) >= len(written[best])
-    tells = sure[best] > _LEAST_ODDS if over else same_ink or sure[other] <= 0 < sure[best] - 2 * _LEAST_ODDS
-    if not tells or sure[best] - sure[other] < _LEAST_ODDS:
+    tells = sure[best] > least if over else same_ink or sure[other] <= 0 < sure[best] - 2 * least
+    if not tells or sure[best] - sure[other] < least:
         raise RegistrationError(
             "the way up is open: the form is printed alike both ways, and what is written does not tell; "
             'give the template a picture of the empty form ("reference") that shows its heading'

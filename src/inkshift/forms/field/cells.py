@@ -213,7 +213,7 @@ def _mark(picture: Gray, height: float) -> float:
 
 def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:
     """Whether nearly every column crosses the ink just once."""
-    begins = ink & ~np.pad(ink, ((1, 0), (0, 0)))[:-1]
+    begins = np.concatenate([ink[:1], ink[1:] & ~ink[:-1]])
     return float(np.mean(begins.sum(0) == 1)) > _ONCE
 
 
@@ -239,7 +239,7 @@ def _slash(ink: npt.NDArray[np.bool_]) -> float:
 def _stroke_through_loop(ink: npt.NDArray[np.bool_]) -> bool:
     """Whether a straight line goes through a loop from its lower left to its upper right and parts what it encloses."""
     h, w = ink.shape
-    paper = cv2.connectedComponentsWithStats(1 - np.pad(ink, 1).view(np.uint8), connectivity=4)[2][2:, 4]
+    paper = cv2.connectedComponentsWithStats(1 - inks.padded(ink, 1), connectivity=4)[2][2:, 4]
     if np.count_nonzero(paper > 0.02 * h * w) < 2:
         return False
     rows = np.arange(h)
@@ -291,7 +291,7 @@ def _picture(
     x1, y1 = (stats[which, 0] + stats[which, 2]).max(), (stats[which, 1] + stats[which, 3]).max()
     part = labels[y0:y1, x0:x1]
     own = part == which[0] + 1 if len(which) == 1 else np.isin(part, which + 1)
-    return np.where(own, ink[y0:y1, x0:x1], 0).astype(np.uint8)
+    return ink[y0:y1, x0:x1] * own
 
 
 def views_of_digit(ink: Gray) -> tuple[Gray, ...]:

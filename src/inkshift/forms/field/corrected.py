@@ -57,7 +57,7 @@ def parts_of(job: fields.Job, reference: float | None) -> tuple[fields.Job, fiel
     high = False
     for k, group in enumerate(groups.tolist(), 1):
         own = labels == k
-        if fields.struck_share(np.where(own, ink, 0).astype(np.uint8)) > 0.5:
+        if fields.struck_share(ink * own) > 0.5:
             struck |= own
         else:
             rest |= own
@@ -69,7 +69,7 @@ def parts_of(job: fields.Job, reference: float | None) -> tuple[fields.Job, fiel
 
 def _without(job: fields.Job, gone: npt.NDArray[np.bool_]) -> fields.Job:
     mask = gone if job.print_ is None else gone | job.print_
-    return replace(job, dark=np.where(gone, 0, job.dark).astype(np.uint8), print_=mask, struck=0.0)
+    return replace(job, dark=job.dark * ~gone, print_=mask, struck=0.0)
 
 
 def _both(whole: FieldReading, old: FieldReading, new: FieldReading) -> FieldReading:

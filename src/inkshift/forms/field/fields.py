@@ -146,7 +146,7 @@ def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
     print_ = np.zeros(dark.shape, bool)
     if blank is not None:
         print_ |= printed.from_reference(dark, blank, gain)
-        dark = np.where(print_, 0, dark).astype(np.uint8)
+        dark = dark * ~print_
     if whole:
         border = printed.from_edges(dark)
         if border.any() and (job.kind == "digit" or grid.printed_cells(dark) is None):
@@ -155,7 +155,7 @@ def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
         print_ |= printed.from_box(dark, job.frame)
     if job.ink is not None:
         print_ &= ~job.ink
-    return replace(job, dark=np.where(print_, 0, dark).astype(np.uint8), print_=print_) if print_.any() else job
+    return replace(job, dark=dark * ~print_, print_=print_) if print_.any() else job
 
 
 def prepare(
@@ -365,7 +365,7 @@ def _own_ink(job: Job, reference: float | None = None) -> Gray:
 
 
 def _own_dark(job: Job) -> Gray:
-    return job.dark if job.ink is None else np.where(job.ink, job.dark, 0).astype(np.uint8)
+    return job.dark if job.ink is None else job.dark * job.ink
 
 
 def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:
@@ -375,7 +375,7 @@ def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:
     x, y = stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2
     keep = np.zeros(len(stats) + 1, bool)
     keep[1:] = (x > x0) & (x < x1) & (y > y0) & (y < y1)
-    return np.where(keep[labels], ink, 0).astype(np.uint8)
+    return ink * keep.take(labels)
 
 
 def upright(ink: Gray) -> Gray:

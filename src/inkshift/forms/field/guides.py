@@ -17,9 +17,10 @@ from inkshift.forms.field.segment import components
 
 Gray = npt.NDArray[np.uint8]
 
-# Fewest cells of one size that tell, percentile of their darkness that shows print: it is in three of four. Pixels that
-# a cell lies aside at most. Share of a cell that its frame takes on each side.
-_FEWEST, _PERCENTILE, _ASIDE, _INSET = 8, 25, 3, 0.06
+# Fewest cells of one size that tell, and about as many as are asked where there are more; percentile of their darkness
+# that shows print: it is in three of four. Pixels that a cell lies aside at most. Share of a cell that its frame takes
+# on each side.
+_FEWEST, _ASKED, _PERCENTILE, _ASIDE, _INSET = 8, 96, 25, 3, 0.06
 # Guides are dots or dashes: at least so many, each at most this share of the cell's height.
 _DOTS, _DOT = 5, 0.3
 
@@ -48,6 +49,7 @@ def find_guide(cells: Sequence[Gray]) -> Gray | None:
     """
     if len(cells) < _FEWEST or min(cells[0].shape) < 4 * _ASIDE:
         return None
+    cells = cells[:: max(1, len(cells) // _ASKED)]
     soft = np.stack([cv2.GaussianBlur(cell, (0, 0), 1.5) for cell in cells])
     common = np.percentile(soft, _PERCENTILE, axis=0).astype(np.uint8)
     if common.max() < 0.25 * inks.FAINTEST:

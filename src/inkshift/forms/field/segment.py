@@ -6,8 +6,9 @@ a candidate is a run of neighbouring atoms, since a digit may be broken (5, 4) a
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import cv2
 import numpy as np
@@ -69,11 +70,10 @@ def digit_height(stats: npt.NDArray[np.int32]) -> float:
     """Height in pixels of the digits of a line: the area-weighted median of what is not small."""
     if not len(stats):
         return 0.0
-    tallest = stats[:, 3].max()
-    big = stats[stats[:, 3] >= 0.5 * tallest]
-    order = np.argsort(big[:, 3])
-    weight = np.cumsum(big[order, 4])
-    return float(big[order[np.searchsorted(weight, weight[-1] / 2)], 3])
+    pieces = sorted(stats[:, 3:].tolist())
+    big = [(height, area) for height, area in pieces if height >= 0.5 * pieces[-1][0]]
+    weight = list(accumulate(area for _, area in big))
+    return float(big[bisect_left(weight, weight[-1] / 2)][0])
 
 
 def build(ink: Gray) -> Lattice:
@@ -140,7 +140,7 @@ def _atoms(
         loops = _loops(own).sum(0).astype(np.float32)
         cuts = [0, *_cuts(own, loops, height), x1 - x0]
         size = max((y1 - y0) / height, 0.6 * (x1 - x0) / height)
-        whole = max(1.0, (x1 - x0) / (0.8 * height)) if len(cuts) > 2 else float(np.clip(size, 0.3, 1))
+        whole = max(1.0, (x1 - x0) / (0.8 * height)) if len(cuts) > 2 else min(max(size, 0.3), 1.0)
         narrow = min(max((1.25 - (x1 - x0) / height) / 0.5, 0.0), 1.0)
         for left, right in pairwise(cuts):
             part = own[:, left:right]
@@ -180,7 +180,7 @@ def _cuts(own: npt.NDArray[np.bool_], loops: npt.NDArray[np.float32], height: fl
 
 def _loops(own: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Paper that a group encloses: no cut between two digits goes through the inside of a 0."""
-    paper = np.pad(~own, 1, constant_values=True).view(np.uint8)
+    paper = cv2.copyMakeBorder((~own).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(1,))
     _, labels = cv2.connectedComponents(paper, connectivity=4)
     inside = (labels > 0) & (labels != labels[0, 0])
     return np.asarray(inside[1:-1, 1:-1], np.bool_)
@@ -200,5 +200,5 @@ def _segments(ink: Gray, atom_map: npt.NDArray[np.int32], atoms: list[Atom], hei
                 break
             inside = atom_map[y0:y1, x0:x1]
             own = (inside > first) & (inside <= last)
-            out.append(Segment(first, last, (x0, y0, x1, y1), np.where(own, ink[y0:y1, x0:x1], 0).astype(np.uint8)))
+            out.append(Segment(first, last, (x0, y0, x1, y1), ink[y0:y1, x0:x1] * own))
     return out

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.field.segment import components, digit_height
+from inkshift.reframe import median_of
 
 Gray = npt.NDArray[np.uint8]
 Stats = npt.NDArray[np.int32]
@@ -66,12 +68,12 @@ def find_signs(ink: Gray) -> tuple[Sign, ...]:
     if not len(tall):
         return ()
     tall = tall[np.argsort(stats[tall, 0])]
-    number = _Number(stats[tall, :4], height, _pen(ink), float(np.median(ink[ink > 0])))
-    small = [k for k in range(len(stats)) if k not in set(tall.tolist()) and not rules[k]]
+    number = _Number(stats[tall, :4], height, _pen(ink), median_of(ink[ink > 0]))
+    small = np.flatnonzero((stats[:, 3] < _TALL * height) & ~rules).tolist()
     found = [sign for k in small if (sign := _small_sign(ink, labels, stats, k, number)) is not None]
     found += _slashes(labels, stats, tall, number)
     upright = (stats[:, 3] >= _LOW * height) & (stats[:, 2] <= 1.5 * stats[:, 3]) & ~rules
-    pieces = stats[upright | np.isin(np.arange(len(stats)), tall)]
+    pieces = stats[upright | ((stats[:, 3] >= _TALL * height) & ~rules)]
     found += _gaps(number, pieces, stats[rules])
     return tuple(sorted(found, key=lambda sign: sign.before))
 
@@ -146,7 +148,7 @@ def _gaps(number: _Number, pieces: Stats, rules: Stats) -> list[Sign]:
     widths = [(right[0] - left[1]) / number.height for left, right in pairwise(merged)]
     for at, width in enumerate(widths):
         others = widths[:at] + widths[at + 1 :]
-        usual = max(float(np.median(others)) if others else _GAP, _GAP)
+        usual = max(median(others) if others else _GAP, _GAP)
         start, end = merged[at][1], merged[at + 1][0]
         ruled = any(start <= x + w / 2 <= end for x, _, w, _, _ in rules.tolist())
         limit = _DIGIT_WIDTH / (2 if ruled else 1) + 2 * usual

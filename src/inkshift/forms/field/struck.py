@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field.ink import grown
+from inkshift.forms.field.ink import grown, padded
 from inkshift.forms.field.segment import components
 
 Gray = npt.NDArray[np.uint8]
@@ -82,7 +83,7 @@ def _line_through(figure: Gray) -> float:
     y, apart = np.arange(h)[:, None], SIZE // 6
     above, below = (figure * (y < line - apart)).any(0), (figure * (y > line + apart)).any(0)
     sides = min(int(above.sum()), int(below.sum())) / max(int((above | below).sum()), 1)
-    return float(np.clip((float(covered.max()) - 0.93) / 0.05, 0, 1) * np.clip((sides - 0.2) / 0.25, 0, 1))
+    return min(max((float(covered.max()) - 0.93) / 0.05, 0.0), 1.0) * min(max((sides - 0.2) / 0.25, 0.0), 1.0)
 
 
 @lru_cache(maxsize=64)
@@ -104,36 +105,35 @@ def _path(figure: Gray) -> Labels:
     """
     h, w = figure.shape
     rows = np.arange(h)
-    cell = 1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]
-    cost, back = cell[:, 0], np.zeros((w, h), np.int32)
-    choices, steps = np.full((3, h), np.inf), np.array([0, -1, 1])
-    for x in range(1, w):
-        choices[0] = cost
-        choices[1, 1:] = cost[:-1] + 0.3
-        choices[2, :-1] = cost[1:] + 0.3
-        choice = choices.argmin(0)
-        back[x] = steps[choice]
-        cost = choices.min(0) + cell[:, x]
-    back += rows.astype(np.int32)
-    path = np.full(w, int(cost.argmin()), np.int32)
-    for x in range(w - 1, 0, -1):
-        path[x - 1] = back[x, path[x]]
-    return path
+    cell = np.ascontiguousarray((1.0 - figure + 0.3 * (np.abs(rows - h / 2 + 0.5) > 0.36 * SIZE)[:, None]).T)
+    costs, step = cell.copy(), np.zeros(h)
+    for before, cost in pairwise(costs):
+        np.add(before, 0.3, out=step)
+        best = before.copy()
+        np.minimum(best[1:], step[:-1], out=best[1:])
+        np.minimum(best[:-1], step[1:], out=best[:-1])
+        cost += best
+    choices = np.full((3, w - 1, h), np.inf)
+    choices[0], choices[1, :, 1:], choices[2, :, :-1] = costs[:-1], costs[:-1, :-1] + 0.3, costs[:-1, 1:] + 0.3
+    path = [int(costs[-1].argmin())]
+    for came_from in (np.array([0, -1, 1])[choices.argmin(0)] + rows).tolist()[::-1]:
+        path.append(came_from[path[-1]])
+    return np.array(path[::-1], np.int32)
 
 
 def _crossings(figure: Gray, path: Labels) -> int:
     """How often there is ink on both sides of a path, just beyond the thickness of a stroke."""
     edges = int(np.count_nonzero(np.diff(figure, axis=0)) + np.count_nonzero(np.diff(figure, axis=1)))
     off = round(max(2.0, 2.5 * int(np.count_nonzero(figure)) / max(edges, 1))) + 1
-    padded = np.pad(figure, ((off, off), (0, 0)))
+    taller = np.pad(figure, ((off, off), (0, 0)))
     columns = np.arange(len(path))
-    above, below = (grown(padded[path + at, columns][None], 1, 5) for at in (0, 2 * off))
+    above, below = (grown(taller[path + at, columns][None], 1, 5) for at in (0, 2 * off))
     return int(np.count_nonzero(np.diff((above & below)[0], prepend=0) == 1))
 
 
 def _loops(figure: Gray) -> int:
     """Patches of paper that the ink of a figure encloses."""
-    return int(cv2.connectedComponents(1 - np.pad(figure, 1), connectivity=4)[0]) - 2
+    return int(cv2.connectedComponents(1 - padded(figure, 1), connectivity=4)[0]) - 2
 
 
 # Of a number by itself. Shares of SIZE and of the number's width: how long a level stroke is that no digit has. Share
@@ -228,16 +228,24 @@ def _level_strokes(figure: Gray, long: int) -> Gray:
     out = np.zeros_like(figure)
     if figure.shape[1] < long:
         return out
-    along = np.arange(long)
+    for kernel in _leaning(long):
+        opened = cv2.morphologyEx(figure, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+        out |= np.asarray(opened, np.uint8)
+    out[: round(0.15 * SIZE)] = out[round(0.85 * SIZE) :] = 0
+    return out
+
+
+@lru_cache(maxsize=64)
+def _leaning(long: int) -> tuple[Gray, ...]:
+    """Straight strokes `long` pixels wide, one of each lean: 0/1."""
+    along, kernels = np.arange(long), []
     for lean in LEANS:
         high = round(abs(lean) * (long - 1)) + 1
         rows = np.rint(lean * (along - (long - 1) / 2) + (high - 1) / 2).astype(int)
         kernel = np.zeros((high | 1, long | 1), np.uint8)
         kernel[np.clip(rows, 0, high - 1), along] = 1
-        opened = cv2.morphologyEx(figure, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
-        out |= np.asarray(opened, np.uint8)
-    out[: round(0.15 * SIZE)] = out[round(0.85 * SIZE) :] = 0
-    return out
+        kernels.append(kernel)
+    return tuple(kernels)
 
 
 def _between(figure: Gray, level: Gray) -> float:

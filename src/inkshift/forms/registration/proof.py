@@ -82,10 +82,9 @@ def view(scan: Scan, reference: Reference, place: Place, rough: bool = False) ->
         made[~there] = 0
     else:
         made, there = seen_there(scan, reference, to_scan, (w, h), COARSE, bend)
-    counts = reference.coarse * reference.weighted
-    own = float((counts * there).sum())
+    own = float((reference.counts * there).sum())
     gain = float((made * reference.weighted).sum()) / max(own, 1e-6)
-    return View(made, there, gain, own / max(float(counts.sum()), 1e-6))
+    return View(made, there, gain, own / max(float(reference.counts.sum()), 1e-6))
 
 
 def glance(scan: Scan, reference: Reference, matrix: Matrix) -> float:

@@ -159,6 +159,11 @@ class Reference:
         return rest
 
     @cached_property
+    def counts(self) -> Contrast:
+        """How much there is to be seen in each place of the coarse print, as it counts."""
+        return self.coarse * self.weighted
+
+    @cached_property
     def points(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Up to 1500 places in template pixels (N, 2) that are printed dark, and how much each counts (N,)."""
         rows, columns = np.nonzero(self.coarse > 0.5 * self.coarse.max())
@@ -172,9 +177,8 @@ class Reference:
     def ways(self) -> tuple[npt.NDArray[np.float32], ...]:
         """Where the print as it counts is of level strokes, and where of upright ones; of those that it has any."""
         xx, yy, _ = _structure(self.coarse, 3)
-        counts = self.coarse * self.weighted
         both = [np.where(one > 2 * other, self.weighted, 0).astype(np.float32) for one, other in ((yy, xx), (xx, yy))]
-        return tuple(part for part in both if float((part * self.coarse).sum()) > 0.05 * float(counts.sum()))
+        return tuple(part for part in both if float((part * self.coarse).sum()) > 0.05 * float(self.counts.sum()))
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -329,7 +333,7 @@ def shifted(one: Spectrum, other: Spectrum, shape: tuple[int, ...], reach: tuple
     """Sums of products of two pictures for shifts of the other by -reach..reach down and across."""
     rx, ry = reach
     full = cv2.idft(cv2.mulSpectrums(one, other, 0, conjB=True), flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
-    return np.asarray(np.roll(full, (ry, rx), (0, 1))[: 2 * ry + 1, : 2 * rx + 1], np.float32)
+    return np.asarray(full[np.arange(-ry, ry + 1)[:, None], np.arange(-rx, rx + 1)], np.float32)
 
 
 def lacking(likeness: Contrast) -> Contrast:

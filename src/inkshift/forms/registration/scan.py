@@ -14,6 +14,8 @@ Contrast = npt.NDArray[np.float32]
 
 # Gray levels of local deviation that plain paper has at least; and how many times its noise is taken for paper still.
 _PAPER_NOISE, _NOISES = 2.0, 4.0
+# Rows that are worked on at once, so that what is made of them stays in the processor's own memory.
+_ROWS = 16
 
 
 def contrast(gray: Gray, window: int, plain: int = 0) -> Contrast:
@@ -31,16 +33,18 @@ def contrast(gray: Gray, window: int, plain: int = 0) -> Contrast:
     floor = max(_PAPER_NOISE, _NOISES * 1.5 * middle)
     # In place throughout: fresh memory costs more than the sums.
     mean = np.asarray(cv2.boxFilter(gray, cv2.CV_32F, (window, window)), np.float32)
-    spread = np.asarray(cv2.sqrBoxFilter(gray, cv2.CV_32F, (window, window)), np.float32)
-    squares = np.asarray(cv2.multiply(mean, mean), np.float32)
-    spread -= squares
-    np.maximum(spread, 0, out=spread)
-    spread += np.float32(floor**2)
-    np.sqrt(spread, out=spread)
-    made = np.subtract(mean, gray, out=squares, dtype=np.float32)
-    made /= spread
-    np.maximum(made, -1, out=made)
-    return np.asarray(np.minimum(made, 2, out=made), np.float32)
+    made = np.asarray(cv2.sqrBoxFilter(gray, cv2.CV_32F, (window, window)), np.float32)
+    for at in range(0, len(gray), _ROWS):
+        around, spread = mean[at : at + _ROWS], made[at : at + _ROWS]
+        spread -= cv2.multiply(around, around)
+        np.maximum(spread, 0, out=spread)
+        spread += np.float32(floor**2)
+        np.sqrt(spread, out=spread)
+        around -= gray[at : at + _ROWS].astype(np.float32)
+        np.divide(around, spread, out=spread)
+        np.maximum(spread, -1, out=spread)
+        np.minimum(spread, 2, out=spread)
+    return made
 
 
 def strokes(gray: Gray, window: int, plain: int = 0) -> Contrast:
@@ -51,10 +55,10 @@ def strokes(gray: Gray, window: int, plain: int = 0) -> Contrast:
     made = contrast(gray, window, plain)
     length = window | 1
     level, upright = (np.asarray(cv2.blur(made, size), np.float32) for size in ((length, 1), (1, length)))
-    np.maximum(level, upright, out=made)
-    least = np.minimum(level, upright, out=level)
-    both = np.add(made, least, out=upright)
-    np.copyto(made, least, where=both < 0)
+    for at in range(0, len(made), _ROWS):
+        one, other = level[at : at + _ROWS], upright[at : at + _ROWS]
+        stronger, both = np.maximum(one, other), one + other
+        made[at : at + _ROWS] = np.where(both < 0, np.minimum(one, other), stronger)
     return made
 
 
