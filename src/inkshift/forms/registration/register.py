@@ -289,10 +289,27 @@ def _among(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
 def _margin(scan: Scan, known: Reference, best: _Tried, rival: _Tried) -> float:
     """`Evidence.margin` of a place over a rival; of lines and marks, by those that are at one of the two alone."""
     margin = best.margin_over(rival, _apart(best.place, rival.place, known))
+    if abs(margin) > _CLEAR:
+        return margin
+    if not (elsewhere := _elsewhere(best.place, rival.place, known)):
+        return 1.0
+    margin = max(margin, best.margin_over(rival, (elsewhere,) * len(known.parts)), key=abs)
     if not known.drawn or abs(margin) > _CLEAR:
         return margin
     told = lead(scan, known, best.place, rival.place)
     return margin if told is None else told
+
+
+def _elsewhere(place: Place, other: Place, known: Reference) -> float:
+    """The share of the print that lies elsewhere at another place than at one, bends and all, by so much that fields
+    would not lie on their own.
+    """
+    points, weights = known.points
+    longer = max(known.size)
+    first, second = (candidates.project(points + one.bend(points, longer), one.matrix) for one in (place, other))
+    back = candidates.project(second, inverse(place.matrix)) - candidates.project(first, inverse(place.matrix))
+    far = np.linalg.norm(back, axis=1) > known.same / known.to_coarse[0, 0]
+    return float(weights[far].sum() / weights.sum())
 
 
 def outline_of(matrix: Matrix, known: Reference) -> Matrix:
