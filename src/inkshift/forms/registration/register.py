@@ -518,7 +518,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
             bend = bend + extra
         step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
         own[spec.box] = whole @ np.asarray(step, np.float64)
-        fields[spec.name] = best.probability * sure
+        fields[spec.name] = best.probability * sure * _on_scan(candidates.project(corners + bend, place.matrix), scan)
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     return Registered(
@@ -532,6 +532,15 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
         fields,
         outline_of(place.matrix, known),
     )
+
+
+def _on_scan(corners: Matrix, scan: Scan) -> float:
+    """The share of a field, (4, 2) corners, that is on the scan: nothing is known of what was written beyond it."""
+    high, wide = scan.gray.shape
+    ends = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float64)
+    whole = cv2.contourArea(corners.astype(np.float32))
+    shared = cv2.intersectConvexConvex(corners.astype(np.float32), ends.astype(np.float32))[0]
+    return min(float(shared) / max(whole, 1e-6), 1.0)
 
 
 def on_each_other(one: Registered, other: Registered) -> bool:
