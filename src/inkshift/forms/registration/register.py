@@ -493,7 +493,7 @@ def _aside(shift: tuple[float, float]) -> str:
     ways = [
         f"{abs(v):.0f} px {name}" for v, name in ((x, "left" if x < 0 else "right"), (y, "up" if y < 0 else "down"))
     ]
-    return " and ".join(way for way, v in zip(ways, shift, strict=True) if abs(v) >= 1)
+    return " and ".join(way for way, v in zip(ways, shift, strict=True) if abs(v) >= 1) or "a little aside"
 
 
 def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Place, best: _Tried) -> Registered:
