@@ -19,6 +19,7 @@ import numpy.typing as npt
 from inkshift.datasets import catalog
 from inkshift.datasets.synth import augment, shapes
 from inkshift.errors import DataError
+from inkshift.forms.design.printed import as_reference, learn_print
 from inkshift.forms.page import files
 from inkshift.forms.reading import FieldReading, state_of, value_of
 from inkshift.forms.registration.candidates import project
@@ -492,20 +493,16 @@ def _real(name: str, path: Path, folder: Path, label: Callable[[tuple[str, str]]
 
     @cache
     def blank(style: str) -> Picture:
-        """The median of the pages; of few of them, all with the same digits in the same places, the lines alone."""
+        """What the pages have in common, as `inkshift template reference` learns it; of few of them, all with the same
+        digits in the same places, the lines alone.
+        """
         if len(scans) < 8:
             return np.repeat(specimen.draw_blank(template.pages[0])[..., None], 3, 2)
-        laid = [
-            cv2.warpPerspective(
-                image,
-                matrix,
-                template.pages[0].size,
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderValue=(255,) * 3,
-            )
-            for _, image, matrix in scans
-        ]
-        return np.median(np.stack(laid), axis=0).astype(np.uint8)
+        learnt = learn_print([as_reference(image) for _, image, _ in scans]).picture
+        matrix = register(learnt, template.pages[0])[0].matrix
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        laid = cv2.warpPerspective(learnt, matrix, template.pages[0].size, flags=flags, borderValue=(255,))
+        return np.repeat(np.asarray(laid, np.uint8)[..., None], 3, 2)
 
     return Form(name, template, fill, blank)
 

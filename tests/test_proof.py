@@ -14,7 +14,11 @@ from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.reader import Reader, misplaced, way_up
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.registration.candidates import project, quarter_turn
+from inkshift.forms.registration.proof import lead
+from inkshift.forms.registration.reference import Reference
+from inkshift.forms.registration.refine import NEAR, Place, refine
 from inkshift.forms.registration.register import Registered, lay_at, register
+from inkshift.forms.registration.scan import Scan
 from inkshift.forms.template import PageSpec
 
 Gray = npt.NDArray[np.uint8]
@@ -258,6 +262,25 @@ def test_a_fax_with_half_as_many_rows_as_columns_is_laid(turn: int) -> None:
     if turn:
         bits, true = np.ascontiguousarray(np.rot90(bits, -1)), quarter_turn(1, (2 * W, H)) @ true
     assert off(register(bits, spec, sheet)[0], spec, true) < 1 / 3
+
+
+@pytest.mark.parametrize("rows_off", [-1, 1])
+def test_a_place_a_row_aside_is_no_rival_of_the_place_that_all_lines_tell(rows_off: int) -> None:
+    """A grid known by its lines alone fits nearly as well a row aside; what is at one of the two places alone tells."""
+    sheet, _, spec = class_list()
+    known, scan = Reference(spec, None), Scan(seen(filled(sheet), np.eye(3)))
+    place, aside = Place(np.eye(3)), refine(scan, known, moved(0, 1, 0, rows_off * ROW), NEAR)
+    assert (lead(scan, known, place, aside) or 0) > 0.5
+    assert (lead(scan, known, aside, place) or 0) < -0.25
+    assert lead(scan, known, place, place) is None
+
+
+def test_a_field_that_is_cut_off_by_the_scanner_is_not_said_to_be_blank() -> None:
+    sheet, spec, _ = class_list()
+    cut_off = TOP + ROW * 1.5
+    laid = register(seen(filled(sheet), moved(0, 1, 0, -cut_off)), spec, sheet)[0]
+    names = [field.name for field in spec.fields]
+    assert laid.fields[names[0]] < 0.1 < 0.9 < laid.fields[names[4]]
 
 
 def test_fields_that_were_torn_off_are_no_other_version() -> None:

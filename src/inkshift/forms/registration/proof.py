@@ -16,15 +16,28 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.registration.candidates import project
-from inkshift.forms.registration.reference import COARSE, COARSE_WINDOW, Reference, lacking, shifted, spectrum
+from inkshift.forms.registration.reference import (
+    COARSE,
+    COARSE_WINDOW,
+    FINE,
+    FINE_WINDOW,
+    Reference,
+    lacking,
+    shifted,
+    spectrum,
+)
 from inkshift.forms.registration.refine import Place, coarse_bend, compared, seen_there
-from inkshift.forms.registration.scan import Contrast, Matrix, Scan, contrast, inverse
+from inkshift.forms.registration.scan import Contrast, Gray, Matrix, Scan, contrast, inverse
 
 # Longer side, in pixels, of the scan at a glance.
 _GLANCE = 900
 # A rival that takes less than this of the print against itself cannot be told from the place; of its level or its
 # upright strokes alone, which are fewer and tell the less surely, twice that.
 _LEAST_DIFFERENCE, _LEAST_OF_PART = 0.02, 0.04
+# Pieces of lines at a place alone tell from so many pixels of the fine print on, 2 mm of A4; what is as far from a line
+# is on it; lines are seen with so much contrast at least, and differ by such a share of it; and two places are told
+# apart by three standard errors.
+_SHORTEST, _NEAR_LINE, _SEEN, _LEAST_SPREAD, _ERRORS = 10, 11, 0.2, 0.1, 3.0
 # A field without a frame or anything printed beside it is known by the page alone.
 UNPRINTED = 0.98
 # Likeness of print on most pages, as many fields as weigh as much as it, and the least that a page's own may be.
@@ -37,11 +50,11 @@ class Evidence:
 
     gain: how much of the expected contrast is seen there, about 1 on a clean scan, 0 on another form. seen: share of
     the print that lies on the scan at all. even: the gain that four fifths of the form's parts exceed. poorer: that of
-    the level or of the upright strokes, whichever is less. margin: by how much the best rival explains the page worse,
-    1 where as much worse as it should, 0 where as well, below 0 where better; where only strokes are known, a rival
-    that fails to explain the level ones or the upright ones is none. shift: that rival, right and down, in template
-    pixels. turned: the margin of the form upside down, 1 where that cannot be told. explained: shares of the print and
-    of its parts that are seen, what lies beyond the scan not counted as seen.
+    the level strokes, the upright ones or the corner marks, whichever is least. margin: by how much the best rival
+    explains the page worse, 1 where as much worse as it should, 0 where as well, below 0 where better; where only
+    strokes are known, a rival that fails to explain the level ones or the upright ones is none. shift: that rival,
+    right and down, in template pixels. turned: the margin of the form upside down, 1 where that cannot be told.
+    explained: shares of the print and of its parts that are seen, what lies beyond the scan not counted as seen.
     """
 
     gain: float
@@ -126,6 +139,8 @@ def weigh(seen: View, reference: Reference) -> Evidence:
                 shifted(page, one.turned_spectrum, wanted.shape, reference.reach) / own,
             )
             turned_margins.append(_margin(likeness, expected, gain, least))
+    marks = reference.marks
+    kinds = reference.ways if marks is None else (*reference.ways, reference.weighted * marks)
     margin = np.max(margins, axis=0)
     dy, dx = np.indices(margin.shape) - np.array(reference.reach[::-1])[:, None, None]
     margin[np.maximum(np.abs(dx), np.abs(dy)) < reference.same] = np.inf
@@ -135,7 +150,7 @@ def weigh(seen: View, reference: Reference) -> Evidence:
         gain=seen.gain,
         seen=seen.seen,
         even=_even(seen.contrast, visible),
-        poorer=min((_share(seen.contrast, part, visible) for part in reference.ways), default=seen.gain),
+        poorer=min((_share(seen.contrast, part, visible) for part in kinds), default=seen.gain),
         margin=float(margin[r, c]),
         shift=(float(dx[r, c] / f), float(dy[r, c] / f)),
         turned=float(np.max(turned_margins, axis=0).min()) if turned_margins else 1.0,
@@ -159,6 +174,67 @@ def margin_over(shares: Sequence[float], differs: Sequence[float]) -> float:
     """
     least = (_LEAST_DIFFERENCE, *[_LEAST_OF_PART] * (len(shares) - 1))
     return max((1 - share) / (differ + low) for share, differ, low in zip(shares, differs, least, strict=True))
+
+
+def lead(scan: Scan, reference: Reference, place: Place, rival: Place) -> float | None:
+    """By how much more of what is drawn at a place alone is seen than of what is drawn at a rival alone: 1 where all
+    of the one and nothing of the other, below 0 where less; None where that is no more than lines differ on this page.
+
+    For forms known by lines and marks. On a regular grid two places share all but a row, which counts little in the
+    whole; what is there and what lacks of that row alone is plain. A rival that fails on the level lines, the upright
+    ones or the marks is none.
+    """
+    step = inverse(place.matrix) @ rival.matrix
+    views = [(_fine(scan, reference, place), step), (_fine(scan, reference, rival), inverse(step))]
+    leads = []
+    for drawn in reference.kinds:
+        alone, common = [], []
+        for seen, way in views:
+            near = _laid_over(drawn, way, reference)
+            alone.append(_of_each(seen, (drawn > 0) & ~near))
+            common.append(_of_each(seen, (drawn > 0) & near))
+        groups = [group for group in (*alone, *common) if len(group)]
+        usual = max((float(group.mean()) for group in groups), default=0.0)
+        if usual < _SEEN or not (len(alone[0]) or len(alone[1])):
+            continue
+        inner = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+        free = sum(len(group) - 1 for group in groups)
+        spread = max(float(np.sqrt(inner / max(free, 1))), _LEAST_SPREAD * usual)
+        error = spread * float(np.sqrt(sum(1 / len(group) for group in alone if len(group))))
+        own, other = (min(float(group.mean()) / usual, 1.0) if len(group) else 1.0 for group in alone)
+        if abs(own - other) > _ERRORS * error / usual:
+            leads.append(own - other)
+    return max(leads) if leads else None
+
+
+def _laid_over(drawn: Gray, step: Matrix, reference: Reference) -> npt.NDArray[np.bool_]:
+    """Where a form laid over itself by `step`, 3x3 in template pixels, is drawn, or nearly."""
+    to_fine = reference.scaled(FINE)
+    size = drawn.shape[1], drawn.shape[0]
+    moved = cv2.warpPerspective(drawn, to_fine @ step @ inverse(to_fine), size, flags=cv2.INTER_NEAREST)
+    return cv2.dilate(moved, np.ones((_NEAR_LINE, _NEAR_LINE), np.uint8)) > 0
+
+
+def _of_each(seen: Contrast, lines: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """The mean contrast of each connected piece of `lines` but the shortest."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(lines.view(np.uint8))
+    sums = np.bincount(labels[lines], weights=seen[lines], minlength=count)
+    long = stats[:, cv2.CC_STAT_AREA] >= _SHORTEST
+    long[0] = False
+    return np.asarray(sums[long] / stats[long, cv2.CC_STAT_AREA], np.float64)
+
+
+def _fine(scan: Scan, reference: Reference, place: Place) -> Contrast:
+    """The contrast of the scan from a place at the fine size, of lines a little beside theirs too; 0 beyond it."""
+    h, w = reference.kinds[0].shape
+    to_scan = place.matrix @ inverse(reference.scaled(FINE))
+    columns, rows = np.meshgrid(np.linspace(0, w - 1, 9), np.linspace(0, h - 1, 12))
+    unit = max(reference.size) / FINE
+    at = np.stack([columns.ravel(), rows.ravel()], 1) * unit
+    bend = cv2.resize((place.bend(at, max(reference.size)) / unit).reshape(12, 9, 2).astype(np.float32), (w, h))
+    made = contrast(scan.through(to_scan, (w, h), np.asarray(bend, np.float32)), FINE_WINDOW)
+    made[~scan.covered(to_scan, (w, h))] = 0
+    return np.asarray(cv2.dilate(made, np.ones((5, 5), np.uint8)), np.float32)
 
 
 def _even(seen: Contrast, visible: Contrast) -> float:

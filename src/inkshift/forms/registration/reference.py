@@ -28,6 +28,10 @@ _PATCHES = (6, 8)
 _PATCH = 56
 MOST_KEYPOINTS = 1500
 _LEAST_PRINT = 0.02
+# A shift by which the print is nearly as like itself as by the best.
+_AS_ALIKE = 0.9
+# Gray levels, of a drawn line shrunk to the fine size, that are still of it.
+_DRAWN = 220
 # Shifts of so few pixels of the coarse print, 0.6 mm each, are the same place in any case.
 _SAME = 3.0
 # Likeness above which a form upside down cannot be told from itself, and the blur in coarse pixels for that.
@@ -147,16 +151,23 @@ class Reference:
     def weighted(self) -> Contrast:
         """The coarse print as it counts: corner marks, where nothing else is known, as much as all the rest."""
         rest = self.coarse.copy()
-        if not (self.drawn and self.spec.marks):
+        if (marks := self.marks) is None:
             return rest
-        marks = np.zeros(rest.shape, np.bool_)
+        energy = self.coarse**2
+        rest[marks] *= max(1.0, float(energy[~marks].sum()) / max(float(energy[marks].sum()), 1e-6))
+        return rest
+
+    @cached_property
+    def marks(self) -> npt.NDArray[np.bool_] | None:
+        """Where corner marks are on the coarse print; None where none are known, or more than marks and lines is."""
+        if not (self.drawn and self.spec.marks):
+            return None
+        marks = np.zeros(self.coarse.shape, np.bool_)
         for mark in self.spec.marks:
             x, y, _ = self.to_coarse @ (mark.x, mark.y, 1)
             half = mark.size * self.to_coarse[0, 0]
             marks[max(0, round(y - half)) : round(y + half) + 1, max(0, round(x - half)) : round(x + half) + 1] = True
-        energy = self.coarse**2
-        rest[marks] *= max(1.0, float(energy[~marks].sum()) / max(float(energy[marks].sum()), 1e-6))
-        return rest
+        return marks
 
     @cached_property
     def counts(self) -> Contrast:
@@ -179,6 +190,36 @@ class Reference:
         xx, yy, _ = _structure(self.coarse, 3)
         both = [np.where(one > 2 * other, self.weighted, 0).astype(np.float32) for one, other in ((yy, xx), (xx, yy))]
         return tuple(part for part in both if float((part * self.coarse).sum()) > 0.05 * float(self.counts.sum()))
+
+    @cached_property
+    def kinds(self) -> tuple[Gray, ...]:
+        """What is drawn of the form at the fine size, level lines, upright ones and marks apart: (H, W) uint8, 0 or 1
+        where there is any.
+        """
+        lines = printed_lines(self.spec)
+        level = tuple(line for line in lines if abs(line[2] - line[0]) >= abs(line[3] - line[1]))
+        upright = tuple(line for line in lines if line not in level)
+        bare = self.spec.model_copy(update={"fields": (), "lines": (), "marks": ()})
+        some = ({"lines": level}, {"lines": upright}, {"marks": self.spec.marks})
+        size = [round(v * FINE / max(self.size)) for v in self.size]
+        made = [cv2.resize(draw(bare.model_copy(update=one)), size, interpolation=cv2.INTER_AREA) for one in some]
+        return tuple((picture < _DRAWN).astype(np.uint8) for picture in made)
+
+    @cached_property
+    def period(self) -> tuple[float, float]:
+        """The shortest shift, right and down in template pixels, by which the print is as like itself as by any that
+        fields do not bear.
+        """
+        likeness = self.parts[0].likeness
+        dy, dx = np.indices(likeness.shape) - np.array(self.reach[::-1])[:, None, None]
+        far = np.maximum(np.abs(dx), np.abs(dy))
+        alike = (far >= self.same) & (likeness >= _AS_ALIKE * likeness[far >= self.same].max(initial=0))
+        alike &= likeness == cv2.dilate(likeness, np.ones((5, 5), np.uint8))
+        if not alike.any():
+            return 0.0, 0.0
+        r, c = np.unravel_index(int(np.argmin(np.where(alike, far, far.max() + 1))), far.shape)
+        f = self.to_coarse[0, 0]
+        return float(dx[r, c] / f), float(dy[r, c] / f)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:

@@ -17,6 +17,7 @@ from inkshift.forms.registration.proof import (
     Evidence,
     field_probability,
     glance,
+    lead,
     margin_over,
     probability,
     typical,
@@ -46,6 +47,8 @@ _SAME_PLACE = 0.012
 _BY_HAND = 0.025
 # Where no more than this of the print is seen, paper may be bent more than patches are looked for at first.
 _BENT = 0.65
+# Of two places that explain so differently much of what they differ in, no closer look is needed.
+_CLEAR = 0.25
 # A form that fills the scan just as it fills the template's page is more probably there than elsewhere.
 _FRAMED = 0.1
 _MOST_ROWS_OFF = 4
@@ -56,6 +59,8 @@ _PLAIN = 0.3
 # A fax: gray levels between which hardly any of its pixels lie, and the share that may.
 _FAX_DARK, _FAX_LIGHT, _FAX_GRAY = 48, 208, 0.02
 _SMALLEST_FAX = 800  # pixels of its longer side: a page has 1,728 columns
+# A place in a fax of half the rows that is not squashed as it is takes up half of it.
+_MOST_OF_SCAN = 0.75
 # Of a form's own page two of a thousand fields are not where they should be: a tenth of them, and two at least, are
 # another form's. A field is not there where it is less probably in its place than this.
 _MISSING, _MISSING_FIELDS, _NOT_THERE = 0.1, 2, 0.1
@@ -117,7 +122,7 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
         )
     scan, known = Scan(to_gray(image)), reference_of(page, reference)
     tried = _places(scan, known)
-    if (not tried or tried[0].probability < LEAST) and _is_fax(scan):
+    if _is_fax(scan):
         tried = _squashed(scan, known, tried)
     if not tried:
         wanted = "corner marks" if page.marks else "printed lines" if page.lines else "print"
@@ -221,31 +226,49 @@ def _is_fax(scan: Scan) -> bool:
 
 
 def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tried]:
-    """The places tried with those on a fax of standard resolution, which has half as many rows as columns to the inch:
-    keypoints and lines are looked for on a picture of it that is twice as high, or, turned aside, twice as wide.
+    """The places on what may be a fax of standard resolution, which has half as many rows as columns to the inch:
+    looked for and proved as it is, and on a picture of it that is twice as high, or, turned aside, twice as wide.
+
+    A form of rules alone may fit half of it as it is: what is proved in several ways is a rival of itself.
     """
-    every = list(tried)
+    proved = [one for one in tried[:1] if one.probability >= LEAST]
+    if any(_covers(one.place.matrix, scan, known) for one in proved):
+        return list(tried)
     for across, down in ((1, 2), (2, 1)):
         square = cv2.resize(scan.gray, None, fx=across, fy=down, interpolation=cv2.INTER_LINEAR)
         shrink = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1]])
         for one in _places(Scan(np.asarray(square, np.uint8)), known)[:1]:
-            every += _try(scan, known, refine(scan, known, shrink @ one.place.matrix, NEAR))
-            every.sort(key=lambda one: -one.explained)
-        if every and (best := _judged(scan, known, every)).probability >= LEAST:
-            return [best, *every]
-    return list(tried)
+            if one.probability >= LEAST:
+                proved.append(replace(one, place=Place(shrink @ one.place.matrix, one.place.sights)))
+    if len(proved) < 2:
+        return proved or list(tried)
+    proved.sort(key=lambda one: -one.explained)
+    return [_among(scan, known, proved), *proved[1:]]
+
+
+def _covers(matrix: Matrix, scan: Scan, known: Reference) -> bool:
+    """Whether the form at a place takes up most of the scan, which then has the form's own proportions."""
+    high, wide = scan.gray.shape
+    return bool(cv2.contourArea(outline_of(matrix, known).astype(np.float32)) > _MOST_OF_SCAN * high * wide)
 
 
 def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
     """The first of the places, its margin and probability with the others as rivals."""
+    best = _among(scan, known, tried)
+    if not _fills(best.place.matrix, scan, known):
+        return best
+    evidence = replace(best.evidence, margin=best.evidence.margin + _FRAMED)
+    return replace(best, evidence=evidence, probability=probability(evidence))
+
+
+def _among(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
+    """The first of the places, or one that tells more of what they differ in, with the others as rivals."""
     best = tried[0]
     for other in tried[1:]:
-        if _beside(best, other, known):
+        if _beside(best, other, known) or _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE):
             continue
         # Of two that explain about as much of the whole, one may explain more of what tells them apart.
-        differs = _apart(best.place, other.place, known)
-        beaten = other.margin_over(best, differs) > max(best.margin_over(other, differs), 0)
-        if beaten and not _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE):
+        if _margin(scan, known, other, best) > max(_margin(scan, known, best, other), 0):
             best = other
     evidence = best.evidence
     for other in tried:
@@ -255,14 +278,38 @@ def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
             continue
         if known.alike_turned and _same(other.place.matrix @ known.upside_down, best.place.matrix, known, 0.02):
             continue
-        margin = best.margin_over(other, _apart(best.place, other.place, known))
+        margin = _margin(scan, known, best, other)
         if not known.alike_turned and _is_turned(best.place, other.place):
             evidence = replace(evidence, turned=min(margin, evidence.turned))
         elif margin < evidence.margin:
             evidence = replace(evidence, margin=margin, shift=_from_to(best.place, other.place, known))
-    if _fills(best.place.matrix, scan, known):
-        evidence = replace(evidence, margin=evidence.margin + _FRAMED)
     return replace(best, evidence=evidence, probability=probability(evidence))
+
+
+def _margin(scan: Scan, known: Reference, best: _Tried, rival: _Tried) -> float:
+    """`Evidence.margin` of a place over a rival; of lines and marks, by those that are at one of the two alone."""
+    margin = best.margin_over(rival, _apart(best.place, rival.place, known))
+    if abs(margin) > _CLEAR:
+        return margin
+    if not (elsewhere := _elsewhere(best.place, rival.place, known)):
+        return 1.0
+    margin = max(margin, best.margin_over(rival, (elsewhere,) * len(known.parts)), key=abs)
+    if not known.drawn or abs(margin) > _CLEAR:
+        return margin
+    told = lead(scan, known, best.place, rival.place)
+    return margin if told is None else told
+
+
+def _elsewhere(place: Place, other: Place, known: Reference) -> float:
+    """The share of the print that lies elsewhere at another place than at one, bends and all, by so much that fields
+    would not lie on their own.
+    """
+    points, weights = known.points
+    longer = max(known.size)
+    first, second = (candidates.project(points + one.bend(points, longer), one.matrix) for one in (place, other))
+    back = candidates.project(second, inverse(place.matrix)) - candidates.project(first, inverse(place.matrix))
+    far = np.linalg.norm(back, axis=1) > known.same / known.to_coarse[0, 0]
+    return float(weights[far].sum() / weights.sum())
 
 
 def outline_of(matrix: Matrix, known: Reference) -> Matrix:
@@ -348,28 +395,46 @@ def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
 
     From a rival that explains more the next is looked for, so that a page that was laid some rows off comes home.
     """
-    looks = view(scan, known, place)
-    made = [_Tried(place, weigh(looks, known), looks.explained)]
+    made = [_look_at(scan, known, place)]
     for _ in range(_MOST_ROWS_OFF):
         here = max(made, key=lambda one: one.explained)
-        evidence = here.evidence
-        if evidence.margin >= 0.6 or evidence.gain <= 0.15:
+        if not _is_open(here):
             break
-        moved = np.eye(3)
-        moved[:2, 2] = evidence.shift
-        beside = refine(scan, known, here.place.matrix @ moved, NEAR)
-        if any(_same(beside.matrix, one.place.matrix, known, _SAME_PLACE) for one in made):
-            break
-        there = view(scan, known, beside)
-        made.append(_Tried(beside, weigh(there, known), there.explained))
-        if there.explained < here.explained:
+        there = _beside_it(scan, known, here, here.evidence.shift, made)
+        made += there
+        if not there or there[0].explained < here.explained:
             break
     best = max(made, key=lambda one: one.explained)
+    if known.drawn and _is_open(best):
+        across, down = known.period
+        made += _beside_it(scan, known, best, (across, down), made)
+        made += _beside_it(scan, known, best, (-across, -down), made)
+    best = max(made, key=lambda one: one.explained)
     if best.evidence.turned < 0.5 and best.evidence.gain > 0.15 and not known.alike_turned:
-        over = refine(scan, known, best.place.matrix @ known.upside_down, NEAR)
-        there = view(scan, known, over)
-        made.append(_Tried(over, weigh(there, known), there.explained))
+        made.append(_look_at(scan, known, refine(scan, known, best.place.matrix @ known.upside_down, NEAR)))
     return made
+
+
+def _look_at(scan: Scan, known: Reference, place: Place) -> _Tried:
+    looks = view(scan, known, place)
+    return _Tried(place, weigh(looks, known), looks.explained)
+
+
+def _is_open(one: _Tried) -> bool:
+    """Whether what is printed fits a place, and may fit as well beside it."""
+    return one.evidence.margin < 0.6 and one.evidence.gain > 0.15
+
+
+def _beside_it(
+    scan: Scan, known: Reference, one: _Tried, shift: tuple[float, float], tried: Sequence[_Tried]
+) -> list[_Tried]:
+    """The place so many template pixels right and down of one, if it is none of those tried."""
+    moved = np.eye(3)
+    moved[:2, 2] = shift
+    place = refine(scan, known, one.place.matrix @ moved, NEAR)
+    if any(_same(place.matrix, other.place.matrix, known, _SAME_PLACE) for other in tried):
+        return []
+    return [_look_at(scan, known, place)]
 
 
 def _refuse_unproved(best: _Tried, known: Reference) -> None:
@@ -428,7 +493,7 @@ def _aside(shift: tuple[float, float]) -> str:
     ways = [
         f"{abs(v):.0f} px {name}" for v, name in ((x, "left" if x < 0 else "right"), (y, "up" if y < 0 else "down"))
     ]
-    return " and ".join(way for way, v in zip(ways, shift, strict=True) if abs(v) >= 1)
+    return " and ".join(way for way, v in zip(ways, shift, strict=True) if abs(v) >= 1) or "a little aside"
 
 
 def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Place, best: _Tried) -> Registered:
@@ -453,7 +518,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
             bend = bend + extra
         step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
         own[spec.box] = whole @ np.asarray(step, np.float64)
-        fields[spec.name] = best.probability * sure
+        fields[spec.name] = best.probability * sure * _on_scan(candidates.project(corners + bend, place.matrix), scan)
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     return Registered(
@@ -467,6 +532,15 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
         fields,
         outline_of(place.matrix, known),
     )
+
+
+def _on_scan(corners: Matrix, scan: Scan) -> float:
+    """The share of a field, (4, 2) corners, that is on the scan: nothing is known of what was written beyond it."""
+    high, wide = scan.gray.shape
+    ends = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float64)
+    whole = cv2.contourArea(corners.astype(np.float32))
+    shared = cv2.intersectConvexConvex(corners.astype(np.float32), ends.astype(np.float32))[0]
+    return min(float(shared) / max(whole, 1e-6), 1.0)
 
 
 def on_each_other(one: Registered, other: Registered) -> bool:
