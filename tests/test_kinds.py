@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from hypothesis import strategies as st
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import DataError, TemplateError
 from inkshift.forms import kinds
+from inkshift.forms.field import amounts, signs
 from inkshift.forms.judge.evaluate import evaluate
 from inkshift.forms.out.export import open_readings, read_rows, write_forms
 from inkshift.forms.reader import Reader
-from inkshift.forms.reading import FormReading
+from inkshift.forms.reading import Candidate, FieldReading, FormReading
 from inkshift.forms.rules import Limit, broken_rules
 from inkshift.forms.specimens import pen
 from inkshift.forms.specimens.scanner import scan
@@ -70,7 +72,7 @@ class Paper:
     def digits(self, name: str, text: str) -> Paper:
         x, y, _, h = self.box(name)
         hand = pen.Hand(30, 0.5, 0.35, 0.04, 0.3, 0.0, 0.01, 40.0)
-        ink = pen.write_digits(text, self.glyphs, self.rng, hand)
+        ink = pen.write_amount(text, self.glyphs, self.rng, hand)
         pen.lay_ink(self.sheet, ink, round(x + 20), round(y + (h - ink.shape[0]) / 2), 40, self.rng)
         return self
 
@@ -96,6 +98,27 @@ class Paper:
         page = np.clip(np.rint(self.sheet), 0, 255).astype(np.uint8)
         cv2.imwrite(str(path), scan(page, self.rng))
         return path
+
+
+MONEY = Template(
+    name="money",
+    pages=(
+        PageSpec(
+            size=(700, 1000),
+            marks=MARKS,
+            fields=(
+                FieldSpec(name="a", box=place(0, width=200), digits=(1, 7), kind="decimal"),
+                FieldSpec(name="b", box=place(1, width=200), digits=(1, 7), kind="decimal", signed=True),
+                FieldSpec(name="sum", box=place(2, width=200), digits=(1, 7), kind="decimal", signed=True),
+                FieldSpec(name="change", box=place(3, width=200), digits=(1, 4), signed=True),
+                FieldSpec(name="paid", box=(120, 560, SIDE, SIDE), kind="tick"),
+                FieldSpec(name="who", box=place(5, width=430), kind="text"),
+                FieldSpec(name="day", box=place(6, width=200), kind="date"),
+            ),
+        ),
+    ),
+    rules=("a + b = sum",),
+)
 
 
 def written(folder: Path, template: Template = TEMPLATE) -> Path:
@@ -186,6 +209,8 @@ def test_a_number_says_nothing_of_its_kind() -> None:
         ({"kind": "tock"}, [], "kind: input should be"),
         ({"kind": "tick", "cells": 2}, [], "kind 'tick' takes no cells, digits, max or signed"),
         ({"kind": "text"}, ["a = 5"], "names 'a', of kind 'text'; rules take number, decimal, tick"),
+        ({"kind": "decimal", "cells": 4, "signed": True}, [], "leave out cells or signed"),
+        ({"kind": "decimal"}, ["a = b"], "expected fields of like places behind their separator, found a 2, b 0"),
         ({"places": 2}, [], "has no places; leave them out, or make it a decimal"),
     ],
 )
@@ -193,7 +218,10 @@ def test_what_does_not_go_together_is_said(
     tmp_path: Path, field: dict[str, Any], rules: list[str], message: str
 ) -> None:
     data = TEMPLATE.model_dump(mode="json")
-    data["pages"][0]["fields"] = [{"name": "a", "box": [50, 100, 100, 50]} | field]
+    data["pages"][0]["fields"] = [
+        {"name": "a", "box": [50, 100, 100, 50]} | field,
+        {"name": "b", "box": [50, 200, 100, 50]},
+    ]
     path = tmp_path / "form.json"
     path.write_text(json.dumps(data | {"rules": rules}))
     with pytest.raises(TemplateError, match=message):
@@ -206,6 +234,108 @@ def test_a_form_is_called_by_a_number_only(tmp_path: Path) -> None:
     path.write_text(json.dumps(data))
     with pytest.raises(TemplateError, match="a form is called by a number"):
         load_template(path)
+
+
+def test_decimals_and_signs_are_read_and_added_up(tmp_path: Path, drawn_digits: Gray, shipped_model: str) -> None:
+    paper = Paper(drawn_digits, MONEY).digits("a", "57,50").digits("b", "-32,25").digits("sum", "25.25")
+    form = read(tmp_path, paper.digits("change", "-350").tick("paid", "hook"))
+    found = {item.name: item.value for item in form}
+    assert found["a"] == "57.50" and found["b"] == "-32.25" and found["sum"] == "25.25" and found["change"] == "-350"
+    assert not any(item.rules_broken for item in form)
+
+
+def test_a_sum_of_decimals_that_does_not_hold_is_told(tmp_path: Path, drawn_digits: Gray, shipped_model: str) -> None:
+    paper = Paper(drawn_digits, MONEY).digits("a", "57,50").digits("b", "32,25").digits("sum", "25.25")
+    form = read(tmp_path, paper)
+    assert "57.50 + 32.25 = 89.75, but sum is 25.25" in form["sum"].rules_broken[0]
+
+
+def test_a_decimal_without_its_separator_is_never_sure(tmp_path: Path, drawn_digits: Gray, shipped_model: str) -> None:
+    """1250 may be 1250.00 or 12.50: both are said, neither is believed."""
+    item = read(tmp_path, Paper(drawn_digits, MONEY).digits("a", "5732"))["a"]
+    assert item.confidence < 0.5
+    assert {"57.32", "5732.00"} <= {c.written for c in item.candidates}
+
+
+def test_from_the_template_to_what_people_settle(tmp_path: Path, drawn_digits: Gray, shipped_model: str) -> None:
+    intake, queue, exchange = (
+        pytest.importorskip(f"inkshift.review.{name}") for name in ("core.intake", "core.queue", "batches.exchange")
+    )
+    from review_app import opened
+    from review_forms import people
+
+    paper = Paper(drawn_digits, MONEY).digits("a", "57,50").digits("b", "-32,25").digits("sum", "25.25")
+    form = read(tmp_path, paper.digits("change", "-350").tick("paid", "hook").words("who").words("day"))
+    write_forms([form], *(open_readings(tmp_path / f"out.{end}") for end in ("csv", "xlsx")))
+    cells = _columns(tmp_path / "out.xlsx", "value")
+    assert (cells["a"], cells["b"], cells["change"], cells["paid"]) == (57.5, -32.25, -350, True)
+    assert {row["field"]: row["value"] for row in read_rows(tmp_path / "out.csv")}["b"] == "-32.25"
+    typed = {
+        "a": "57,50",
+        "b": "-32,25",
+        "sum": "25,25",
+        "change": "-350",
+        "paid": "1",
+        "who": "Ana",
+        "day": "1.2.2026",
+    }
+    with opened(tmp_path) as store:
+        batch = intake.add_batch(store, "b", [form], template=MONEY)
+        (user,) = people(store, 1)
+        while item := queue.next_field(store, user, batch):
+            queue.decide(store, user, item.field, typed[item.name])
+        exchange.write_table(store, batch, tmp_path / "settled.xlsx")
+    settled = _columns(tmp_path / "settled.xlsx", "decided")
+    assert settled == {
+        "a": 57.5,
+        "b": -32.25,
+        "sum": 25.25,
+        "change": -350,
+        "paid": True,
+        "who": "Ana",
+        "day": datetime(2026, 2, 1),
+    }
+
+
+def _columns(path: Path, name: str) -> dict[str, object]:
+    rows = list(openpyxl.load_workbook(path).active.iter_rows(values_only=True))
+    return {str(row[1]): row[rows[0].index(name)] for row in rows[1:]}
+
+
+def sign(name: str, before: int, behind: int, probability: float = 0.95) -> signs.Sign:
+    return signs.Sign(name, probability, before, behind)
+
+
+@pytest.mark.parametrize(
+    ("digits", "beside", "written", "least", "most"),
+    [
+        ("1250", [sign("comma", 2, 2)], "12.50", 0.85, 1.0),
+        ("1250", [], "1250.00", 0.3, 0.5),
+        ("1250", [sign("point", 1, 3)], "1250.00", 0.2, 0.5),
+        ("12150", [sign("comma", 2, 2)], "121.50", 0.3, 0.5),
+        ("123450", [sign("point", 1, 5), sign("comma", 4, 2)], "1234.50", 0.6, 0.8),
+        ("1250", [sign("dash", 0, 4), sign("comma", 2, 2)], "-12.50", 0.8, 1.0),
+        ("1250", [sign("dash", 2, 2), sign("comma", 2, 2)], "12.50", 0.2, 0.5),
+        ("50", [sign("comma", 0, 2)], "0.50", 0.85, 1.0),
+    ],
+)
+def test_what_signs_make_of_digits(
+    digits: str, beside: list[signs.Sign], written: str, least: float, most: float
+) -> None:
+    item = FieldReading("a", digits, digits, "written", 0.99, (Candidate(digits, 0.99),))
+    found = amounts.as_amount(item, beside, 2, True, 8, None)
+    assert (found.written, found.value) == (written, written)
+    assert least <= found.confidence <= most
+    assert sum(c.probability for c in found.candidates) <= 1
+
+
+def test_a_decimal_in_cells_has_its_separator_before_the_last() -> None:
+    item = FieldReading("a", "1250", "_1250", "written", 0.9, (Candidate("_1250", 0.9),))
+    found = amounts.in_cells(item, 2)
+    assert (found.written, found.value, found.state) == ("_12.50", "12.50", "written")
+    open_ = amounts.in_cells(replace(item, value="12", written="12___"), 2)
+    assert (open_.value, open_.state) == ("", "overwritten")
+    assert amounts.in_cells(replace(item, value="", written="_____", state="blank"), 2).state == "blank"
 
 
 @given(st.dates(min_value=date(1000, 1, 1)))

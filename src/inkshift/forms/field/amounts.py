@@ -19,7 +19,7 @@ from inkshift.forms.reading import DIGITS, MINUS, POINT, UNREADABLE, Candidate, 
 # Share of a number's probability that is left to each of its two meanings where no separator is seen, and to the one
 # that is seen where the signs count other digits than the recogniser reads: it may have read a separator as a digit.
 _EITHER, _MISCOUNTED = 0.49, 0.5
-# How likely a minus is left out of what is found, where none is.
+# How likely a minus was missed where none is found.
 _MISSED = 0.01
 
 Seen = Sequence[Sign]
@@ -40,8 +40,9 @@ def as_amount(
     rest = [s for s in beside if s not in minus and s not in split]
     if split:  # the others part thousands, or not, before it
         rest = [replace(s, behind=max(s.behind - places, 0)) if s.name in (signs.POINT, COMMA) else s for s in rest]
-    negative = max((s.probability for s in minus), default=_MISSED if signed else 0.0)
-    left = signs.doubt(tuple(rest))
+    negative = max((s.probability for s in minus), default=0.0)
+    # A minus that is not seen is no candidate: a sum that lacks one was most often written without it.
+    left = signs.doubt(tuple(rest)) * (1 - _MISSED if signed and not minus else 1.0)
     shares: Counter[str] = Counter()
     for one in reading.candidates:
         for text, share in _split(digits_of(one.written), split, places).items():

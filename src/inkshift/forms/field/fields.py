@@ -47,6 +47,8 @@ _RARELY_STRUCK, _DOUBTED = 3.0, 1.5
 # the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, and
 # the least that it must give to nothing.
 _SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 50.0, 0.15
+# Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
+_LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
 _BEFORE_MARK, _MAY_BE = 10.0, 0.1
 
@@ -363,10 +365,12 @@ def _less_where_void(texts: Mapping[str, float], void: float) -> dict[str, float
 def ink_or_none(job: Job) -> FieldReading:
     """A field that nobody reads: blank, or unread where there is ink that a person is to read.
 
-    All pieces of ink count together: a text is many small ones, a speck is alone.
+    A text is many pieces: those larger than specks count together, and so do specks beyond a few.
     """
-    sizes = _pieces(job)[:, 2:4].max(1).sum() / (job.frame[3] - job.frame[1])
-    void = float(1 / (1 + np.exp((sizes - _SPECK) / _SPECK_SPREAD)))
+    sizes = _pieces(job)[:, 2:4].max(1) / min(job.frame[3] - job.frame[1], _LINE)
+    specks = float(sizes[sizes <= _SPECK].sum())
+    ink = float(sizes.sum()) - min(specks, _DUST)
+    void = float(1 / (1 + np.exp((ink - 1.5 * _SPECK) / _SPECK_SPREAD)))
     if void > 0.5:
         return FieldReading(job.name, "", EMPTY, "blank", void, (Candidate(EMPTY, void),))
     return FieldReading(job.name, "", UNREADABLE, "unread", 0.0)
