@@ -255,3 +255,26 @@ def test_a_real_form_is_designed_and_reads_others(
     right = [item.written == truth[form.name, item.name] for form in forms for item in form.fields]
     print(f"C1 by a designed template: {sum(right)} of {len(right)} fields right, {len(forms)} pages")
     assert len(right) >= 45 and sum(right) / len(right) > 0.8
+
+
+def test_a_field_is_given_another_kind(
+    chromium: sync_api.Browser, store: Store, said: list[str], telegram: Path
+) -> None:
+    with designing(chromium, store, said, telegram / "blank.png") as (page, folder):
+        page.locator("[data-proposal='0']").focus()
+        page.keyboard.press("Enter")
+        assert not page.get_by_label("Digits behind the separator").is_visible()
+        page.get_by_label("What it holds").select_option("decimal")
+        page.get_by_label("Digits behind the separator").fill("3")
+        page.keyboard.press("Enter")
+        page.get_by_label("It may have a minus").check()
+        page.wait_for_timeout(800)
+        saved(page)
+        (spec,) = load_template(folder / "template.json").fields
+        assert (spec.kind, spec.places, spec.signed) == ("decimal", 3, True)
+        page.get_by_label("What it holds").select_option("tick")
+        assert not page.get_by_label("It may have a minus").is_visible()
+        page.wait_for_timeout(800)
+        saved(page)
+        (spec,) = load_template(folder / "template.json").fields
+        assert (spec.kind, spec.places, spec.signed, spec.cells) == ("tick", None, False, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from inkshift.forms.template import FieldSpec
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
 from inkshift.review.core.store import Store
@@ -162,3 +163,37 @@ def test_two_people_at_once_never_get_the_same_field(chromium: sync_api.Browser,
         found = views.form_page(store, number)
         assert found is not None
         assert all({step.who for step in row.history} == {"sue", "ana"} for row in found.fields)
+
+
+def test_each_kind_is_keyed_by_its_own_keys(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:
+    """A tick takes one key; in a text, letters are letters, and states come after Esc."""
+    kinds = {"mark": "tick", "name": "text", "note": "text", "day": "date", "sum": "decimal"}
+    specs = tuple(
+        FieldSpec(name=name, box=(40, 40 + 40 * k, 60, 30), kind=kind)  # type: ignore[arg-type]
+        for k, (name, kind) in enumerate(kinds.items())
+    )
+    template = TALLY.model_copy(update={"pages": (TALLY.pages[0].model_copy(update={"fields": specs}),), "rules": ()})
+    items = [field(name, "1", 0.1 * k, kind=kind) for k, (name, kind) in enumerate(kinds.items())]
+    batch = add_batch(store, "b", [form("f1", *items)], template=template)
+    with answering(store) as address:
+        page = tab(chromium, address, said)
+        page.goto(f"/batches/{batch}/queue")
+        press(page, "", "0")
+        press(page, "Box 7b, Zoe up")
+        page.wait_for_timeout(REST)
+        page.keyboard.press("Escape")
+        press(page, "", "x")
+        press(page, "3.12.2026")
+        page.wait_for_timeout(REST)
+        page.keyboard.type("12,50")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="All done").wait_for()
+        page.close()
+    fields = views.form_page(store, 1).fields  # type: ignore[union-attr]
+    assert {row.name: row.value or row.state for row in fields} == {
+        "mark": "0",
+        "name": "Box 7b, Zoe up",
+        "note": "crossed-out",
+        "day": "2026-12-03",
+        "sum": "12.50",
+    }

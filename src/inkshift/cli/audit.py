@@ -44,7 +44,7 @@ def audit(readings: Readings, labels: Labels, query: Query = None, file: Out = N
     from inkshift.forms.judge.evaluate import match
     from inkshift.forms.out.export import read_rows
 
-    rows, known = read_rows(readings), read_labels(labels, query)
+    rows, known = read_rows(readings), read_labels(labels, query, amounts=True)
     cases, _ = match(rows, known, str(readings), labels if query is None else "the database")
     suspects = suspects_of(cases, rows)
     doubted = [s for s in suspects if s.disagrees]

@@ -84,7 +84,7 @@ def calibrate(
     rows = read_rows(readings)
     if labels is None:
         return _to_key(rows, sample or 0, file, seed)
-    known = read_labels(labels, query)
+    known = read_labels(labels, query, amounts=True)
     cases, _ = match(rows, known, str(readings), labels if query is None else "the database")
     calibration = guarantee.calibrate(cases, rows, seed)
     promises = [calibration.promise(e, confidence) for e in sorted({error, *BESIDE}, reverse=True)]

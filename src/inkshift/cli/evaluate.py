@@ -74,7 +74,7 @@ def evaluate(
     from inkshift.forms.judge.evaluate import evaluate as measure
     from inkshift.forms.out.export import read_rows
 
-    known = read_labels(labels, query)
+    known = read_labels(labels, query, amounts=True)
     named = labels if query is None else "the database"
     paths = (readings, *(beside or ()))
     results = {str(path): measure(read_rows(path), known, str(path), named) for path in paths}

@@ -21,8 +21,8 @@ MOST_SYMBOLS = 100
 class Label:
     """One field of one form. field: empty where a form has only one number.
 
-    value: its digits, leading zeros kept, empty where there is none. written: one symbol a cell, a digit,
-    `X` crossed out, `_` empty or `?` unreadable; empty where not known.
+    value: its digits, leading zeros kept, with point and minus, empty where there is none. written: one symbol a cell,
+    a digit, `X` crossed out, `_` empty or `?` unreadable; empty where not known.
     """
 
     form: str
@@ -31,12 +31,13 @@ class Label:
     written: str
 
 
-def read_labels(source: str, query: str | None = None) -> list[Label]:
+def read_labels(source: str, query: str | None = None, *, amounts: bool = False) -> list[Label]:
     """Labels in the order of their source, each (form, field) once.
 
     source: a UTF-8 CSV file, or a database as an SQLAlchemy URL with a `query`. Columns: `form`, or `file`
     (folder and ending are dropped); `field` where forms have several; `value` (or `label`), `written`, or
-    both. Where `value` is missing it is the digits of `written`. Other columns are passed over.
+    both. Where `value` is missing it is the digits of `written`. Other columns are passed over. amounts: decimals and
+    what is negative are taken too; else they are refused, since 12.0 is what programs make of a 12.
     Raises DataError with file and line for anything else, SettingError where query and source do not fit.
     """
     if ("://" in source) != (query is not None):
@@ -47,7 +48,7 @@ def read_labels(source: str, query: str | None = None) -> list[Label]:
     labels: dict[tuple[str, str], Label] = {}
     for number, row in rows:
         where = f"{place}{number}"
-        label = _label(where, row)
+        label = _label(where, row, amounts)
         known = labels.setdefault((label.form, label.field), label)
         if known != label:
             name = f"form {label.form!r}" + (f" field {label.field!r}" if label.field else "")
@@ -56,7 +57,7 @@ def read_labels(source: str, query: str | None = None) -> list[Label]:
     return list(labels.values())
 
 
-def _label(where: str, row: dict[str, str]) -> Label:
+def _label(where: str, row: dict[str, str], amounts: bool) -> Label:
     form, value, written = _pick(row, "form", "file"), _pick(row, "value", "label"), row.get("written")
     if form is None or (value is None and written is None):
         missing = "form (or file)" if form is None else "value (or label, or written)"
@@ -68,13 +69,16 @@ def _label(where: str, row: dict[str, str]) -> Label:
     for text in (value or "", written or ""):
         if len(text) > MOST_SYMBOLS:
             raise DataError(f"{where}: expected at most {MOST_SYMBOLS} digits, found {len(text)}; mend that row")
-    if not re.fullmatch("[0-9]*", value or ""):
-        raise DataError(f"{where}: a value has digits only, found {value!r}; mend it or cast it in the query")
-    if not re.fullmatch("[0-9X_?]*", written or ""):
+    if not re.fullmatch("-?[0-9]+([.,][0-9]+)?|" if amounts else "[0-9]*", value or ""):
+        raise DataError(
+            f"{where}: a value has digits only, found {value!r}; mend it or cast it in the query; leave out the rows "
+            "of texts and dates"
+        )
+    if not re.fullmatch("[-0-9X_?.]*" if amounts else "[0-9X_?]*", written or ""):
         raise DataError(f"{where}: written has digits, X, _ and ? only, found {written!r}")
     if value is None:
-        value = re.sub("[^0-9]", "", written or "")
-    return Label(form, row.get("field", ""), value, written or "")
+        value = re.sub("[^-0-9.]", "", written or "")
+    return Label(form, row.get("field", ""), value.replace(",", "."), written or "")
 
 
 def _pick(row: dict[str, str], *names: str) -> str | None:

@@ -38,7 +38,9 @@ from inkshift.forms.field import ink as inks
 from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.decode import reading_classes
 from inkshift.forms.field.guides import without_guides
+from inkshift.forms.field.tick import ROOM, read_tick
 from inkshift.forms.field.whole import is_doubted, multiplied
+from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS
 from inkshift.forms.page.files import PageRef, find_files, load_page, page_refs
 from inkshift.forms.page.place import Box, on_page
 from inkshift.forms.page.strokes import PASSED, strokes_through
@@ -54,11 +56,13 @@ from inkshift.forms.page.which import (
 from inkshift.forms.reading import (
     FieldReading,
     FormReading,
+    Kind,
     PageReading,
     page_from_json,
     page_to_json,
 )
 from inkshift.forms.registration.register import (
+    TALLEST_FIELD,
     Matrix,
     Registered,
     cut,
@@ -69,7 +73,6 @@ from inkshift.forms.registration.register import (
     turned_in_place,
     without,
 )
-from inkshift.forms.rules import MOST_DIGITS
 from inkshift.forms.table.judge import read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
@@ -93,6 +96,8 @@ SIGNED = 12
 
 # Template pixels around a field that are cut with it, as a share of its height: digits leave their boxes.
 MARGIN = 0.18
+# Pixels in height that are kept of a text, which may have several lines.
+_TALLEST_TEXT = 400
 # A design of which a page shows this share of what it shows of the best one fits it alike.
 _ALIKE = 0.93
 # Pages on one picture, at most, and the share of the others' print that tells a page that is not read from no page.
@@ -467,7 +472,7 @@ class Reader:
         specs = [one.spec.model_copy(update={"fields": one.spec.fields[::step]}) for one in laid if one.spec]
         some = [self._fields(replace(one, spec=spec), glance=True) for one, spec in zip(laid, specs, strict=True)]
         with suppress(RegistrationError):
-            if any(reading.state == "written" for way in some for reading in way):
+            if any(_tells(reading) for way in some for reading in way):
                 return [laid[self._way_up(laid, some, _SURER * _LEAST_ODDS)]]
         return laid
 
@@ -494,9 +499,10 @@ class Reader:
         work, boxes = self._jobs(found, glance)
         self._spent("prepare", start)
         sure = found.page.fields
+        kinds: list[Kind] = [spec.kind for spec in found.spec.fields] if found.spec else ["number"] * len(work)
         return [
-            misplaced(replace(reading, box=b), sure.get(reading.name, 1.0))
-            for reading, b in zip(self._readings(work, glance), boxes, strict=True)
+            misplaced(replace(reading, box=b, kind=kind), sure.get(reading.name, 1.0))
+            for reading, b, kind in zip(self._readings(work, glance), boxes, kinds, strict=True)
         ]
 
     def read_field(self, job: fields.Job) -> FieldReading:
@@ -513,12 +519,17 @@ class Reader:
         if not glance:
             numbers_ = with_corrections(whole, numbers_, level, lambda parts: self._whole_numbers(parts, level))
         readings = {job.name: reading for job, reading in zip(whole, numbers_, strict=True)}
+        readings |= {job.name: fields.ink_or_none(job) for job in work if job.kind == "text"}
+        readings |= {job.name: read_tick(job, level) for job in work if job.kind == "tick"}
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
         if self._numbers is not None:
             doubted = [job for job in pieces if job.kind == "cells" and is_doubted(readings[job.name])]
             heard = self._heard(doubted, [readings[job.name] for job in doubted], glance)
             readings |= {reading.name: reading for reading in heard}
+        readings |= {
+            job.name: fields.as_amount(job, readings[job.name], level) for job in pieces if job.places or job.signed
+        }
         return [replace(readings[job.name], crop=job.crop if self.settings.crops else None) for job in work]
 
     def _read_table(self, image: Pixels, source: str, page: int) -> PageReading:
@@ -800,8 +811,8 @@ def way_up(
     """
     if len(ways) == 1:
         return 0
-    written = [[r.confidence for r in way if r.state == "written"] for way in ways]
-    if not any(written):
+    written = [[r.confidence for r in way if _tells(r)] for way in ways]
+    if not any(written) and not any(r.value == "1" for way in ways for r in way):
         return 0
     sure = [_odds(way) for way in ways]
     if over:
@@ -820,8 +831,13 @@ def way_up(
 
 def _odds(way: Sequence[FieldReading]) -> float:
     """The log odds that the numbers among readings are right, added up."""
-    sure = np.clip([r.confidence for r in way if r.state == "written"], 0.01, 0.99)
+    sure = np.clip([r.confidence for r in way if _tells(r)], 0.01, 0.99)
     return float(np.log(sure / (1 - sure)).sum())
+
+
+def _tells(reading: FieldReading) -> bool:
+    """Whether a reading says how its page stands: a tick looks the same upside down."""
+    return reading.state == "written" and reading.kind in WITH_DIGITS
 
 
 def misplaced(reading: FieldReading, sure: float) -> FieldReading:
@@ -832,19 +848,28 @@ def misplaced(reading: FieldReading, sure: float) -> FieldReading:
 
 def _window(page: PageSpec, scale: float) -> int:
     """Pixels within which paper shows beside the ink, `scale` to one of the template: one and a half fields high."""
-    heights = [spec.box[3] for spec in page.fields]
+    heights = [spec.box[3] for spec in page.fields if spec.kind in WITH_DIGITS] or [s.box[3] for s in page.fields]
     return round(1.5 * float(np.median(heights)) * scale) if heights else 0
 
 
 def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | None) -> fields.Job:
     x, y, w, h = spec.box
-    margin = MARGIN * h
-    cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0)
-    crop = cut(page.image, page, (x, y, w, h), margin, page.paper)[0]
+    margin = (ROOM if spec.kind == "tick" else MARGIN) * h
+    tallest = TALLEST_FIELD if spec.kind in WITH_DIGITS else _TALLEST_TEXT
+    cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0, tallest)
+    crop = cut(page.image, page, (x, y, w, h), margin, page.paper, tallest)[0]
     m = round(margin * scale)
     frame = (m, m, m + round(w * scale), m + round(h * scale))
     kind: fields.Kind = "cells" if spec.cells else "number"
-    job = fields.Job(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, spec.max, spec.frame)
+    if spec.kind not in WITH_DIGITS:
+        kind = "tick" if spec.kind == "tick" else "text"
+    limit = spec.limit
+    largest = None if spec.max is None else spec.max * 10**limit.places
+    job = fields.Job(
+        *(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, largest, spec.frame),
+        places=limit.places,
+        signed=spec.signed,
+    )
     return fields.own(job, None if blank is None else _cut_blank(blank, spec, margin, cut_dark.shape[::-1]))
 
 

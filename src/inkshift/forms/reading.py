@@ -1,6 +1,7 @@
 """What a reader returns: a tree of frozen dataclasses, FormReading > FieldReading > CellReading.
 
-In `written`, each cell is one symbol: a digit, `X` crossed out, `_` empty, `?` ink that is no digit.
+In `written`, each cell is one symbol: a digit, `X` crossed out, `_` empty, `?` ink that is no digit. A decimal has its
+separator there as `.`, and what is negative its minus as `-`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
-State = Literal["written", "blank", "crossed-out", "overwritten", "overflow"]
+State = Literal["written", "blank", "crossed-out", "overwritten", "overflow", "unread"]
+Kind = Literal["number", "decimal", "tick", "text", "date"]
 
 DIGITS = "0123456789"
 CROSSED, EMPTY, UNREADABLE = "X", "_", "?"
+POINT, MINUS = ".", "-"
+SIGNS = POINT + MINUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class CellReading:
 class FieldReading:
     """One field of a form.
 
-    value: the digits as written, leading zeros kept; empty unless state is `written`.
+    value: the digits as written, leading zeros kept, or as its kind has it (see `kinds.parse_value`); empty unless
+    state is `written`. kind: as the template says. A text or date with ink in it is `unread`: a person is to read it.
     confidence: probability, 0 to 1, that `written` is right as a whole.
     accepted: None without an acceptance policy.
     candidates: most probable first, at most 20; files show five.
@@ -68,6 +73,7 @@ class FieldReading:
     page: int = 1
     box: tuple[float, float, float, float] | None = None
     marks: tuple[str, ...] = ()
+    kind: Kind = "number"
     crop: Image | None = field(default=None, compare=False, repr=False)
 
 
@@ -242,8 +248,9 @@ def _field(data: dict[str, Any]) -> FieldReading:
 
 
 def value_of(written: str) -> str:
-    """The digits of `written`, in order, without crossed-out and empty cells; `X57` is `57`."""
-    return "".join(c for c in written if c in DIGITS)
+    """The digits of `written`, in order, with separator and minus, without unused cells; `X57` is `57`."""
+    value = "".join(c for c in written if c in DIGITS or c in SIGNS)
+    return f"0{value}" if value[:1] == POINT else value
 
 
 def state_of(written: str) -> State:

@@ -17,7 +17,8 @@ from itertools import pairwise
 from typing import Literal
 
 from inkshift.errors import nearest
-from inkshift.forms.reading import CROSSED, EMPTY, UNREADABLE, FieldReading, FormReading, state_of, value_of
+from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS, digits_of, number_of, parse_value, shown
+from inkshift.forms.reading import CROSSED, EMPTY, UNREADABLE, FieldReading, FormReading, Kind, state_of, value_of
 
 Level = Literal["error", "warning"]
 Operator = Literal["=", "<="]
@@ -26,8 +27,8 @@ COUNTED = ("written", "blank", "crossed-out")
 SLIP = 0.02
 """How often a rule is taken to be broken by those who fill in the form, where a template does not say."""
 
-# Digits of a number that is read or stands in a rule, and fields on one side of it, each time it is named.
-MOST_DIGITS, MOST_TERMS = 20, 4000
+# Fields on one side of a rule, each time it is named.
+MOST_TERMS = 4000
 
 _LIKE = "must read like 'a + b = c', 'a <= b', '10 <= a <= 300' or 'p01..p12 = total'"
 
@@ -36,7 +37,8 @@ _UNSETTLED = "not settled, as too many readings fit the rules that hang together
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What stands on one side of a rule. fields: added up, as often as they are named; number: added to them."""
+    """What stands on one side of a rule. fields: added up, as often as they are named; number: added to them, in the
+    smallest unit of the rule's fields."""
 
     text: str
     fields: tuple[str, ...]
@@ -52,7 +54,7 @@ class Rule:
     """Sides that are equal, or none larger than the next.
 
     code: names the rule and does not change when others come or go. slip: share of forms, over 0 to 1, whose writer
-    breaks it.
+    breaks it. places: of its fields behind their separator; it counts in that unit.
     """
 
     text: str
@@ -61,6 +63,7 @@ class Rule:
     code: str
     level: Level = "error"
     slip: float = SLIP
+    places: int = 0
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -75,15 +78,30 @@ class Rule:
                 return left, right
         return None
 
+    def with_places(self, places: int) -> Rule:
+        """The rule over fields with so many places behind their separator; its own whole numbers stay what they are."""
+        sides = tuple(replace(side, number=side.number * 10**places) for side in self.sides)
+        return replace(self, sides=sides, places=places)
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What one field may hold. cells: how many it has, 0 for none; digits: fewest and most; largest: value, if any."""
+    """What one field may hold. cells: how many it has, 0 for none; digits: fewest and most; largest: value, if any.
+
+    kind, places, signed: see `kinds.parse_value`.
+    """
 
     field: str
-    cells: int
-    digits: tuple[int, int]
-    largest: int | None
+    cells: int = 0
+    digits: tuple[int, int] = (1, MOST_DIGITS)
+    largest: int | None = None
+    kind: Kind = "number"
+    places: int = 0
+    signed: bool = False
+
+    def parse(self, text: str) -> str:
+        """The value that a text gives; see `kinds.parse_value`."""
+        return parse_value(text, self.kind, self.places, self.signed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +196,11 @@ def broken_rules(rules: Sequence[Rule | Limit], written: Mapping[str, str]) -> l
     return [broken for broken in checked if broken is not None]
 
 
-def side_sums(rule: Rule, written: Mapping[str, str]) -> tuple[list[int], bool]:
+def side_sums(rule: Rule, written: Mapping[str, str]) -> tuple[list[str], bool]:
     """What the sides of a rule come to by the fields that are known, and whether all are; see `broken_rules`."""
-    known = {name: int(value_of(cells) or 0) for name, cells in written.items() if state_of(cells) in COUNTED}
+    known = {name: number_of(written[name]) for name in rule.fields if state_of(written.get(name, "?")) in COUNTED}
     sums = [sum(known.get(name, 0) for name in side.fields) + side.number for side in rule.sides]
-    return sums, all(name in known for name in rule.fields)
+    return [shown(number, rule.places) for number in sums], all(name in known for name in rule.fields)
 
 
 def mark_rules(form: FormReading, rules: Sequence[Rule | Limit]) -> FormReading:
@@ -215,16 +233,17 @@ def as_written(state: str, value: str = "") -> str:
 
 
 def _over(limit: Limit, written: Mapping[str, str]) -> Broken | None:
-    value = value_of(written.get(limit.field, ""))
-    if not value or state_of(written[limit.field]) != "written":
+    cells = written.get(limit.field, "")
+    if limit.kind not in WITH_DIGITS or state_of(cells) != "written":
         return None
-    count, (fewest, most) = len(value), limit.digits
+    count, (fewest, most) = len(digits_of(cells)), limit.digits
     if limit.cells and count > limit.cells:
         code, found, may, said = "cells", str(count), str(limit.cells), f"{count} digits do not fit {limit.cells} cells"
     elif count > most or (count < fewest and not limit.cells):
         may = f"{fewest}-{most}" if fewest < most else str(most)
         code, found, said = "digits", str(count), f"{count} digits, expected {may}"
-    elif limit.largest is not None and int(value) > limit.largest:
+    elif limit.largest is not None and number_of(cells) > limit.largest * 10**limit.places:
+        value = value_of(cells)
         code, found, may, said = "max", value, str(limit.largest), f"{value}, expected at most {limit.largest}"
     else:
         return None
@@ -236,35 +255,33 @@ def _check(rule: Rule, written: Mapping[str, str]) -> Broken | None:
     names = rule.fields
     if any(name not in written or state_of(written[name]) not in COUNTED for name in names):
         return None
-    values = {name: int(value_of(written[name]) or 0) for name in names}
+    values = {name: number_of(written[name]) for name in names}
     sides = rule.broken_at(values)
     if sides is None:
         return None
     left, right = sides
+
+    def terms(side: Side) -> str:
+        numbers = [values[name] for name in side.fields] + [side.number] * bool(side.number)
+        sum_ = [sum(numbers)] if len(numbers) > 1 else []
+        return " = ".join([" + ".join(shown(n, rule.places) for n in numbers), *(shown(n, rule.places) for n in sum_)])
+
     if left.fields and right.fields:
-        shown = f"{_terms(left, values) if _several(left) else _is(left, values)}, but {_is(right, values)}"
+        first = terms(left) if _several(left) else f"{left.text} is {terms(left)}"
+        said = f"{first}, but {right.text} is {terms(right)}"
     else:
-        shown = _is(left if left.fields else right, values)
+        side = left if left.fields else right
+        said = f"{side.text} is {terms(side)}"
     zeros = tuple((n, state_of(written[n])) for n in names if not value_of(written[n]))
     note = f" ({', '.join(f'{name} counted as 0: {state}' for name, state in zeros)})" if zeros else ""
     head = f"warning {rule.code}" if rule.level == "warning" else rule.code
-    message = f"{head} {rule.text}: {shown}{note}"
-    figures = [f"{side.text} = {_terms(side, values)}" for side in (left, right) if side.fields]
+    message = f"{head} {rule.text}: {said}{note}"
+    figures = [f"{side.text} = {terms(side)}" for side in (left, right) if side.fields]
     if len(figures) > 1 and _several(left):
-        figures[0] = _terms(left, values)
+        figures[0] = terms(left)
     right_figures = figures[1] if len(figures) > 1 else ""
     return Broken(rule.text, rule.code, rule.level, names, message, figures[0], right_figures, zeros)
 
 
 def _several(side: Side) -> bool:
     return len(side.fields) + bool(side.number) > 1
-
-
-def _is(side: Side, values: Mapping[str, int]) -> str:
-    return f"{side.text} is {_terms(side, values)}"
-
-
-def _terms(side: Side, values: Mapping[str, int]) -> str:
-    terms = [values[name] for name in side.fields] + [side.number] * bool(side.number)
-    shown = " + ".join(map(str, terms))
-    return f"{shown} = {sum(terms)}" if len(terms) > 1 else shown

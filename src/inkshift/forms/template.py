@@ -13,11 +13,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import re2
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from inkshift.errors import TemplateError, nearest
 from inkshift.files import is_file, parse_json, read_text, reason
-from inkshift.forms.rules import MOST_DIGITS, SLIP, Level, Limit, Rule, parse_rule
+from inkshift.forms.kinds import COUNTING, MOST_DIGITS, WITH_DIGITS
+from inkshift.forms.reading import Kind
+from inkshift.forms.rules import SLIP, Level, Limit, Rule, parse_rule
 from inkshift.pictures import KEPT_PIXELS, MAX_SIDE
 
 Box = tuple[float, float, float, float]
@@ -39,11 +51,20 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class FieldSpec(_Strict):
-    """A number to read.
+def as_said(field: dict[str, Any]) -> dict[str, Any]:
+    """A field of a template without what goes without saying of a number."""
+    unsaid = {"kind": "number", "places": None, "signed": False}
+    return {key: value for key, value in field.items() if key not in unsaid or value != unsaid[key]}
 
+
+class FieldSpec(_Strict):
+    """A number to read, or another kind of field.
+
+    kind: number, decimal, tick, text or date. places: digits behind a decimal's separator, 2 if not said. signed: a
+    dash before the number is a minus.
     box: x, y, width, height. cells: how many equal cells with printed walls the box has; 0 for one box
-    in which digits stand freely. digits: fewest and most digits, at most 20. max: largest value, if there is one.
+    in which digits stand freely. digits: fewest and most digits, at most 20, those behind a separator too. max: largest
+    value, if there is one. What is no number or decimal has none of these three.
     frame: whether the box is printed (its lines are then removed, and count for the page's quality).
     """
 
@@ -53,6 +74,35 @@ class FieldSpec(_Strict):
     digits: tuple[int, int] = (1, 8)
     max: Annotated[int, Field(ge=0, lt=10**MOST_DIGITS)] | None = None
     frame: bool = True
+    kind: Kind = "number"
+    places: Annotated[int, Field(ge=1, le=6)] | None = None
+    signed: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_said(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what a number does not need: a template that has none else says the same as ever, byte by byte."""
+        return as_said(standard(self))
+
+    @property
+    def limit(self) -> Limit:
+        """What the field may hold."""
+        digits, largest = ((1, 1), 1) if self.kind == "tick" else (self.digits, self.max)
+        places = (self.places or 2) if self.kind == "decimal" else 0
+        return Limit(self.name, self.cells, digits, largest, self.kind, places, self.signed)
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> FieldSpec:
+        what = f"field {self.name!r} of kind {self.kind!r}"
+        of_digits = (self.cells, self.digits, self.max, self.signed)
+        if self.kind not in WITH_DIGITS and of_digits != (0, (1, 8), None, False):
+            raise ValueError(f"{what} takes no cells, digits, max or signed; leave them out")
+        if self.places and self.kind != "decimal":
+            raise ValueError(f"{what} has no places; leave them out, or make it a decimal")
+        if self.signed and self.cells:
+            raise ValueError(f"{what} is signed; a dash in a cell says that it is unused, so leave out cells or signed")
+        if self.limit.places >= (self.cells or self.digits[1]) and self.kind == "decimal":
+            raise ValueError(f"{what} has {self.limit.places} places; expected room for a digit before them, or more")
+        return self
 
     @model_validator(mode="after")
     def _sane(self) -> FieldSpec:
@@ -63,7 +113,7 @@ class FieldSpec(_Strict):
             raise ValueError(f"digits of field {self.name!r} must be [fewest, most] with fewest <= most and most >= 1")
         if most > MOST_DIGITS:
             raise ValueError(f"digits of field {self.name!r}: at most {MOST_DIGITS} can be read, found {most}")
-        if self.max is not None and fewest > len(str(self.max)):
+        if self.max is not None and fewest > len(str(self.max)) + self.limit.places:
             raise ValueError(f"field {self.name!r} asks for {fewest} digits or more, but max {self.max} has fewer")
         if self.cells and fewest > self.cells:
             raise ValueError(f"field {self.name!r} asks for {fewest} digits or more in {self.cells} cells")
@@ -182,6 +232,8 @@ class Template(_Strict):
             raise ValueError(f"field names must differ; more than one field is called {doubled[0]!r}")
         if self.identity.field is not None and self.identity.field not in names:
             raise ValueError(f"identity names the field {self.identity.field!r}; {nearest(self.identity.field, names)}")
+        if self.identity.field is not None and (of := self.fields[names.index(self.identity.field)]).kind != "number":
+            raise ValueError(f"identity names the field {of.name!r}, of kind {of.kind!r}; a form is called by a number")
         codes = [rule.code for rule in self.parsed_rules]
         if twice := sorted(code for code, times in Counter(codes).items() if times > 1):
             raise ValueError(f"two rules have the code {twice[0]!r}; leave one out, or give it another code")
@@ -195,15 +247,29 @@ class Template(_Strict):
     @property
     def parsed_rules(self) -> tuple[Rule, ...]:
         """The rules, their runs of fields written out."""
-        names = [spec.name for spec in self.fields]
+        limits = {spec.name: spec.limit for spec in self.fields}
         given = (RuleSpec(rule=rule) if isinstance(rule, str) else rule for rule in self.rules)
-        return tuple(parse_rule(spec.rule, names, spec.code, spec.level, spec.slip) for spec in given)
+        rules = (parse_rule(spec.rule, list(limits), spec.code, spec.level, spec.slip) for spec in given)
+        return tuple(rule.with_places(_places_of(rule, limits)) for rule in rules)
 
     @property
     def checks(self) -> tuple[Rule | Limit, ...]:
         """All that values must keep, for `broken_rules`: what each field may hold, then the rules."""
-        limits = tuple(Limit(spec.name, spec.cells, spec.digits, spec.max) for spec in self.fields)
-        return (*limits, *self.parsed_rules)
+        return (*(spec.limit for spec in self.fields), *self.parsed_rules)
+
+
+def _places_of(rule: Rule, limits: dict[str, Limit]) -> int:
+    """How many places the fields of a rule have. Raises ValueError where they differ, or a field counts nothing."""
+    for name in rule.fields:
+        if limits[name].kind not in COUNTING:
+            raise ValueError(
+                f"rule {rule.text!r} names {name!r}, of kind {limits[name].kind!r}; rules take {', '.join(COUNTING)}"
+            )
+    places = {limits[name].places for name in rule.fields}
+    if len(places) > 1:
+        found = ", ".join(f"{name} {limits[name].places}" for name in rule.fields)
+        raise ValueError(f"rule {rule.text!r}: expected fields of like places behind their separator, found {found}")
+    return places.pop()
 
 
 def load_template(path: str | Path) -> Template:

@@ -21,8 +21,10 @@ from inkshift.errors import DataError, SettingError
 from inkshift.files import whole_folder
 from inkshift.forms.crops.harvest import job_of, split_of
 from inkshift.forms.field import fields
+from inkshift.forms.kinds import digits_of
 from inkshift.forms.reading import FieldReading
 from inkshift.forms.template import FieldSpec, Template
+from inkshift.review.core.checks import without_digits
 from inkshift.review.core.schema import Batch, Field, Form, settled_by_people
 from inkshift.review.core.store import Store
 
@@ -73,6 +75,7 @@ def available(store: Store) -> list[Available]:
                 .where(
                     Field.batch_id == batch.id, Field.state == "written", Field.crop.is_not(None), settled_by_people()
                 )
+                .where(Field.name.not_in(without_digits(batch.template)))
                 .group_by(Form.name)
             )
             parts: defaultdict[str, dict[str, int]] = defaultdict(dict)
@@ -121,7 +124,7 @@ def settled_numbers(store: Store, batches: Sequence[int], part: Part) -> Iterato
     """The settled fields of a part: a number, or None for one without digits or picture."""
     with store.reading() as session:
         for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches)).order_by(Batch.id)).all():
-            specs = _specs(batch)
+            specs, others = _specs(batch), without_digits(batch.template)
             settled = (
                 sa.select(Form.name, Field)
                 .join(Field.form)
@@ -133,10 +136,11 @@ def settled_numbers(store: Store, batches: Sequence[int], part: Part) -> Iterato
             for form, field in session.execute(settled):
                 if part != "all" and split_of(form, TEST_SHARE) != part:
                     continue
-                if field.state != "written" or not field.crop:
+                if field.state != "written" or not field.crop or field.name in others:
                     yield None
                     continue
-                yield Number(_job(field, field.crop, specs.get(field.name)), field.value, form, field.name, field.id)
+                job = _job(field, field.crop, specs.get(field.name))
+                yield Number(job, digits_of(field.value), form, field.name, field.id)
 
 
 def _specs(batch: Batch) -> dict[str, FieldSpec]:

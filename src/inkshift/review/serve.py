@@ -100,7 +100,7 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
 
 def _begin(store: Store, batch: Batch, say: Say) -> int:
     """Read the pages, and put the labels that are there already into the log; the batch's id."""
-    labels = read_labels(batch.labels) if batch.labels else []
+    labels = read_labels(batch.labels, amounts=True) if batch.labels else []
     say("reading the pages ...")
     number = read_batch(store, batch)
     if labels:

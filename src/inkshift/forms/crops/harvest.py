@@ -26,6 +26,7 @@ from inkshift.forms.field import fields, segment
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.cells import cells_of_field
 from inkshift.forms.field.decode import decode
+from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.reading import DIGITS, FieldReading, FormReading
 from inkshift.forms.template import FieldSpec
 from inkshift.models.runtime import classifier, softmax
@@ -125,7 +126,7 @@ class _Gatherer:
         self.seen.add(form.name)
         self.result.forms += 1
         for _, page in itertools.groupby(form.fields, key=lambda item: (item.source, item.page)):
-            jobs = [job_of(item, self.specs.get(item.name)) for item in page]
+            jobs = [job_of(item, self.specs.get(item.name)) for item in page if item.kind in WITH_DIGITS]
             level = inks.ink_level([fields.inner(job) for job in jobs]) if len(jobs) > 1 else None
             for job in jobs:
                 self._field(form, job, level)

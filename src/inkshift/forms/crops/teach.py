@@ -14,6 +14,7 @@ from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError
 from inkshift.forms.crops import harvest
 from inkshift.forms.field import fields, numbers
+from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.reader import Progress, Reader, SecondReader
 from inkshift.forms.reading import FormReading
 from inkshift.models.ctc import LineProbabilities
@@ -107,6 +108,7 @@ def score(reader: Reader, paths: Sequence[str | Path], labels: str) -> tuple[int
         (item.value, known.get((form.name, item.name), known.get((form.name, ""))))
         for form in forms
         for item in form.fields
+        if item.kind in WITH_DIGITS
     ]
     judged = [(value, label) for value, label in pairs if label]
     if not judged:
@@ -121,6 +123,8 @@ def of_form(reader: Reader, form: FormReading) -> Iterator[Number]:
     specs = {spec.name: spec for spec in reader.template.fields} if reader.template else {}
     frame = reader.number_model.reframing
     for item in form.fields:
+        if item.kind not in WITH_DIGITS:
+            continue
         job = harvest.job_of(item, specs.get(item.name))
         yield _number(form.name, item.name, job, frame)
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field import grid, numbers, printed, segment, signs
+from inkshift.forms.field import amounts, grid, numbers, printed, segment, signs
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.cells import Cell, cells_of_field, likeness, views_of_digit
 from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells
@@ -33,7 +33,7 @@ from inkshift.models.ctc import allowed
 Gray = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 Lines = Sequence[Probabilities]
-Kind = Literal["cells", "number", "digit"]
+Kind = Literal["cells", "number", "digit", "tick", "text"]
 Frame = Callable[[Gray], Gray]
 Stats = npt.NDArray[np.int32]
 
@@ -47,6 +47,8 @@ _RARELY_STRUCK, _DOUBTED = 3.0, 1.5
 # the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, and
 # the least that it must give to nothing.
 _SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 50.0, 0.15
+# Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
+_LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
 _BEFORE_MARK, _MAY_BE = 10.0, 0.1
 
@@ -58,8 +60,10 @@ class Job:
     frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
     struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for. print_: (H, W) bool,
     where print was taken out of `dark` (see `own`); None where none was. passed: for each cell how sure it is, 0 to 1,
-    that a stroke over the page says that it is not used; empty where none does. ink: (H, W) bool, the ink that is the
-    field's, where that is known from around it, as in a table: signs and strokes are looked for in this alone.
+    that a stroke over the page says that it is not used; empty where none does. places, signed: digits behind a
+    separator, of which `largest` counts the smallest unit; whether a dash before the number is a minus. ink: (H, W)
+    bool, the ink that is the field's, where that is known from around it, as in a table: signs and strokes are looked
+    for in this alone.
     """
 
     name: str
@@ -74,6 +78,8 @@ class Job:
     struck: float = 0.0
     print_: npt.NDArray[np.bool_] | None = None
     passed: tuple[float, ...] = ()
+    places: int = 0
+    signed: bool = False
     ink: npt.NDArray[np.bool_] | None = None
 
 
@@ -117,7 +123,7 @@ class PreparedNumber:
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
             scale = total + texts.get("", 0.0)
             given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
-            read = _with_signs(_reading(job, given, _digits(job, band, given[0].written, views)), self.beside)
+            read = _with_signs(job, _reading(job, given, _digits(job, band, given[0].written, views)), self.beside)
             return _perhaps_struck(read, struck)
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, band, given[0].written, views))
@@ -151,7 +157,7 @@ def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
         border = printed.from_edges(dark)
         if border.any() and (job.kind == "digit" or grid.printed_cells(dark) is None):
             print_ |= border
-    elif job.kind == "number" and job.printed:
+    elif job.kind in ("number", "text") and job.printed:
         print_ |= printed.from_box(dark, job.frame)
     if job.ink is not None:
         print_ &= ~job.ink
@@ -247,11 +253,20 @@ def _perhaps_struck(reading: FieldReading, struck: float) -> FieldReading:
     return replace(reading, confidence=reading.confidence * left, candidates=candidates)
 
 
-def _with_signs(reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:
+def as_amount(job: Job, reading: FieldReading, reference: float | None) -> FieldReading:
+    """A decimal or signed number that was read digit by digit or cell by cell, with what stands between its digits."""
+    if job.kind == "cells":
+        return amounts.in_cells(reading, job.places)
+    return _with_signs(job, reading, signs.find_signs(number_ink(job, reference)))
+
+
+def _with_signs(job: Job, reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:
     """A number with what stands beside its digits: named, and less sure where it may mean another value.
 
     beside: as the ink tells; what a recogniser that knows such signs says of them belongs here too.
     """
+    if job.places or job.signed:
+        return amounts.as_amount(reading, beside, job.places, job.signed, job.digits[1], job.largest)
     left = signs.doubt(beside)
     candidates = tuple(Candidate(c.written, c.probability * left) for c in reading.candidates)
     return replace(reading, confidence=reading.confidence * left, candidates=candidates, marks=signs.names(beside))
@@ -345,6 +360,20 @@ def _less_where_void(texts: Mapping[str, float], void: float) -> dict[str, float
     odds = nothing / max(1 - nothing, 1e-9) * _VOID_ODDS
     out = {text: p / max(1 - nothing, 1e-9) / (1 + odds) for text, p in texts.items() if text}
     return dict(sorted(({"": odds / (1 + odds)} | out).items(), key=lambda item: -item[1]))
+
+
+def ink_or_none(job: Job) -> FieldReading:
+    """A field that nobody reads: blank, or unread where there is ink that a person is to read.
+
+    A text is many pieces: those larger than specks count together, and so do specks beyond a few.
+    """
+    sizes = _pieces(job)[:, 2:4].max(1) / min(job.frame[3] - job.frame[1], _LINE)
+    specks = float(sizes[sizes <= _SPECK].sum())
+    ink = float(sizes.sum()) - min(specks, _DUST)
+    void = float(1 / (1 + np.exp((ink - 1.5 * _SPECK) / _SPECK_SPREAD)))
+    if void > 0.5:
+        return FieldReading(job.name, "", EMPTY, "blank", void, (Candidate(EMPTY, void),))
+    return FieldReading(job.name, "", UNREADABLE, "unread", 0.0)
 
 
 def number_ink(job: Job, reference: float | None = None) -> Gray:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inkshift.forms.joint.tree import Number
-from inkshift.forms.reading import DIGITS, EMPTY, UNREADABLE, FieldReading, value_of
+from inkshift.forms.kinds import digits_of, number_of
+from inkshift.forms.reading import DIGITS, EMPTY, MINUS, POINT, UNREADABLE, FieldReading
 from inkshift.forms.rules import COUNTED
 from inkshift.forms.template import FieldSpec
 
@@ -78,17 +79,13 @@ def domain_of(field: FieldReading, spec: FieldSpec, prior: Prior | None = None) 
 
 def fits(text: str, spec: FieldSpec) -> bool:
     """Whether a field may hold `text`; crossed-out and empty cells count as no digits."""
-    value = value_of(text)
-    return not value or (
-        (bool(spec.cells) or spec.digits[0] <= len(value))
-        and len(value) <= spec.digits[1]
-        and (spec.max is None or int(value) <= spec.max)
+    limit, count = spec.limit, len(digits_of(text))
+    return not count or (
+        (bool(limit.cells) or limit.digits[0] <= count)
+        and count <= limit.digits[1]
+        and (POINT in text) == bool(limit.places)
+        and (limit.largest is None or number_of(text) <= limit.largest * 10**limit.places)
     )
-
-
-def number_of(text: str) -> int:
-    """What a field counts for in a rule: nothing where it is blank or crossed out."""
-    return int(value_of(text) or 0)
 
 
 def most_numbers(domains: Sequence[Domain]) -> int:
@@ -97,9 +94,10 @@ def most_numbers(domains: Sequence[Domain]) -> int:
 
 
 def _numbers(domain: Domain) -> int:
-    longest = max((len(value_of(text)) for text in domain.given), default=0) or domain.spec.digits[1]
-    free = int("9" * min(domain.spec.cells or longest, domain.spec.digits[1])) + 1
-    return free if domain.spec.max is None else min(free, domain.spec.max + 1)
+    limit = domain.spec.limit
+    longest = max((len(digits_of(text)) for text in domain.given), default=0) or limit.digits[1]
+    free = int("9" * min(limit.cells or longest, limit.digits[1])) + 1
+    return free if limit.largest is None else min(free, limit.largest * 10**limit.places + 1)
 
 
 def with_proposals(domain: Domain, numbers: Sequence[int], prior: Prior | None = None) -> Domain:
@@ -129,8 +127,9 @@ def with_proposals(domain: Domain, numbers: Sequence[int], prior: Prior | None =
 def _filled(value: int, domain: Domain) -> tuple[str, float]:
     """`value` written as one of the field's patterns has it, and its probability; 0 where none can hold it."""
     for pattern in domain.patterns:
-        digits = str(value).zfill(len(pattern.digits)) if domain.spec.cells else str(value)
-        if len(digits) != len(pattern.digits):
+        fewest = len(pattern.digits) if domain.spec.cells else domain.spec.limit.places + 1
+        digits = str(abs(value)).zfill(fewest)
+        if len(digits) != len(pattern.digits) or (value < 0) != (MINUS in pattern.mask):
             continue
         listed = [shares.get(d, 0.0) for d, shares in zip(digits, pattern.digits, strict=True)]
         if sum(not p for p in listed) > 1:

@@ -16,8 +16,9 @@ from itertools import pairwise
 import numpy as np
 
 from inkshift.forms.joint import linked
-from inkshift.forms.joint.domain import Domain, Prior, domain_of, most_numbers, number_of, with_proposals
+from inkshift.forms.joint.domain import Domain, Prior, domain_of, most_numbers, with_proposals
 from inkshift.forms.joint.tree import ALL, LIKELIEST, Floats, Link, Number, components, infer, partners
+from inkshift.forms.kinds import number_of
 from inkshift.forms.reading import Candidate, CellReading, FieldReading, FormReading, state_of, value_of
 from inkshift.forms.rules import COUNTED, Rule, unsettled
 from inkshift.forms.template import FieldSpec

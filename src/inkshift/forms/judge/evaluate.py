@@ -6,19 +6,21 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import DataError
-from inkshift.forms.reading import CROSSED, DIGITS, EMPTY, UNREADABLE, State, state_of
+from inkshift.forms.kinds import digits_of
+from inkshift.forms.reading import CROSSED, DIGITS, EMPTY, POINT, SIGNS, UNREADABLE, State, state_of
 from inkshift.models.metrics import macro
 
 if TYPE_CHECKING:
     from inkshift.datasets.labels import Label
 
-SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE
+SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE + SIGNS
 BINS = 10
 Outcome = Literal["right", "extraction", "classification", "missing"]
 Row = Mapping[str, str]
@@ -70,7 +72,7 @@ class Evaluation:
     confusion: digits by label (row) and reading (column), over numbers whose digit count agrees.
     digit_accuracy: right digits of those; digit_accuracy_all: of all labelled digits.
     precision, recall, f1: macro averages over the digits among the labels. confusions: (label, read, count).
-    values, digits: how often each number and each digit was labelled (figures 10 and 11).
+    values, digits: how often each whole number and each digit was labelled (figures 10 and 11).
     by_state, by_symbol: labelled and right, over labels given cell by cell.
     calibration_error: expected, in ten bins. accepted_share, accepted_error: under an acceptance policy.
     unlabelled: (form, field) of readings that have no label and are not counted.
@@ -122,7 +124,7 @@ def evaluate(
         extraction=outcomes["extraction"],
         classification=outcomes["classification"],
         missing=outcomes["missing"],
-        values=dict(sorted(Counter(int(c.label) for c in cases if c.label).items())),
+        values=dict(sorted(Counter(int(c.label) for c in cases if c.label and POINT not in c.label).items())),
         by_state=by_state,
         by_symbol=by_symbol,
         wrong=tuple(case for case in cases if case.outcome != "right"),
@@ -142,7 +144,8 @@ def match(
 ) -> tuple[list[Case], list[tuple[str, str]]]:
     """Each label beside its reading, by form and field, and the (form, field) of readings without a label.
 
-    A label without a field is that of its form's only field. Raises DataError as `evaluate` does.
+    A label without a field is that of its form's only field. What is unread, a text or date, is as if it had no label:
+    nobody claims to have read it. Raises DataError as `evaluate` does.
     """
     readings: dict[tuple[str, str], Row] = {}
     fields: dict[str, list[str]] = {}
@@ -163,6 +166,8 @@ def match(
         key = label.form, label.field or (own[0] if own else "")
         if key in cases:
             raise DataError(f"{label_source}: form {key[0]!r} field {key[1]!r} is labelled twice; keep one")
+        if key in readings and readings[key]["state"] == "unread":
+            continue
         cases[key] = _case(key, label, readings.get(key))
     if not cases.keys() & readings.keys():
         raise DataError(
@@ -200,7 +205,7 @@ def _case(key: tuple[str, str], label: Label, row: Row | None) -> Case:
     if cells and len(cells) == len(written):
         right = cells == written
     elif value:
-        right = value == read
+        right = value == read or (POINT in value and read != "" and Decimal(value) == Decimal(read))
     else:
         right = state in (("overwritten", "overflow") if UNREADABLE in cells else ("blank", "crossed-out"))
     outcome: Outcome = "right" if right else "classification" if len(value) == len(read) else "extraction"
@@ -227,8 +232,8 @@ def _count(marks: Sequence[tuple[str, bool]], names: Iterable[str]) -> dict[str,
 
 
 def _digit_measures(cases: Sequence[Case]) -> dict[str, Any]:
-    confusion = confusion_matrix([(case.label, case.read) for case in cases])
-    digits = Counter("".join(case.label for case in cases))
+    confusion = confusion_matrix([(digits_of(case.label), digits_of(case.read)) for case in cases])
+    digits = Counter("".join(digits_of(case.label) for case in cases))
     hits = int(np.trace(confusion))
     precision, recall, f1 = macro(confusion)
     off = [(int(i), int(j), int(confusion[i, j])) for i, j in np.argwhere(confusion) if i != j]

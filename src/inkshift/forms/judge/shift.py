@@ -18,6 +18,7 @@ from inkshift.errors import InputError, MissingExtraError, SettingError
 from inkshift.forms.judge.drift import drift
 from inkshift.forms.judge.shift_features import FEATURES, Feature, features
 from inkshift.forms.judge.shift_predict import LEVEL, Constants, Predicted, constants, predict
+from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import DIGITS, FieldReading, FormReading
 from inkshift.models import label_shift
@@ -128,6 +129,8 @@ def examine(forms: Iterable[FormReading], reader: Reader) -> Shift:
         errors += form.errors
         sure += [(form.name, item.confidence) for item in form.fields]
         for item in form.fields:
+            if item.kind not in WITH_DIGITS:
+                continue
             read[kinds.get(item.name, kinds[""])].append(_light(item))
             if item.crop is not None:
                 rows.append(features(item.crop, len(item.value)))

@@ -19,6 +19,7 @@ from inkshift.forms.reading import (
     CROSSED,
     DIGITS,
     EMPTY,
+    SIGNS,
     UNREADABLE,
     FieldReading,
     FormReading,
@@ -50,7 +51,7 @@ COLUMNS = (
 )
 NEEDED = COLUMNS[:-3]
 """Columns that a file of readings must have; older ones name no marks, no template and no reader."""
-SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE
+SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE + SIGNS
 SHOWN = 5
 """Candidates of a field that files show."""
 
@@ -128,7 +129,7 @@ def open_readings(path: Path | str | None, fmt: Format | None = None, run: str =
     if fmt == "xlsx":
         assert path is not None
         with open_sheet(path, "readings", [*COLUMNS[:3], CROP, *COLUMNS[3:]]) as append:
-            yield lambda form: [append(row(form, f), _picture(f)) for f in form.fields]
+            yield lambda form: [append(row(form, f), _picture(f), f.kind) for f in form.fields]
         return
     shown: Callable[[Row], Any] = dict if fmt == "csv" else typed
     if path is None or to_stdout:
@@ -282,7 +283,7 @@ def _checked(path: Path, line: int, item: Row) -> Row:
     """The row itself, as text that every file and terminal takes, where all that is counted with is what it must be."""
     item = {name: text.encode("utf-8", "backslashreplace").decode() for name, text in item.items()}
     for name, expected, fine in (
-        ("value", f"at most {MOST_SYMBOLS} digits, or nothing", _is_made_of(DIGITS, item["value"])),
+        ("value", f"at most {MOST_SYMBOLS} digits, or nothing", _is_made_of(DIGITS + SIGNS, item["value"])),
         ("state", f"one of {', '.join(get_args(State))}", item["state"] in get_args(State)),
         ("confidence", "a number from 0 to 1", _is_share(item["confidence"])),
         ("accepted", "true, false or nothing", item["accepted"] in ("true", "false", "")),

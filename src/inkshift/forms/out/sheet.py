@@ -8,30 +8,35 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from PIL import Image as Pillow
 
 from inkshift.files import whole_file
-from inkshift.forms.reading import DIGITS, Image
+from inkshift.forms.kinds import WITH_DIGITS, digits_of
+from inkshift.forms.reading import DIGITS, MINUS, POINT, Image, Kind
 
 CROP = "crop"
 CROP_HEIGHT = 96
 # Digits that a spreadsheet keeps of a number; longer ones stay text.
 _KEPT = 15
+VALUES = ("value", "decided")
+"""Columns that hold values."""
 # Widths of columns, in characters; 12 where none is said.
 _WIDTHS = {"form": 18, CROP: 24, "candidates": 30, "rules_broken": 40, "source": 24, "template": 18, "reader": 30}
 
-AppendRow = Callable[[dict[str, str], bytes | None], None]
+AppendRow = Callable[[dict[str, str], bytes | None, Kind], None]
 
 
 @contextmanager
 def open_sheet(path: Path, title: str, columns: Sequence[str]) -> Iterator[AppendRow]:
-    """A spreadsheet that appears whole or not at all; what is given adds a row, and the PNG of its crop.
+    """A spreadsheet that appears whole or not at all; what is given adds a row, the PNG of its crop, and its kind.
 
     columns: in the order shown; `crop` is where the picture goes. Values and confidences are numbers, with the zeros
-    before them shown; the header stays in sight, and each column has a filter.
+    before them shown; ticks are true or false, dates are dates, texts are never taken for any of these. The header
+    stays in sight, and each column has a filter.
     """
     from openpyxl import Workbook
     from openpyxl.drawing.image import Image as Picture
@@ -47,7 +52,7 @@ def open_sheet(path: Path, title: str, columns: Sequence[str]) -> Iterator[Appen
     last = 1
     with whole_file(path) as temporary, tempfile.TemporaryDirectory(prefix="inkshift-crops-") as folder:
 
-        def append(row: dict[str, str], crop: bytes | None) -> None:
+        def append(row: dict[str, str], crop: bytes | None, kind: Kind) -> None:
             nonlocal last
             last += 1
             if crop:
@@ -57,7 +62,7 @@ def open_sheet(path: Path, title: str, columns: Sequence[str]) -> Iterator[Appen
                 picture.width, picture.height = _shown(picture.width, picture.height)
                 sheet.add_image(picture, f"{letters[CROP]}{last}")
                 sheet.row_dimensions[last].height = 33
-            sheet.append([None if name == CROP else _cell(sheet, name, row[name]) for name in columns])
+            sheet.append([None if name == CROP else _cell(sheet, name, row[name], kind) for name in columns])
 
         try:
             yield append
@@ -85,8 +90,8 @@ def png(crop: Image) -> bytes:
     return data.getvalue()
 
 
-def _cell(sheet: Any, name: str, text: str) -> Any:
-    """What a cell holds: text, or the number or truth that the text says."""
+def _cell(sheet: Any, name: str, text: str, kind: Kind) -> Any:
+    """What a cell holds: text, or the number, truth or date that the text says."""
     from openpyxl.cell import WriteOnlyCell
 
     if name == "accepted" and text:
@@ -95,9 +100,16 @@ def _cell(sheet: Any, name: str, text: str) -> Any:
         return int(text)
     if name == "confidence":
         return float(text)
-    if name == "value" and text and len(text) <= _KEPT and not text.strip(DIGITS):
-        cell = WriteOnlyCell(sheet, int(text))
-        cell.number_format = "0" * len(text)
+    if kind == "date" and name in VALUES and text:
+        return date.fromisoformat(text)
+    if kind == "tick" and name in VALUES and text:
+        return text == "1"
+    if kind in WITH_DIGITS and (name == "value" or (name in VALUES and text.strip(DIGITS))) and text:
+        digits = digits_of(text)
+        if len(digits) > _KEPT:
+            return _harmless(text)
+        cell = WriteOnlyCell(sheet, float(text) if POINT in text else int(text))
+        cell.number_format = re.sub("[0-9]", "0", text.removeprefix(MINUS))
         return cell
     return _harmless(text)
 

@@ -38,7 +38,7 @@ Way = Callable[[Scan, Reference], list[Matrix]]
 LEAST = 0.5
 _SURE = 0.95
 _SMALLEST_PAGE = 150
-_TALLEST_FIELD = 96
+TALLEST_FIELD = 96
 # Places that share no more than this of the smaller one are no rivals: the form may lie at both.
 _OVERLAP = 0.2
 # Maps whose corners lie within this share of the form's size of each other are the same place: 3 mm of A4.
@@ -466,7 +466,9 @@ def _near(error: RegistrationError, best: _Tried, known: Reference) -> Registrat
 
 def _refuse_another_version(page: Registered, known: Reference, best: _Tried) -> None:
     """Raises UnknownFormError where boxes of the form are missing though all else is there."""
-    printed = [spec for spec, patch in zip(known.spec.fields, known.fields, strict=True) if patch is not None]
+    # A box to tick is often drawn over until its lines cannot be seen.
+    own = [spec for spec, patch in zip(known.spec.fields, known.fields, strict=True) if patch is not None]
+    printed = [spec for spec in own if spec.kind != "tick"]
     there = [spec.name for spec in printed if _shows_paper(page, spec.box)]
     missing = [name for name in there if page.fields[name] < _NOT_THERE * page.quality]
     if len(missing) >= max(_MISSING_FIELDS, _MISSING * len(there)):
@@ -604,18 +606,23 @@ def _inside(scan: Scan, known: Reference, place: Place) -> npt.NDArray[np.uint8]
 
 
 def cut(
-    picture: npt.NDArray[np.uint8], page: Registered, box: tuple[float, float, float, float], margin: float, paper: int
+    picture: npt.NDArray[np.uint8],
+    page: Registered,
+    box: tuple[float, float, float, float],
+    margin: float,
+    paper: int,
+    tallest: int = TALLEST_FIELD,
 ) -> tuple[npt.NDArray[np.uint8], float]:
     """The crop of a box of the template and `margin` template pixels around it, and its pixels for one of them.
 
     picture: the registered page's image, or one made from it pixel by pixel. Cut at the page's own resolution,
-    but no box higher than 96 px; what lies beyond the page is `paper`.
+    but no box higher than `tallest` pixels; what lies beyond the page is `paper`.
     """
     x, y, w, h = box
     matrix = page.map_of(box)
     a, b, c = candidates.project(np.array([[x, y], [x + w, y], [x, y + h]], np.float64), matrix)
     own = 0.5 * (np.linalg.norm(b - a) / w + np.linalg.norm(c - a) / h)
-    scale = float(np.clip(own, 0.25, max(_TALLEST_FIELD / h, 0.25)))
+    scale = float(np.clip(own, 0.25, max(tallest / h, 0.25)))
     size = max(4, round((w + 2 * margin) * scale)), max(4, round((h + 2 * margin) * scale))
     to_template = np.array([[1 / scale, 0, x - margin], [0, 1 / scale, y - margin], [0, 0, 1]], np.float64)
     out = cv2.warpPerspective(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,45 @@ def write_digits(text: str, glyphs: Glyphs, rng: np.random.Generator, hand: Hand
         h, w = stroke.shape
         line[y : y + h, x : x + w] = np.maximum(line[y : y + h, x : x + w], stroke)
     return _tight(line)
+
+
+def write_amount(text: str, glyphs: Glyphs, rng: np.random.Generator, hand: Hand) -> Gray:
+    """As `write_digits`, with points, commas and dashes among the digits, such as `-1.234,50`."""
+    pen = max(2.0, 0.09 * hand.height * rng.uniform(0.8, 1.2))
+    parts: list[Gray] = []
+    for part in re.findall(r"[0-9]+|[^0-9]", text):
+        parts.append(write_digits(part, glyphs, rng, hand) if part.isdigit() else _sign(part, hand.height, pen, rng))
+    height = max(part.shape[0] for part in parts) + round(0.3 * hand.height)
+    foot = height - round(0.3 * hand.height)
+    gaps = [round(hand.height * rng.uniform(0.06, 0.18)) for _ in parts]
+    line = np.zeros((height, sum(part.shape[1] + gap for part, gap in zip(parts, gaps, strict=True))), np.float32)
+    x = 0
+    for symbol, part, gap in zip(re.findall(r"[0-9]+|[^0-9]", text), parts, gaps, strict=True):
+        h, w = part.shape
+        top = foot - h
+        if symbol == "-":
+            top = round(foot - hand.height * rng.uniform(0.42, 0.58))
+        elif symbol in ".,":
+            top = min(foot - round(1.2 * pen), height - h)
+        line[top : top + h, x : x + w] = np.maximum(line[top : top + h, x : x + w], part)
+        x += w + gap
+    return _tight(line)
+
+
+def _sign(symbol: str, height: float, pen: float, rng: np.random.Generator) -> Gray:
+    """A point, comma or dash as a pen draws it, cut tight."""
+    fine, side = 4, round(1.2 * height)
+    canvas = np.zeros((side * fine, side * fine), np.uint8)
+    middle = np.array([side / 2, side / 2])
+    if symbol == "-":
+        long = height * rng.uniform(0.3, 0.6)
+        step = np.array([long, rng.uniform(-0.1, 0.1) * long])
+    else:
+        step = np.array([-0.3, 1.0]) * height * rng.uniform(0.15, 0.28) * (symbol == ",")
+    ends = [((middle + way * step / 2) * fine).astype(int).tolist() for way in (-1, 1)]
+    wide = pen * (rng.uniform(1.1, 1.5) if symbol == "." else 1.0)
+    cv2.line(canvas, ends[0], ends[1], 255, max(1, round(wide * fine)), cv2.LINE_AA)
+    return _tight(np.asarray(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA) / 255, np.float32))
 
 
 def compose_number(

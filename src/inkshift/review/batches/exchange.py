@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session, selectinload, undefer
 from inkshift.errors import SettingError, nearest
 from inkshift.forms.out.export import COLUMNS, TEXT, Format, Row, add_csv, add_json, open_text, row, typed
 from inkshift.forms.out.sheet import CROP, open_sheet, png
-from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image
+from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image, Kind
+from inkshift.forms.rules import Limit
 from inkshift.review.core.checks import broken_in_batch, checks_of
 from inkshift.review.core.schema import MODEL, Decision, Field, Reading, User, left_out, stands
 from inkshift.review.core.store import Store
@@ -31,7 +32,7 @@ class Line:
     """One field. row: as text, by `COLUMNS` and `DECIDED`. by: who stands for the settled answer. keyers: how many gave
     any. checked: who of `by` said that the paper says so although it breaks a rule.
 
-    crop: PNG. read: whether anything read it; model: digest of the one that did.
+    crop: PNG. read: whether anything read it; model: digest of the one that did. kind: as its template says.
     """
 
     row: Row
@@ -41,19 +42,21 @@ class Line:
     crop: bytes | None
     read: bool
     model: str
+    kind: Kind = "number"
 
 
 def lines(store: Store, batch_id: int) -> Iterator[Line]:
     """All fields of a batch, form by form: what was read and what was decided. Forms that were set aside are left out.
 
-    `decided` holds digits where `decided_state` is `written`; both are empty while the field waits. `decided_by` names
+    `decided` holds a value where `decided_state` is `written`; both are empty while the field waits. `decided_by` names
     who stands for that answer, `model` alone where a policy accepted what was read; `keyers` counts who gave any.
     `rules_broken` is asked of the form as it stands, settled values before those that were read; `checked_by` names who
     said of an answer that breaks one that the paper says so.
     """
     with store.reading() as session:
         given = _given(session, batch_id)
-        rules = bool(checks_of(session, store, batch_id))
+        rules = bool(checks := checks_of(session, store, batch_id))
+        kinds = {one.field: one.kind for one in checks if isinstance(one, Limit)}
         broken = broken_in_batch(session, store, batch_id)
         wanted = (
             sa.select(Field)
@@ -74,7 +77,8 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
             told = tuple(one.message for one in broken.get(field.form_id, ()) if field.name in one.fields)
             item = _as_read(field, reading, told if rules else tuple(reading.rules_broken))
             read = row(FormReading(field.form.name, reader=reading.reader), item)
-            yield Line(read | dict(decided), by, keyers, checked, field.crop, bool(field.readings), reading.model)
+            kind = kinds.get(field.name, "number")
+            yield Line(read | dict(decided), by, keyers, checked, field.crop, bool(field.readings), reading.model, kind)
 
 
 _UNREAD = Reading(model="", reader="", value="", written="?", state="overwritten", confidence=0.0, rules_broken=[])
@@ -141,7 +145,7 @@ def write_table(store: Store, batch_id: int, path: Path) -> None:
         columns = [*COLUMNS[:3], CROP, *DECIDED, *COLUMNS[3:]]
         with open_sheet(path, "review", columns) as append:
             for line in lines(store, batch_id):
-                append(line.row, png(_pixels(line.crop)) if line.crop else None)
+                append(line.row, png(_pixels(line.crop)) if line.crop else None, line.kind)
         return
     with open_text(path) as file:
         if ending == ".csv":

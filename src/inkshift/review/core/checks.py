@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from inkshift.errors import InkshiftError
+from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.rules import COUNTED, Broken, Limit, Rule, as_written, broken_rules, side_sums
 from inkshift.forms.template import Template
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, stands
@@ -57,6 +58,18 @@ def checks_of(session: Session, store: Store, batch_id: int) -> Checks:
         store.checks[batch_id] = created, Template.model_validate(template).checks if template else ()
     found: Checks = store.checks[batch_id][1]
     return found
+
+
+def limit_of(session: Session, store: Store, batch_id: int, name: str) -> Limit:
+    """What a field may hold; a number of any size where no template says."""
+    found = (one for one in checks_of(session, store, batch_id) if isinstance(one, Limit) and one.field == name)
+    return next(found, Limit(name))
+
+
+def without_digits(template: Mapping[str, Any] | None) -> set[str]:
+    """The names of the fields that hold no digits to learn from or to compare: ticks, texts, dates."""
+    specs = [spec for page in template["pages"] for spec in page["fields"]] if template else []
+    return {spec["name"] for spec in specs if spec.get("kind", "number") not in WITH_DIGITS}
 
 
 def values(session: Session, *which: sa.ColumnElement[bool]) -> list[Value]:
@@ -141,7 +154,7 @@ class Sum:
 
     rule: str
     operator: str
-    sides: tuple[int, ...]
+    sides: tuple[str, ...]
     whole: bool
     holds: bool
 

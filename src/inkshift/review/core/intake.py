@@ -18,7 +18,8 @@ from inkshift.errors import InputError, SettingError
 from inkshift.files import file_digest
 from inkshift.forms.reading import UNREADABLE, FieldReading, FormReading, Image, PageNote, state_of
 from inkshift.forms.template import Template
-from inkshift.review.core.queue import record
+from inkshift.review.core.checks import limit_of
+from inkshift.review.core.queue import parse, record, shown
 from inkshift.review.core.schema import MODEL, Batch, Field, Form, Page, Reading, count_waiting
 from inkshift.review.core.store import Store, named_user
 
@@ -27,7 +28,8 @@ RULE_BROKEN, NOT_ACCEPTED, ACCEPTED = range(3)
 
 @dataclass(frozen=True, slots=True)
 class LabelsAdded:
-    """added: decisions that are new. unused: (form, field) of labels that no field, or more than one, fits."""
+    """added: decisions that are new. unused: (form, field) of labels that no field, or more than one, fits, or that its
+    field cannot hold."""
 
     added: int
     unused: tuple[tuple[str, str], ...]
@@ -272,7 +274,14 @@ def add_labels(store: Store, batch_id: int, labels: Sequence[Label], source: str
             fitting = fields.get((label.form, label.field), [])
             if len(fitting) != 1:
                 unused.append((label.form, label.field))
-            elif record(session, store, _lock(session, fitting[0]), author, "key", _answer(label)):
+                continue
+            limit = limit_of(session, store, batch_id, fitting[0].name)
+            try:
+                answer = parse(shown(*_answer(label)), limit)
+            except SettingError:
+                unused.append((label.form, label.field))
+                continue
+            if record(session, store, _lock(session, fitting[0]), author, "key", answer):
                 added += 1
     return LabelsAdded(added, tuple(unused))
 

@@ -17,9 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from inkshift.errors import InkshiftError, SettingError
-from inkshift.forms.reading import DIGITS, UNREADABLE
-from inkshift.forms.rules import Broken, as_written
-from inkshift.review.core.checks import CheckError, Sum, checks_of, form_sums, to_ask, while_keyed
+from inkshift.forms.kinds import KindError
+from inkshift.forms.reading import UNREADABLE
+from inkshift.forms.rules import Broken, Limit, as_written
+from inkshift.review.core.checks import CheckError, Sum, checks_of, form_sums, limit_of, to_ask, while_keyed
 from inkshift.review.core.schema import (
     Base,
     Batch,
@@ -38,8 +39,13 @@ from inkshift.review.core.schema import (
 from inkshift.review.core.store import Store
 
 LEASE = timedelta(minutes=2)
-WORDS = ("blank", "crossed-out", "unreadable")
-LONGEST = 20
+LETTERS = {"b": "blank", "x": "crossed-out", "u": "unreadable"}
+"""What is typed in place of a value."""
+WORDS = tuple(LETTERS.values())
+
+
+ANY = Limit("")
+"""What a field may hold of which no template says."""
 
 
 class TakenError(InkshiftError):
@@ -53,7 +59,7 @@ class Item:
     settles: two people disagree on it, and this decision settles it; `answers` are theirs, in no telling order.
     suggestion: what the model read, as a decision is given; empty where keying is double, and so blind.
     broken: the rules that it would break, likewise; rules_broken: as the reader said, where no template is there.
-    page: id of its page.
+    page: id of its page. limit: what it may hold.
     """
 
     field: int
@@ -65,6 +71,7 @@ class Item:
     suggestion: str = ""
     rules_broken: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
+    limit: Limit = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +122,19 @@ class Logged(NamedTuple):
     undoes: int | None
 
 
-def parse(value: str) -> tuple[str, str]:
-    """A decision as (state, digits): 1 to 20 digits, or `blank`, `crossed-out`, `unreadable`. Raises SettingError."""
+def parse(value: str, limit: Limit) -> tuple[str, str]:
+    """A decision as (state, value): what the field may hold (`kinds.parse_value`), or `blank`, `crossed-out`,
+    `unreadable`; of a text also `/b`, `/x`, `/u`. A blank tick is 0. Raises SettingError."""
+    if limit.kind == "text":
+        value = LETTERS.get(value[1:].lower(), value) if value[:1] == "/" else value
+    if value == "blank" and limit.kind == "tick":
+        return "written", "0"
     if value in WORDS:
         return value, ""
-    if 1 <= len(value) <= LONGEST and all(symbol in DIGITS for symbol in value):
-        return "written", value
-    raise SettingError(f"decision: expected 1 to {LONGEST} digits or one of {', '.join(WORDS)}, found {value[:40]!r}")
+    try:
+        return "written", limit.parse(value)
+    except KindError as e:
+        raise KindError(e.wanted, f"{e.expected} or one of {', '.join(WORDS)}", value) from None
 
 
 def shown(state: str, value: str) -> str:
@@ -226,7 +239,8 @@ def check_form(store: Store, user_id: int, form_id: int, answers: Mapping[int, s
         typed = {}
         for field_id, value in answers.items():
             with suppress(SettingError):
-                typed[names.get(field_id, "")] = as_written(*parse(value))
+                name = names.get(field_id, "")
+                typed[name] = as_written(*parse(value, limit_of(session, store, form.batch_id, name)))
         return form_sums(session, store, form, user_id, blind, typed)
 
 
@@ -271,11 +285,11 @@ def _in_batch(session: Session, batch_id: int, fields: Collection[int]) -> None:
 def _decide(
     session: Session, store: Store, user_id: int, field_id: int, value: str, seconds: float, checked: bool
 ) -> Decided:
-    answer = parse(value)
     if not (math.isfinite(seconds) and seconds >= 0):
         raise SettingError(f"seconds: expected 0 or more, found {seconds}")
     person(session, user_id)
     field, decisions = _locked(session, field_id)
+    answer = parse(value, limit_of(session, store, field.batch_id, field.name))
     before = next((d for d in effective(decisions) if d.user_id == user_id), None)
     if before is not None:
         if (before.state, before.value) == answer:
@@ -292,13 +306,13 @@ def _decide(
 
 def check(store: Store, user_id: int, field_id: int, value: str) -> list[Broken]:
     """What an answer breaks that somebody is typing for a field; nothing where it is none yet."""
-    try:
-        answer = parse(value)
-    except SettingError:
-        return []
     with store.reading() as session:
         field = session.get(Field, field_id)
         if field is None:
+            return []
+        try:
+            answer = parse(value, limit_of(session, store, field.batch_id, field.name))
+        except SettingError:
             return []
         blind = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
         return while_keyed(session, store, field, user_id, blind, as_written(*answer))
@@ -332,12 +346,12 @@ def settle(
     checked: see `decide`. Raises CheckError as that does, and SettingError where the user is no supervisor or `value`
     is no decision.
     """
-    answer = parse(value)
     with store.writing() as session:
         name, role = person(session, user_id)
         if role != "supervisor":
             raise SettingError(f"user {name!r}: settling any field needs a supervisor, found a {role}")
         field, decisions = _locked(session, field_id)
+        answer = parse(value, limit_of(session, store, field.batch_id, field.name))
         asked = _ask(session, store, field, decisions, user_id, "settle", answer, checked)
         return _append(session, store, field, decisions, user_id, "settle", answer, seconds, checked=asked)
 
@@ -524,8 +538,9 @@ def _item(session: Session, store: Store, field: Field) -> Item:
         suggestion = shown(reading.state, reading.value) if reading.state in ("written", *WORDS) else ""
     settles = field.status == "disputed"
     answers = {shown(d.state, d.value) for d in effective(_log(session, field.id))} if settles else set()
-    given = as_written(*parse(suggestion)) if suggestion else UNREADABLE
+    given = as_written(reading.state, reading.value) if reading is not None and suggestion else UNREADABLE
     broken = () if blind else tuple(while_keyed(session, store, field, 0, False, given))
     told = tuple(reading.rules_broken) if reading and not checks_of(session, store, field.batch_id) else ()
     answered = tuple(sorted(answers))
-    return Item(field.id, form, field.name, field.page_id, settles, answered, suggestion, told, broken)
+    limit = limit_of(session, store, field.batch_id, field.name)
+    return Item(field.id, form, field.name, field.page_id, settles, answered, suggestion, told, broken, limit)

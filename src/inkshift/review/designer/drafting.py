@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from inkshift.forms.reading import Kind
 from inkshift.forms.rules import parse_rule
-from inkshift.forms.template import Template
+from inkshift.forms.template import Template, as_said
 
 MOST_PAGES = 20
 
@@ -29,6 +30,9 @@ class GivenField(_Given):
     digits: tuple[Few, Few]
     max: Annotated[int, Field(ge=0, lt=10**20)] | None = None
     frame: bool = True
+    kind: Kind = "number"
+    places: Annotated[int, Field(ge=1, le=6)] | None = None
+    signed: bool = False
 
 
 class GivenMark(_Given):
@@ -75,7 +79,10 @@ def composed(name: str, before: dict[str, Any], given: Given) -> dict[str, Any]:
     """A template of what was sent; sizes and names of pictures are the server's."""
     sent = given.model_dump(mode="json")
     sizes = [page["size"] for page in before["pages"]]
-    pages = [{**page, "size": size} for page, size in zip(sent["pages"], sizes, strict=True)]
+    pages = [
+        {**page, "fields": list(map(as_said, page["fields"])), "size": size}
+        for page, size in zip(sent["pages"], sizes, strict=True)
+    ]
     identity = {key: value for key, value in sent["identity"].items() if value}
     rules = [_as_rule(line.strip()) for line in sent["rules"] if line.strip()]
     return {"name": name, "version": 1, "pages": with_references(pages), "identity": identity, "rules": rules}

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Form, HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import SettingError
+from inkshift.forms.kinds import MOST_TEXT
 from inkshift.forms.rules import Broken
 from inkshift.review.core import queue
 from inkshift.review.core.checks import CheckError
-from inkshift.review.core.queue import LONGEST
+from inkshift.review.core.words import needed
 from inkshift.review.keying import views
 from inkshift.review.web.render import inline, page
 from inkshift.review.web.security import Id, Supervisor, Visit
@@ -48,7 +49,7 @@ def settle(
     who: Supervisor,
     form: Id,
     field: Id,
-    value: Annotated[str, Form(max_length=LONGEST)] = "",
+    value: Annotated[str, Form(max_length=MOST_TEXT)] = "",
     checked: Annotated[bool, Form()] = False,
 ) -> Response:
     """Settle a field, whoever decided what before, and show it again; with what was typed where that must be asked."""
@@ -61,6 +62,6 @@ def settle(
         queue.settle(who.store, who.user, field, value, checked=checked)
     except CheckError as e:
         return _form(who, form, Asked(field, value, e.broken))
-    except SettingError:
-        return _form(who, form, Asked(field, value, error="decide_first"))
+    except SettingError as e:
+        return _form(who, form, Asked(field, value, error=needed(e)))
     return RedirectResponse(f"/forms/{form}#field-{field}", 303)

@@ -8,11 +8,13 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import SettingError
+from inkshift.forms.kinds import MOST_TEXT
 from inkshift.forms.rules import Broken
 from inkshift.review.core import queue
 from inkshift.review.core.checks import CheckError
-from inkshift.review.core.queue import LONGEST, Item, TakenError
+from inkshift.review.core.queue import Item, TakenError
 from inkshift.review.core.undone import undone
+from inkshift.review.core.words import needed
 from inkshift.review.keying import views
 from inkshift.review.web.pagepicture import page_of
 from inkshift.review.web.render import inline, page
@@ -21,6 +23,7 @@ from inkshift.review.web.security import Id, Visit, Who
 router = APIRouter()
 
 FieldId = Annotated[int, Form(ge=1, le=2**31 - 1)]
+Typed = Annotated[str, Form(max_length=MOST_TEXT)]
 Asked = tuple[int, str, tuple[Broken, ...]]
 """A field, what was typed for it, and the rules that it breaks."""
 Seconds = Annotated[float, Form(ge=0, le=86_400, allow_inf_nan=False)]
@@ -37,7 +40,7 @@ def decide(
     who: Who,
     batch: Id,
     field: FieldId,
-    value: Annotated[str, Form(max_length=LONGEST)] = "",
+    value: Typed = "",
     seconds: Seconds = 0.0,
     checked: Annotated[bool, Form()] = False,
 ) -> Response:
@@ -53,13 +56,13 @@ def decide(
         return _next(request, who, batch, asked=(field, value, e.broken))
     except TakenError:
         return _next(request, who, batch, "taken")
-    except SettingError:
-        return _next(request, who, batch, "decide_first")
+    except SettingError as e:
+        return _next(request, who, batch, needed(e), asked=(field, value, ()))
     return _next(request, who, batch, "", item)
 
 
 @router.post("/batches/{batch}/check")
-def check(who: Who, batch: Id, field: FieldId, value: Annotated[str, Form(max_length=LONGEST)] = "") -> HTMLResponse:
+def check(who: Who, batch: Id, field: FieldId, value: Typed = "") -> HTMLResponse:
     """The rules that an answer breaks while it is typed, as a part of the page."""
     return page(who, "_broken.html", broken=queue.check(who.store, _user(who), field, value.strip()))
 

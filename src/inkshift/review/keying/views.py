@@ -11,10 +11,11 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload, undefer
 
+from inkshift.forms.kinds import digits_of
 from inkshift.forms.reading import DIGITS
 from inkshift.forms.rules import Broken
 from inkshift.review.core.agreement import Progress, progress
-from inkshift.review.core.checks import broken_now, checks_of, values
+from inkshift.review.core.checks import broken_now, checks_of, values, without_digits
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
 from inkshift.review.core.store import Store
 from inkshift.review.core.undone import undone
@@ -207,11 +208,12 @@ def _settled_numbers(session: Session, batch_id: int) -> Iterator[tuple[int, str
         .join(Reading, Reading.field_id == Field.id)
         .join(Field.form)
         .where(Field.batch_id == batch_id, Field.state == "written", settled_by_people(), ~left_out())
+        .where(Field.name.not_in(without_digits(session.get_one(Batch, batch_id).template)))
         .order_by(Field.id, Reading.id)
     )
     latest = {field: (value, read) for field, value, read in rows}
     for field, (value, read) in latest.items():
-        yield field, value, read
+        yield field, digits_of(value), digits_of(read)
 
 
 def aligned(truth: str, read: str) -> list[tuple[str, str]]:

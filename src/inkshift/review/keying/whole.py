@@ -8,19 +8,18 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import InkshiftError, SettingError
+from inkshift.forms.kinds import KindError
 from inkshift.review.core import queue
 from inkshift.review.core.checks import CheckError
 from inkshift.review.core.queue import TakenError, WholeForm
 from inkshift.review.core.undone import undone
+from inkshift.review.core.words import needed
 from inkshift.review.keying import views
 from inkshift.review.web.pagepicture import outline, page_of, picture
 from inkshift.review.web.render import inline, page
 from inkshift.review.web.security import Id, Visit, Who
 
 router = APIRouter()
-
-LETTERS = {"b": "blank", "x": "crossed-out", "u": "unreadable"}
-"""What is typed in place of digits."""
 
 
 @router.get("/batches/{batch}/whole")
@@ -51,8 +50,9 @@ def decide(who: Who, batch: Id, typed: Typed) -> Response:
         return _show(who, batch, typed, asked=e.broken)
     except TakenError:
         return _show(who, batch, typed, error=who.words("taken"))
-    except (SettingError, ValueError):
-        return _show(who, batch, typed, error=who.words("whole_first"))
+    except (SettingError, ValueError) as e:
+        key = needed(e) if isinstance(e, KindError) else ""
+        return _show(who, batch, typed, error=who.words("whole_first") + (f" {who.words(key)}" if key else ""))
     return RedirectResponse(f"/batches/{batch}/whole", 303)
 
 
@@ -79,8 +79,10 @@ def _answers(typed: dict[str, str]) -> dict[int, str]:
     for key, value in typed.items():
         number = key.removeprefix("value-")
         if key.startswith("value-") and number.isdecimal() and len(number) < 10:
-            said = value.strip().lower()
-            answers[int(number)] = LETTERS.get(said, said) or typed.get(f"read-{number}", "")
+            said = value.strip()
+            if typed.get(f"kind-{number}") != "text":  # there, a letter may be what is written
+                said = queue.LETTERS.get(said.lower(), said)
+            answers[int(number)] = said or typed.get(f"read-{number}", "")
     return answers
 
 

@@ -6,11 +6,23 @@ import re
 import tomllib
 from pathlib import Path
 
+from inkshift.errors import SettingError
+from inkshift.forms.kinds import KindError
+from inkshift.forms.reading import Kind
 from inkshift.forms.rules import Broken
 
 _FILES = sorted(Path(__file__).parent.glob("*.toml"))
 CATALOGUES: dict[str, dict[str, str]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
 LANGUAGES = {code: texts["language"] for code, texts in CATALOGUES.items()}
+
+
+STATES = ("blank", "crossed-out", "unreadable")
+
+
+def needed(error: SettingError) -> str:
+    """The key of what is said where an answer is none: what is one."""
+    plain = not isinstance(error, KindError) or error.wanted == "number"
+    return "decide_first" if plain else f"type_{error.wanted}"  # type: ignore[attr-defined]
 
 
 class Words:
@@ -40,9 +52,11 @@ class Words:
         zeros = ", ".join(f"{name}: {self(state)}" for name, state in rule.zeros)
         return f"{said} ({self('rule_zeros', fields=zeros)})" if zeros else said
 
-    def answer(self, shown: str) -> str:
-        """The same for one that is written as digits or as the name of a state."""
-        return shown if shown.isdigit() else self.of(shown)
+    def answer(self, shown: str, kind: Kind = "number") -> str:
+        """The same for one that is written as a value of its kind or as the name of a state."""
+        if kind == "tick" and shown in ("0", "1"):
+            return self("ticked" if shown == "1" else "not_ticked")
+        return self.of(shown) if shown in STATES else shown
 
 
 def _parts(rule: Broken) -> dict[str, str]:

@@ -144,6 +144,7 @@ export function give(key, value) {
   });
 }
 
+export const hasDigits = (kind) => kind === "number" || kind === "decimal";
 const PLACES = { x: 0, y: 1, w: 2, h: 3 };
 export function set(field, key, value) {
   const before = field.name;
@@ -156,12 +157,21 @@ export function set(field, key, value) {
   else if (key === "cells") {
     field.cells = clamp(Math.round(value), 0, 20);
     if (field.cells) field.digits = [0, field.cells];
-  } else field[key] = value;
+  } else if (key === "kind") {
+    delete field.places;
+    if (value === "decimal") field.places = 2;
+    if (!hasDigits(value)) {
+      Object.assign(field, { cells: 0, digits: [1, 8], max: null });
+      delete field.signed;
+    }
+    field.kind = value;
+  } else if (key === "places") field.places = clamp(Math.round(value), 1, 6);
+  else field[key] = value;
   if (key === "name" && doc.identity.field === before) doc.identity.field = value;
 }
 
 export const get = (field, key) => (
-  key in PLACES ? field.box[PLACES[key]] : key === "fewest" ? field.digits[0] : key === "most" ? field.digits[1] : field[key]
+  key === "kind" ? field.kind ?? "number" : key === "signed" ? field.signed ?? false : key in PLACES ? field.box[PLACES[key]] : key === "fewest" ? field.digits[0] : key === "most" ? field.digits[1] : field[key]
 );
 
 // The other fields that are chosen stay chosen where one more is taken in or let go.

@@ -1,14 +1,16 @@
 // Beside and below the page: the field that is chosen, the table of all, how the page is found, what the form is called.
 "use strict";
-import { accept, get, give, proposals, remove, repeat, rowDistance, set, up } from "./designer-acts.js";
+import { accept, get, give, hasDigits, proposals, remove, repeat, rowDistance, set, up } from "./designer-acts.js";
 import { $, canRedo, canUndo, change, chosenFields, choose, doc, isChosen, list, LISTS, names, on, page, say, state } from "./designer-model.js";
 
 const KEYS = ["name", "x", "y", "w", "h", "cells", "fewest", "most", "max", "frame"];
+const ALL = [...KEYS, "kind", "places", "signed"]; // of which the table shows the first ones
 const one = $("one"), rows = $("all").tBodies[0];
 
 function read(input) {
   if (input.type === "checkbox") return input.checked;
   if (input.dataset.key === "name") return input.value.trim();
+  if (input.dataset.key === "kind") return input.value;
   if (input.value === "") return input.dataset.key === "max" ? null : undefined;
   return Number(input.value);
 }
@@ -38,7 +40,9 @@ function showOne() {
   const label = $("one-name-label"), single = fields.length === 1;
   label.textContent = single ? label.dataset.one : label.dataset.many;
   $("geometry").hidden = !single;
-  KEYS.forEach((key) => write($(`one-${key}`), get(fields[0], key)));
+  ALL.forEach((key) => write($(`one-${key}`), get(fields[0], key)));
+  $("of-decimals").hidden = get(fields[0], "kind") !== "decimal";
+  $("of-digits").hidden = !hasDigits(get(fields[0], "kind"));
   if (document.activeElement !== $("distance")) $("distance").value = rowDistance();
 }
 

@@ -27,6 +27,11 @@ function decide(answer) {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || page().open) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (document.activeElement === value() && "free" in value().dataset) { // a text: letters are part of it
+    if (key === "Enter") enter(event);
+    else if (key === "Escape") value().blur();
+    return;
+  }
   const button = document.querySelector(`#work [data-key="${CSS.escape(key)}"]`);
   if (button) {
     event.preventDefault();
@@ -35,7 +40,7 @@ document.addEventListener("keydown", (event) => {
     button.click();
   } else if (value()) {
     if (key === "Enter") enter(event);
-    else if (/^[0-9]$/.test(key) || key === "Backspace") value().focus();
+    else if (new RegExp(`^${value().dataset.typed || "[0-9]"}$`).test(key) || key === "Backspace") value().focus();
     else if (key.length === 1 && document.activeElement === value()) event.preventDefault();
   }
 });

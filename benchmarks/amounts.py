@@ -1,0 +1,118 @@
+"""Decimals and signed numbers on drawn forms: how often they are right, and wrong with confidence.
+
+    python benchmarks/amounts.py [--pages N] [--show FOLDER]
+
+Written with MNIST test digits of `$INKSHIFT_DATA`; separators, dashes and what stands in their place by a pen.
+--show: folder for pictures of what is wrong and sure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from inkshift.forms.reader import Reader
+from inkshift.forms.specimens.pen import draw_hand, lay_ink, mnist_test_glyphs, write_amount
+from inkshift.forms.specimens.scanner import scan
+from inkshift.forms.specimens.specimen import Layout, Text, draw_blank
+from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
+
+SURE, ROWS, COLUMNS = 0.9, 14, 4
+# What is written in a field of each kind, and how it is asked for; the value is that without what stands for nothing.
+KINDS = {
+    "12,50": {"kind": "decimal"},
+    "12.50": {"kind": "decimal"},
+    "1250 for 12.50": {"kind": "decimal"},
+    "-12,50": {"kind": "decimal", "signed": True},
+    "1.234,50": {"kind": "decimal"},
+    "-350": {"signed": True},
+    "350": {"signed": True},
+}
+
+
+def text_of(kind: str, rng: np.random.Generator) -> tuple[str, str]:
+    """What is written, and its value."""
+    whole, cents = str(rng.integers(1, 10 ** int(rng.integers(1, 4)))), f"{rng.integers(0, 100):02}"
+    if kind == "1250 for 12.50":
+        return whole + cents, ""
+    if kind in ("350", "-350"):
+        whole = str(rng.integers(10, 10_000))
+        return (f"-{whole}",) * 2 if kind == "-350" else (whole, whole)
+    if kind == "1.234,50":
+        whole = str(rng.integers(1000, 10_000))
+        return f"{whole[0]}.{whole[1:]},{cents}", f"{whole}.{cents}"
+    sign = "-" if kind.startswith("-") else ""
+    return f"{sign}{whole}{'.' if kind == '12.50' else ','}{cents}", f"{sign}{whole}.{cents}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pages", type=int, default=20)
+    parser.add_argument("--show", type=Path)
+    args = parser.parse_args()
+    glyphs = mnist_test_glyphs(Path(os.environ.get("INKSHIFT_DATA", "../shared/data"), "mnist"))
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for seed in range(args.pages):
+        rng = np.random.default_rng([seed, 3])
+        names = [list(KINDS)[k] for k in rng.integers(0, len(KINDS), ROWS * COLUMNS)]
+        fields = tuple(
+            FieldSpec(
+                name=f"f{k:02}", box=(80 + 280 * (k % 4), 260 + 98 * (k // 4), 240, 66), digits=(1, 7), **KINDS[name]
+            )
+            for k, name in enumerate(names)
+        )
+        marks = tuple(Mark(x=x, y=y, size=34) for x in (60, 1180) for y in (60, 1694))
+        page = PageSpec(
+            size=(1240, 1754), marks=marks, lines=((90, 200, 1150, 200), (90, 1660, 700, 1660)), fields=fields
+        )
+        sheet = draw_blank(page, Layout((Text(620, 140, "Amounts", 40, True, "mm"),))).astype(np.float32)
+        hand, wanted = draw_hand(rng, 34), {}
+        for spec, kind in zip(fields, names, strict=True):
+            text, wanted[spec.name] = text_of(kind, rng)
+            ink = write_amount(text, glyphs, rng, hand)
+            scale = min(1.0, 220 / ink.shape[1], 60 / ink.shape[0])
+            ink = cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            x, y, w, h = spec.box
+            lay_ink(sheet, ink, round(x + (w - ink.shape[1]) / 2), round(y + (h - ink.shape[0]) / 2), hand.ink, rng)
+        picture = scan(np.clip(np.rint(sheet), 0, 255).astype(np.uint8), rng)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "amounts.json")
+            file.write_text(Template(name="amounts", pages=(page,)).model_dump_json())
+            reading = Reader(file, crops=True).read_page(picture)
+        if reading.error:
+            print(reading.error)
+        for item, kind in zip(reading.fields, names, strict=False):
+            right = item.value == wanted[item.name] and bool(item.value)
+            first = [c.written.strip("_X") for c in item.candidates[:3]]
+            wrong = not right and item.confidence > SURE
+            counts[kind] += Counter(
+                n=1,
+                right=right,
+                listed=wanted[item.name] in first,
+                sure=item.confidence > SURE,
+                high=item.confidence > 0.8,
+                wrong=wrong,
+                wrong_high=not right and item.confidence > 0.8,
+            )
+            if not right and item.confidence > 0.8 and args.show and item.crop is not None:
+                args.show.mkdir(parents=True, exist_ok=True)
+                name = f"{seed}-{item.name}-{wanted[item.name]}-{item.written}-{item.confidence:.2f}.png"
+                cv2.imwrite(str(args.show / name), item.crop)
+    print("written                n  right  listed  above 0.9  wrong above 0.9  above 0.8  wrong above 0.8")
+    for kind in KINDS:
+        c = counts[kind]
+        shares = [c[name] / max(c["n"], 1) for name in ("right", "listed", "sure")]
+        print(
+            f"{kind:18} {c['n']:5} {shares[0]:6.3f} {shares[1]:7.3f} {shares[2]:10.2f} {c['wrong']:16} "
+            f"{c['high'] / max(c['n'], 1):10.2f} {c['wrong_high']:16}"
+        )
+
+
+if __name__ == "__main__":
+    main()
