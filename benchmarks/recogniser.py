@@ -62,7 +62,8 @@ def table(work: Path) -> Iterator[str]:
     recipe = glyphs.load_recipe()
     progress = load_checkpoint(work / numbers.CHECKPOINT)[0]
     checks = numbers.check_sets(recipe, work / "glyphs")
-    before = numbers.judge_all(net_of(load_model("numbers")), checks)
+    shipped = load_model("numbers")
+    before = numbers.judge_all(net_of(shipped), checks)
     count = sum(len(labels) for _, labels in checks)
     yield "# The number recogniser, as it learns"
     yield "\nPrinted by `python benchmarks/recogniser.py` from the log of `inkshift model train numbers`."
@@ -72,7 +73,8 @@ def table(work: Path) -> Iterator[str]:
     yield f"The checkpoint holds {progress.hours:.1f} hours, {progress.numbers:,} numbers.\n"
     yield "| hours | numbers | digits | plain | marks |"
     yield "|---|---|---|---|---|"
-    yield f"| shipped `numbers` | 917,504 | {before.digits:.1%} | {before.plain:.1%} | - |"
+    learned = shipped.manifest.training["numbers composed"]
+    yield f"| shipped `numbers` | {learned:,} | {before.digits:.1%} | {before.plain:.1%} | {before.symbols:.1%} |"
     with (work / numbers.LOG).open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             digits, plain, symbols = (float(row[name]) for name in ("digits", "plain", "symbols"))
