@@ -1,13 +1,14 @@
 """Every constant that depends on the number recogniser, fitted anew by one command.
 
     python benchmarks/fit_numbers.py --work FOLDER [--model numbers] [--count 1500] [--write]
+    python benchmarks/fit_numbers.py --work FOLDER --ink [--count 1500]
 
 FOLDER is where `inkshift model train numbers` kept its glyphs; --model is a bundled package's name or the folder of a
 candidate, which need not be bundled. Numbers are composed of glyphs held out; no real form is looked at. Half of them
 fit the weights (least negative log-likelihood, Nelder and Mead 1965) of the first view alone, of all views with what
 is spelled by digits, and of the second reader; and the least confidence at which the first view stands. The other half
 shows what they are worth. --write puts the constants into the package. The second reader's are fitted where it is
-installed; else they stay.
+installed; else they stay. --ink shows instead what it tells that no ink is found in a field.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from scipy.optimize import minimize
+from scipy.stats import binomtest
 
 from inkshift import Reader
 from inkshift.datasets.synth import paper, strings
@@ -206,14 +208,35 @@ def write(name: str, constants: Constants) -> None:
     (model.folder / CARD).write_text(card(manifest), encoding="utf-8")
 
 
+def ink(work: Path, count: int) -> str:
+    """How often no ink is found where a number is and where none is, and by which odds that speaks for a blank."""
+    recipe = glyphs.load_recipe()
+    held_out, papers = glyphs.load_glyphs(recipe, work, "held-out"), paper.make_papers(recipe.seed + 2)
+    rng = np.random.default_rng([recipe.seed, 8])
+    found = {}
+    for blank in (True, False):
+        made = (strings.compose_digits(held_out, papers, rng, "" if blank else None) for _ in range(count))
+        jobs = [fields.as_job(picture, "", "number", (1, 20)) for picture, label in made if blank or label]
+        found[blank] = sum(fields.no_ink(job) > 0.5 for job in jobs), len(jobs)
+    (empty, blanks), (missed, numbers) = found[True], found[False]
+    lowest = binomtest(empty, blanks).proportion_ci(0.9).low / binomtest(missed, numbers).proportion_ci(0.9).high
+    return (
+        f"no ink found in {empty} of {blanks} blanks and {missed} of {numbers} numbers: odds of at least {lowest:.0f}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder with the glyphs")
     parser.add_argument("--model", default="numbers", help="package to fit, a name or a folder (default: numbers)")
     parser.add_argument("--count", type=int, default=1500, help="numbers to compose (default: 1500)")
     parser.add_argument("--write", action="store_true", help="put the constants into the package")
+    parser.add_argument("--ink", action="store_true", help="what it tells that no ink is found, and no more")
     given = parser.parse_args()
     cv2.setNumThreads(1)
+    if given.ink:
+        print(ink(given.work, given.count))
+        return
     try:
         from inkshift.models import pp_ocr
 

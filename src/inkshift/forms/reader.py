@@ -597,8 +597,8 @@ class Reader:
         texts = self._weighed(prepared, seen)
         open_ = [
             k
-            for k, (job, found) in enumerate(zip(work, texts, strict=True))
-            if not glance and not reader.is_sure(found, job.digits, job.largest)
+            for k, (item, found) in enumerate(zip(prepared, texts, strict=True))
+            if not glance and not reader.is_sure(found, item.job.digits, item.job.largest, item.struck)
         ]
         self._spent("decode", start)
         self._look_again(prepared, seen, texts, open_, level)

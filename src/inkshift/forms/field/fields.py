@@ -44,9 +44,9 @@ _FAR_FETCHED, _PLAIN = 0.05, 0.5
 # on a number is doubted more than not.
 _RARELY_STRUCK, _DOUBTED = 3.0, 1.5
 # Shares of a field's height: ink so large is as likely writing as not, how soft that limit is, and a piece so large at
-# the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, and
-# the least that it must give to nothing.
-_SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 50.0, 0.15
+# the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, the
+# lower end of what `benchmarks/fit_numbers.py --ink` prints, and the least that it must give to nothing.
+_SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 190.0, 0.15
 # Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
 _LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
@@ -110,7 +110,7 @@ class PreparedNumber:
         """What is read. texts: see `weigh`. views: probabilities (T, 11) of each view, of the first at least."""
         job, struck = self.job, self.struck
         if texts.get("", 0.0) >= _HARDLY:
-            texts = _less_where_void(texts, _void(job, _pieces(job)))
+            texts = _less_where_void(texts, no_ink(job))
         best, share = next(iter(texts.items()))
         if struck > 0.5 and (best or job.struck > 0.5):
             given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in texts.items() if t))
@@ -340,6 +340,11 @@ def _pieces(job: Job) -> Stats:
         small = np.maximum(wide, high) < _NEIGHBOUR * h
         stats = stats[~(small & ((x == 0) | (y == 0) | (x + wide == w) | (y + high == h)))]
     return stats
+
+
+def no_ink(job: Job) -> float:
+    """How sure it is, 0 to 1, that a field holds nothing larger than specks."""
+    return _void(job, _pieces(job))
 
 
 def _void(job: Job, pieces: Stats) -> float:

@@ -153,13 +153,17 @@ class NumberReader:
     second: Recogniser | None = None
     spell: bool = True
 
-    def is_sure(self, texts: Mapping[str, float], digits: tuple[int, int], largest: int | None) -> bool:
+    def is_sure(
+        self, texts: Mapping[str, float], digits: tuple[int, int], largest: int | None, struck: float = 0.0
+    ) -> bool:
         """Whether what the first view makes of a number stands: a likely text that the field allows, or nothing.
 
+        Nothing does not stand where something looks struck out, see `PreparedNumber`: what it was is to be found.
         Packages without the constant `sure` never are.
         """
         best, share = next(iter(texts.items()))
-        return share >= self.calibration.get("sure", np.inf) and (not best or allowed(best, digits, largest))
+        fits = allowed(best, digits, largest) if best else struck <= 0.5
+        return share >= self.calibration.get("sure", np.inf) and fits
 
 
 def number_reader(model: Model, second_reader: str | None = None, threads: int = 1) -> NumberReader:
