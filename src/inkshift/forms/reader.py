@@ -77,7 +77,7 @@ from inkshift.forms.table.judge import read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
-from inkshift.models.ctc import LineProbabilities
+from inkshift.models.ctc import LineProbabilities, fold
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
 from inkshift.models.runtime import classifier, softmax
 from inkshift.models.weigh import weigh
@@ -592,7 +592,12 @@ class Reader:
         prepared = [fields.prepare_number(job, level) for job in work]
         first = [picture for item in prepared for picture in item.line.pictures(reader.frame, reader.views[:1])]
         start = self._spent("prepare", start)
-        seen: list[list[LineProbabilities]] = [[steps] for steps in reader.run(first)]
+        views = reader.run(first)
+        prepared = [
+            replace(item, beside=(*item.beside, *reader.signs_seen(steps)))
+            for item, steps in zip(prepared, views, strict=True)
+        ]
+        seen: list[list[LineProbabilities]] = [[fold(steps)] for steps in views]
         start = self._spent("classify", start)
         texts = self._weighed(prepared, seen)
         open_ = [
@@ -603,7 +608,7 @@ class Reader:
         self._spent("decode", start)
         self._look_again(prepared, seen, texts, open_, level)
         start = time.process_time()
-        readings = [item.reading(found, views) for item, found, views in zip(prepared, texts, seen, strict=True)]
+        readings = [item.reading(found, steps) for item, found, steps in zip(prepared, texts, seen, strict=True)]
         self._spent("decode", start)
         return readings
 
@@ -623,7 +628,7 @@ class Reader:
         again, start = [prepared[k] for k in rows], time.process_time()
         pictures = [picture for item in again for picture in item.line.pictures(reader.frame, reader.views[1:])]
         start = self._spent("prepare", start)
-        views, more = reader.run(pictures), len(reader.views) - 1
+        views, more = [fold(steps) for steps in reader.run(pictures)], len(reader.views) - 1
         for at, k in enumerate(rows):
             seen[k] += views[at * more : (at + 1) * more]
         others = [[other] for other in reader.second([item.crop for item in again])] if reader.second else []
@@ -665,7 +670,7 @@ class Reader:
         ways = reader.views[:1] if glance else reader.views
         pictures = [p for crop, dark in shown for p in numbers.Line(crop, dark).pictures(reader.frame, ways)]
         start = self._spent("prepare", start)
-        views, each = reader.run(pictures), len(ways)
+        views, each = [fold(steps) for steps in reader.run(pictures)], len(ways)
         seen = [views[k * each : (k + 1) * each] for k in range(len(work))]
         second = None if glance else reader.second
         others = [[other] for other in second([crop for crop, _ in shown])] if second else []

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
+from inkshift.forms.field import signs
 from inkshift.forms.field.segment import components
-from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align, allowed
+from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align, allowed, collapse, fold
 from inkshift.models.package import Model
-from inkshift.models.runtime import Recogniser, recogniser
+from inkshift.models.runtime import Recogniser, symbol_recogniser
 from inkshift.reframe import Reframing, median_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
@@ -144,7 +145,10 @@ def _seen(picture: Gray, paper: int, view: View, band: tuple[int, int]) -> Gray:
 @dataclass(frozen=True, slots=True)
 class NumberReader:
     """A line recogniser and how it is used: the first view decides alone where it is sure; where it is not, the others
-    are looked at too, the second recogniser, which takes crops as they are, and, if `spell`, the model of digits."""
+    are looked at too, the second recogniser, which takes crops as they are, and, if `spell`, the model of digits.
+
+    run: gives the probabilities of all its classes, marks too. percent: which class is a percent sign, if one is.
+    """
 
     frame: Reframing
     run: Recogniser
@@ -152,6 +156,15 @@ class NumberReader:
     views: Sequence[View] = VIEWS
     second: Recogniser | None = None
     spell: bool = True
+    percent: int | None = None
+
+    def signs_seen(self, steps: LineProbabilities) -> tuple[signs.Sign, ...]:
+        """What a view, (T, classes), shows beside the digits that changes their value, and ink alone does not tell."""
+        if self.percent is None or not len(steps) or steps[:, self.percent].max() <= 0.5:
+            return ()
+        at, read = int(steps[:, self.percent].argmax()), fold(steps).argmax(1)
+        sure = float(steps[at, self.percent])
+        return (signs.Sign(signs.PERCENT, sure, len(collapse(read[:at])), len(collapse(read[at:]))),)
 
     def is_sure(
         self, texts: Mapping[str, float], digits: tuple[int, int], largest: int | None, struck: float = 0.0
@@ -176,4 +189,7 @@ def number_reader(model: Model, second_reader: str | None = None, threads: int =
         from inkshift.models import pp_ocr
 
         second = pp_ocr.recogniser(threads)
-    return NumberReader(model.reframing, recogniser(model, threads), model.manifest.calibration, VIEWS, second)
+    classes = model.manifest.classes
+    percent = classes.index("%") if "%" in classes else None
+    run, known = symbol_recogniser(model, threads), model.manifest.calibration
+    return NumberReader(model.reframing, run, known, VIEWS, second, percent=percent)

@@ -18,7 +18,7 @@ from inkshift.reframe import median_of
 Gray = npt.NDArray[np.uint8]
 Stats = npt.NDArray[np.int32]
 
-GAP, POINT, COMMA, DASH, SLASH = "gap", "point", "comma", "dash", "slash"
+GAP, POINT, COMMA, DASH, SLASH, PERCENT = "gap", "point", "comma", "dash", "slash", "percent"
 
 # In digit heights: a digit's width, and the gap beside it where the number shows no other; how soft the limit is; how
 # high what counts as a digit is at least, and as a smaller one beside a gap, such as a printed row's number.
