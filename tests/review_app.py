@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import html
 import re
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
+from inkshift.review import serve
 from inkshift.review.app import Settings, make_app
 from inkshift.review.core import store as stores
 from inkshift.review.core.store import Store
@@ -61,3 +67,34 @@ def shown_name(text: str) -> tuple[str, str]:
     found = re.search(r'id="field-name"><span class="soft">(.*?)</span> (.*?)</h2>', text)
     assert found
     return html.unescape(found[1]), html.unescape(found[2])
+
+
+@contextmanager
+def serving(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, at: serve.At | None = None
+) -> Iterator[tuple[int, list[str]]]:
+    """The real server, in a thread: its port, and what it says."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    servers: list[serve.uvicorn.Server] = []
+    real = serve.uvicorn.Server
+
+    def kept(config: serve.uvicorn.Config) -> serve.uvicorn.Server:
+        servers.append(real(config))
+        return servers[0]
+
+    monkeypatch.setattr(serve.uvicorn, "Server", kept)
+    said: list[str] = []
+    thread = threading.Thread(
+        target=serve.serve,
+        args=(f"sqlite:///{folder / 'r.db'}", None, replace(at or serve.At(), port=port)),
+        kwargs={"files": "", "demo": False, "browser": False, "say": said.append},
+    )
+    thread.start()
+    try:
+        while not (servers and servers[0].started):
+            time.sleep(0.01)
+        yield port, said
+    finally:
+        servers[0].should_exit = servers[0].force_exit = True
+        thread.join()

@@ -6,8 +6,6 @@ import datetime as dt
 import socket
 import ssl
 import subprocess
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +28,7 @@ from inkshift.review.serve import At, check_tls
 from inkshift.review.web import security
 from inkshift.review.web.pagepicture import outline, page_of, picture
 from inkshift.review.web.sessions import end_session, find_session, start_session
-from review_app import PASSWORD, client, logged_in, opened
+from review_app import PASSWORD, client, logged_in, opened, serving
 from review_forms import Clock, field
 
 pytest_plugins = ["review_databases"]
@@ -107,34 +105,12 @@ def test_with_a_certificate_it_answers_by_https_and_the_cookie_stays_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = certificate(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    servers: list[serve.uvicorn.Server] = []
-    real = serve.uvicorn.Server
-
-    def kept(config: serve.uvicorn.Config) -> serve.uvicorn.Server:
-        servers.append(real(config))
-        return servers[0]
-
-    monkeypatch.setattr(serve.uvicorn, "Server", kept)
-    said: list[str] = []
-    thread = threading.Thread(
-        target=serve.serve,
-        args=(f"sqlite:///{tmp_path / 'r.db'}", None, replace(at, port=port)),
-        kwargs={"files": "", "demo": False, "browser": False, "say": said.append},
-    )
-    thread.start()
-    try:
-        while not (servers and servers[0].started):
-            time.sleep(0.01)
+    with serving(tmp_path, monkeypatch, at) as (port, said):
         trust = ssl.create_default_context(cafile=at.certificate)
         plain = socket.create_connection(("127.0.0.1", port))
         with trust.wrap_socket(plain, server_hostname="127.0.0.1") as line:
             line.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
             answer = b"".join(iter(lambda: line.recv(65536), b"")).decode()
-    finally:
-        servers[0].should_exit = True
-        thread.join()
     assert answer.startswith("HTTP/1.1 200")
     cookie = next(line for line in answer.splitlines() if line.lower().startswith("set-cookie"))
     assert "; Secure" in cookie and "HttpOnly" in cookie

@@ -263,7 +263,7 @@ def as_amount(job: Job, reading: FieldReading, reference: float | None) -> Field
 def _with_signs(job: Job, reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:
     """A number with what stands beside its digits: named, and less sure where it may mean another value.
 
-    beside: as the ink tells; what a recogniser that knows such signs says of them belongs here too.
+    beside: as the ink tells, and a recogniser that knows such signs.
     """
     if job.places or job.signed:
         return amounts.as_amount(reading, beside, job.places, job.signed, job.digits[1], job.largest)
