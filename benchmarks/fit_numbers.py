@@ -5,10 +5,10 @@
 
 FOLDER is where `inkshift model train numbers` kept its glyphs; --model is a bundled package's name or the folder of a
 candidate, which need not be bundled. Numbers are composed of glyphs held out; no real form is looked at. Half of them
-fit the weights (least negative log-likelihood, Nelder and Mead 1965) of the first view alone, of all views with what
-is spelled by digits, and of the second reader; and the least confidence at which the first view stands. The other half
-shows what they are worth. --write puts the constants into the package. The second reader's are fitted where it is
-installed; else they stay. --ink shows instead what it tells that no ink is found in a field.
+fit the weights (least negative log-likelihood, Nelder and Mead 1965) of the first view alone, of all views, and of the
+second reader; and the least confidence at which the first view stands. The other half shows what they are worth.
+--write puts the constants into the package. The second reader's are fitted where it is installed; else they stay.
+--ink shows instead what it tells that no ink is found in a field.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import binomtest
 
-from inkshift import Reader
 from inkshift.datasets.synth import paper, strings
 from inkshift.errors import MissingExtraError
 from inkshift.forms.field import fields
@@ -41,13 +40,12 @@ START = {
     "first floor": 1e-3,
     "number mean": 1.0,
     "number floor": 1e-3,
-    "spelled": 1.0,
     "second mean": 0.7,
     "second floor": 1e-2,
     "both": 0.8,
 }
 FIRST = ["first mean", "first floor"]
-ALL = ["number mean", "number floor", "spelled"]
+ALL = ["number mean", "number floor"]
 SECOND = ["second mean", "second floor"]
 # Confidences from which on the first view may stand: a person is asked about less. What that may lose against all
 # views: share of numbers read right, and of the mean cost.
@@ -56,12 +54,11 @@ MAY_LOSE, MAY_COST = 0.001, 0.01
 
 
 class Row(NamedTuple):
-    """A number as it is seen: its digits, its views, what a second reader sees, what a model of digits makes of it."""
+    """A number as it is seen: its digits, its views, and what a second reader sees."""
 
     label: str
     views: Sequence[LineProbabilities]
     second: Sequence[LineProbabilities]
-    spelled: dict[str, float]
 
 
 class Case(NamedTuple):
@@ -74,13 +71,12 @@ class Case(NamedTuple):
 def seen(model: str, numbers: Sequence[tuple[np.ndarray, str]], second: Recogniser | None = None) -> list[Row]:
     """Each number, a picture and its digits, as the readers see it."""
     package = load_model(model)
-    run, speller = recogniser(package), Reader(read_as="number", model="digits")
+    run = recogniser(package)
     out = []
     for picture, label in numbers:
         item = fields.prepare_number(fields.as_job(picture, "", "number", (1, 20)), None)
-        spelled = fields.spelled(speller.read_page(picture).fields[0])
         others = second([item.crop]) if second else ()
-        out.append(Row(label, run(item.line.pictures(package.reframing)), others, spelled))
+        out.append(Row(label, run(item.line.pictures(package.reframing)), others))
     return out
 
 
@@ -92,13 +88,11 @@ def composed(work: Path, count: int) -> list[tuple[np.ndarray, str]]:
     return [strings.compose_digits(held_out, papers, rng) for _ in range(count)]
 
 
-def cases(
-    rows: Sequence[Row], views: Sequence[int] | None = None, *, second: bool = False, spelled: bool = True
-) -> list[Case]:
-    """What speaks for what. views: which are heard; all if not given. second, spelled: whether these are."""
+def cases(rows: Sequence[Row], views: Sequence[int] | None = None, *, second: bool = False) -> list[Case]:
+    """What speaks for what. views: which are heard; all if not given. second: whether the second reader is."""
     numbers = [row.views if views is None else [row.views[i] for i in views] for row in rows]
     others = [row.second if second else () for row in rows]
-    found = weigh.gather(numbers, others, spelled=[row.spelled if spelled else {} for row in rows])
+    found = weigh.gather(numbers, others)
     return [
         Case(known, known.texts.index(row.label) if row.label in known.texts else -1)
         for known, row in zip(found, rows, strict=True)
@@ -171,26 +165,25 @@ def without_views(given: Sequence[Case]) -> list[Case]:
 
 def all_constants(rows: Sequence[Row]) -> Constants:
     """Every constant, fitted on rows; those of the second reader where rows have it."""
-    constants = fit(cases(rows, [0], spelled=False), FIRST, {})
+    constants = fit(cases(rows, [0]), FIRST, {})
     constants = fit(cases(rows), ALL, constants)
-    first, rest = judged(cases(rows, [0], spelled=False), constants), judged(cases(rows), constants)
+    first, rest = judged(cases(rows, [0]), constants), judged(cases(rows), constants)
     constants["sure"] = least_sure(first, rest)
     if rows[0].second:
         # Each reader's probabilities are made right by themselves and then multiplied: fitted together, the weights
         # would trust ours for being at home among composed numbers, where the other is a guest. That they err together
         # now and then is then taken off both alike.
-        constants = fit(without_views(cases(rows, second=True, spelled=False)), SECOND, constants)
+        constants = fit(without_views(cases(rows, second=True)), SECOND, constants)
         constants = fit(cases(rows, second=True), ["both"], constants)
     return constants
 
 
 def report(rows: Sequence[Row], constants: Constants) -> None:
     """What the constants are worth on rows that they were not fitted on."""
-    first = judged(cases(rows, [0], spelled=False), constants)
+    first = judged(cases(rows, [0]), constants)
     rest = judged(cases(rows), constants)
     print("first view:", told(first))
-    print("all views:", told(judged(cases(rows, spelled=False), constants)))
-    print("all views and spelled by digits:", told(rest))
+    print("all views:", told(rest))
     print("first view, the rest where it is not sure:", told(cascade(first, rest, constants["sure"])))
     print(f"looked at again: {np.mean(first[:, 1] < constants['sure']):.3f}")
     if rows[0].second:

@@ -1,4 +1,4 @@
-"""What each part around the number recogniser brings: views, digits spelled one by one, weights, one view first.
+"""What each part around the number recogniser brings: views, weights, one view first.
 
     python benchmarks/parts.py --work FOLDER [--model numbers] [--count 1000] [--out docs/results/parts.md]
 
@@ -26,7 +26,6 @@ from inkshift.errors import DataError
 from printed import options, show
 
 SETS = ("orand", "c1", "honduras", "form34a", "clean", "touch", "noisy")
-WEIGHTS = ["number mean", "number floor"]
 
 
 class Variant(NamedTuple):
@@ -34,22 +33,21 @@ class Variant(NamedTuple):
 
     title: str
     views: Sequence[int] | None = None
-    spelled: bool = True
-    fitted: Sequence[str] = (*WEIGHTS, "spelled")
+    fitted: Sequence[str] = fitting.ALL
     fixed: Constants = {}  # noqa: RUF012
 
 
 VARIANTS = (
-    Variant("five views, spelled"),
-    Variant("five views, not spelled", spelled=False, fitted=WEIGHTS),
-    Variant("first view alone", [0], spelled=False, fitted=fitting.FIRST),
-    Variant("first view, spelled", [0], fitted=(*fitting.FIRST, "spelled")),
-    Variant("views 1 and 2, spelled", [0, 1]),
-    Variant("views 1 and 3, spelled", [0, 2]),
-    Variant("views 1 to 3, spelled", [0, 1, 2]),
-    Variant("views 1, 4 and 5, spelled", [0, 3, 4]),
-    Variant("without `number mean`", fitted=["number floor", "spelled"], fixed={"number mean": 1.0}),
-    Variant("without `number floor`", fitted=["number mean", "spelled"], fixed={"number floor": 1e-6}),
+    Variant("five views"),
+    Variant("first view alone", [0], fitting.FIRST),
+    Variant("views 1 and 2", [0, 1]),
+    Variant("views 1 and 3", [0, 2]),
+    Variant("views 1 and 5", [0, 4]),
+    Variant("views 1 to 3", [0, 1, 2]),
+    Variant("views 1, 4 and 5", [0, 3, 4]),
+    Variant("views 1, 3 and 5", [0, 2, 4]),
+    Variant("without `number mean`", fitted=["number floor"], fixed={"number mean": 1.0}),
+    Variant("without `number floor`", fitted=["number mean"], fixed={"number floor": 1e-6}),
 )
 
 
@@ -81,22 +79,17 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
     yield "|---" * (len(sets) + 3) + "|"
     best: list[np.ndarray] = []
     for variant in VARIANTS:
-        constants = fitting.fit(
-            fitting.cases(learn, variant.views, spelled=variant.spelled), variant.fitted, variant.fixed
-        )
-        found = [
-            fitting.judged(fitting.cases(own, variant.views, spelled=variant.spelled), constants)
-            for own in sets.values()
-        ]
+        constants = fitting.fit(fitting.cases(learn, variant.views), variant.fitted, variant.fixed)
+        found = [fitting.judged(fitting.cases(own, variant.views), constants) for own in sets.values()]
         best = best or found
         yield line(variant.title, found, best)
     constants = fitting.all_constants(learn)
-    first = [fitting.judged(fitting.cases(own, [0], spelled=False), constants) for own in sets.values()]
+    first = [fitting.judged(fitting.cases(own, [0]), constants) for own in sets.values()]
     found = [fitting.cascade(one, rest, constants["sure"]) for one, rest in zip(first, best, strict=True)]
     yield line(f"first view where it is sure ({constants['sure']:g}), else all", found, best)
     shares = " | ".join(f"{np.mean(one[:, 1] < constants['sure']):.0%}" for one in first)
     yield f"| share that is looked at again | {shares} | | |"
-    for title, given_ in (("five views, spelled", best), ("one view first", found)):
+    for title, given_ in (("five views", best), ("one view first", found)):
         wrong = " | ".join(f"{int(((one[:, 0] == 0) & (one[:, 1] > 0.9)).sum())}" for one in given_)
         yield f"| wrong above 0.9, {title} | {wrong} | | |"
 

@@ -55,7 +55,7 @@ def inkshift(read_as: str, one_view: bool = False, **settings: Any) -> Opened:
     except (InkshiftError, TypeError) as e:
         raise NotAvailable(str(e)) from None
     if one_view and reader._numbers:
-        reader._numbers = replace(reader._numbers, views=ONE, spell=False)
+        reader._numbers = replace(reader._numbers, views=ONE)
 
     def read(images: list[np.ndarray]) -> list[Numbers]:
         pages = [reader.read_page(image).fields for image in images]

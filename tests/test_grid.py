@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.datasets.formats import read_ragged
-from inkshift.forms.field import fields
 from inkshift.forms.field.grid import printed_cells
 from inkshift.forms.field.ink import darkness
 from inkshift.forms.reader import Reader
-from inkshift.forms.reading import Candidate, FieldReading
 
 Gray = npt.NDArray[np.uint8]
 
@@ -73,12 +71,6 @@ def test_crossed_out_and_empty_cells_are_no_digits(text: str, value: str) -> Non
     for model in ("", "digits"):
         reading = Reader(read_as="number", model=model).read_page(boxes(text)).fields[0]
         assert reading.value == value, model or "numbers"
-
-
-def test_a_spelling_leaves_out_cells_without_a_digit() -> None:
-    given = (Candidate("X57", 0.6), Candidate("_57", 0.3), Candidate("?57", 0.1))
-    reading = FieldReading("a", "57", "X57", "written", 0.6, given)
-    assert fields.spelled(reading) == {"57": pytest.approx(0.9)}
 
 
 def test_amounts_on_cheques_are_not_taken_for_cells(shared_data) -> None:  # type: ignore[no-untyped-def]

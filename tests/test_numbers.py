@@ -14,7 +14,8 @@ import pytest
 from inkshift import Reader
 from inkshift.datasets.synth import shapes, strings
 from inkshift.errors import MissingExtraError, SettingError
-from inkshift.forms.field import fields, ink, numbers
+from inkshift.forms.field import fields, ink, numbers, whole
+from inkshift.forms.reading import FieldReading
 from inkshift.models import ctc
 from inkshift.models.package import load_model
 
@@ -51,12 +52,17 @@ def job(image: Gray, **settings: object) -> fields.Job:
     return fields.Job("n", "number", image, ink.darkness(image), (0, 0, w, h), **settings)  # type: ignore[arg-type]
 
 
+def read(reader: Reader, work: Sequence[fields.Job], level: float | None = None) -> list[FieldReading]:
+    assert reader._numbers is not None
+    return whole.read_numbers(reader._numbers, work, level, lambda step, start: start)
+
+
 def test_most_drawn_numbers_are_read(reader: Reader) -> None:
     rng = np.random.default_rng(5)
     texts = ["".join(map(str, rng.integers(0, 10, rng.integers(1, 7)))) for _ in range(40)]
-    read = [reader.read_page(written(text, i)).fields[0] for i, text in enumerate(texts)]
-    assert sum(field.value == text for field, text in zip(read, texts, strict=True)) >= 34
-    sure = [field.value == text for field, text in zip(read, texts, strict=True) if field.confidence > 0.9]
+    readings = [reader.read_page(written(text, i)).fields[0] for i, text in enumerate(texts)]
+    assert sum(field.value == text for field, text in zip(readings, texts, strict=True)) >= 34
+    sure = [field.value == text for field, text in zip(readings, texts, strict=True) if field.confidence > 0.9]
     assert np.mean(sure) > 0.9
 
 
@@ -92,7 +98,7 @@ def test_what_a_field_may_not_hold_is_not_read(reader: Reader) -> None:
     image = written("48", 3)
     plain = reader.read_page(image).fields[0]
     assert plain.value == "48"
-    (found,) = reader._whole_numbers([job(image, digits=(3, 3))], None)
+    (found,) = read(reader, [job(image, digits=(3, 3))])
     assert found.state == "overflow" or len(found.value) == 3
 
 
@@ -107,23 +113,23 @@ def test_only_numbers_that_one_view_does_not_tell_are_looked_at_again(reader: Re
 
     for sure, views in ((0.0, [2]), (1.1, [2, 2 * (len(numbers.VIEWS) - 1)])):
         asked._numbers = replace(own, run=run, calibration={**own.calibration, "sure": sure})
-        assert [found.value for found in asked._whole_numbers(work, None)] == ["48", "307"]
+        assert [found.value for found in read(asked, work)] == ["48", "307"]
         assert counts == views
         counts.clear()
     # What a field does not allow is looked at again, however sure the view is.
     asked._numbers = replace(own, run=run, calibration={**own.calibration, "sure": 0.0})
-    asked._whole_numbers([job(written("307", 3), digits=(1, 2))], None)
+    read(asked, [job(written("307", 3), digits=(1, 2))])
     assert len(counts) == 2
 
 
 def test_a_field_is_read_alike_beside_any_others(reader: Reader) -> None:
     work = [job(written(text, k)) for k, text in enumerate(("7", "48", "30712", "512"))]
-    together = reader._whole_numbers(work, 120.0)
-    assert together == [reader._whole_numbers([one], 120.0)[0] for one in work]
+    together = read(reader, work, 120.0)
+    assert together == [read(reader, [one], 120.0)[0] for one in work]
 
 
 def test_a_struck_out_number_is_crossed_out_and_keeps_what_it_was(reader: Reader) -> None:
-    (found,) = reader._whole_numbers([job(written("48", 3), struck=0.9)], None)
+    (found,) = read(reader, [job(written("48", 3), struck=0.9)])
     assert (found.state, found.value, found.confidence) == ("crossed-out", "", 0.9)
     assert found.candidates[1].written == "48"
 

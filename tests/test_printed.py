@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from inkshift import Reader
 from inkshift.forms.field import fields, numbers, printed
 from inkshift.forms.field import ink as inks
-from test_numbers import written
+from test_numbers import read, written
 
 Gray = npt.NDArray[np.uint8]
 H, W = 60, 70
@@ -84,7 +84,7 @@ def test_a_pale_number_in_a_black_frame_is_read(reader: Reader) -> None:
     h, w = framed.shape
     whole = cv2.copyMakeBorder(framed, 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=(245,))
     job = fields.Job("n", "number", whole, inks.darkness(whole), (15, 15, w + 9, h + 9), printed=True)
-    (found,) = reader._whole_numbers([fields.own(job)], None)
+    (found,) = read(reader, [fields.own(job)])
     assert found.value == "307"
 
 

@@ -123,3 +123,17 @@ def test_what_has_a_stroke_in_it_is_not_blank_for_certain(reader: Reader) -> Non
     cv2.line(page, (50, 30), (95, 28), (70,), 3, cv2.LINE_AA)
     field = reader.read_page(page).fields[0]
     assert field.state == "crossed-out" or field.confidence < 0.5
+
+
+def test_what_was_struck_out_is_read(reader: Reader) -> None:
+    texts = ["8500", "216", "7236", "682", "320", "2662", "38", "394"]
+    found = []
+    for seed, text in enumerate(texts):
+        page = written(text, seed)
+        inked = np.flatnonzero((page < 160).any(0))
+        y = len(page) // 2
+        cv2.line(page, (int(inked[0]) - 7, y), (int(inked[-1]) + 7, y + 1), (50,), 2, cv2.LINE_AA)
+        field = reader.read_page(page).fields[0]
+        assert field.state == "crossed-out"
+        found.append(field.candidates[1].written == text)
+    assert sum(found) >= 6

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -33,13 +34,12 @@ from inkshift.errors import (
 )
 from inkshift.files import file_digest
 from inkshift.forms.assemble import assemble
-from inkshift.forms.field import as_published, fields, numbers
+from inkshift.forms.field import as_published, fields, numbers, whole
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.decode import reading_classes
 from inkshift.forms.field.guides import without_guides
 from inkshift.forms.field.tick import ROOM, read_tick
-from inkshift.forms.field.whole import is_doubted, multiplied
 from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS
 from inkshift.forms.page.files import PageRef, find_files, load_page, page_refs
 from inkshift.forms.page.place import Box, on_page
@@ -77,10 +77,8 @@ from inkshift.forms.table.judge import read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
-from inkshift.models.ctc import LineProbabilities, fold
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
 from inkshift.models.runtime import classifier, softmax
-from inkshift.models.weigh import weigh
 from inkshift.pictures import as_pixels
 from inkshift.reframe import to_gray
 
@@ -514,18 +512,20 @@ class Reader:
         start = time.process_time()
         level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
-        whole = [job for job in work if job.kind == "number" and self._numbers]
-        numbers_ = self._whole_numbers(whole, level, glance)
-        if not glance:
-            numbers_ = with_corrections(whole, numbers_, level, lambda parts: self._whole_numbers(parts, level))
-        readings = {job.name: reading for job, reading in zip(whole, numbers_, strict=True)}
+        recogniser = self._numbers
+        readings: dict[str, FieldReading] = {}
+        if recogniser is not None:
+            read_whole = partial(whole.read_numbers, recogniser, level=level, spent=self._spent, glance=glance)
+            own = [job for job in work if job.kind == "number"]
+            found = read_whole(own) if glance else with_corrections(own, read_whole(own), level, read_whole)
+            readings = {job.name: reading for job, reading in zip(own, found, strict=True)}
         readings |= {job.name: fields.ink_or_none(job) for job in work if job.kind == "text"}
         readings |= {job.name: read_tick(job, level) for job in work if job.kind == "tick"}
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
-        if self._numbers is not None:
-            doubted = [job for job in pieces if job.kind == "cells" and is_doubted(readings[job.name])]
-            heard = self._heard(doubted, [readings[job.name] for job in doubted], glance)
+        if recogniser is not None:
+            cells = [job for job in pieces if job.kind == "cells"]
+            heard = whole.hear_cells(recogniser, cells, [readings[job.name] for job in cells], self._spent, glance)
             readings |= {reading.name: reading for reading in heard}
         readings |= {
             job.name: fields.as_amount(job, readings[job.name], level) for job in pieces if job.places or job.signed
@@ -556,19 +556,14 @@ class Reader:
         )
         return PageReading(source, page, fields=tuple(named))
 
-    def _by_digits(
-        self, work: Sequence[fields.Job], level: float | None, written: Sequence[Pixels | None] = ()
-    ) -> list[FieldReading]:
-        """Fields read digit by digit, the pictures of all classified at once. written: their ink where it is known."""
+    def _by_digits(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
+        """Fields read digit by digit, the pictures of all classified at once."""
         start = time.process_time()
         constants = self.model.manifest.calibration
         if self.settings.method == "as-published":
             prepared = [as_published.prepare(job, self.model.reframing) for job in work]
         else:
-            known = written or [None] * len(work)
-            prepared = [
-                fields.prepare(job, self._frame, constants, level, ink) for job, ink in zip(work, known, strict=True)
-            ]
+            prepared = [fields.prepare(job, self._frame, constants, level) for job in work]
         start = self._spent("prepare", start)
         pictures = [picture for item in prepared for picture in item.pictures]
         logits = self._classify(np.stack(pictures) if pictures else np.zeros((0, 28, 28), np.uint8))
@@ -577,107 +572,6 @@ class Reader:
         ends = np.cumsum([len(item.pictures) for item in prepared])
         parts = np.split(probabilities, ends[:-1]) if prepared else []
         readings = [item.finish(part) for item, part in zip(prepared, parts, strict=True)]
-        self._spent("decode", start)
-        return readings
-
-    def _whole_numbers(
-        self, work: Sequence[fields.Job], level: float | None, glance: bool = False
-    ) -> list[FieldReading]:
-        """The numbers among a page's fields, each read whole: by one view of all at once; then, unless `glance`, by all
-        that the reader has where that is not sure."""
-        reader = self._numbers
-        if reader is None or not work:
-            return []
-        start = time.process_time()
-        prepared = [fields.prepare_number(job, level) for job in work]
-        first = [picture for item in prepared for picture in item.line.pictures(reader.frame, reader.views[:1])]
-        start = self._spent("prepare", start)
-        views = reader.run(first)
-        prepared = [
-            replace(item, beside=(*item.beside, *reader.signs_seen(steps)))
-            for item, steps in zip(prepared, views, strict=True)
-        ]
-        seen: list[list[LineProbabilities]] = [[fold(steps)] for steps in views]
-        start = self._spent("classify", start)
-        texts = self._weighed(prepared, seen)
-        open_ = [
-            k
-            for k, (item, found) in enumerate(zip(prepared, texts, strict=True))
-            if not glance and not reader.is_sure(found, item.job.digits, item.job.largest, item.struck)
-        ]
-        self._spent("decode", start)
-        self._look_again(prepared, seen, texts, open_, level)
-        start = time.process_time()
-        readings = [item.reading(found, steps) for item, found, steps in zip(prepared, texts, seen, strict=True)]
-        self._spent("decode", start)
-        return readings
-
-    def _look_again(
-        self,
-        prepared: Sequence[fields.PreparedNumber],
-        seen: list[list[LineProbabilities]],
-        texts: list[dict[str, float]],
-        rows: Sequence[int],
-        level: float | None,
-    ) -> None:
-        """What numbers may be, those in `rows`, by all that the reader has; in place."""
-        reader = self._numbers
-        assert reader is not None
-        if not rows or not (len(reader.views) > 1 or reader.second or reader.spell):
-            return
-        again, start = [prepared[k] for k in rows], time.process_time()
-        pictures = [picture for item in again for picture in item.line.pictures(reader.frame, reader.views[1:])]
-        start = self._spent("prepare", start)
-        views, more = [fold(steps) for steps in reader.run(pictures)], len(reader.views) - 1
-        for at, k in enumerate(rows):
-            seen[k] += views[at * more : (at + 1) * more]
-        others = [[other] for other in reader.second([item.crop for item in again])] if reader.second else []
-        self._spent("classify", start)
-        spelled = []
-        if reader.spell:
-            by_digits = self._by_digits([item.job for item in again], level, [item.written for item in again])
-            spelled = [fields.spelled(reading) for reading in by_digits]
-        start = time.process_time()
-        weighed = self._weighed(again, [seen[k] for k in rows], others, spelled)
-        for k, found in zip(rows, weighed, strict=True):
-            texts[k] = found
-        self._spent("decode", start)
-
-    def _weighed(
-        self,
-        prepared: Sequence[fields.PreparedNumber],
-        seen: Sequence[Sequence[LineProbabilities]],
-        others: Sequence[Sequence[LineProbabilities]] = (),
-        spelled: Sequence[dict[str, float]] = (),
-    ) -> list[dict[str, float]]:
-        assert self._numbers is not None
-        return weigh(
-            seen,
-            others,
-            [item.job.digits for item in prepared],
-            [item.job.largest for item in prepared],
-            self._numbers.calibration,
-            spelled,
-        )
-
-    def _heard(self, work: Sequence[fields.Job], cells: Sequence[FieldReading], glance: bool) -> list[FieldReading]:
-        """Rows of cells, `cells` as they were read one by one, heard by all views and readers of numbers too."""
-        reader = self._numbers
-        if reader is None or not work:
-            return []
-        start = time.process_time()
-        shown = [fields.seen(job) for job in work]
-        ways = reader.views[:1] if glance else reader.views
-        pictures = [p for crop, dark in shown for p in numbers.Line(crop, dark).pictures(reader.frame, ways)]
-        start = self._spent("prepare", start)
-        views, each = [fold(steps) for steps in reader.run(pictures)], len(ways)
-        seen = [views[k * each : (k + 1) * each] for k in range(len(work))]
-        second = None if glance else reader.second
-        others = [[other] for other in second([crop for crop, _ in shown])] if second else []
-        start = self._spent("classify", start)
-        digits, largest = [(0, job.cells) for job in work], [job.largest for job in work]
-        rows = weigh(seen, others, digits, largest, reader.calibration)
-        readings = [multiplied(one, row, reader.calibration) for one, row in zip(cells, rows, strict=True)]
         self._spent("decode", start)
         return readings
 

@@ -38,6 +38,18 @@ def fold(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.concatenate([probabilities[..., :BLANK], rest], -1)
 
 
+def under(probabilities: npt.NDArray[np.float32], mark: int) -> npt.NDArray[np.float32]:
+    """Probabilities (T, classes) with what is struck out as the digits that it looks most like.
+
+    mark: the class of what is struck out. Its share goes to the ten digits, in proportion to what they have.
+    """
+    out = probabilities.copy()
+    digits = np.maximum(out[:, :BLANK], 1e-9)
+    out[:, :BLANK] += out[:, mark : mark + 1] * digits / digits.sum(1, keepdims=True)
+    out[:, mark] = 0
+    return out
+
+
 def collapse(symbols: npt.NDArray[np.int64]) -> str:
     """The number that a symbol for each step, (T,) 0 to 10, writes: repeats once, blanks left out."""
     fresh = np.concatenate([[True], symbols[1:] != symbols[:-1]])

@@ -24,14 +24,12 @@ _PROPOSED = 4
 class Evidence(NamedTuple):
     """What speaks for each text that a number may be.
 
-    own: log-probabilities (views, texts) in its views, other: in what a second reader sees; float64. spelled: (texts,)
-    probability of each to a model of single digits; it speaks for a text, but never against one.
+    own: log-probabilities (views, texts) in its views, other: in what a second reader sees; float64.
     """
 
     texts: list[str]
     own: npt.NDArray[np.float64]
     other: npt.NDArray[np.float64]
-    spelled: npt.NDArray[np.float64]
 
 
 def weigh(
@@ -40,7 +38,6 @@ def weigh(
     digits: Sequence[tuple[int, int]] = (),
     largest: Sequence[int | None] = (),
     calibration: Mapping[str, float] | None = None,
-    spelled: Sequence[Mapping[str, float]] = (),
 ) -> list[dict[str, float]]:
     """What each number may be: texts, the likeliest first, with probabilities that sum to 1; "" where nothing is read.
 
@@ -48,7 +45,7 @@ def weigh(
     (`benchmarks/fit_numbers.py`); a number of a single view has weights of its own.
     """
     out = []
-    for known in gather(numbers, others, digits, largest, spelled):
+    for known in gather(numbers, others, digits, largest):
         odds = log_odds(known, calibration or {})
         share = np.exp(odds - np.logaddexp.reduce(odds))
         out.append({known.texts[i]: float(share[i]) for i in np.argsort(-share, kind="stable")})
@@ -60,29 +57,23 @@ def gather(
     others: Sequence[Views] = (),
     digits: Sequence[tuple[int, int]] = (),
     largest: Sequence[int | None] = (),
-    spelled: Sequence[Mapping[str, float]] = (),
 ) -> list[Evidence]:
     """The texts that are proposed for each number, each scored exactly in all that was seen of it.
 
     numbers: for each its views, (T, 11). others: for each what a second reader sees of it. digits, largest: what is
-    allowed, so that it is proposed even where something else looks likelier. spelled: what a model of single digits
-    makes of each number cut up, with probabilities.
+    allowed, so that it is proposed even where something else looks likelier.
     """
     seen = [(*views, *other) for views, other in zip(numbers, others or [()] * len(numbers), strict=True)]
-    cut = spelled or [{}] * len(numbers)
-    texts = _propose(seen, cut, digits or [(1, _LONGEST)] * len(seen), largest or [None] * len(seen))
+    texts = _propose(seen, digits or [(1, _LONGEST)] * len(seen), largest or [None] * len(seen))
     scores = ctc.score(list(zip(seen, texts, strict=True)))
     return [
-        Evidence(own, rows[: len(views)], rows[len(views) :], np.array([by_digits.get(text, 0.0) for text in own]))
-        for views, own, rows, by_digits in zip(numbers, texts, scores, cut, strict=True)
+        Evidence(own, rows[: len(views)], rows[len(views) :])
+        for views, own, rows in zip(numbers, texts, scores, strict=True)
     ]
 
 
 def _propose(
-    seen: Sequence[Views],
-    spelled: Sequence[Mapping[str, float]],
-    digits: Sequence[tuple[int, int]],
-    largest: Sequence[int | None],
+    seen: Sequence[Views], digits: Sequence[tuple[int, int]], largest: Sequence[int | None]
 ) -> list[list[str]]:
     """The texts that are proposed for each number: the likeliest to each view, and those of its beam that are allowed.
 
@@ -92,8 +83,8 @@ def _propose(
     found = iter(ctc.beam([view for views in seen for view in views], (0, _LONGEST)))
     out: list[dict[str, None]] = []
     again: dict[tuple[tuple[int, int], int | None], list[tuple[int, ctc.LineProbabilities]]] = {}
-    for k, (views, cut, limit) in enumerate(zip(seen, spelled, limits, strict=True)):
-        texts = dict.fromkeys(cut)
+    for k, (views, limit) in enumerate(zip(seen, limits, strict=True)):
+        texts: dict[str, None] = {}
         for view in views:
             # None where no text of so few digits is possible; that nothing is read is then proposed.
             beam = [text for text, _ in next(found)] or [""]
@@ -117,7 +108,6 @@ def log_odds(known: Evidence, calibration: Mapping[str, float]) -> npt.NDArray[n
     kind = "number" if len(known.own) > 1 else "first"
     shares = np.exp(known.own - np.logaddexp.reduce(known.own, axis=1, keepdims=True))
     total = given(f"{kind} mean", 1.0) * np.log(shares.mean(0) + given(f"{kind} floor", 1e-4))
-    total = total + given("spelled", 0.0) * known.spelled
     if len(known.other):
         second = np.exp(known.other - np.logaddexp.reduce(known.other, axis=1, keepdims=True))
         total = total + given("second mean", 1.0) * np.log(second.mean(0) + given("second floor", 1e-3))

@@ -73,11 +73,12 @@ def _without(job: fields.Job, gone: npt.NDArray[np.bool_]) -> fields.Job:
 
 
 def _both(whole: FieldReading, old: FieldReading, new: FieldReading) -> FieldReading:
-    left = 1 - _LEFT * new.confidence
+    kept = new.candidates[:3]
+    left = 1 - _LEFT * sum(c.probability for c in kept)
     texts = [c for c in old.candidates if c.written != CROSSED][:2]
     total = sum(c.probability for c in texts) or 1.0
     given = (
-        *(Candidate(c.written, c.probability * _LEFT) for c in new.candidates[:3]),
+        *(Candidate(c.written, c.probability * _LEFT) for c in kept),
         Candidate(CROSSED, 0.6 * left),
         *(Candidate(c.written, 0.3 * left * c.probability / total) for c in texts if c.written != new.written),
     )

@@ -95,28 +95,30 @@ class Prepared:
 class PreparedNumber:
     """A field's number as line recognisers are to see it, and what its ink alone says.
 
-    crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. written: its ink (`number_ink`).
-    struck: 0 to 1, how sure it is that it was struck out. beside: what stands among its digits.
+    crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. struck: 0 to 1, how sure it is that
+    it was struck out. beside: what stands among its digits.
     """
 
     job: Job
     crop: npt.NDArray[np.uint8]
     line: numbers.Line
-    written: Gray
     struck: float
     beside: tuple[signs.Sign, ...]
 
-    def reading(self, texts: Mapping[str, float], views: Lines) -> FieldReading:
-        """What is read. texts: see `weigh`. views: probabilities (T, 11) of each view, of the first at least."""
+    def reading(self, texts: Mapping[str, float], views: Lines, old: Mapping[str, float] | None = None) -> FieldReading:
+        """What is read. texts: see `weigh`. views: probabilities (T, 11) of each view, of the first at least. old: what
+        it may have been if it is struck out, where that is known; it is given as candidates then.
+        """
         job, struck = self.job, self.struck
         if texts.get("", 0.0) >= _HARDLY:
             texts = _less_where_void(texts, no_ink(job))
         best, share = next(iter(texts.items()))
-        if struck > 0.5 and (best or job.struck > 0.5):
-            given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in texts.items() if t))
+        if struck > 0.5 and (best or job.struck > 0.5 or old is not None):
+            was = texts if old is None else old
+            given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in was.items() if t))
             return FieldReading(job.name, "", CROSSED, "crossed-out", struck, given[:MOST_CANDIDATES])
         if not best:
-            return _nothing_read(job, texts, _pieces(job))
+            return _nothing_read(job, texts, _pieces(job), old)
         fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
         total = sum(fitting.values())
         band = self.line.band
@@ -164,17 +166,15 @@ def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
     return replace(job, dark=dark * ~print_, print_=print_) if print_.any() else job
 
 
-def prepare(
-    job: Job, frame: Frame, calibration: dict[str, float], reference: float | None, written: Gray | None = None
-) -> Prepared:
+def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
     """Cut a field into pictures, each made by `frame` (see `Reframing.of_ink`).
 
-    reference: how dark ink is on this page (`ink.ink_level`). written: a number's ink (`number_ink`) where it is known.
+    reference: how dark ink is on this page (`ink.ink_level`).
     """
     if job.kind == "number":
         job = _by_cells(job)
     if job.kind == "number":
-        return _number(job, frame, calibration, number_ink(job, reference) if written is None else written)
+        return _number(job, frame, calibration, number_ink(job, reference))
     ink = inks.extract(job.dark, inks.threshold_of(inner(job), reference))
     if job.kind == "digit":
         views = views_of_digit(ink)
@@ -227,7 +227,7 @@ def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
     written = number_ink(job, reference)
     struck = max(job.struck, struck_share(strokes(job, reference)))
     beside = signs.find_signs(written if job.ink is None else _own_ink(job, reference))
-    return PreparedNumber(job, crop, numbers.Line(crop, dark, written[around(job)]), written, struck, beside)
+    return PreparedNumber(job, crop, numbers.Line(crop, dark, written[around(job)]), struck, beside)
 
 
 def strokes(job: Job, reference: float | None) -> Gray:
@@ -272,16 +272,6 @@ def _with_signs(job: Job, reading: FieldReading, beside: tuple[signs.Sign, ...])
     return replace(reading, confidence=reading.confidence * left, candidates=candidates, marks=signs.names(beside))
 
 
-def spelled(reading: FieldReading) -> dict[str, float]:
-    """What a number may be as it was read digit by digit: texts with probabilities; cells without a digit left out."""
-    out: dict[str, float] = {}
-    for candidate in reading.candidates:
-        if UNREADABLE not in candidate.written:
-            digits = value_of(candidate.written)
-            out[digits] = out.get(digits, 0.0) + candidate.probability
-    return out
-
-
 def _digits(job: Job, band: tuple[int, int], text: str, views: Lines) -> tuple[CellReading, ...]:
     """Where each digit of a number is, in pixels of the job's crop, and how probable it is there to the views."""
     x, y = (max(start - _room(job), 0) for start in job.frame[:2])
@@ -310,11 +300,14 @@ def around(job: Job) -> tuple[slice, slice]:
     return slice(max(y0 - room, 0), y1 + room), slice(max(x0 - room, 0), x1 + room)
 
 
-def _nothing_read(job: Job, texts: Mapping[str, float], pieces: Stats) -> FieldReading:
+def _nothing_read(
+    job: Job, texts: Mapping[str, float], pieces: Stats, old: Mapping[str, float] | None = None
+) -> FieldReading:
     """A field in which no digit was read: blank, or crossed out where there is ink none the less.
 
-    texts: what else it may hold, with probabilities; "" for nothing. pieces: of its ink (see `_pieces`). Being crossed
-    out takes a stroke: a piece that is long and flat, or longer than a digit; another is for a person to look at.
+    texts: what else it may hold, with probabilities; "" for nothing. pieces: of its ink (see `_pieces`). old: what it
+    may have been before it was struck out. Being crossed out takes a stroke: a piece that is long and flat, or longer
+    than a digit; another is for a person to look at.
     """
     void, sure = _void(job, pieces), texts[""]
     if void > 0.5:
@@ -322,6 +315,8 @@ def _nothing_read(job: Job, texts: Mapping[str, float], pieces: Stats) -> FieldR
     else:
         _, _, w, h, _ = pieces[np.argmax(pieces[:, 2:4].max(1))].tolist()
         written, sure = CROSSED, sure * (1 - void) * (1.0 if w > 1.5 * h else 0.5)
+    if written == CROSSED and old is not None:
+        texts = {t: p * (1 - texts[""]) for t, p in old.items()}
     others = [Candidate(t, p) for t, p in texts.items() if t and allowed(t, job.digits, job.largest)]
     given = (Candidate(written, sure), *others)[:MOST_CANDIDATES]
     return FieldReading(job.name, "", written, state_of(written), sure, given)

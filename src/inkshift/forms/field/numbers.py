@@ -145,9 +145,10 @@ def _seen(picture: Gray, paper: int, view: View, band: tuple[int, int]) -> Gray:
 @dataclass(frozen=True, slots=True)
 class NumberReader:
     """A line recogniser and how it is used: the first view decides alone where it is sure; where it is not, the others
-    are looked at too, the second recogniser, which takes crops as they are, and, if `spell`, the model of digits.
+    are looked at too, and the second recogniser, which takes crops as they are.
 
-    run: gives the probabilities of all its classes, marks too. percent: which class is a percent sign, if one is.
+    run: gives the probabilities of all its classes, marks too. percent, struck: which class is a percent sign, and
+    which something struck out, if one is.
     """
 
     frame: Reframing
@@ -155,8 +156,8 @@ class NumberReader:
     calibration: Mapping[str, float]
     views: Sequence[View] = VIEWS
     second: Recogniser | None = None
-    spell: bool = True
     percent: int | None = None
+    struck: int | None = None
 
     def signs_seen(self, steps: LineProbabilities) -> tuple[signs.Sign, ...]:
         """What a view, (T, classes), shows beside the digits that changes their value, and ink alone does not tell."""
@@ -190,6 +191,6 @@ def number_reader(model: Model, second_reader: str | None = None, threads: int =
 
         second = pp_ocr.recogniser(threads)
     classes = model.manifest.classes
-    percent = classes.index("%") if "%" in classes else None
+    percent, struck = (classes.index(mark) if mark in classes else None for mark in "%X")
     run, known = symbol_recogniser(model, threads), model.manifest.calibration
-    return NumberReader(model.reframing, run, known, VIEWS, second, percent=percent)
+    return NumberReader(model.reframing, run, known, VIEWS, second, percent, struck)

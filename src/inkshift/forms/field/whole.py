@@ -1,21 +1,143 @@
-"""A row of cells heard as one number: where its cells leave a doubt, the recogniser of whole numbers is asked too.
+"""Fields read by the recogniser of whole numbers: numbers, and rows of cells where their cells leave a doubt.
 
-A model of single digits sees each cell alone; the recogniser sees the row, walls and all. Each gives a probability to
-what may be written, and the two are multiplied (a product of experts, Hinton 1999). Only the model of digits knows
-crossed-out and empty cells, so what is chosen is one of its candidates.
+A number is looked at in one view, all numbers of a page at once; where that is not sure, in all views, and by the
+second reader where there is one. A row of cells was read by a model of single digits, which sees each cell alone; the
+recogniser sees the row, walls and all. Each gives a probability to what may be written, and the two are multiplied (a
+product of experts, Hinton 1999). Only the model of digits knows crossed-out and empty cells, so what is chosen is one
+of its candidates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
+from inkshift.forms.field import fields
+from inkshift.forms.field.numbers import Line, NumberReader, View
 from inkshift.forms.reading import Candidate, FieldReading, state_of, value_of
+from inkshift.models.ctc import LineProbabilities, fold, under
+from inkshift.models.weigh import weigh
+
+# Adds the time since a start to a step of that name, and gives the time that it is now.
+Spent = Callable[[str, float], float]
 
 # Cells that are read surer are left alone, so that what is clear costs no more.
 SURE = 0.95
+
+
+def read_numbers(
+    reader: NumberReader, work: Sequence[fields.Job], level: float | None, spent: Spent, glance: bool = False
+) -> list[FieldReading]:
+    """The numbers in fields, each read whole: by one view of all at once; then, unless `glance`, by all that the reader
+    has where that is not sure. level: how dark ink is on the page (`ink.ink_level`)."""
+    if not work:
+        return []
+    start = time.process_time()
+    prepared = [fields.prepare_number(job, level) for job in work]
+    first = [picture for item in prepared for picture in item.line.pictures(reader.frame, reader.views[:1])]
+    start = spent("prepare", start)
+    views = reader.run(first)
+    prepared = [
+        replace(item, beside=(*item.beside, *reader.signs_seen(steps)))
+        for item, steps in zip(prepared, views, strict=True)
+    ]
+    seen = [[steps] for steps in views]
+    start = spent("classify", start)
+    texts = _weighed(reader, prepared, seen)
+    start = spent("decode", start)
+    open_ = [
+        k
+        for k, (item, found) in enumerate(zip(prepared, texts, strict=True))
+        if not glance and not reader.is_sure(found, item.job.digits, item.job.largest, item.struck)
+    ]
+    if open_ and (len(reader.views) > 1 or reader.second):
+        again = [prepared[k] for k in open_]
+        more, others = _look_again(reader, [(item.crop, item.line) for item in again], reader.views[1:], spent)
+        start = time.process_time()
+        for k, added in zip(open_, more, strict=True):
+            seen[k] += added
+        weighed = _weighed(reader, again, [seen[k] for k in open_], others)
+        for k, found in zip(open_, weighed, strict=True):
+            texts[k] = found
+    old = _struck_out(reader, prepared, texts, seen)
+    readings = [
+        item.reading(found, [fold(steps) for steps in own], old.get(k))
+        for k, (item, found, own) in enumerate(zip(prepared, texts, seen, strict=True))
+    ]
+    spent("decode", start)
+    return readings
+
+
+def _struck_out(
+    reader: NumberReader,
+    prepared: Sequence[fields.PreparedNumber],
+    texts: Sequence[Mapping[str, float]],
+    seen: Sequence[Sequence[LineProbabilities]],
+) -> dict[int, dict[str, float]]:
+    """What the numbers that are struck out, by place, may have been: a recogniser that names what is struck out still
+    tells which digits it looks most like. Being struck out shows in the ink, or to the recogniser where it reads none.
+    """
+    mark = reader.struck
+    if mark is None:
+        return {}
+    rows = [
+        k
+        for k, (item, found, own) in enumerate(zip(prepared, texts, seen, strict=True))
+        if (item.struck > 0.5 if next(iter(found)) else own[0][:, mark].max(initial=0.0) > 0.5)
+    ]
+    if not rows:
+        return {}
+    old = [[under(steps, mark) for steps in seen[k]] for k in rows]
+    return dict(zip(rows, _weighed(reader, [prepared[k] for k in rows], old), strict=True))
+
+
+def _look_again(
+    reader: NumberReader, lines: Sequence[tuple[npt.NDArray[np.uint8], Line]], ways: Sequence[View], spent: Spent
+) -> tuple[list[list[LineProbabilities]], list[list[LineProbabilities]]]:
+    """What is seen of each line, with its crop, in some views; and what the second reader sees, where there is one."""
+    start = time.process_time()
+    pictures = [picture for _, line in lines for picture in line.pictures(reader.frame, ways)]
+    start = spent("prepare", start)
+    views = reader.run(pictures)
+    others = [[other] for other in reader.second([crop for crop, _ in lines])] if reader.second else []
+    spent("classify", start)
+    return [views[k * len(ways) : (k + 1) * len(ways)] for k in range(len(lines))], others
+
+
+def _weighed(
+    reader: NumberReader,
+    prepared: Sequence[fields.PreparedNumber],
+    seen: Sequence[Sequence[LineProbabilities]],
+    others: Sequence[Sequence[LineProbabilities]] = (),
+) -> list[dict[str, float]]:
+    digits, largest = [item.job.digits for item in prepared], [item.job.largest for item in prepared]
+    return weigh([[fold(steps) for steps in own] for own in seen], others, digits, largest, reader.calibration)
+
+
+def hear_cells(
+    reader: NumberReader, work: Sequence[fields.Job], cells: Sequence[FieldReading], spent: Spent, glance: bool = False
+) -> list[FieldReading]:
+    """Those of some rows of cells that leave a doubt, heard by all views and readers of numbers too.
+
+    cells: the rows as they were read cell by cell. glance: by one view alone.
+    """
+    doubted = [(job, reading) for job, reading in zip(work, cells, strict=True) if is_doubted(reading)]
+    if not doubted:
+        return []
+    shown = [fields.seen(job) for job, _ in doubted]
+    ways = reader.views[:1] if glance else reader.views
+    one = replace(reader, second=None) if glance else reader
+    seen, others = _look_again(one, [(crop, Line(crop, dark)) for crop, dark in shown], ways, spent)
+    start = time.process_time()
+    digits, largest = [(0, job.cells) for job, _ in doubted], [job.largest for job, _ in doubted]
+    rows = weigh([[fold(steps) for steps in own] for own in seen], others, digits, largest, reader.calibration)
+    readings = [multiplied(own, row, reader.calibration) for (_, own), row in zip(doubted, rows, strict=True)]
+    spent("decode", start)
+    return readings
 
 
 def is_doubted(reading: FieldReading) -> bool:
