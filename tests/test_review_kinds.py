@@ -151,3 +151,11 @@ def test_a_whole_form_of_all_kinds_is_keyed_at_once(store: Store) -> None:
 
 def store_user(store: Store) -> int:
     return next(user.id for user in stores.users(store) if user.name == "ana")
+
+
+def test_a_form_shows_ticks_and_states_in_words(store: Store) -> None:
+    add_batch(store, "b", [form("f1", tick(), unread("day", kind="date"))], template=TEMPLATE)
+    stores.add_user(store, "ana", "supervisor", PASSWORD)
+    page = logged_in(store, "ana").get("/forms/1").text
+    assert '<span class="digits">ticked</span>' in page and '<span class="digits">1</span>' not in page
+    assert '<span class="digits">?</span>' not in page

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.forms.kinds import digits_of
-from inkshift.forms.reading import DIGITS
-from inkshift.forms.rules import Broken
+from inkshift.forms.reading import DIGITS, Kind
+from inkshift.forms.rules import Broken, Limit
 from inkshift.review.core.agreement import Progress, progress
 from inkshift.review.core.checks import broken_now, checks_of, values, without_digits
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
@@ -41,6 +41,7 @@ class FieldRow:
 
     id: int
     name: str
+    kind: Kind
     crop: bytes | None
     status: str
     state: str
@@ -153,16 +154,17 @@ def form_page(store: Store, form_id: int) -> FormPage | None:
             .options(undefer(Field.crop), selectinload(Field.readings))
             .options(selectinload(Field.decisions).selectinload(Decision.user))
         )
-        fields = tuple(_field_row(field) for field in session.scalars(wanted))
-        pages = tuple((page.name or page.source, page.error) for page in form.pages)
         rules = checks_of(session, store, form.batch_id)
+        kinds = {rule.field: rule.kind for rule in rules if isinstance(rule, Limit)}
+        fields = tuple(_field_row(field, kinds.get(field.name, "number")) for field in session.scalars(wanted))
+        pages = tuple((page.name or page.source, page.error) for page in form.pages)
         broken = tuple(broken_now(rules, values(session, Field.form_id == form_id)))
         read = () if rules else (rule for row in fields if row.reading for rule in row.reading.rules_broken)
         told = tuple(dict.fromkeys(read))
         return FormPage(form.id, form.name, form.batch_id, form.batch.name, pages, fields, broken, told)
 
 
-def _field_row(field: Field) -> FieldRow:
+def _field_row(field: Field, kind: Kind) -> FieldRow:
     undone = {d.undoes for d in field.decisions}
     history = tuple(
         Step(d.user.name, d.kind, d.state, d.value, d.time, d.seconds, d.id in undone, tuple(d.checked))
@@ -170,9 +172,8 @@ def _field_row(field: Field) -> FieldRow:
     )
     reading = field.readings[-1] if field.readings else None
     accepted = field.accepted_by is not None
-    return FieldRow(
-        field.id, field.name, field.crop, field.status, field.state, field.value, accepted, reading, history
-    )
+    what = field.id, field.name, kind, field.crop
+    return FieldRow(*what, field.status, field.state, field.value, accepted, reading, history)
 
 
 def confusions(store: Store, batch_id: int) -> dict[tuple[str, str], int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inkshift.errors import SettingError
 from inkshift.forms.kinds import KindError
-from inkshift.forms.reading import Kind
+from inkshift.forms.reading import CROSSED, EMPTY, UNREADABLE, Kind
 from inkshift.forms.rules import Broken
 
 _FILES = sorted(Path(__file__).parent.glob("*.toml"))
@@ -17,6 +17,7 @@ LANGUAGES = {code: texts["language"] for code, texts in CATALOGUES.items()}
 
 
 STATES = ("blank", "crossed-out", "unreadable")
+_ALONE = {"": "blank", EMPTY: "blank", CROSSED: "crossed-out", UNREADABLE: "unreadable"}
 
 
 def needed(error: SettingError) -> str:
@@ -57,6 +58,10 @@ class Words:
         if kind == "tick" and shown in ("0", "1"):
             return self("ticked" if shown == "1" else "not_ticked")
         return self.of(shown) if shown in STATES else shown
+
+    def candidate(self, written: str, kind: Kind) -> str:
+        """What a field may hold: its digits and marks, or the state that its only mark stands for."""
+        return self(_ALONE[written]) if written in _ALONE else self.answer(written, kind)
 
 
 def _parts(rule: Broken) -> dict[str, str]:
