@@ -111,6 +111,7 @@ SETS: dict[str, tuple[str, str, int, Callable[[str], Outcome]]] = {
     "orand-digits": ("ORAND digits in true boxes", "digits", 90, digits("orand_car_a")),
     "ufpr-digits": ("UFPR digits, cut out", "digits", 0, digits("ufpr")),
     "dida": ("DIDA digits", "digits", 75, digits("dida")),
+    "swiss": ("Swiss digits, writers left out", "digits", 99, digits("swiss")),
     "clean": ("composed, clean", "whole numbers", 0, composed("clean")),
     "touch": ("composed, half the gaps overlap", "whole numbers", 0, composed("touch")),
     "noisy": ("composed, noisy paper and rules", "whole numbers", 0, composed("noisy")),

@@ -23,6 +23,7 @@ from inkshift.forms.crops.teach import labelled
 from inkshift.forms.field import whole
 from inkshift.forms.reading import Candidate, CellReading, FieldReading, state_of, value_of
 from inkshift.models.package import load_model
+from test_numbers import written as drawn
 
 Gray = npt.NDArray[np.uint8]
 CALIBRATION = {"number floor": 0.005, "both": 0.67}
@@ -147,3 +148,16 @@ def test_a_model_is_taught_on_forms_of_cells_and_reads_them(
     with readings.open(newline="") as file:
         read = {(row["form"], row["field"]): row["value"] for row in csv.DictReader(file)}
     assert read == {(label.form, label.field): label.value for label in labels}
+
+
+def test_a_digit_in_doubt_is_heard_too() -> None:
+    alone, both = Reader(read_as="digit", model="digits"), Reader(read_as="digit")
+    pages = [(str(k % 10), cv2.GaussianBlur(drawn(str(k % 10), k), (0, 0), 3.0)) for k in range(100)]
+    read = {reader: [reader.read_page(page).fields[0] for _, page in pages] for reader in (alone, both)}
+    right = {
+        reader: sum(field.value == label for (label, _), field in zip(pages, found, strict=True))
+        for reader, found in read.items()
+    }
+    assert right[both] > right[alone]
+    for one, two in zip(read[alone], read[both], strict=True):
+        assert one == two or one.confidence < whole.SURE

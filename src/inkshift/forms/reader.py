@@ -156,11 +156,11 @@ class Reader:
     T-0001 212 1.00
 
     model: name of a shipped model package or folder of another: a model of digits reads cells, and numbers digit
-    by digit; a model of numbers reads numbers whole, and is heard too where `digits`, which reads cells, leaves a
-    doubt. Without it, the two are `digits` and `numbers`. method: `as-published` reads as Pacchiotti et al. 2023 did.
-    second_reader: reads numbers too, and the two are weighed against each other. policy: file that `inkshift calibrate`
-    wrote; each field is then accepted or not. digits: fewest and most digits of a number read without a template, 1
-    to 20; a template says so field by field.
+    by digit; a model of numbers reads numbers whole, and is heard too where `digits`, which reads cells and single
+    digits, leaves a doubt. Without it, the two are `digits` and `numbers`. method: `as-published` reads as Pacchiotti
+    et al. 2023 did. second_reader: reads numbers too, and the two are weighed against each other. policy: file that
+    `inkshift calibrate` wrote; each field is then accepted or not. digits: fewest and most digits of a number read
+    without a template, 1 to 20; a template says so field by field.
 
     template may be a folder or a list of files and folders, for forms of several kinds: each page is then read by the
     template that it proves, and `FormReading.template` names it. Raises TemplateError, ModelError, SettingError,
@@ -524,7 +524,7 @@ class Reader:
         pieces = [job for job in work if job.name not in readings]
         readings |= {job.name: reading for job, reading in zip(pieces, self._by_digits(pieces, level), strict=True)}
         if recogniser is not None:
-            cells = [job for job in pieces if job.kind == "cells"]
+            cells = [job for job in pieces if job.kind in ("cells", "digit")]
             heard = whole.hear_cells(recogniser, cells, [readings[job.name] for job in cells], self._spent, glance)
             readings |= {reading.name: reading for reading in heard}
         readings |= {

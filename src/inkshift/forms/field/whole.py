@@ -1,10 +1,10 @@
-"""Fields read by the recogniser of whole numbers: numbers, and rows of cells where their cells leave a doubt.
+"""Fields read by the recogniser of whole numbers: numbers; and single digits and rows of cells that leave a doubt.
 
 A number is looked at in one view, all numbers of a page at once; where that is not sure, in all views, and by the
-second reader where there is one. A row of cells was read by a model of single digits, which sees each cell alone; the
-recogniser sees the row, walls and all. Each gives a probability to what may be written, and the two are multiplied (a
-product of experts, Hinton 1999). Only the model of digits knows crossed-out and empty cells, so what is chosen is one
-of its candidates.
+second reader where there is one. A digit, or a row of cells, was read by a model of single digits, which sees each
+alone; the recogniser sees the row, walls and all. Each gives a probability to what may be written, and the two are
+multiplied (a product of experts, Hinton 1999). Only the model of digits knows crossed-out and empty cells, so what is
+chosen is one of its candidates.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _weighed(
 def hear_cells(
     reader: NumberReader, work: Sequence[fields.Job], cells: Sequence[FieldReading], spent: Spent, glance: bool = False
 ) -> list[FieldReading]:
-    """Those of some rows of cells that leave a doubt, heard by all views and readers of numbers too.
+    """Those of some rows of cells, or single digits, that leave a doubt, heard by all views and readers of numbers too.
 
     cells: the rows as they were read cell by cell. glance: by one view alone.
     """
@@ -133,7 +133,7 @@ def hear_cells(
     one = replace(reader, second=None) if glance else reader
     seen, others = _look_again(one, [(crop, Line(crop, dark)) for crop, dark in shown], ways, spent)
     start = time.process_time()
-    digits, largest = [(0, job.cells) for job, _ in doubted], [job.largest for job, _ in doubted]
+    digits, largest = [(0, max(job.cells, 1)) for job, _ in doubted], [job.largest for job, _ in doubted]
     rows = weigh([[fold(steps) for steps in own] for own in seen], others, digits, largest, reader.calibration)
     readings = [multiplied(own, row, reader.calibration) for (_, own), row in zip(doubted, rows, strict=True)]
     spent("decode", start)

@@ -92,7 +92,7 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
 def digits(
     folder: Path, work: Path, *, epochs: int = 24, count: int = 120_000, seed: int = 0, report: Report = _quiet
 ) -> Model:
-    """The default: the same convolutional layers, two more classes, glyphs of four sets redrawn each epoch.
+    """The default: the same convolutional layers, two more classes, glyphs redrawn each epoch.
 
     The temperature of number probabilities is fitted afterwards, by `benchmarks/fit_lattice.py --write`.
     """
@@ -114,9 +114,9 @@ def digits(
     manifest = Manifest(
         name=folder.name,
         summary=(
-            "Reads one cut-out digit. The convolutional layers of `mnist-as-published`, trained on digits of four sets "
-            "redrawn with other pens, slants and resolutions, as they look when a form is cut up, with two more "
-            "classes: junk (ink that is no digit) and crossed (a cell that is not used)."
+            "Reads one cut-out digit. The convolutional layers of `mnist-as-published`, trained on digits of five sets "
+            "and drawn ones, redrawn with other pens, slants and resolutions, as they look when a form is cut up, with "
+            "two more classes: junk (ink that is no digit) and crossed (a cell that is not used)."
         ),
         architecture="mnist-convnet",
         parameters=sum(p.numel() for p in net.parameters()),
