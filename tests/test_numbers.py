@@ -94,6 +94,29 @@ def test_white_paper_is_blank_and_nothing_is_read_as_zero(reader: Reader) -> Non
     assert (field.state, field.value, field.written) == ("blank", "", "_")
 
 
+@pytest.mark.parametrize("noise", [0, 3])
+def test_a_number_in_a_wide_box_is_read_as_in_a_narrow_one(reader: Reader, noise: int) -> None:
+    rng = np.random.default_rng(noise)
+    texts = ["7", "48", "305", "0", "12", "9", "660"]
+    for seed, text in enumerate(texts):
+        plain = written(text, seed)
+        high = len(plain)
+        for left, right in ((0, 8), (8, 0), (5, 5)):
+            page = np.pad(plain, ((0, 0), (left * high, right * high)), constant_values=245)
+            page = np.clip(page + rng.normal(0, noise, page.shape), 0, 255).astype(np.uint8)
+            field = reader.read_page(page).fields[0]
+            assert field.value == text and field.confidence > 0.5
+            assert field.cells[0].box[0] >= left * high - high // 4
+            assert field.cells[-1].box[2] <= page.shape[1] - right * high + high // 4
+
+
+@pytest.mark.parametrize("heights", [1, 4, 10, 20])
+def test_a_wide_box_without_ink_is_blank(reader: Reader, heights: int) -> None:
+    page = np.random.default_rng(heights).normal(240, 2, (40, 40 * heights)).astype(np.uint8)
+    field = reader.read_page(page).fields[0]
+    assert field.state == "blank" and field.confidence > 0.9
+
+
 def test_what_a_field_may_not_hold_is_not_read(reader: Reader) -> None:
     image = written("48", 3)
     plain = reader.read_page(image).fields[0]

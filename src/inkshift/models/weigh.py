@@ -75,7 +75,8 @@ def gather(
 def _propose(
     seen: Sequence[Views], digits: Sequence[tuple[int, int]], largest: Sequence[int | None]
 ) -> list[list[str]]:
-    """The texts that are proposed for each number: the likeliest to each view, and those of its beam that are allowed.
+    """The texts that are proposed for each number: none, the likeliest to each view, and those of its beam that are
+    allowed.
 
     Where the likeliest to a view is not allowed, that view is asked for what is.
     """
@@ -84,7 +85,7 @@ def _propose(
     out: list[dict[str, None]] = []
     again: dict[tuple[tuple[int, int], int | None], list[tuple[int, ctc.LineProbabilities]]] = {}
     for k, (views, limit) in enumerate(zip(seen, limits, strict=True)):
-        texts: dict[str, None] = {}
+        texts: dict[str, None] = {"": None}
         for view in views:
             # None where no text of so few digits is possible; that nothing is read is then proposed.
             beam = [text for text, _ in next(found)] or [""]

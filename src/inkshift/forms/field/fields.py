@@ -110,7 +110,7 @@ class PreparedNumber:
         it may have been if it is struck out, where that is known; it is given as candidates then.
         """
         job, struck = self.job, self.struck
-        if texts.get("", 0.0) >= _HARDLY:
+        if texts.get("", 0.0) >= _HARDLY or max((p for t, p in texts.items() if t), default=0.0) < _PLAIN:
             texts = _less_where_void(texts, no_ink(job))
         best, share = next(iter(texts.items()))
         if struck > 0.5 and (best or job.struck > 0.5 or old is not None):
@@ -121,14 +121,13 @@ class PreparedNumber:
             return _nothing_read(job, texts, _pieces(job), old)
         fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
         total = sum(fitting.values())
-        band = self.line.band
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
             scale = total + texts.get("", 0.0)
             given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
-            read = _with_signs(job, _reading(job, given, _digits(job, band, given[0].written, views)), self.beside)
+            read = _with_signs(job, _reading(job, given, _digits(job, self.line, given[0].written, views)), self.beside)
             return _perhaps_struck(read, struck)
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
-        return _overflow(job, given, _digits(job, band, given[0].written, views))
+        return _overflow(job, given, _digits(job, self.line, given[0].written, views))
 
 
 def as_job(
@@ -227,7 +226,7 @@ def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
     written = number_ink(job, reference)
     struck = max(job.struck, struck_share(strokes(job, reference)))
     beside = signs.find_signs(written if job.ink is None else _own_ink(job, reference))
-    return PreparedNumber(job, crop, numbers.Line(crop, dark, written[around(job)]), struck, beside)
+    return PreparedNumber(job, crop, numbers.Line(crop, dark, written[around(job)], reference), struck, beside)
 
 
 def strokes(job: Job, reference: float | None) -> Gray:
@@ -272,10 +271,10 @@ def _with_signs(job: Job, reading: FieldReading, beside: tuple[signs.Sign, ...])
     return replace(reading, confidence=reading.confidence * left, candidates=candidates, marks=signs.names(beside))
 
 
-def _digits(job: Job, band: tuple[int, int], text: str, views: Lines) -> tuple[CellReading, ...]:
+def _digits(job: Job, line: numbers.Line, text: str, views: Lines) -> tuple[CellReading, ...]:
     """Where each digit of a number is, in pixels of the job's crop, and how probable it is there to the views."""
     x, y = (max(start - _room(job), 0) for start in job.frame[:2])
-    boxes = numbers.digit_boxes(band, text, views[0])
+    boxes = numbers.digit_boxes(line, text, views[0])
     sure = [np.mean([view[:, int(d)].max() for view in views]) for d in text]
     return tuple(
         CellReading(d, float(p), (a + x, b + y, c + x, e + y))

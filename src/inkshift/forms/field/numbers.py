@@ -24,6 +24,8 @@ Gray = npt.NDArray[np.uint8]
 # Shares of a crop's height: below the first, a number in it is small and all views look closely; the second, as low as
 # a digit may be. Pixels: digits are at least so high. Of a small number's height: what is seen of the crop around it.
 _LOW, _TENTH, _LOWEST, _AROUND = 0.3, 0.07, 8, 0.35
+# Heights of a number that are seen beside it.
+_BESIDE = 1.0
 _ROOM = 0.14
 
 
@@ -55,18 +57,28 @@ VIEWS = (
 class Line:
     """A number as a recogniser is to see it, in any of several ways.
 
-    band: first and last row of its ink, the last left out, in pixels of the crop that it was made from.
+    band: first and last row of its ink, the last left out; left: first column that is shown; in pixels of the crop that
+    it was made from.
     """
 
-    def __init__(self, crop: npt.NDArray[np.uint8], dark: Gray, ink: Gray | None = None) -> None:
+    def __init__(
+        self,
+        crop: npt.NDArray[np.uint8],
+        dark: Gray,
+        ink: Gray | None = None,
+        reference: float | None = None,
+    ) -> None:
         """crop: (H, W) or (H, W, 3) uint8. dark: how much darker than its paper each pixel is (`ink.darkness`).
-        ink: its ink without printed rules (`ink.line_ink`), where that is known; both (H, W) uint8."""
+        ink: its ink without printed rules (`ink.line_ink`), where that is known; both (H, W) uint8. reference: how dark
+        ink is on its page (`ink.ink_level`)."""
         self.band = top, bottom = ink_band(inks.line_ink(dark) if ink is None else ink)
         if bottom - top < _LOW * len(dark):
             room = round(_AROUND * (bottom - top))
             first = max(top - room, 0)
             crop, dark = crop[first : bottom + room], dark[first : bottom + room]
             top, bottom = top - first, bottom - first
+        self.left, right = _with_ink(dark, round(_BESIDE * (bottom - top)), reference)
+        crop, dark = crop[:, self.left : right], dark[:, self.left : right]
         self._crop, self._dark, self._rows = crop, dark, (top, bottom)
         self._shown: dict[bool, tuple[Gray, int]] = {}
 
@@ -85,12 +97,12 @@ def _shown(crop: npt.NDArray[np.uint8], dark: Gray, level: bool) -> Gray:
     return np.asarray(cv2.bitwise_not(plain), np.uint8) if turned else plain
 
 
-def digit_boxes(band: tuple[int, int], text: str, seen: LineProbabilities) -> list[tuple[int, int, int, int]]:
+def digit_boxes(line: Line, text: str, seen: LineProbabilities) -> list[tuple[int, int, int, int]]:
     """xmin, ymin, xmax, ymax of each digit in pixels of the crop, as the first view of `VIEWS` saw it; [] where not.
 
     seen: (T, 11) of that view. A recogniser tells where a digit is to about a third of its width.
     """
-    top, bottom = band
+    top, bottom = line.band
     high = (bottom - top) * (1 + 2 * VIEWS[0].room)
     step = high * STRIDE / HEIGHT
     middles = [(first + last + 1) / 2 * step for first, last in align(seen, text)]
@@ -98,7 +110,22 @@ def digit_boxes(band: tuple[int, int], text: str, seen: LineProbabilities) -> li
     edges = [(a + b) / 2 for a, b in pairwise(middles)]
     lefts = [max(m - half, e) for m, e in zip(middles, [-np.inf, *edges], strict=True)] if middles else []
     rights = [min(m + half, e) for m, e in zip(middles, [*edges, np.inf], strict=True)] if middles else []
-    return [(max(round(a), 0), top, round(b), bottom) for a, b in zip(lefts, rights, strict=True)]
+    return [
+        (line.left + max(round(a), 0), top, line.left + round(b), bottom) for a, b in zip(lefts, rights, strict=True)
+    ]
+
+
+def _with_ink(dark: Gray, room: int, reference: float | None) -> tuple[int, int]:
+    """First and last column, the last left out, of what may be ink and `room` pixels beside it; of the middle where
+    none is.
+
+    Far from any digit, on paper without a speck, a recogniser is less and less sure that there is nothing.
+    """
+    width = dark.shape[1]
+    faint = np.count_nonzero(dark > max(0.5 * inks.threshold_of(dark, reference), inks.FAINTEST), axis=0)
+    columns = np.flatnonzero(faint > 1)
+    first, last = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (width // 2, width // 2)
+    return max(first - room, 0), min(last + room, width)
 
 
 def ink_band(ink: Gray) -> tuple[int, int]:
