@@ -72,36 +72,26 @@ class AnyPlan(Protocol):
     def groups(self) -> Sequence[tuple[str, str, tuple[AnyRun, ...]]]: ...
 
 
-class Kind(Protocol):
-    """What a kind of study does in its own way; keys, jobs, folders and going on are one for all."""
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of study does in its own way; keys, jobs, folders and going on are one for all.
 
-    @property
-    def measure(self) -> str:
-        """What its runs are told apart by."""
+    measure: what its runs are told apart by. plan: of a study, all its runs; index: of the two, what `index.json` says.
+    checksums: of a plan, the data of each task and split, and by task why they cannot be had. do: the runs of a group,
+    each into its folder. score: the measure of a finished run, from its folder. estimate: of study, plan, folder and
+    workers, what is left to do: time and disk. report: write that of a study's folder; its path. audit: of a plan and
+    folder, what is looked into once, when all data are as they should be.
+    """
 
-    def plan(self, study: Any) -> AnyPlan:
-        """All runs of a study."""
-
-    def index(self, study: Any, planned: Any) -> dict[str, Any]:
-        """What `index.json` says of the plan."""
-
-    def checksums(self, planned: Any) -> tuple[Checksums, dict[str, str]]:
-        """The data of each task and split; and by task, why they cannot be had."""
-
-    def do(self, job: RunGroup) -> Outcome:
-        """Do the runs of a group, each into its folder."""
-
-    def score(self, folder: Path) -> float:
-        """The measure of a finished run, from its folder."""
-
-    def estimate(self, study: Any, planned: Any, folder: Path, workers: int) -> Estimate:
-        """What is left to do: time and disk."""
-
-    def report(self, folder: Path, out: Path | None) -> Path:
-        """Write the report of a study's folder; returns its path."""
-
-    def audit(self, planned: Any, folder: Path) -> None:
-        """What is looked into once, when all data are as they should be."""
+    measure: str
+    plan: Callable[[Any], AnyPlan]
+    index: Callable[[Any, Any], dict[str, Any]]
+    checksums: Callable[[Any], tuple[Checksums, dict[str, str]]]
+    do: Callable[[RunGroup], Outcome]
+    score: Callable[[Path], float]
+    estimate: Callable[[Any, Any, Path, int], Estimate]
+    report: Callable[[Path, Path | None], Path]
+    audit: Callable[[Any, Path], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +248,7 @@ def _groups(runs: Iterable[AnyRun], folder: Path, device: str, packed: frozenset
     return [RunGroup(tuple(group), folder, device, packed, kind) for group in groups.values()]
 
 
-def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iterable[list[tuple[str, str | None]]]:
+def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iterable[Outcome]:
     by_key = {}
     for job in todo:
         broken = [unfit[str(task)] for task in (job.runs[0].task, job.runs[0].source_task) if str(task) in unfit]
@@ -267,7 +257,7 @@ def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iter
         else:
             by_key[job.key] = job
 
-    def crashed(key: str) -> list[tuple[str, str | None]]:
+    def crashed(key: str) -> Outcome:
         problem = "its process died twice; free memory (fewer workers, smaller batch), then run the study again"
         return fail(by_key[key], problem)
 
@@ -277,7 +267,7 @@ def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iter
             yield results
 
 
-def work_on(job: RunGroup) -> list[tuple[str, str | None]]:
+def work_on(job: RunGroup) -> Outcome:
     """Do the runs of a job, each into its folder; returns (key, problem or None) for each."""
     try:
         return job.kind.do(job)
@@ -287,9 +277,9 @@ def work_on(job: RunGroup) -> list[tuple[str, str | None]]:
         return fail(job, f"{type(e).__name__}: {e}")
 
 
-def fail(job: RunGroup, problem: str) -> list[tuple[str, str | None]]:
+def fail(job: RunGroup, problem: str) -> Outcome:
     """Leave the problem in the folder of each run of a job that is not finished."""
-    results: list[tuple[str, str | None]] = []
+    results: Outcome = []
     for one in job.runs:
         if finished(job.folder, one):
             results.append((one.key, None))

@@ -7,7 +7,6 @@ read. Nothing is decided here; a person looks at the entries from the top.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.files import whole_file
+from inkshift.files import as_csv, whole_file
 from inkshift.forms.judge.evaluate import Case, Row
 from inkshift.forms.judge.guarantee import log_odds, scipy
 from inkshift.forms.reading import value_of
@@ -72,11 +71,11 @@ def audit(cases: Sequence[Case], rows: Sequence[Row]) -> list[Suspect]:
 
 def write_suspects(suspects: Sequence[Suspect], path: Path) -> None:
     """The entries that disagree with the ink as CSV, in their order. Raises SettingError where it cannot be written."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["rank", "form", "field", "label", "read", "confidence", "label_wrong"])
-        for rank, s in enumerate((s for s in suspects if s.disagrees), 1):
-            table.writerow([rank, s.form, s.field, s.label, s.read, f"{s.confidence:.4f}", f"{s.wrong:.4f}"])
+    rows: list[tuple[object, ...]] = [("rank", "form", "field", "label", "read", "confidence", "label_wrong")]
+    for rank, s in enumerate((s for s in suspects if s.disagrees), 1):
+        rows.append((rank, s.form, s.field, s.label, s.read, f"{s.confidence:.4f}", f"{s.wrong:.4f}"))
+    with whole_file(path) as temporary:
+        temporary.write_bytes(as_csv(rows))
 
 
 def fit(confidence: Sequence[float], agrees: Sequence[bool]) -> Curve:
