@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -184,10 +183,10 @@ def _teach(
 
 
 def _check(to: Path) -> None:
-    from inkshift.errors import MissingExtraError, SettingError
+    from inkshift.errors import MissingExtraError, SettingError, lacks
     from inkshift.models.package import MANIFEST
 
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "onnxscript")):
+    if lacks("torch", "onnx", "onnxscript"):
         raise MissingExtraError("study", "training a model")
     if to.exists() and not (to / MANIFEST).is_file():
         raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")

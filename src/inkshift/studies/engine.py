@@ -7,18 +7,19 @@ the study's folder, and give back (key, problem).
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import platform
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
 from inkshift import jobs
-from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError
+from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError, lacks
 from inkshift.files import locked, read_text
 from inkshift.studies.record import DONE, EPOCHS, ERROR, read_json, write_json
 from inkshift.studies.spec import AnyStudy
@@ -28,6 +29,7 @@ Outcome = list[tuple[str, str | None]]
 # By task and split, how many items there are and their SHA-256.
 Checksums = dict[str, dict[str, dict[str, Any]]]
 START_SECONDS = 8.0  # of a process that imports torch and timm
+_PACKAGES = ("inkshift", "torch", "torchvision", "timm", "numpy", "scipy", "opencv-python-headless")
 
 
 class Length(Protocol):
@@ -195,7 +197,7 @@ def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str, p
 
 def need_extra() -> None:
     """Raises MissingExtraError where torch or timm is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "timm", "scipy")):
+    if lacks("torch", "timm", "scipy"):
         raise MissingExtraError("study", "running a study")
 
 
@@ -204,8 +206,6 @@ def begin(kind: Kind, study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[s
 
     Raises SettingError where the folder holds another study or cannot be written.
     """
-    from inkshift.studies.provenance import machine, versions
-
     path = folder / "index.json"
     before = read_json(path, "move it away and run the study again") if path.is_file() else {}
     if before and before.get("name") != study.name:
@@ -231,6 +231,26 @@ def begin(kind: Kind, study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[s
     except OSError as e:
         raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder, or free its disk") from e
     return problems
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the libraries that the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def machine() -> str:
+    """The processor and its cores, in a line."""
+    import torch
+
+    facts = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    name = facts.get("cpu_name") or platform.processor() or platform.machine()
+    return f"{name}, {facts.get('num_physical_cores', '?')} cores, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _packed(study: AnyStudy, planned: AnyPlan) -> frozenset[str]:

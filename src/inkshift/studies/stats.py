@@ -8,7 +8,6 @@ Pharmacokinetics and Biopharmaceutics 15, 657-680). An interval over test images
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.errors import MissingExtraError
+from inkshift.errors import need
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -157,7 +156,4 @@ def chance_f1(confusion: Counts, average: str = "macro") -> float:
 
 def scipy(module: str) -> Any:
     """A part of scipy. Raises MissingExtraError where it is not installed."""
-    try:
-        return importlib.import_module(f"scipy.{module}")
-    except ImportError:
-        raise MissingExtraError("study", "comparing the runs of a study") from None
+    return need(f"scipy.{module}", "study", "comparing the runs of a study")
