@@ -202,7 +202,7 @@ def _tell(line: str) -> None:
     note(line)
 
 
-def _epoch_line(name: str, epoch: int, epochs: int, loss: float) -> None:
+def _epoch_line(name: str, epochs: int, epoch: int, loss: float) -> None:
     note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
 
 

@@ -24,7 +24,6 @@ from inkshift.files import locked, read_text
 from inkshift.studies.record import DONE, EPOCHS, ERROR, read_json, write_json
 from inkshift.studies.spec import AnyStudy
 
-Progress = Callable[[str, str | None], None]
 Outcome = list[tuple[str, str | None]]
 # By task and split, how many items there are and their SHA-256.
 Checksums = dict[str, dict[str, dict[str, Any]]]
@@ -152,18 +151,9 @@ def finished(folder: Path, run: AnyRun) -> bool:
     return (folder / "runs" / run.key / DONE).is_file()
 
 
-def run(
-    kind: Kind,
-    study: AnyStudy,
-    folder: Path,
-    *,
-    workers: int = 1,
-    device: str = "cpu",
-    progress: Progress = lambda key, problem: None,
-) -> dict[str, str]:
+def run(kind: Kind, study: AnyStudy, folder: Path, *, workers: int = 1, device: str = "cpu") -> dict[str, str]:
     """Run all of a study that is not finished; returns the problem of each run that failed, by its key.
 
-    progress: called with the key of each run as it ends, and its problem, None if it is finished.
     A run that fails costs no other; those that start from it fail as well, naming it, and so do those whose data are
     missing, damaged or not what the study began with. Raises SettingError where the folder holds another study.
     """
@@ -173,10 +163,10 @@ def run(
     except OSError as e:
         raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder") from None
     with locked(folder):
-        return _run(kind, study, folder, workers, device, progress)
+        return _run(kind, study, folder, workers, device)
 
 
-def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str, progress: Progress) -> dict[str, str]:
+def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str) -> dict[str, str]:
     planned = kind.plan(study)
     unfit = begin(kind, study, planned, folder)
     problems: dict[str, str] = {}
@@ -184,10 +174,7 @@ def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str, p
     for stage in (planned.sources, planned.targets):
         todo = [one for one in stage if not finished(folder, one)]
         for done in _work(_groups(todo, folder, device, packed, kind), workers, unfit):
-            for key, problem in done:
-                progress(key, problem)
-                if problem:
-                    problems[key] = problem
+            problems |= {key: problem for key, problem in done if problem}
     if not problems:
         shutil.rmtree(folder / "features", ignore_errors=True)
     if not unfit:

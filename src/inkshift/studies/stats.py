@@ -68,14 +68,6 @@ def basic_interval(mean: float, draws: Floats, level: float, within: tuple[float
     return Interval(mean, *ends, level, len(draws), float(np.std(draws)), True)
 
 
-def share_interval(hits: int, of: int, level: float) -> Interval:
-    """Exact interval of a share (Clopper and Pearson 1934)."""
-    inverse, tail = scipy("special").betaincinv, (1 - level) / 2
-    low = float(inverse(hits, of - hits + 1, tail)) if hits else 0.0
-    high = float(inverse(hits + 1, of - hits, 1 - tail)) if hits < of else 1.0
-    return Interval(hits / of, low, high, level, of)
-
-
 def decide(interval: Interval, margin: float) -> Verdict:
     """alike: the interval within +-margin; ahead, behind: wholly beyond it; undecided: all else, one pair too."""
     low, high = interval.low, interval.high

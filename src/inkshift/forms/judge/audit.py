@@ -117,24 +117,6 @@ def slip(written: str, meant: str) -> float:
     return p
 
 
-def corrupted(value: str, rng: np.random.Generator) -> str:
-    """Another value, as a person may mistype `value`, in the shares that `slip` counts with: to test an audit."""
-    out, n = value, len(value)
-    while out == value:
-        kind, at = rng.random(), int(rng.integers(n + 1))
-        if kind < CHANGED and at < n:
-            out = value[:at] + str(rng.integers(10)) + value[at + 1 :]
-        elif CHANGED <= kind < CHANGED + SWAPPED and at + 1 < n:
-            out = value[:at] + value[at + 1] + value[at] + value[at + 2 :]
-        elif CHANGED + SWAPPED <= kind < 1 - UNRELATED - TOO_MANY and at < n:
-            out = value[:at] + value[at + 1 :]
-        elif 1 - UNRELATED - TOO_MANY <= kind < 1 - UNRELATED:
-            out = value[:at] + str(rng.integers(10)) + value[at:]
-        elif kind >= 1 - UNRELATED:
-            out = "".join(map(str, rng.integers(0, 10, rng.integers(1, 9))))
-    return out
-
-
 class _Read(NamedTuple):
     """A labelled reading: what it says, how surely, and what else it may say, as texts comparable with the label."""
 

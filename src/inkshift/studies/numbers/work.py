@@ -120,12 +120,12 @@ def _learn(
 
 
 def readings(net: nn.Module, lines: strings.Lines) -> list[str]:
-    """What `net` reads in each picture, by the likeliest symbol of each step."""
+    """What `net` reads in each picture, by the likeliest digit of each step; marks, where it has them, are none."""
     net.eval()
     found = [""] * len(lines)
     for rows in lines.batches(np.arange(len(lines)), _BATCH):
         with torch.inference_mode():
-            symbols = net(as_input(torch.from_numpy(lines[rows]))).argmax(-1).numpy()
+            symbols = ctc.fold(net(as_input(torch.from_numpy(lines[rows]))).softmax(-1).numpy()).argmax(-1)
         for i, steps in zip(rows, symbols, strict=True):
             found[int(i)] = ctc.collapse(steps)
     return found
