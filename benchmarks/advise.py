@@ -23,7 +23,7 @@ from inkshift.models.package import load_model
 from inkshift.models.train import loop
 from inkshift.reframe import parse
 from inkshift.studies.characters import advise
-from inkshift.studies.provenance import machine
+from inkshift.studies.engine import machine
 from inkshift.studies.stats import Counts
 
 MOST_TESTED = 3000

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 
 from inkshift.forms.reader import Reader
-from inkshift.forms.specimens.pen import draw_hand, lay_ink, mnist_test_glyphs, write_amount
-from inkshift.forms.specimens.scanner import scan
-from inkshift.forms.specimens.specimen import Layout, Text, draw_blank
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
+from specimens.pen import draw_hand, lay_ink, mnist_test_glyphs, write_amount
+from specimens.scanner import scan
+from specimens.specimen import Layout, Text, draw_blank
 
 SURE, ROWS, COLUMNS = 0.9, 14, 4
 # What is written in a field of each kind, and how it is asked for; the value is that without what stands for nothing.

@@ -20,10 +20,10 @@ from inkshift import load_model
 from inkshift.datasets import catalog
 from inkshift.forms.field import decode, fields, segment
 from inkshift.forms.field.ink import darkness, line_ink
-from inkshift.forms.specimens import pen
 from inkshift.models.package import GRAPH, WEIGHTS, Model, save_package
 from inkshift.models.runtime import classifier, softmax
 from inkshift.reframe import parse
+from specimens import pen
 
 Numbers = list[tuple[np.ndarray, str]]
 Lattices = list[tuple[segment.Lattice, np.ndarray, str]]

@@ -16,7 +16,7 @@ from inkshift.datasets.tasks import LABEL_SPACES
 from inkshift.studies.report import page as report
 from inkshift.studies.report.results import Arm, Curve, Replicate, Results, Set
 from inkshift.studies.report.stopping import Reach, reaches
-from inkshift.studies.stats import FEWEST, PAIRED, SHARE, Floats, Interval, decide, share_interval, t_interval, unfit
+from inkshift.studies.stats import FEWEST, PAIRED, SHARE, Floats, Interval, decide, scipy, t_interval, unfit
 
 Holds = Literal["yes", "no", "cannot be told"]
 Read = Callable[[Replicate], float]
@@ -49,6 +49,14 @@ class Rule(NamedTuple):
 
     words: str
     apply: Callable[[Case], Answer]
+
+
+def share_interval(hits: int, of: int, level: float) -> Interval:
+    """Exact interval of a share (Clopper and Pearson 1934)."""
+    inverse, tail = scipy("special").betaincinv, (1 - level) / 2
+    low = float(inverse(hits, of - hits + 1, tail)) if hits else 0.0
+    high = float(inverse(hits + 1, of - hits, 1 - tail)) if hits < of else 1.0
+    return Interval(hits / of, low, high, level, of)
 
 
 def peak(run: Replicate) -> float:

@@ -17,8 +17,8 @@ import numpy as np
 
 from inkshift import Reader
 from inkshift.datasets import catalog
-from inkshift.forms.specimens import pen, specimen
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
+from specimens import pen, specimen
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PAGES = 1000

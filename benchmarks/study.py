@@ -39,9 +39,8 @@ from inkshift.models.train.networks import as_input, build, native_bfloat16
 from inkshift.reframe import parse
 from inkshift.studies.characters.plan import plan
 from inkshift.studies.characters.work import runs_folder
-from inkshift.studies.engine import RunGroup, work_on
+from inkshift.studies.engine import RunGroup, machine, versions, work_on
 from inkshift.studies.kinds import kind_of
-from inkshift.studies.provenance import machine, versions
 from inkshift.studies.record import DONE, EPOCHS, WEIGHTS, write_json
 from inkshift.studies.spec import Study
 from inkshift.studies.stats import decide, t_interval

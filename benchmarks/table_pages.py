@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from inkshift.forms.specimens.pen import Glyphs, Hand, draw_hand, lay_ink, write_digits
+from specimens.pen import Glyphs, Hand, draw_hand, lay_ink, write_digits
 
 Gray = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]

@@ -24,9 +24,9 @@ from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reading import FieldReading
-from inkshift.forms.specimens.pen import Glyphs, mnist_test_glyphs
 from inkshift.forms.table.tables import find_table
 from printed import options, show
+from specimens.pen import Glyphs, mnist_test_glyphs
 from table_pages import Page, compose, draw_style
 
 

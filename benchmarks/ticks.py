@@ -23,11 +23,11 @@ from inkshift.forms.field import ink as inks
 from inkshift.forms.field import tick
 from inkshift.forms.field.fields import inner
 from inkshift.forms.reader import Reader
-from inkshift.forms.specimens.pen import lay_ink
-from inkshift.forms.specimens.scanner import scan
-from inkshift.forms.specimens.specimen import Layout, Text, draw_blank
-from inkshift.forms.specimens.ticks import BLANK, DOUBTFUL, TICKED, draw_tick
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
+from specimens.pen import lay_ink
+from specimens.scanner import scan
+from specimens.specimen import Layout, Text, draw_blank
+from specimens.ticks import BLANK, DOUBTFUL, TICKED, draw_tick
 
 SURE = 0.9
 SIZE, ROWS, COLUMNS = (1240, 1754), 16, 5

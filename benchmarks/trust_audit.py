@@ -19,10 +19,11 @@ from bench_read import machine
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.datasets.labels import Label
-from inkshift.forms.judge.audit import Suspect, audit, corrupted
+from inkshift.forms.judge.audit import Suspect, audit
 from inkshift.forms.judge.evaluate import match
 from inkshift.forms.out.export import Row
 from printed import options, show
+from slips import corrupted
 from trust_promise import READERS, orand_labels, read_set
 
 SHARE, FIRST, DRAWS = 0.02, 0.03, 20
@@ -63,7 +64,7 @@ def recall(rows: list[Row], labels: list[Label]) -> tuple[int, int]:
 def lines(folder: Path) -> Iterator[str]:
     yield "# Labels against the ink\n"
     yield f"Printed by `python benchmarks/trust_audit.py` on {machine()}.\n"
-    yield f"Composed numbers: {SHARE:.0%} of the labels corrupted as people mistype (`forms.judge.audit.corrupted`),"
+    yield f"Composed numbers: {SHARE:.0%} of the labels corrupted as people mistype (`benchmarks/slips.py`),"
     yield f"{DRAWS} draws; how many come among the first {FIRST:.0%} of the list. ORAND: the published labels, some of"
     yield "which are wrong.\n"
     yield "| reader | numbers read | labels | wrong labels | among the first | found |"

@@ -30,10 +30,10 @@ from inkshift.forms.judge.evaluate import wilson
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reading import FieldReading, FormReading, page_from_json, page_to_json
 from inkshift.forms.rules import mark_rules
-from inkshift.forms.specimens.pen import Glyphs, mnist_test_glyphs
-from inkshift.forms.specimens.specimen import specimen_pages
 from inkshift.forms.template import FieldSpec, Template, load_template
 from printed import options, show
+from specimens.pen import Glyphs, mnist_test_glyphs
+from specimens.specimen import specimen_pages
 
 FOLDER = Path("out/joint")
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -24,10 +24,10 @@ from inkshift.forms.page import files
 from inkshift.forms.reading import FieldReading, state_of, value_of
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.registration.register import register
-from inkshift.forms.specimens import specimen, telegram
-from inkshift.forms.specimens.pen import mnist_test_glyphs
-from inkshift.forms.specimens.specimen import Layout, Text
 from inkshift.forms.template import FieldSpec, Identity, Mark, PageSpec, Template, load_template
+from specimens import specimen, telegram
+from specimens.pen import mnist_test_glyphs
+from specimens.specimen import Layout, Text
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 Rng = np.random.Generator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,10 @@ from PIL import Image
 
 from inkshift import Reader
 from inkshift.datasets.synth import shapes
-from inkshift.forms.specimens.pen import Glyphs, draw_hand, lay_ink, write_digits
 from inkshift.forms.table.tables import find_table
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from specimens.pen import Glyphs, draw_hand, lay_ink, write_digits
 
 ROWS = (("124", "2718", "36"), ("87", "45", "-"), ("1450", "", "402"), ("9", "510", "7"), ("302", "88", "66"))
 COLOURS = {"number": (40, 140, 60), "unused": (200, 120, 0), "empty": (150, 150, 150), "struck": (200, 40, 40)}

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from inkshift.cli import audit as command
 from inkshift.datasets.labels import Label
-from inkshift.forms.judge.audit import audit, corrupted, slip
+from inkshift.forms.judge.audit import audit, slip
 from inkshift.forms.judge.evaluate import match
 from inkshift.forms.out.export import Row, add_jsonl, open_text, row, typed
 from inkshift.forms.reading import Candidate, FieldReading, FormReading
+from slips import corrupted
 
 pytest.importorskip("scipy")
 CONFUSED = {"1": "7", "7": "1", "4": "9", "9": "4", "3": "5", "5": "3", "0": "6", "6": "0", "2": "7", "8": "3"}

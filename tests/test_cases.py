@@ -29,11 +29,11 @@ from inkshift.cli import main
 from inkshift.datasets import formats
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
-from inkshift.forms.specimens import pen
-from inkshift.forms.specimens.specimen import Layout, Text, draw_blank
-from inkshift.forms.specimens.telegram import telegram_layout, telegram_template
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 from inkshift.reframe import to_gray
+from specimens import pen
+from specimens.specimen import Layout, Text, draw_blank
+from specimens.telegram import telegram_layout, telegram_template
 
 Gray = npt.NDArray[np.uint8]
 pytestmark = pytest.mark.usefixtures("shipped_model")

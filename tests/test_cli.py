@@ -415,7 +415,7 @@ class TestModel:
 
         def recipe(folder: Path, work: Path, *, epochs: int, report: recipes.Report) -> None:
             asked.append((folder, work, epochs))
-            report("digits", 0, epochs, 0.5)
+            report("digits", epochs, 0, 0.5)
 
         monkeypatch.setattr(recipes, "digits", recipe)
         answer = run("model", "train", "digits", "--out", tmp_path / "m", "--epochs", 2)

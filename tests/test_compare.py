@@ -33,9 +33,9 @@ from inkshift.studies.stats import (
     decide,
     decide_both,
     holm,
-    share_interval,
     t_interval,
 )
+from kooverjee_rules import share_interval
 
 stats = pytest.importorskip("scipy.stats", reason="comparing runs needs inkshift[study]")
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sqlite3
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import inkshift.cli.evaluate  # noqa: F401
 from inkshift.cli.app import app
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError
-from inkshift.forms.judge.evaluate import PAPER, confusion_matrix, evaluate, to_dict, wilson
+from inkshift.forms.judge.evaluate import PAPER, confusion_matrix, evaluate, wilson
 from inkshift.forms.judge.figures import confusion_picture, digit_distribution, value_distribution
 from inkshift.forms.out.export import Row, add_csv, add_jsonl, open_text, row, typed
 from inkshift.forms.reading import FieldReading, FormReading, state_of, value_of
@@ -172,7 +173,7 @@ def test_all_right_is_one(content: list[tuple[str, str, int]]) -> None:
 @given(pairs)
 def test_it_can_be_written_as_json(content: list[tuple[str, str, int]]) -> None:
     found = evaluate(*build(content))
-    assert json.loads(json.dumps(to_dict(found)))["n"] == found.n
+    assert json.loads(json.dumps(asdict(found)))["n"] == found.n
 
 
 @given(pairs)

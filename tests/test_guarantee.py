@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from inkshift.forms.reading import FieldReading, FormReading, State
 from inkshift.forms.trust import load_policy, scores, usual
 
 pytest.importorskip("scipy")
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 worlds = pytest.importorskip("trust_worlds")
 
 

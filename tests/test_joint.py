@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import trust_joint
 from inkshift import Reader
 from inkshift.datasets.labels import read_labels
 from inkshift.forms.joint import linked, tree
@@ -20,13 +21,9 @@ from inkshift.forms.joint.form import decode_form, solve
 from inkshift.forms.joint.tree import Link, Number
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, state_of, value_of
 from inkshift.forms.rules import Rule, mark_rules, parse_rule
-from inkshift.forms.specimens.pen import mnist_test_glyphs
 from inkshift.forms.template import FieldSpec
 from inkshift.forms.trust import acceptable
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-
-import trust_joint
+from specimens.pen import mnist_test_glyphs
 
 System = tuple[list[Number], list[Link]]
 

@@ -26,11 +26,11 @@ from inkshift.forms.out.export import open_readings, read_rows, write_forms
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import Candidate, FieldReading, FormReading
 from inkshift.forms.rules import Limit, broken_rules
-from inkshift.forms.specimens import pen
-from inkshift.forms.specimens.scanner import scan
-from inkshift.forms.specimens.specimen import Layout, Text, draw_blank
-from inkshift.forms.specimens.ticks import draw_tick
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template, load_template
+from specimens import pen
+from specimens.scanner import scan
+from specimens.specimen import Layout, Text, draw_blank
+from specimens.ticks import draw_tick
 
 Gray = npt.NDArray[np.uint8]
 MARKS = tuple(Mark(x=x, y=y, size=26) for x in (50, 650) for y in (50, 950))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,9 @@ import pytest
 pytest.importorskip("scipy", reason="comparing runs needs inkshift[study]")
 pytest.importorskip("matplotlib", reason="figures need inkshift[study]")
 
+import kooverjee
+import kooverjee_findings as findings
+import kooverjee_rules as rules
 from inkshift import jobs
 from inkshift.datasets.tasks import LABEL_SPACES
 from inkshift.studies.report import results
@@ -22,12 +24,6 @@ from inkshift.studies.report.analysis import analyse
 from inkshift.studies.report.compare import Interval
 from inkshift.studies.report.figures import Picture, pictures
 from test_study_report import DIGITS, Folder
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-
-import kooverjee
-import kooverjee_findings as findings
-import kooverjee_rules as rules
 
 LETTERS, BOTH = LABEL_SPACES["characters"], LABEL_SPACES["digits+characters"]
 LEARNING = ["control", "frozen", "fine-tuned"]

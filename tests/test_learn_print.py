@@ -10,9 +10,9 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from inkshift.forms.design.printed import as_reference, blanked, common, learn_print, level, likeness
-from inkshift.forms.specimens.pen import Glyphs, draw_hand
-from inkshift.forms.specimens.specimen import Layout, Text, draw_blank, fill, plausible_values
 from inkshift.forms.template import Template
+from specimens.pen import Glyphs, draw_hand
+from specimens.specimen import Layout, Text, draw_blank, fill, plausible_values
 
 Gray = npt.NDArray[np.uint8]
 W, H = 620, 877

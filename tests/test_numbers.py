@@ -7,12 +7,13 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from inkshift import Reader
-from inkshift.datasets.synth import shapes, strings
+from inkshift.datasets.synth import shapes
 from inkshift.errors import MissingExtraError, SettingError
 from inkshift.forms.field import fields, ink, numbers, whole
 from inkshift.forms.reading import FieldReading
@@ -29,7 +30,8 @@ def written(text: str, seed: int, body: int = 32, gap: float = 0.18) -> Gray:
     for digit in text:
         field = shapes.draw(int(digit), rng)
         picture = np.clip((field * body / 40 + 0.3) + 0.5, 0, 1).astype(np.float32)
-        strokes.append(strings.tight(picture))
+        x, y, w, h = cv2.boundingRect((picture > 0.1).view(np.uint8))
+        strokes.append(picture[y : y + h, x : x + w])
     height = max(s.shape[0] for s in strokes)
     width = sum(s.shape[1] for s in strokes) + round(gap * 40) * (len(strokes) + 1)
     page = np.zeros((height + 24, width + 16), np.float32)

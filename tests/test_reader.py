@@ -17,10 +17,10 @@ from inkshift.forms.assemble import Called, call_roll
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader, read
 from inkshift.forms.reading import FormReading
-from inkshift.forms.specimens.pen import Glyphs
-from inkshift.forms.specimens.scanner import Wear
-from inkshift.forms.specimens.specimen import Layout, Specimen, specimen_pages
 from inkshift.forms.template import Template
+from specimens.pen import Glyphs
+from specimens.scanner import Wear
+from specimens.specimen import Layout, Specimen, specimen_pages
 
 Gray = npt.NDArray[np.uint8]
 pytestmark = pytest.mark.usefixtures("shipped_model")

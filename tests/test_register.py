@@ -13,9 +13,9 @@ from inkshift.errors import RegistrationError
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.registration import register as registration
 from inkshift.forms.registration.register import register
-from inkshift.forms.specimens.specimen import draw_blank
 from inkshift.forms.template import PageSpec, Template, load_template
 from inkshift.reframe import to_gray
+from specimens.specimen import draw_blank
 
 Gray = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]

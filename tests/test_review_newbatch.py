@@ -84,7 +84,8 @@ def test_uploaded_pages_become_a_batch_under_their_own_names(
     assert "Reading the pages" in browser.get(place).text
     task = ended(store, 2)
     assert (task.status, task.result) == ("done", {"forms": 2, "files": 2}), task.note
-    found = views.batch(store, 2)
+    with store.reading() as session:
+        found = session.get(Batch, 2)
     assert found is not None and (found.double, found.model_keys) == (True, True)
     (home,) = (files / "batches").iterdir()
     assert (found.folder, store.at(found.folder)) == (f"batches/{home.name}", home)
@@ -308,7 +309,8 @@ def test_pages_that_nothing_reads_yet_can_be_read(
 
 
 def test_templates_are_offered_once_and_kept_as_they_are(store: Store, files: Path, telegram: Path) -> None:
-    first = views.batch(store, 1)
+    with store.reading() as session:
+        first = session.get(Batch, 1)
     assert first is not None
     add_batch(store, "second", template=Template.model_validate(first.template), folder=str(telegram))
     assert [one.key for one in readpages.templates(store, files)] == ["batch-2"]

@@ -18,17 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkshift.errors import DataError, SettingError
-from inkshift.forms.specimens.pen import Glyphs, compose_number, draw_hand, mnist_test_glyphs, write_digits
-from inkshift.forms.specimens.scanner import Wear, scan
-from inkshift.forms.specimens.specimen import draw_blank, fill, plausible_values, specimen_pages
-from inkshift.forms.specimens.telegram import (
+from inkshift.forms.template import Template, load_template
+from specimens.pen import Glyphs, compose_number, draw_hand, mnist_test_glyphs, write_digits
+from specimens.scanner import Wear, scan
+from specimens.specimen import draw_blank, fill, plausible_values, specimen_pages
+from specimens.telegram import (
     telegram_layout,
     telegram_pages,
     telegram_template,
     votes,
     write_example,
 )
-from inkshift.forms.template import Template, load_template
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "telegram"

@@ -240,7 +240,7 @@ def test_a_full_disk_is_named_with_the_run(
 
     spec, _, _ = done
     run = plan(Study.load(spec)).sets[0].arms[0].runs[0]
-    monkeypatch.setattr(record, "write_atomic", full)
+    monkeypatch.setattr(record, "write_whole", full)
     [(key, problem)] = engine.work_on(engine.RunGroup((run,), tmp_path, "cpu", frozenset(), kind_of(run)))
     assert key == run.key and problem is not None
     assert str(tmp_path / "runs" / run.key) in problem and "No space left on device" in problem

@@ -19,9 +19,9 @@ from inkshift import Reader
 from inkshift.datasets.synth import shapes
 from inkshift.forms.field import signs
 from inkshift.forms.reading import Candidate, FieldReading
-from inkshift.forms.specimens.pen import Glyphs, draw_hand, lay_ink, mnist_test_glyphs, write_digits
 from inkshift.forms.table.judge import doubted, struck_out
 from inkshift.forms.table.tables import Cell, find_table
+from specimens.pen import Glyphs, draw_hand, lay_ink, mnist_test_glyphs, write_digits
 
 Gray = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]

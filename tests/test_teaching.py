@@ -17,6 +17,7 @@ from inkshift.models.package import load_model
 from inkshift.models.train import adapt, finetune, loop, numbers
 from inkshift.models.train.networks import NumberNet
 from inkshift.reframe import parse
+from inkshift.studies.numbers import work
 
 FRAME = parse("gray|light_ink|stretch|line(32)")
 TINY = (4, 4, 4, 8)
@@ -152,13 +153,23 @@ def test_a_package_comes_back_as_the_network_it_was_made_from() -> None:
     assert finetune.widths_of(net.state_dict()) == (4, 6, 8, 10)
 
 
-def test_adapting_needs_readings_that_are_sure(composed: finetune.Numbers) -> None:
+@pytest.mark.parametrize("classes", [11, 18])
+def test_adapting_needs_readings_that_are_sure(composed: finetune.Numbers, classes: int) -> None:
     pages = adapt.Unlabelled([[p, p] for p in composed.pictures], composed.forms)
     with pytest.raises(DataError, match="0 of 24 numbers are read surely"):
         adapt.adapt(
-            NumberNet(TINY).eval(),
+            NumberNet(TINY, classes).eval(),
             pages,
             rehearse=lambda count, seed: (strings.Lines(composed.pictures), strings.encode(composed.labels)),
             check=(strings.Lines(composed.pictures), composed.labels),
             calibration={},
         )
+
+
+def test_a_study_reads_no_digit_where_a_network_sees_a_mark_or_nothing(composed: finetune.Numbers) -> None:
+    net = NumberNet(TINY, 18).eval()
+    with torch.no_grad():
+        net.head.weight.zero_()
+        for seen in (12, 17):
+            net.head.bias.copy_(torch.eye(18)[seen] * 50)
+            assert set(work.readings(net, strings.Lines(composed.pictures))) == {""}

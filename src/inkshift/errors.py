@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class InkshiftError(Exception):
@@ -56,6 +58,19 @@ class MissingExtraError(InkshiftError):
 
     def __init__(self, extra: str, needed_for: str) -> None:
         super().__init__(f"{needed_for} needs an optional part: run  {how_to_install(extra)}")
+
+
+def need(module: str, extra: str, needed_for: str) -> Any:
+    """A module of an optional part. Raises MissingExtraError where that part is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingExtraError(extra, needed_for) from None
+
+
+def lacks(*modules: str) -> bool:
+    """Whether one of these modules is not installed."""
+    return any(importlib.util.find_spec(name) is None for name in modules)
 
 
 def how_to_install(extra: str, again: bool = False) -> str:

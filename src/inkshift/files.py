@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -268,6 +268,13 @@ def as_cell(text: str) -> str:
 
 def _from_cell(text: str) -> str:
     return text[1:] if text[:1] == "'" and _FORMULA.match(text, 1) else text
+
+
+def as_csv(rows: Iterable[Iterable[object]]) -> bytes:
+    """Rows, the header among them, as a CSV file in UTF-8."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:

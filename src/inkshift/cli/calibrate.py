@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from pathlib import Path
@@ -127,16 +126,15 @@ def _check_shares(error: float, confidence: float) -> None:
 
 def _to_key(rows: list[Row], fields: int, file: Path | None, seed: int) -> None:
     from inkshift.errors import SettingError
-    from inkshift.files import whole_file
+    from inkshift.files import as_csv, whole_file
     from inkshift.forms.judge.guarantee import draw_sample
 
     if file is None:
         raise SettingError("--sample: needs --out, a CSV file for the fields that are to be keyed")
     drawn = draw_sample(rows, fields, seed)
-    with whole_file(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as open_file:
-        table = csv.writer(open_file, lineterminator="\n")
-        table.writerow(["form", "field", "value", "source", "page"])
-        table.writerows([row["form"], row["field"], "", row["source"], row["page"]] for row in drawn)
+    keyed = [(row["form"], row["field"], "", row["source"], row["page"]) for row in drawn]
+    with whole_file(file) as temporary:
+        temporary.write_bytes(as_csv([("form", "field", "value", "source", "page"), *keyed]))
     forms = len({row["form"] for row in drawn})
     note(
         f"{len(drawn)} fields of {forms} forms. Two people key the column value, each without seeing the readings or "

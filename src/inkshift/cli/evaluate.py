@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +71,7 @@ def evaluate(
       inkshift evaluate readings.csv sqlite:///votes.db --query "select * from votes"
     """
     from inkshift.datasets.labels import read_labels
-    from inkshift.forms.judge.evaluate import PAPER, to_dict
+    from inkshift.forms.judge.evaluate import PAPER
     from inkshift.forms.judge.evaluate import evaluate as measure
     from inkshift.forms.out.export import read_rows
 
@@ -81,7 +82,7 @@ def evaluate(
     if figures:
         _draw(results[str(readings)], figures)
     if as_json:
-        columns = {name: to_dict(result) for name, result in results.items()}
+        columns = {name: asdict(result) for name, result in results.items()}
         typer.echo(json.dumps({"readings": columns, "paper": PAPER._asdict()}))
     else:
         _show(results)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -184,10 +183,10 @@ def _teach(
 
 
 def _check(to: Path) -> None:
-    from inkshift.errors import MissingExtraError, SettingError
+    from inkshift.errors import MissingExtraError, SettingError, lacks
     from inkshift.models.package import MANIFEST
 
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "onnxscript")):
+    if lacks("torch", "onnx", "onnxscript"):
         raise MissingExtraError("study", "training a model")
     if to.exists() and not (to / MANIFEST).is_file():
         raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")
@@ -203,7 +202,7 @@ def _tell(line: str) -> None:
     note(line)
 
 
-def _epoch_line(name: str, epoch: int, epochs: int, loss: float) -> None:
+def _epoch_line(name: str, epochs: int, epoch: int, loss: float) -> None:
     note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
 
 

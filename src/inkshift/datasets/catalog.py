@@ -1,12 +1,14 @@
-"""The data sets inkshift knows: what they are, who may use them, where they come from, how they load."""
+"""The data sets of `catalog.toml`: what they are, who may use them, where they come from, how they load."""
 
 from __future__ import annotations
 
 import logging
 import os
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -224,187 +226,10 @@ def fetch(
     return paths + (pack(name, root=root, progress=progress) if entry.packed else [])
 
 
-def _mnist_file(name: str, md5: str, size: int) -> RemoteFile:
-    mirrors = (
-        "https://ossci-datasets.s3.amazonaws.com/mnist",
-        "https://storage.googleapis.com/cvdf-datasets/mnist",
-    )
-    return RemoteFile(name, tuple(f"{mirror}/{name}" for mirror in mirrors), md5, size)
+def _entry(name: str, given: dict[str, Any]) -> DataSet:
+    files = tuple(RemoteFile(**file | {"urls": tuple(file["urls"])}) for file in given.pop("files", ()))
+    return DataSet(name, splits=tuple(given.pop("splits", ())), files=files, **given)
 
 
-def _mendeley(identifier: str, name: str) -> tuple[RemoteFile, ...]:
-    return (RemoteFile(name, (f"https://data.mendeley.com/public-api/zip/{identifier}/download/1",)),)
-
-
-_PAPER = "Pacchiotti, Ballejos & Ale (2023), Reúso de un modelo de Aprendizaje Profundo"
-
-_ENTRIES = (
-    DataSet(
-        name="mnist",
-        title="MNIST: 60,000 + 10,000 digits of American writers, 28x28, white ink on black",
-        source="https://yann.lecun.com/exdb/mnist/",
-        licence="CC BY-SA 3.0",
-        note="packages state the licence; whether share-alike reaches weights is unsettled",
-        citation="LeCun et al. (1998), Gradient-based learning applied to document recognition",
-        ships=True,
-        splits=("train", "test"),
-        stated={"train": {"digits": 60_000}, "test": {"digits": 10_000}},
-        files=(
-            _mnist_file("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9912422),
-            _mnist_file("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", 28881),
-            _mnist_file("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3", 1648877),
-            _mnist_file("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c", 4542),
-        ),
-    ),
-    DataSet(
-        name="nist-sd19",
-        title="NIST SD19 by_class: 731,668 + 82,587 characters of 3,600 writers, 128x128, 62 classes",
-        source="https://www.nist.gov/srd/nist-special-database-19",
-        licence="US government work",
-        citation="Grother & Hanaoka (2016), NIST Special Database 19, 2nd edition",
-        note="train is train_<class>, test is hsf_4, as its guide advises; packed, it takes 1.7 GB",
-        ships=True,
-        splits=("train", "test"),
-        packed=True,
-        stated={  # the counts of train_<class> and hsf_4 in the user's guide, 2nd edition
-            "train": {"digits": 344_307, "characters": 387_361, "digits+characters": 731_668},
-            "test": {"digits": 58_646, "characters": 23_941, "digits+characters": 82_587},
-        },
-        files=(
-            RemoteFile(
-                "by_class.zip",
-                ("https://s3.amazonaws.com/nist-srd/SD19/by_class.zip",),
-                "79572b1694a8506f2b722c7be54130c4",
-            ),
-        ),
-    ),
-    DataSet(
-        name="hn",
-        title="Handwritten Numbers: numbers of one to three digits off Argentine telegrams",
-        source="https://data.mendeley.com/datasets/b9v9x5pk96/1",
-        licence="see its page",
-        note="its licence was not checked, so weights stay at home",
-        citation=f"Pacchiotti (2023), Handwritten Numbers (HN), doi:10.17632/b9v9x5pk96.1; {_PAPER}",
-        ships=False,
-        files=_mendeley("b9v9x5pk96", "hn.zip"),
-    ),
-    DataSet(
-        name="hnd",
-        title="Handwritten Numeric Digits: digits cut out of the numbers of hn, 28x28",
-        source="https://data.mendeley.com/datasets/jpp6vbn9zs/1",
-        licence="see its page",
-        note="its licence was not checked, so weights stay at home",
-        citation=f"Pacchiotti (2023), Handwritten Numeric Digits (HND), doi:10.17632/jpp6vbn9zs.1; {_PAPER}",
-        ships=False,
-        files=_mendeley("jpp6vbn9zs", "hnd.zip"),
-    ),
-    DataSet(
-        name="nist_emnist",
-        title="NIST SD19 as in EMNIST ByClass: 86,323 + 20,001, 28x28, white on black, 62 classes",
-        source="https://www.nist.gov/itl/products-and-services/emnist-dataset",
-        licence="US government work",
-        citation="Grother (1995), NIST Special Database 19; Cohen et al. (2017), EMNIST",
-        note="MNIST was drawn from the same forms: some of these are MNIST's own, test digits included",
-        ships=True,
-        splits=("train", "test"),
-    ),
-    DataSet(
-        name="optdigits32",
-        title="UCI optdigits: 1,934 + 946 digits of 43 Turkish writers, 32x32, bilevel",
-        source="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
-        licence="CC BY 4.0",
-        citation="Alpaydin & Kaynak (1998), Optical Recognition of Handwritten Digits",
-        ships=True,
-        splits=("train", "test"),
-    ),
-    DataSet(
-        name="handletters62",
-        title="Characters photographed on paper: 6,200, about 33x32, dark on gray, 62 classes",
-        source="",
-        licence="MIT as stated",
-        note="the origin of the photographs is not explained",
-        citation="",
-        ships=True,
-        splits=("train",),
-    ),
-    DataSet(
-        name="swiss",
-        title="Swiss digits: 6,855 + 2,397 of 12 + 4 writers, about 95x90, gray, dark on white",
-        source="https://github.com/kensanata/numbers",
-        licence="CC0 1.0",
-        citation="Schroeder et al., Handwritten digits, github.com/kensanata/numbers",
-        ships=True,
-        splits=("train", "test"),
-    ),
-    DataSet(
-        name="unipen62",
-        title="UNIPEN pen strokes: drawn as 27,900 bilevel images, 128x128, 62 classes",
-        source="",
-        licence="disputed",
-        note="the release used says CC BY 4.0; UNIPEN's own terms forbid commercial use of the data",
-        citation="Guyon et al. (1994), UNIPEN project of on-line data exchange and recognizer benchmarks",
-        ships=False,
-        splits=("train",),
-    ),
-    DataSet(
-        name="dida",
-        title="DIDA: 5,000 digits of Swedish church records 1800-1940, gray, neighbours intrude",
-        source="https://github.com/didadataset/DIDA",
-        licence="research use",
-        citation="Kusetogullari et al. (2021), DIGITNET, Big Data Research 23",
-        ships=False,
-        splits=("test",),
-    ),
-    DataSet(
-        name="ufpr",
-        title="Brazilian digits: 1,200 cells, 96x96, gray, some rule lines left; four whole sheets",
-        source="",
-        licence="none stated",
-        citation="",
-        ships=False,
-        splits=("test",),
-    ),
-    DataSet(
-        name="orand_car_a",
-        title="ORAND-CAR-A: 700 amounts on Chilean and Uruguayan cheques, with the box of each digit",
-        source="http://www.orand.cl/pt/icfhr2014-hdsr/",
-        licence="research use",
-        citation="Diem et al. (2014), ICFHR 2014 competition on handwritten digit string recognition",
-        ships=False,
-        splits=("test",),
-    ),
-    DataSet(
-        name="c1",
-        title="Indonesian polling-station forms C1: 2019, 10 pages, 50 fields of three boxes",
-        source="",
-        licence="public records",
-        citation="",
-        ships=False,
-    ),
-    DataSet(
-        name="actas",
-        title="Honduran closing records: 2025, 2 sheets, 30 fields of three cells, RGB",
-        source="",
-        licence="public records",
-        citation="",
-        ships=False,
-    ),
-    DataSet(
-        name="form34a",
-        title="Kenyan Forms 34A: 2022, 6 columns of four three-digit numbers, no cells",
-        source="",
-        licence="public records",
-        citation="",
-        ships=False,
-    ),
-    DataSet(
-        name="composed",
-        title="Numbers composed of MNIST test digits: 900 of three digits, clean, touching, noisy",
-        source="",
-        licence="CC BY-SA 3.0",
-        note="made of MNIST test digits: for evaluation only",
-        citation="",
-        ships=False,
-    ),
-)
-CATALOG = {entry.name: entry for entry in _ENTRIES}
+_ENTRIES = tomllib.loads(Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8"))
+CATALOG = {name: _entry(name, given) for name, given in _ENTRIES.items()}

@@ -50,10 +50,10 @@ def under(probabilities: npt.NDArray[np.float32], mark: int) -> npt.NDArray[np.f
     return out
 
 
-def collapse(symbols: npt.NDArray[np.int64]) -> str:
-    """The number that a symbol for each step, (T,) 0 to 10, writes: repeats once, blanks left out."""
+def collapse(symbols: npt.NDArray[np.int64], alphabet: str = "0123456789") -> str:
+    """What a symbol for each step, (T,), writes by its place in the alphabet: repeats once, all behind it left out."""
     fresh = np.concatenate([[True], symbols[1:] != symbols[:-1]])
-    return "".join(map(str, symbols[fresh & (symbols != BLANK)]))
+    return "".join(alphabet[i] for i in symbols[fresh & (symbols < len(alphabet))])
 
 
 def beam(

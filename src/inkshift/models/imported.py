@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import os
 import re
 import tempfile
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.datasets.formats import LabelledImages, load_class_folders, load_csv, load_npz, load_path
-from inkshift.errors import DataError, MissingExtraError, ModelError, SettingError
+from inkshift.errors import DataError, MissingExtraError, ModelError, SettingError, lacks
 from inkshift.files import MOST_SETTINGS, parse_json
 from inkshift.models.graphs import check_graph
 from inkshift.models.metrics import scores
@@ -74,7 +73,7 @@ def import_model(
     names, frame, bytes_to_input = parse_classes(classes), parse(reframing), parse_scale(scale)
     size = _framed_size(frame)
     labelled = _labelled(test, names) if test else None
-    if importlib.util.find_spec("onnx") is None:
+    if lacks("onnx"):
         raise MissingExtraError("study", "importing a model")
     foreign = _open(file, weights, names, size, bytes_to_input)
     wrapped = wrap(foreign.graph, foreign.scale, size, len(names), file)
@@ -165,7 +164,7 @@ def _open_keras(path: Path, size: tuple[int, int], scale: Scale) -> _Foreign:
     import onnx
     import safetensors.numpy
 
-    if any(importlib.util.find_spec(name) is None for name in ("keras", "h5py", "torch")):
+    if lacks("keras", "h5py", "torch"):
         raise MissingExtraError("keras", "importing a Keras model")
     _refuse_code(path)
     with tempfile.TemporaryDirectory() as scratch:
@@ -227,7 +226,7 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
 def _open_timm(name: str, weights: Path | None, classes: int, size: tuple[int, int], scale: Scale) -> _Foreign:
     if weights is None:
         raise SettingError(f"timm:{name}: needs --weights W.safetensors, the state dict of the trained network")
-    if any(importlib.util.find_spec(module) is None for module in ("timm", "torch", "onnxscript")):
+    if lacks("timm", "torch", "onnxscript"):
         raise MissingExtraError("study", "importing a timm network")
     if size[0] != size[1]:
         raise SettingError(f"--reframing: timm networks take squares, found {size[0]} x {size[1]}; add square, resize")

@@ -154,8 +154,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def softmax(logits: npt.NDArray[np.float32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
-    """Probabilities (N, classes) float32 from logits, divided by `temperature` first."""
-    scaled = logits / temperature
-    odds = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Probabilities (N, classes) float32 from logits."""
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=-1, keepdims=True), np.float32)

@@ -15,13 +15,13 @@ from starlette.staticfiles import StaticFiles
 
 from inkshift.errors import InkshiftError
 from inkshift.review.acceptance import routes as acceptance
-from inkshift.review.batches import export, mending, newbatch
+from inkshift.review.batches import mending, newbatch
 from inkshift.review.batches import routes as batches
 from inkshift.review.core.queue import TakenError
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
 from inkshift.review.designer import routes as templates
-from inkshift.review.keying import confusions, forms, pictures, whole
+from inkshift.review.keying import confusions, forms, whole
 from inkshift.review.keying import routes as keying
 from inkshift.review.routes import data, models, studies
 from inkshift.review.web import entry, work
@@ -33,7 +33,7 @@ STATIC = [
     (f"inkshift.review{room}", "static") for room in ("", ".web", ".batches", ".keying", ".acceptance", ".designer")
 ]
 ROUTES = (
-    *(batches, newbatch, mending, keying, whole, forms, pictures, confusions, acceptance, export),
+    *(batches, newbatch, mending, keying, whole, forms, confusions, acceptance),
     *(templates, data, models, studies, work, entry),
 )
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from PIL import Image as Pillow
 from sqlalchemy.orm import undefer
 
 from inkshift.errors import DataError, SettingError
-from inkshift.files import whole_folder
+from inkshift.files import as_csv, whole_folder
 from inkshift.forms.crops.harvest import job_of, split_of
 from inkshift.forms.field import fields
 from inkshift.forms.kinds import digits_of
@@ -99,7 +98,7 @@ def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Par
     """
     forms: set[str] = set()
     left_out = 0
-    rows: list[dict[str, str]] = []
+    rows: list[tuple[str, str, str, str, int]] = []
     with _new_folder(folder) as partial:
         for number in settled_numbers(store, batches, part):
             if number is None:
@@ -108,15 +107,12 @@ def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Par
             stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{number.form}-{number.field}").lstrip(".")[:80]
             file = f"{len(rows) + 1:06}-{stem}.png"
             Pillow.fromarray(number.job.crop[fields.around(number.job)]).save(partial / file)
-            rows.append(
-                {"file": file, "value": number.value, "form": number.form, "field": number.field}
-                | {"id": str(number.id)}
-            )
+            rows.append((file, number.value, number.form, number.field, number.id))
             forms.add(number.form)
         if not rows:
             raise DataError(f"{folder}: no number is settled in these forms yet; decide some fields first")
-        _write_csv(partial / LABELS, ("file", "value"), rows)
-        _write_csv(partial / NUMBERS, COLUMNS, rows)
+        (partial / LABELS).write_bytes(as_csv([COLUMNS[:2], *(row[:2] for row in rows)]))
+        (partial / NUMBERS).write_bytes(as_csv([COLUMNS, *rows]))
     return Written(len(rows), len(forms), left_out)
 
 
@@ -151,13 +147,6 @@ def _specs(batch: Batch) -> dict[str, FieldSpec]:
 def _job(field: Field, crop: bytes, spec: FieldSpec | None) -> fields.Job:
     pixels = np.asarray(Pillow.open(io.BytesIO(crop)), np.uint8)
     return job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=pixels), spec)
-
-
-def _write_csv(path: Path, names: Sequence[str], rows: Iterable[dict[str, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 @contextmanager

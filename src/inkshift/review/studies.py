@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from html.parser import HTMLParser
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -75,35 +76,11 @@ def _title(folder: Path, _: int) -> str | None:
 
 @lru_cache(maxsize=64)
 def _answers(report: Path, _: float) -> tuple[str, ...]:
-    reader = _Answers()
-    reader.feed(report.read_text(encoding="utf-8", errors="replace"))
-    return tuple(" ".join(text.split()) for text in reader.lines)
-
-
-class _Answers(HTMLParser):
-    """The items of the first section of a report, which is its answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-        self._inside = self._item = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "section":
-            self._inside = dict(attrs).get("class") == "answer"
-        elif tag == "li" and self._inside:
-            self._item = True
-            self.lines.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "section":
-            self._inside = False
-        elif tag == "li":
-            self._item = False
-
-    def handle_data(self, data: str) -> None:
-        if self._item:
-            self.lines[-1] += data
+    """The items of the section of a report that is its answer."""
+    text = report.read_text(encoding="utf-8", errors="replace")
+    section = re.search('<section class="answer".*?</section>', text, re.DOTALL)
+    items = re.findall("<li>(.*?)</li>", section[0], re.DOTALL) if section else []
+    return tuple(" ".join(unescape(item).split()) for item in items)
 
 
 def study(work: Work) -> dict[str, Any]:

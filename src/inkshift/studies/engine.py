@@ -7,27 +7,28 @@ the study's folder, and give back (key, problem).
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import platform
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
 from inkshift import jobs
-from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError
+from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError, lacks
 from inkshift.files import locked, read_text
 from inkshift.studies.record import DONE, EPOCHS, ERROR, read_json, write_json
 from inkshift.studies.spec import AnyStudy
 
-Progress = Callable[[str, str | None], None]
 Outcome = list[tuple[str, str | None]]
 # By task and split, how many items there are and their SHA-256.
 Checksums = dict[str, dict[str, dict[str, Any]]]
 START_SECONDS = 8.0  # of a process that imports torch and timm
+_PACKAGES = ("inkshift", "torch", "torchvision", "timm", "numpy", "scipy", "opencv-python-headless")
 
 
 class Length(Protocol):
@@ -72,36 +73,26 @@ class AnyPlan(Protocol):
     def groups(self) -> Sequence[tuple[str, str, tuple[AnyRun, ...]]]: ...
 
 
-class Kind(Protocol):
-    """What a kind of study does in its own way; keys, jobs, folders and going on are one for all."""
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of study does in its own way; keys, jobs, folders and going on are one for all.
 
-    @property
-    def measure(self) -> str:
-        """What its runs are told apart by."""
+    measure: what its runs are told apart by. plan: of a study, all its runs; index: of the two, what `index.json` says.
+    checksums: of a plan, the data of each task and split, and by task why they cannot be had. do: the runs of a group,
+    each into its folder. score: the measure of a finished run, from its folder. estimate: of study, plan, folder and
+    workers, what is left to do: time and disk. report: write that of a study's folder; its path. audit: of a plan and
+    folder, what is looked into once, when all data are as they should be.
+    """
 
-    def plan(self, study: Any) -> AnyPlan:
-        """All runs of a study."""
-
-    def index(self, study: Any, planned: Any) -> dict[str, Any]:
-        """What `index.json` says of the plan."""
-
-    def checksums(self, planned: Any) -> tuple[Checksums, dict[str, str]]:
-        """The data of each task and split; and by task, why they cannot be had."""
-
-    def do(self, job: RunGroup) -> Outcome:
-        """Do the runs of a group, each into its folder."""
-
-    def score(self, folder: Path) -> float:
-        """The measure of a finished run, from its folder."""
-
-    def estimate(self, study: Any, planned: Any, folder: Path, workers: int) -> Estimate:
-        """What is left to do: time and disk."""
-
-    def report(self, folder: Path, out: Path | None) -> Path:
-        """Write the report of a study's folder; returns its path."""
-
-    def audit(self, planned: Any, folder: Path) -> None:
-        """What is looked into once, when all data are as they should be."""
+    measure: str
+    plan: Callable[[Any], AnyPlan]
+    index: Callable[[Any, Any], dict[str, Any]]
+    checksums: Callable[[Any], tuple[Checksums, dict[str, str]]]
+    do: Callable[[RunGroup], Outcome]
+    score: Callable[[Path], float]
+    estimate: Callable[[Any, Any, Path, int], Estimate]
+    report: Callable[[Path, Path | None], Path]
+    audit: Callable[[Any, Path], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,18 +151,9 @@ def finished(folder: Path, run: AnyRun) -> bool:
     return (folder / "runs" / run.key / DONE).is_file()
 
 
-def run(
-    kind: Kind,
-    study: AnyStudy,
-    folder: Path,
-    *,
-    workers: int = 1,
-    device: str = "cpu",
-    progress: Progress = lambda key, problem: None,
-) -> dict[str, str]:
+def run(kind: Kind, study: AnyStudy, folder: Path, *, workers: int = 1, device: str = "cpu") -> dict[str, str]:
     """Run all of a study that is not finished; returns the problem of each run that failed, by its key.
 
-    progress: called with the key of each run as it ends, and its problem, None if it is finished.
     A run that fails costs no other; those that start from it fail as well, naming it, and so do those whose data are
     missing, damaged or not what the study began with. Raises SettingError where the folder holds another study.
     """
@@ -181,10 +163,10 @@ def run(
     except OSError as e:
         raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder") from None
     with locked(folder):
-        return _run(kind, study, folder, workers, device, progress)
+        return _run(kind, study, folder, workers, device)
 
 
-def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str, progress: Progress) -> dict[str, str]:
+def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str) -> dict[str, str]:
     planned = kind.plan(study)
     unfit = begin(kind, study, planned, folder)
     problems: dict[str, str] = {}
@@ -192,10 +174,7 @@ def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str, p
     for stage in (planned.sources, planned.targets):
         todo = [one for one in stage if not finished(folder, one)]
         for done in _work(_groups(todo, folder, device, packed, kind), workers, unfit):
-            for key, problem in done:
-                progress(key, problem)
-                if problem:
-                    problems[key] = problem
+            problems |= {key: problem for key, problem in done if problem}
     if not problems:
         shutil.rmtree(folder / "features", ignore_errors=True)
     if not unfit:
@@ -205,7 +184,7 @@ def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str, p
 
 def need_extra() -> None:
     """Raises MissingExtraError where torch or timm is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "timm", "scipy")):
+    if lacks("torch", "timm", "scipy"):
         raise MissingExtraError("study", "running a study")
 
 
@@ -214,8 +193,6 @@ def begin(kind: Kind, study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[s
 
     Raises SettingError where the folder holds another study or cannot be written.
     """
-    from inkshift.studies.provenance import machine, versions
-
     path = folder / "index.json"
     before = read_json(path, "move it away and run the study again") if path.is_file() else {}
     if before and before.get("name") != study.name:
@@ -243,6 +220,26 @@ def begin(kind: Kind, study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[s
     return problems
 
 
+def versions() -> dict[str, str]:
+    """Python's version and those of the libraries that the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def machine() -> str:
+    """The processor and its cores, in a line."""
+    import torch
+
+    facts = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    name = facts.get("cpu_name") or platform.processor() or platform.machine()
+    return f"{name}, {facts.get('num_physical_cores', '?')} cores, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def _packed(study: AnyStudy, planned: AnyPlan) -> frozenset[str]:
     if study.packed == "none":
         return frozenset()
@@ -258,7 +255,7 @@ def _groups(runs: Iterable[AnyRun], folder: Path, device: str, packed: frozenset
     return [RunGroup(tuple(group), folder, device, packed, kind) for group in groups.values()]
 
 
-def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iterable[list[tuple[str, str | None]]]:
+def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iterable[Outcome]:
     by_key = {}
     for job in todo:
         broken = [unfit[str(task)] for task in (job.runs[0].task, job.runs[0].source_task) if str(task) in unfit]
@@ -267,7 +264,7 @@ def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iter
         else:
             by_key[job.key] = job
 
-    def crashed(key: str) -> list[tuple[str, str | None]]:
+    def crashed(key: str) -> Outcome:
         problem = "its process died twice; free memory (fewer workers, smaller batch), then run the study again"
         return fail(by_key[key], problem)
 
@@ -277,7 +274,7 @@ def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iter
             yield results
 
 
-def work_on(job: RunGroup) -> list[tuple[str, str | None]]:
+def work_on(job: RunGroup) -> Outcome:
     """Do the runs of a job, each into its folder; returns (key, problem or None) for each."""
     try:
         return job.kind.do(job)
@@ -287,9 +284,9 @@ def work_on(job: RunGroup) -> list[tuple[str, str | None]]:
         return fail(job, f"{type(e).__name__}: {e}")
 
 
-def fail(job: RunGroup, problem: str) -> list[tuple[str, str | None]]:
+def fail(job: RunGroup, problem: str) -> Outcome:
     """Leave the problem in the folder of each run of a job that is not finished."""
-    results: list[tuple[str, str | None]] = []
+    results: Outcome = []
     for one in job.runs:
         if finished(job.folder, one):
             results.append((one.key, None))

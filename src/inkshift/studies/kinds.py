@@ -1,113 +1,59 @@
-"""The two kinds of study: what the engine is given. Nothing is imported before it is asked for: plans need no torch.
+"""The two kinds of study: what the engine is given. What needs torch or draws is imported when it is called.
 
 `characters`: classes of characters, from a source to a target task. `string`: whole numbers, by budget of labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inkshift.errors import DataError
-from inkshift.studies.engine import AnyPlan, Checksums, Estimate, Kind, Outcome, RunGroup
+from inkshift.studies import record
+from inkshift.studies.characters import plan as characters
+from inkshift.studies.engine import Kind
+from inkshift.studies.numbers import plan as numbers
 
 
-class Characters:
-    """A study of single characters."""
-
-    measure = "f1"
-
-    def plan(self, study: Any) -> AnyPlan:
-        from inkshift.studies.characters.plan import plan
-
-        return plan(study)
-
-    def index(self, study: Any, planned: Any) -> dict[str, Any]:
-        from inkshift.studies.characters.plan import index
-
-        return index(study, planned)
-
-    def checksums(self, planned: Any) -> tuple[Checksums, dict[str, str]]:
-        from inkshift.studies.characters.plan import checksums
-
-        return checksums(planned)
-
-    def do(self, job: RunGroup) -> Outcome:
-        from inkshift.studies.characters.deliver import do
-
-        return do(job)
-
-    def score(self, folder: Path) -> float:
-        from inkshift.files import read_text
-        from inkshift.studies.record import EPOCHS
-
-        try:
-            return float(read_text(folder / EPOCHS).splitlines()[-1].split(",")[4])
-        except (OSError, ValueError, IndexError):
-            raise DataError(f"{folder / EPOCHS}: has no F1; delete its folder and run the study again") from None
-
-    def estimate(self, study: Any, planned: Any, folder: Path, workers: int) -> Estimate:
-        from inkshift.studies.characters.estimate import estimate
-
-        return estimate(study, planned, folder, workers)
-
-    def report(self, folder: Path, out: Path | None) -> Path:
-        from inkshift.studies.report.page import write
-
-        return write(folder, out)
-
-    def audit(self, planned: Any, folder: Path) -> None:
-        from inkshift.studies.characters.overlap import audit_study
-
-        if not (folder / "overlap.json").is_file():
-            audit_study(planned, folder)
+def _later(module: str, name: str) -> Callable[..., Any]:
+    """A function of a module of studies; a process that is given it imports the module when it calls it."""
+    return partial(_call, f"inkshift.studies.{module}", name)
 
 
-class Numbers:
-    """A study of whole numbers."""
-
-    measure = "right"
-
-    def plan(self, study: Any) -> AnyPlan:
-        from inkshift.studies.numbers.plan import plan
-
-        return plan(study)
-
-    def index(self, study: Any, planned: Any) -> dict[str, Any]:
-        from inkshift.studies.numbers.plan import index
-
-        return index(study, planned)
-
-    def checksums(self, planned: Any) -> tuple[Checksums, dict[str, str]]:
-        from inkshift.studies.numbers.plan import checksums
-
-        return checksums(planned)
-
-    def do(self, job: RunGroup) -> Outcome:
-        from inkshift.studies.numbers.work import do
-
-        return do(job)
-
-    def score(self, folder: Path) -> float:
-        from inkshift.studies.report.number_results import right
-
-        return right(folder)
-
-    def estimate(self, study: Any, planned: Any, folder: Path, workers: int) -> Estimate:
-        from inkshift.studies.numbers.estimate import estimate
-
-        return estimate(study, planned, folder, workers)
-
-    def report(self, folder: Path, out: Path | None) -> Path:
-        from inkshift.studies.report.number_page import write
-
-        return write(folder, out)
-
-    def audit(self, planned: Any, folder: Path) -> None:
-        """Nothing: what a run learns from and is tested on is dealt out of one set."""
+def _call(module: str, name: str, *args: Any) -> Any:
+    return getattr(import_module(module), name)(*args)
 
 
-_KINDS: dict[str, Kind] = {"characters": Characters(), "string": Numbers()}
+def _nothing(planned: Any, folder: Path) -> None:
+    """What a run learns from and is tested on is dealt out of one set."""
+
+
+_KINDS = {
+    "characters": Kind(
+        measure="f1",
+        plan=characters.plan,
+        index=characters.index,
+        checksums=characters.checksums,
+        do=_later("characters.deliver", "do"),
+        score=record.last_f1,
+        estimate=_later("characters.estimate", "estimate"),
+        report=_later("report.page", "write"),
+        audit=_later("characters.overlap", "audit_study"),
+    ),
+    "string": Kind(
+        measure="right",
+        plan=numbers.plan,
+        index=numbers.index,
+        checksums=numbers.checksums,
+        do=_later("numbers.work", "do"),
+        score=_later("report.number_results", "right"),
+        estimate=_later("numbers.estimate", "estimate"),
+        report=_later("report.number_page", "write"),
+        audit=_nothing,
+    ),
+}
 
 
 def kind_of(item: Any) -> Kind:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from inkshift.datasets.formats import read_npz
 from inkshift.errors import DataError
-from inkshift.files import parse_json, read_bytes, write_whole
+from inkshift.files import as_csv, parse_json, read_bytes, read_text, write_whole
 from inkshift.jobs import digest
 from inkshift.models.metrics import Counts
 
@@ -47,13 +47,8 @@ class Epoch:
         return float(np.diag(self.confusion).sum() / self.confusion.sum())
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """The file as a whole or not at all, also if the machine stops."""
-    write_whole(path, data)
-
-
 def write_json(path: Path, content: Any) -> None:
-    write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 class Record:
@@ -97,8 +92,6 @@ class Record:
             self.write()
 
     def write(self) -> None:
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([_COLUMNS, *self.rows])
         arrays = io.BytesIO()
         np.savez_compressed(
             arrays,
@@ -109,9 +102,9 @@ class Record:
         )
         readings = io.BytesIO()
         np.savez_compressed(readings, predicted=np.stack(self._predicted).astype(np.int16))
-        write_atomic(self.folder / READINGS, readings.getvalue())
-        write_atomic(self.folder / CONFUSION, arrays.getvalue())
-        write_atomic(self.folder / EPOCHS, out.getvalue().encode())
+        write_whole(self.folder / READINGS, readings.getvalue())
+        write_whole(self.folder / CONFUSION, arrays.getvalue())
+        write_whole(self.folder / EPOCHS, as_csv([_COLUMNS, *self.rows]))
 
     def finish(self, stopped: str) -> None:
         """Declare the run finished: what ended it, and the digest of what it measured."""
@@ -127,6 +120,14 @@ class Record:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.9g}"
+
+
+def last_f1(folder: Path) -> float:
+    """F1 of a finished run, from its folder, after its last epoch."""
+    try:
+        return float(read_text(folder / EPOCHS).splitlines()[-1].split(",")[4])
+    except (OSError, ValueError, IndexError):
+        raise DataError(f"{folder / EPOCHS}: has no F1; delete its folder and run the study again") from None
 
 
 def read_json(path: Path, mend: str = "delete its folder and run the study again") -> dict[str, Any]:

@@ -244,13 +244,41 @@ class Study(AnyStudy):
         except ValidationError as e:
             raise ValueError(f"set {one.name!r}, regime {regime}: {explain(e, Protocol)}") from None
 
-    @classmethod
-    def load(cls, path: str | Path) -> Study | StringStudy:
+    @staticmethod
+    def load(path: str | Path) -> Study | StringStudy:
         """Read a specification: TOML, or a Python file that leaves it in a variable `study`.
 
         Raises SettingError that names the setting, what it allows and the nearest valid name.
         """
-        return load_study(Path(path))
+        path = Path(path)
+        try:
+            if path.suffix == ".py":
+                content: Any = runpy.run_path(str(path)).get("study")
+            else:
+                text = read_text(path)
+        except (OSError, ValueError) as e:
+            raise SettingError(
+                f"{path}: cannot be read ({reason(e)}); give the TOML or Python file of a study"
+            ) from None
+        if path.suffix != ".py":
+            try:
+                content = parse_toml(text)
+            except ValueError as e:
+                raise SettingError(f"{path}: not valid TOML ({e}); mend it") from None
+        if isinstance(content, Study | StringStudy):
+            return content
+        if not isinstance(content, dict):
+            raise SettingError(f"{path}: leaves no variable `study` that is a Study or a dict of its settings")
+        if content.get("kind", "string") != "string":
+            known = nearest(str(content["kind"]), ["string"])
+            raise SettingError(
+                f"{path}: kind: no study is of kind {content['kind']!r}; {known}; leave it out for characters"
+            )
+        kind = StringStudy if "kind" in content else Study
+        try:
+            return kind.model_validate(content)
+        except ValidationError as e:
+            raise SettingError(f"{path}: {explain(e, kind)}") from None
 
 
 class Teaching(BaseModel):
@@ -329,36 +357,6 @@ class StringStudy(AnyStudy):
 def _not_too_many(runs: int) -> None:
     if runs > MOST_RUNS:
         raise ValueError(f"expected a study of at most {MOST_RUNS:,} runs, found {runs:,}; ask for fewer replicates")
-
-
-def load_study(path: Path) -> Study | StringStudy:
-    """See `Study.load`."""
-    try:
-        if path.suffix == ".py":
-            content: Any = runpy.run_path(str(path)).get("study")
-        else:
-            text = read_text(path)
-    except (OSError, ValueError) as e:
-        raise SettingError(f"{path}: cannot be read ({reason(e)}); give the TOML or Python file of a study") from None
-    if path.suffix != ".py":
-        try:
-            content = parse_toml(text)
-        except ValueError as e:
-            raise SettingError(f"{path}: not valid TOML ({e}); mend it") from None
-    if isinstance(content, Study | StringStudy):
-        return content
-    if not isinstance(content, dict):
-        raise SettingError(f"{path}: leaves no variable `study` that is a Study or a dict of its settings")
-    if content.get("kind", "string") != "string":
-        known = nearest(str(content["kind"]), ["string"])
-        raise SettingError(
-            f"{path}: kind: no study is of kind {content['kind']!r}; {known}; leave it out for characters"
-        )
-    kind = StringStudy if "kind" in content else Study
-    try:
-        return kind.model_validate(content)
-    except ValidationError as e:
-        raise SettingError(f"{path}: {explain(e, kind)}") from None
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

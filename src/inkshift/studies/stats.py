@@ -8,7 +8,6 @@ Pharmacokinetics and Biopharmaceutics 15, 657-680). An interval over test images
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.errors import MissingExtraError
+from inkshift.errors import need
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -67,14 +66,6 @@ def basic_interval(mean: float, draws: Floats, level: float, within: tuple[float
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     ends = max(2 * mean - float(high), within[0]), min(2 * mean - float(low), within[1])
     return Interval(mean, *ends, level, len(draws), float(np.std(draws)), True)
-
-
-def share_interval(hits: int, of: int, level: float) -> Interval:
-    """Exact interval of a share (Clopper and Pearson 1934)."""
-    inverse, tail = scipy("special").betaincinv, (1 - level) / 2
-    low = float(inverse(hits, of - hits + 1, tail)) if hits else 0.0
-    high = float(inverse(hits + 1, of - hits, 1 - tail)) if hits < of else 1.0
-    return Interval(hits / of, low, high, level, of)
 
 
 def decide(interval: Interval, margin: float) -> Verdict:
@@ -157,7 +148,4 @@ def chance_f1(confusion: Counts, average: str = "macro") -> float:
 
 def scipy(module: str) -> Any:
     """A part of scipy. Raises MissingExtraError where it is not installed."""
-    try:
-        return importlib.import_module(f"scipy.{module}")
-    except ImportError:
-        raise MissingExtraError("study", "comparing the runs of a study") from None
+    return need(f"scipy.{module}", "study", "comparing the runs of a study")

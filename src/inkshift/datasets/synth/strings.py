@@ -421,12 +421,6 @@ def _waves() -> list[tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]]:
     return made
 
 
-def tight(ink: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Cut coverage 0 to 1 to the rows and columns that hold ink; one empty pixel where there is none."""
-    x, y, w, h = cv2.boundingRect((ink > 0.1).view(np.uint8))
-    return ink[y : y + h, x : x + w] if w else np.zeros((1, 1), np.float32)
-
-
 class Lines:
     """Pictures of numbers, all of one height: rows are padded on the right, with paper, to the widest of them.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import PIL.Image as Pillow
 
 from inkshift.datasets.synth import paper, strings
 from inkshift.errors import SettingError
+from inkshift.files import as_csv
 from inkshift.forms.crops.folder import number_sheets
 
 
@@ -31,14 +31,11 @@ def write(
         (folder / part).mkdir(parents=True, exist_ok=True)
     rng, papers = np.random.default_rng(seed), paper.make_papers(seed)
     tiles = []
-    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["file", "value"])
-        for i in range(1, count + 1):
-            picture, label = strings.compose_digits(glyphs, papers, rng)
-            path = folder / "numbers" / f"{i:05d}.png"
-            Pillow.fromarray(picture).save(path)
-            table.writerow([path.name, label])
-            tiles.append((path, label))
-            progress(i, count)
+    for i in range(1, count + 1):
+        picture, label = strings.compose_digits(glyphs, papers, rng)
+        path = folder / "numbers" / f"{i:05d}.png"
+        Pillow.fromarray(picture).save(path)
+        tiles.append((path, label))
+        progress(i, count)
+    (folder / "labels.csv").write_bytes(as_csv([("file", "value"), *((path.name, label) for path, label in tiles)]))
     number_sheets(folder / "sheets", tiles)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from inkshift.errors import SettingError
-from inkshift.files import MOST_TABLE, file_digest, parse_json, read_text, whole_folder
+from inkshift.files import MOST_TABLE, as_csv, file_digest, parse_json, read_text, whole_folder
 from inkshift.forms.reading import DIGITS
 
 MANIFEST = "manifest.json"
@@ -115,10 +114,7 @@ def finish(folder: Path, harvest: Harvest, settings: dict[str, Any]) -> None:
 
 def _write_table(path: Path, rows: Sequence[Any], kind: type[Any], without: str = "") -> None:
     names = [column.name for column in fields(kind) if column.name != without]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    path.write_bytes(as_csv([names, *([getattr(row, name) for name in names] for row in rows)]))
 
 
 @dataclass(frozen=True, slots=True)

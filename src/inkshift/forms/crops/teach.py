@@ -15,7 +15,7 @@ from inkshift.errors import DataError
 from inkshift.forms.crops import harvest
 from inkshift.forms.field import fields, numbers
 from inkshift.forms.kinds import WITH_DIGITS
-from inkshift.forms.reader import Progress, Reader, SecondReader
+from inkshift.forms.reader import Reader, SecondReader
 from inkshift.forms.reading import FormReading
 from inkshift.models.ctc import LineProbabilities
 from inkshift.reframe import Reframing
@@ -42,14 +42,7 @@ class Labelled:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def labelled(
-    reader: Reader,
-    paths: Sequence[str | Path],
-    labels: Sequence[Label],
-    *,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Labelled:
+def labelled(reader: Reader, paths: Sequence[str | Path], labels: Sequence[Label]) -> Labelled:
     """The numbers on the pages that have a label of digits. `reader` must keep crops.
 
     Raises DataError where no label fits any page.
@@ -57,7 +50,7 @@ def labelled(
     known = {(label.form, label.field): label for label in labels}
     out = Labelled()
     seen = ""
-    for form in reader.read(paths, workers=workers, progress=progress):
+    for form in reader.read(paths):
         if form.errors:
             out.left_out["page not read"] += len(form.errors)
         for number in of_form(reader, form):
@@ -86,11 +79,9 @@ class Found:
     second: list[LineProbabilities] | None
 
 
-def unlabelled(
-    reader: Reader, paths: Sequence[str | Path], second_reader: SecondReader | None = None, *, workers: int = 1
-) -> Found:
+def unlabelled(reader: Reader, paths: Sequence[str | Path], second_reader: SecondReader | None = None) -> Found:
     """All numbers on the pages. `reader` must keep crops. Raises DataError where there are none."""
-    found = [number for form in reader.read(paths, workers=workers) for number in of_form(reader, form)]
+    found = [number for form in reader.read(paths) for number in of_form(reader, form)]
     if not found:
         raise DataError(f"{paths[0]}: no number was found on these pages; check the template, or the errors of read")
     second = None

@@ -7,7 +7,6 @@ read. Nothing is decided here; a person looks at the entries from the top.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.files import whole_file
+from inkshift.files import as_csv, whole_file
 from inkshift.forms.judge.evaluate import Case, Row
 from inkshift.forms.judge.guarantee import log_odds, scipy
 from inkshift.forms.reading import value_of
@@ -72,11 +71,11 @@ def audit(cases: Sequence[Case], rows: Sequence[Row]) -> list[Suspect]:
 
 def write_suspects(suspects: Sequence[Suspect], path: Path) -> None:
     """The entries that disagree with the ink as CSV, in their order. Raises SettingError where it cannot be written."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["rank", "form", "field", "label", "read", "confidence", "label_wrong"])
-        for rank, s in enumerate((s for s in suspects if s.disagrees), 1):
-            table.writerow([rank, s.form, s.field, s.label, s.read, f"{s.confidence:.4f}", f"{s.wrong:.4f}"])
+    rows: list[tuple[object, ...]] = [("rank", "form", "field", "label", "read", "confidence", "label_wrong")]
+    for rank, s in enumerate((s for s in suspects if s.disagrees), 1):
+        rows.append((rank, s.form, s.field, s.label, s.read, f"{s.confidence:.4f}", f"{s.wrong:.4f}"))
+    with whole_file(path) as temporary:
+        temporary.write_bytes(as_csv(rows))
 
 
 def fit(confidence: Sequence[float], agrees: Sequence[bool]) -> Curve:
@@ -116,24 +115,6 @@ def slip(written: str, meant: str) -> float:
     elif meant in {written[:i] + written[i + 1 :] for i in range(len(written))}:
         p += TOO_MANY / (10 * (n + 1))
     return p
-
-
-def corrupted(value: str, rng: np.random.Generator) -> str:
-    """Another value, as a person may mistype `value`, in the shares that `slip` counts with: to test an audit."""
-    out, n = value, len(value)
-    while out == value:
-        kind, at = rng.random(), int(rng.integers(n + 1))
-        if kind < CHANGED and at < n:
-            out = value[:at] + str(rng.integers(10)) + value[at + 1 :]
-        elif CHANGED <= kind < CHANGED + SWAPPED and at + 1 < n:
-            out = value[:at] + value[at + 1] + value[at] + value[at + 2 :]
-        elif CHANGED + SWAPPED <= kind < 1 - UNRELATED - TOO_MANY and at < n:
-            out = value[:at] + value[at + 1 :]
-        elif 1 - UNRELATED - TOO_MANY <= kind < 1 - UNRELATED:
-            out = value[:at] + str(rng.integers(10)) + value[at:]
-        elif kind >= 1 - UNRELATED:
-            out = "".join(map(str, rng.integers(0, 10, rng.integers(1, 9))))
-    return out
 
 
 class _Read(NamedTuple):

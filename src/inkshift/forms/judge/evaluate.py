@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -132,11 +132,6 @@ def evaluate(
         **_digit_measures(cases),
         **_trust_measures(cases),
     )
-
-
-def to_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """The evaluation as plain values for JSON."""
-    return asdict(evaluation)
 
 
 def match(

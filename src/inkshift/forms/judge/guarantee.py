@@ -19,7 +19,6 @@ accepts.)
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.errors import DataError, MissingExtraError
+from inkshift.errors import DataError, need
 from inkshift.forms.judge.evaluate import Case, Row
 from inkshift.forms.trust import Knots, Part, Policy, Source, acceptable, scores, usual
 
@@ -421,7 +420,4 @@ def log_odds(share: npt.ArrayLike) -> Floats:
 
 def scipy(part: str, needed_for: str = "an acceptance policy") -> Any:
     """A part of scipy. Raises MissingExtraError where it is not installed."""
-    try:
-        return importlib.import_module(f"scipy.{part}")
-    except ImportError:
-        raise MissingExtraError("trust", needed_for) from None
+    return need(f"scipy.{part}", "trust", needed_for)

@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.errors import InputError, MissingExtraError, SettingError
+from inkshift.errors import InputError, SettingError
 from inkshift.forms.judge.drift import drift
+from inkshift.forms.judge.guarantee import scipy
 from inkshift.forms.judge.shift_features import FEATURES, Feature, features
 from inkshift.forms.judge.shift_predict import LEVEL, Constants, Predicted, constants, predict
 from inkshift.forms.kinds import WITH_DIGITS
@@ -97,10 +98,7 @@ def shift(reader: Reader, paths: Sequence[str | Path], *, workers: int = 1, prog
     reader: one that keeps crops. Raises MissingExtraError without scipy, SettingError for a reader whose numbers no
     constants were fitted for, InputError where no field was read, and what `Reader.read` raises.
     """
-    try:
-        import scipy.stats  # type: ignore[import-untyped]  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("trust", "inkshift shift") from None
+    scipy("stats", "inkshift shift")
     _check_reader(reader)
     forms = reader.read(paths, workers=workers, progress=progress)
     return examine(forms, reader)
@@ -191,8 +189,7 @@ def differences(rows: Values, fitted: Constants) -> tuple[Difference, ...]:
     Kolmogorov and Smirnov's test of two samples, with Holm's correction. Fields of one hand are alike, so with few
     hands it is sure too easily: the distance says more than p.
     """
-    from scipy.stats import ks_2samp
-
+    ks_2samp = scipy("stats", "inkshift shift").ks_2samp
     found = []
     for feature, here, there in zip(FEATURES, rows.T, np.array(fitted.looks).T, strict=True):
         here = here[np.isfinite(here)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from inkshift.errors import MissingExtraError, SettingError
+from inkshift.errors import MissingExtraError, SettingError, need
 from inkshift.files import whole_file, writing
 
 Row = dict[str, Any]
@@ -32,11 +32,7 @@ def typed_columns(row: dict[str, str]) -> Row:
 @contextmanager
 def open_parquet(path: Path, columns: tuple[str, ...]) -> Iterator[AddTyped]:
     """A Parquet file that appears whole or not at all. Raises MissingExtraError without pyarrow."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtraError("parquet", "writing Parquet") from None
+    pa, pq = (need(name, "parquet", "writing Parquet") for name in ("pyarrow", "pyarrow.parquet"))
     kinds = {float: pa.float64(), bool: pa.bool_(), int: pa.int32(), str: pa.string()}
     schema = pa.schema([(name, kinds[_TYPES.get(name, str)]) for name in columns])
     held: list[Row] = []

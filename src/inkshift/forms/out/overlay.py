@@ -99,6 +99,11 @@ def _captioned(picture: Image.Image, texts: Sequence[str]) -> Image.Image:
 
 
 def _straightened(image: Pixels, matrix: npt.NDArray[np.float64], size: tuple[int, int], zoom: float) -> Image.Image:
+    return Image.fromarray(flattened(image, matrix, size, zoom)).convert("RGB")
+
+
+def flattened(image: Pixels, matrix: npt.NDArray[np.float64], size: tuple[int, int], zoom: float) -> Pixels:
+    """A page as its template of that size draws it, `zoom` times as large. matrix: from there to the page's pixels."""
     flat = cv2.warpPerspective(
         image,
         matrix @ np.diag([1 / zoom, 1 / zoom, 1.0]),
@@ -106,7 +111,7 @@ def _straightened(image: Pixels, matrix: npt.NDArray[np.float64], size: tuple[in
         flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return Image.fromarray(np.asarray(flat, np.uint8)).convert("RGB")
+    return np.asarray(flat, np.uint8)
 
 
 def _drawn(picture: Image.Image, spec: PageSpec, readings: dict[str, FieldReading], zoom: float) -> Image.Image:

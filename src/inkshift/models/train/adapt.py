@@ -128,7 +128,7 @@ def _probabilities(net: NumberNet, pictures: Sequence[Gray]) -> list[ctc.LinePro
     settings = loop.Settings(epochs=0, fast=True)
     for rows in lines.batches(np.arange(len(pictures)), 32):
         logits = loop.predict(net, lines[rows], settings=settings)
-        for i, row in zip(rows, softmax(logits), strict=True):
+        for i, row in zip(rows, ctc.fold(softmax(logits)), strict=True):
             out[int(i)] = row[: -(-int(lines.widths[i]) // ctc.STRIDE)]
     return out
 

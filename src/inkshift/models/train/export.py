@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from inkshift.errors import MissingExtraError
+from inkshift.errors import need
 from inkshift.models.train.networks import FromBytes
 
 _DIMS = {"n": torch.export.Dim("n"), "w": 8 * torch.export.Dim("w", min=1, max=400)}
@@ -30,10 +30,7 @@ def line_graph_bytes(net: nn.Module, height: int) -> bytes:
 
 
 def _export(net: nn.Module, channels: int, size: tuple[int, int], free: dict[int, str]) -> bytes:
-    try:
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("study", "writing an ONNX graph") from None
+    need("onnxscript", "study", "writing an ONNX graph")
     whole = FromBytes(net, channels).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -61,9 +61,9 @@ class Recipe(BaseModel):
     glyphs: dict[str, float]
 
 
-def load_recipe(path: Path = RECIPE) -> Recipe:
-    """The recipe in a TOML file."""
-    return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+def load_recipe() -> Recipe:
+    """The recipe of `numbers.toml`."""
+    return Recipe.model_validate(tomllib.loads(RECIPE.read_text(encoding="utf-8")))
 
 
 def digit_sets() -> list[tuple[Source, npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from inkshift.errors import MissingExtraError, SettingError, nearest
+from inkshift.errors import SettingError, nearest, need
 from inkshift.models.ctc import HEIGHT
 from inkshift.models.train.convolutions import use_shortcuts
 
@@ -123,10 +123,7 @@ def build(backbone: str, classes: int, side: int, channels: int = 1, shortcuts: 
         if (side, channels) != (28, 1):
             raise SettingError(f"backbone {CONVNET} takes 28 px and 1 channel, found {side} px, {channels}")
         return mnist_convnet(classes)
-    try:
-        import timm
-    except ImportError:
-        raise MissingExtraError("study", f"the backbone {backbone}") from None
+    timm = need("timm", "study", f"the backbone {backbone}")
     if backbone not in timm.list_models():
         raise SettingError(f"backbone: no network is called {backbone!r}; {_hint(backbone, timm.list_models())}")
     with torch.device("meta"):  # shapes alone: a giant is refused before it takes memory

@@ -176,17 +176,10 @@ def judge_all(net: nn.Module, checks: Checks) -> Score:
                 label = labels[int(i)]
                 right = ctc.collapse(ten.argmax(1)) == strings.digits_of(label)
                 digits.append(right)
-                symbols.append(_text(one) == label)
+                symbols.append(ctc.collapse(one.argmax(1), strings.SYMBOLS) == label)
                 if not set(label) & set("X "):
                     plain.append(right)
     return Score(*(float(np.mean(each)) for each in (digits, symbols, plain)))
-
-
-def _text(probabilities: ctc.LineProbabilities) -> str:
-    """The likeliest symbol of each step, repeats once, blanks left out."""
-    best = probabilities.argmax(1)
-    fresh = np.concatenate([[True], best[1:] != best[:-1]])
-    return "".join(strings.SYMBOLS[i] for i in best[fresh & (best < probabilities.shape[1] - 1)])
 
 
 def together(processes: int, work: Callable[..., None], *args: Any) -> None:

@@ -40,15 +40,7 @@ AS_PUBLISHED_REFRAMING = "gray|square|margin(0.2)|resize(28)|invert"
 _FRAME = parse(REFRAMING).after("trim")
 
 
-def _quiet(name: str, epoch: int, epochs: int, loss: float) -> None:
-    pass
-
-
-def _tell(report: Report, name: str, epochs: int, epoch: int, loss: float) -> None:
-    report(name, epoch, epochs, loss)
-
-
-def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int = 5, report: Report = _quiet) -> Model:
+def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int = 5, report: Report) -> Model:
     """The network of Pacchiotti et al. 2023, section 3.3: trained on MNIST alone, nothing added.
 
     Trains `seeds` networks (the card states mean and range of each score on MNIST test, their Table 1)
@@ -66,7 +58,7 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
             lambda epoch: (images, labels),
             settings,
             checkpoint=work / f"seed-{seed}.pt",
-            report=partial(_tell, report, f"seed {seed}", epochs),
+            report=partial(report, f"seed {seed}", epochs),
         )
         results.append(scores(loop.predict(net, test[0]).argmax(1), test[1], 10))
         first = first or net
@@ -89,9 +81,7 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
     return save_package(folder, manifest, weights_bytes(first), graph_bytes(first))
 
 
-def digits(
-    folder: Path, work: Path, *, epochs: int = 24, count: int = 120_000, seed: int = 0, report: Report = _quiet
-) -> Model:
+def digits(folder: Path, work: Path, *, epochs: int = 24, count: int = 120_000, seed: int = 0, report: Report) -> Model:
     """The default: the same convolutional layers, two more classes, glyphs redrawn each epoch.
 
     The temperature of number probabilities is fitted afterwards, by `benchmarks/fit_lattice.py --write`.
@@ -108,7 +98,7 @@ def digits(
             data,
             settings,
             checkpoint=work / f"digits-{seed}.pt",
-            report=partial(_tell, report, "digits", epochs),
+            report=partial(report, "digits", epochs),
         )
     result = scores(loop.predict(net, framed)[:, :10].argmax(1), test[1], 10)
     manifest = Manifest(

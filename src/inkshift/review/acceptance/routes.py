@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import DataError
@@ -19,7 +19,7 @@ from inkshift.review.acceptance.promise import LEVELS, Evidence, Labels, Level, 
 from inkshift.review.batches import reading as readpages
 from inkshift.review.core.schema import Batch
 from inkshift.review.core.words import Words
-from inkshift.review.keying import views
+from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Visit
 
@@ -74,19 +74,16 @@ def _whole(who: Visit, labels: Labels) -> bool:
 
 def question(
     who: Supervisor,
-    batch: Id,
+    batch: TheBatch,
     labels: Annotated[list[int] | None, Query(max_length=100)] = None,
     error: Annotated[str, Query(pattern=f"^({'|'.join(ERRORS)})$")] = "2",
     confidence: Annotated[str, Query(pattern=f"^({'|'.join(CONFIDENCES)})$")] = "95",
 ) -> Question:
     """Without `labels`, those of all batches that are settled as a whole, else of any."""
-    found = views.batch(who.store, batch)
-    if found is None:
-        raise HTTPException(404)
-    offered = [one for one in promise.sources(who.store, batch) if one.blind]
+    offered = [one for one in promise.sources(who.store, batch.id) if one.blind]
     usual = [one for one in offered if _whole(who, one)] or offered
     chosen = [one for one in offered if one.batch in labels] if labels else usual
-    return Question(who, found, offered, chosen, error, confidence)
+    return Question(who, batch, offered, chosen, error, confidence)
 
 
 Asked = Annotated[Question, Depends(question)]
@@ -149,14 +146,12 @@ def download(asked: Asked) -> Response:
 @router.post("/batches/{batch}/acceptance")
 def apply(asked: Asked) -> RedirectResponse:
     """Apply the policy to the batch: what it accepts leaves the queue."""
-    assert asked.who.user is not None
-    acceptance.accept(asked.who.store, asked.who.user, asked.batch.id, asked.policy())
+    acceptance.accept(asked.who.store, asked.who.person, asked.batch.id, asked.policy())
     return RedirectResponse(f"/batches/{asked.batch.id}/acceptance#applied", 303)
 
 
 @router.post("/batches/{batch}/acceptance/{applied}/undo")
 def take_back(who: Supervisor, batch: Id, applied: Id) -> RedirectResponse:
     """Bring back what a policy took out of the queue."""
-    assert who.user is not None
-    acceptance.take_back(who.store, who.user, batch, applied)
+    acceptance.take_back(who.store, who.person, batch, applied)
     return RedirectResponse(f"/batches/{batch}/acceptance#applied", 303)

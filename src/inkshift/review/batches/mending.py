@@ -89,9 +89,8 @@ def replace(who: Supervisor, number: Id, files: Upload) -> Response:
 @router.post("/pages/{number}/aside")
 def aside_page(who: Supervisor, number: Id, reason: Reason = "") -> Response:
     found = _found(who, number)
-    assert who.user is not None
     try:
-        mend.put_aside(who.store, who.user, found.form.id, reason, number)
+        mend.put_aside(who.store, who.person, found.form.id, reason, number)
     except SettingError as e:
         return _show(who, found, str(e))
     return RedirectResponse(f"/batches/{found.batch.id}", 303)
@@ -106,17 +105,15 @@ def page_back(who: Supervisor, number: Id) -> RedirectResponse:
 
 @router.post("/forms/{form}/aside")
 def aside_form(who: Supervisor, form: Id, reason: Reason = "") -> RedirectResponse:
-    assert who.user is not None
     batch = _batch_of(who, form)
-    mend.put_aside(who.store, who.user, form, reason)
+    mend.put_aside(who.store, who.person, form, reason)
     return RedirectResponse(f"/batches/{batch}", 303)
 
 
 @router.post("/forms/{form}/right")
 def right(who: Supervisor, form: Id, reason: Reason = "") -> RedirectResponse:
-    assert who.user is not None
     batch = _batch_of(who, form)
-    mend.call_right(who.store, who.user, form, reason)
+    mend.call_right(who.store, who.person, form, reason)
     return RedirectResponse(f"/batches/{batch}", 303)
 
 

@@ -14,7 +14,7 @@ from inkshift.review.batches.reading import KIND, Taken, Wanted
 from inkshift.review.batches.routes import show_batch
 from inkshift.review.core import tasks
 from inkshift.review.core.agreement import progress
-from inkshift.review.keying import views
+from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Visit
 from inkshift.review.web.uploads import Sent, Upload, take
@@ -51,18 +51,16 @@ def make(who: Supervisor, sent: Upload) -> Response:
 
 
 @router.post("/batches/{batch}/pages")
-def add(who: Supervisor, batch: Id, sent: Upload) -> Response:
+def add(who: Supervisor, batch: TheBatch, sent: Upload) -> Response:
     """Add pages to a batch and read them."""
-    if views.batch(who.store, batch) is None:
-        raise HTTPException(404)
     try:
         if _busy(who):
             raise SettingError(who.words("reading_other"))
-        readpages.add_pages(who.store, batch, lambda folder, first: _keep(sent, folder, first))
-        who.tasks.start(KIND, {"batch": batch})
+        readpages.add_pages(who.store, batch.id, lambda folder, first: _keep(sent, folder, first))
+        who.tasks.start(KIND, {"batch": batch.id})
     except InkshiftError as e:
-        return show_batch(who, batch, str(e))
-    return RedirectResponse(f"/batches/{batch}", 303)
+        return show_batch(who, batch.id, str(e))
+    return RedirectResponse(f"/batches/{batch.id}", 303)
 
 
 def _keep(sent: Sent, folder: Path, first: int = 1) -> list[Taken]:

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,14 +54,11 @@ def templates(store: Store, files: Path) -> list[Known]:
     """The templates that were designed, as far as they are saved, and those of earlier batches, each once."""
     with store.reading() as session:
         drafts = session.execute(sa.select(Draft.id, Draft.name).order_by(Draft.changed.desc())).all()
-        batches = session.execute(
-            sa.select(Batch.id, Batch.template, Batch.folder)
-            .where(Batch.template.is_not(None))
-            .order_by(Batch.id.desc())
-        ).all()
+        own = sa.select(Batch.id, Batch.template).where(Batch.template.is_not(None))
+        batches = session.execute(own.order_by(Batch.id.desc())).all()
     found = [Known(f"draft-{i}", name) for i, name in drafts if (_draft(files, i) / TEMPLATE).is_file()]
     seen: set[str] = set()
-    for batch, template, _ in batches:
+    for batch, template in batches:
         text = json.dumps(template, sort_keys=True)
         if text not in seen:
             seen.add(text)
@@ -92,12 +88,7 @@ def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], 
     try:
         _copy_template(store, files, wanted.template, folder)
         template = load_template(folder / TEMPLATE)
-        taken = take(folder / PAGES)
-        names = {one.path.name: one.name for one in taken if not one.error}
-        refused = [one for one in taken if one.error]
-        if not names:
-            said = "\n".join(one.error for one in refused)
-            raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
+        names, refused = _parted(take(folder / PAGES))
         (folder / NAMES).write_text(json.dumps(names), encoding="utf-8")
         batch = add_batch(
             store,
@@ -107,8 +98,7 @@ def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], 
             double=wanted.double,
             model_keys=wanted.model_keys,
         )
-        called = {str(one.path): one.name for one in refused}
-        add_forms(store, batch, map(_unread, refused), names=called)
+        add_forms(store, batch, map(_unread, refused), names={str(one.path): one.name for one in refused})
         return batch
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -127,15 +117,20 @@ def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[
         raise SettingError("this batch was read on the command line; read further pages into a new batch")
     with _ADDING:
         names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
-        taken = take(folder / PAGES, _next_number(store, batch_id, folder / PAGES))
-        added = {one.path.name: one.name for one in taken if not one.error}
-        refused = [one for one in taken if one.error]
-        if not added:
-            said = "\n".join(one.error for one in refused)
-            raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
+        added, refused = _parted(take(folder / PAGES, _next_number(store, batch_id, folder / PAGES)))
         with whole_file(folder / NAMES) as file:
             file.write_text(json.dumps(names | added), encoding="utf-8")
         add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
+
+
+def _parted(taken: Sequence[Taken]) -> tuple[dict[str, str], list[Taken]]:
+    """What people call each page, by its file, and the files that are none. Raises InputError where all of them are."""
+    names = {one.path.name: one.name for one in taken if not one.error}
+    refused = [one for one in taken if one.error]
+    if not names:
+        said = "\n".join(one.error for one in refused)
+        raise InputError(said or "no page was sent; choose PDF, JPEG, PNG, TIFF, HEIC or WebP files")
+    return names, refused
 
 
 def _next_number(store: Store, batch_id: int, folder: Path) -> int:
@@ -272,6 +267,4 @@ def incomplete(store: Store, batch_id: int) -> bool:
 
 def task_of(store: Store, batch_id: int) -> Task | None:
     """The task that read, or reads, the pages of a batch; None where they were not uploaded."""
-    with suppress(StopIteration):
-        return next(task for task in tasks.tasks(store, KIND) if task.about["batch"] == batch_id)
-    return None
+    return next((task for task in tasks.tasks(store, KIND) if task.about["batch"] == batch_id), None)

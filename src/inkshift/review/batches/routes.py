@@ -1,25 +1,34 @@
-"""The batches, how they get on, and the forms of each; batches renamed, archived, deleted."""
+"""The batches, how they get on, and the forms of each; batches renamed, archived, deleted, and written to files."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, HTTPException, Query
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from fastapi import APIRouter, Form, Query
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import SettingError
 from inkshift.review.batches import keep
 from inkshift.review.batches import reading as readpages
+from inkshift.review.batches.exchange import write_label_studio, write_table
 from inkshift.review.batches.keep import Which
 from inkshift.review.core.agreement import agreement, progress
 from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
-from inkshift.review.web.render import page
+from inkshift.review.keying.views import TheBatch
+from inkshift.review.web.render import page, written
 from inkshift.review.web.security import Id, Supervisor, Visit, Who
 
 router = APIRouter()
 
 Name = Annotated[str, Form(max_length=200)]
+Kind = Literal["csv", "jsonl", "xlsx", "label-studio"]
+_FILES: dict[Kind, tuple[str, str]] = {
+    "csv": ("csv", "text/csv"),
+    "jsonl": ("jsonl", "application/jsonl"),
+    "xlsx": ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    "label-studio": ("json", "application/json"),
+}
 
 
 @router.get("/")
@@ -47,9 +56,7 @@ def show_batch(
     who: Visit, batch: int, error: str = "", *, q: str = "", which: Which = "all", at: int = 1, name: str | None = None
 ) -> HTMLResponse:
     """The page of a batch. error: what could not be done, with the `name` that was typed for it."""
-    found = views.batch(who.store, batch)
-    if found is None:
-        raise HTTPException(404)
+    found = views.batch_of(who, batch)
     return page(
         who,
         "batch.html",
@@ -73,34 +80,42 @@ def show_batch(
 
 
 @router.post("/batches/{batch}/name")
-def rename(who: Supervisor, batch: Id, name: Name = "") -> Response:
-    _there(who, batch)
+def rename(who: Supervisor, batch: TheBatch, name: Name = "") -> Response:
     try:
-        keep.rename(who.store, batch, name)
+        keep.rename(who.store, batch.id, name)
     except SettingError as e:
-        return show_batch(who, batch, str(e), name=name)
-    return RedirectResponse(f"/batches/{batch}", 303)
+        return show_batch(who, batch.id, str(e), name=name)
+    return RedirectResponse(f"/batches/{batch.id}", 303)
 
 
 @router.post("/batches/{batch}/archive")
-def archive(who: Supervisor, batch: Id, away: Annotated[bool, Form()] = True) -> RedirectResponse:
+def archive(who: Supervisor, batch: TheBatch, away: Annotated[bool, Form()] = True) -> RedirectResponse:
     """Put a batch out of the way, or back."""
-    _there(who, batch)
-    keep.archive(who.store, batch, away)
-    return RedirectResponse("/" if away else f"/batches/{batch}", 303)
+    keep.archive(who.store, batch.id, away)
+    return RedirectResponse("/" if away else f"/batches/{batch.id}", 303)
 
 
 @router.post("/batches/{batch}/delete")
-def delete(who: Supervisor, batch: Id, name: Name = "") -> Response:
+def delete(who: Supervisor, batch: TheBatch, name: Name = "") -> Response:
     """Delete an archived batch, whose name was typed once more."""
-    _there(who, batch)
     try:
-        keep.delete(who.store, batch, name)
+        keep.delete(who.store, batch.id, name)
     except SettingError as e:
-        return show_batch(who, batch, str(e))
+        return show_batch(who, batch.id, str(e))
     return RedirectResponse("/", 303)
 
 
-def _there(who: Visit, batch: int) -> None:
-    if views.batch(who.store, batch) is None:
-        raise HTTPException(404)
+@router.get("/batches/{batch}/export")
+def choose(who: Supervisor, batch: TheBatch) -> HTMLResponse:
+    left = views.left(who.store, batch.id)
+    return page(who, "export.html", batch=batch, left=left, undone=undone(who.store, batch.id))
+
+
+@router.get("/batches/{batch}/export/{kind}")
+def download(who: Supervisor, batch: TheBatch, kind: Kind) -> FileResponse:
+    """What a batch came to, as a file."""
+    ending, media = _FILES[kind]
+    open_ = "-incomplete" if len(undone(who.store, batch.id)) or readpages.incomplete(who.store, batch.id) else ""
+    name = f"batch-{batch.id}{'-label-studio' if kind == 'label-studio' else ''}{open_}.{ending}"
+    write = write_label_studio if kind == "label-studio" else write_table
+    return written(lambda path: write(who.store, batch.id, path), name, media)

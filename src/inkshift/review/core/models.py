@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
-from inkshift.errors import ModelError, SettingError
+from inkshift.errors import ModelError, SettingError, lacks
 from inkshift.models.package import NUMBER_MODEL, Manifest, load_model, shipped
 from inkshift.review.core import store as stores
 from inkshift.review.core.schema import Choice, TrainedModel
@@ -120,8 +119,7 @@ def history(store: Store) -> list[Chosen]:
 
 def missing_to_teach() -> bool:
     """Whether the optional part that teaching and studies need is not installed."""
-    needed = ("torch", "onnx", "onnxscript", "timm", "scipy")
-    return any(importlib.util.find_spec(name) is None for name in needed)
+    return lacks("torch", "onnx", "onnxscript", "timm", "scipy")
 
 
 def _taught(model: TrainedModel, folder: str, default: bool, names: dict[str, str]) -> Known:

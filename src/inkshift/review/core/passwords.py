@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from inkshift.errors import MissingExtraError, SettingError
+from inkshift.errors import SettingError, need
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -15,11 +15,8 @@ LEAST, MOST = 10, 256
 
 @cache
 def _hasher() -> PasswordHasher:
-    try:
-        from argon2 import PasswordHasher
-    except ImportError:
-        raise MissingExtraError("review", "a password") from None
-    return PasswordHasher()
+    hasher: PasswordHasher = need("argon2", "review", "a password").PasswordHasher()
+    return hasher
 
 
 @cache

@@ -338,9 +338,7 @@ def _ask(
     return [one.message for one in broken]
 
 
-def settle(
-    store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0, checked: bool = False
-) -> Decided:
+def settle(store: Store, user_id: int, field_id: int, value: str, checked: bool = False) -> Decided:
     """A supervisor's decision on any field, whoever decided what before: a correction, an audit, a dispute.
 
     checked: see `decide`. Raises CheckError as that does, and SettingError where the user is no supervisor or `value`
@@ -353,7 +351,7 @@ def settle(
         field, decisions = _locked(session, field_id)
         answer = parse(value, limit_of(session, store, field.batch_id, field.name))
         asked = _ask(session, store, field, decisions, user_id, "settle", answer, checked)
-        return _append(session, store, field, decisions, user_id, "settle", answer, seconds, checked=asked)
+        return _append(session, store, field, decisions, user_id, "settle", answer, checked=asked)
 
 
 def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import InkshiftError, RegistrationError, SettingError
 from inkshift.forms.assemble import assemble
 from inkshift.forms.out.html import doubts
+from inkshift.forms.out.overlay import flattened
 from inkshift.forms.out.sheet import png
 from inkshift.forms.page.files import load_page, page_refs
 from inkshift.forms.reader import Reader
@@ -72,18 +72,9 @@ def try_on(reader: Reader, given: Sequence[tuple[str, Path]]) -> list[TriedPage]
     read: list[tuple[PageReading, bytes]] = []
     for ref in refs:
         try:
-            read += [
-                (
-                    page,
-                    jpeg(
-                        straight(laid, reader.template.pages[page.design], _LONGEST),
-                        _QUALITY,
-                    )
-                    if laid
-                    else b"",
-                )
-                for page, laid in reader.read_laid(load_page(ref), ref.source, ref.page)
-            ]
+            for page, laid in reader.read_laid(load_page(ref), ref.source, ref.page):
+                spec = reader.template.pages[page.design]
+                read.append((page, jpeg(straight(laid, spec, _LONGEST), _QUALITY) if laid else b""))
         except RegistrationError as e:
             read.append((PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {e}"), b""))
         except InkshiftError as e:
@@ -115,11 +106,4 @@ def _tried(
 def straight(laid: Registered, spec: PageSpec, longest: int) -> Pixels:
     """The page as the template draws it, its longer side `longest` pixels at most."""
     zoom = min(1.0, longest / max(spec.size))
-    flat = cv2.warpPerspective(
-        laid.image,
-        laid.matrix @ np.diag([1 / zoom, 1 / zoom, 1.0]),
-        (round(spec.size[0] * zoom), round(spec.size[1] * zoom)),
-        flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(flat, np.uint8)
+    return flattened(laid.image, laid.matrix, spec.size, zoom)

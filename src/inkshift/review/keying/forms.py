@@ -53,13 +53,12 @@ def settle(
     checked: Annotated[bool, Form()] = False,
 ) -> Response:
     """Settle a field, whoever decided what before, and show it again; with what was typed where that must be asked."""
-    assert who.user is not None
     found = views.form_page(who.store, form)
     if found is None or field not in {row.id for row in found.fields}:
         raise HTTPException(404)
     value = value.strip()
     try:
-        queue.settle(who.store, who.user, field, value, checked=checked)
+        queue.settle(who.store, who.person, field, value, checked=checked)
     except CheckError as e:
         return _form(who, form, Asked(field, value, e.broken))
     except SettingError as e:

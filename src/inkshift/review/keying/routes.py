@@ -1,4 +1,4 @@
-"""The queue: one field at a time, by keyboard."""
+"""The queue: one field at a time, by keyboard; the whole page that a field is on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from inkshift.errors import SettingError
+from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.kinds import MOST_TEXT
 from inkshift.forms.rules import Broken
 from inkshift.review.core import queue
@@ -16,7 +16,7 @@ from inkshift.review.core.queue import Item, TakenError
 from inkshift.review.core.undone import undone
 from inkshift.review.core.words import needed
 from inkshift.review.keying import views
-from inkshift.review.web.pagepicture import page_of
+from inkshift.review.web.pagepicture import FieldOnPage, outline, page_of, picture, sent
 from inkshift.review.web.render import inline, page
 from inkshift.review.web.security import Id, Visit, Who
 
@@ -51,7 +51,7 @@ def decide(
     """
     value = value.strip()
     try:
-        item = queue.decide_and_next(who.store, _user(who), batch, field, value, seconds, checked)
+        item = queue.decide_and_next(who.store, who.person, batch, field, value, seconds, checked)
     except CheckError as e:
         return _next(request, who, batch, asked=(field, value, e.broken))
     except TakenError:
@@ -64,13 +64,13 @@ def decide(
 @router.post("/batches/{batch}/check")
 def check(who: Who, batch: Id, field: FieldId, value: Typed = "") -> HTMLResponse:
     """The rules that an answer breaks while it is typed, as a part of the page."""
-    return page(who, "_broken.html", broken=queue.check(who.store, _user(who), field, value.strip()))
+    return page(who, "_broken.html", broken=queue.check(who.store, who.person, field, value.strip()))
 
 
 @router.post("/batches/{batch}/undo")
 def undo(request: Request, who: Who, batch: Id) -> Response:
     """Take back this person's last decision, and show that field again where it is theirs."""
-    undone = queue.undo(who.store, _user(who), batch)
+    undone = queue.undo(who.store, who.person, batch)
     if undone is None:
         return _next(request, who, batch, "nothing_to_undo")
     if undone.item is None:
@@ -81,7 +81,31 @@ def undo(request: Request, who: Who, batch: Id) -> Response:
 @router.post("/fields/{field}/hold")
 def hold(who: Who, field: Id) -> Response:
     """Keep a field for two more minutes; 204, or 409 where somebody else has it by now."""
-    return Response(status_code=204 if queue.renew(who.store, _user(who), field) else 409)
+    return Response(status_code=204 if queue.renew(who.store, who.person, field) else 409)
+
+
+@router.get("/fields/{field}/page")
+def whole_page(who: Who, field: Id) -> HTMLResponse:
+    """The page of a field, the field outlined, to be shown over the queue; says why where it cannot be shown."""
+    found = _on_page(who, field)
+    try:
+        shown, error = picture(found.page), ""
+    except InkshiftError as e:
+        shown, error = None, str(e) if who.supervisor else ""
+    box = outline(found, shown) if shown else None
+    return page(who, "_page.html", field=found, shown=shown, box=box, error=error)
+
+
+@router.get("/fields/{field}/page.jpg")
+def page_picture(who: Who, field: Id) -> Response:
+    return sent(_on_page(who, field).page)
+
+
+def _on_page(who: Visit, field: int) -> FieldOnPage:
+    found = page_of(who.store, field)
+    if found is None:
+        raise HTTPException(404)
+    return found
 
 
 def _next(
@@ -97,10 +121,8 @@ def _next(
 def _work(
     who: Visit, batch: int, note: str = "", item: Item | None = None, asked: Asked | None = None
 ) -> dict[str, Any]:
-    found = views.batch(who.store, batch)
-    if found is None:
-        raise HTTPException(404)
-    item = item or queue.next_field(who.store, _user(who), batch)
+    found = views.batch_of(who, batch)
+    item = item or queue.next_field(who.store, who.person, batch)
     crop, left = views.crop_and_left(who.store, batch, item.field if item else 0)
     typed, broken = asked[1:] if asked and item and item.field == asked[0] else ("", ())
     on = page_of(who.store, item.field) if item and crop is None else None
@@ -115,8 +137,3 @@ def _work(
         "left": left,
     }
     return shown | {"typed": typed, "asked": broken}
-
-
-def _user(who: Visit) -> int:
-    assert who.user is not None  # the guard let them in
-    return who.user

@@ -7,8 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
 import sqlalchemy as sa
+from fastapi import Depends, HTTPException
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.forms.kinds import digits_of
@@ -19,6 +21,7 @@ from inkshift.review.core.checks import broken_now, checks_of, values, without_d
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
 from inkshift.review.core.store import Store
 from inkshift.review.core.undone import undone
+from inkshift.review.web.security import Id, Who
 
 ABSENT = "∅"
 SYMBOLS = (*DIGITS, ABSENT)
@@ -120,9 +123,16 @@ def keying(batch: Batch) -> str:
     return "double_model" if batch.model_keys else "double"
 
 
-def batch(store: Store, batch_id: int) -> Batch | None:
-    with store.reading() as session:
-        return session.get(Batch, batch_id)
+def batch_of(who: Who, batch: Id) -> Batch:
+    """The batch of an address; 404 where there is none."""
+    with who.store.reading() as session:
+        found = session.get(Batch, batch)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+TheBatch = Annotated[Batch, Depends(batch_of)]
 
 
 def left(store: Store, batch_id: int) -> int:
@@ -186,8 +196,8 @@ def confusions(store: Store, batch_id: int) -> dict[tuple[str, str], int]:
     return dict(counts)
 
 
-def behind(store: Store, batch_id: int, truth: str, read: str, most: int = 200) -> list[Mistaken]:
-    """The fields behind one cell of the matrix."""
+def behind(store: Store, batch_id: int, truth: str, read: str) -> list[Mistaken]:
+    """The fields behind one cell of the matrix, 200 at most."""
     with store.reading() as session:
         found = [
             field for field, value, got in _settled_numbers(session, batch_id) if (truth, read) in aligned(value, got)
@@ -195,7 +205,7 @@ def behind(store: Store, batch_id: int, truth: str, read: str, most: int = 200) 
         rows = session.execute(
             sa.select(Field, Form.name)
             .join(Form, Form.id == Field.form_id)
-            .where(Field.id.in_(found[:most]))
+            .where(Field.id.in_(found[:200]))
             .order_by(Field.id)
             .options(undefer(Field.crop), selectinload(Field.readings))
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import InkshiftError, SettingError
@@ -39,13 +39,12 @@ Typed = Annotated[dict[str, str], Depends(typed_in)]
 @router.post("/batches/{batch}/whole")
 def decide(who: Who, batch: Id, typed: Typed) -> Response:
     """Decide all fields of a form; the form again, with what was typed, where that cannot be or must be asked."""
-    assert who.user is not None
     answers = _answers(typed)
     try:
         seconds = min(max(float(typed.get("seconds") or 0), 0.0), 86_400.0)
         if not answers or not all(answers.values()):
             raise SettingError(who.words("whole_first"))
-        queue.decide_form(who.store, who.user, answers, seconds, _checked(typed), batch)
+        queue.decide_form(who.store, who.person, answers, seconds, _checked(typed), batch)
     except CheckError as e:
         return _show(who, batch, typed, asked=e.broken)
     except TakenError:
@@ -59,10 +58,9 @@ def decide(who: Who, batch: Id, typed: Typed) -> Response:
 @router.post("/batches/{batch}/whole/check")
 def check(who: Who, batch: Id, typed: Typed) -> HTMLResponse:
     """The sums of a form while it is typed, as a part of the page."""
-    assert who.user is not None
     form = typed.get("form", "")
     number = int(form) if form.isdecimal() and len(form) < 10 else 0
-    sums, broken = queue.check_form(who.store, who.user, number, _answers(typed))
+    sums, broken = queue.check_form(who.store, who.person, number, _answers(typed))
     return page(who, "_sums.html", sums=sums, broken=broken)
 
 
@@ -89,14 +87,11 @@ def _answers(typed: dict[str, str]) -> dict[int, str]:
 def _show(
     who: Visit, batch: int, typed: dict[str, str] | None = None, *, error: str = "", asked: Any = ()
 ) -> HTMLResponse:
-    assert who.user is not None
-    found = views.batch(who.store, batch)
-    if found is None:
-        raise HTTPException(404)
-    form = queue.next_form(who.store, who.user, batch)
+    found = views.batch_of(who, batch)
+    form = queue.next_form(who.store, who.person, batch)
     answers = {item.field: item.suggestion for item in form.items if not item.settles} if form else {}
     answers |= _answers(typed or {})
-    sums, broken = queue.check_form(who.store, who.user, form.id, answers) if form else ([], [])
+    sums, broken = queue.check_form(who.store, who.person, form.id, answers) if form else ([], [])
     return page(
         who,
         "whole.html",

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Query
-from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from inkshift.errors import MissingExtraError
 from inkshift.review import datasets
-from inkshift.review.datasets import DataSet, Number
+from inkshift.review.datasets import DataSet
 from inkshift.review.labelled import available
-from inkshift.review.web.render import page
+from inkshift.review.web.render import page, written
 from inkshift.review.web.security import Id, Supervisor, Visit
 
 router = APIRouter()
@@ -82,7 +79,7 @@ def crop(who: Supervisor, data: Id, row: int) -> FileResponse:
     rows = datasets.numbers(who.files, data)
     if not 0 <= row < len(rows):
         raise HTTPException(404)
-    path = _file(who, data, rows[row])
+    path = datasets.folder_of(who.files, data) / rows[row].file
     return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -90,15 +87,7 @@ def crop(who: Supervisor, data: Id, row: int) -> FileResponse:
 def download(who: Supervisor, data: Id) -> FileResponse:
     """The whole data set as a zip file."""
     _found(who, data)
-    folder = tempfile.TemporaryDirectory(prefix="inkshift-data-")
-    file = Path(folder.name, "data.zip")
-    try:
-        datasets.pack(who.files, data, file)
-    except BaseException:
-        folder.cleanup()
-        raise
-    clean = BackgroundTask(folder.cleanup)
-    return FileResponse(file, media_type="application/zip", filename=f"numbers-{data}.zip", background=clean)
+    return written(lambda path: datasets.pack(who.files, data, path), f"numbers-{data}.zip", "application/zip")
 
 
 def _found(who: Visit, data: int) -> DataSet:
@@ -106,7 +95,3 @@ def _found(who: Visit, data: int) -> DataSet:
     if found is None:
         raise HTTPException(404)
     return found
-
-
-def _file(who: Visit, data: int, number: Number) -> Path:
-    return datasets.folder_of(who.files, data) / number.file

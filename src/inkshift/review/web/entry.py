@@ -45,8 +45,7 @@ def log_in(request: Request, who: Who, name: Name = "", password: Password = "")
 
 @router.post("/logout")
 def log_out(request: Request, who: Who) -> RedirectResponse:
-    assert who.user is not None
-    queue.release(who.store, who.user)
+    queue.release(who.store, who.person)
     end_session(who.store, request.cookies.get(cookie_name(request), ""))
     keep(request, "")
     return RedirectResponse("/login", 303)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, HTMLResponse
 
 from inkshift.errors import how_to_install
 from inkshift.review.web.security import Visit
@@ -35,3 +37,15 @@ def page(
 def inline(png: bytes | None) -> str:
     """A picture as an address that holds it; empty where there is none."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""
+
+
+def written(write: Callable[[Path], object], name: str, media: str) -> FileResponse:
+    """A file that is written for this answer, and goes once it is sent. name: what the browser calls it."""
+    folder = tempfile.TemporaryDirectory(prefix="inkshift-sent-")
+    file = Path(folder.name, f"sent{Path(name).suffix}")
+    try:
+        write(file)
+    except BaseException:
+        folder.cleanup()
+        raise
+    return FileResponse(file, media_type=media, filename=name, background=BackgroundTask(folder.cleanup))

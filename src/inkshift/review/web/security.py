@@ -69,6 +69,12 @@ class Visit:
     def supervisor(self) -> bool:
         return self.user is not None and self.role == "supervisor"
 
+    @property
+    def person(self) -> int:
+        """The user's id, where the guard let them in."""
+        assert self.user is not None
+        return self.user
+
 
 def has_accounts(store: Store) -> bool:
     """Whether people log in: as soon as one supervisor has a password."""

@@ -11,13 +11,14 @@ from torch import nn
 from inkshift.datasets.catalog import CATALOG
 from inkshift.datasets.tasks import Task
 from inkshift.errors import InkshiftError
+from inkshift.files import write_whole
 from inkshift.models.package import Manifest, Model, Source, save_package
 from inkshift.models.train.export import graph_bytes, weights_bytes
 from inkshift.studies.characters.frozen import Trained, train_frozen
 from inkshift.studies.characters.plan import Run
 from inkshift.studies.characters.work import apply_as_is, splits_of, train_run
 from inkshift.studies.engine import Outcome, RunGroup, fail
-from inkshift.studies.record import PACKAGE, WEIGHTS, Record, write_atomic
+from inkshift.studies.record import PACKAGE, WEIGHTS, Record
 
 
 def do(job: RunGroup) -> Outcome:
@@ -35,7 +36,7 @@ def do(job: RunGroup) -> Outcome:
             continue
         net.cpu()
         if one.role == "source":
-            write_atomic(record.folder / WEIGHTS, weights_bytes(net))
+            write_whole(record.folder / WEIGHTS, weights_bytes(net))
         if one.key in job.packed:
             save_run_package(one, net, record, record.folder / PACKAGE)
         record.finish(stopped)

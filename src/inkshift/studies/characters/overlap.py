@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.datasets.overlap import Twins, twins
+from inkshift.files import write_whole
 from inkshift.studies.characters.plan import Plan, PlannedSet
-from inkshift.studies.record import write_atomic, write_json
+from inkshift.studies.record import write_json
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.str_]
@@ -71,7 +72,9 @@ def audit(
 
 
 def audit_study(planned: Plan, folder: Path) -> Path | None:
-    """Audit the sets of a study whose tasks share a class, on the images that their runs use; None if none do."""
+    """Audit once the sets of a study whose tasks share a class, on the images that their runs use; None if none do."""
+    if (folder / "overlap.json").is_file():
+        return folder / "overlap.json"
     sets = {one.spec.name: one for one in planned.sets if set(one.spec.source.labels) & set(one.spec.target.labels)}
     return audit(list(sets), lambda name: _data_of(sets[name]), folder) if sets else None
 
@@ -101,7 +104,7 @@ def contact_sheet(left: Images, right: Images, path: Path, columns: int = _COLUM
     ]
     cells += [np.full_like(cells[0], 96)] * (-len(cells) % columns)
     rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
-    write_atomic(path, cv2.imencode(".png", np.vstack(rows))[1].tobytes())
+    write_whole(path, cv2.imencode(".png", np.vstack(rows))[1].tobytes())
 
 
 def _shown(image: Images) -> Images:

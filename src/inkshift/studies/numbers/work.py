@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from torch import nn
 from inkshift.datasets.numbers import load_numbers
 from inkshift.datasets.synth import strings
 from inkshift.errors import DataError, ModelError, SettingError
+from inkshift.files import as_csv, write_whole
 from inkshift.jobs import digest
 from inkshift.models import ctc
 from inkshift.models.metrics import edit_distance
@@ -24,7 +23,7 @@ from inkshift.models.train.networks import NumberNet, as_input
 from inkshift.reframe import parse
 from inkshift.studies.engine import Outcome, RunGroup
 from inkshift.studies.numbers.plan import StringRun
-from inkshift.studies.record import CONFIG, DONE, EPOCHS, ERROR, write_atomic, write_json
+from inkshift.studies.record import CONFIG, DONE, EPOCHS, ERROR, write_json
 
 READINGS, SCORES = "readings.csv", "scores.json"
 _BATCH = 64
@@ -55,13 +54,8 @@ def do(job: RunGroup) -> Outcome:
     history, sizes = _learn(run, net, own, memory, folder)
     after = before if run.budget is None else finetune.judge(net, *check)[1]
     read = readings(net, strings.Lines([frame(pictures[i]) for i in test]))
-    _write_rows(
-        folder / READINGS,
-        [
-            ("row", "form", "label", "read"),
-            *((i, forms[i], labels[i], text) for i, text in zip(test, read, strict=True)),
-        ],
-    )
+    rows = [(i, forms[i], labels[i], text) for i, text in zip(test, read, strict=True)]
+    write_whole(folder / READINGS, as_csv([("row", "form", "label", "read"), *rows]))
     best = 1 + int(np.argmin([epoch.held_out_loss for epoch in history])) if history else 0
     old = {"numbers": run.old_task, "before": before, "after": after, "note": memory.note}
     scores = _scores([labels[i] for i in test], read)
@@ -110,13 +104,13 @@ def _learn(
 ) -> tuple[list[finetune.Epoch], tuple[int, int]]:
     """Teach `net` in place; its epochs, and how many numbers it learned from and was stopped by."""
     rows: list[Sequence[object]] = [("epoch", "training_loss", "held_out_loss", "held_out_right")]
-    _write_rows(folder / EPOCHS, rows)
+    write_whole(folder / EPOCHS, as_csv(rows))
     if run.budget is None:
         return [], (0, 0)
 
     def report(epoch: finetune.Epoch) -> None:
         rows.append((epoch.epoch, *(f"{v:.9g}" for v in (epoch.loss, epoch.held_out_loss, epoch.held_out))))
-        _write_rows(folder / EPOCHS, rows)
+        write_whole(folder / EPOCHS, as_csv(rows))
 
     p = run.protocol
     learn, held_out = finetune.split_by_form(own, p.held_out, run.seed)
@@ -126,12 +120,12 @@ def _learn(
 
 
 def readings(net: nn.Module, lines: strings.Lines) -> list[str]:
-    """What `net` reads in each picture, by the likeliest symbol of each step."""
+    """What `net` reads in each picture, by the likeliest digit of each step; marks, where it has them, are none."""
     net.eval()
     found = [""] * len(lines)
     for rows in lines.batches(np.arange(len(lines)), _BATCH):
         with torch.inference_mode():
-            symbols = net(as_input(torch.from_numpy(lines[rows]))).argmax(-1).numpy()
+            symbols = ctc.fold(net(as_input(torch.from_numpy(lines[rows]))).softmax(-1).numpy()).argmax(-1)
         for i, steps in zip(rows, symbols, strict=True):
             found[int(i)] = ctc.collapse(steps)
     return found
@@ -145,12 +139,6 @@ def _scores(labels: Sequence[str], read: Sequence[str]) -> dict[str, float]:
         "digits": sum(map(len, labels)),
         "digit_errors": sum(wrong),
     }
-
-
-def _write_rows(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_atomic(path, text.getvalue().encode())
 
 
 def _finish(run: StringRun, folder: Path, epochs: int, seconds: float) -> None:

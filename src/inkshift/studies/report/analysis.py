@@ -59,8 +59,8 @@ def analyse(results: Results) -> Analysis:
     )
 
 
-def worst_classes(arm: Arm, most: int = WORST) -> list[WorstClass]:
-    """The classes of `arm` with test images that are read worst, `most` of them, those always right left out."""
+def worst_classes(arm: Arm) -> list[WorstClass]:
+    """The classes of `arm` with test images that are read worst, `WORST` of them, those always right left out."""
     counts = np.stack([run.confusions[-1] for run in arm.distinct]).sum(axis=0)
     labelled = counts.sum(axis=1)
     accuracy = np.diag(counts) / np.maximum(labelled, 1)
@@ -71,7 +71,7 @@ def worst_classes(arm: Arm, most: int = WORST) -> list[WorstClass]:
         WorstClass(
             arm.classes[i], float(accuracy[i]), arm.classes[int(wrong[i].argmax())], float(wrong[i].max() / labelled[i])
         )
-        for i in order[:most]
+        for i in order[:WORST]
     ]
 
 

@@ -224,9 +224,9 @@ def confusion(study_set: Set, arm: Arm) -> Figure:
     return figure
 
 
-def row_shares(arm: Arm, epoch: int = -1) -> Floats:
+def row_shares(arm: Arm) -> Floats:
     """(C, C) share of each label's test images read as each class; a row without images is 0."""
-    counts = np.stack([run.confusions[epoch] for run in arm.distinct]).sum(axis=0)
+    counts = np.stack([run.confusions[-1] for run in arm.distinct]).sum(axis=0)
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.float64)
 
 

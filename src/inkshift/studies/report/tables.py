@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from inkshift.files import write_whole
+from inkshift.files import as_csv, write_whole
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison
 from inkshift.studies.report.results import COLUMNS, Results
@@ -54,9 +52,7 @@ def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> list
 
 def write_table(path: Path, rows: Rows) -> None:
     """Write rows, the header among them, as one CSV file. Raises SettingError if it cannot be written."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
-    write_whole(path, text.getvalue().encode("utf-8"))
+    write_whole(path, as_csv([_cell(value) for value in row] for row in rows))
 
 
 def _cell(value: Any) -> Any:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.specimens.scanner import Gray
+from specimens.scanner import Gray
 
 Points = npt.NDArray[np.float64]
 Rng = np.random.Generator

@@ -12,7 +12,7 @@ import numpy as np
 from inkshift.datasets.formats import read_idx
 from inkshift.errors import DataError
 from inkshift.forms.reading import DIGITS, Image
-from inkshift.forms.specimens.scanner import Gray
+from specimens.scanner import Gray
 
 TOUCH_AT = 46.0
 """Height of a digit, in pixels, at which touching strokes overlap by 1 to 4 pixels."""

@@ -19,9 +19,9 @@ from PIL import ImageDraw, ImageFont
 from inkshift.errors import SettingError
 from inkshift.forms.reading import Image
 from inkshift.forms.rules import Rule, Side
-from inkshift.forms.specimens.pen import Glyphs, Hand, draw_hand, lay_ink, write_digits
-from inkshift.forms.specimens.scanner import Gray, Wear, scan
 from inkshift.forms.template import Box, FieldSpec, PageSpec, Template
+from specimens.pen import Glyphs, Hand, draw_hand, lay_ink, write_digits
+from specimens.scanner import Gray, Wear, scan
 
 PRINT = 40
 """Gray level of what is printed."""

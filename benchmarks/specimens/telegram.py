@@ -15,10 +15,10 @@ import numpy as np
 
 from inkshift.files import write_whole
 from inkshift.forms.reading import Image
-from inkshift.forms.specimens.pen import Glyphs
-from inkshift.forms.specimens.scanner import Wear
-from inkshift.forms.specimens.specimen import Layout, Specimen, Text, Values, draw_blank, specimen_pages
 from inkshift.forms.template import Box, FieldSpec, Identity, Mark, PageSpec, Template
+from specimens.pen import Glyphs
+from specimens.scanner import Wear
+from specimens.specimen import Layout, Specimen, Text, Values, draw_blank, specimen_pages
 
 PARTIES = (
     ("12", "Frente del Litoral"),
