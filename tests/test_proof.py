@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from inkshift.errors import RegistrationError, UnknownFormError
-from inkshift.forms.reader import Reader, misplaced, way_up
+from inkshift.forms.field.fields import less_sure
+from inkshift.forms.reader import Reader, way_up
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.registration.candidates import project, quarter_turn
 from inkshift.forms.registration.proof import lead
@@ -314,7 +315,7 @@ def test_a_few_fields_must_be_surer_of_the_way_up_than_all() -> None:
 
 
 def test_a_field_that_may_lie_wrong_is_as_unsure_as_that() -> None:
-    made = misplaced(reading(0.9), 0.5)
+    made = less_sure(reading(0.9), 0.5)
     assert made.confidence == pytest.approx(0.45)
     assert made.candidates[0].probability == pytest.approx(0.45)
 
