@@ -167,6 +167,35 @@ def test_a_class_list_that_lies_rows_off_is_never_read_from_the_neighbours_marks
         assert sum(came[name].value == value for name, value in marks.items()) >= 28
 
 
+# -- 03: paper that is dark, and ink that is pale ---------------------------------------------------------------------
+
+
+def shaded(depth: float, wide: float, axis: int, dash: int | None = None) -> Gray:
+    """An empty box with a fold's shadow, level (axis 0) or upright, or with a dash of that gray."""
+    size = 75, 200
+    paper = 245 + 2 * np.random.default_rng(0).standard_normal(size)
+    along = np.arange(size[axis]) - size[axis] // 2
+    light = 1 - depth * np.exp(-np.abs(along) / wide) - 0.05 * (along > 0)
+    if dash is not None:
+        cv2.line(paper, (70, 40), (120, 37), (float(dash),), 3, cv2.LINE_AA)
+    return np.clip(paper * (light[:, None] if axis == 0 else light), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("wide", [8, 15, 30])
+@pytest.mark.parametrize("depth", [0.1, 0.2, 0.35])
+def test_the_shadow_of_a_fold_is_no_stroke(depth: float, wide: float, axis: int, numbers: Reader) -> None:
+    (form,) = numbers.read(shaded(depth, wide, axis))
+    field = form.fields[0]
+    assert field.state == "blank" or field.confidence < (0.5 if field.state == "crossed-out" else 0.8)
+
+
+@pytest.mark.parametrize("dash", [40, 150, 205])
+def test_a_pale_dash_is_a_stroke(dash: int, numbers: Reader) -> None:
+    (form,) = numbers.read(shaded(0, 8, 0, dash))
+    assert form.fields[0].state == "crossed-out"
+
+
 # -- 06: the way up ----------------------------------------------------------------------------------------------------
 
 

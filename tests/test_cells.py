@@ -84,6 +84,14 @@ def test_a_dash_is_flat_and_a_digit_is_not(drawn_digits: Gray) -> None:
     assert [cell.flat for cell in cells_of_field(ink, 3, FRAME, printed=False)] == [True, False, False]
 
 
+def test_the_rim_of_a_stamp_over_a_digit_is_no_dash(drawn_digits: Gray) -> None:
+    """What is flat and larger than the digit in its cell lies on it; the digit is read all the same."""
+    ink = field(drawn_digits, "111")
+    cv2.line(ink, (MARGIN + CELL + 1, MARGIN + 5), (MARGIN + 2 * CELL - 2, MARGIN + 7), (255,), 5)
+    cell = cells_of_field(ink, 3, FRAME, printed=False)[1]
+    assert (cell.flat, cell.mark) == (False, 0.0)
+
+
 def test_a_speck_is_no_ink(drawn_digits: Gray) -> None:
     ink = field(drawn_digits, "___")
     ink[MARGIN + 25 : MARGIN + 28, MARGIN + 25 : MARGIN + 28] = 255

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from inkshift.errors import ModelError
 from inkshift.forms.field import decode as decoding
-from inkshift.forms.field.decode import COSTS, cell_symbols, decode, decode_cells
+from inkshift.forms.field.decode import COSTS, cell_symbols, decode, decode_cells, gaps_doubted
 from inkshift.forms.field.segment import Atom, Lattice, Segment
+from inkshift.forms.reading import Candidate
 
 Rows = npt.NDArray[np.float32]
 
@@ -184,3 +185,14 @@ def test_ten_digits_alone_stay_ten_and_a_missing_one_is_named() -> None:
     assert np.array_equal(decoding.reading_classes("0123456789")(ten), ten)
     with pytest.raises(ModelError, match="without 7; take a model that knows ten digits"):
         decoding.reading_classes("012345689")
+
+
+def test_a_gap_in_a_number_is_a_digit_that_was_missed_or_a_doubt() -> None:
+    def read(*symbols: dict[str, float]) -> Candidate:
+        return gaps_doubted(decode_cells(symbols))[0]
+
+    gapped = read({"2": 1.0}, {"X": 0.9, "1": 0.1}, {"5": 1.0})
+    assert (gapped.written, gapped.probability < 0.9) == ("215", True)
+    assert read({"2": 0.99}, {"_": 0.99, "1": 0.01}, {"5": 0.99}).probability < 0.9
+    for sure in ("_X5", "25X", "___", "X0_"):
+        assert read(*({symbol: 0.99} for symbol in sure)).probability > 0.95

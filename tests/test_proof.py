@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pytest
 
 from inkshift.errors import RegistrationError, UnknownFormError
-from inkshift.forms.reader import Reader, misplaced, way_up
+from inkshift.forms.field.fields import less_sure
+from inkshift.forms.reader import Reader, way_up
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.registration.candidates import project, quarter_turn
-from inkshift.forms.registration.proof import lead
+from inkshift.forms.registration.proof import frame_probability, lead
 from inkshift.forms.registration.reference import Reference
 from inkshift.forms.registration.refine import NEAR, Place, refine
 from inkshift.forms.registration.register import Registered, lay_at, register
@@ -252,6 +253,29 @@ def test_another_version_of_the_form_is_no_page_of_it() -> None:
         register(seen(version, np.eye(3)), spec, sheet)
 
 
+@pytest.mark.parametrize("known", ["picture", "lines"])
+@pytest.mark.parametrize("change", ["its box is gone", "its box is half as wide"])
+def test_a_version_that_differs_in_one_box_leaves_that_field_in_doubt(change: str, known: str) -> None:
+    sheet, pictured, ruled = class_list()
+    page, top = filled(sheet), TOP + ROW * 6
+    page[top + 3 : top + ROW - 2, 448:453] = 255
+    if change == "its box is half as wide":
+        cv2.line(page, (405, top), (405, top + ROW), (0,), 2)
+    else:
+        page[top + 3 : top + ROW - 2, 358:363] = 255
+    spec, reference = (pictured, sheet) if known == "picture" else (ruled, None)
+    laid = register(seen(page, moved(1, 0.97)), spec, reference)[0]
+    assert laid.fields["r6"] < 0.8
+    assert all(sure > 0.9 for name, sure in laid.fields.items() if name != "r6")
+
+
+def test_a_line_that_lacks_tells_little_where_lines_are_faint_all_over() -> None:
+    plain, faint = [0.9] * 12, [0.9] * 6 + [0.4] * 6
+    assert frame_probability(np.array([*plain, 0.0]))[-1] < 0.8
+    assert frame_probability(np.array([*faint, 0.0]))[-1] > 0.9
+    assert (frame_probability(np.array([*plain, np.nan])) == 1).all()
+
+
 @pytest.mark.parametrize("turn", [0, 1])
 def test_a_fax_with_half_as_many_rows_as_columns_is_laid(turn: int) -> None:
     """Standard resolution has 204 x 98 dots to the inch; nothing in the picture says so."""
@@ -314,7 +338,7 @@ def test_a_few_fields_must_be_surer_of_the_way_up_than_all() -> None:
 
 
 def test_a_field_that_may_lie_wrong_is_as_unsure_as_that() -> None:
-    made = misplaced(reading(0.9), 0.5)
+    made = less_sure(reading(0.9), 0.5)
     assert made.confidence == pytest.approx(0.45)
     assert made.candidates[0].probability == pytest.approx(0.45)
 

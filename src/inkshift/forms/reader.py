@@ -499,7 +499,7 @@ class Reader:
         sure = found.page.fields
         kinds: list[Kind] = [spec.kind for spec in found.spec.fields] if found.spec else ["number"] * len(work)
         return [
-            misplaced(replace(reading, box=b, kind=kind), sure.get(reading.name, 1.0))
+            fields.less_sure(replace(reading, box=b, kind=kind), sure.get(reading.name, 1.0))
             for reading, b, kind in zip(self._readings(work, glance), boxes, kinds, strict=True)
         ]
 
@@ -737,12 +737,6 @@ def _odds(way: Sequence[FieldReading]) -> float:
 def _tells(reading: FieldReading) -> bool:
     """Whether a reading says how its page stands: a tick looks the same upside down."""
     return reading.state == "written" and reading.kind in WITH_DIGITS
-
-
-def misplaced(reading: FieldReading, sure: float) -> FieldReading:
-    """A reading whose field lies where it should with a probability of `sure`, 0 to 1."""
-    candidates = tuple(replace(one, probability=one.probability * sure) for one in reading.candidates)
-    return replace(reading, confidence=reading.confidence * sure, candidates=candidates)
 
 
 def _window(page: PageSpec, scale: float) -> int:

@@ -45,8 +45,9 @@ _INSIDE = 0.25
 # How sure two such digits, or one that reaches in, make it that the field overflows.
 _CROWDED, _REACHING = 0.8, 0.7
 # Shares of a cell's height: smaller ink is a speck, and solid ink up to the second is dirt; up to the third, a dot that
-# was put there. How sure a dash or a line, an X, and a slash make it that a cell was crossed out.
-_SPECK, _DOT, _SMALL = 0.1, 0.16, 0.3
+# was put there; up to the last, perhaps a digit whose loop ran full. How sure a dash or a line, an X, and a slash make
+# it that a cell was crossed out.
+_SPECK, _DOT, _BLOB, _SMALL = 0.1, 0.16, 0.2, 0.3
 _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
 # Of a mark: a dash or wave is lower than this share of the cell, so many times wider than high, perhaps or likely, and
 # such a share of its columns crosses it once.
@@ -170,7 +171,7 @@ def _cell(
     if len(mine) > 1:
         views.append(_picture(ink, labels, stats, np.array([largest])))
         weights.append(float(stats[largest, 4] / stats[mine, 4].sum()) ** 4)
-    flat = bool(len(mine) <= 2 and w > 2.2 * h and h < 0.3 * height)
+    flat = bool(len(mine) <= 2 and w > 2.2 * h and stats[mine, 3].max() < 0.3 * height)
     over = _CROWDED * _crowded(stats[mine], box, height)
     return Cell(box, tuple(views), tuple(weights), flat, over, _DOUBTLESS if flat else _mark(views[0], height))
 
@@ -187,7 +188,7 @@ def _mark(picture: Gray, height: float) -> float:
     h, w = picture.shape
     ink = picture > 0
     if max(h, w) < _SMALL * height and ink.mean() > 0.5:
-        return _DOUBTLESS
+        return _DOUBTLESS if max(h, w) < _BLOB * height else _OPEN
     if max(h, w) >= _SMALL * height and h < _LOW * height and w > _WIDE[0] * h and _goes_across_once(ink):
         return _LIKELY if w > _WIDE[1] * h else _OPEN
     if max(h, w) < _SMALL * height or min(h, w) < 8:

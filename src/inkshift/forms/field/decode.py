@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,9 +17,13 @@ import numpy.typing as npt
 
 from inkshift.errors import ModelError
 from inkshift.forms.field.segment import Lattice, Segment
-from inkshift.forms.reading import DIGITS, Candidate, CellReading
+from inkshift.forms.reading import CROSSED as CROSSED_OUT
+from inkshift.forms.reading import DIGITS, EMPTY, Candidate, CellReading
 
 JUNK, CROSSED = 10, 11
+# How much likelier it is that a cell between digits holds one that was missed than that it is blank or crossed out:
+# nobody leaves a gap in a number.
+_GAP = 20.0
 _FLOOR = 1e-4
 _BEST = 8
 MOST_CANDIDATES = 20
@@ -239,3 +243,17 @@ def decode_cells(symbols: Sequence[dict[str, float]]) -> tuple[Candidate, ...]:
         grown = [(text + symbol, p * q) for text, p in beam for symbol, q in top]
         beam = sorted(grown, key=lambda item: -item[1])[:MOST_CANDIDATES]
     return tuple(Candidate(text, float(p)) for text, p in beam)
+
+
+def gaps_doubted(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Readings of a field of cells with those less probable, of the same sum, that leave a gap in a number."""
+    odds = [one.probability / (_GAP if _has_gap(one.written) else 1.0) for one in candidates]
+    scale = sum(one.probability for one in candidates) / max(sum(odds), 1e-12)
+    weighed = [replace(one, probability=p * scale) for one, p in zip(candidates, odds, strict=True)]
+    return tuple(sorted(weighed, key=lambda one: -one.probability))
+
+
+def _has_gap(written: str) -> bool:
+    """Whether a cell without a digit, or more, stands between digits."""
+    unused = CROSSED_OUT + EMPTY
+    return any(symbol in unused for symbol in written.strip(unused))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from inkshift.forms.field import amounts, grid, numbers, printed, segment, signs
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.cells import Cell, cells_of_field, likeness, views_of_digit
-from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells
+from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells, gaps_doubted
 from inkshift.forms.field.struck import struck_odds
 from inkshift.forms.reading import (
     CROSSED,
@@ -29,6 +29,7 @@ from inkshift.forms.reading import (
     value_of,
 )
 from inkshift.models.ctc import allowed
+from inkshift.reframe import median_of
 
 Gray = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
@@ -47,6 +48,10 @@ _RARELY_STRUCK, _DOUBTED = 3.0, 1.5
 # the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, the
 # lower end of what `benchmarks/fit_numbers.py --ink` prints, and the least that it must give to nothing.
 _SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 190.0, 0.15
+# What is no stroke of a pen, on generated pages. Shadow of a fold: less than the first share of its darkness is gone so
+# many heights of a field beside its darkest, which is the second share of it. Left of print that was taken out:
+# so thin, in heights, along that print with such a share.
+_STEEP, _CORE, _BESIDE, _SLIVER, _ALONG = 0.75, 0.75, 0.08, 0.08, 0.75
 # Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
 _LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
@@ -95,13 +100,14 @@ class Prepared:
 class PreparedNumber:
     """A field's number as line recognisers are to see it, and what its ink alone says.
 
-    crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. struck: 0 to 1, how sure it is that
-    it was struck out. beside: what stands among its digits.
+    crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. written: its ink (`number_ink`).
+    struck: 0 to 1, how sure it is that it was struck out. beside: what stands among its digits.
     """
 
     job: Job
     crop: npt.NDArray[np.uint8]
     line: numbers.Line
+    written: Gray
     struck: float
     beside: tuple[signs.Sign, ...]
 
@@ -118,14 +124,16 @@ class PreparedNumber:
             given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in was.items() if t))
             return FieldReading(job.name, "", CROSSED, "crossed-out", struck, given[:MOST_CANDIDATES])
         if not best:
-            return _nothing_read(job, texts, _pieces(job), old)
+            return _nothing_read(job, texts, self.written, old)
         fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
         total = sum(fitting.values())
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
             scale = total + texts.get("", 0.0)
             given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
             read = _with_signs(job, _reading(job, given, _digits(job, self.line, given[0].written, views)), self.beside)
-            return _perhaps_struck(read, struck)
+            # The shadow of an upright fold looks like a 1 to a recogniser.
+            shadow = set(best) == {"1"} and no_ink(job) > 0.5
+            return less_sure(_perhaps_struck(read, struck), 0.5 if shadow else 1.0)
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, self.line, given[0].written, views))
 
@@ -226,7 +234,7 @@ def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
     written = number_ink(job, reference)
     struck = max(job.struck, struck_share(strokes(job, reference)))
     beside = signs.find_signs(written if job.ink is None else _own_ink(job, reference))
-    return PreparedNumber(job, crop, numbers.Line(crop, dark, written[around(job)], reference), struck, beside)
+    return PreparedNumber(job, crop, numbers.Line(crop, dark, written[around(job)], reference), written, struck, beside)
 
 
 def strokes(job: Job, reference: float | None) -> Gray:
@@ -247,8 +255,12 @@ def struck_share(ink: Gray) -> float:
 def _perhaps_struck(reading: FieldReading, struck: float) -> FieldReading:
     """A number that may have been struck out: as sure as it is that it was not, against the odds of the rare case."""
     odds = struck / max(1 - struck, 1e-9) * np.exp(_RARELY_STRUCK - _DOUBTED)
-    left = float(1 / (1 + odds))
-    candidates = tuple(Candidate(c.written, c.probability * left) for c in reading.candidates)
+    return less_sure(reading, float(1 / (1 + odds)))
+
+
+def less_sure(reading: FieldReading, left: float) -> FieldReading:
+    """A reading of whose probability such a share is left, 0 to 1."""
+    candidates = tuple(replace(one, probability=one.probability * left) for one in reading.candidates)
     return replace(reading, confidence=reading.confidence * left, candidates=candidates)
 
 
@@ -266,9 +278,7 @@ def _with_signs(job: Job, reading: FieldReading, beside: tuple[signs.Sign, ...])
     """
     if job.places or job.signed:
         return amounts.as_amount(reading, beside, job.places, job.signed, job.digits[1], job.largest)
-    left = signs.doubt(beside)
-    candidates = tuple(Candidate(c.written, c.probability * left) for c in reading.candidates)
-    return replace(reading, confidence=reading.confidence * left, candidates=candidates, marks=signs.names(beside))
+    return replace(less_sure(reading, signs.doubt(beside)), marks=signs.names(beside))
 
 
 def _digits(job: Job, line: numbers.Line, text: str, views: Lines) -> tuple[CellReading, ...]:
@@ -300,40 +310,62 @@ def around(job: Job) -> tuple[slice, slice]:
 
 
 def _nothing_read(
-    job: Job, texts: Mapping[str, float], pieces: Stats, old: Mapping[str, float] | None = None
+    job: Job, texts: Mapping[str, float], written: Gray, old: Mapping[str, float] | None = None
 ) -> FieldReading:
     """A field in which no digit was read: blank, or crossed out where there is ink none the less.
 
-    texts: what else it may hold, with probabilities; "" for nothing. pieces: of its ink (see `_pieces`). old: what it
-    may have been before it was struck out. Being crossed out takes a stroke: a piece that is long and flat, or longer
-    than a digit; another is for a person to look at.
+    texts: what else it may hold, with probabilities; "" for nothing. written: see `PreparedNumber`. old: what it may
+    have been before it was struck out. Being crossed out takes a stroke as dark as the page's others: a piece that is
+    long and flat, or longer than a digit; another is for a person to look at.
     """
+    pieces = _pieces(job)
     void, sure = _void(job, pieces), texts[""]
     if void > 0.5:
-        written, sure = EMPTY, sure * void
+        symbol, sure = EMPTY, sure * void
     else:
-        _, _, w, h, _ = pieces[np.argmax(pieces[:, 2:4].max(1))].tolist()
-        written, sure = CROSSED, sure * (1 - void) * (1.0 if w > 1.5 * h else 0.5)
-    if written == CROSSED and old is not None:
+        x, y, w, h, _ = pieces[np.argmax(pieces[:, 2:4].max(1))].tolist()
+        plain = w > 1.5 * h and written[y : y + h, x : x + w].any()
+        symbol, sure = CROSSED, sure * (1 - void) * (1.0 if plain else 0.5)
+    if symbol == CROSSED and old is not None:
         texts = {t: p * (1 - texts[""]) for t, p in old.items()}
     others = [Candidate(t, p) for t, p in texts.items() if t and allowed(t, job.digits, job.largest)]
-    given = (Candidate(written, sure), *others)[:MOST_CANDIDATES]
-    return FieldReading(job.name, "", written, state_of(written), sure, given)
+    given = (Candidate(symbol, sure), *others)[:MOST_CANDIDATES]
+    return FieldReading(job.name, "", symbol, state_of(symbol), sure, given)
 
 
 def _pieces(job: Job) -> Stats:
     """Rows x, y, width, height, area of the pieces of ink in a field, found without knowing how dark its page's is.
 
-    What touches the sides of a crop that no template describes is a neighbour's, or left of a border.
+    What touches the sides of a crop that no template describes is a neighbour's, or left of a border. Shadows, and what
+    is left of print, are no ink.
     """
     ink = _own_ink(job)
-    _, stats = segment.components(ink)
+    labels, stats = segment.components(ink)
+    x, y, wide, high, _ = stats.T
+    kept = np.ones(len(stats), bool)
     if job.frame == (0, 0, *job.dark.shape[::-1]):
         h, w = ink.shape
-        x, y, wide, high, _ = stats.T
         small = np.maximum(wide, high) < _NEIGHBOUR * h
-        stats = stats[~(small & ((x == 0) | (y == 0) | (x + wide == w) | (y + high == h)))]
-    return stats
+        kept = ~(small & ((x == 0) | (y == 0) | (x + wide == w) | (y + high == h)))
+    height = job.frame[3] - job.frame[1]
+    reach = max(3, round(_BESIDE * height))
+    print_ = np.zeros(ink.shape, np.uint8) if job.print_ is None else inks.grown(job.print_.view(np.uint8), 5, 5)
+    for k in np.flatnonzero(kept & (np.maximum(wide, high) > (_SPECK - 3 * _SPECK_SPREAD) * height)).tolist():
+        near = tuple(
+            slice(max(start - reach, 0), start + long + reach) for start, long in ((y[k], high[k]), (x[k], wide[k]))
+        )
+        own, dark, printed_ = labels[near] == k + 1, job.dark[near], print_[near] > 0
+        sliver = min(wide[k], high[k]) <= _SLIVER * height and printed_[own].mean() >= _ALONG
+        kept[k] = not (sliver or _is_shadow(dark, own, printed_, reach))
+    return stats[kept]
+
+
+def _is_shadow(dark: Gray, own: npt.NDArray[np.bool_], print_: npt.NDArray[np.bool_], reach: int) -> bool:
+    """Whether ink, `own`, gets paler so slowly that it is a shadow, as of a fold; reach: pixels beside its darkest."""
+    core = (own & (dark >= _CORE * np.percentile(dark[own], 95))).view(np.uint8)
+    side = 2 * reach + 1
+    ring = (inks.grown(core, side, side) > inks.grown(core, side - 4, side - 4)) & ~print_
+    return bool(ring.any() and median_of(dark[ring]) > (1 - _STEEP) * dark[core > 0].mean())
 
 
 def no_ink(job: Job) -> float:
@@ -448,7 +480,7 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
         symbols = [
             _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
         ]
-        candidates = decode_cells(symbols)
+        candidates = gaps_doubted(decode_cells(symbols))
         over = max(
             cell.over * (1 - max((given[d] for d in DIGITS if d in given), default=0.0))
             for cell, given in zip(cells, symbols, strict=True)

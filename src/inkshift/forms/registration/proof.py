@@ -40,6 +40,11 @@ _LEAST_DIFFERENCE, _LEAST_OF_PART = 0.02, 0.04
 _SHORTEST, _NEAR_LINE, _SEEN, _LEAST_SPREAD, _ERRORS = 10, 11, 0.2, 0.1, 3.0
 # A field without a frame or anything printed beside it is known by the page alone.
 UNPRINTED = 0.98
+# How much of a frame's faintest line is seen on most pages; shares of what is usual on a page below which a line is
+# faint, or lacks: on generated pages drawn forms show 0.6 and more, and boxes that were moved or changed below 0.1.
+# Boxes in which a version of a form differs, and how probable it is that a page's is of one.
+_FRAME_SEEN, _LINE_FAINT, _LINE_LACKS = 0.7, 0.75, 0.35
+_CHANGED, _OTHER_BOX = 3, 0.02
 # Likeness of print on most pages, as many fields as weigh as much as it, and the least that a page's own may be.
 _TYPICAL, _FEW, _LEAST_TYPICAL = 0.67, 5, 0.3
 
@@ -271,3 +276,17 @@ def field_probability(likeness: float, aside: float, usual: float) -> float:
     astray.
     """
     return float(1 / (1 + np.exp(-(18.9 * likeness / usual - 9.1 - 6 * aside))))
+
+
+def frame_probability(seen: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How probable it is, (N,), 0 to 1, that each field is as on the template, by the lines of its frame: the page may
+    be of a version of the form that differs in a box.
+
+    seen: see `refine.frames_seen`. A line that lacks says so as far as lines are not faint all over the page.
+    """
+    known = seen[~np.isnan(seen)]
+    usual = (float(known.sum()) + _FEW * _FRAME_SEEN) / (len(known) + _FEW)
+    lacks = seen < _LINE_LACKS * usual
+    faint = int((known < _LINE_FAINT * usual).sum()) - min(int(lacks.sum()), _CHANGED)
+    ordinary = (faint + 0.5) / (len(known) + 1)
+    return np.asarray(np.where(lacks, ordinary / (ordinary + _OTHER_BOX), 1.0), np.float64)

@@ -28,6 +28,9 @@ _PATCHES = (6, 8)
 _PATCH = 56
 MOST_KEYPOINTS = 1500
 _LEAST_PRINT = 0.02
+# Of the line of a frame: the points that are looked at along it, and pixels of the fine size to each side, since paper
+# bends; less contrast is no print.
+_POINTS, _ASIDE, _PRINTED = 16, 2, 0.25
 # A shift by which the print is nearly as like itself as by the best.
 _AS_ALIKE = 0.9
 # Gray levels, of a drawn line shrunk to the fine size, that are still of it.
@@ -335,6 +338,23 @@ class Reference:
         """For each field the print of its frame and around it; None where there is none."""
         return tuple(self.around(spec.box) for spec in self.spec.fields)
 
+    @cached_property
+    def frames(self) -> tuple[npt.NDArray[np.intp], Matrix, npt.NDArray[np.float64]]:
+        """The lines of the fields' printed frames: whose each is, (L,); points along it and beside it, (L, B, P, 2)
+        pixels of the fine reference; and how dark it is there, (L,). Lines that are not printed are left out.
+        """
+        lines = [(k, side) for k, spec in enumerate(self.spec.fields) if spec.frame for side in frame_of(spec)]
+        owner = np.array([k for k, _ in lines], np.intp)
+        ends = np.array([side for _, side in lines], np.float64).reshape(-1, 2, 2) * (FINE / max(self.size))
+        steps = np.linspace(0.1, 0.9, _POINTS)[:, None]
+        along = ends[:, :1] + steps * (ends[:, 1:] - ends[:, :1])
+        level = ends[:, 0, 1] == ends[:, 1, 1]
+        beside = np.where(level[:, None], [0.0, 1.0], [1.0, 0.0])[:, None] * np.arange(-_ASIDE, _ASIDE + 1)[:, None]
+        points = along[:, None] + beside[:, :, None]
+        dark = darkest_along(self.fine, points)
+        printed = dark > _PRINTED
+        return owner[printed], points[printed], dark[printed]
+
     def around(self, box: Box) -> Patch | None:
         """The print of a box and around it, at least 4 mm and a third of its height."""
         f = FINE / max(self.size)
@@ -354,6 +374,14 @@ class Reference:
         hold = np.array([[float((gx * gx).sum()), xy], [xy, float((gy * gy).sum())]]) / energy
         half = cv2.resize(piece, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return Patch(x, y, piece, hold, np.asarray(half, np.float32))
+
+
+def darkest_along(picture: Contrast, points: Matrix) -> npt.NDArray[np.float64]:
+    """The mean contrast along lines, (L,), the darkest of what lies beside each point: points (L, B, P, 2), x and y."""
+    at = np.rint(points).astype(np.intp)
+    high, wide = picture.shape
+    values = picture[np.clip(at[..., 1], 0, high - 1), np.clip(at[..., 0], 0, wide - 1)]
+    return np.asarray(values.max(1).mean(1), np.float64) if len(points) else np.zeros(0)
 
 
 def halved(picture: Contrast) -> Contrast:

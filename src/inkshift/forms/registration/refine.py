@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.registration.candidates import project
-from inkshift.forms.registration.reference import COARSE, FINE, Patch, Reference, halved
+from inkshift.forms.registration.reference import COARSE, FINE, Patch, Reference, darkest_along, halved
 from inkshift.forms.registration.scan import Contrast, Matrix, Scan, Sheet, inverse, warped
 
 Points = npt.NDArray[np.float64]
@@ -331,3 +331,16 @@ def snap(place: Place, reference: Reference, seen: Contrast, border: int) -> tup
     pull = sights.weight @ (sights.moved - around[at])[..., None]
     around[at] += np.linalg.solve(sights.weight + 0.15 * np.eye(2), pull)[..., 0]
     return around * unit, likeness
+
+
+def frames_seen(reference: Reference, seen: Contrast, moves: Points, border: int) -> npt.NDArray[np.float64]:
+    """How much of the line of each field's frame that is seen least is seen, (N,), 0 to 1; NaN where no line is known.
+
+    moves: where the fields lie, (N, 2), see `snap`. seen: as `look` gives it, with `border`.
+    """
+    owner, points, dark = reference.frames
+    unit = max(reference.size) / FINE
+    there = darkest_along(seen, points + (moves[owner] / unit)[:, None, None] + border)
+    least = np.full(len(reference.spec.fields), np.nan)
+    np.fmin.at(least, owner, np.clip(there / dark, 0, 1))
+    return least

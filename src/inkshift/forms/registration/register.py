@@ -16,6 +16,7 @@ from inkshift.forms.registration.proof import (
     UNPRINTED,
     Evidence,
     field_probability,
+    frame_probability,
     glance,
     lead,
     margin_over,
@@ -25,7 +26,7 @@ from inkshift.forms.registration.proof import (
     weigh,
 )
 from inkshift.forms.registration.reference import Reference, printed_lines
-from inkshift.forms.registration.refine import NEAR, ROUNDS, WIDE, Place, look, refine, snap
+from inkshift.forms.registration.refine import NEAR, ROUNDS, WIDE, Place, frames_seen, look, refine, snap
 from inkshift.forms.registration.scan import Scan, inverse
 from inkshift.forms.template import Box, PageSpec
 from inkshift.reframe import to_gray
@@ -512,6 +513,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     moves, likenesses = snap(place, known, seen, 24)
     whole = to_upright @ place.matrix
     usual = typical(likenesses[[patch is not None for patch in known.fields]])
+    framed = frame_probability(frames_seen(known, seen, moves, 24))
     for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
         corners, bend, sure = outlines[k], bends[k], UNPRINTED
         if patch is not None:
@@ -520,7 +522,8 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
             bend = bend + extra
         step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
         own[spec.box] = whole @ np.asarray(step, np.float64)
-        fields[spec.name] = best.probability * sure * _on_scan(candidates.project(corners + bend, place.matrix), scan)
+        there = _on_scan(candidates.project(corners + bend, place.matrix), scan)
+        fields[spec.name] = best.probability * sure * float(framed[k]) * there
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     return Registered(
