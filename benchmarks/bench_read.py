@@ -12,6 +12,7 @@ import argparse
 import csv
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -27,7 +28,9 @@ from inkshift.datasets.formats import read_ragged
 from inkshift.errors import DataError
 from inkshift.forms.judge.evaluate import wilson
 from inkshift.forms.reading import value_of
+from inkshift.forms.template import Template
 from printed import options, show
+from specimens import pen, specimen
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 METHODS = ("as-published", "default")
@@ -93,6 +96,26 @@ def digits(name: str) -> Callable[[str], Outcome]:
     return run
 
 
+def wide_boxes(method: str) -> Outcome:
+    """Numbers of one or two MNIST test digits, or nothing, in boxes more than four times as wide as high."""
+    template, rng = speed.dense_template(0, wide=200, digits=(1, 3)), np.random.default_rng(3)
+    glyphs = pen.mnist_test_glyphs(catalog.locate("mnist"))
+
+    def values(form: Template, _: np.random.Generator) -> dict[str, str]:
+        few = (str(rng.integers(0, 10 ** rng.integers(1, 3))) if rng.random() > 0.2 else "" for _ in form.fields)
+        return dict(zip((spec.name for spec in form.fields), few, strict=True))
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "template.json"
+        path.write_text(template.model_dump_json())
+        reader = Reader(path, method=method)
+    right: list[bool] = []
+    for page in specimen.specimen_pages(template, glyphs, 5, 5, draw_values=values):
+        fields = reader.read_page(page.image).fields
+        right += [f.value == page.values[f.name] and (f.state == "blank") == (not f.value) for f in fields]
+    return right, ""
+
+
 def telegram(method: str) -> Outcome:
     with (EXAMPLES / "telegram/labels.csv").open(newline="") as file:
         labels = {(r["form"], r["field"]): r["value"] for r in csv.DictReader(file)}
@@ -115,6 +138,7 @@ SETS: dict[str, tuple[str, str, int, Callable[[str], Outcome]]] = {
     "clean": ("composed, clean", "whole numbers", 0, composed("clean")),
     "touch": ("composed, half the gaps overlap", "whole numbers", 0, composed("touch")),
     "noisy": ("composed, noisy paper and rules", "whole numbers", 0, composed("noisy")),
+    "wide": ("short numbers and none in wide boxes", "fields", 0, wide_boxes),
     "telegram": ("bundled telegrams", "whole numbers", 97, telegram),
 }
 

@@ -24,10 +24,10 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PAGES = 1000
 
 
-def dense_template(cells: int) -> Template:
-    """A page of 5 x 24 three-digit fields."""
+def dense_template(cells: int, wide: int = 150, digits: tuple[int, int] = (3, 3)) -> Template:
+    """A page of 5 x 24 fields, so many pixels wide and 46 high, of three-digit numbers if nothing else is said."""
     fields = tuple(
-        FieldSpec(name=f"f{r:02d}{c}", box=(90 + 225 * c, 110 + 64 * r, 150, 46), cells=cells, digits=(3, 3))
+        FieldSpec(name=f"f{r:02d}{c}", box=(90 + 225 * c, 110 + 64 * r, wide, 46), cells=cells, digits=digits)
         for r in range(24)
         for c in range(5)
     )
