@@ -187,10 +187,11 @@ def _mark(picture: Gray, height: float) -> float:
     """
     h, w = picture.shape
     ink = picture > 0
-    if max(h, w) < _SMALL * height and ink.mean() > 0.5:
-        return _DOUBTLESS if max(h, w) < _BLOB * height else _OPEN
+    solid = ink.mean() > 0.5
+    if max(h, w) < _SMALL * height and solid:
+        return _DOUBTLESS if max(h, w) < _BLOB * height else 0.0
     if max(h, w) >= _SMALL * height and h < _LOW * height and w > _WIDE[0] * h and _goes_across_once(ink):
-        return _LIKELY if w > _WIDE[1] * h else _OPEN
+        return _LIKELY if w > _WIDE[1] * h else 0.0 if solid else _OPEN
     if max(h, w) < _SMALL * height or min(h, w) < 8:
         return 0.0
     fifth_y, fifth_x = h // 5, w // 5
