@@ -47,7 +47,7 @@ _CROWDED, _REACHING = 0.8, 0.7
 # Shares of a cell's height: smaller ink is a speck, and solid ink up to the second is dirt; up to the third, a dot that
 # was put there; up to the last, perhaps a digit whose loop ran full. How sure a dash or a line, an X, and a slash make
 # it that a cell was crossed out.
-_SPECK, _DOT, _BLOB, _SMALL = 0.1, 0.16, 0.2, 0.3
+_SPECK, _DOT, _BLOB, _SMALL = 0.1, 0.16, 0.25, 0.3
 _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
 # Of a mark: a dash or wave is lower than this share of the cell, so many times wider than high, perhaps or likely, and
 # such a share of its columns crosses it once.
