@@ -179,6 +179,14 @@ def test_a_low_and_wide_two_is_no_wave() -> None:
     assert cell.mark == 0
 
 
+@pytest.mark.parametrize(("wide", "high"), [(15, 14), (19, 15)])
+def test_a_blob_may_be_a_digit_whose_loop_ran_full(wide: int, high: int) -> None:
+    ink = np.zeros((60, 50), np.uint8)
+    cv2.ellipse(ink, (25, 24), (wide // 2, high // 2), 0, 0, 360, (255,), -1)
+    (cell,) = cells_of_field(ink, 1, (0, 0, 50, 60), printed=False)
+    assert cell.mark == 0
+
+
 @given(st.integers(0, 9))
 def test_a_digit_has_no_mark_s_form(drawn_digits: Gray, digit: int) -> None:
     ink = cv2.resize(drawn_digits[digit], (56, 56), interpolation=cv2.INTER_LINEAR)

@@ -47,7 +47,7 @@ _CROWDED, _REACHING = 0.8, 0.7
 # Shares of a cell's height: smaller ink is a speck, and solid ink up to the second is dirt; up to the third, a dot that
 # was put there; up to the last, perhaps a digit whose loop ran full. How sure a dash or a line, an X, and a slash make
 # it that a cell was crossed out.
-_SPECK, _DOT, _BLOB, _SMALL = 0.1, 0.16, 0.2, 0.3
+_SPECK, _DOT, _BLOB, _SMALL = 0.1, 0.16, 0.25, 0.3
 _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
 # Of a mark: a dash or wave is lower than this share of the cell, so many times wider than high, perhaps or likely, and
 # such a share of its columns crosses it once.
@@ -187,10 +187,11 @@ def _mark(picture: Gray, height: float) -> float:
     """
     h, w = picture.shape
     ink = picture > 0
-    if max(h, w) < _SMALL * height and ink.mean() > 0.5:
-        return _DOUBTLESS if max(h, w) < _BLOB * height else _OPEN
+    solid = ink.mean() > 0.5
+    if max(h, w) < _SMALL * height and solid:
+        return _DOUBTLESS if max(h, w) < _BLOB * height else 0.0
     if max(h, w) >= _SMALL * height and h < _LOW * height and w > _WIDE[0] * h and _goes_across_once(ink):
-        return _LIKELY if w > _WIDE[1] * h else _OPEN
+        return _LIKELY if w > _WIDE[1] * h else 0.0 if solid else _OPEN
     if max(h, w) < _SMALL * height or min(h, w) < 8:
         return 0.0
     fifth_y, fifth_x = h // 5, w // 5
