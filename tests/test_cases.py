@@ -190,6 +190,18 @@ def test_the_shadow_of_a_fold_is_no_stroke(depth: float, wide: float, axis: int,
     assert field.state == "blank" or field.confidence < (0.5 if field.state == "crossed-out" else 0.8)
 
 
+@pytest.mark.parametrize("blur", [1.5, 2.0, 3.0])
+@pytest.mark.parametrize("high", [24, 32, 48])
+def test_soft_ink_is_no_shadow(high: int, blur: float, numbers: Reader) -> None:
+    """Small and out of focus, a stroke pales as slowly as the shadow of a fold does."""
+    for ends in ((60, 38, 140, 36), (30, 60, 170, 20)):
+        page = np.full((75, 200), 245, np.uint8)
+        cv2.line(page, ends[:2], ends[2:], (45,), 6, cv2.LINE_AA)
+        page = cv2.resize(page, (200 * high // 75, high), interpolation=cv2.INTER_AREA)
+        (form,) = numbers.read(np.asarray(cv2.GaussianBlur(page, (0, 0), blur), np.uint8))
+        assert form.fields[0].state != "blank" or form.fields[0].confidence < 0.5
+
+
 @pytest.mark.parametrize("dash", [40, 150, 205])
 def test_a_pale_dash_is_a_stroke(dash: int, numbers: Reader) -> None:
     (form,) = numbers.read(shaded(0, 8, 0, dash))

@@ -112,6 +112,20 @@ def test_a_number_in_a_wide_box_is_read_as_in_a_narrow_one(reader: Reader, noise
             assert field.cells[-1].box[2] <= page.shape[1] - right * high + high // 4
 
 
+@pytest.mark.parametrize("pale", [0, -1])
+def test_a_pale_digit_beside_dark_ones_is_not_cut_off(reader: Reader, pale: int) -> None:
+    right = 0
+    for seed, text in enumerate(("318", "137", "428", "52", "90", "746")):
+        parts = [245 - written(digit, seed + k).astype(int) for k, digit in enumerate(text)]
+        parts[pale] = parts[pale] * 30 // 200
+        high = max(len(part) for part in parts)
+        page = np.hstack([np.pad(part, ((high - len(part), 0), (0, 0))) for part in parts])
+        field = reader.read_page(np.asarray(245 - page, np.uint8)).fields[0]
+        assert len(field.value) >= len(text) or field.confidence < 0.9
+        right += field.value == text
+    assert right >= 4
+
+
 @pytest.mark.parametrize("heights", [1, 4, 10, 20])
 def test_a_wide_box_without_ink_is_blank(reader: Reader, heights: int) -> None:
     page = np.random.default_rng(heights).normal(240, 2, (40, 40 * heights)).astype(np.uint8)

@@ -150,6 +150,14 @@ def test_a_model_is_taught_on_forms_of_cells_and_reads_them(
     assert read == {(label.form, label.field): label.value for label in labels}
 
 
+def test_what_is_no_digit_stays_in_doubt() -> None:
+    reader = Reader(read_as="digit")
+    for letter in "HWR@X":
+        page = np.full((40, 40), 245, np.uint8)
+        cv2.putText(page, letter, (8, 32), cv2.FONT_HERSHEY_SIMPLEX, 1, (40,), 2, cv2.LINE_AA)
+        assert reader.read_page(page).fields[0].confidence < 0.5
+
+
 def test_a_digit_in_doubt_is_heard_too() -> None:
     alone, both = Reader(read_as="digit", model="digits"), Reader(read_as="digit")
     pages = [(str(k % 10), cv2.GaussianBlur(drawn(str(k % 10), k), (0, 0), 3.0)) for k in range(100)]

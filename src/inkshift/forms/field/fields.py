@@ -49,9 +49,10 @@ _RARELY_STRUCK, _DOUBTED = 3.0, 1.5
 # lower end of what `benchmarks/fit_numbers.py --ink` prints, and the least that it must give to nothing.
 _SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 190.0, 0.15
 # What is no stroke of a pen, on generated pages. Shadow of a fold: less than the first share of its darkness is gone so
-# many heights of a field beside its darkest, which is the second share of it. Left of print that was taken out:
-# so thin, in heights, along that print with such a share.
-_STEEP, _CORE, _BESIDE, _SLIVER, _ALONG = 0.75, 0.75, 0.08, 0.08, 0.75
+# many heights of a field beside its darkest, which is the second share of it and no darker than the fourth; a fold goes
+# on at both sides of a crop, so that it spans such a share of it. Left of print that was taken out: so thin, in
+# heights, along that print with such a share.
+_STEEP, _CORE, _BESIDE, _SHADE, _ACROSS, _SLIVER, _ALONG = 0.75, 0.75, 0.08, 100, 0.9, 0.08, 0.75
 # Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
 _LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
@@ -356,13 +357,17 @@ def _pieces(job: Job) -> Stats:
         )
         own, dark, printed_ = labels[near] == k + 1, job.dark[near], print_[near] > 0
         sliver = min(wide[k], high[k]) <= _SLIVER * height and printed_[own].mean() >= _ALONG
-        kept[k] = not (sliver or _is_shadow(dark, own, printed_, reach))
+        across = max(wide[k] / ink.shape[1], high[k] / ink.shape[0]) >= _ACROSS
+        kept[k] = not (sliver or (across and _is_shadow(dark, own, printed_, reach)))
     return stats[kept]
 
 
 def _is_shadow(dark: Gray, own: npt.NDArray[np.bool_], print_: npt.NDArray[np.bool_], reach: int) -> bool:
-    """Whether ink, `own`, gets paler so slowly that it is a shadow, as of a fold; reach: pixels beside its darkest."""
+    """Whether ink, `own`, is pale and gets paler so slowly that it is a shadow, as of a fold; reach: pixels beside its
+    darkest."""
     core = (own & (dark >= _CORE * np.percentile(dark[own], 95))).view(np.uint8)
+    if dark[core > 0].mean() > _SHADE:
+        return False
     side = 2 * reach + 1
     ring = (inks.grown(core, side, side) > inks.grown(core, side - 4, side - 4)) & ~print_
     return bool(ring.any() and median_of(dark[ring]) > (1 - _STEEP) * dark[core > 0].mean())

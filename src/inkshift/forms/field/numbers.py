@@ -24,8 +24,8 @@ Gray = npt.NDArray[np.uint8]
 # Shares of a crop's height: below the first, a number in it is small and all views look closely; the second, as low as
 # a digit may be. Pixels: digits are at least so high. Of a small number's height: what is seen of the crop around it.
 _LOW, _TENTH, _LOWEST, _AROUND = 0.3, 0.07, 8, 0.35
-# Heights of a number that are seen beside it.
-_BESIDE = 1.0
+# Heights of a number that are seen beside it; how far the upper quartile of what paper shows is below what is no paper.
+_BESIDE, _NOISE = 1.0, 5.0
 _ROOM = 0.14
 
 
@@ -119,11 +119,12 @@ def _with_ink(dark: Gray, room: int, reference: float | None) -> tuple[int, int]
     """First and last column, the last left out, of what may be ink and `room` pixels beside it; of the middle where
     none is.
 
-    Far from any digit, on paper without a speck, a recogniser is less and less sure that there is nothing.
+    Far from any digit, on paper without a speck, a recogniser is less and less sure that there is nothing. Ink is what
+    the paper's own noise hardly reaches: a digit may be far paler than its neighbours.
     """
     width = dark.shape[1]
-    faint = np.count_nonzero(dark > max(0.5 * inks.threshold_of(dark, reference), inks.FAINTEST), axis=0)
-    columns = np.flatnonzero(faint > 1)
+    noise = min(_NOISE * float(np.percentile(dark, 75)), 0.5 * inks.threshold_of(dark, reference))
+    columns = np.flatnonzero(np.count_nonzero(dark > max(noise, inks.FAINTEST), axis=0) > 1)
     first, last = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (width // 2, width // 2)
     return max(first - room, 0), min(last + room, width)
 

@@ -136,19 +136,24 @@ def hear_cells(
     digits, largest = [(0, max(job.cells, 1)) for job, _ in doubted], [job.largest for job, _ in doubted]
     rows = weigh([[fold(steps) for steps in own] for own in seen], others, digits, largest, reader.calibration)
     readings = [multiplied(own, row, reader.calibration) for (_, own), row in zip(doubted, rows, strict=True)]
+    # Only the model of digits tells what is none: what it leaves to the digits all together stays.
+    readings = [
+        fields.less_sure(after, sum(one.probability for one in before.candidates)) if job.kind == "digit" else after
+        for (job, before), after in zip(doubted, readings, strict=True)
+    ]
     spent("decode", start)
     return readings
 
 
 def is_doubted(reading: FieldReading) -> bool:
-    """Whether a row of cells, as it was read cell by cell, is to be heard as a whole as well."""
+    """Whether a row of cells, or a digit, as it was read by itself, is to be heard as a whole as well."""
     return reading.confidence < SURE and reading.state != "overflow" and len(reading.candidates) > 1
 
 
 def multiplied(
     cells: FieldReading, whole: Mapping[str, float], calibration: Mapping[str, float] | None = None
 ) -> FieldReading:
-    """A reading of cells, its candidates weighed against those of the row as a whole.
+    """A reading of cells, or of a digit, its candidates weighed against those of the whole.
 
     whole: texts with probabilities, "" for no digit. calibration: `number floor` keeps the row from a veto; `both`,
     since two readers of one number err on the same ones now and then (see `models.weigh`).
