@@ -127,10 +127,12 @@ def composed_cases(kind: str, count: int, size: int, seed: int) -> Iterator[Case
     """
     memory = rehearsal.load(drawn=False)
     sources = len(memory.held_out.shares)
+    # A source of which nothing was held out for some digit cannot write a number by itself.
+    whole = [one for one in range(sources) if all(len(memory.held_out.rows[one, digit]) for digit in range(10))]
     for k in range(count):
         rng = np.random.default_rng([seed, k])
         glyphs = memory.held_out
-        only = int(rng.integers(sources)) if rng.random() < 0.5 else -1
+        only = int(rng.choice(whole)) if rng.random() < 0.5 else -1
         if only >= 0:
             glyphs = replace(glyphs, shares=np.cumsum(np.arange(sources) == only).astype(float))
         length = int(rng.integers(1, 7)) if rng.random() < 0.6 else 0
