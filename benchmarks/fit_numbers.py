@@ -2,19 +2,22 @@
 
     python benchmarks/fit_numbers.py --work FOLDER [--model numbers] [--count 1500] [--write]
     python benchmarks/fit_numbers.py --work FOLDER --ink [--count 1500]
+    python benchmarks/fit_numbers.py --work FOLDER --signs [--count 1500]
 
 FOLDER is where `inkshift model train numbers` kept its glyphs; --model is a bundled package's name or the folder of a
 candidate, which need not be bundled. Numbers are composed of glyphs held out; no real form is looked at. Half of them
 fit the weights (least negative log-likelihood, Nelder and Mead 1965) of the first view alone, of all views, and of the
 second reader; and the least confidence at which the first view stands. The other half shows what they are worth.
 --write puts the constants into the package. The second reader's are fitted where it is installed; else they stay.
---ink shows instead what it tells that no ink is found in a field.
+--ink shows instead what it tells that no ink is found in a field, --signs what ink and recogniser tell of the signs in
+numbers, each by itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +29,8 @@ from scipy.stats import binomtest
 
 from inkshift.datasets.synth import paper, strings
 from inkshift.errors import MissingExtraError
-from inkshift.forms.field import fields
+from inkshift.forms.field import fields, signs
+from inkshift.forms.field.numbers import number_reader
 from inkshift.models import weigh
 from inkshift.models.ctc import LineProbabilities
 from inkshift.models.package import CARD, MANIFEST, card, load_model
@@ -47,6 +51,7 @@ START = {
 FIRST = ["first mean", "first floor"]
 ALL = ["number mean", "number floor"]
 SECOND = ["second mean", "second floor"]
+DIGITS = set("0123456789")
 # Confidences from which on the first view may stand: a person is asked about less. What that may lose against all
 # views: share of numbers read right, and of the mean cost.
 SURE = (0.9, 0.925, 0.95, 0.965, 0.975, 0.985, 0.99, 0.995)
@@ -218,6 +223,31 @@ def ink(work: Path, count: int) -> str:
     )
 
 
+def marks(model: str, work: Path, count: int) -> str:
+    """Of composed numbers whose ink shows a sign between digits, and of the others: how many have one, by whether the
+    recogniser sees any."""
+    recipe, reader = glyphs.load_recipe(), number_reader(load_model(model))
+    held_out, papers = glyphs.load_glyphs(recipe, work, "held-out"), paper.make_papers(recipe.seed + 2)
+    rng = np.random.default_rng([recipe.seed, 9])
+    found: Counter[tuple[str, bool, bool, bool]] = Counter()
+    for _ in range(count):
+        picture, label = strings.compose(held_out, papers, rng)
+        if not set(label) & set(DIGITS) or set(label) & set("X $%"):
+            continue
+        within = label[min(map(label.find, DIGITS & set(label))) : max(map(label.rfind, DIGITS)) + 1]
+        item = fields.prepare_number(fields.as_job(picture, "", "number", (1, 20)), None)
+        seen = reader.signs_seen(reader.run(item.line.pictures(reader.frame, reader.views[:1]))[0])
+        for mark, names in ((",", (signs.POINT, signs.COMMA)), ("-", (signs.DASH,)), ("/", (signs.SLASH,))):
+            inked = any(s.behind and s.name in names and s.probability > 0.5 for s in item.beside)
+            found[mark, inked, any(s.name in names for s in seen), mark in within] += 1
+    lines = []
+    for mark, inked, known in sorted({key[:3] for key in found}):
+        real, none = (found[mark, inked, known, truth] for truth in (True, False))
+        told = f"ink {'shows' if inked else 'does not show'} it, recogniser {'sees' if known else 'does not see'} it"
+        lines.append(f"{mark} {told}: there in {real} of {real + none}")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder with the glyphs")
@@ -225,8 +255,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1500, help="numbers to compose (default: 1500)")
     parser.add_argument("--write", action="store_true", help="put the constants into the package")
     parser.add_argument("--ink", action="store_true", help="what it tells that no ink is found, and no more")
+    parser.add_argument("--signs", action="store_true", help="what ink and recogniser tell of signs, and no more")
     given = parser.parse_args()
     cv2.setNumThreads(1)
+    if given.signs:
+        print(marks(given.model, given.work, given.count))
+        return
     if given.ink:
         print(ink(given.work, given.count))
         return

@@ -87,6 +87,22 @@ def test_what_stands_behind_a_number_or_parts_thousands_costs_less(places: list[
     assert signs.doubt(decimals) < signs.doubt(thousands) or len({*places}) != max(places)
 
 
+def test_a_recogniser_that_knows_a_sign_tells_where_it_stands() -> None:
+    known = {signs.COMMA, signs.DASH}
+    ink = (signs.Sign(signs.GAP, 0.8, 1, 2), signs.Sign(signs.POINT, 0.9, 2, 2), signs.Sign(signs.DASH, 0.9, 1, 3))
+    seen = (signs.Sign(signs.COMMA, 0.97, 1, 3),)
+    found = signs.agreed(ink, seen, known)
+    sure = {(sign.name, sign.before, sign.behind) for sign in found if sign.probability > 0.5}
+    assert sure == {(signs.GAP, 1, 2), (signs.POINT, 1, 3)}
+    assert signs.doubt(tuple(sign for sign in found if sign.name != signs.GAP)) > 0.85 > signs.doubt(ink[1:])
+    assert set(signs.agreed(ink, (), set())) == set(ink)
+
+
+def test_what_a_recogniser_does_not_see_is_hardly_a_sign() -> None:
+    ink = (signs.Sign(signs.COMMA, 0.95, 2, 1), signs.Sign(signs.DASH, 0.95, 1, 2))
+    assert signs.doubt(signs.agreed(ink, (), {signs.COMMA, signs.DASH})) > 0.85 > signs.doubt(ink)
+
+
 @pytest.mark.parametrize("text", ["48", "307", "9152"])
 @pytest.mark.parametrize("lines", [(0.5,), (0.42, 0.6)])
 def test_a_number_struck_out_is_crossed_out_or_doubted_and_keeps_what_it_was(

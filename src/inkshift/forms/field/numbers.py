@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import cv2
@@ -44,6 +44,8 @@ class View:
     level: bool = True
 
 
+# Classes of a recogniser that are signs.
+SIGNS = {",": signs.COMMA, "-": signs.DASH, "/": signs.SLASH, "%": signs.PERCENT}
 ONE = (View(band=True),)
 VIEWS = (
     View(band=True),
@@ -175,8 +177,8 @@ class NumberReader:
     """A line recogniser and how it is used: the first view decides alone where it is sure; where it is not, the others
     are looked at too, and the second recogniser, which takes crops as they are.
 
-    run: gives the probabilities of all its classes, marks too. percent, struck: which class is a percent sign, and
-    which something struck out, if one is.
+    run: gives the probabilities of all its classes, marks too. marks: the classes that are signs, with their names.
+    struck: which class is something struck out, if one is.
     """
 
     frame: Reframing
@@ -184,16 +186,19 @@ class NumberReader:
     calibration: Mapping[str, float]
     views: Sequence[View] = VIEWS
     second: Recogniser | None = None
-    percent: int | None = None
+    marks: Mapping[int, str] = field(default_factory=dict)
     struck: int | None = None
 
     def signs_seen(self, steps: LineProbabilities) -> tuple[signs.Sign, ...]:
-        """What a view, (T, classes), shows beside the digits that changes their value, and ink alone does not tell."""
-        if self.percent is None or not len(steps) or steps[:, self.percent].max() <= 0.5:
-            return ()
-        at, read = int(steps[:, self.percent].argmax()), fold(steps).argmax(1)
-        sure = float(steps[at, self.percent])
-        return (signs.Sign(signs.PERCENT, sure, len(collapse(read[:at])), len(collapse(read[at:]))),)
+        """What a view, (T, classes), shows beside the digits that may change their value."""
+        read, best = fold(steps).argmax(1), steps.argmax(1)
+        found = []
+        for symbol, name in self.marks.items():
+            at = np.flatnonzero((best == symbol) & (steps[:, symbol] > 0.5))
+            for run in np.split(at, np.flatnonzero(np.diff(at) > 1) + 1) if len(at) else ():
+                before, behind = collapse(read[: run[0]]), collapse(read[run[-1] :])
+                found.append(signs.Sign(name, float(steps[run, symbol].max()), len(before), len(behind)))
+        return tuple(found)
 
     def is_sure(
         self, texts: Mapping[str, float], digits: tuple[int, int], largest: int | None, struck: float = 0.0
@@ -219,6 +224,7 @@ def number_reader(model: Model, second_reader: str | None = None, threads: int =
 
         second = pp_ocr.recogniser(threads)
     classes = model.manifest.classes
-    percent, struck = (classes.index(mark) if mark in classes else None for mark in "%X")
+    named = {classes.index(mark): name for mark, name in SIGNS.items() if mark in classes}
+    struck = classes.index("X") if "X" in classes else None
     run, known = symbol_recogniser(model, threads), model.manifest.calibration
-    return NumberReader(model.reframing, run, known, VIEWS, second, percent, struck)
+    return NumberReader(model.reframing, run, known, VIEWS, second, named, struck)

@@ -5,7 +5,8 @@ They are told by their form alone: where they stand between the digits, how larg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
@@ -31,8 +32,12 @@ _DASH, _FLAT = (0.2, 1.1), 1.6
 # How much more than the digits a slash rises and falls, and how far it leans, both in shares of a height.
 _RISING, _LEANING = 1.25, 0.25
 # Share of its value's probability that each sign takes away where it is seen for certain: a gap or sign that changes
-# what the number means, a separator before three digits each time, which most often parts thousands, a dash behind.
-_CHANGES, _THOUSANDS = 0.55, 0.25
+# what the number means, and a separator before three digits each time: in a number that the template calls whole, it is
+# hardly anything but thousands.
+_CHANGES, _THOUSANDS = 0.55, 0.05
+# Share of its probability that a sign keeps which the ink shows and a recogniser that knows it does not see: on
+# composed numbers 3 of 109 are there (`benchmarks/fit_numbers.py --signs`, 2026-11-28), so this errs to doubt.
+_INK_ALONE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +178,28 @@ def doubt(signs: tuple[Sign, ...]) -> float:
             takes = _THOUSANDS if thousands and sign.name in (POINT, COMMA) else _CHANGES
             left *= 1 - takes * sign.probability
     return left
+
+
+def agreed(ink: tuple[Sign, ...], seen: tuple[Sign, ...], known: Collection[str]) -> tuple[Sign, ...]:
+    """The signs that the ink shows and those that a recogniser saw, weighed against each other, left to right.
+
+    known: the names of those that the recogniser knows; a point is a comma to it. What it saw stands, since it also
+    tells between which digits; what of these the ink alone shows is mostly none.
+    """
+    points = {sign.name for sign in ink} & {POINT, COMMA}
+    comma = POINT if points == {POINT} else COMMA
+    out = [replace(sign, name=comma) if sign.name == COMMA else sign for sign in seen]
+    places = {(_kind(sign), bool(sign.behind)) for sign in seen}
+    for sign in ink:
+        if _kind(sign) not in known:
+            out.append(sign)
+        elif (_kind(sign), bool(sign.behind)) not in places:
+            out.append(replace(sign, probability=sign.probability * _INK_ALONE))
+    return tuple(sorted(out, key=lambda sign: sign.before))
+
+
+def _kind(sign: Sign) -> str:
+    return COMMA if sign.name == POINT else sign.name
 
 
 def names(signs: tuple[Sign, ...]) -> tuple[str, ...]:

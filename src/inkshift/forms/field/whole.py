@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field import fields
+from inkshift.forms.field import fields, signs
 from inkshift.forms.field.numbers import Line, NumberReader, View
 from inkshift.forms.reading import Candidate, FieldReading, state_of, value_of
 from inkshift.models.ctc import LineProbabilities, fold, under
@@ -41,10 +41,7 @@ def read_numbers(
     first = [picture for item in prepared for picture in item.line.pictures(reader.frame, reader.views[:1])]
     start = spent("prepare", start)
     views = reader.run(first)
-    prepared = [
-        replace(item, beside=(*item.beside, *reader.signs_seen(steps)))
-        for item, steps in zip(prepared, views, strict=True)
-    ]
+    prepared = [replace(item, beside=_signs(reader, item, steps)) for item, steps in zip(prepared, views, strict=True)]
     seen = [[steps] for steps in views]
     start = spent("classify", start)
     texts = _weighed(reader, prepared, seen)
@@ -93,6 +90,14 @@ def _struck_out(
         return {}
     old = [[under(steps, mark) for steps in seen[k]] for k in rows]
     return dict(zip(rows, _weighed(reader, [prepared[k] for k in rows], old), strict=True))
+
+
+def _signs(reader: NumberReader, item: fields.PreparedNumber, steps: LineProbabilities) -> tuple[signs.Sign, ...]:
+    """What stands among the digits of a number. Where a sign is part of its value, the ink tells its place best."""
+    seen, known = reader.signs_seen(steps), set(reader.marks.values())
+    if item.job.places or item.job.signed:
+        return (*item.beside, *(sign for sign in seen if sign.name == signs.PERCENT))
+    return signs.agreed(item.beside, seen, known)
 
 
 def _look_again(
