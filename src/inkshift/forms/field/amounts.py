@@ -19,8 +19,8 @@ from inkshift.forms.reading import DIGITS, MINUS, POINT, UNREADABLE, Candidate, 
 # Share of a number's probability that is left to each of its two meanings where no separator is seen, and to the one
 # that is seen where the signs count other digits than the recogniser reads: it may have read a separator as a digit.
 _EITHER, _MISCOUNTED = 0.49, 0.5
-# How likely a minus was missed where none is found.
-_MISSED = 0.01
+# How likely a minus was missed where none is found; what a separator of thousands takes of a number that has another.
+_MISSED, _THOUSANDS = 0.01, 0.25
 
 Seen = Sequence[Sign]
 
@@ -42,7 +42,7 @@ def as_amount(
         rest = [replace(s, behind=max(s.behind - places, 0)) if s.name in (signs.POINT, COMMA) else s for s in rest]
     negative = max((s.probability for s in minus), default=0.0)
     # A minus that is not seen is no candidate: a sum that lacks one was most often written without it.
-    left = signs.doubt(tuple(rest)) * (1 - _MISSED if signed and not minus else 1.0)
+    left = signs.doubt(tuple(rest), _THOUSANDS) * (1 - _MISSED if signed and not minus else 1.0)
     shares: Counter[str] = Counter()
     for one in reading.candidates:
         for text, share in _split(digits_of(one.written), split, places).items():

@@ -163,11 +163,11 @@ def _gaps(number: _Number, pieces: Stats, rules: Stats) -> list[Sign]:
     return out
 
 
-def doubt(signs: tuple[Sign, ...]) -> float:
+def doubt(signs: tuple[Sign, ...], thousands_take: float = _THOUSANDS) -> float:
     """The share of a number's probability, 0 to 1, that is left where these signs stand among its digits.
 
     Points, commas and dashes behind the last digit are fillers and take nothing away. Points or commas that each have
-    three digits behind them most often part thousands, and take little.
+    three digits behind them most often part thousands, and take `thousands_take`.
     """
     inner = [sign for sign in signs if sign.name in (POINT, COMMA) and sign.behind]
     behind = sorted(sign.behind for sign in inner if sign.probability > 0.5)
@@ -175,7 +175,7 @@ def doubt(signs: tuple[Sign, ...]) -> float:
     left = 1.0
     for sign in signs:
         if sign.behind or sign.name not in (DASH, POINT, COMMA):
-            takes = _THOUSANDS if thousands and sign.name in (POINT, COMMA) else _CHANGES
+            takes = thousands_take if thousands and sign.name in (POINT, COMMA) else _CHANGES
             left *= 1 - takes * sign.probability
     return left
 
