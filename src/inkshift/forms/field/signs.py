@@ -1,6 +1,7 @@
 """What stands in a number beside its digits: gaps that part it, points, commas, dashes, slashes.
 
-They are told by their form alone: where they stand between the digits, how large they are, how flat.
+They are told by their form: where they stand between the digits, how large they are, how flat; and a recogniser that
+knows them tells which of them are there (`agreed`).
 """
 
 from __future__ import annotations
