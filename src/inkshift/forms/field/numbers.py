@@ -174,8 +174,8 @@ def _seen(picture: Gray, paper: int, view: View, band: tuple[int, int]) -> Gray:
 
 @dataclass(frozen=True, slots=True)
 class NumberReader:
-    """A line recogniser and how it is used: the first view decides alone where it is sure; where it is not, the others
-    are looked at too, and the second recogniser, which takes crops as they are.
+    """A line recogniser and how it is used: the first view decides alone where it is sure and there is no second
+    recogniser; else the others are looked at too, and the second one, which takes crops as they are.
 
     run: gives the probabilities of all its classes, marks too. marks: the classes that are signs, with their names.
     struck: which class is something struck out, if one is.
@@ -206,9 +206,12 @@ class NumberReader:
         """Whether what the first view makes of a number stands: a likely text that the field allows, or nothing.
 
         Nothing does not stand where something looks struck out, see `PreparedNumber`: what it was is to be found.
-        Packages without the constant `sure` never are.
+        A number never stands where a second reader can be asked: one view alone is wrong with some confidence where two
+        readers would differ. Packages without the constant `sure` never are.
         """
         best, share = next(iter(texts.items()))
+        if best and self.second:
+            return False
         fits = allowed(best, digits, largest) if best else struck <= 0.5
         return share >= self.calibration.get("sure", np.inf) and fits
 
