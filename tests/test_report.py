@@ -20,7 +20,15 @@ from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNot
 
 CROP = np.full((40, 90), 220, np.uint8)
 SURE = FieldReading("A", "127", "127", "written", 0.99, crop=CROP)
-UNSURE = FieldReading("B", "57", "X57", "written", 0.42, (Candidate("X57", 0.42), Candidate("X51", 0.3)), crop=CROP)
+UNSURE = FieldReading(
+    "B",
+    "57",
+    "X57",
+    "written",
+    0.42,
+    (Candidate("X57", 0.42), Candidate("X51", 0.3), Candidate("X50", 0.004)),
+    crop=CROP,
+)
 CROSSED = FieldReading("C", "", "XXX", "crossed-out", 0.99, rules_broken=("A + B = C: 127 + 57 = 184, but C is 0",))
 FORM = FormReading("c1-01", (SURE, UNSURE, CROSSED), (PageNote("scan.pdf", 1, 0.934),))
 
@@ -80,7 +88,7 @@ def test_what_a_person_should_look_at_is_marked(tmp_path: Path) -> None:
     page = Page(text)
     assert [figure["class"] for figure in page.all("figure")] == ["sure", "look", "look"]
     assert "class" not in page.all("section")[0]
-    assert "or X51 (30 %)" in text
+    assert "or X51 (30 %)" in text and "or X50" not in text
     assert ">crossed-out, sum<" in text
     assert "A + B = C: 127 + 57 = 184, but C is 0" in text
 
