@@ -58,6 +58,18 @@ def test_every_mark_is_drawn_now_and_then(glyphs: strings.Glyphs, papers: paper.
     assert sum(label == "" for label in labels) >= 5
 
 
+def test_some_fields_are_empty_and_some_numbers_stand_in_a_wide_line(
+    glyphs: strings.Glyphs, papers: paper.Papers
+) -> None:
+    """Of 1,500, 2 to 6 % hold nothing at all, wide ones and narrow ones; and some short numbers have much room."""
+    rng = np.random.default_rng(4)
+    made = [strings.compose(glyphs, papers, rng) for _ in range(1500)]
+    empty = [picture.shape[1] / picture.shape[0] for picture, label in made if not label]
+    assert 30 < len(empty) < 90 and min(empty) < 1.2 and max(empty) > 3
+    short = [picture.shape[1] / picture.shape[0] for picture, label in made if len(label) == 2 and label.isdigit()]
+    assert np.median(short) < 2 and max(short) > 3.5
+
+
 def test_a_writer_is_never_mixed_with_another(papers: paper.Papers) -> None:
     """Two writers whose digits are bars and rings: a number is all bars or all rings."""
     packed = [augment.pack(augment.strokes([np.array([[0.5, 0], [0.5, 1]])], 2.0)) for _ in range(10)]

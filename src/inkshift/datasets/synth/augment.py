@@ -193,7 +193,8 @@ def _intrude(out: Gray, neighbour: Gray, body: tuple[int, int], rng: Rng) -> Non
 
 
 def regional(label: int, field: npt.NDArray[np.float32], rng: Rng) -> npt.NDArray[np.float32]:
-    """Shapes that American hands rarely write: 1 with a flag or foot, 7 with a bar, 9 with its loop turned."""
+    """Shapes that American hands rarely write: 1 with a flag or foot, 7 with a bar, 9 with its loop turned; and loops
+    that are not closed, of 0 and 8 above, of 9 before its stem."""
     chance = rng.random()
     if label == 1 and chance < 0.35:
         return _drawn_one(rng)
@@ -201,7 +202,20 @@ def regional(label: int, field: npt.NDArray[np.float32], rng: Rng) -> npt.NDArra
         return _barred(field, rng)
     if label == 9 and chance < 0.04:
         return np.ascontiguousarray(field[:, ::-1])
+    if label in _OPENS and chance < 0.16:
+        return _opened(field, _OPENS[label] + rng.normal(0, 15), rng)
     return field
+
+
+_OPENS = {0: 0.0, 8: 25.0, 9: 35.0}  # where, degrees clockwise from the top
+
+
+def _opened(field: npt.NDArray[np.float32], way: float, rng: Rng) -> npt.NDArray[np.float32]:
+    """Without the ink about the point of the stroke that lies farthest in a direction."""
+    towards = np.sin(np.radians(way)) * _XS - np.cos(np.radians(way)) * _YS
+    y, x = np.unravel_index(int(np.where(field > 0, towards, -np.inf).argmax()), field.shape)
+    away = np.hypot(_XS - _XS[y, x], _YS - _YS[y, x]) - float(field.max()) * 2 - rng.uniform(0.5, 3)
+    return np.asarray(np.minimum(field, away), np.float32)
 
 
 def spline(points: npt.NDArray[np.float64], steps: int = 8) -> npt.NDArray[np.float64]:

@@ -257,7 +257,7 @@ def between(page: Page, body: float, pen: float, slant: float, dice: Dice, left:
         slash(page, page.x1 + dice.uniform(0.0, 0.25) * body, body, pen, slant, dice)
         page.x1 = round(page.x1 + dice.uniform(0.0, 0.2) * body)
         return "/"
-    if chance > 0.935:
+    if chance > 0.95:
         y = page.middle + dice.uniform(-0.45, 0.4) * body
         reach = dice.uniform(0.15, 0.4) * body
         x = page.x1
@@ -278,6 +278,15 @@ def join(page: Page, body: float, pen: float, down: float, dice: Dice) -> None:
         [(x - 0.25 * body, y), (x + reach / 2, y + dice.uniform(-0.05, 0.15) * body), (x + reach, y)],
         0.8 * pen * body,
     )
+
+
+def run_on(page: Page, body: float, pen: float, down: float, dice: Dice) -> None:
+    """The last stroke of the digit just written runs on towards the next: from its foot, mostly, or from its head."""
+    high = dice.uniform(0.2, 0.5) if dice.random() < 0.7 else dice.uniform(-0.5, 0.1)
+    y, x = page.middle + down + high * body, page.x1 - dice.uniform(0.05, 0.2) * body
+    reach, rise = dice.uniform(0.2, 0.55) * body, dice.normal(0.12, 0.15) * body
+    sag = dice.uniform(-0.06, 0.1) * body
+    curve(page.ink, [(x, y), (x + reach / 2, y + sag - rise / 3), (x + reach, y - rise)], pen * body)
 
 
 def trail(page: Page, body: float, pen: float, slant: float, dice: Dice) -> str:
@@ -432,7 +441,9 @@ def crop_box(ink: Plane, page: Page, body: float, dice: Dice, in_cells: bool) ->
     """xmin, ymin, xmax, ymax of what is cut out: around the number or its boxes, tightly or with room."""
     h, w = ink.shape
     x0, x1 = max(page.x0 - 4, 0), page.x1 + 4
-    y, end = int(0.2 * h), int(0.8 * h)
+    # Where no digit is written, the ink of other rows is not what is cut out.
+    band = 0.3 * h if in_cells or page.last else 0.6 * body
+    y, end = int(h / 2 - band), int(h / 2 + band)
     left, rows, wide, high = cv2.boundingRect(cv2.threshold(ink[y:end, x0:x1], 76, 255, cv2.THRESH_BINARY)[1])
     top, bottom = (y + rows, y + rows + high) if high else (h // 3, 2 * h // 3)
     left, right = (min(page.x0, x0 + left), max(page.x1, x0 + left + wide)) if wide else (page.x0, page.x1)
@@ -463,3 +474,18 @@ def borders(print_: Plane, body: float, dice: Dice) -> None:
                 draw(print_, [(0, away), (w, away + tilt * w)], width, level)
             else:
                 draw(print_, [(away, 0), (away + tilt * h, h)], width, level)
+
+
+def soil(ink: Plane, print_: Plane, body: float, dice: Dice) -> None:
+    """What a field without a number may hold: specks, a shadow along one side, or nothing; in place."""
+    h, w = ink.shape
+    if dice.random() < 0.4:
+        for _ in range(1 + dice.below(5)):
+            at = dice.below(w), dice.below(h)
+            cv2.circle(ink, at, dice.below(max(2, round(0.06 * body))), (100 + dice.below(156),), -1, cv2.LINE_AA)
+    if dice.random() < 0.25:
+        across = dice.random() < 0.5
+        reach = max(2.0, dice.uniform(0.1, 0.8) * (w if across else h))
+        fall = np.clip(1 - np.arange(w if across else h) / reach, 0, 1) * 255 * dice.uniform(0.2, 0.8)
+        fall = fall[::-1] if dice.random() < 0.5 else fall
+        np.maximum(print_, (fall if across else fall[:, None]).astype(np.uint8), out=print_)

@@ -2,8 +2,10 @@
 
 Each allograph, of `allographs.toml`, is one or more strokes through control points; every drawing moves the points a
 little, so that no two are alike. Which shapes are needed was learned from what readers of American digits take for
-something else: 1 with a flag, a foot or a long lead-in; 2 with a loop at its foot or its head; 4 open or closed; 5 with
-its flag apart or like an S or an r; 7 with a bar or a hook; 8 open above; 9 straight, looped, curled or like a P.
+something else: 0 small, open above, or with a stroke before or after it; 1 with a flag, a foot or a long lead-in; 2
+with a loop at its foot or its head; 4 open or closed, or in one stroke; 5 with its flag apart or like an S or an r; 6
+like a b; 7 with a bar or a hook; 8 open above, of two rings or with one small loop; 9 straight, looped, open, hooked
+or like a P.
 """
 
 from __future__ import annotations
@@ -31,17 +33,30 @@ def draw(digit: int, rng: Rng) -> npt.NDArray[np.float32]:
     forms = ALLOGRAPHS[digit]
     form = forms[int(rng.integers(len(forms)))]
     loose = rng.uniform(0.015, 0.06)
-    narrow = rng.uniform(0.55, 1.1)
     moved: dict[tuple[float, float], npt.NDArray[np.float64]] = {}
     lines = []
     for points in form:
         for point in points:
             if point not in moved:
                 moved[point] = np.array(point) + rng.normal(0, loose, 2)
-        line = np.stack([moved[point] for point in points])
-        line[:, 0] = 0.5 + (line[:, 0] - 0.5) * narrow
-        lines.append(spline(line))
-    return strokes(lines, rng.uniform(1.2, 2.4))
+        lines.append(np.stack([moved[point] for point in points]))
+    if digit in _RUN_ON and rng.random() < 0.12:
+        last = lines[-1][-1]
+        lines[-1] = np.vstack([lines[-1], last + [rng.uniform(0.2, 0.55), rng.normal(-0.05, 0.12)]])
+    # The same gesture with a large head and a small foot, or the other way round; then slanted, wide or narrow.
+    heavy, lean, narrow = np.exp(rng.normal(0, 0.18)), rng.normal(0.03, 0.1), rng.uniform(0.55, 1.1)
+    for line in lines:
+        x, y = line[:, 0], np.sign(line[:, 1]) * np.abs(line[:, 1]) ** heavy
+        line[:] = np.stack([(x - 0.5 + lean * (0.5 - y)) * narrow, y], 1)
+    left, right = (pick([pick(line[:, 0]) for line in lines]) for pick in (min, max))
+    fit = min(1.0, _ROOM / (right - left))
+    for line in lines:
+        line[:, 0] = 0.5 + (line[:, 0] - (left + right) / 2) * fit
+    return strokes([spline(line) for line in lines], rng.uniform(1.2, 2.4))
+
+
+_RUN_ON = frozenset((0, 1, 4, 6, 8, 9))  # their last stroke may go on to the right, and none becomes another digit
+_ROOM = 1.2  # widest drawing, shares of the body: what `augment.sharpen` keeps, less the pen
 
 
 def bank(each: int, seed: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:

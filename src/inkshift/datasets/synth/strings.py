@@ -83,8 +83,9 @@ def measure(maps: Gray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """How one number is written. body: height of a digit, pixels; the rest in shares of it, but slant (a shear), and
-    trend: how much larger, in logs, the last digit is than the first."""
+    """How one number is written. body: height of a digit, pixels; the rest in shares of it, but slant (a shear), trend:
+    how much larger, in logs, the last digit is than the first, and running: how often a digit's last stroke runs on
+    into the next."""
 
     body: float
     pen: float
@@ -97,6 +98,7 @@ class Hand:
     uneven: float
     squeeze: float
     trend: float
+    running: float
 
 
 def draw_hand(dice: Dice, digits: int = 3, fair: bool = False) -> Hand:
@@ -105,7 +107,7 @@ def draw_hand(dice: Dice, digits: int = 3, fair: bool = False) -> Hand:
     fair: its edges are sharp, and most digits stand apart.
     """
     cramped = dice.random()
-    thick = 0.29 if digits == 1 and dice.random() < 0.3 else 0.17
+    thick = 0.29 if dice.random() < (0.3 if digits == 1 else 0.06) else 0.17
     return Hand(
         body=dice.uniform(20, 38),
         pen=float(np.exp(dice.uniform(-3.352, np.log(thick)))),
@@ -116,14 +118,15 @@ def draw_hand(dice: Dice, digits: int = 3, fair: bool = False) -> Hand:
         touch=(0.0, 0.1, 0.5)[dice.below(3)] if fair or cramped < 0.75 else dice.uniform(0.3, 1.0),
         drift=dice.uniform(0.0, 0.07),
         uneven=dice.uniform(0.0, 0.14),
-        squeeze=float(np.exp(dice.normal(0, 0.18))),
+        squeeze=float(np.exp(dice.normal(0, 0.22))),
         trend=dice.normal(0, 0.12) if dice.random() < 0.7 else dice.uniform(-0.6, 0.3),
+        running=dice.uniform(0.2, 0.8) if dice.random() < 0.08 else 0.03,
     )
 
 
 def draw_label(dice: Dice) -> str:
-    """A number of one to twelve digits; one in five is a round amount ending in zeros, one in thirty is no number."""
-    if dice.random() < 0.03:
+    """A number of one to twelve digits; one in five is a round amount ending in zeros, one in 22 is no number."""
+    if dice.random() < 0.045:
         return ""
     at = dice.random() * _LENGTHS[-1]
     n = 1 + next(i for i, share in enumerate(_LENGTHS) if at <= share)
@@ -167,6 +170,8 @@ def compose(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) 
     ink, print_ = _cut_out(page, hand, dice, in_cells)
     if dice.random() < (0.5 if not text else 0.13):
         marks.borders(print_, hand.body, dice)
+    if not text:
+        marks.soil(ink, print_, hand.body, dice)
     return paper.scan(paper.lay(ink, print_, papers, dice, fair), hand.body, papers, dice, fair), written
 
 
@@ -187,24 +192,22 @@ def _cut_out(page: marks.Page, hand: Hand, dice: Dice, in_cells: bool) -> tuple[
         ink, print_ = paper.tilt([ink, print_], dice)
     x0, y0, x1, y1 = marks.crop_box(ink, page, hand.body, dice, in_cells)
     ink, print_ = (np.ascontiguousarray(plane[y0:y1, x0:x1]) for plane in (ink, print_))
-    if dice.random() < 0.1:
-        return _in_a_large_field([ink, print_], dice)
+    chance, spare = dice.random(), 0.0
+    if chance < 0.1:  # as high as a third to two thirds of a field: a reader looks closely at what is smaller
+        spare = len(ink) / dice.uniform(0.35, 0.7) - len(ink)
+        top, left, right = (int(dice.random() * spare) for _ in range(3))
+        room = (top, int(spare) - top, left, right)
+    elif chance < 0.16:  # anywhere in a line
+        spare = max(len(ink) * dice.uniform(2, 6) - ink.shape[1], 0.0)
+        left = int(dice.random() * spare)
+        room = (0, 0, left, int(spare) - left)
+    if spare >= 1:
+        # Printed rules go on to the sides of the line, unless a side lies on an upright one.
+        goes_on = chance >= 0.1 and max(print_[:, 0].mean(), print_[:, -1].mean()) < 64
+        ink = np.asarray(cv2.copyMakeBorder(ink, *room, cv2.BORDER_CONSTANT, value=(0,)), np.uint8)
+        how = cv2.BORDER_REPLICATE if goes_on else cv2.BORDER_CONSTANT
+        print_ = np.asarray(cv2.copyMakeBorder(print_, *room, how, value=(0,)), np.uint8)
     return ink, print_
-
-
-def _in_a_large_field(planes: list[Plane], dice: Dice) -> tuple[Plane, Plane]:
-    """Room around the number, which is left anywhere in it: as high as a third to two thirds of the field.
-
-    A reader looks closely at what is smaller.
-    """
-    h = len(planes[0])
-    spare = h / dice.uniform(0.35, 0.7) - h
-    top, left, right = (int(dice.random() * spare) for _ in range(3))
-    ink, print_ = (
-        cv2.copyMakeBorder(plane, top, int(spare) - top, left, right, cv2.BORDER_CONSTANT, value=(0,))
-        for plane in planes
-    )
-    return np.asarray(ink, np.uint8), np.asarray(print_, np.uint8)
 
 
 def _write_freely(
@@ -213,6 +216,8 @@ def _write_freely(
     """Numbers in a row, with marks before, between and after them; gives what is written."""
     source = _source(glyphs, dice)
     written = marks.lead_in(page, hand.body, hand.pen, dice) if text or dice.random() < 0.3 else ""
+    if not text:
+        page.x1 += round(dice.uniform(0.2, 5) * hand.body)
     if may_strike and text and not second and dice.random() < 0.06:
         written += _strike(page, text, glyphs, hand, dice, source)
         if dice.random() < 0.5:
@@ -262,6 +267,8 @@ def _digits(
             break
         if linked and dice.random() < 0.5:
             marks.join(page, hand.body * zeros_size, hand.pen, down, dice)
+        elif dice.random() < hand.running:
+            marks.run_on(page, hand.body, hand.pen, down, dice)
         elif marked:
             written += marks.between(page, hand.body, hand.pen, hand.slant, dice, len(text) - at - 1)
     return written

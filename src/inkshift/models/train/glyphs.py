@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from inkshift.datasets import catalog, overlap
 from inkshift.datasets.formats import LabelledImages, Split
 from inkshift.datasets.synth import augment, crops, paper, shapes, strings
+from inkshift.files import whole_file
+from inkshift.jobs import digest
 from inkshift.models.package import Source
 from inkshift.reframe import parse
 
@@ -85,14 +87,17 @@ def digit_sets() -> list[tuple[Source, npt.NDArray[np.uint8], npt.NDArray[np.int
 
 
 def prepare_glyphs(recipe: Recipe, work: Path) -> tuple[Source, ...]:
-    """Glyphs of all sources as arrays in `work`, made once: those to learn from, and those held out.
+    """Glyphs of all sources as arrays in `work`, made once, and again when they would come out otherwise: those to
+    learn from, and those held out.
 
     Of a set with writers some writers are held out, and each of the others is a group whose digits are not mixed with
     those of another; of the rest every twelfth glyph is held out.
     """
-    done = work / "sources.json"
+    done = sources_file(work)
     if not done.exists():
         work.mkdir(parents=True, exist_ok=True)
+        for old in work.glob("sources*.json"):
+            old.unlink()
         sets, letters = digit_sets(), _letters()
         for kind, held in (("train", False), ("held-out", True)):
             groups = [_regional(s.name, *_own(images, labels, held), recipe.seed) for s, images, labels in sets]
@@ -102,6 +107,12 @@ def prepare_glyphs(recipe: Recipe, work: Path) -> tuple[Source, ...]:
             save_groups(work, kind, groups)
         done.write_bytes(_SOURCES.dump_json([*(source for source, *_ in sets), *_other_sources()]))
     return tuple(_SOURCES.validate_json(done.read_bytes()))
+
+
+def sources_file(work: Path) -> Path:
+    """Where the sources of glyphs in `work` are told once all are made; its name follows from what makes them."""
+    made_by = (Path(shapes.__file__).with_name("allographs.toml"), Path(shapes.__file__), Path(augment.__file__))
+    return work / f"sources-{digest(*(path.read_bytes() for path in made_by))[:8]}.json"
 
 
 def _other_sources() -> tuple[Source, Source]:
@@ -141,7 +152,9 @@ def save_groups(work: Path, kind: str, groups: Sequence[_Group]) -> None:
         "groups": [name for name, *_ in groups],
     }
     for name, values in parts.items():
-        np.save(work / f"{kind}-{name}.npy", values)
+        # Never in place: a training may have the old file mapped.
+        with whole_file(work / f"{kind}-{name}.npy") as path, path.open("wb") as file:
+            np.save(file, values)
 
 
 def _own(
@@ -152,10 +165,10 @@ def _own(
 
 
 def _regional(name: str, maps: npt.NDArray[np.int8], labels: npt.NDArray[np.int64], seed: int) -> _Group:
-    """A set of American hands with some 1, 7 and 9 more, as other regions write them (`augment.regional`)."""
+    """A set of American hands with some 0, 1, 7, 8 and 9 more, as other regions write them (`augment.regional`)."""
     rng = np.random.default_rng([seed, len(maps)])
     more, of = [], []
-    for label in (1, 7, 9):
+    for label in (0, 1, 7, 8, 9):
         for row in np.flatnonzero(labels == label):
             map_ = augment.unpack(maps[row])
             other = augment.regional(label, map_, rng)

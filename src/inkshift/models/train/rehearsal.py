@@ -16,7 +16,7 @@ from inkshift.datasets import catalog
 from inkshift.datasets.synth import paper, shapes, strings
 from inkshift.errors import DataError
 from inkshift.jobs import digest
-from inkshift.models.train.glyphs import Recipe, load_glyphs, load_recipe, prepare_glyphs
+from inkshift.models.train.glyphs import Recipe, load_glyphs, load_recipe, prepare_glyphs, sources_file
 from inkshift.reframe import parse
 
 SETS = ("mnist", "nist_emnist", "optdigits32", "handletters62", "swiss")
@@ -76,7 +76,8 @@ def here() -> bool:
 def _kept(recipe: Recipe) -> Path:
     """The folder in the user's cache, which appears whole or not at all, also where two processes make it at once."""
     cache = Path(pooch.os_cache("inkshift"))
-    folder = cache / f"glyphs-{digest(str(recipe.seed), str(catalog.data_root().resolve()))[:12]}"
+    made_by = sources_file(cache).name
+    folder = cache / f"glyphs-{digest(str(recipe.seed), str(catalog.data_root().resolve()), made_by)[:12]}"
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".glyphs-", dir=cache) as part:
