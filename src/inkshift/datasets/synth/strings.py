@@ -107,7 +107,8 @@ def draw_hand(dice: Dice, digits: int = 3, fair: bool = False) -> Hand:
     fair: its edges are sharp, and most digits stand apart.
     """
     cramped = dice.random()
-    thick = 0.29 if dice.random() < (0.3 if digits == 1 else 0.06) else 0.17
+    chance = dice.random()
+    thick = 0.29 if digits == 1 and chance < 0.3 else 0.22 if chance < 0.1 else 0.17
     return Hand(
         body=dice.uniform(20, 38),
         pen=float(np.exp(dice.uniform(-3.352, np.log(thick)))),
