@@ -7,9 +7,9 @@ it with repeats and blanks between.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -65,28 +65,37 @@ def beam(
     largest: largest value. width: how many beginnings are followed; symbols below one in a thousand are not.
     A probability too small for a float64 is 0.0; its text is given in its place all the same.
     """
-    if not lines:
-        return []
-    rows = _stacked([_without_idle_steps(line) for line in lines])
-    rows[..., :BLANK] *= rows[..., :BLANK] > _UNLIKELY
-    found = _start(len(lines), width, digits[1])
-    # Hundreds of steps of an unsure model leave less than a float64 holds, so that each step is scaled to about 1: by a
-    # power of two, which changes no bit of what is compared.
-    power = np.zeros((len(lines), 1), np.int64)
-    for at in range(rows.shape[1]):
-        found = _grow(found, rows[:, at])
-        over = np.frexp((found.ends + found.ended).max(1, keepdims=True))[1]
-        found = found._replace(ends=np.ldexp(found.ends, -over), ended=np.ldexp(found.ended, -over))
+    return [_beam(line, digits, largest, width) for line in lines]
+
+
+def _beam(
+    line: LineProbabilities, digits: tuple[int, int], largest: int | None, width: int
+) -> list[tuple[str, float]]:
+    # Few symbols of a step are likely and few beginnings are followed: plain numbers are quicker here than arrays.
+    # Of each beginning the probability of the paths whose last step is a blank, and of those that end in its last digit.
+    found, power = {"": [1.0, 0.0]}, 0
+    for *row, blank in _without_idle_steps(line).astype(np.float64).tolist():
+        likely = [(digit, p) for digit, p in zip("0123456789", row, strict=True) if p > _UNLIKELY]
+        grown: dict[str, list[float]] = {}
+        for text, (ends, ended) in found.items():
+            both, last = ends + ended, text[-1:]
+            here = grown.setdefault(text, [0.0, 0.0])
+            here[0] += both * blank
+            for digit, p in likely:
+                # The same digit again is a new one only behind a blank.
+                if digit == last:
+                    here[1] += ended * p
+                if len(text) < digits[1]:
+                    grown.setdefault(text + digit, [0.0, 0.0])[1] += (ends if digit == last else both) * p
+        if len(grown) > width:
+            grown = dict(heapq.nlargest(width, grown.items(), key=lambda item: item[1][0] + item[1][1]))
+        # Hundreds of steps of an unsure model leave less than a float holds: scaled by a power of two, which changes no
+        # bit of what is compared.
+        over = math.frexp(max(ends + ended for ends, ended in grown.values()))[1]
+        found = {text: [math.ldexp(ends, -over), math.ldexp(ended, -over)] for text, (ends, ended) in grown.items()}
         power += over
-    out = []
-    scores, powers = found.ends + found.ended, power[:, 0].tolist()
-    for symbols, lengths, own, k in zip(
-        found.symbols.tolist(), found.lengths.tolist(), scores.tolist(), powers, strict=True
-    ):
-        texts = ("".join(map(str, row[:n])) for row, n in zip(symbols, lengths, strict=True))
-        given = [(text, p) for text, p in zip(texts, own, strict=True) if p > 0 and allowed(text, digits, largest)]
-        out.append([(text, math.ldexp(p, k)) for text, p in sorted(given, key=lambda item: -item[1])])
-    return out
+    given = [(text, ends + ended) for text, (ends, ended) in found.items() if allowed(text, digits, largest)]
+    return [(text, math.ldexp(p, power)) for text, p in sorted(given, key=lambda item: -item[1]) if p > 0]
 
 
 def _without_idle_steps(line: LineProbabilities) -> LineProbabilities:
@@ -102,64 +111,6 @@ def _stacked(lines: Sequence[LineProbabilities]) -> npt.NDArray[np.float64]:
     for row, line in zip(rows, lines, strict=True):
         row[: len(line)] = line
     return rows
-
-
-class _Prefixes(NamedTuple):
-    """Beginnings of N numbers, W of each.
-
-    ends, ended: (N, W) probability of one whose last step was blank, or its last digit; 0 where a place is not used.
-    symbols: (N, W, L) its digits. lengths: (N, W). keys, parents: (N, W) name it, and it less its last digit; 0: none.
-    """
-
-    ends: npt.NDArray[np.float64]
-    ended: npt.NDArray[np.float64]
-    symbols: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
-    keys: npt.NDArray[np.uint64]
-    parents: npt.NDArray[np.uint64]
-
-
-def _start(count: int, width: int, longest: int) -> _Prefixes:
-    ends, keys = np.zeros((count, width)), np.zeros((count, width), np.uint64)
-    ends[:, 0], keys[:, 0] = 1, 1
-    symbols = np.zeros((count, width, max(longest, 1)), np.int64)
-    lengths = np.where(keys > 0, 0, longest)
-    return _Prefixes(ends, np.zeros_like(ends), symbols, lengths, keys, np.zeros_like(keys))
-
-
-def _grow(old: _Prefixes, step: npt.NDArray[np.float64]) -> _Prefixes:
-    """The likeliest beginnings of all numbers one step (N, 11) further."""
-    count, width, longest = old.symbols.shape
-    n, written = np.arange(count)[:, None], old.lengths > 0
-    last = np.take_along_axis(old.symbols, np.maximum(old.lengths - 1, 0)[..., None], 2)[..., 0]
-    both, repeated = old.ends + old.ended, step[n, last]
-    with_blank, with_digit = both * step[:, BLANK:], old.ended * repeated * written
-    longer = both[..., None] * step[:, None, :BLANK]
-    # The same digit again is a new one only behind a blank.
-    np.put_along_axis(longer, last[..., None], (np.where(written, old.ends, both) * repeated)[..., None], 2)
-    longer[old.lengths >= longest] = 0
-    # What grows into a beginning that is followed already is added to it.
-    i, parent, child = np.nonzero((old.keys[:, :, None] == old.parents[:, None]) & (old.parents[:, None] > 0))
-    with_digit[i, child] += longer[i, parent, last[i, child]]
-    longer[i, parent, last[i, child]] = 0
-    scores = np.concatenate([with_blank + with_digit, longer.reshape(count, -1)], 1)
-    best = np.argpartition(-scores, width - 1, axis=1)[:, :width]
-    stays, kept = best < width, scores[n, best]
-    source, digit = np.where(stays, best, (best - width) // BLANK), (best - width) % BLANK
-    symbols, lengths, keys = old.symbols[n, source], old.lengths[n, source], old.keys[n, source]
-    at = np.minimum(lengths, longest - 1)[..., None]
-    np.put_along_axis(symbols, at, np.where(stays[..., None], np.take_along_axis(symbols, at, 2), digit[..., None]), 2)
-    with np.errstate(over="ignore"):  # names of long numbers wrap around
-        grown = keys * np.uint64(11) + (digit + 1).astype(np.uint64)
-    used = kept > 0
-    return _Prefixes(
-        np.where(stays, with_blank[n, source], 0.0),
-        np.where(stays, with_digit[n, source], kept),
-        symbols,
-        np.minimum(lengths + ~stays, longest),
-        np.where(stays, keys, grown) * used,
-        np.where(stays, old.parents[n, source], keys) * used,
-    )
 
 
 def allowed(text: str, digits: tuple[int, int], largest: int | None) -> bool:

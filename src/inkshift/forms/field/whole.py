@@ -126,17 +126,36 @@ def _weighed(
 def hear_cells(
     reader: NumberReader, work: Sequence[fields.Job], cells: Sequence[FieldReading], spent: Spent, glance: bool = False
 ) -> list[FieldReading]:
-    """Those of some rows of cells, or single digits, that leave a doubt, heard by all views and readers of numbers too.
+    """Those of some rows of cells, or single digits, that leave a doubt, heard by a view of the row too; by all, and by
+    the second reader, where that leaves one.
 
     cells: the rows as they were read cell by cell. glance: by one view alone.
     """
     doubted = [(job, reading) for job, reading in zip(work, cells, strict=True) if is_doubted(reading)]
     if not doubted:
         return []
-    shown = [fields.seen(job) for job, _ in doubted]
-    ways = reader.views[:1] if glance else reader.views
-    one = replace(reader, second=None) if glance else reader
-    seen, others = _look_again(one, [(crop, Line(crop, dark)) for crop, dark in shown], ways, spent)
+    shown = [(crop, Line(crop, dark)) for crop, dark in (fields.seen(job) for job, _ in doubted)]
+    first = replace(reader, second=None)
+    seen, _ = _look_again(first, shown, reader.views[:1], spent)
+    heard = _heard(reader, doubted, seen, (), spent)
+    open_ = [k for k, reading in enumerate(heard) if not glance and (is_doubted(reading) or reader.second)]
+    if not open_:
+        return heard
+    again = [doubted[k] for k in open_]
+    more, others = _look_again(reader, [shown[k] for k in open_], reader.views[1:], spent)
+    views = [seen[k] + added for k, added in zip(open_, more, strict=True)]
+    for k, reading in zip(open_, _heard(reader, again, views, others, spent), strict=True):
+        heard[k] = reading
+    return heard
+
+
+def _heard(
+    reader: NumberReader,
+    doubted: Sequence[tuple[fields.Job, FieldReading]],
+    seen: Sequence[Sequence[LineProbabilities]],
+    others: Sequence[Sequence[LineProbabilities]],
+    spent: Spent,
+) -> list[FieldReading]:
     start = time.process_time()
     digits, largest = [(0, max(job.cells, 1)) for job, _ in doubted], [job.largest for job, _ in doubted]
     rows = weigh([[fold(steps) for steps in own] for own in seen], others, digits, largest, reader.calibration)
