@@ -68,11 +68,9 @@ def beam(
     return [_beam(line, digits, largest, width) for line in lines]
 
 
-def _beam(
-    line: LineProbabilities, digits: tuple[int, int], largest: int | None, width: int
-) -> list[tuple[str, float]]:
+def _beam(line: LineProbabilities, digits: tuple[int, int], largest: int | None, width: int) -> list[tuple[str, float]]:
     # Few symbols of a step are likely and few beginnings are followed: plain numbers are quicker here than arrays.
-    # Of each beginning the probability of the paths whose last step is a blank, and of those that end in its last digit.
+    # Of each beginning the probability of the paths that end in a blank, and of those that end in its last digit.
     found, power = {"": [1.0, 0.0]}, 0
     for *row, blank in _without_idle_steps(line).astype(np.float64).tolist():
         likely = [(digit, p) for digit, p in zip("0123456789", row, strict=True) if p > _UNLIKELY]

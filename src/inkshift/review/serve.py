@@ -25,6 +25,7 @@ from inkshift.review.batches.reading import open_reader
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_labels
 from inkshift.review.core.store import Store
+from inkshift.review.web.access import access_log
 from inkshift.review.web.security import LOOPBACK, has_accounts
 
 Say = Callable[[str], object]
@@ -95,7 +96,8 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
                 ssl_certfile=at.certificate or None,
                 ssl_keyfile=at.key or None,
             )
-            uvicorn.Server(config).run(sockets=[listening])
+            with access_log(folder):
+                uvicorn.Server(config).run(sockets=[listening])
 
 
 def _begin(store: Store, batch: Batch, say: Say) -> int:

@@ -12,6 +12,7 @@ from inkshift.review.core import queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.passwords import MOST
 from inkshift.review.core.words import LANGUAGES
+from inkshift.review.web.access import note_access
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Visit, Who, cookie_name, has_accounts, keep, secure
 from inkshift.review.web.sessions import Tries, end_session, start_session
@@ -33,13 +34,16 @@ def log_in(request: Request, who: Who, name: Name = "", password: Password = "")
     tries: Tries = request.app.state.tries
     address = request.client.host if request.client else ""
     if not tries.begin(address):
+        note_access(request.scope, "too many wrong passwords", name)
         return page(who, "login.html", error="login_wait", name=name, status=429)
     user = stores.log_in(who.store, name, password)
     if user is None:
+        note_access(request.scope, "wrong name or password", name)
         return page(who, "login.html", error="login_failed", name=name, status=403)
     tries.succeeded(address)
     token, _ = start_session(who.store, user)
     keep(request, token)
+    note_access(request.scope, "logged in", user.name)
     return RedirectResponse("/", 303)
 
 
@@ -48,6 +52,7 @@ def log_out(request: Request, who: Who) -> RedirectResponse:
     queue.release(who.store, who.person)
     end_session(who.store, request.cookies.get(cookie_name(request), ""))
     keep(request, "")
+    note_access(request.scope, "logged out", who.name)
     return RedirectResponse("/login", 303)
 
 
@@ -66,6 +71,7 @@ def people(who: Supervisor) -> HTMLResponse:
 
 @router.post("/people")
 def add(
+    request: Request,
     who: Supervisor,
     name: Name = "",
     password: Password = "",
@@ -80,11 +86,12 @@ def add(
         stores.add_user(who.store, name, role, password)
     except SettingError as e:
         return _people(who, str(e), name, role)
+    note_access(request.scope, f"{role} {name} added", who.name)
     return RedirectResponse("/people", 303)
 
 
 @router.post("/people/{user}/password")
-def set_password(who: Supervisor, user: Id, password: Password = "") -> Response:
+def set_password(request: Request, who: Supervisor, user: Id, password: Password = "") -> Response:
     """Give somebody another password; an empty one shuts them out."""
     everybody = stores.users(who.store)
     if not any(one.id == user and one.name != stores.LOCAL for one in everybody):
@@ -96,6 +103,8 @@ def set_password(who: Supervisor, user: Id, password: Password = "") -> Response
         stores.set_password(who.store, user, password)
     except SettingError as e:
         return _people(who, str(e))
+    changed = next(one.name for one in everybody if one.id == user)
+    note_access(request.scope, f"{changed} {'has another password' if password else 'is shut out'}", who.name)
     return RedirectResponse("/people", 303)
 
 

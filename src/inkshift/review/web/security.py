@@ -20,6 +20,7 @@ from inkshift.review.core.schema import Role, User
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
 from inkshift.review.core.words import Words, language
+from inkshift.review.web.access import note_access
 from inkshift.review.web.sessions import HOURS, find_session, start_session
 
 COOKIE = "inkshift"
@@ -127,7 +128,12 @@ def secure(request: Request) -> bool:
 async def guard(request: Request, who: Who) -> AsyncIterator[None]:
     """Before every page: strangers are sent to log in, and what changes something needs the session's token."""
     try:
-        await _check(request, who)
+        try:
+            await _check(request, who)
+        except HTTPException as refusal:
+            if refusal.status_code == 403:
+                note_access(request.scope, "forged request refused", who.name)
+            raise
         yield
     finally:
         await request.close()  # what was uploaded goes, whoever refused it
@@ -148,8 +154,9 @@ async def _check(request: Request, who: Visit) -> None:
         raise HTTPException(403)
 
 
-def supervisor(who: Who) -> Visit:
+def supervisor(request: Request, who: Who) -> Visit:
     if not who.supervisor:
+        note_access(request.scope, "for supervisors, refused", who.name)
         raise HTTPException(403)
     return who
 
@@ -185,6 +192,7 @@ class Shield:
             await send(message)
 
         if self.hosts and _host(headers.get("host", "")) not in self.hosts:
+            note_access(scope, "another host's name refused")
             await PlainTextResponse("wrong host", 400)(scope, receive, answer)
         elif not (size := headers.get("content-length", "0")).isdigit() or int(size) > most_bytes(scope["path"]):
             await PlainTextResponse("too large", 413)(scope, receive, answer)

@@ -1,0 +1,58 @@
+"""Who came in and who was refused: a line of JSON for each, in `access.log` of the folder for files.
+
+What people decided is in the database; this is for whoever must tell later who tried to get in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from starlette.types import Scope
+
+NAME = "access.log"
+# Bytes of the file, after which a new one is begun, and older ones that are kept.
+MOST_BYTES, OLDER = 4 * 2**20, 4
+
+_LOG = logging.getLogger("inkshift.access")
+
+
+class _File(RotatingFileHandler):
+    """Makes the folder with the first line: who reviews alone has neither."""
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+
+@contextmanager
+def access_log(folder: Path) -> Iterator[None]:
+    """Keep the log in a folder for as long as it is open."""
+    handler = _File(folder / NAME, maxBytes=MOST_BYTES, backupCount=OLDER, encoding="utf-8", delay=True)
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    _LOG.propagate = False
+    try:
+        yield
+    finally:
+        _LOG.removeHandler(handler)
+        handler.close()
+
+
+def note_access(scope: Scope, event: str, name: str = "") -> None:
+    """Write down what happened at a request's address, and the name that was given or is known."""
+    client = scope.get("client")
+    line = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "event": event,
+        "name": name,
+        "address": client[0] if client else "",
+        "asked": f"{scope['method']} {scope['path']}",
+    }
+    _LOG.info(json.dumps(line))

@@ -1,0 +1,40 @@
+"""What is kept of who came in and who was refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from inkshift.review.core import store as stores
+from inkshift.review.web.access import NAME, access_log
+from review_app import PASSWORD, client, logged_in, opened, token
+
+
+def test_who_came_in_and_who_was_refused_is_kept(tmp_path: Path) -> None:
+    """A name is one line whatever it is made of, and no password is written down."""
+    folder = tmp_path / "files"
+    with opened(tmp_path) as store, access_log(folder):
+        for name, role in (("ana", "keyer"), ("sue", "supervisor")):
+            stores.add_user(store, name, role, PASSWORD)  # type: ignore[arg-type]
+        assert not folder.exists()
+        client(store).post("/login", data={"name": 'x"\n{"event": "logged in"}', "password": "wrong-secret"})
+        ana, sue = logged_in(store, "ana"), logged_in(store, "sue")
+        ana.get("/people", headers={"X-CSRF-Token": token(ana)})
+        ana.post("/logout", headers={"X-CSRF-Token": "guess"})
+        sue.post("/people", data={"name": "ben", "password": PASSWORD, "csrf": token(sue)})
+        ana.post("/logout", data={"csrf": token(ana)})
+        client(store).get("/", headers={"Host": "elsewhere.example"})
+    text = (folder / NAME).read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [(line["event"], line["name"]) for line in lines] == [
+        ("wrong name or password", 'x"\n{"event": "logged in"}'),
+        ("logged in", "ana"),
+        ("logged in", "sue"),
+        ("for supervisors, refused", "ana"),
+        ("forged request refused", "ana"),
+        ("keyer ben added", "sue"),
+        ("logged out", "ana"),
+        ("another host's name refused", ""),
+    ]
+    assert {line["address"] for line in lines} == {"testclient"}
+    assert lines[3]["asked"] == "GET /people" and "secret" not in text and PASSWORD not in text
