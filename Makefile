@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild wheel docs readme clean
+.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild wheel lock sbom docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -64,6 +64,15 @@ bench-wild: .venv/.test ## 2,000 pages in every situation: right, refused or wro
 wheel: .venv/.demo ## the package as it is published, in dist
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
+lock: .venv-release/.ready ## choose anew what the container installs: every package by its version and hash
+	.venv-release/bin/uv pip compile pyproject.toml --extra review --extra postgres --extra parquet --python-version 3.11 \
+		--generate-hashes --upgrade --quiet --custom-compile-command "make lock" --output-file container/requirements.txt
+
+sbom: .venv-release/.ready ## what the container installs as a bill of materials (CycloneDX), and its known weaknesses
+	@mkdir -p dist
+	.venv-release/bin/cyclonedx-py requirements container/requirements.txt --output-reproducible --output-file dist/sbom.json
+	.venv-release/bin/pip-audit --require-hashes --disable-pip --requirement container/requirements.txt
+
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py
 
@@ -71,7 +80,7 @@ readme: .venv/.demo ## put what `make demo` and `make bench-read` printed into R
 	$(BIN)/python docs/readme.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-peers out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers .venv-release out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -89,4 +98,10 @@ clean: ## remove what the other targets made
 .venv-peers/.ready:
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check rapidocr==3.10.0 onnxruntime
+	@touch $@
+
+# The tools of a release, apart from what is released.
+.venv-release/.ready:
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check uv cyclonedx-bom pip-audit
 	@touch $@

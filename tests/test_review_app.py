@@ -22,7 +22,7 @@ from inkshift.review.core.intake import add_batch
 from inkshift.review.core.store import Store
 from inkshift.review.core.words import CATALOGUES, language
 from inkshift.review.keying import views
-from inkshift.review.serve import At, Batch, _begin, is_local, read_batch, serve
+from inkshift.review.serve import At, Batch, _begin, first_supervisor, is_local, read_batch, serve
 from review_app import PASSWORD, client, logged_in, opened, post, shown_field, shown_name, token
 from review_forms import field, form
 
@@ -305,6 +305,29 @@ def test_labels_that_are_there_already_are_one_keyer(store: Store, telegram: Pat
 def test_others_are_not_let_in_before_there_is_an_account(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="nobody has an account yet"):
         serve(f"sqlite:///{tmp_path / 'a.db'}", None, At("0.0.0.0"), demo=False, browser=False, files="")
+
+
+def test_the_first_supervisor_is_made_without_a_browser_and_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    with pytest.raises(SettingError, match="10"):
+        first_supervisor(url, "maria", lambda: "short")
+    first_supervisor(url, "maria", lambda: PASSWORD)
+    first_supervisor(url, "eve", lambda: pytest.fail("nobody is asked where there is an account"))
+    store = stores.open(url)
+    assert [user.name for user in stores.users(store) if user.password] == ["maria"]
+    logged_in(store, "maria")
+    store.close()
+
+
+def test_whether_it_is_well_is_told_to_anybody(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        stores.add_user(store, "sue", "supervisor", PASSWORD)
+        answer = client(store).get("/health")
+        assert (answer.status_code, answer.text, dict(answer.cookies)) == (200, "ok", {})
+        store.engine.dispose()
+        (tmp_path / "review.db").unlink()
+        (tmp_path / "review.db").mkdir()
+        assert client(store).get("/health").status_code == 503
 
 
 @pytest.mark.parametrize(

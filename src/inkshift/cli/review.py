@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,15 @@ def review(
     db: Annotated[
         str, typer.Option("--db", metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
     ] = "sqlite:///review.db",
+    supervisor: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Where nobody has an account yet, give this person one as supervisor, with the password in "
+            "$INKSHIFT_PASSWORD, or one that is asked for.",
+            show_default=False,
+        ),
+    ] = "",
     files: Annotated[
         Path | None,
         typer.Option(help="Folder for what is uploaded and taught.", show_default="review-files, beside the database"),
@@ -63,6 +73,8 @@ def review(
       inkshift review --demo
 
       inkshift review scans/ --template telegram.json --double
+
+      inkshift review --host 0.0.0.0 --no-browser --supervisor maria
     """
     from inkshift.errors import MissingExtraError, SettingError
 
@@ -72,13 +84,20 @@ def review(
         raise SettingError("give pages together with --template FILE, or neither to go on with what is there")
     if labels and not paths:
         raise SettingError(f"--labels {labels}: labels the pages that are read now; give these pages as well")
+    if supervisor and demo:
+        raise SettingError("--supervisor: the database of --demo goes when you stop; leave one of them out")
     if model_keys and not double:
         raise SettingError("--model-keys: the reader keys as one of two; give --double as well")
     try:
-        from inkshift.review.serve import At, Batch, serve
+        from inkshift.review.serve import At, Batch, first_supervisor, serve
     except ImportError:
         raise MissingExtraError("review", "review") from None
     pages = [str(path) for path in paths or ()]
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
     at = At(host, port, str(tls_cert or ""), str(tls_key or ""))
+    if supervisor:
+        given = os.environ.get("INKSHIFT_PASSWORD", "")
+        first_supervisor(
+            db, supervisor, lambda: given or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        )
     serve(db, batch, at, files=str(files or ""), demo=demo, browser=not no_browser, say=note)

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from inkshift.errors import InkshiftError
@@ -66,12 +68,23 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     app.state.store, app.state.settings, app.state.tries, app.state.tasks = store, settings, Tries(), tasks
     for module in ROUTES:
         app.include_router(module.router)
+    app.router.routes.append(Route("/health", _health))  # no route of a person: neither a session nor an account
     app.mount("/static", StaticFiles(packages=[*STATIC]), name="static")
     app.add_middleware(Shield, hosts=settings.hosts)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(InkshiftError, _failed)
     return app
+
+
+def _health(request: Request) -> PlainTextResponse:
+    """Whether the server answers and reaches its database."""
+    try:
+        with request.app.state.store.reading() as session:
+            session.execute(sa.select(1))
+    except sa.exc.SQLAlchemyError:
+        return PlainTextResponse("the database does not answer", 503)
+    return PlainTextResponse("ok")
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -72,8 +72,8 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
     with _opened(url, files, demo) as (store, folder):
         if not at.local and not has_accounts(store):
             raise SettingError(
-                f"--host {at.host}: others can reach that address, and nobody has an account yet; start without "
-                "--host, add a supervisor with a password under People, then start again"
+                f"--host {at.host}: others can reach that address, and nobody has an account yet; give --supervisor "
+                "NAME, or start without --host and add a supervisor with a password under People"
             )
         listening = _listen(at.host, at.port)
         with listening:
@@ -98,6 +98,19 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
             )
             with access_log(folder):
                 uvicorn.Server(config).run(sockets=[listening])
+
+
+def first_supervisor(url: str, name: str, ask: Callable[[], str]) -> None:
+    """Give somebody an account as supervisor, where nobody has one; `ask` gives the password then.
+
+    Raises SettingError for a password that is too short.
+    """
+    store = stores.open(url)
+    try:
+        if not has_accounts(store):
+            stores.add_user(store, name, "supervisor", ask())
+    finally:
+        store.close()
 
 
 def _begin(store: Store, batch: Batch, say: Say) -> int:

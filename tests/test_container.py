@@ -1,0 +1,79 @@
+"""What the container installs: fixed by hashes, and its steps are run, so that they cannot rot where none is built."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CONTAINER = ROOT / "container"
+EXTRAS = ("review", "postgres", "parquet")
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_each_package_is_fixed_by_version_and_hash() -> None:
+    lines = (CONTAINER / "requirements.txt").read_text().replace("\\\n", " ").splitlines()
+    kept = [line for line in lines if line and not line.lstrip().startswith("#")]
+    assert all(re.match(r"[a-z0-9-]+==[\w.]+(\s+;[^#]*)?(\s+--hash=sha256:[0-9a-f]{64})+\s*$", line) for line in kept)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {name_of(one) for one in project["dependencies"]}
+    asked |= {name_of(one) for extra in EXTRAS for one in project["optional-dependencies"][extra]}
+    assert asked - {"inkshift"} <= {name_of(line) for line in kept}, "run `make lock`"
+
+
+def test_a_container_holds_no_more_than_it_needs() -> None:
+    """Not root, nothing writable but the data, the passwords in files; and the options that it gives are there."""
+    review = yaml.safe_load((CONTAINER / "compose.yaml").read_text())["services"]["review"]
+    assert review["read_only"] and review["cap_drop"] == ["ALL"] and review["ports"][0].startswith("127.0.0.1:")
+    dockerfile = (CONTAINER / "Dockerfile").read_text()
+    assert dockerfile.index("USER inkshift") < dockerfile.index("ENTRYPOINT")
+    usage = subprocess.run(["inkshift", "review", "--help"], capture_output=True, text=True, check=True).stdout
+    started = json.loads(re.search(r"^CMD (\[.*\])$", dockerfile, re.M)[1]) + review["command"][-1].split()  # type: ignore[index]
+    options = {word for word in started if re.fullmatch(r"--[a-z-]+", word)}
+    assert len(options) >= 5 and all(option in usage for option in options)
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_container_give_a_review_that_answers(tmp_path: Path) -> None:
+    try:
+        urllib.request.urlopen("https://pypi.org/simple/hatchling/", timeout=10).close()
+    except OSError as e:
+        pytest.skip(f"the package index does not answer ({e})")
+    subprocess.run(["sh", "container/install.sh", tmp_path / "env"], cwd=ROOT, check=True)
+    command = [tmp_path / "env/bin/inkshift", "review", "--host", "0.0.0.0", "--port", "0", "--no-browser"]
+    command += ["--db", f"sqlite:///{tmp_path}/review.db", "--files", tmp_path / "files", "--supervisor", "maria"]
+    own = {**os.environ, "INKSHIFT_PASSWORD": "correct horse battery", "PYTHONUNBUFFERED": "1"}
+    with (tmp_path / "said").open("w") as said:
+        server = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said, env=own)
+    try:
+        assert health(tmp_path / "said", server) == "ok"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(20)
+
+
+def health(said: Path, server: subprocess.Popen[bytes]) -> str:
+    for _ in range(120):
+        if found := re.search(r"http://[^:]+:(\d+)/", said.read_text()):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/health", timeout=5) as answer:
+                    return str(answer.read().decode())
+            except urllib.error.URLError:
+                pass
+        assert server.poll() is None, said.read_text()
+        time.sleep(0.5)
+    return said.read_text()
