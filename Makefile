@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-review bench-wild wheel lock sbom docs readme clean
+.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-reliability bench-review bench-wild wheel lock sbom docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -52,6 +52,9 @@ bench-trust: .venv/.test ## how far readings can be trusted: promises, rules, fo
 	$(BIN)/python benchmarks/trust_joint.py --out docs/results/trust-joint.md
 	$(BIN)/python benchmarks/trust_shift.py --out docs/results/trust-shift.md
 	$(BIN)/python benchmarks/trust_audit.py --out docs/results/trust-audit.md
+
+bench-reliability: .venv/.test ## promises in every world, spoiled files, killed runs, sums in rings
+	$(BIN)/python benchmarks/reliability.py --out docs/results/reliability.md
 
 bench-review: .venv/.test ## how long keyers wait: typing in a browser, decisions over HTTP on SQLite and PostgreSQL
 	$(BIN)/python benchmarks/review.py --out docs/results/review.md

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trust_joint
+from crossed import table
 from inkshift import Reader
 from inkshift.datasets.labels import read_labels
 from inkshift.forms.joint import linked, tree
@@ -161,32 +162,6 @@ def test_links_in_rings_are_searched_where_there_are_too_many_cases(monkeypatch:
     exact = solve(numbers, links)
     monkeypatch.setattr(tree, "CASES", 1)
     assert solve(numbers, links).best == exact.best
-
-
-def table(rows: int, columns: int, seed: int) -> System:
-    """A table with its sums. A number is read with up to nine candidates, its true value first among the values; one in
-    seven is unclear, and a third of these read wrongly."""
-    rng = np.random.default_rng(seed)
-    cells = rng.integers(0, 200, (rows, columns))
-    whole = np.block([[cells, cells.sum(1)[:, None]], [cells.sum(0), cells.sum()]])
-    numbers = []
-    for value in whole.ravel().tolist():
-        digits = list(str(value))
-        changed = {int("".join([*digits[:i], d, *digits[i + 1 :]])) for i in range(len(digits)) for d in "0123456789"}
-        others = rng.permutation(sorted(changed - {value}))[:8]
-        unclear = rng.random() < 0.15
-        share = rng.dirichlet(np.full(len(others), 0.3)) * (
-            rng.uniform(0.1, 0.7) if unclear else rng.random() ** 3 * 0.02
-        )
-        weights = np.array([1 - share.sum(), *(0.95 * share), 0.05 * share.sum()]) + 1e-9
-        if unclear and rng.random() < 0.35:
-            k = int(share.argmax()) + 1
-            weights[[0, k]] = weights[[k, 0]]
-        numbers.append(Number(np.array([value, *others.tolist()]), weights))
-    at = np.arange(whole.size).reshape(whole.shape).tolist()
-    sums = [*at, *(list(column) for column in zip(*at, strict=True))]
-    links = [Link((*((v, 1) for v in one[:-1]), (one[-1], -1)), True, 0, 2e-6, (2e-6, 1e-4)) for one in sums]
-    return numbers, links
 
 
 def test_a_form_of_200_fields_in_rings_of_sums_is_settled_by_few_steps() -> None:

@@ -1,0 +1,235 @@
+"""What nothing may break: promises in every world, files that are spoiled, runs that are killed, sums in rings.
+
+    python benchmarks/reliability.py [--draws 300] [--inputs 10000] [--kills 20] [--out FILE]
+
+The worlds (`trust_worlds`) draw labelled forms whose every field has a known probability of being read wrong; a promise
+is made on them as `inkshift calibrate` does, and what share of the accepted fields is truly wrong is looked up.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import beta
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+import fuzz
+from bench_read import machine
+from crossed import table
+from inkshift.forms.joint import linked
+from inkshift.forms.judge.drift import drift
+from inkshift.forms.judge.guarantee import Labelled
+from inkshift.forms.trust import DECIMALS, scores, usual
+from printed import options, show
+from trust_worlds import (
+    CONFIDENCE,
+    ORDINARY,
+    STEPS,
+    Kind,
+    Risk,
+    World,
+    all_worlds,
+    could_be,
+    draw,
+    judged,
+    promised,
+    rated,
+    simulate,
+)
+
+TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
+NEW = 500
+
+
+def clopper_pearson(k: int, n: int) -> tuple[float, float]:
+    low = float(beta.ppf(0.025, k, n - k + 1)) if k else 0.0
+    return low, float(beta.ppf(0.975, k + 1, n - k)) if k < n else 1.0
+
+
+def simulation(draws: int) -> Iterator[str]:
+    yield "## The promise, simulated\n"
+    yield f"{draws:,} draws each; {CONFIDENCE:.0%} confidence, so at most {1 - CONFIDENCE:.0%} may break."
+    yield "Where nothing else is said, 12.8% of fields are wrong, and fields of a form have half the variance of"
+    yield "quality and of luck in common. *Could be*: the share that could be accepted if one knew."
+    seed, worst = 0, (0.0, "")
+    for title, worlds in all_worlds():
+        yield f"\n### {title}\n"
+        yield "| world | promised | forms | broken | 95 % interval | nothing promised | accepted | could be |"
+        yield "|---|---|---|---|---|---|---|---|"
+        for world in worlds:
+            count, seed = simulate(world, draws, seed), seed + 1
+            low, high = clopper_pearson(count.broken, draws)
+            worst = max(worst, (count.broken / draws, world.name))
+            yield (
+                f"| {world.name} | {world.error:.0%} | {world.forms:,} | **{count.broken / draws:.2%}** "
+                f"| {low:.2%} to {high:.2%} | {count.none / draws:.1%} | {count.accepted:.1%} | {could_be(world):.1%} |"
+            )
+    yield f"\nMost broken: {worst[0]:.2%} ({worst[1]})."
+
+
+def drifted(world: World, by: float = 0.0, times: float = 1.0, large: float = 0.0) -> World:
+    """The world after calibration. by: how far quality falls; times: errors at the same confidence; large: share of
+    forms of 30 fields, all wrong."""
+
+    def moved(risk: Risk) -> Risk:
+        return lambda z: (times * risk(z - by)).clip(0, 1)
+
+    kinds = [kind._replace(share=kind.share * (1 - large), risk=moved(kind.risk)) for kind in world.kinds]
+    kinds += [Kind(large, 30, rated(1.0))] if large else []
+    return world._replace(kinds=tuple(kinds), claim=lambda z: world.claim(z - by))
+
+
+DRIFTS = {
+    "none": {},
+    "quality falls by 0.25 deviations": {"by": 0.25},
+    "quality falls by 0.5 deviations": {"by": 0.5},
+    "quality falls by 1 deviation": {"by": 1.0},
+    "3 % of forms have 30 fields, all wrong": {"large": 0.03},
+    "wrong twice as often at the same confidence": {"times": 2.0},
+}
+
+
+def named(labelled: Labelled) -> Iterator[tuple[str, float]]:
+    yield from ((str(form), float(sure)) for form, sure in zip(labelled.form, labelled.confidence, strict=True))
+
+
+def drifting(draws: int) -> Iterator[str]:
+    yield "\n## Drift after calibration\n"
+    yield f"How often `inkshift shift --policy` says so on {NEW} new forms, {draws:,} draws each, and in how many of"
+    yield "the draws with a promise it is broken after the drift.\n"
+    yield "| world | drift | told | broken | accepted |"
+    yield "|---|---|---|---|---|"
+    grid = np.arange(STEPS) / 10**DECIMALS
+    for world in (ORDINARY[0], ORDINARY[4]):
+        for seed, (name, how) in enumerate(DRIFTS.items()):
+            after = drifted(world, **how)
+            told = broken = promises = 0
+            shares = 0.0
+            for i in range(draws):
+                rng = np.random.default_rng([seed, i])
+                sample = draw(world, rng)
+                calibration, promise = promised(sample, world.error, i)
+                new = draw(after._replace(forms=NEW), rng)
+                told += bool(drift(usual(named(sample), promise.most), promise.most, named(new)))
+                if promise.threshold is not None:
+                    taken = scores(calibration.knots, grid) >= promise.threshold
+                    accepted, wrong = judged(after, taken, promise.most)
+                    promises, broken, shares = promises + 1, broken + (wrong > world.error), shares + accepted
+            yield (
+                f"| {world.name}, {world.error:.0%} | {name} | **{told / draws:.1%}** "
+                f"| {broken / max(promises, 1):.1%} | {shares / max(promises, 1):.1%} |"
+            )
+
+
+def spoiled(inputs: int) -> Iterator[str]:
+    yield "\n## Spoiled files\n"
+    yield f"{inputs:,} files of every kind, each spoiled and given to a command that takes it (`tests/fuzz.py`, seed"
+    yield f"1): a fault is a traceback, more than {fuzz.SECONDS} s of the processor or {fuzz.MEGABYTES:,} MB, a death,"
+    yield "or an error without a word.\n"
+    yield "| kind | files | faults |"
+    yield "|---|---|---|"
+    for group in fuzz.GROUPS:
+        count = inputs // len(fuzz.GROUPS)
+        faults = Counter(fault.what for fault in fuzz.fuzz(count, 1, [group]))
+        named = ", ".join(f"{number} {what}" for what, number in faults.items())
+        yield f"| {group} | {count:,} | **{faults.total()}** {named}|"
+
+
+def killed(kills: int) -> Iterator[str]:
+    yield "\n## Killed runs\n"
+    yield "Twelve telegrams read to a file; the process is killed at a random moment (SIGKILL) and started again until"
+    yield "it ends.\n"
+    yield "| output | kills | bytes that differ from an undisturbed run | files left behind |"
+    yield "|---|---|---|---|"
+    for kind in ("csv", "jsonl", "xlsx"):
+        with tempfile.TemporaryDirectory() as name:
+            pages = Path(name, "pages")
+            pages.mkdir()
+            for k in range(12):
+                scan = sorted(TELEGRAM.glob("scan-*.jpg"))[k % 6]
+                shutil.copy(scan, pages / f"{k:02d}.jpg")
+            begun = time.monotonic()
+            want = (
+                reading(pages, Path(name, "once"), kind).communicate()
+                and Path(name, "once", f"out.{kind}").read_bytes()
+            )
+            whole = time.monotonic() - begun
+            rng, count, different, left = random.Random(1), 0, 0, 0
+            while count < kills:
+                out = Path(name, f"again-{count}")
+                while True:
+                    process = reading(pages, out, kind)
+                    try:
+                        process.wait(rng.uniform(0.1, 1.2) * whole if count < kills else None)
+                        break
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        process.wait()
+                        count += 1
+                different += out.joinpath(f"out.{kind}").read_bytes() != want
+                left += len([file for file in out.iterdir() if file.name != f"out.{kind}"])
+            yield f"| {kind} | {count} | **{different}** | **{left}** |"
+
+
+def reading(pages: Path, out: Path, kind: str) -> subprocess.Popen[bytes]:
+    out.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "inkshift", "read", str(pages), "--template", str(TELEGRAM / "template.json")]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen([*command, "--out", str(out / f"out.{kind}")], stdout=quiet, stderr=quiet)
+
+
+def ringed() -> Iterator[str]:
+    yield "\n## Sums in rings\n"
+    yield "Tables whose cells are summed across and down, read with several candidates each; seconds of the processor,"
+    yield "and whether all bytes are the same while four processes keep the processor busy.\n"
+    yield "| fields | right before | right | seconds | same bytes beside busy processes |"
+    yield "|---|---|---|---|---|"
+    for rows in (5, 9, 13):
+        numbers, links = table(rows, rows, 0)
+        before = sum(int(number.weights[:-1].argmax()) == 0 for number in numbers)
+        begun = time.process_time()
+        quiet = linked.search(numbers, links)
+        seconds = time.process_time() - begun
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+        loaded = linked.search(numbers, links)
+        for process in busy:
+            process.kill()
+            process.wait()
+        same = [p.tobytes() for p in quiet[0]] == [p.tobytes() for p in loaded[0]] and quiet[1] == loaded[1]
+        right = sum(int(k) == 0 for k in quiet[1])
+        yield f"| {len(numbers)} | {before} | {right} | {seconds:.1f} | {'yes' if same else '**no**'} |"
+
+
+def lines(given: Namespace) -> Iterator[str]:
+    yield "# Reliability\n"
+    how = f"--draws {given.draws} --inputs {given.inputs} --kills {given.kills}"
+    yield f"Printed by `python benchmarks/reliability.py {how}` on {machine()}.\n"
+    yield from simulation(given.draws)
+    yield from drifting(min(given.draws, 200))
+    yield from spoiled(given.inputs)
+    yield from killed(given.kills)
+    yield from ringed()
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--draws", type=int, default=300, help="of each world (default: 300)")
+    parser.add_argument("--inputs", type=int, default=10000, help="spoiled files (default: 10000)")
+    parser.add_argument("--kills", type=int, default=20, help="of runs of each output (default: 20)")
+    given = parser.parse_args()
+    show(lines(given), given.out)
+
+
+if __name__ == "__main__":
+    main()
