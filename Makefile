@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-reliability bench-review bench-wild wheel lock sbom docs readme clean
+.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-reliability bench-review bench-wild wheel lock sbom site docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -75,6 +75,9 @@ sbom: .venv-release/.ready ## what the container installs as a bill of materials
 	@mkdir -p dist
 	.venv-release/bin/cyclonedx-py requirements container/requirements.txt --output-reproducible --output-file dist/sbom.json
 	.venv-release/bin/pip-audit --require-hashes --disable-pip --requirement container/requirements.txt
+
+site: .venv/.test ## the pages as a site, in dist/site; fails at a link that leads nowhere
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs/site . dist/site
 
 docs: .venv/.demo ## write the pages in docs/ that follow from the program
 	$(BIN)/python docs/generate.py

@@ -211,7 +211,7 @@ def _figures(results: Results, drawn: Sequence[Picture]) -> Iterator[str]:
     yield from [
         "## Figures",
         "",
-        "Also in [figures](figures), as SVG and PNG; the numbers are in [tables](tables).",
+        "Also in `figures`, as SVG and PNG; the numbers are in `tables`.",
         "",
     ]
     by_set = {number: study_set.name for number in TITLES if (study_set := main_set(results, number))}

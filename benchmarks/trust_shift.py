@@ -58,7 +58,7 @@ def cases(given: argparse.Namespace) -> Iterator[Judged]:
 
 
 def lines(given: argparse.Namespace) -> Iterator[str]:
-    yield "## Will it hold: predicted against true accuracy"
+    yield "# Will it hold: predicted against true accuracy"
     yield f"\nPrinted by `python benchmarks/trust_shift.py` on {machine()}.\n"
     judged = list(cases(given))
     yield "| set, wear | read as | n | predicted | interval | true | in it | mean confidence |"

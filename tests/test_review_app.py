@@ -322,12 +322,13 @@ def test_the_first_supervisor_is_made_without_a_browser_and_once(tmp_path: Path)
 def test_whether_it_is_well_is_told_to_anybody(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         stores.add_user(store, "sue", "supervisor", PASSWORD)
-        answer = client(store).get("/health")
+        browser = client(store)
+        answer = browser.get("/health")
         assert (answer.status_code, answer.text, dict(answer.cookies)) == (200, "ok", {})
         store.engine.dispose()
         (tmp_path / "review.db").unlink()
         (tmp_path / "review.db").mkdir()
-        assert client(store).get("/health").status_code == 503
+        assert browser.get("/health").status_code == 503
 
 
 @pytest.mark.parametrize(

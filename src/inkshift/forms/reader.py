@@ -299,7 +299,7 @@ class Reader:
     @property
     def signature(self) -> str:
         """Who reads: version, method, models by the beginnings of their SHA-256, and templates by that of what they
-        say; parts with `; ` between. What a reader with another signature reads may be right more seldom."""
+        say; parts with a semicolon between. What a reader with another signature reads may be right more seldom."""
         fewest, most = self.settings.digits
         what = f"{self.settings.read_as} {fewest}-{most}"
         if self.templates:
