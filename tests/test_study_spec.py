@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from inkshift.errors import SettingError
+from inkshift.errors import InkshiftError, SettingError
 from inkshift.studies.characters.plan import index, plan
 from inkshift.studies.spec import Study
+from inkshift.studies.starter import write_starter
 
 STUDIES = Path(__file__).parents[1] / "studies"
 
@@ -207,3 +208,27 @@ def test_what_nothing_learns_is_one_run_whatever_the_depth() -> None:
     protocols: list[dict[str, Any]] = [{"precision": "float32"}, {"precision": "float32", "depth": 1, "least": 9}]
     found = [plan(make(set=[one], protocol=protocol)).targets[0].key for protocol in protocols]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("target", "split"), [("swiss", None), ("ufpr", 0.25), ("own", 0.25)])
+def test_a_study_to_begin_with_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, split: float | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "7").mkdir(parents=True)
+    write_starter(Path("My First Study.toml"), "mnist", target)
+    study = Study.load(Path("My First Study.toml"))
+    assert isinstance(study, Study) and study.name == "my-first-study"
+    assert [(one.source.data, one.target.data, one.target.test_share) for one in study.sets] == [
+        ("mnist", target, split)
+    ]
+
+
+def test_a_study_to_begin_with_replaces_nothing_and_knows_its_sets(tmp_path: Path) -> None:
+    there = tmp_path / "there.toml"
+    there.write_text("mine")
+    with pytest.raises(SettingError, match="is there already"):
+        write_starter(there, "mnist", "ufpr")
+    with pytest.raises(InkshiftError, match="mnist"):
+        write_starter(tmp_path / "new.toml", "minst", "ufpr")
+    assert [file.name for file in tmp_path.iterdir()] == ["there.toml"] and there.read_text() == "mine"

@@ -32,6 +32,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 
 @study_app.command()
+def new(
+    spec: Annotated[Path, typer.Argument(help="TOML file to write.", show_default=False)],
+    source: Annotated[str, typer.Option(help="Data set that a network learns first: a name, or a folder.")] = "mnist",
+    target: Annotated[str, typer.Option(help="Data set that it is to carry over to: a name, or a folder.")] = "ufpr",
+) -> None:
+    """Write a study to begin with: one question, each setting explained. `inkshift data list` names the sets.
+
+    Examples:
+
+      inkshift study new mine.toml --target path/to/my/digits
+    """
+    from inkshift.studies.starter import write_starter
+
+    write_starter(spec, source, target)
+    note(f"wrote {spec}; see what it costs with: inkshift study run {spec} --dry-run")
+
+
+@study_app.command()
 def run(
     spec: Spec,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
