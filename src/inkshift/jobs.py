@@ -26,7 +26,7 @@ from inkshift.errors import InkshiftError, InputError, SettingError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AHEAD = 4  # items taken from the source for each worker
+AHEAD = 4  # items taken from the source for each worker
 _SYNC_SECONDS = 1.0
 _TO_END = 5.0  # seconds that a worker has to end by itself once its work is done
 _MARK = b'{"fingerprint": '
@@ -142,11 +142,13 @@ def run(
     journal: Journal | None = None,
     on_crash: Callable[[str], R] | None = None,
     fresh: bool = False,
+    cluster: str = "",
 ) -> Generator[tuple[str, R], None, None]:
     """Yield (key, work(item)) for each (key, item), in the order of `items`, which are taken a few ahead.
 
     One worker is this process; more are warm processes, each calling `setup(*setup_args)` first; then `work`,
     `setup`, items and results must be picklable. fresh: a new process for each item, also with one worker.
+    cluster: the address of a Ray cluster whose workers do it, see `cluster.run_on_ray`; 0 workers are one a core of it.
     Keys are unique. With a journal, finished items are not worked on again and every result is what JSON gives back,
     on the first run as on a later one.
 
@@ -155,8 +157,22 @@ def run(
     here after the results before it. Any error, and closing the generator (wrap it in `contextlib.closing`),
     ends all workers at once. Raises SettingError if `workers` is below 1.
     """
-    if workers < 1:
+    if workers < 1 and not cluster:
         raise SettingError(f"workers: expected 1 or more, found {workers}; leave it out for 1")
+    if cluster:
+        from inkshift.cluster import run_on_ray
+
+        return run_on_ray(
+            work,
+            items,
+            address=cluster,
+            workers=workers,
+            setup=setup,
+            setup_args=setup_args,
+            journal=journal,
+            on_crash=on_crash,
+            fresh=fresh,
+        )
     if workers == 1 and not fresh:
         return _run_here(work, items, setup, setup_args, journal)
     return _run_crew(_Crew(workers, (work, setup, setup_args), journal, on_crash, fresh), items)
@@ -182,24 +198,24 @@ def _run_here(
 
 def _run_crew(crew: _Crew[T, R], items: Iterable[tuple[str, T]]) -> Generator[tuple[str, R], None, None]:
     source = iter(items)
-    taken: deque[_Job[T, R]] = deque()
+    taken: deque[Job[T, R]] = deque()
     try:
         while True:
-            for key, item in islice(source, _AHEAD * crew.size - len(taken)):
+            for key, item in islice(source, AHEAD * crew.size - len(taken)):
                 taken.append(crew.accept(key, item))
             crew.hand_out()
             if not taken:
                 return
             if ahead := taken[0].done:
                 job = taken.popleft()
-                yield job.key, crew.result(job)
+                yield job.key, job.outcome(crew.journal)
             crew.collect(timeout=0 if ahead else None)
     finally:
         crew.stop()
 
 
 @dataclass(slots=True, eq=False)
-class _Job(Generic[T, R]):
+class Job(Generic[T, R]):
     key: str
     item: T
     crashes: int = 0
@@ -207,13 +223,29 @@ class _Job(Generic[T, R]):
     result: R | None = None
     error: Exception | None = None
 
+    def finish(self, result: R, journal: Journal | None) -> None:
+        self.done = True
+        if journal is None:
+            self.result = result
+        else:
+            journal.add(self.key, result)
+
+    def fail(self, error: Exception) -> None:
+        self.done, self.error = True, error
+
+    def outcome(self, journal: Journal | None) -> Any:
+        """The result, or the error is raised."""
+        if self.error is not None:
+            raise self.error
+        return self.result if journal is None else journal[self.key]
+
 
 @dataclass(slots=True, eq=False)
 class _Worker(Generic[T, R]):
     process: BaseProcess
     link: Connection[Any, Any]
     ready: bool = False
-    job: _Job[T, R] | None = None
+    job: Job[T, R] | None = None
 
 
 class _Crew(Generic[T, R]):
@@ -230,13 +262,13 @@ class _Crew(Generic[T, R]):
         self.size = size
         self._fresh = fresh
         self._duty = duty
-        self._journal = journal
+        self.journal = journal
         self._on_crash = on_crash
-        self._todo: deque[_Job[T, R]] = deque()
+        self._todo: deque[Job[T, R]] = deque()
         self._workers: list[_Worker[T, R]] = []
 
-    def accept(self, key: str, item: T) -> _Job[T, R]:
-        job: _Job[T, R] = _Job(key, item, done=self._journal is not None and key in self._journal)
+    def accept(self, key: str, item: T) -> Job[T, R]:
+        job: Job[T, R] = Job(key, item, done=self.journal is not None and key in self.journal)
         if not job.done:
             self._todo.append(job)
         return job
@@ -274,9 +306,9 @@ class _Crew(Generic[T, R]):
             if job is None:
                 worker.ready = True
             elif good:
-                self._finish(job, value)
+                job.finish(value, self.journal)
             else:
-                job.done, job.error = True, value
+                job.fail(value)
             if job is not None and self._fresh:
                 self._workers.remove(worker)
                 worker.link.close()  # it ends by itself, and takes back what its libraries left with the system
@@ -299,24 +331,11 @@ class _Crew(Generic[T, R]):
         if job.crashes == 1:
             self._todo.appendleft(job)
         elif self._on_crash is not None:
-            self._finish(job, self._on_crash(job.key))
+            job.finish(self._on_crash(job.key), self.journal)
         else:
-            job.done = True
-            job.error = InkshiftError(
-                f"{job.key}: its worker died twice (exit status {status}); free memory or leave it out"
+            job.fail(
+                InkshiftError(f"{job.key}: its worker died twice (exit status {status}); free memory or leave it out")
             )
-
-    def _finish(self, job: _Job[T, R], result: R) -> None:
-        job.done = True
-        if self._journal is None:
-            job.result = result
-        else:
-            self._journal.add(job.key, result)
-
-    def result(self, job: _Job[T, R]) -> Any:
-        if job.error is not None:
-            raise job.error
-        return job.result if self._journal is None else self._journal[job.key]
 
     def stop(self) -> None:
         while self._workers:
@@ -352,7 +371,7 @@ def _serve(
         if setup is not None:
             setup(*setup_args)
     except Exception as e:
-        link.send((False, _portable(e)))
+        link.send((False, portable(e)))
         return
     link.send((True, None))
     while True:
@@ -363,7 +382,7 @@ def _serve(
         try:
             link.send((True, work(item)))
         except Exception as e:
-            link.send((False, _portable(e)))
+            link.send((False, portable(e)))
 
 
 def _end_with_parent() -> None:
@@ -374,7 +393,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """The error itself where it survives the way to another process, else one that says the same."""
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))

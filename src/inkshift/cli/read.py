@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import app, talk
-from inkshift.cli.show import bars, count, note, note_missing_pictures
+from inkshift.cli.show import Address, Engine, bars, cluster_of, count, note, note_missing_pictures
 
 if TYPE_CHECKING:
     from inkshift.forms.out.batch import Summary, Target
@@ -140,6 +140,8 @@ def read(
     trail: Trail = None,
     expected: Expected = None,
     workers: Workers = None,
+    engine: Engine = "crew",
+    address: Address = "",
 ) -> None:
     """Read hand-written numbers off pages.
 
@@ -156,6 +158,8 @@ def read(
       inkshift read accounts/*.png --as number --digits 10
 
       inkshift read ledger.jpg --as table
+
+      inkshift read /shared/scans --template telegram.json --out readings.csv --engine ray --address head:6379
 
       inkshift read scans/ --template telegram.json --out postgresql://count@db/election#telegrams
 
@@ -181,7 +185,7 @@ def read(
         given = [file for file in (reader.settings.template, *reader.settings.templates) if file]
         for name, form in zip(given, reader.templates, strict=True):
             note_missing_pictures(name, form)
-    summary = _read(reader, _listed(paths), target, workers, names)
+    summary = _read(reader, _listed(paths), target, workers, names, cluster_of(engine, address))
     _tell(summary)
     raise typer.Exit(1 if summary.unread else 0)
 
@@ -208,11 +212,13 @@ def _digits(text: str) -> tuple[int, int]:
     return int(ends[1] or 1), int(ends[2])
 
 
-def _read(reader: Reader, paths: list[Path], target: Target, workers: int | None, expected: list[str]) -> Summary:
+def _read(
+    reader: Reader, paths: list[Path], target: Target, workers: int | None, expected: list[str], cluster: str
+) -> Summary:
     """Read with a progress bar; on Ctrl+C say whether it can go on."""
     from inkshift.forms.out.batch import read_into, workers_for
 
-    many = workers or workers_for(paths)
+    many = workers or (0 if cluster else workers_for(paths))
     try:
         with bars("pages") as advance:
             return read_into(
@@ -220,6 +226,7 @@ def _read(reader: Reader, paths: list[Path], target: Target, workers: int | None
                 paths,
                 target,
                 workers=many,
+                cluster=cluster,
                 expected=expected,
                 progress=partial(advance, "reading"),
                 watch=_tell_form if talk.verbose else None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.show import bars, note, span
+from inkshift.cli.show import Address, Engine, bars, cluster_of, note, span
 
 if TYPE_CHECKING:
     from inkshift.studies.engine import AnyPlan, Estimate
@@ -55,6 +55,8 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
     folder: Folder = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where networks are trained.")] = "cpu",
+    engine: Engine = "crew",
+    address: Address = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Run nothing: list the runs, and estimate time and disk.")
     ] = False,
@@ -72,14 +74,15 @@ def run(
     """
     import os
 
-    from inkshift.studies import engine
+    from inkshift.studies import engine as engines
     from inkshift.studies.kinds import kind_of
     from inkshift.studies.spec import Study
 
     study = Study.load(spec)
-    where = engine.study_folder(study, folder)
+    where = engines.study_folder(study, folder)
+    cluster = cluster_of(engine, address)
     count = workers or os.cpu_count() or 1
-    engine.need_extra()
+    engines.need_extra()
     kind = kind_of(study)
     planned = kind.plan(study)
     if dry_run:
@@ -87,7 +90,9 @@ def run(
         return
     try:
         with _progress_bar(planned, where):
-            problems = engine.run(kind, study, where, workers=count, device=device)
+            problems = engines.run(
+                kind, study, where, workers=workers or 0 if cluster else count, device=device, cluster=cluster
+            )
     except KeyboardInterrupt:
         note("stopped; run the same command again to go on")
         raise typer.Exit(130) from None

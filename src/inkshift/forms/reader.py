@@ -238,13 +238,15 @@ class Reader:
         workers: int = 1,
         journal: str | Path | None = None,
         progress: Progress | None = None,
+        cluster: str = "",
     ) -> Generator[FormReading, None, None]:
         """Read files, and the pictures and PDFs in folders, form by form, in order.
 
         pages: one of them or several; a picture is (H, W) or (H, W, 3) RGB uint8, or one of Pillow; the first is named
         `picture 1`. A page that cannot be read costs only itself: its form says why in `errors`. workers: processes.
         journal: file in which finished pages are kept, so that a reading that was stopped goes on.
-        progress: called with pages done and pages found.
+        progress: called with pages done and pages found. cluster: the address of a Ray cluster whose workers read,
+        `local` for one on this machine; 0 workers are one a core of it.
         """
         several = [pages] if isinstance(pages, str | os.PathLike | np.ndarray | Image) else list(pages)
         pictures = [page for page in several if isinstance(page, np.ndarray | Image)]
@@ -252,7 +254,7 @@ class Reader:
             if len(pictures) < len(several) or journal:
                 raise SettingError("read: expected files, or pictures without a journal, found both; read them apart")
             return self._signed(self._each_picture(pictures, progress))
-        return self._read_files([str(page) for page in several], workers, journal, progress)
+        return self._read_files([str(page) for page in several], workers, journal, progress, cluster)
 
     def _each_picture(self, pictures: Sequence[Pixels | Image], progress: Progress | None) -> Iterator[PageReading]:
         for number, picture in enumerate(pictures, 1):
@@ -261,7 +263,12 @@ class Reader:
                 progress(number, len(pictures))
 
     def _read_files(
-        self, paths: Sequence[str], workers: int, journal: str | Path | None, progress: Progress | None
+        self,
+        paths: Sequence[str],
+        workers: int,
+        journal: str | Path | None,
+        progress: Progress | None,
+        cluster: str,
     ) -> Generator[FormReading, None, None]:
         refs = list(_all_refs(find_files(paths)))
         keep = jobs.Journal(journal, self.fingerprint()) if journal else None
@@ -275,6 +282,7 @@ class Reader:
                 setup_args=(self.settings,),
                 journal=keep,
                 on_crash=_crashed,
+                cluster=cluster,
             )
             with closing(results):
                 yield from self._signed(self._pages(refs, results, progress))

@@ -151,7 +151,9 @@ def finished(folder: Path, run: AnyRun) -> bool:
     return (folder / "runs" / run.key / DONE).is_file()
 
 
-def run(kind: Kind, study: AnyStudy, folder: Path, *, workers: int = 1, device: str = "cpu") -> dict[str, str]:
+def run(
+    kind: Kind, study: AnyStudy, folder: Path, *, workers: int = 1, device: str = "cpu", cluster: str = ""
+) -> dict[str, str]:
     """Run all of a study that is not finished; returns the problem of each run that failed, by its key.
 
     A run that fails costs no other; those that start from it fail as well, naming it, and so do those whose data are
@@ -163,17 +165,17 @@ def run(kind: Kind, study: AnyStudy, folder: Path, *, workers: int = 1, device: 
     except OSError as e:
         raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder") from None
     with locked(folder):
-        return _run(kind, study, folder, workers, device)
+        return _run(kind, study, folder, workers, device, cluster)
 
 
-def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str) -> dict[str, str]:
+def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str, cluster: str) -> dict[str, str]:
     planned = kind.plan(study)
     unfit = begin(kind, study, planned, folder)
     problems: dict[str, str] = {}
     packed = _packed(study, planned)
     for stage in (planned.sources, planned.targets):
         todo = [one for one in stage if not finished(folder, one)]
-        for done in _work(_groups(todo, folder, device, packed, kind), workers, unfit):
+        for done in _work(_groups(todo, folder, device, packed, kind), workers, unfit, cluster):
             problems |= {key: problem for key, problem in done if problem}
     if not problems:
         shutil.rmtree(folder / "features", ignore_errors=True)
@@ -255,7 +257,7 @@ def _groups(runs: Iterable[AnyRun], folder: Path, device: str, packed: frozenset
     return [RunGroup(tuple(group), folder, device, packed, kind) for group in groups.values()]
 
 
-def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iterable[Outcome]:
+def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str], cluster: str) -> Iterable[Outcome]:
     by_key = {}
     for job in todo:
         broken = [unfit[str(task)] for task in (job.runs[0].task, job.runs[0].source_task) if str(task) in unfit]
@@ -268,7 +270,7 @@ def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str]) -> Iter
         problem = "its process died twice; free memory (fewer workers, smaller batch), then run the study again"
         return fail(by_key[key], problem)
 
-    running = jobs.run(work_on, by_key.items(), workers=workers, fresh=True, on_crash=crashed)
+    running = jobs.run(work_on, by_key.items(), workers=workers, fresh=True, on_crash=crashed, cluster=cluster)
     with closing(running):
         for _, results in running:
             yield results

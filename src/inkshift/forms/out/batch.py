@@ -95,11 +95,13 @@ def read_into(
     target: Target,
     *,
     workers: int = 1,
+    cluster: str = "",
     expected: Collection[str] = (),
     progress: Progress | None = None,
     watch: AddForm | None = None,
 ) -> Summary:
-    """Read `paths` and write `target`; memory does not grow with the pages. watch: is called with each form.
+    """Read `paths` and write `target`; memory does not grow with the pages. watch: is called with each form. cluster:
+    see `Reader.read`.
 
     Finished pages are kept in a hidden journal beside `target.out` until all is written: the same call goes on from
     it after a stop. Raises what `Reader.read` and the writers raise, the trail's before anything is read; a page that
@@ -109,7 +111,7 @@ def read_into(
     if target.trail is not None:
         end_of(target.trail)
     with _journal(target.out) as journal:
-        forms = reader.read(paths, workers=workers, journal=journal, progress=progress)
+        forms = reader.read(paths, workers=workers, journal=journal, progress=progress, cluster=cluster)
         tally = _Tally({template.name: len(template.pages) for template in reader.templates})
         write_forms(
             forms, *_outputs(target, reader, paths), nullcontext(tally.add), *([nullcontext(watch)] if watch else [])

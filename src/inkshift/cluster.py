@@ -1,0 +1,204 @@
+"""Keyed, resumable work on the machines of a Ray cluster: what `jobs.run` does with processes of this machine.
+
+The same items, journal and order of results; only who works is another. An item is a name of what is to be done, so
+that a page is read where it lies, by a worker that stays warm, and not sent through this process. A worker that dies,
+alone or with its node, costs what it held a second try on another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from inkshift.errors import InkshiftError, MissingExtraError, SettingError
+from inkshift.jobs import AHEAD, Job, Journal, portable
+
+if TYPE_CHECKING:
+    import ray
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LOCAL = "local"
+"""The address of a cluster that is started on this machine, and ends with the work."""
+_STORE = 256 * 2**20  # bytes in which a cluster of this machine alone keeps results on their way
+
+
+def run_on_ray(
+    work: Callable[[T], R],
+    items: Iterable[tuple[str, T]],
+    *,
+    address: str,
+    workers: int = 0,
+    setup: Callable[..., None] | None = None,
+    setup_args: tuple[Any, ...] = (),
+    journal: Journal | None = None,
+    on_crash: Callable[[str], R] | None = None,
+    fresh: bool = False,
+) -> Generator[tuple[str, R], None, None]:
+    """As `jobs.run`, on the cluster at `address`: `LOCAL`, or what `ray.init` takes, such as `head:6379`.
+
+    workers: processes over all nodes, 0 for one a core of the cluster. All nodes must see the files by the same
+    names, and have the same version of inkshift. Raises MissingExtraError without Ray, SettingError where no cluster
+    answers, InkshiftError where a node has another version.
+    """
+    ray_ = _connected(address, workers)
+    try:
+        size = workers or max(1, int(ray_.cluster_resources().get("CPU", 1)))
+        gang = _Gang(ray_, size, (_here(), work, setup, setup_args), journal, on_crash, fresh)
+        source = iter(items)
+        taken: deque[Job[T, R]] = deque()
+        while True:
+            for key, item in islice(source, AHEAD * size - len(taken)):
+                taken.append(gang.accept(key, item))
+            gang.hand_out()
+            if not taken:
+                return
+            if ahead := taken[0].done:
+                job = taken.popleft()
+                yield job.key, job.outcome(journal)
+            gang.collect(0 if ahead else None)
+    finally:
+        ray_.shutdown()
+
+
+def _connected(address: str, workers: int) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("cluster", "work on a Ray cluster") from None
+    how: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
+    if address == LOCAL:
+        how |= {"num_cpus": workers or None, "include_dashboard": False, "object_store_memory": _STORE}
+    else:
+        how["address"] = address
+    try:
+        ray.init(**how)
+    except Exception as e:  # Ray raises what its layers raise
+        said = (str(e).strip().splitlines() or [type(e).__name__])[0]
+        raise SettingError(
+            f"--address {address}: no Ray cluster answers there ({said}); start one with `ray start --head`, or leave "
+            "--address out to work on this machine"
+        ) from None
+    return ray
+
+
+def _here() -> dict[str, str]:
+    """What a worker must have as this process has it."""
+    data = {"INKSHIFT_DATA": os.environ["INKSHIFT_DATA"]} if "INKSHIFT_DATA" in os.environ else {}
+    return {"inkshift": version("inkshift"), "folder": str(Path.cwd()), **data}
+
+
+class _Hand:
+    """A worker process somewhere on the cluster."""
+
+    def __init__(self, duty: tuple[Any, ...]) -> None:
+        self._there, self._work, self._setup, self._setup_args = duty
+
+    def begin(self) -> tuple[bool, Any]:
+        """Set up; the error where that fails."""
+        node, wanted, folder = platform.node(), self._there["inkshift"], self._there["folder"]
+        if (own := version("inkshift")) != wanted:
+            return False, InkshiftError(
+                f"node {node}: has inkshift {own}, expected {wanted}; install that there, or leave the node out"
+            )
+        if not Path(folder).is_dir():
+            return False, InkshiftError(
+                f"node {node}: does not see the folder {folder}; all nodes need the files under the same names"
+            )
+        os.chdir(folder)
+        os.environ |= {key: value for key, value in self._there.items() if key.isupper()}
+        try:
+            if self._setup is not None:
+                self._setup(*self._setup_args)
+        except Exception as e:
+            return False, portable(e)
+        return True, None
+
+    def do(self, item: Any) -> tuple[bool, Any]:
+        try:
+            return True, self._work(item)
+        except Exception as e:
+            return False, portable(e)
+
+
+class _Gang:
+    """Workers of a cluster, one job each at a time, so that a death names its job."""
+
+    def __init__(
+        self,
+        ray_: Any,
+        size: int,
+        duty: tuple[Any, ...],
+        journal: Journal | None,
+        on_crash: Callable[[str], Any] | None,
+        fresh: bool,
+    ) -> None:
+        self._ray, self._size, self._journal, self._on_crash, self._fresh = ray_, size, journal, on_crash, fresh
+        self._actor = ray_.remote(num_cpus=1, max_restarts=0)(_Hand)
+        self._duty = ray_.put(duty)
+        self._todo: deque[Job[Any, Any]] = deque()
+        self._idle: list[Any] = []
+        self._begun = 0
+        # What is awaited: whose answer it is, and to which job; None where the worker begins.
+        self._awaited: dict[ray.ObjectRef[Any], tuple[Any, Job[Any, Any] | None]] = {}
+
+    def accept(self, key: str, item: Any) -> Job[Any, Any]:
+        job: Job[Any, Any] = Job(key, item, done=self._journal is not None and key in self._journal)
+        if not job.done:
+            self._todo.append(job)
+        return job
+
+    def hand_out(self) -> None:
+        while self._idle and self._todo:
+            hand, job = self._idle.pop(), self._todo.popleft()
+            self._awaited[hand.do.remote(job.item)] = hand, job
+        beginning = sum(job is None for _, job in self._awaited.values())
+        for _ in range(min(self._size - len(self._awaited) - len(self._idle), len(self._todo) - beginning)):
+            hand = self._actor.remote(self._duty)
+            self._awaited[hand.begin.remote()] = hand, None
+
+    def collect(self, timeout: float | None) -> None:
+        """Take the answers that are there, or come within `timeout` seconds (None: wait for one)."""
+        ready, _ = self._ray.wait(list(self._awaited), num_returns=1, timeout=timeout) if self._awaited else ([], [])
+        for answer in ready:
+            hand, job = self._awaited.pop(answer)
+            try:
+                good, value = self._ray.get(answer)
+            except self._ray.exceptions.RayActorError as e:
+                self._bury(job, e)
+                continue
+            if job is None and not good:
+                raise value
+            if job is not None:
+                job.finish(value, self._journal) if good else job.fail(value)
+            self._begun += job is None
+            if job is None or not self._fresh:
+                self._idle.append(hand)
+            else:
+                self._ray.kill(hand)
+
+    def _bury(self, job: Job[Any, Any] | None, error: Exception) -> None:
+        if job is None and self._begun:
+            return  # a node went before its worker was ready
+        if job is None:
+            said = (str(error).strip().splitlines() or ["no reason given"])[-1].strip()
+            raise InkshiftError(
+                f"a worker of the cluster could not begin ({said}); is inkshift installed on each node?"
+            )
+        job.crashes += 1
+        if job.crashes == 1:
+            self._todo.appendleft(job)
+        elif self._on_crash is not None:
+            job.finish(self._on_crash(job.key), self._journal)
+        else:
+            job.fail(InkshiftError(f"{job.key}: its worker died twice; free memory or leave it out"))

@@ -1,0 +1,117 @@
+"""Work on a Ray cluster: the same results as here, whatever dies. The cluster is one that Ray starts here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from inkshift.cli.show import cluster_of
+from inkshift.errors import SettingError
+
+pytest.importorskip("ray")
+TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
+
+# In a process of its own: Ray starts threads and warns of its own libraries. Items kill their worker once, or always.
+WORK = """
+import json, os, signal, sys, time
+from contextlib import closing
+from pathlib import Path
+from inkshift import jobs
+from ray_work import began, square
+
+if __name__ == "__main__":
+    marks = Path(sys.argv[1])
+    journal = jobs.Journal(marks / "journal", "f")
+    items = [(str(n), (n, str(marks))) for n in range(24)]
+    how = dict(workers=2, cluster="local", setup=began, setup_args=(str(marks),), journal=journal)
+    with closing(jobs.run(square, items, on_crash=lambda key: "gone", **how)) as results:
+        print(json.dumps(list(results)))
+"""
+MODULE = """
+import os, signal
+from pathlib import Path
+
+def began(marks):
+    with open(Path(marks, "began"), "a") as file:
+        file.write(f"{os.getpid()}\\n")
+
+def square(item):
+    n, marks = item
+    with open(Path(marks, "done"), "a") as file:
+        file.write(f"{n} {os.getpid()}\\n")
+    if n == 7 or (n == 3 and not Path(marks, "once").exists()):
+        Path(marks, "once").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n * n
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> tuple[list[str], dict[str, str]]:
+    (tmp_path / "work.py").write_text(WORK)
+    (tmp_path / "ray_work.py").write_text(MODULE)
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    return [sys.executable, str(tmp_path / "work.py"), str(tmp_path)], {**os.environ, "PYTHONPATH": path}
+
+
+def test_a_worker_that_dies_costs_its_own_item_alone(work: tuple[list[str], dict[str, str]], tmp_path: Path) -> None:
+    """Killed once, an item is done again; killed twice, it is named; the rest comes in order, from warm workers; what
+    the journal holds is not done again."""
+    command, own = work
+    wanted = [[str(n), "gone" if n == 7 else n * n] for n in range(24)]
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == wanted
+    tried = [line.split()[0] for line in (tmp_path / "done").read_text().splitlines()]
+    assert sorted(tried, key=int) == sorted([*map(str, range(24)), "3", "7"], key=int)
+    assert len((tmp_path / "began").read_text().splitlines()) <= 2 + 3, "workers stay warm"
+    again = subprocess.run(command, env=own, capture_output=True, text=True, timeout=240)
+    assert json.loads(again.stdout.splitlines()[-1]) == wanted
+    assert len((tmp_path / "done").read_text().splitlines()) == len(tried)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_readings_are_the_same_whatever_is_killed(tmp_path: Path, seed: int) -> None:
+    """Workers and the process that hands out are killed at random moments: no byte of the readings differs."""
+    import random
+
+    rng = random.Random(seed)
+    command = [sys.executable, "-m", "inkshift", "read", str(TELEGRAM), "--template", str(TELEGRAM / "template.json")]
+    subprocess.run([*command, "--out", tmp_path / "here.csv"], check=True, capture_output=True)
+    away, kills = [*command, "--out", str(tmp_path / "away.csv"), "--engine", "ray", "--workers", "2"], 0
+    while True:
+        process = subprocess.Popen(away, stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            time.sleep(rng.uniform(0.5, 8))
+            hands = subprocess.run(["pgrep", "-f", "ray::_Hand"], capture_output=True, text=True).stdout.split()
+            if kills < 4 and hands:
+                kills += 1
+                if rng.random() < 0.4:
+                    process.send_signal(signal.SIGKILL)
+                else:
+                    os.kill(int(rng.choice(hands)), signal.SIGKILL)
+        if process.returncode == 0:
+            break
+    assert (tmp_path / "away.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+
+
+def test_where_no_cluster_answers_one_line_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "inkshift", "read", str(TELEGRAM / "scan-1.jpg"), "--template"]
+    command += [str(TELEGRAM / "template.json"), "--engine", "ray", "--address", "127.0.0.1:1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 2, done.stderr
+    assert "no Ray cluster answers there" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_address_is_of_a_cluster() -> None:
+    assert (cluster_of("crew", ""), cluster_of("ray", ""), cluster_of("ray", "h:1")) == ("", "local", "h:1")
+    with pytest.raises(SettingError, match="--engine ray"):
+        cluster_of("crew", "h:1")
