@@ -23,15 +23,15 @@ WORK = """
 import json, os, signal, sys, time
 from contextlib import closing
 from pathlib import Path
-from inkshift import jobs
+from inkshift import cluster, jobs
 from ray_work import began, square
 
 if __name__ == "__main__":
     marks = Path(sys.argv[1])
     journal = jobs.Journal(marks / "journal", "f")
     items = [(str(n), (n, str(marks))) for n in range(24)]
-    how = dict(workers=2, cluster="local", setup=began, setup_args=(str(marks),), journal=journal)
-    with closing(jobs.run(square, items, on_crash=lambda key: "gone", **how)) as results:
+    how = dict(workers=2, address="local", setup=began, setup_args=(str(marks),), journal=journal)
+    with closing(cluster.run(square, items, on_crash=lambda key: "gone", **how)) as results:
         print(json.dumps(list(results)))
 """
 MODULE = """

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from inkshift import jobs
 from inkshift.errors import InkshiftError, MissingExtraError, SettingError
 from inkshift.jobs import AHEAD, Job, Journal, portable
 
@@ -31,24 +32,32 @@ LOCAL = "local"
 _STORE = 256 * 2**20  # bytes in which a cluster of this machine alone keeps results on their way
 
 
-def run_on_ray(
+def run(
+    work: Callable[[T], R], items: Iterable[tuple[str, T]], *, address: str = "", workers: int = 1, **how: Any
+) -> Generator[tuple[str, R], None, None]:
+    """As `jobs.run`, whose other arguments `how` are, on the Ray cluster at `address`: `LOCAL`, or what `ray.init` takes,
+    such as `head:6379`; empty for processes of this machine.
+
+    workers: processes over all nodes, 0 for one a core of the cluster. All nodes must see the files by the same
+    names, and have the same version of inkshift. Raises MissingExtraError without Ray, SettingError where no cluster
+    answers, InkshiftError where a node has another version.
+    """
+    if not address:
+        return jobs.run(work, items, workers=workers, **how)
+    return _run_on_ray(work, items, address, workers, **how)
+
+
+def _run_on_ray(
     work: Callable[[T], R],
     items: Iterable[tuple[str, T]],
-    *,
     address: str,
-    workers: int = 0,
+    workers: int,
     setup: Callable[..., None] | None = None,
     setup_args: tuple[Any, ...] = (),
     journal: Journal | None = None,
     on_crash: Callable[[str], R] | None = None,
     fresh: bool = False,
 ) -> Generator[tuple[str, R], None, None]:
-    """As `jobs.run`, on the cluster at `address`: `LOCAL`, or what `ray.init` takes, such as `head:6379`.
-
-    workers: processes over all nodes, 0 for one a core of the cluster. All nodes must see the files by the same
-    names, and have the same version of inkshift. Raises MissingExtraError without Ray, SettingError where no cluster
-    answers, InkshiftError where a node has another version.
-    """
     ray_ = _connected(address, workers)
     try:
         size = workers or max(1, int(ray_.cluster_resources().get("CPU", 1)))

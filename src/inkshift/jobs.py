@@ -142,13 +142,11 @@ def run(
     journal: Journal | None = None,
     on_crash: Callable[[str], R] | None = None,
     fresh: bool = False,
-    cluster: str = "",
 ) -> Generator[tuple[str, R], None, None]:
     """Yield (key, work(item)) for each (key, item), in the order of `items`, which are taken a few ahead.
 
     One worker is this process; more are warm processes, each calling `setup(*setup_args)` first; then `work`,
     `setup`, items and results must be picklable. fresh: a new process for each item, also with one worker.
-    cluster: the address of a Ray cluster whose workers do it, see `cluster.run_on_ray`; 0 workers are one a core of it.
     Keys are unique. With a journal, finished items are not worked on again and every result is what JSON gives back,
     on the first run as on a later one.
 
@@ -157,22 +155,8 @@ def run(
     here after the results before it. Any error, and closing the generator (wrap it in `contextlib.closing`),
     ends all workers at once. Raises SettingError if `workers` is below 1.
     """
-    if workers < 1 and not cluster:
+    if workers < 1:
         raise SettingError(f"workers: expected 1 or more, found {workers}; leave it out for 1")
-    if cluster:
-        from inkshift.cluster import run_on_ray
-
-        return run_on_ray(
-            work,
-            items,
-            address=cluster,
-            workers=workers,
-            setup=setup,
-            setup_args=setup_args,
-            journal=journal,
-            on_crash=on_crash,
-            fresh=fresh,
-        )
     if workers == 1 and not fresh:
         return _run_here(work, items, setup, setup_args, journal)
     return _run_crew(_Crew(workers, (work, setup, setup_args), journal, on_crash, fresh), items)

@@ -23,6 +23,7 @@ import zxingcpp
 from PIL.Image import Image
 
 from inkshift import jobs
+from inkshift.cluster import run
 from inkshift.errors import (
     BlankPageError,
     InkshiftError,
@@ -274,7 +275,7 @@ class Reader:
         keep = jobs.Journal(journal, self.fingerprint()) if journal else None
         items = ((f"{ref.source}#{ref.page}#{stamp(ref.source)}", ref) for ref, error in refs if not error)
         try:
-            results = jobs.run(
+            results = run(
                 _read_ref,
                 items,
                 workers=workers,
@@ -282,7 +283,7 @@ class Reader:
                 setup_args=(self.settings,),
                 journal=keep,
                 on_crash=_crashed,
-                cluster=cluster,
+                address=cluster,
             )
             with closing(results):
                 yield from self._signed(self._pages(refs, results, progress))

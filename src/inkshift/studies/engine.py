@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inkshift import jobs
+from inkshift.cluster import run as run_items
 from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError, lacks
 from inkshift.files import locked, read_text
 from inkshift.studies.record import DONE, EPOCHS, ERROR, read_json, write_json
@@ -270,7 +271,7 @@ def _work(todo: Sequence[RunGroup], workers: int, unfit: dict[str, str], cluster
         problem = "its process died twice; free memory (fewer workers, smaller batch), then run the study again"
         return fail(by_key[key], problem)
 
-    running = jobs.run(work_on, by_key.items(), workers=workers, fresh=True, on_crash=crashed, cluster=cluster)
+    running = run_items(work_on, by_key.items(), workers=workers, fresh=True, on_crash=crashed, address=cluster)
     with closing(running):
         for _, results in running:
             yield results
