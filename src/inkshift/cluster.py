@@ -35,8 +35,8 @@ _STORE = 256 * 2**20  # bytes in which a cluster of this machine alone keeps res
 def run(
     work: Callable[[T], R], items: Iterable[tuple[str, T]], *, address: str = "", workers: int = 1, **how: Any
 ) -> Generator[tuple[str, R], None, None]:
-    """As `jobs.run`, whose other arguments `how` are, on the Ray cluster at `address`: `LOCAL`, or what `ray.init` takes,
-    such as `head:6379`; empty for processes of this machine.
+    """As `jobs.run`, whose other arguments `how` are, on the Ray cluster at `address`: `LOCAL`, or what `ray.init`
+    takes, such as `head:6379`; empty for processes of this machine.
 
     workers: processes over all nodes, 0 for one a core of the cluster. All nodes must see the files by the same
     names, and have the same version of inkshift. Raises MissingExtraError without Ray, SettingError where no cluster
