@@ -117,17 +117,17 @@ def allowed(text: str, digits: tuple[int, int], largest: int | None) -> bool:
 
 
 def score(numbers: Sequence[tuple[Sequence[LineProbabilities], Sequence[str]]]) -> list[npt.NDArray[np.float64]]:
-    """For each number, its views and some texts, log-probability (views, texts) of each text in each view, exact.
+    """For each number, its views and some texts, log-probability (views, texts) of each text in each view.
 
-    The forward algorithm, all numbers at once. views: (T, 11) each, of any T; a text that one is too short for has a
-    finite, very low score.
+    The forward algorithm, all numbers at once; exact but for runs of surely blank steps, which count as one. views:
+    (T, 11) each, of any T; a text that one is too short for has a finite, very low score.
     """
     lines: list[LineProbabilities] = []
     pairs: list[tuple[int, str]] = []
     for views, texts in numbers:
         for view in views:
             pairs += [(len(lines), text) for text in texts]
-            lines.append(np.maximum(view, _FLOOR))
+            lines.append(np.maximum(_without_idle_steps(view), _FLOOR))
     found = _forward(_stacked(lines), pairs)
     ends = np.cumsum([len(views) * len(texts) for views, texts in numbers])
     return [

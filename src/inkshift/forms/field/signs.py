@@ -94,27 +94,30 @@ def _pen(ink: Gray) -> float:
 def _small_sign(ink: Gray, labels: npt.NDArray[np.int32], stats: Stats, k: int, number: _Number) -> Sign | None:
     """The point, comma or dash that a small piece of ink is, or None."""
     x, y, w, h, area = stats[k].tolist()
-    boxes, height = number.boxes, number.height
-    lefts, rights = boxes[:, 0], boxes[:, 0] + boxes[:, 2]
-    shared = np.minimum(rights, x + w) - np.maximum(lefts, x)
+    height, boxes = number.height, number.boxes.tolist()  # few: plain numbers are quicker here than arrays
     middle = x + w / 2
-    over = int(np.argmax(shared))
-    hidden = bool(shared[over] > 0.35 * w)
-    if hidden and min(middle - lefts[over], rights[over] - middle) > _CORNER * height:
+    shared = [min(left + wide, x + w) - max(left, x) for left, _, wide, _ in boxes]
+    over = shared.index(max(shared))
+    hidden = shared[over] > 0.35 * w
+    left, right = boxes[over][0], boxes[over][0] + boxes[over][2]
+    if hidden and min(middle - left, right - middle) > _CORNER * height:
         return None
-    place = int(np.count_nonzero((lefts + rights) / 2 < middle))
+    place = sum(left + wide / 2 < middle for left, _, wide, _ in boxes)
     beside = boxes[max(place - 1, 0) : place + 1]
-    top, foot = float(beside[:, 1].mean()), float((beside[:, 1] + beside[:, 3]).mean())
-    part = ink[y : y + h, x : x + w][labels[y : y + h, x : x + w] == k + 1]
-    dark = min(1.0, float(part.mean()) / (0.7 * number.level))
+    top, foot = (sum(edge) / len(beside) for edge in zip(*((t, t + high) for _, t, _, high in beside), strict=True))
+
+    def dark() -> float:
+        part = ink[y : y + h, x : x + w][labels[y : y + h, x : x + w] == k + 1]
+        return min(1.0, float(part.mean()) / (0.7 * number.level))
+
     tailed = h > 1.2 * w and y + h > foot + 2 * _BELOW * height
     if max(w, h) <= (_TAILED if tailed else _POINT) * height and y >= foot - _RISE * height and place > 0:
         size = min(1.0, max(w, h) / number.pen / 0.8) * min(1.0, area / 4)
         name = COMMA if h > 1.2 * w and y + h > foot + _BELOW * height else POINT
-        return _sign(name, (0.6 if hidden else 0.95) * dark * size, place, number)
+        return _sign(name, (0.6 if hidden else 0.95) * dark() * size, place, number)
     flat = not hidden and w >= _FLAT * h and _DASH[0] * height <= w <= _DASH[1] * height and h < 0.3 * height
     if flat and top + 0.22 * height < y + h / 2 < foot - 0.15 * height:
-        return _sign(DASH, 0.95 * dark, place, number)
+        return _sign(DASH, 0.95 * dark(), place, number)
     return None
 
 
