@@ -103,12 +103,13 @@ def test_readings_are_the_same_whatever_is_killed(tmp_path: Path, seed: int) -> 
     assert (tmp_path / "away.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
 
-def test_where_no_cluster_answers_one_line_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "head", "127.0.0.1:99999"])
+def test_where_no_cluster_answers_one_line_says_so(address: str) -> None:
     command = [sys.executable, "-m", "inkshift", "read", str(TELEGRAM / "scan-1.jpg"), "--template"]
-    command += [str(TELEGRAM / "template.json"), "--engine", "ray", "--address", "127.0.0.1:1"]
+    command += [str(TELEGRAM / "template.json"), "--engine", "ray", "--address", address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 2, done.stderr
-    assert "no Ray cluster answers there" in done.stderr and "Traceback" not in done.stderr
+    assert f"--address {address}: " in done.stderr and "Traceback" not in done.stderr
 
 
 def test_an_address_is_of_a_cluster() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from importlib.metadata import version
@@ -29,6 +30,7 @@ R = TypeVar("R")
 
 LOCAL = "local"
 """The address of a cluster that is started on this machine, and ends with the work."""
+_SECONDS = 10.0  # that the head of a cluster has to answer
 _STORE = 256 * 2**20  # bytes in which a cluster of this machine alone keeps results on their way
 
 
@@ -85,6 +87,8 @@ def _connected(address: str, workers: int) -> Any:
         import ray
     except ImportError:
         raise MissingExtraError("cluster", "work on a Ray cluster") from None
+    if address != LOCAL:
+        _need_answer(address)
     how: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     if address == LOCAL:
         how |= {"num_cpus": workers or None, "include_dashboard": False, "object_store_memory": _STORE}
@@ -93,12 +97,28 @@ def _connected(address: str, workers: int) -> Any:
     try:
         ray.init(**how)
     except Exception as e:  # Ray raises what its layers raise
-        said = (str(e).strip().splitlines() or [type(e).__name__])[0]
-        raise SettingError(
-            f"--address {address}: no Ray cluster answers there ({said}); start one with `ray start --head`, or leave "
-            "--address out to work on this machine"
-        ) from None
+        raise _no_answer(address, (str(e).strip().splitlines() or [type(e).__name__])[0]) from None
     return ray
+
+
+def _need_answer(address: str) -> None:
+    """Raises SettingError where nothing answers: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        raise SettingError(
+            f"--address {address}: expected HOST:PORT, such as head:6379, as `ray start` names it"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS).close()
+    except (OSError, OverflowError) as e:
+        raise _no_answer(address, str(e)) from None
+
+
+def _no_answer(address: str, said: str) -> SettingError:
+    return SettingError(
+        f"--address {address}: no Ray cluster answers there ({said}); start one with `ray start --head`, or leave "
+        "--address out to work on this machine"
+    )
 
 
 def _here() -> dict[str, str]:
