@@ -3,6 +3,7 @@
     python benchmarks/fit_numbers.py --work FOLDER [--model numbers] [--count 1500] [--write]
     python benchmarks/fit_numbers.py --work FOLDER --ink [--count 1500]
     python benchmarks/fit_numbers.py --work FOLDER --signs [--count 1500]
+    python benchmarks/fit_numbers.py --work FOLDER --read [--count 1500]
 
 FOLDER is where `inkshift model train numbers` kept its glyphs; --model is a bundled package's name or the folder of a
 candidate, which need not be bundled. Numbers are composed of glyphs held out; no real form is looked at. Half of them
@@ -10,7 +11,7 @@ fit the weights (least negative log-likelihood, Nelder and Mead 1965) of the fir
 second reader; and the least confidence at which the first view stands. The other half shows what they are worth.
 --write puts the constants into the package. The second reader's are fitted where it is installed; else they stay.
 --ink shows instead what it tells that no ink is found in a field, --signs what ink and recogniser tell of the signs in
-numbers, each by itself.
+numbers and of strikes through them, each by itself; --read how well the confidences of whole readings rank.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from inkshift.datasets.synth import paper, strings
 from inkshift.errors import MissingExtraError
 from inkshift.forms.field import fields, signs
 from inkshift.forms.field.numbers import number_reader
+from inkshift.forms.field.whole import read_numbers
 from inkshift.models import weigh
 from inkshift.models.ctc import LineProbabilities
 from inkshift.models.package import CARD, MANIFEST, card, load_model
@@ -53,9 +55,10 @@ ALL = ["number mean", "number floor"]
 SECOND = ["second mean", "second floor"]
 DIGITS = set("0123456789")
 # Confidences from which on the first view may stand: a person is asked about less. What that may lose against all
-# views: share of numbers read right, and of the mean cost.
+# views: share of numbers read right, and of the mean cost; and share that is acceptable, mean over shares of errors.
 SURE = (0.9, 0.925, 0.95, 0.965, 0.975, 0.985, 0.99, 0.995)
-MAY_LOSE, MAY_COST = 0.001, 0.01
+MAY_LOSE, MAY_COST, MAY_REFUSE = 0.001, 0.01, 0.005
+ERRORS = (0.01, 0.02, 0.03, 0.05)
 
 
 class Row(NamedTuple):
@@ -141,11 +144,16 @@ def cascade(first: np.ndarray, rest: np.ndarray, sure: float) -> np.ndarray:
 
 
 def least_sure(first: np.ndarray, rest: np.ndarray) -> float:
-    """The least confidence at which the first view may stand without losing more than may be lost."""
+    """The least confidence at which the first view may stand without losing more than may be lost.
+
+    Numbers that one view is sure of are mostly right, but are not told from those of which all views are sure.
+    """
+    accepted = np.mean(acceptable(*rest[:, :2].T))
     for sure in SURE:
         both = cascade(first, rest, sure)
         right, cost = both[:, 0].mean() - rest[:, 0].mean(), both[:, 2].mean() / rest[:, 2].mean()
-        if right >= -MAY_LOSE and cost <= 1 + MAY_COST:
+        refused = accepted - np.mean(acceptable(*both[:, :2].T))
+        if right >= -MAY_LOSE and cost <= 1 + MAY_COST and refused <= MAY_REFUSE:
             return sure
     return 1.0
 
@@ -158,8 +166,26 @@ def told(found: np.ndarray) -> str:
     wrong = int(((right == 0) & (sure > 0.9)).sum())
     return (
         f"right {right.mean():.4f}, mean confidence {sure.mean():.4f}, calibration error {error:.4f}, "
-        f"above 0.9: {np.mean(sure > 0.9):.3f} of all, {wrong} of {len(sure)} wrong"
+        f"above 0.9: {np.mean(sure > 0.9):.3f} of all, {wrong} of {len(sure)} wrong; {ranked(right, sure)}"
     )
+
+
+def risk(right: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """(N,): the share of wrong ones among the k surest, k from 1 to N; right, sure: (N,)."""
+    wrong = right[np.argsort(-sure, kind="stable")] == 0
+    return np.asarray(np.cumsum(wrong) / np.arange(1, len(wrong) + 1))
+
+
+def acceptable(right: np.ndarray, sure: np.ndarray) -> list[float]:
+    """The largest share of all that are surest and of whom at most so many are wrong, for each of `ERRORS`."""
+    found = risk(right, sure)
+    return [float((np.flatnonzero(found <= error).max(initial=-1) + 1) / len(found)) for error in ERRORS]
+
+
+def ranked(right: np.ndarray, sure: np.ndarray) -> str:
+    """How well confidences rank: the area under the curve of risk and coverage, and what is acceptable."""
+    shares = ", ".join(f"{share:.3f}" for share in acceptable(right, sure))
+    return f"area under risk {risk(right, sure).mean():.4f}, acceptable at 1, 2, 3, 5 % wrong: {shares}"
 
 
 def without_views(given: Sequence[Case]) -> list[Case]:
@@ -232,11 +258,15 @@ def marks(model: str, work: Path, count: int) -> str:
     found: Counter[tuple[str, bool, bool, bool]] = Counter()
     for _ in range(count):
         picture, label = strings.compose(held_out, papers, rng)
-        if not set(label) & set(DIGITS) or set(label) & set("X $%"):
+        item = fields.prepare_number(fields.as_job(picture, "", "number", (1, 20)), None)
+        steps = reader.run(item.line.pictures(reader.frame, reader.views[:1]))[0]
+        if "X" not in label or not set(label) & DIGITS:  # else crosses beside a number may be unused cells
+            names_it = reader.struck is not None and steps[:, reader.struck].max(initial=0.0) > 0.5
+            found["X", 0.05 < item.struck <= 0.5, names_it, "X" in label] += item.struck <= 0.5
+        if not set(label) & DIGITS or set(label) & set("X $%"):
             continue
         within = label[min(map(label.find, DIGITS & set(label))) : max(map(label.rfind, DIGITS)) + 1]
-        item = fields.prepare_number(fields.as_job(picture, "", "number", (1, 20)), None)
-        seen = reader.signs_seen(reader.run(item.line.pictures(reader.frame, reader.views[:1]))[0])
+        seen = reader.signs_seen(steps)
         for mark, names in ((",", (signs.POINT, signs.COMMA)), ("-", (signs.DASH,)), ("/", (signs.SLASH,))):
             inked = any(s.behind and s.name in names and s.probability > 0.5 for s in item.beside)
             found[mark, inked, any(s.name in names for s in seen), mark in within] += 1
@@ -248,6 +278,23 @@ def marks(model: str, work: Path, count: int) -> str:
     return "\n".join(lines)
 
 
+def read(model: str, work: Path, count: int) -> str:
+    """What confidences are worth after all that a reading goes through: numbers with marks, second numbers, strikes."""
+    recipe, reader = glyphs.load_recipe(), number_reader(load_model(model))
+    held_out, papers = glyphs.load_glyphs(recipe, work, "held-out"), paper.make_papers(recipe.seed + 2)
+    rng = np.random.default_rng([recipe.seed, 10])
+    right, sure = [], []
+    for _ in range(count):
+        picture, label = strings.compose(held_out, papers, rng)
+        job = fields.as_job(picture, "", "number", (1, 20))
+        (reading,) = read_numbers(reader, [job], None, lambda step, start: start)
+        if reading.state == "written":
+            right.append(" " not in label and reading.value == strings.digits_of(label))
+            sure.append(reading.confidence)
+    told = ranked(np.array(right), np.array(sure))
+    return f"{len(right)} of {count} read as numbers, right {np.mean(right):.4f}, {told}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder with the glyphs")
@@ -256,10 +303,14 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the constants into the package")
     parser.add_argument("--ink", action="store_true", help="what it tells that no ink is found, and no more")
     parser.add_argument("--signs", action="store_true", help="what ink and recogniser tell of signs, and no more")
+    parser.add_argument("--read", action="store_true", help="how well confidences of readings rank, and no more")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     if given.signs:
         print(marks(given.model, given.work, given.count))
+        return
+    if given.read:
+        print(read(given.model, given.work, given.count))
         return
     if given.ink:
         print(ink(given.work, given.count))

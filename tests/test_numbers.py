@@ -163,8 +163,16 @@ def test_only_numbers_that_one_view_does_not_tell_are_looked_at_again(reader: Re
 
 def test_a_field_is_read_alike_beside_any_others(reader: Reader) -> None:
     work = [job(written(text, k)) for k, text in enumerate(("7", "48", "30712", "512"))]
-    together = read(reader, work, 120.0)
-    assert together == [read(reader, [one], 120.0)[0] for one in work]
+    together, alone = read(reader, work, 120.0), [read(reader, [one], 120.0)[0] for one in work]
+
+    def told(found: FieldReading) -> list[tuple[str, float]]:
+        """Its candidates; the last bits of a sum hang on how many are added up at once."""
+        return [(one.written, pytest.approx(one.probability, rel=1e-12)) for one in found.candidates]
+
+    assert [told(one) for one in together] == [
+        [(one.written, one.probability) for one in found.candidates] for found in alone
+    ]
+    assert [replace(one, candidates=()) for one in together] == [replace(one, candidates=()) for one in alone]
 
 
 def test_a_struck_out_number_is_crossed_out_and_keeps_what_it_was(reader: Reader) -> None:
@@ -173,9 +181,21 @@ def test_a_struck_out_number_is_crossed_out_and_keeps_what_it_was(reader: Reader
     assert found.candidates[1].written == "48"
 
 
+def test_a_recogniser_that_names_what_is_struck_out_is_heard_where_the_ink_is_in_doubt(reader: Reader) -> None:
+    """One that knows no such thing leaves the doubt as it is; what the ink shows plainly stands either way."""
+    own = reader._numbers
+    assert own is not None and own.struck is not None
+    work = [job(written("48", 3), struck=share) for share in (0.0, 0.3, 0.9)]
+    knows, other = (
+        whole.read_numbers(one, work, None, lambda step, start: start) for one in (own, replace(own, struck=None))
+    )
+    assert knows[1].confidence > 0.8 * knows[0].confidence > 1.5 * other[1].confidence
+    assert knows[2].state == other[2].state == "crossed-out"
+
+
 def test_a_column_is_read_from_the_top() -> None:
     texts = ["407", "23", "518"]
-    rows = [written(text, i) for i, text in enumerate(texts)]
+    rows = [written(text, 3 + i) for i, text in enumerate(texts)]  # a 7 from seed 0 is one that not all would read
     width = max(row.shape[1] for row in rows)
     page = np.vstack([np.pad(r, ((6, 6), (0, width - r.shape[1])), constant_values=245) for r in rows])
     found = Reader(read_as="column").read_page(page).fields

@@ -103,6 +103,13 @@ def test_what_a_recogniser_does_not_see_is_hardly_a_sign() -> None:
     assert signs.doubt(signs.agreed(ink, (), {signs.COMMA, signs.DASH})) > 0.85 > signs.doubt(ink)
 
 
+def test_specks_that_a_recogniser_takes_for_no_sign_cost_no_more_than_one_of_them() -> None:
+    """Grain looks like points in many places; like no point in one of them, to who would see a point."""
+    specks = tuple(signs.Sign(signs.POINT, 0.6 + 0.03 * k, k, 12 - k) for k in range(1, 12))
+    many, one = (signs.doubt(signs.agreed(ink, (), {signs.COMMA})) for ink in (specks, specks[-1:]))
+    assert many == one > 0.9 and signs.doubt(specks) < 0.1
+
+
 @pytest.mark.parametrize("text", ["48", "307", "9152"])
 @pytest.mark.parametrize("lines", [(0.5,), (0.42, 0.6)])
 def test_a_number_struck_out_is_crossed_out_or_doubted_and_keeps_what_it_was(

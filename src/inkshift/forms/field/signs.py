@@ -34,11 +34,11 @@ _DASH, _FLAT = (0.2, 1.1), 1.6
 _RISING, _LEANING = 1.25, 0.25
 # Share of its value's probability that each sign takes away where it is seen for certain: a gap or sign that changes
 # what the number means, and a separator before three digits each time: in a number that the template calls whole, it is
-# hardly anything but thousands.
-_CHANGES, _THOUSANDS = 0.55, 0.05
+# hardly anything but thousands, and composed numbers with one are read as rightly as those without.
+_CHANGES, _THOUSANDS = 0.55, 0.01
 # Share of its probability that a sign keeps which the ink shows and a recogniser that knows it does not see: on
 # composed numbers 3 of 109 are there (`benchmarks/fit_numbers.py --signs`, 2026-11-28), so this errs to doubt.
-_INK_ALONE = 0.1
+INK_ALONE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +188,21 @@ def agreed(ink: tuple[Sign, ...], seen: tuple[Sign, ...], known: Collection[str]
     """The signs that the ink shows and those that a recogniser saw, weighed against each other, left to right.
 
     known: the names of those that the recogniser knows; a point is a comma to it. What it saw stands, since it also
-    tells between which digits; what of these the ink alone shows is mostly none.
+    tells between which digits; what of these the ink alone shows is mostly none, and specks and grain show it in many
+    places at once, so that only the surest of a kind is heard.
     """
     points = {sign.name for sign in ink} & {POINT, COMMA}
     comma = POINT if points == {POINT} else COMMA
     out = [replace(sign, name=comma) if sign.name == COMMA else sign for sign in seen]
     places = {(_kind(sign), bool(sign.behind)) for sign in seen}
+    alone: dict[tuple[str, bool], Sign] = {}
     for sign in ink:
-        if _kind(sign) not in known:
+        place = _kind(sign), bool(sign.behind)
+        if place[0] not in known:
             out.append(sign)
-        elif (_kind(sign), bool(sign.behind)) not in places:
-            out.append(replace(sign, probability=sign.probability * _INK_ALONE))
+        elif place not in places and (place not in alone or sign.probability > alone[place].probability):
+            alone[place] = sign
+    out += [replace(sign, probability=sign.probability * INK_ALONE) for sign in alone.values()]
     return tuple(sorted(out, key=lambda sign: sign.before))
 
 

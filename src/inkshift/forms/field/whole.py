@@ -41,7 +41,10 @@ def read_numbers(
     first = [picture for item in prepared for picture in item.line.pictures(reader.frame, reader.views[:1])]
     start = spent("prepare", start)
     views = reader.run(first)
-    prepared = [replace(item, beside=_signs(reader, item, steps)) for item, steps in zip(prepared, views, strict=True)]
+    prepared = [
+        replace(item, beside=_signs(reader, item, steps), struck=_struck(reader, item, steps))
+        for item, steps in zip(prepared, views, strict=True)
+    ]
     seen = [[steps] for steps in views]
     start = spent("classify", start)
     texts = _weighed(reader, prepared, seen)
@@ -98,6 +101,16 @@ def _signs(reader: NumberReader, item: fields.PreparedNumber, steps: LineProbabi
     if item.job.places or item.job.signed:
         return (*item.beside, *(sign for sign in seen if sign.name == signs.PERCENT))
     return signs.agreed(item.beside, seen, known)
+
+
+def _struck(reader: NumberReader, item: fields.PreparedNumber, steps: LineProbabilities) -> float:
+    """How sure it is that a number is struck out: where the ink is in doubt, a recogniser that would name it is heard.
+
+    Such a recogniser reads no digits where they are struck out, so that to doubt those that it reads would be to ask
+    the ink twice.
+    """
+    names_it = reader.struck is not None and steps[:, reader.struck].max(initial=0.0) <= 0.5
+    return item.struck * signs.INK_ALONE if names_it and item.struck <= 0.5 else item.struck
 
 
 def _look_again(
