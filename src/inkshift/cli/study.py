@@ -102,7 +102,7 @@ def run(
     note(f"{done} of {len(planned.runs)} runs are finished, in {where}")
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"digest {engine.study_digest(planned, where)}")
+    typer.echo(f"digest {engines.study_digest(planned, where)}")
 
 
 @study_app.command()
