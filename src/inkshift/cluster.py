@@ -105,9 +105,7 @@ def _need_answer(address: str) -> None:
     """Raises SettingError where nothing answers: Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdigit()):
-        raise SettingError(
-            f"--address {address}: expected HOST:PORT, such as head:6379, as `ray start` names it"
-        )
+        raise SettingError(f"--address {address}: expected HOST:PORT, such as head:6379, as `ray start` names it")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS).close()
     except (OSError, OverflowError) as e:
