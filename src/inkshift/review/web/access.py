@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,12 +24,21 @@ MOST_BYTES, OLDER = 4 * 2**20, 4
 _LOG = logging.getLogger("inkshift.access")
 
 
+# Characters of an address that are kept, or a few long ones would push out all that was there before.
+_LONGEST = 200
+
+
 class _File(RotatingFileHandler):
-    """Makes the folder with the first line: who reviews alone has neither."""
+    """Makes the folder with the first line: who reviews alone has neither. Others on the computer do not read it: now
+    and then a password is typed where the name goes."""
 
     def _open(self) -> TextIOWrapper:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        return super()._open()
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_own)
+
+
+def _own(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager
@@ -53,6 +63,6 @@ def note_access(scope: Scope, event: str, name: str = "") -> None:
         "event": event,
         "name": name,
         "address": client[0] if client else "",
-        "asked": f"{scope['method']} {scope['path']}",
+        "asked": f"{scope['method']} {scope['path']}"[:_LONGEST],
     }
     _LOG.info(json.dumps(line))
