@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,12 +32,10 @@ class _File(RotatingFileHandler):
     and then a password is typed where the name goes."""
 
     def _open(self) -> TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_own)
-
-
-def _own(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+        file = Path(self.baseFilename)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        return super()._open()
 
 
 @contextmanager
