@@ -43,6 +43,7 @@ from inkshift import cluster
 from ray_work import began, square
 
 if __name__ == "__main__":
+    os.environ["RAY_ADDRESS"] = "127.0.0.1:1"
     marks, out = Path(sys.argv[1]), []
     items = [(str(n), (n, str(marks))) for n in range(24) if n not in (3, 7)]
     how = dict(workers=2, address="local", setup=began, setup_args=(str(marks),), on_crash=lambda key: "gone")
