@@ -34,8 +34,47 @@ if __name__ == "__main__":
     with closing(cluster.run(square, items, on_crash=lambda key: "gone", **how)) as results:
         print(json.dumps(list(results)))
 """
+# All workers are killed while this process is busy elsewhere; a cluster that runs here already is none of its business.
+IDLE = """
+import json, os, signal, sys, time
+from contextlib import closing
+from pathlib import Path
+from inkshift import cluster
+from ray_work import began, square
+
+if __name__ == "__main__":
+    os.environ["RAY_ADDRESS"] = "127.0.0.1:1"
+    marks, out = Path(sys.argv[1]), []
+    items = [(str(n), (n, str(marks))) for n in range(24) if n not in (3, 7)]
+    how = dict(workers=2, address="local", setup=began, setup_args=(str(marks),), on_crash=lambda key: "gone")
+    with closing(cluster.run(square, items, **how)) as results:
+        for result in results:
+            out.append(result)
+            if len(out) == 2:
+                while len((marks / "began").read_text().splitlines()) < 2:
+                    time.sleep(0.1)
+                time.sleep(2)
+                for worker in (marks / "began").read_text().split():
+                    os.kill(int(worker), signal.SIGKILL)
+                time.sleep(2)
+    print(json.dumps(out))
+"""
+UNSENT = """
+import json, sys
+from contextlib import closing
+from inkshift import cluster
+from ray_work import unsent
+
+if __name__ == "__main__":
+    keys = []
+    with closing(cluster.run(unsent, [(str(n), n) for n in range(4)], workers=1, address="local")) as results:
+        try:
+            keys += (key for key, _ in results)
+        except TypeError:
+            print(json.dumps(keys))
+"""
 MODULE = """
-import os, signal
+import os, signal, threading
 from pathlib import Path
 
 def began(marks):
@@ -50,6 +89,9 @@ def square(item):
         Path(marks, "once").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return n * n
+
+def unsent(n):
+    return threading.Lock() if n == 2 else n
 """
 
 
@@ -75,6 +117,25 @@ def test_a_worker_that_dies_costs_its_own_item_alone(work: tuple[list[str], dict
     again = subprocess.run(command, env=own, capture_output=True, text=True, timeout=240)
     assert json.loads(again.stdout.splitlines()[-1]) == wanted
     assert len((tmp_path / "done").read_text().splitlines()) == len(tried)
+
+
+def test_workers_that_died_idle_cost_no_item(work: tuple[list[str], dict[str, str]], tmp_path: Path) -> None:
+    """As where a node goes while none of its workers had anything to do: no item was there to kill them."""
+    command, own = work
+    (tmp_path / "work.py").write_text(IDLE)
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [[str(n), n * n] for n in range(24) if n not in (3, 7)]
+
+
+def test_a_result_that_cannot_be_sent_is_raised_in_its_place(
+    work: tuple[list[str], dict[str, str]], tmp_path: Path
+) -> None:
+    command, own = work
+    (tmp_path / "work.py").write_text(UNSENT)
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == ["0", "1"]
 
 
 @pytest.mark.slow

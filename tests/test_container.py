@@ -39,6 +39,10 @@ def test_a_container_holds_no_more_than_it_needs() -> None:
     """Not root, nothing writable but the data, the passwords in files; and the options that it gives are there."""
     review = yaml.safe_load((CONTAINER / "compose.yaml").read_text())["services"]["review"]
     assert review["read_only"] and review["cap_drop"] == ["ALL"] and review["ports"][0].startswith("127.0.0.1:")
+    secrets = yaml.safe_load((CONTAINER / "compose.yaml").read_text())["secrets"].values()
+    kept_out = (ROOT / ".dockerignore").read_text().splitlines()
+    kept_out = kept_out[kept_out.index("!container") :]  # the last line that fits decides
+    assert all(any(Path("container", one["file"]).match(line) for line in kept_out) for one in secrets)
     dockerfile = (CONTAINER / "Dockerfile").read_text()
     assert dockerfile.index("USER inkshift") < dockerfile.index("ENTRYPOINT")
     usage = subprocess.run(["inkshift", "review", "--help"], capture_output=True, text=True, check=True).stdout

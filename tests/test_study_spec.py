@@ -210,12 +210,15 @@ def test_what_nothing_learns_is_one_run_whatever_the_depth() -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize(("target", "split"), [("swiss", None), ("ufpr", 0.25), ("own", 0.25)])
+@pytest.mark.parametrize(("target", "split"), [("swiss", None), ("ufpr", 0.25), ("own", 0.25), ("parted", None)])
 def test_a_study_to_begin_with_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, split: float | None
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own" / "7").mkdir(parents=True)
+    (tmp_path / "own" / "train" / "7").mkdir(parents=True)
+    (tmp_path / "parted").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / "parted" / f"{part}.csv").touch()
     write_starter(Path("My First Study.toml"), "mnist", target)
     study = Study.load(Path("My First Study.toml"))
     assert isinstance(study, Study) and study.name == "my-first-study"
@@ -231,4 +234,6 @@ def test_a_study_to_begin_with_replaces_nothing_and_knows_its_sets(tmp_path: Pat
         write_starter(there, "mnist", "ufpr")
     with pytest.raises(InkshiftError, match="mnist"):
         write_starter(tmp_path / "new.toml", "minst", "ufpr")
+    with pytest.raises(InkshiftError, match="train of class folders"):
+        write_starter(tmp_path / "new.toml", "mnist", str(tmp_path))
     assert [file.name for file in tmp_path.iterdir()] == ["there.toml"] and there.read_text() == "mine"

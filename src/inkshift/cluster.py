@@ -13,6 +13,7 @@ import platform
 import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inkshift import jobs
 from inkshift.errors import InkshiftError, MissingExtraError, SettingError
-from inkshift.jobs import AHEAD, Job, Journal, portable
+from inkshift.jobs import AHEAD, Job, Journal, may_begin, portable
 
 if TYPE_CHECKING:
     import ray
@@ -46,6 +47,8 @@ def run(
     """
     if not address:
         return jobs.run(work, items, workers=workers, **how)
+    if workers < 0:
+        raise SettingError(f"workers: expected 0 or more, found {workers}; 0 is one a core of the cluster")
     return _run_on_ray(work, items, address, workers, **how)
 
 
@@ -81,7 +84,7 @@ def _run_on_ray(
 
 
 def _connected(address: str, workers: int) -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of our own sends nothing anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -92,10 +95,8 @@ def _connected(address: str, workers: int) -> Any:
     how: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     if address == LOCAL:
         how |= {"num_cpus": workers or None, "include_dashboard": False, "object_store_memory": _STORE}
-    else:
-        how["address"] = address
     try:
-        ray.init(**how)
+        ray.init(address, **how)  # also of a cluster of its own: else it would join one that runs here already
     except Exception as e:  # Ray raises what its layers raise
         raise _no_answer(address, (str(e).strip().splitlines() or [type(e).__name__])[0]) from None
     return ray
@@ -113,6 +114,8 @@ def _need_answer(address: str) -> None:
 
 
 def _no_answer(address: str, said: str) -> SettingError:
+    if address == LOCAL:
+        return SettingError(f"--engine ray: no cluster starts on this machine ({said}); leave it out to work without")
     return SettingError(
         f"--address {address}: no Ray cluster answers there ({said}); start one with `ray start --head`, or leave "
         "--address out to work on this machine"
@@ -176,6 +179,15 @@ class _Gang:
         self._todo: deque[Job[Any, Any]] = deque()
         self._idle: list[Any] = []
         self._begun = 0
+        errors = ray_.exceptions
+        # How a worker's death shows: it is gone, was killed for its memory, or its node took the result with it.
+        self._dead = (
+            errors.RayActorError,
+            errors.WorkerCrashedError,
+            errors.NodeDiedError,
+            errors.OutOfMemoryError,
+            errors.ObjectLostError,
+        )
         # What is awaited: whose answer it is, and to which job; None where the worker begins.
         self._awaited: dict[ray.ObjectRef[Any], tuple[Any, Job[Any, Any] | None]] = {}
 
@@ -186,13 +198,30 @@ class _Gang:
         return job
 
     def hand_out(self) -> None:
-        while self._idle and self._todo:
+        """Give jobs to idle workers, and start workers while jobs are left over."""
+        while self._idle and may_begin(self._todo, [job for _, job in self._awaited.values() if job is not None]):
+            if self._todo[0].crashes:
+                self._idle = self._living()  # with one that died idle, the second try would be none
+                if not self._idle:
+                    break
             hand, job = self._idle.pop(), self._todo.popleft()
             self._awaited[hand.do.remote(job.item)] = hand, job
         beginning = sum(job is None for _, job in self._awaited.values())
         for _ in range(min(self._size - len(self._awaited) - len(self._idle), len(self._todo) - beginning)):
             hand = self._actor.remote(self._duty)
             self._awaited[hand.begin.remote()] = hand, None
+
+    def _living(self) -> list[Any]:
+        """The idle workers that answer."""
+        asked = {hand.__ray_ready__.remote(): hand for hand in self._idle}
+        living = []
+        for answer in self._ray.wait(list(asked), num_returns=len(asked), timeout=_SECONDS)[0]:
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.get(answer)
+                living.append(asked.pop(answer))
+        for hand in asked.values():
+            self._ray.kill(hand)
+        return living
 
     def collect(self, timeout: float | None) -> None:
         """Take the answers that are there, or come within `timeout` seconds (None: wait for one)."""
@@ -201,7 +230,10 @@ class _Gang:
             hand, job = self._awaited.pop(answer)
             try:
                 good, value = self._ray.get(answer)
-            except self._ray.exceptions.RayActorError as e:
+            except self._ray.exceptions.RayTaskError as e:
+                good, value = False, e  # what it made could not be sent
+            except self._dead as e:
+                self._ray.kill(hand)  # where it is only out of reach, its core is free
                 self._bury(job, e)
                 continue
             if job is None and not good:

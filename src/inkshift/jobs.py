@@ -11,7 +11,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -224,6 +224,12 @@ class Job(Generic[T, R]):
         return self.result if journal is None else journal[self.key]
 
 
+def may_begin(todo: Sequence[Job[Any, Any]], running: Sequence[Job[Any, Any]]) -> bool:
+    """Whether the next job may begin beside those that run. One that has crashed runs alone: what killed its worker
+    may be the memory that others held."""
+    return bool(todo) and (not running or not any(job.crashes for job in (*running, todo[0])))
+
+
 @dataclass(slots=True, eq=False)
 class _Worker(Generic[T, R]):
     process: BaseProcess
@@ -260,20 +266,14 @@ class _Crew(Generic[T, R]):
     def hand_out(self) -> None:
         """Give jobs to idle workers, and start workers while jobs are left over."""
         for worker in self._workers:
-            if worker.ready and worker.job is None and self._may_begin():
+            running = [worker.job for worker in self._workers if worker.job is not None]
+            if worker.ready and worker.job is None and may_begin(self._todo, running):
                 worker.job = self._todo.popleft()
                 with suppress(ConnectionError):  # it died idle; collect() sees that
                     worker.link.send(worker.job.item)
         starting = sum(not worker.ready for worker in self._workers)
         for _ in range(min(self.size - len(self._workers), len(self._todo) - starting)):
             self._workers.append(_start(self._duty))
-
-    def _may_begin(self) -> bool:
-        """A job that has crashed runs alone: what killed its worker may be the memory that others held."""
-        if not self._todo:
-            return False
-        running = [worker.job for worker in self._workers if worker.job is not None]
-        return not running or not any(job.crashes for job in (*running, self._todo[0]))
 
     def collect(self, timeout: float | None) -> None:
         """Take the answers that are there, or come within `timeout` seconds (None: wait for one)."""

@@ -23,7 +23,7 @@ def test_who_came_in_and_who_was_refused_is_kept(tmp_path: Path) -> None:
         ana.post("/logout", headers={"X-CSRF-Token": "guess"})
         sue.post("/people", data={"name": "ben", "password": PASSWORD, "csrf": token(sue)})
         ana.post("/logout", data={"csrf": token(ana)})
-        client(store).get("/", headers={"Host": "elsewhere.example"})
+        client(store).get("/" + "a" * 5_000, headers={"Host": "elsewhere.example"})
     text = (folder / NAME).read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     assert [(line["event"], line["name"]) for line in lines] == [
@@ -36,5 +36,7 @@ def test_who_came_in_and_who_was_refused_is_kept(tmp_path: Path) -> None:
         ("logged out", "ana"),
         ("another host's name refused", ""),
     ]
+    assert max(map(len, text.splitlines())) < 500, "a few requests do not push out the rest"
+    assert (folder / NAME).stat().st_mode & 0o077 == 0
     assert {line["address"] for line in lines} == {"testclient"}
     assert lines[3]["asked"] == "GET /people" and "secret" not in text and PASSWORD not in text

@@ -150,7 +150,7 @@ class Task(BaseModel):
     def _parts(self, split: Split) -> list[list[LabelledImages]]:
         """For each data set the parts that a split is taken from: all of them where they are split anew."""
         return [
-            [self._part(name, part) for part in ((split,) if self.test_share is None else _parts(name))]
+            [self._part(name, part) for part in ((split,) if self.test_share is None else parts_of(name))]
             for name in self.names
         ]
 
@@ -175,10 +175,10 @@ class Task(BaseModel):
 def load_all(name: str) -> LabelledImages:
     """All images of a data set of the catalogue or of one's own, whatever parts they come in."""
     load = catalog.load if name in CATALOG else lambda name, split: formats.load_path(Path(name), split)
-    return _joined([load(name, part) for part in _parts(name)])
+    return _joined([load(name, part) for part in parts_of(name)])
 
 
-def _parts(name: str) -> tuple[Split, ...]:
+def parts_of(name: str) -> tuple[Split, ...]:
     """The parts that a data set comes in: of one's own, those that are there."""
     if name in CATALOG:
         return CATALOG[name].splits

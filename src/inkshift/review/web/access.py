@@ -23,11 +23,18 @@ MOST_BYTES, OLDER = 4 * 2**20, 4
 _LOG = logging.getLogger("inkshift.access")
 
 
+# Characters of an address that are kept, or a few long ones would push out all that was there before.
+_LONGEST = 200
+
+
 class _File(RotatingFileHandler):
-    """Makes the folder with the first line: who reviews alone has neither."""
+    """Makes the folder with the first line: who reviews alone has neither. Others on the computer do not read it: now
+    and then a password is typed where the name goes."""
 
     def _open(self) -> TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        file = Path(self.baseFilename)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
         return super()._open()
 
 
@@ -53,6 +60,6 @@ def note_access(scope: Scope, event: str, name: str = "") -> None:
         "event": event,
         "name": name,
         "address": client[0] if client else "",
-        "asked": f"{scope['method']} {scope['path']}",
+        "asked": f"{scope['method']} {scope['path']}"[:_LONGEST],
     }
     _LOG.info(json.dumps(line))
