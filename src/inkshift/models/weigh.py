@@ -58,7 +58,7 @@ def gather(
     digits: Sequence[tuple[int, int]] = (),
     largest: Sequence[int | None] = (),
 ) -> list[Evidence]:
-    """The texts that are proposed for each number, each scored exactly in all that was seen of it.
+    """The texts that are proposed for each number, each scored in all that was seen of it (see `ctc.score`).
 
     numbers: for each its views, (T, 11). others: for each what a second reader sees of it. digits, largest: what is
     allowed, so that it is proposed even where something else looks likelier.
