@@ -41,7 +41,9 @@ def results() -> str:
 
 def fill(text: str, name: str, content: str) -> str:
     block = f"<!-- {name}:start -->\n{content}\n<!-- {name}:end -->"
-    return re.sub(rf"<!-- {name}:start -->.*?<!-- {name}:end -->", lambda _: block, text, flags=re.DOTALL)
+    filled, places = re.subn(rf"<!-- {name}:start -->.*?<!-- {name}:end -->", lambda _: block, text, flags=re.DOTALL)
+    assert places == 1, f"README.md: expected one place between {name}:start and {name}:end, found {places}"
+    return filled
 
 
 def draw() -> None:
