@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx2
+import pytest
+
 from inkshift.review.core import store as stores
+from inkshift.review.serve import At, first_supervisor
 from inkshift.review.web.access import NAME, access_log
-from review_app import PASSWORD, client, logged_in, opened, token
+from review_app import PASSWORD, client, logged_in, opened, serving, token
 
 
 def test_who_came_in_and_who_was_refused_is_kept(tmp_path: Path) -> None:
@@ -40,3 +44,21 @@ def test_who_came_in_and_who_was_refused_is_kept(tmp_path: Path) -> None:
     assert (folder / NAME).stat().st_mode & 0o077 == 0
     assert {line["address"] for line in lines} == {"testclient"}
     assert lines[3]["asked"] == "GET /people" and "secret" not in text and PASSWORD not in text
+
+
+@pytest.mark.parametrize(("proxy", "address"), [("127.0.0.1", "203.0.113.7"), ("192.0.2.1", "127.0.0.1")])
+def test_who_asks_is_believed_of_the_proxy_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, address: str
+) -> None:
+    """Else anybody could choose the address that wrong passwords are counted by, or lock out all who come through."""
+    first_supervisor(f"sqlite:///{tmp_path / 'r.db'}", "sue", lambda: PASSWORD)
+    with serving(tmp_path, monkeypatch, At(proxy=proxy)) as (port, _):
+        answer = httpx2.post(
+            f"http://127.0.0.1:{port}/login",
+            data={"name": "sue", "password": PASSWORD},
+            headers={"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "Host": "review.example"},
+        )
+    assert answer.status_code == 303
+    assert ("Secure" in answer.headers["set-cookie"]) == (address != "127.0.0.1")
+    lines = [json.loads(line) for line in (tmp_path / "r-files" / NAME).read_text().splitlines()]
+    assert [(line["event"], line["address"]) for line in lines] == [("logged in", address)]

@@ -46,6 +46,14 @@ def review(
     tls_key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its key in PEM, without a password.", show_default=False)
     ] = None,
+    proxy: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address of a proxy in front (nginx, Caddy): what it says of who asks is believed; needs accounts.",
+            show_default=False,
+        ),
+    ] = "",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     db: Annotated[
         str, typer.Option("--db", metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
@@ -94,7 +102,7 @@ def review(
         raise MissingExtraError("review", "review") from None
     pages = [str(path) for path in paths or ()]
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
-    at = At(host, port, str(tls_cert or ""), str(tls_key or ""))
+    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy)
     if supervisor:
         given = os.environ.get("INKSHIFT_PASSWORD", "")
         first_supervisor(

@@ -49,16 +49,19 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Where to answer. port: 0 is a free one. certificate, key: files in PEM for HTTPS, both or neither."""
+    """Where to answer. port: 0 is a free one. certificate, key: files in PEM for HTTPS, both or neither. proxy: the
+    address of what stands in front: what it says of who asks, and whether by HTTPS, is believed."""
 
     host: str = "127.0.0.1"
     port: int = 0
     certificate: str = ""
     key: str = ""
+    proxy: str = ""
 
     @property
     def local(self) -> bool:
-        return is_local(self.host)
+        """Whether only who sits at this computer can ask."""
+        return is_local(self.host) and not self.proxy
 
 
 def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, browser: bool, say: Say = print) -> None:
@@ -71,8 +74,9 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
     check_tls(at)
     with _opened(url, files, demo) as (store, folder):
         if not at.local and not has_accounts(store):
+            given = f"--proxy {at.proxy}" if at.proxy else f"--host {at.host}"
             raise SettingError(
-                f"--host {at.host}: others can reach that address, and nobody has an account yet; give --supervisor "
+                f"{given}: others can reach that address, and nobody has an account yet; give --supervisor "
                 "NAME, or start without --host and add a supervisor with a password under People"
             )
         listening = _listen(at.host, at.port)
@@ -81,7 +85,7 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
                 batch = demo_batch()
             start = f"batches/{_begin(store, batch, say)}/queue" if batch else ""
             address = f"http{'s' if at.certificate else ''}://{_in_url(at.host)}:{listening.getsockname()[1]}/"
-            if not at.local and not at.certificate:
+            if not at.local and not at.certificate and not at.proxy:
                 say("passwords and pages travel unencrypted there; give --tls-cert and --tls-key")
             say(f"review is at {address}  (Ctrl+C stops it)")
             if browser:
@@ -91,7 +95,8 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
                 app,
                 log_level="warning",
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(at.proxy),
+                forwarded_allow_ips=at.proxy or None,
                 timeout_keep_alive=60,
                 ssl_certfile=at.certificate or None,
                 ssl_keyfile=at.key or None,
