@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from inkshift.errors import DataError
 from inkshift.files import as_cell, read_csv, whole_file, whole_folder
 from inkshift.forms.out.batch import expected_forms
+from inkshift.pictures import ending_of
 
 ROWS = [{"form": "T-1", "value": "7"}, {"form": "Ñandú 2", "value": "008"}]
 PLAIN = "form,value\nT-1,7\nÑandú 2,008\n"
@@ -110,3 +111,8 @@ def test_no_cell_begins_like_a_formula_and_all_come_back(text: str) -> None:
 @pytest.mark.parametrize(("text", "cell"), [("-350", "-350"), ("-", "'-"), ("'a", "'a"), ("'=a", "''=a"), ("", "")])
 def test_numbers_stay_numbers(text: str, cell: str) -> None:
     assert as_cell(text) == cell
+
+
+def test_a_file_that_says_it_has_a_thousand_million_brands_is_told_at_once() -> None:
+    rest = b"ftypmif1\0\0\0\0" + b"heic" * 4
+    assert ending_of(b"\xff\xff\xff\xf0" + rest) == ending_of(b"\0\0\0\x20" + rest) == ".heic"

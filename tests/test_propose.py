@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from inkshift.forms.design.landmarks import corner_marks
 from inkshift.forms.design.propose import Proposal, propose, straighten
+from inkshift.forms.design.starter import start
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.registration.register import register
@@ -116,3 +117,10 @@ def test_most_boxes_of_real_forms_are_found(shared_data: Path, telegram: Path) -
     shares, false = zip(*found, strict=True)
     print(f"C1, {len(pages)} pages: {np.mean(shares):.0%} of the fields found, {np.mean(false):.1f} others a page")
     assert np.mean(shares) > 0.85 and np.mean(false) < 8
+
+
+def test_a_low_picture_of_a_form_gives_a_template_as_well() -> None:
+    picture = np.full((70, 200), 250, np.uint8)
+    cv2.putText(picture, "TOTAL", (20, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (0,), 2)
+    (example,) = start([picture], "low", "low.png").template.pages[0].fields
+    assert example.name == "example" and min(example.box[2:]) >= 4

@@ -68,7 +68,8 @@ def as_pixels(picture: npt.NDArray[np.uint8] | Image.Image) -> Pixels:
 def ending_of(head: bytes) -> str:
     """The usual ending of a picture whose file starts with these bytes, `.png` for one; empty where it is none."""
     if head[4:8] == b"ftyp":
-        brands = (head[8:12], *(head[at : at + 4] for at in range(16, int.from_bytes(head[:4], "big"), 4)))
+        end = min(int.from_bytes(head[:4], "big"), len(head))
+        brands = (head[8:12], *(head[at : at + 4] for at in range(16, end, 4)))
         return ".heic" if _HEIF & {*brands} and not {b"avif", b"avis"} & {*brands} else ""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return ".webp"

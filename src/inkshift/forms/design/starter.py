@@ -58,7 +58,7 @@ def start(pages: Sequence[Gray], name: str, reference: str) -> Started:
     lines = found.lines if min(len(plumb), len(found.lines) - len(plumb)) >= 2 else ()
     example = FieldSpec(
         name="example",
-        box=(round(0.4 * w), round(0.48 * h), round(0.2 * w), round(0.04 * h)),
+        box=(round(0.4 * w), round(0.48 * h), max(4, round(0.2 * w)), max(4, round(0.04 * h))),
         digits=(1, 3),
         max=999,
         frame=False,
