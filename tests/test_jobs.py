@@ -134,7 +134,7 @@ class TestRun:
 
         with contextlib.closing(run(scale, source(), workers=workers)) as results:
             for count, _ in enumerate(results, 1):
-                assert taken - count <= jobs.AHEAD * workers
+                assert taken - count <= jobs._AHEAD * workers
                 if count == 50:
                     break
 

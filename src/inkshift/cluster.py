@@ -11,17 +11,15 @@ import logging
 import os
 import platform
 import socket
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inkshift import jobs
 from inkshift.errors import InkshiftError, MissingExtraError, SettingError
-from inkshift.jobs import AHEAD, Job, Journal, may_begin, portable
+from inkshift.jobs import Crew, Job, Journal, portable
 
 if TYPE_CHECKING:
     import ray
@@ -64,27 +62,14 @@ def _run_on_ray(
     fresh: bool = False,
 ) -> Generator[tuple[str, R], None, None]:
     ray_ = _connected(address, workers)
-    try:
-        size = workers or max(1, int(ray_.cluster_resources().get("CPU", 1)))
-        gang = _Gang(ray_, size, (_here(), work, setup, setup_args), journal, on_crash, fresh)
-        source = iter(items)
-        taken: deque[Job[T, R]] = deque()
-        while True:
-            for key, item in islice(source, AHEAD * size - len(taken)):
-                taken.append(gang.accept(key, item))
-            gang.hand_out()
-            if not taken:
-                return
-            if ahead := taken[0].done:
-                job = taken.popleft()
-                yield job.key, job.outcome(journal)
-            gang.collect(0 if ahead else None)
-    finally:
-        ray_.shutdown()
+    size = workers or max(1, int(ray_.cluster_resources().get("CPU", 1)))
+    duty = (_here(), work, setup, setup_args)
+    return jobs.work_through(_Hands(ray_, size, duty, journal, on_crash, fresh), items)
 
 
 def _connected(address: str, workers: int) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of our own sends nothing anywhere
+    # That it leaves the variables of accelerators alone; else it warns that it will one day.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -161,22 +146,14 @@ class _Hand:
             return False, portable(e)
 
 
-class _Gang:
-    """Workers of a cluster, one job each at a time, so that a death names its job."""
+class _Hands(Crew[T, R]):
+    """Workers of a cluster."""
 
-    def __init__(
-        self,
-        ray_: Any,
-        size: int,
-        duty: tuple[Any, ...],
-        journal: Journal | None,
-        on_crash: Callable[[str], Any] | None,
-        fresh: bool,
-    ) -> None:
-        self._ray, self._size, self._journal, self._on_crash, self._fresh = ray_, size, journal, on_crash, fresh
+    def __init__(self, ray_: Any, *given: Any) -> None:
+        super().__init__(*given)
+        self._ray = ray_
         self._actor = ray_.remote(num_cpus=1, max_restarts=0)(_Hand)
-        self._duty = ray_.put(duty)
-        self._todo: deque[Job[Any, Any]] = deque()
+        self._told = ray_.put(self.duty)
         self._idle: list[Any] = []
         self._begun = 0
         errors = ray_.exceptions
@@ -189,26 +166,19 @@ class _Gang:
             errors.ObjectLostError,
         )
         # What is awaited: whose answer it is, and to which job; None where the worker begins.
-        self._awaited: dict[ray.ObjectRef[Any], tuple[Any, Job[Any, Any] | None]] = {}
-
-    def accept(self, key: str, item: Any) -> Job[Any, Any]:
-        job: Job[Any, Any] = Job(key, item, done=self._journal is not None and key in self._journal)
-        if not job.done:
-            self._todo.append(job)
-        return job
+        self._awaited: dict[ray.ObjectRef[Any], tuple[Any, Job[T, R] | None]] = {}
 
     def hand_out(self) -> None:
-        """Give jobs to idle workers, and start workers while jobs are left over."""
-        while self._idle and may_begin(self._todo, [job for _, job in self._awaited.values() if job is not None]):
-            if self._todo[0].crashes:
+        while self._idle and self.may_begin(job for _, job in self._awaited.values()):
+            if self.todo[0].crashes:
                 self._idle = self._living()  # with one that died idle, the second try would be none
                 if not self._idle:
                     break
-            hand, job = self._idle.pop(), self._todo.popleft()
+            hand, job = self._idle.pop(), self.todo.popleft()
             self._awaited[hand.do.remote(job.item)] = hand, job
         beginning = sum(job is None for _, job in self._awaited.values())
-        for _ in range(min(self._size - len(self._awaited) - len(self._idle), len(self._todo) - beginning)):
-            hand = self._actor.remote(self._duty)
+        for _ in range(min(self.size - len(self._awaited) - len(self._idle), len(self.todo) - beginning)):
+            hand = self._actor.remote(self._told)
             self._awaited[hand.begin.remote()] = hand, None
 
     def _living(self) -> list[Any]:
@@ -224,7 +194,6 @@ class _Gang:
         return living
 
     def collect(self, timeout: float | None) -> None:
-        """Take the answers that are there, or come within `timeout` seconds (None: wait for one)."""
         ready, _ = self._ray.wait(list(self._awaited), num_returns=1, timeout=timeout) if self._awaited else ([], [])
         for answer in ready:
             hand, job = self._awaited.pop(answer)
@@ -236,28 +205,19 @@ class _Gang:
                 self._ray.kill(hand)  # where it is only out of reach, its core is free
                 self._bury(job, e)
                 continue
-            if job is None and not good:
-                raise value
-            if job is not None:
-                job.finish(value, self._journal) if good else job.fail(value)
+            self.answered(job, good, value)
             self._begun += job is None
-            if job is None or not self._fresh:
+            if job is None or not self.fresh:
                 self._idle.append(hand)
             else:
                 self._ray.kill(hand)
 
-    def _bury(self, job: Job[Any, Any] | None, error: Exception) -> None:
-        if job is None and self._begun:
-            return  # a node went before its worker was ready
-        if job is None:
+    def _bury(self, job: Job[T, R] | None, error: Exception) -> None:
+        if job is not None:
+            self.crashed(job, type(error).__name__)
+        elif not self._begun:  # else a node went before its worker was ready
             said = (str(error).strip().splitlines() or ["no reason given"])[-1].strip()
-            raise InkshiftError(
-                f"a worker of the cluster could not begin ({said}); is inkshift installed on each node?"
-            )
-        job.crashes += 1
-        if job.crashes == 1:
-            self._todo.appendleft(job)
-        elif self._on_crash is not None:
-            job.finish(self._on_crash(job.key), self._journal)
-        else:
-            job.fail(InkshiftError(f"{job.key}: its worker died twice; free memory or leave it out"))
+            raise InkshiftError(f"a worker of the cluster could not begin ({said}); install inkshift on each node")
+
+    def stop(self) -> None:
+        self._ray.shutdown()

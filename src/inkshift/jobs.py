@@ -10,8 +10,9 @@ import signal
 import threading
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -26,7 +27,7 @@ from inkshift.errors import InkshiftError, InputError, SettingError
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 4  # items taken from the source for each worker
+_AHEAD = 4  # items taken from the source for each worker
 _SYNC_SECONDS = 1.0
 _TO_END = 5.0  # seconds that a worker has to end by itself once its work is done
 _MARK = b'{"fingerprint": '
@@ -159,7 +160,7 @@ def run(
         raise SettingError(f"workers: expected 1 or more, found {workers}; leave it out for 1")
     if workers == 1 and not fresh:
         return _run_here(work, items, setup, setup_args, journal)
-    return _run_crew(_Crew(workers, (work, setup, setup_args), journal, on_crash, fresh), items)
+    return work_through(_Processes(workers, (work, setup, setup_args), journal, on_crash, fresh), items)
 
 
 def _run_here(
@@ -180,12 +181,13 @@ def _run_here(
         yield key, journal[key]
 
 
-def _run_crew(crew: _Crew[T, R], items: Iterable[tuple[str, T]]) -> Generator[tuple[str, R], None, None]:
+def work_through(crew: Crew[T, R], items: Iterable[tuple[str, T]]) -> Generator[tuple[str, R], None, None]:
+    """What a crew makes of each item, as `run` gives it."""
     source = iter(items)
     taken: deque[Job[T, R]] = deque()
     try:
         while True:
-            for key, item in islice(source, AHEAD * crew.size - len(taken)):
+            for key, item in islice(source, _AHEAD * crew.size - len(taken)):
                 taken.append(crew.accept(key, item))
             crew.hand_out()
             if not taken:
@@ -224,10 +226,63 @@ class Job(Generic[T, R]):
         return self.result if journal is None else journal[self.key]
 
 
-def may_begin(todo: Sequence[Job[Any, Any]], running: Sequence[Job[Any, Any]]) -> bool:
-    """Whether the next job may begin beside those that run. One that has crashed runs alone: what killed its worker
-    may be the memory that others held."""
-    return bool(todo) and (not running or not any(job.crashes for job in (*running, todo[0])))
+class Crew(Generic[T, R], ABC):
+    """Workers with one job each at a time, so that a death names its job. duty: what each works by."""
+
+    def __init__(
+        self,
+        size: int,
+        duty: tuple[Any, ...],
+        journal: Journal | None,
+        on_crash: Callable[[str], R] | None,
+        fresh: bool,
+    ) -> None:
+        self.size, self.duty, self.journal, self.fresh = size, duty, journal, fresh
+        self.todo: deque[Job[T, R]] = deque()
+        self._on_crash = on_crash
+
+    def accept(self, key: str, item: T) -> Job[T, R]:
+        job: Job[T, R] = Job(key, item, done=self.journal is not None and key in self.journal)
+        if not job.done:
+            self.todo.append(job)
+        return job
+
+    def may_begin(self, running: Iterable[Job[T, R] | None]) -> bool:
+        """Whether the next job may begin beside those that run. One that has crashed runs alone: what killed its
+        worker may be the memory that others held."""
+        busy = [job for job in running if job is not None]
+        return bool(self.todo) and (not busy or not any(job.crashes for job in (*busy, self.todo[0])))
+
+    def answered(self, job: Job[T, R] | None, good: bool, value: Any) -> None:
+        """Take what a worker sent: a result or an error, of its job, or of its own beginning where it has none."""
+        if job is not None and good:
+            job.finish(value, self.journal)
+        elif job is not None:
+            job.fail(value)
+        elif not good:
+            raise value
+
+    def crashed(self, job: Job[T, R], how: str) -> None:
+        """A worker died of its job, or with it: once more, or it is over."""
+        job.crashes += 1
+        if job.crashes == 1:
+            self.todo.appendleft(job)
+        elif self._on_crash is not None:
+            job.finish(self._on_crash(job.key), self.journal)
+        else:
+            job.fail(InkshiftError(f"{job.key}: its worker died twice ({how}); free memory or leave it out"))
+
+    @abstractmethod
+    def hand_out(self) -> None:
+        """Give jobs to idle workers, and start workers while jobs are left over."""
+
+    @abstractmethod
+    def collect(self, timeout: float | None) -> None:
+        """Take the answers that are there, or come within `timeout` seconds (None: wait for one)."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End all workers at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -238,45 +293,24 @@ class _Worker(Generic[T, R]):
     job: Job[T, R] | None = None
 
 
-class _Crew(Generic[T, R]):
-    """Worker processes, each with a pipe of its own and one job at a time, so that a death names its job."""
+class _Processes(Crew[T, R]):
+    """Processes of this machine, each with a pipe of its own."""
 
-    def __init__(
-        self,
-        size: int,
-        duty: tuple[Any, ...],
-        journal: Journal | None,
-        on_crash: Callable[[str], R] | None,
-        fresh: bool,
-    ) -> None:
-        self.size = size
-        self._fresh = fresh
-        self._duty = duty
-        self.journal = journal
-        self._on_crash = on_crash
-        self._todo: deque[Job[T, R]] = deque()
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self._workers: list[_Worker[T, R]] = []
 
-    def accept(self, key: str, item: T) -> Job[T, R]:
-        job: Job[T, R] = Job(key, item, done=self.journal is not None and key in self.journal)
-        if not job.done:
-            self._todo.append(job)
-        return job
-
     def hand_out(self) -> None:
-        """Give jobs to idle workers, and start workers while jobs are left over."""
         for worker in self._workers:
-            running = [worker.job for worker in self._workers if worker.job is not None]
-            if worker.ready and worker.job is None and may_begin(self._todo, running):
-                worker.job = self._todo.popleft()
+            if worker.ready and worker.job is None and self.may_begin(each.job for each in self._workers):
+                worker.job = self.todo.popleft()
                 with suppress(ConnectionError):  # it died idle; collect() sees that
                     worker.link.send(worker.job.item)
         starting = sum(not worker.ready for worker in self._workers)
-        for _ in range(min(self.size - len(self._workers), len(self._todo) - starting)):
-            self._workers.append(_start(self._duty))
+        for _ in range(min(self.size - len(self._workers), len(self.todo) - starting)):
+            self._workers.append(_start(self.duty))
 
     def collect(self, timeout: float | None) -> None:
-        """Take the answers that are there, or come within `timeout` seconds (None: wait for one)."""
         for link in wait([worker.link for worker in self._workers], timeout):
             worker = next(worker for worker in self._workers if worker.link is link)
             try:
@@ -285,15 +319,9 @@ class _Crew(Generic[T, R]):
                 self._bury(worker)
                 continue
             job, worker.job = worker.job, None
-            if job is None and not good:
-                raise value
-            if job is None:
-                worker.ready = True
-            elif good:
-                job.finish(value, self.journal)
-            else:
-                job.fail(value)
-            if job is not None and self._fresh:
+            self.answered(job, good, value)
+            worker.ready = True
+            if job is not None and self.fresh:
                 self._workers.remove(worker)
                 worker.link.close()  # it ends by itself, and takes back what its libraries left with the system
                 worker.process.join(timeout=_TO_END)
@@ -308,18 +336,8 @@ class _Crew(Generic[T, R]):
                 f"a worker process ended while it started (exit status {status}); "
                 "call from under  if __name__ == '__main__':  or use 1 worker"
             )
-        job = worker.job
-        if job is None:
-            return
-        job.crashes += 1
-        if job.crashes == 1:
-            self._todo.appendleft(job)
-        elif self._on_crash is not None:
-            job.finish(self._on_crash(job.key), self.journal)
-        else:
-            job.fail(
-                InkshiftError(f"{job.key}: its worker died twice (exit status {status}); free memory or leave it out")
-            )
+        if worker.job is not None:
+            self.crashed(worker.job, f"exit status {status}")
 
     def stop(self) -> None:
         while self._workers:

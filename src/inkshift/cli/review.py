@@ -104,7 +104,7 @@ def review(
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
     at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy)
     if supervisor:
-        given = os.environ.get("INKSHIFT_PASSWORD", "")
+        given = os.environ.pop("INKSHIFT_PASSWORD", "")  # not for the processes that it starts
         first_supervisor(
             db, supervisor, lambda: given or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         )

@@ -45,11 +45,12 @@ def note(line: str, style: str = "") -> None:
 
 def cluster_of(engine: str, address: str) -> str:
     """The cluster that --engine and --address mean; empty for none."""
+    from inkshift.cluster import LOCAL
     from inkshift.errors import SettingError
 
     if address and engine != "ray":
         raise SettingError(f"--address {address}: is of a Ray cluster; give --engine ray with it")
-    return (address or "local") if engine == "ray" else ""
+    return (address or LOCAL) if engine == "ray" else ""
 
 
 def note_missing_pictures(file: Path | str, template: Template) -> None:

@@ -148,10 +148,11 @@ def hear_cells(
     if not doubted:
         return []
     shown = [(crop, Line(crop, dark)) for crop, dark in (fields.seen(job) for job, _ in doubted)]
-    first = replace(reader, second=None)
-    seen, _ = _look_again(first, shown, reader.views[:1], spent)
-    heard = _heard(reader, doubted, seen, (), spent)
-    open_ = [k for k, reading in enumerate(heard) if not glance and (is_doubted(reading) or reader.second)]
+    seen, _ = _look_again(replace(reader, second=None), shown, reader.views[:1], spent)
+    # Where a second reader can be asked, one view settles nothing.
+    all_heard = reader.second is not None and not glance
+    heard = [own for _, own in doubted] if all_heard else _heard(reader, doubted, seen, (), spent)
+    open_ = [k for k, reading in enumerate(heard) if not glance and is_doubted(reading)]
     if not open_:
         return heard
     again = [doubted[k] for k in open_]

@@ -19,12 +19,10 @@ from starlette.types import Scope
 NAME = "access.log"
 # Bytes of the file, after which a new one is begun, and older ones that are kept.
 MOST_BYTES, OLDER = 4 * 2**20, 4
-
-_LOG = logging.getLogger("inkshift.access")
-
-
 # Characters of an address that are kept, or a few long ones would push out all that was there before.
 _LONGEST = 200
+
+_LOG = logging.getLogger("inkshift.access")
 
 
 class _File(RotatingFileHandler):
