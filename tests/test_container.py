@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import tomllib
 import urllib.error
@@ -45,7 +46,9 @@ def test_a_container_holds_no_more_than_it_needs() -> None:
     assert all(any(Path("container", one["file"]).match(line) for line in kept_out) for one in secrets)
     dockerfile = (CONTAINER / "Dockerfile").read_text()
     assert dockerfile.index("USER inkshift") < dockerfile.index("ENTRYPOINT")
-    usage = subprocess.run(["inkshift", "review", "--help"], capture_output=True, text=True, check=True).stdout
+    usage = subprocess.run(
+        [sys.executable, "-m", "inkshift", "review", "--help"], capture_output=True, text=True, check=True
+    ).stdout
     started = json.loads(re.search(r"^CMD (\[.*\])$", dockerfile, re.M)[1]) + review["command"][-1].split()  # type: ignore[index]
     options = {word for word in started if re.fullmatch(r"--[a-z-]+", word)}
     assert len(options) >= 5 and all(option in usage for option in options)
