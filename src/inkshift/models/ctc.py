@@ -7,7 +7,6 @@ it with repeats and blanks between.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Sequence
 
@@ -23,6 +22,8 @@ _FLOOR = 1e-6
 _UNLIKELY = 1e-3
 # Steps after which sums of paths are scaled: no step takes more than the floor from them.
 _SCALED = 32
+# The same of beginnings, of which a step may take as much as a float32 holds.
+_OFTEN = 4
 # Log-probability of a text that a line is too short for.
 _NEVER = -700.0
 
@@ -72,7 +73,7 @@ def _beam(line: LineProbabilities, digits: tuple[int, int], largest: int | None,
     # Few symbols of a step are likely and few beginnings are followed: plain numbers are quicker here than arrays.
     # Of each beginning the probability of the paths that end in a blank, and of those that end in its last digit.
     found, power = {"": [1.0, 0.0]}, 0
-    for *row, blank in _without_idle_steps(line).astype(np.float64).tolist():
+    for at, (*row, blank) in enumerate(_without_idle_steps(line).astype(np.float64).tolist(), 1):
         likely = [(digit, p) for digit, p in zip("0123456789", row, strict=True) if p > _UNLIKELY]
         grown: dict[str, list[float]] = {}
         for text, (ends, ended) in found.items():
@@ -86,14 +87,20 @@ def _beam(line: LineProbabilities, digits: tuple[int, int], largest: int | None,
                 if len(text) < digits[1]:
                     grown.setdefault(text + digit, [0.0, 0.0])[1] += (ends if digit == last else both) * p
         if len(grown) > width:
-            grown = dict(heapq.nlargest(width, grown.items(), key=lambda item: item[1][0] + item[1][1]))
+            grown = dict(sorted(grown.items(), key=_total, reverse=True)[:width])
+        found = grown
         # Hundreds of steps of an unsure model leave less than a float holds: scaled by a power of two, which changes no
         # bit of what is compared.
-        over = math.frexp(max(ends + ended for ends, ended in grown.values()))[1]
-        found = {text: [math.ldexp(ends, -over), math.ldexp(ended, -over)] for text, (ends, ended) in grown.items()}
-        power += over
+        if at % _OFTEN == 0:
+            over = math.frexp(max(map(_total, grown.items())))[1]
+            found = {text: [math.ldexp(ends, -over), math.ldexp(ended, -over)] for text, (ends, ended) in grown.items()}
+            power += over
     given = [(text, ends + ended) for text, (ends, ended) in found.items() if allowed(text, digits, largest)]
     return [(text, math.ldexp(p, power)) for text, p in sorted(given, key=lambda item: -item[1]) if p > 0]
+
+
+def _total(item: tuple[str, list[float]]) -> float:
+    return item[1][0] + item[1][1]
 
 
 def _without_idle_steps(line: LineProbabilities) -> LineProbabilities:
@@ -166,6 +173,9 @@ def align(probabilities: LineProbabilities, text: str) -> list[tuple[int, int]]:
 
     probabilities: (T, 11). [] where there are fewer steps than digits and the blanks that must part them.
     """
+    best_each = probabilities.argmax(1)
+    if collapse(best_each) == text:  # the likeliest path of all
+        return _runs(best_each)
     states = [BLANK]
     for digit in text:
         states += [int(digit), BLANK]
@@ -197,3 +207,10 @@ def align(probabilities: LineProbabilities, text: str) -> list[tuple[int, int]]:
     return [
         (int(spent[0]), int(spent[-1])) for i in range(len(text)) if len(spent := np.flatnonzero(where == 2 * i + 1))
     ]
+
+
+def _runs(symbols: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """First and last step of each digit that a symbol for each step, (T,), writes."""
+    ends = np.flatnonzero(np.diff(symbols, append=-1))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True) if symbols[a] < BLANK]

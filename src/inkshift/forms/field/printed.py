@@ -243,27 +243,19 @@ def _lines_of(high: int, long: int) -> tuple[Places, Places, Places]:
 def _thickness(strip: Mask, line: npt.NDArray[np.float64]) -> tuple[int, float]:
     """How many parallels of a line ink covers too, and how far the middle of them is from it."""
     high, long = strip.shape
-    at = np.rint(line).astype(int)
-    lowest, highest = int(at.min()), int(at.max())
-    flat, places = strip.ravel(), at * long + np.arange(long)
-
-    def covered(off: int) -> float:
-        if lowest + off >= 0 and highest + off < high:
-            return float(np.count_nonzero(flat.take(places + off * long)) / long)
-        inside = (at + off >= 0) & (at + off < high)
-        count = int(np.count_nonzero(inside))
-        passed = int(np.count_nonzero(flat.take(places[inside] + off * long)))
-        return passed / count if count > 0.5 * long else 0.0
-
-    shares = {off: covered(off) for off in range(-2, 3)}
-    start = max(shares, key=lambda off: (shares[off], -abs(off)))
+    rows = np.rint(line).astype(int) + np.arange(-high, high + 1)[:, None]
+    inside = (rows >= 0) & (rows < high)
+    passed = strip.ravel().take(rows * long + np.arange(long), mode="clip") & inside
+    counts = np.count_nonzero(inside, axis=1)
+    shares = np.where(counts > 0.5 * long, np.count_nonzero(passed, axis=1) / np.maximum(counts, 1), 0.0).tolist()
+    start = max(range(high - 2, high + 3), key=lambda row: (shares[row], -abs(row - high)))
     least = 0.6 * shares[start]
     first = last = start
-    while first > start - high and covered(first - 1) >= least:
+    while first > start - high and first > 0 and shares[first - 1] >= least:
         first -= 1
-    while last < start + high and covered(last + 1) >= least:
+    while last < start + high and last < 2 * high and shares[last + 1] >= least:
         last += 1
-    return last - first + 1, (first + last) / 2
+    return last - first + 1, (first + last) / 2 - high
 
 
 def _take(print_: Mask, mask: Mask, faint: Mask, line: _Line, along: tuple[int, int]) -> None:
