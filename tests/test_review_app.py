@@ -16,15 +16,16 @@ from fastapi.testclient import TestClient
 
 from inkshift.errors import SettingError
 from inkshift.forms.reading import FormReading
-from inkshift.review.app import Settings
+from inkshift.review.app import Settings, make_app
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
+from inkshift.review.core.queue import decide
 from inkshift.review.core.store import Store
 from inkshift.review.core.words import CATALOGUES, language
 from inkshift.review.keying import views
 from inkshift.review.serve import At, Batch, _begin, first_supervisor, is_local, read_batch, serve
 from review_app import PASSWORD, client, logged_in, opened, post, shown_field, shown_name, token
-from review_forms import field, form
+from review_forms import field, form, many, taken
 
 
 @pytest.fixture
@@ -329,6 +330,18 @@ def test_whether_it_is_well_is_told_to_anybody(tmp_path: Path) -> None:
         (tmp_path / "review.db").unlink()
         (tmp_path / "review.db").mkdir()
         assert browser.get("/health").status_code == 503
+
+
+def test_how_much_there_is_to_do_is_told_to_this_computer_alone(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        user = stores.add_user(store, "sue", "supervisor", PASSWORD)
+        batch = add_batch(store, "numbers", many(2, 3))
+        decide(store, user, taken(store, user, batch).field, "12")
+        near, far = (TestClient(make_app(store), client=(host, 1)) for host in ("127.0.0.1", "192.0.2.7"))
+        said = near.get("/metrics").text
+        assert "# TYPE inkshift_decisions_total counter\ninkshift_decisions_total 1\n" in said
+        assert "\ninkshift_fields_waiting 5\n" in said and "\ninkshift_people 0\n" in said
+        assert far.get("/metrics").status_code == 404
 
 
 @pytest.mark.parametrize(

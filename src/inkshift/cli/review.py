@@ -54,6 +54,9 @@ def review(
             show_default=False,
         ),
     ] = "",
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that answer, for many keyers; several need PostgreSQL.")
+    ] = 1,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     db: Annotated[
         str, typer.Option("--db", metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
@@ -102,7 +105,7 @@ def review(
         raise MissingExtraError("review", "review") from None
     pages = [str(path) for path in paths or ()]
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
-    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy)
+    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes)
     if supervisor:
         given = os.environ.pop("INKSHIFT_PASSWORD", "")  # not for the processes that it starts
         first_supervisor(

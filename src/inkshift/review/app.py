@@ -1,36 +1,39 @@
-"""The web application of review: one process, plain pages, htmx where a page should not load anew."""
+"""The web application of review: plain pages, htmx where a page should not load anew."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import sqlalchemy as sa
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from inkshift.errors import InkshiftError
 from inkshift.review.acceptance import routes as acceptance
 from inkshift.review.batches import mending, newbatch
 from inkshift.review.batches import routes as batches
+from inkshift.review.core import store as stores
 from inkshift.review.core.queue import TakenError
 from inkshift.review.core.store import Store
-from inkshift.review.core.tasks import Tasks
+from inkshift.review.core.tasks import ADDRESS, Tasks, end_with
 from inkshift.review.designer import routes as templates
 from inkshift.review.keying import confusions, forms, whole
 from inkshift.review.keying import routes as keying
 from inkshift.review.routes import data, models, studies
-from inkshift.review.web import entry, work
+from inkshift.review.web import entry, health, work
+from inkshift.review.web.access import access_log
 from inkshift.review.web.render import page
 from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
-from inkshift.review.web.sessions import Tries
 
+WORKER = "INKSHIFT_REVIEW_WORKER"
 STATIC = [
     (f"inkshift.review{room}", "static") for room in ("", ".web", ".batches", ".keying", ".acceptance", ".designer")
 ]
@@ -45,30 +48,32 @@ class Settings:
     """accounts: nobody gets in without logging in, even where no account is there yet.
 
     hosts: names in a browser's address that are answered; all where empty. files: the folder for what is uploaded and
-    taught; made where something is to go there.
+    taught; made where something is to go there. alone: no other process of the server keeps the tasks.
     """
 
     accounts: bool = False
     hosts: tuple[str, ...] = LOOPBACK
     files: Path = Path("review-files")
+    alone: bool = True
 
 
 def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     """The application over an open store, which it does not close."""
     settings = settings or Settings()
     store.use_files(settings.files)
-    tasks = Tasks(store, settings.files.resolve())
+    tasks = Tasks(store, settings.files.resolve(), keeps=settings.alone)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        with access_log(settings.files):
+            yield
         tasks.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(guard)], lifespan=lifespan)
-    app.state.store, app.state.settings, app.state.tries, app.state.tasks = store, settings, Tries(), tasks
+    app.state.store, app.state.settings, app.state.tasks = store, settings, tasks
     for module in ROUTES:
         app.include_router(module.router)
-    app.router.routes.append(Route("/health", _health))  # no route of a person: neither a session nor an account
+    app.router.routes.extend(health.ROUTES)
     app.mount("/static", StaticFiles(packages=[*STATIC]), name="static")
     app.add_middleware(Shield, hosts=settings.hosts)
     app.add_exception_handler(HTTPException, _refused)
@@ -77,14 +82,12 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _health(request: Request) -> PlainTextResponse:
-    """Whether the server answers and reaches its database."""
-    try:
-        with request.app.state.store.reading() as session:
-            session.execute(sa.select(1))
-    except sa.exc.SQLAlchemyError:
-        return PlainTextResponse("the database does not answer", 503)
-    return PlainTextResponse("ok")
+def worker() -> FastAPI:
+    """The application of one of a server's processes, over what the environment names; see `serve`."""
+    given = json.loads(os.environ[WORKER])
+    end_with(given["server"], lambda: os.kill(os.getpid(), signal.SIGTERM))
+    store = stores.open(os.environ[ADDRESS], given["connections"])
+    return make_app(store, Settings(given["accounts"], tuple(given["hosts"]), Path(given["files"]), alone=False))
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
 import ssl
 import tempfile
+import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 import uvicorn
@@ -20,16 +23,20 @@ import uvicorn
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import SettingError
 from inkshift.files import locked
-from inkshift.review.app import Settings, make_app
+from inkshift.review.app import WORKER, Settings, make_app
 from inkshift.review.batches.reading import open_reader
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_labels
 from inkshift.review.core.store import Store
-from inkshift.review.web.access import access_log
+from inkshift.review.core.tasks import ADDRESS, Tasks
 from inkshift.review.web.security import LOOPBACK, has_accounts
 
 Say = Callable[[str], object]
 _PACKAGE = Path(__file__).parents[1]
+# To PostgreSQL, of all processes together: it takes a hundred unless it is told otherwise.
+_CONNECTIONS = 80
+# Seconds within which a process must say that it lives: on a busy machine it begins slowly.
+_PATIENCE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +57,15 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class At:
     """Where to answer. port: 0 is a free one. certificate, key: files in PEM for HTTPS, both or neither. proxy: the
-    address of what stands in front: what it says of who asks, and whether by HTTPS, is believed."""
+    address of what stands in front: what it says of who asks, and whether by HTTPS, is believed. processes: that
+    answer; several need PostgreSQL."""
 
     host: str = "127.0.0.1"
     port: int = 0
     certificate: str = ""
     key: str = ""
     proxy: str = ""
+    processes: int = 1
 
     @property
     def local(self) -> bool:
@@ -69,10 +78,16 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
 
     files: the folder for what is uploaded and taught; empty for one beside the database. demo: show the bundled
     telegrams in a database that goes at the end, whatever `url` says. Raises SettingError where the address is not this
-    computer's own and nobody has an account, where it cannot be had, and for a certificate that does not do.
+    computer's own and nobody has an account, where it cannot be had, for a certificate that does not do, and for
+    several processes on SQLite.
     """
     check_tls(at)
     with _opened(url, files, demo) as (store, folder):
+        if at.processes > 1 and store.engine.dialect.name == "sqlite":
+            raise SettingError(
+                f"--processes {at.processes}: SQLite lets one write at a time, so that more would not be faster; give "
+                "--db postgresql://USER@HOST/NAME, or leave it out"
+            )
         if not at.local and not has_accounts(store):
             given = f"--proxy {at.proxy}" if at.proxy else f"--host {at.host}"
             raise SettingError(
@@ -90,19 +105,47 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
             say(f"review is at {address}  (Ctrl+C stops it)")
             if browser:
                 webbrowser.open(address + start)
-            app = make_app(store, Settings(accounts=not at.local, hosts=LOOPBACK if at.local else (), files=folder))
-            config = uvicorn.Config(
-                app,
-                log_level="warning",
-                server_header=False,
-                proxy_headers=bool(at.proxy),
-                forwarded_allow_ips=at.proxy or None,
-                timeout_keep_alive=60,
-                ssl_certfile=at.certificate or None,
-                ssl_keyfile=at.key or None,
-            )
-            with access_log(folder):
-                uvicorn.Server(config).run(sockets=[listening])
+            settings = Settings(not at.local, LOOPBACK if at.local else (), folder)
+            if at.processes == 1:
+                uvicorn.Server(uvicorn.Config(make_app(store, settings), **_how(at))).run(sockets=[listening])
+            else:
+                _share(store, settings, at, listening)
+
+
+def _how(at: At) -> dict[str, Any]:
+    """What uvicorn is told."""
+    return {
+        "log_level": "warning",
+        "server_header": False,
+        "proxy_headers": bool(at.proxy),
+        "forwarded_allow_ips": at.proxy or None,
+        "timeout_keep_alive": 60,
+        "timeout_worker_healthcheck": _PATIENCE,
+        "ssl_certfile": at.certificate or None,
+        "ssl_keyfile": at.key or None,
+    }
+
+
+def _share(store: Store, settings: Settings, at: At, listening: socket.socket) -> None:
+    """Let several processes answer at one address. This one answers nobody: it keeps the tasks, and starts another
+    where one died (uvicorn)."""
+    tasks = Tasks(store, settings.files.resolve())
+    keeper = threading.Thread(target=tasks.keep)
+    given = {
+        "server": os.getpid(),
+        "connections": max(_CONNECTIONS // at.processes, 2),
+        "accounts": settings.accounts,
+        "hosts": settings.hosts,
+        "files": str(settings.files.resolve()),
+    }
+    os.environ |= {ADDRESS: store.engine.url.render_as_string(hide_password=False), WORKER: json.dumps(given)}
+    keeper.start()
+    try:
+        fd = listening.fileno()
+        uvicorn.run("inkshift.review.app:worker", factory=True, workers=at.processes, fd=fd, **_how(at))
+    finally:
+        tasks.close()
+        keeper.join()
 
 
 def first_supervisor(url: str, name: str, ask: Callable[[], str]) -> None:

@@ -339,6 +339,16 @@ class OpenSession(Base):
     until: Mapped[datetime]
 
 
+class Try(Base):
+    """A password that somebody tries at an address; see `sessions`."""
+
+    __tablename__ = "tries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address: Mapped[str] = mapped_column(sa.String(100), index=True)
+    at: Mapped[datetime]
+
+
 def left_out() -> sa.ColumnElement[bool]:
     """That a form was set aside as a whole."""
     return sa.exists().where(Aside.form_id == Form.id, Aside.page_id.is_(None), Aside.kind == "aside")

@@ -94,18 +94,18 @@ class Store:
         self.engine.dispose()
 
 
-def open(url: str) -> Store:
+def open(url: str, connections: int = 40) -> Store:
     """Open a database, make its tables where it is empty, and bring older ones up to date.
 
     url: such as `sqlite:///review.db` (a relative path; four slashes for an absolute one), whose file is made for this
-    user alone, or `postgresql://user@host/name`. Raises SettingError for another kind of address, MissingExtraError
-    without the driver or alembic, and InputError where the database cannot be opened, was made by a newer inkshift or
-    holds something else.
+    user alone, or `postgresql://user@host/name`. connections: to a server, at most; PostgreSQL takes a hundred of all.
+    Raises SettingError for another kind of address, MissingExtraError without the driver or alembic, and InputError
+    where the database cannot be opened, was made by a newer inkshift or holds something else.
     """
     address = _address(url)
     shown = address.render_as_string(hide_password=True)
     try:
-        engine = _engine(address)
+        engine = _engine(address, connections)
     except ImportError:
         raise MissingExtraError("postgres", "a PostgreSQL database") from None
     store = Store(engine)
@@ -136,9 +136,10 @@ def _address(url: str) -> sa.URL:
     return address.set(drivername="sqlite")
 
 
-def _engine(address: sa.URL) -> sa.Engine:
+def _engine(address: sa.URL, connections: int) -> sa.Engine:
     if address.get_backend_name() != "sqlite":
-        return sa.create_engine(address, pool_size=10, max_overflow=30, pool_pre_ping=True)
+        kept = min(10, connections)
+        return sa.create_engine(address, pool_size=kept, max_overflow=connections - kept, pool_pre_ping=True)
     path = Path(address.database or "")
     try:
         path.touch(mode=0o600)
@@ -202,6 +203,12 @@ def _upgrade(connection: sa.Connection, shown: str) -> None:
     if found is None and (others := set(sa.inspect(connection).get_table_names()) & set(Base.metadata.tables)):
         raise InputError(f"{shown}: holds a table {min(others)!r} of something else; give an empty database")
     command.upgrade(config, "head")
+
+
+def alone(session: Session, what: str) -> None:
+    """Let one transaction at a time go on from here among those that name the same; SQLite lets but one write."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what))))
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Work in the background: each task is a process of its own that writes into the database how far it is."""
+"""Work in the background: each task is a process of its own that writes into the database how far it is.
+
+One process of a server keeps the tasks: it starts those that the database holds for running, and stops those that it
+holds for stopped. Any other may ask for one, by a row.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.review.core import store as stores
 from inkshift.review.core.schema import Task, TaskStatus
-from inkshift.review.core.store import Store
+from inkshift.review.core.store import Store, alone
 
 WHERE_TASKS_WRITE = ("tasks", "models", "studies")
 ADDRESS = "INKSHIFT_REVIEW_DB"
 LOG = "log.txt"
+# Seconds after which who keeps the tasks looks again for what others asked.
+LOOK = 0.5
 _LONGEST_NOTE = 500
 
 
@@ -52,31 +59,35 @@ KINDS: dict[str, str] = {
 
 
 class Tasks:
-    """The tasks of this server. files: the folder that `task_folder` is in.
+    """The tasks of this server. files: the folder that `task_folder` is in. keeps: this process keeps them, see above;
+    of a server's processes one.
 
-    Those that the database holds for running have lost their server: they count as interrupted.
+    Those that the database holds for running as it begins have lost their server: they count as interrupted.
     """
 
-    def __init__(self, store: Store, files: Path) -> None:
-        self._store, self._files = store, files
+    def __init__(self, store: Store, files: Path, *, keeps: bool = True) -> None:
+        self._store, self._files, self._keeps = store, files, keeps
         self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._told: set[int] = set()  # of these, those that were told to stop
         self._watchers: list[threading.Thread] = []
         self._turn = threading.Lock()
-        with store.writing() as session:
-            running = sa.update(Task).where(Task.status == "running")
-            session.execute(running.values(status="interrupted", ended=store.clock()))
+        self._closed = threading.Event()
+        if keeps:
+            with store.writing() as session:
+                running = sa.update(Task).where(Task.status == "running")
+                session.execute(running.values(status="interrupted", ended=store.clock()))
 
     def start(self, kind: str, about: Mapping[str, Any]) -> int:
         """Begin a task; its id. Raises SettingError where one of that kind is running."""
-        with self._turn, self._store.writing() as session:
+        with self._store.writing() as session:
             _one_at_a_time(session, kind)
             task = Task(kind=kind, about=dict(about), started=self._store.clock())
             session.add(task)
             session.flush()
             task_id = task.id
-        for made in WHERE_TASKS_WRITE:
-            set_aside(self._files / made / str(task_id))
-        self._begin(task_id)
+            for made in WHERE_TASKS_WRITE:
+                set_aside(self._files / made / str(task_id))
+        self.look()
         return task_id
 
     def go_on(self, task_id: int) -> None:
@@ -84,26 +95,45 @@ class Tasks:
 
         Raises SettingError where it runs or is done, or another of its kind runs.
         """
-        with self._turn, self._store.writing() as session:
+        with self._store.writing() as session:
             task = session.get(Task, task_id, with_for_update=True)
             if task is None or task.status in ("running", "done"):
                 raise SettingError(f"task {task_id}: cannot go on; expected one that was stopped or failed")
             _one_at_a_time(session, task.kind)
             task.status, task.ended, task.note = "running", None, ""
-            before = self._running.pop(task_id, None)
-        if before is not None:
-            before.wait()  # it was told to stop, and two must not work in one folder
-        self._begin(task_id)
+        self.look()
 
     def stop(self, task_id: int) -> None:
         """Stop a task and what it started; it may go on later. One that does not run stays as it is."""
-        with self._turn:
-            process = self._running.get(task_id)
-        if process is not None and _end(self._store, task_id, "stopped", ""):
-            _signal(process, signal.SIGTERM)
+        _end(self._store, task_id, "stopped", "")
+        self.look()
+
+    def look(self) -> None:
+        """Start what is to run and does not, and stop what does not stand any more; nothing where another process
+        keeps the tasks."""
+        if not self._keeps:
+            return
+        with self._turn, self._store.reading() as session:
+            wanted = set(session.scalars(sa.select(Task.id).where(Task.status == "running")))
+            over = sa.select(Task.id).where(Task.id.in_(self._running), Task.status == "stopped")
+            for task_id in set(session.scalars(over)) - self._told:
+                self._told.add(task_id)
+                _signal(self._running[task_id], signal.SIGTERM)
+            if not self._closed.is_set():
+                for task_id in wanted - set(self._running):
+                    self._begin(task_id)
+
+    def keep(self) -> None:
+        """Look again and again, for what other processes ask, until this is closed."""
+        while not self._closed.wait(LOOK):
+            try:
+                self.look()
+            except sa.exc.SQLAlchemyError as e:  # the database may come back
+                print(f"tasks: {str(e).splitlines()[0]}", file=sys.stderr)
 
     def close(self) -> None:
         """Stop all of them, as the server stops; they count as interrupted."""
+        self._closed.set()
         with self._turn:
             running, watchers = list(self._running.items()), self._watchers
         for task_id, process in running:
@@ -126,18 +156,20 @@ class Tasks:
                 start_new_session=True,
             )
         watcher = threading.Thread(target=self._watch, args=(task_id, process), daemon=True)
-        with self._turn:
-            self._running[task_id] = process
-            self._watchers = [one for one in self._watchers if one.is_alive()] + [watcher]
-            watcher.start()
+        self._running[task_id] = process
+        self._watchers = [one for one in self._watchers if one.is_alive()] + [watcher]
+        watcher.start()
 
     def _watch(self, task_id: int, process: subprocess.Popen[bytes]) -> None:
         process.wait()
         with self._turn:
-            if self._running.get(task_id) is not process:
-                return  # it was stopped, and another one goes on with the task
+            told = task_id in self._told
+            self._told.discard(task_id)
+            if not told:
+                _end(self._store, task_id, "failed", _last_line(task_folder(self._files, task_id) / LOG))
             del self._running[task_id]
-        _end(self._store, task_id, "failed", _last_line(task_folder(self._files, task_id) / LOG))
+        if told:
+            self.look()  # somebody may have let it go on meanwhile: two must not work in one folder
 
 
 def set_aside(path: Path) -> None:
@@ -161,7 +193,8 @@ def tasks(store: Store, kind: str) -> list[Task]:
         return list(session.scalars(sa.select(Task).where(Task.kind == kind).order_by(Task.id.desc())))
 
 
-def _one_at_a_time(session: Any, kind: str) -> None:
+def _one_at_a_time(session: Session, kind: str) -> None:
+    alone(session, "tasks")
     if session.scalar(sa.select(Task.id).where(Task.kind == kind, Task.status == "running")) is not None:
         raise SettingError(f"{kind}: one is running already; wait for it, or stop it first")
 
@@ -214,16 +247,21 @@ def run(store: Store, task_id: int, files: Path) -> int:
     return 0
 
 
-def _end_with(server: int) -> None:
-    """End this process and all it started once the server is gone: somebody may go on with the task elsewhere."""
-    while os.getppid() == server:
-        time.sleep(1)
-    os.killpg(os.getpgrp(), signal.SIGTERM)
+def end_with(server: int, end: Callable[[], None]) -> None:
+    """Call `end` once the process that started this one is gone, in a thread of its own."""
+
+    def watch() -> None:
+        while os.getppid() == server:
+            time.sleep(1)
+        end()
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def main(arguments: Sequence[str]) -> int:
     task_id, files = arguments
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # With all that it started: somebody may go on with the task elsewhere.
+    end_with(os.getppid(), lambda: os.killpg(os.getpgrp(), signal.SIGTERM))
     os.nice(10)  # people who key come first
     store = stores.open(os.environ[ADDRESS])
     store.files = Path(files).resolve()

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
-from logging.handlers import RotatingFileHandler
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
 from starlette.types import Scope
+
+from inkshift.errors import SettingError
+from inkshift.files import locked
 
 NAME = "access.log"
 # Bytes of the file, after which a new one is begun, and older ones that are kept.
@@ -25,9 +28,24 @@ _LONGEST = 200
 _LOG = logging.getLogger("inkshift.access")
 
 
-class _File(RotatingFileHandler):
+class _File(WatchedFileHandler):
     """Makes the folder with the first line: who reviews alone has neither. Others on the computer do not read it: now
-    and then a password is typed where the name goes."""
+    and then a password is typed where the name goes. Several processes write to it; one of them begins a new one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._begin_anew()
+        super().emit(record)
+
+    def _begin_anew(self) -> None:
+        file = Path(self.baseFilename)
+        with suppress(OSError, SettingError):  # no file yet; another process is at it
+            if file.stat().st_size > MOST_BYTES:
+                with locked(file):
+                    if file.stat().st_size > MOST_BYTES:
+                        for age in range(OLDER, 0, -1):
+                            older = file.with_name(f"{file.name}.{age - 1}") if age > 1 else file
+                            with suppress(FileNotFoundError):
+                                older.replace(file.with_name(f"{file.name}.{age}"))
 
     def _open(self) -> TextIOWrapper:
         file = Path(self.baseFilename)
@@ -39,7 +57,7 @@ class _File(RotatingFileHandler):
 @contextmanager
 def access_log(folder: Path) -> Iterator[None]:
     """Keep the log in a folder for as long as it is open."""
-    handler = _File(folder / NAME, maxBytes=MOST_BYTES, backupCount=OLDER, encoding="utf-8", delay=True)
+    handler = _File(folder / NAME, encoding="utf-8", delay=True)
     _LOG.addHandler(handler)
     _LOG.setLevel(logging.INFO)
     _LOG.propagate = False

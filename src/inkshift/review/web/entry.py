@@ -15,7 +15,7 @@ from inkshift.review.core.words import LANGUAGES
 from inkshift.review.web.access import note_access
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Visit, Who, cookie_name, has_accounts, keep, secure
-from inkshift.review.web.sessions import Tries, end_session, start_session
+from inkshift.review.web.sessions import end_session, may_try, start_session, tried_right
 
 router = APIRouter()
 
@@ -31,16 +31,15 @@ def login_page(who: Who) -> Response:
 
 @router.post("/login")
 def log_in(request: Request, who: Who, name: Name = "", password: Password = "") -> Response:
-    tries: Tries = request.app.state.tries
     address = request.client.host if request.client else ""
-    if not tries.begin(address):
+    if not may_try(who.store, address):
         note_access(request.scope, "too many wrong passwords", name)
         return page(who, "login.html", error="login_wait", name=name, status=429)
     user = stores.log_in(who.store, name, password)
     if user is None:
         note_access(request.scope, "wrong name or password", name)
         return page(who, "login.html", error="login_failed", name=name, status=403)
-    tries.succeeded(address)
+    tried_right(who.store, address)
     token, _ = start_session(who.store, user)
     keep(request, token)
     note_access(request.scope, "logged in", user.name)

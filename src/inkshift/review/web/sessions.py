@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import threading
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from inkshift.review.core.schema import OpenSession, Role, User
-from inkshift.review.core.store import Store
+from inkshift.review.core.schema import OpenSession, Role, Try, User
+from inkshift.review.core.store import Store, alone
 
 HOURS = 12
-TRIES, PAUSE = 10, 60.0
+TRIES, PAUSE = 10, timedelta(minutes=1)
+# Characters of an address by which tries are counted.
+_LONGEST = 100
 
 _FIND = (
     sa.select(OpenSession.stamp, OpenSession.csrf, User.id, User.name, User.role, User.password)
@@ -71,34 +70,24 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Tries:
-    """Who tried a password how often, by address, for as long as the process runs.
+def may_try(store: Store, address: str) -> bool:
+    """Whether somebody at this address may try a password; false for a minute after ten that were not right.
 
     A try counts from its beginning, so that many at once, each a costly hash, are no way around the limit.
     """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._begun: dict[str, list[float]] = {}
-        self._turn = threading.Lock()
-
-    def begin(self, address: str) -> bool:
-        """Whether somebody at this address may try a password; false for a minute after ten that were not right."""
-        now = self._clock()
-        with self._turn:
-            self._begun = {who: late for who, times in self._begun.items() if (late := _since(times, now))}
-            tried = self._begun.setdefault(address, [])
-            if len(tried) >= TRIES:
-                return False
-            tried.append(now)
-            return True
-
-    def succeeded(self, address: str) -> None:
-        """The last try was right, and counts no more."""
-        with self._turn:
-            if tried := self._begun.get(address):
-                tried.pop()
+    now = store.clock()
+    with store.writing(durable=False) as session:
+        alone(session, f"tries {address}")
+        session.execute(sa.delete(Try).where(Try.at <= now - PAUSE))
+        counted = sa.select(sa.func.count()).where(Try.address == address[:_LONGEST])
+        if session.scalars(counted).one() >= TRIES:
+            return False
+        session.add(Try(address=address[:_LONGEST], at=now))
+    return True
 
 
-def _since(times: list[float], now: float) -> list[float]:
-    return [at for at in times if at > now - PAUSE]
+def tried_right(store: Store, address: str) -> None:
+    """The last try was right, and counts no more."""
+    with store.writing(durable=False) as session:
+        last = sa.select(sa.func.max(Try.id)).where(Try.address == address[:_LONGEST]).scalar_subquery()
+        session.execute(sa.delete(Try).where(Try.id == last), execution_options={"synchronize_session": False})
