@@ -10,12 +10,14 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,11 +26,13 @@ from urllib.parse import urlencode
 
 import cv2
 import numpy as np
+import sqlalchemy as sa
 
 from bench_read import machine
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
+from inkshift.review.core.schema import Decision
 from printed import options, show
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -39,6 +43,7 @@ FIELDS, A_FORM = 10_000, 100
 KEYERS = 20
 ALONE, PACED = 500, 30
 TYPED = 200
+MANY, KILLED = 20_000, 10
 PASSWORD = "a long password"
 CHROMIUM = "/usr/bin/chromium"
 _SERVER = """
@@ -86,6 +91,18 @@ def lines() -> Iterator[str]:
         else:
             with cluster(found, fsync=True) as address:
                 yield from _decided("PostgreSQL", address, Path(folder, "files"))
+            yield "\n## Many keyers, and processes that die\n"
+            yield (
+                f"PostgreSQL, {MANY:,} fields with pictures, single keying, once a second each for {PACED} seconds, "
+                f"by `inkshift review --processes N`; of several processes one is killed every {KILLED} seconds. The "
+                "keyers' script has no core of its own. A decision counts as lost where it was confirmed and is not in "
+                "the log, as doubled where a field has two.\n"
+            )
+            yield "| processes | keyers | decisions a second | median | 95 of 100 | killed | lost | doubled | load |"
+            yield "|---|---|---|---|---|---|---|---|---|"
+            for processes, keyers in ((1, 20), (2, 20), (1, 200), (2, 200)):
+                with cluster(found, fsync=True) as address:
+                    yield _keyed(address, Path(folder, f"files-{processes}-{keyers}"), processes, keyers)
 
 
 def _decided(database: str, url: str, files: Path) -> Iterator[str]:
@@ -155,19 +172,33 @@ class Keyer:
         self._send("POST", "/login", {"name": name, "password": PASSWORD})
         text = self._send("GET", "/batches/1/queue")
         self._headers |= {"X-CSRF-Token": _found(r'X-CSRF-Token": "([^"]*)"', text), "HX-Request": "true"}
-        self._field = _found(r'data-field="(\d+)"', text)
+        self.field = _found(r'data-field="(\d+)"', text)
+
+    def come_back(self) -> None:
+        """Load the queue anew: the process that was asked is gone."""
+        while True:
+            self._line.close()
+            try:
+                text = self._send("GET", "/batches/1/queue", anew=True)
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.1)
+            else:
+                self.field = _found(r'data-field="(\d+)"', text)
+                return
 
     def decide(self) -> float:
         """Seconds from the decision to the last byte of the next field."""
         start = time.perf_counter()
-        given = {"field": self._field, "value": "123", "seconds": "1"}
+        given = {"field": self.field, "value": "123", "seconds": "1"}
         text = self._send("POST", "/batches/1/decide", given)
         spent = time.perf_counter() - start
-        self._field = _found(r'data-field="(\d+)"', text)
+        self.field = _found(r'data-field="(\d+)"', text)
         return spent
 
-    def _send(self, method: str, path: str, data: dict[str, str] | None = None) -> str:
-        self._line.request(method, path, urlencode(data or {}), self._headers)
+    def _send(self, method: str, path: str, data: dict[str, str] | None = None, anew: bool = False) -> str:
+        """The text of the answer. anew: the whole page, not the part of it that htmx asks for."""
+        headers = {name: value for name, value in self._headers.items() if not (anew and name == "HX-Request")}
+        self._line.request(method, path, urlencode(data or {}), headers)
         answer = self._line.getresponse()
         text = answer.read().decode()
         assert answer.status in (200, 303), (path, answer.status, text[:300])
@@ -213,6 +244,55 @@ def _deciding(url: str, files: Path) -> Iterator[tuple[int, list[float], float]]
             thread.join()
         assert len(together) == KEYERS * PACED
         yield KEYERS, together, busy() - before
+
+
+def _keyed(url: str, files: Path, processes: int, keyers: int) -> str:
+    """A row of the table of many keyers."""
+    store = stores.open(url)
+    stores.add_user(store, "boss", "supervisor", PASSWORD)
+    for i in range(keyers):
+        stores.add_user(store, f"keyer {i}", "keyer", PASSWORD)
+    add_batch(store, "numbers", _forms(MANY))
+    command = [sys.executable, "-m", "inkshift", "review", "--db", url, "--files", str(files), "--no-browser"]
+    command += ["--port", "0", "--processes", str(processes)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        assert server.stdout is not None
+        port = int(_found(r"http://[^:]+:(\d+)/", server.stdout.readline()))
+        crowd = [Keyer(port, f"keyer {i}") for i in range(keyers)]
+        spent: list[float] = []
+        confirmed: list[str] = []
+        begin = time.perf_counter() + 1
+
+        def work(keyer: Keyer, offset: float) -> None:
+            at = begin + offset
+            while at < begin + PACED:
+                time.sleep(max(0.0, at - time.perf_counter()))
+                at = max(at + 1, time.perf_counter())
+                field = keyer.field
+                try:
+                    spent.append(keyer.decide())
+                    confirmed.append(field)
+                except (OSError, http.client.HTTPException):
+                    keyer.come_back()
+
+        threads = [threading.Thread(target=work, args=(k, i / keyers)) for i, k in enumerate(crowd)]
+        for thread in threads:
+            thread.start()
+        killed = 0
+        while processes > 1 and time.perf_counter() + KILLED < begin + PACED:
+            time.sleep(KILLED)
+            found = subprocess.run(["pgrep", "-P", str(server.pid), "-f", "spawn_main"], capture_output=True, text=True)
+            os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+            killed += 1
+        for thread in threads:
+            thread.join()
+        server.terminate()
+    with store.reading() as session:
+        kept = Counter(str(one) for one in session.scalars(sa.select(Decision.field_id)))
+    store.close()
+    lost, doubled = len(set(confirmed) - set(kept)), sum(count > 1 for count in kept.values())
+    rate = len(spent) / PACED
+    return f"| {processes} | {keyers} | {rate:.0f} | {_shown(spent)} | {killed} | {lost} | {doubled} | {_load()} |"
 
 
 def _typing(folder: Path, double: bool) -> list[float]:

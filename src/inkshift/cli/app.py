@@ -42,6 +42,7 @@ COMMAND_MODULES = (
     "study",
     "advise",
     "review",
+    "backup",
     "doctor",
 )
 

@@ -231,11 +231,9 @@ def is_local(host: str) -> bool:
 def _opened(url: str, files: str, demo: bool) -> Iterator[tuple[Store, Path]]:
     with tempfile.TemporaryDirectory(prefix="inkshift-demo-") as folder:
         store = stores.open(f"sqlite:///{folder}/review.db" if demo else url)
-        database = Path(store.engine.url.database or "review")
-        beside = database.with_suffix("") if store.engine.dialect.name == "sqlite" else Path(database.name)
         try:
             with _alone(store):
-                yield store, Path(files) if files and not demo else beside.with_name(f"{beside.name}-files")
+                yield store, Path(files) if files and not demo else stores.files_beside(store)
         finally:
             store.close()
 

@@ -122,6 +122,13 @@ def open(url: str, connections: int = 40) -> Store:
     return store
 
 
+def files_beside(store: Store) -> Path:
+    """The folder for what is uploaded and taught where none is named: by the database's name, beside its file."""
+    database = Path(store.engine.url.database or "review")
+    beside = database.with_suffix("") if store.engine.dialect.name == "sqlite" else Path(database.name)
+    return beside.with_name(f"{beside.name}-files")
+
+
 def _address(url: str) -> sa.URL:
     wanted = "expected sqlite:///FILE or postgresql://USER@HOST/NAME"
     try:

@@ -32,7 +32,7 @@ def metrics(request: Request) -> PlainTextResponse:
     people = sa.select(sa.func.count(sa.distinct(OpenSession.user_id))).where(OpenSession.until > store.clock())
     counted = {
         "decisions_total": ("counter", "Decisions, about; those taken back too.", sa.select(sa.func.max(Decision.id))),
-        "fields_waiting": ("gauge", "Fields that somebody is to see.", _count(Field, Field.waiting)),
+        "fields_waiting": ("gauge", "Fields that somebody is to see.", _count(Field, Field.waiting.is_(True))),
         "people": ("gauge", "People who are logged in.", people),
         "tasks_running": ("gauge", "Tasks in the background.", _count(Task, Task.status == "running")),
     }

@@ -1,0 +1,184 @@
+"""Review in one file, and back: its database, of either kind, and its folder of files; all of it checked.
+
+The file is a zip archive: a line of JSON for each row of each table, the files as they are, and, last, `backup.json`,
+which has the SHA-256 of each. A backup of PostgreSQL goes into SQLite as well, and the other way round.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.orm import Session
+
+from inkshift.errors import InputError, SettingError
+from inkshift.files import parse_json, whole_file, whole_folder
+from inkshift.review.core.schema import Base, Moment
+from inkshift.review.core.store import Store
+
+MANIFEST = "backup.json"
+# Nobody stays logged in, and wrong passwords are forgotten.
+_LEFT_OUT = {"sessions", "tries"}
+_ROWS, _BYTES = 500, 2**20
+
+
+class Manifest(BaseModel):
+    """What a backup says of itself. inkshift: the version that wrote it; tables_of: of its tables. rows: how many each
+    table has. digests: SHA-256 of each member of the archive."""
+
+    inkshift: str
+    tables_of: str
+    rows: dict[str, int]
+    digests: dict[str, str]
+
+    @property
+    def files(self) -> list[str]:
+        """The members that are files, without the folder that they are in."""
+        return [name.removeprefix("files/") for name in self.digests if name.startswith("files/")]
+
+
+def back_up(store: Store, files: Path, out: Path) -> Manifest:
+    """Write all that review holds to one file, as it is at one moment, and read it once more.
+
+    files: the folder for what is uploaded and taught; it need not be there. Review may go on meanwhile. Raises
+    SettingError where `out` cannot be written.
+    """
+    with whole_file(out) as part:
+        digests, rows = {}, {}
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, store.reading() as session:
+            if session.get_bind().dialect.name == "postgresql":
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            for table in _tables():
+                lines = _lines(session, table)
+                name = f"tables/{table.name}.jsonl"
+                digests[name], rows[table.name] = _add(archive, name, lines)
+            for file in sorted(files.rglob("*")) if files.is_dir() else ():
+                if file.is_file() and not file.is_symlink() and not file.name.startswith("."):
+                    name = f"files/{file.relative_to(files).as_posix()}"
+                    digests[name], _ = _add(archive, name, _pieces(file))
+            made = Manifest(inkshift=version("inkshift"), tables_of=_tables_of(session), rows=rows, digests=digests)
+            archive.writestr(MANIFEST, made.model_dump_json())
+        return check(part, out)
+
+
+def check(path: Path, shown: Path | None = None) -> Manifest:
+    """What a backup says of itself, once each of its members was read and is as it was written.
+
+    shown: what messages name instead. Raises InputError where it is damaged, or no backup.
+    """
+    shown = shown or path
+    try:
+        with zipfile.ZipFile(path) as archive:
+            given = Manifest.model_validate(parse_json(archive.read(MANIFEST)))
+            for name, digest in given.digests.items():
+                with archive.open(name) as member:
+                    found = hashlib.file_digest(member, "sha256").hexdigest()  # type: ignore[arg-type]
+                if found != digest:
+                    raise InputError(f"{shown}: {name} is not as it was written; take another copy of the backup")
+    except (zipfile.BadZipFile, KeyError, ValueError, ValidationError, OSError, EOFError) as e:
+        reason = " ".join(str(e).split())[:200] or type(e).__name__
+        raise InputError(f"{shown}: expected a backup of review, whole; found none ({reason})") from None
+    return given
+
+
+def restore(path: Path, store: Store, files: Path) -> Manifest:
+    """Bring back what `back_up` wrote, into an empty database and an empty folder: all of it, or nothing.
+
+    Raises InputError where it is damaged or of another version, and SettingError where something is there already.
+    """
+    given = check(path)
+    if files.is_dir() and any(files.iterdir()):
+        raise SettingError(
+            f"{files}: is not empty; a backup goes where nothing is yet: give another folder with --files"
+        )
+    unsafe = [name for name in given.files if ".." in (one := PurePosixPath(name)).parts or one.is_absolute()]
+    if unsafe:
+        raise InputError(f"{path}: holds a file {unsafe[0]!r} that is not within its folder; it is no backup of review")
+    with store.writing() as session, zipfile.ZipFile(path) as archive:
+        own = _tables_of(session)
+        if given.tables_of != own:
+            raise InputError(
+                f"{path}: its tables have version {given.tables_of}, of inkshift {given.inkshift}, these {own}; "
+                "restore it with that inkshift, and upgrade then"
+            )
+        for table in _tables():
+            if session.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first():
+                shown = store.engine.url.render_as_string(hide_password=True)
+                raise SettingError(f"{shown}: is not empty ({table.name}); give a new database with --db")
+        for table in _tables():
+            with archive.open(f"tables/{table.name}.jsonl") as lines:
+                while rows := [_row(table, line) for line in islice(lines, _ROWS)]:
+                    session.execute(table.insert(), rows)
+            if session.get_bind().dialect.name == "postgresql" and "id" in table.c:
+                _count_on(session, table)
+        with whole_folder(files) as folder:
+            for name in given.files:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(f"files/{name}") as member, (folder / name).open("wb") as file:
+                    shutil.copyfileobj(member, file)
+    return given
+
+
+def _tables() -> list[sa.Table]:
+    return [table for table in Base.metadata.sorted_tables if table.name not in _LEFT_OUT]
+
+
+def _tables_of(session: Session) -> str:
+    return str(session.scalar(sa.text("SELECT version_num FROM alembic_version")))
+
+
+def _lines(session: Session, table: sa.Table) -> Iterator[bytes]:
+    rows = session.execute(sa.select(table).order_by(*table.primary_key)).yield_per(_ROWS)
+    for row in rows.mappings():
+        yield json.dumps({name: _plain(value) for name, value in row.items()}).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _row(table: sa.Table, line: bytes) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(line)
+    for name, value in row.items():
+        if value is not None and isinstance(table.c[name].type, sa.LargeBinary):
+            row[name] = base64.b64decode(value)
+        elif value is not None and isinstance(table.c[name].type, Moment):
+            row[name] = datetime.fromisoformat(value)
+    return row
+
+
+def _count_on(session: Session, table: sa.Table) -> None:
+    """Let PostgreSQL number new rows behind those that were brought back."""
+    last = session.scalar(sa.select(sa.func.max(table.c.id)))
+    if last is not None:
+        session.execute(sa.select(sa.func.setval(sa.func.pg_get_serial_sequence(table.name, "id"), last)))
+
+
+def _add(archive: zipfile.ZipFile, name: str, pieces: Iterable[bytes]) -> tuple[str, int]:
+    """Write a member; its SHA-256, and of how many pieces it is."""
+    digest, count = hashlib.sha256(), 0
+    with archive.open(name, "w", force_zip64=True) as member:
+        for piece in pieces:
+            member.write(piece)
+            digest.update(piece)
+            count += 1
+    return digest.hexdigest(), count
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        while piece := opened.read(_BYTES):
+            yield piece
