@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TELEGRAM = examples/telegram
 
-.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-reliability bench-review bench-wild wheel lock sbom site docs readme clean
+.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-reliability bench-review bench-scale bench-wild wheel lock sbom site docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -58,6 +58,9 @@ bench-reliability: .venv/.test ## promises in every world, spoiled files, killed
 
 bench-review: .venv/.test ## how long keyers wait: typing in a browser, decisions over HTTP on SQLite and PostgreSQL
 	$(BIN)/python benchmarks/review.py --out docs/results/review.md
+
+bench-scale: .venv/.test ## what handing out pages costs, and how many machines that carries
+	$(BIN)/python benchmarks/scale.py --kills 50 --out docs/results/scale.md
 
 bench-wild: .venv/.test ## 2,000 pages in every situation: right, refused or wrong; the default beside the published method
 	@mkdir -p out

@@ -194,7 +194,15 @@ class _Hands(Crew[T, R]):
         return living
 
     def collect(self, timeout: float | None) -> None:
-        ready, _ = self._ray.wait(list(self._awaited), num_returns=1, timeout=timeout) if self._awaited else ([], [])
+        if not self._awaited:
+            return
+        # All that is there at once: to look through thousands that are awaited for one answer each would take longer than
+        # the work.
+        awaited = list(self._awaited)
+        if self._ray.wait(awaited, num_returns=1, timeout=timeout)[0]:
+            ready = self._ray.wait(awaited, num_returns=len(awaited), timeout=0)[0]
+        else:
+            ready = []
         for answer in ready:
             hand, job = self._awaited.pop(answer)
             try:
