@@ -21,6 +21,7 @@ from inkshift.review.core.schema import MODEL, Base, Batch, Page, Role, TrainedM
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCAL = "local"
 _BUSY_SECONDS = 30
+_CONNECTIONS = 40
 _DO_NOT_WAIT = sa.text("SET LOCAL synchronous_commit = off")
 
 
@@ -94,7 +95,7 @@ class Store:
         self.engine.dispose()
 
 
-def open(url: str, connections: int = 40) -> Store:
+def open(url: str, connections: int = _CONNECTIONS) -> Store:
     """Open a database, make its tables where it is empty, and bring older ones up to date.
 
     url: such as `sqlite:///review.db` (a relative path; four slashes for an absolute one), whose file is made for this
@@ -143,7 +144,7 @@ def _address(url: str) -> sa.URL:
     return address.set(drivername="sqlite")
 
 
-def _engine(address: sa.URL, connections: int) -> sa.Engine:
+def _engine(address: sa.URL, connections: int = _CONNECTIONS) -> sa.Engine:
     if address.get_backend_name() != "sqlite":
         kept = min(10, connections)
         return sa.create_engine(address, pool_size=kept, max_overflow=connections - kept, pool_pre_ping=True)
