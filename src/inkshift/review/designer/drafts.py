@@ -170,8 +170,9 @@ def _unzip(upload: UploadFile, home: Path) -> None:
         with zipfile.ZipFile(upload.file) as packed_:
             inside = [one for one in packed_.infolist() if _PLAIN.fullmatch(one.filename)]
             if sum(one.file_size for one in inside) > MOST_BYTES:
-                most = f"expected at most {MOST_BYTES >> 20} MB unpacked"
-                raise InputError(f"{shown_name(upload)}: {most}; send its files instead")
+                raise InputError(
+                    f"{shown_name(upload)}: expected at most {MOST_BYTES >> 20} MB unpacked; send its files instead"
+                )
             for one in inside:
                 (home / one.filename).write_bytes(packed_.read(one))
     except zipfile.BadZipFile:

@@ -61,11 +61,14 @@ def designer(who: Supervisor, draft: Id) -> HTMLResponse:
 def save(who: Supervisor, draft: Id, given: drafting.Given) -> JSONResponse:
     """Keep the template as it is; what is wrong with it, or 409 and why it is not kept."""
     _found(who, draft)
+    told = who.words.told
     try:
         checked, changed = drafts.save(who.store, who.files, draft, given)
     except SettingError as e:
-        return JSONResponse({"error": str(e)}, 409)
-    return JSONResponse({"changed": changed, "problems": checked.problems, "rules": checked.rules})
+        return JSONResponse({"error": told(str(e))}, 409)
+    return JSONResponse(
+        {"changed": changed, "problems": [*map(told, checked.problems)], "rules": [*map(told, checked.rules)]}
+    )
 
 
 @router.post("/templates/{draft}/pages")
@@ -175,8 +178,8 @@ def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:
         "pages": pages,
         "rules": [drafting.rule_line(rule) for rule in draft.template["rules"]],
         "changed": draft.changed.isoformat(),
-        "problems": checked.problems,
-        "broken": checked.rules,
+        "problems": [*map(who.words.told, checked.problems)],
+        "broken": [*map(who.words.told, checked.rules)],
     }
     path = str(_home(who, draft.id) / "template.json")
     texts = who.words.of_scripts()
