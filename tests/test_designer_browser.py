@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from inkshift.forms.reader import Reader
 from inkshift.forms.template import load_template
@@ -201,6 +202,26 @@ def test_marks_lines_and_rows_are_changed_and_undone(
         page.get_by_role("button", name="Undo").click()
         page.get_by_role("button", name="Undo").click()
         assert page.locator("#canvas .m-box").count() == 4
+
+
+def test_a_page_that_lies_on_its_side_is_turned(
+    chromium: sync_api.Browser, store: Store, said: list[str], telegram: Path, tmp_path: Path
+) -> None:
+    with Image.open(telegram / "blank.png") as upright:
+        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "aside.png")
+        size = upright.size
+    with designing(chromium, store, said, tmp_path / "aside.png") as (page, folder):
+        page.get_by_role("button", name="New field").click()
+        saved(page)
+        box = fields(page)[0][1:]
+        with page.expect_navigation():
+            page.get_by_role("button", name="Turn by 90°").click()
+        page.get_by_text("13 boxes proposed").wait_for()
+        assert fields(page)[0][3:] == box[:1:-1]
+        (made,) = load_template(folder / "template.json").pages
+        assert made.size == pytest.approx(size, abs=3)
+        with Image.open(folder / "page-1-reference.png") as printed:
+            assert printed.size == made.size
 
 
 def test_a_form_of_two_pages_is_designed_on_both(

@@ -81,6 +81,13 @@ def add_page(who: Supervisor, draft: Id, sent: Upload) -> Response:
     return RedirectResponse(f"/templates/{draft}#page-{number}", 303)
 
 
+@router.post("/templates/{draft}/pages/{number}/turn")
+def turn_page(who: Supervisor, draft: Id, number: Id) -> RedirectResponse:
+    _found(who, draft)
+    drafts.turn_page(who.store, who.files, draft, number)
+    return RedirectResponse(f"/templates/{draft}#page-{number}", 303)
+
+
 @router.post("/templates/{draft}/pages/{number}/delete")
 def drop_page(who: Supervisor, draft: Id, number: Id) -> RedirectResponse:
     _found(who, draft)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from inkshift.errors import SettingError
 from inkshift.forms.kinds import KindError
@@ -12,9 +13,10 @@ from inkshift.forms.reading import CROSSED, EMPTY, UNREADABLE, Kind
 from inkshift.forms.rules import Broken
 
 _FILES = sorted(Path(__file__).parent.glob("*.toml"))
-CATALOGUES: dict[str, dict[str, str]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
+_FOUND: dict[str, dict[str, Any]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
 # What the program says in English, and how a language says it: `[messages]` of its file, blanks numbered.
-MESSAGES: dict[str, dict[str, str]] = {code: texts.pop("messages", {}) for code, texts in CATALOGUES.items()}  # type: ignore[arg-type]
+MESSAGES: dict[str, dict[str, str]] = {code: texts.pop("messages", {}) for code, texts in _FOUND.items()}
+CATALOGUES: dict[str, dict[str, str]] = _FOUND
 LANGUAGES = {code: texts["language"] for code, texts in CATALOGUES.items()}
 _BLANK = re.compile(r"\{(\d)\}")
 
