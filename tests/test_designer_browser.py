@@ -293,7 +293,14 @@ def test_a_field_is_given_another_kind(
         saved(page)
         (spec,) = load_template(folder / "template.json").fields
         assert (spec.kind, spec.places, spec.signed) == ("decimal", 3, True)
+        page.get_by_label("What it holds").select_option("date")
+        page.get_by_label("Its cells").select_option("mdy")
+        page.wait_for_timeout(800)
+        saved(page)
+        (spec,) = load_template(folder / "template.json").fields
+        assert (spec.kind, spec.order, spec.cells, spec.places) == ("date", "mdy", 8, None)
         page.get_by_label("What it holds").select_option("tick")
+        assert not page.get_by_label("Its cells").is_visible()
         assert not page.get_by_label("It may have a minus").is_visible()
         page.wait_for_timeout(800)
         saved(page)
