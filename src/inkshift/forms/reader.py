@@ -304,6 +304,10 @@ class Reader:
         settings = replace(self.settings, policy="")
         return jobs.digest(version("inkshift"), repr(settings), *known, *digests)
 
+    def __repr__(self) -> str:
+        of = ", ".join(repr(template.name) for template in self.templates) or f"each picture as {self.settings.read_as}"
+        return f"<Reader of {of}: {self.signature}>"
+
     @property
     def signature(self) -> str:
         """Who reads: version, method, models by the beginnings of their SHA-256, and templates by that of what they

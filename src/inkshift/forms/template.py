@@ -242,6 +242,9 @@ class Template(_Strict):
             raise ValueError(f"two rules have the code {twice[0]!r}; leave one out, or give it another code")
         return self
 
+    def __repr__(self) -> str:
+        return f"<Template {self.name!r}: {len(self.pages)} pages, {len(self.fields)} fields, {len(self.rules)} rules>"
+
     @property
     def fields(self) -> tuple[FieldSpec, ...]:
         """All fields, page by page."""
