@@ -19,7 +19,7 @@ from inkshift.review.core.schema import Draft
 from inkshift.review.designer import drafting, drafts
 from inkshift.review.designer.tryout import try_on
 from inkshift.review.web.render import inline, page
-from inkshift.review.web.security import Id, Supervisor, Visit
+from inkshift.review.web.security import Id, Supervisor, Visit, there
 from inkshift.review.web.uploads import Sent, Upload, shown_name, take
 
 router = APIRouter()
@@ -136,10 +136,7 @@ def download(who: Supervisor, draft: Id) -> Response:
 
 
 def _found(who: Visit, draft: int) -> Draft:
-    found = drafts.find(who.store, draft)
-    if found is None:
-        raise HTTPException(404)
-    return found
+    return there(drafts.find(who.store, draft))
 
 
 def _home(who: Visit, draft: int) -> Path:
