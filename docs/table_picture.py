@@ -1,4 +1,4 @@
-"""Draw the table that docs/read-forms.md shows, and what is found in it: `python docs/table_picture.py`."""
+"""Draw the table that docs/tutorials/ledger.md shows, and what is found in it: `python docs/table_picture.py`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 from inkshift import Reader
 from inkshift.datasets.synth import shapes
 from inkshift.forms.table.tables import find_table
+from inkshift.pictures import load_picture
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from specimens.pen import Glyphs, draw_hand, lay_ink, write_digits
@@ -58,7 +59,9 @@ def draw() -> npt.NDArray[np.uint8]:
 
 
 def main() -> None:
-    image = draw()
+    images = Path(__file__).parent / "images"
+    Image.fromarray(draw()).save(images / "score-sheet.jpg", quality=80)
+    image = load_picture(images / "score-sheet.jpg")
     shown = np.dstack([image] * 3)
     rooms = {cell.box: cell.room for cell in find_table(image).cells}
     for field in Reader(read_as="table").read_page(image).fields:
@@ -68,8 +71,7 @@ def main() -> None:
         cv2.rectangle(shown, (x0, y0), (x1, y1), COLOURS[kind], 1)
         label = f"{field.name} {field.value or kind}"
         cv2.putText(shown, label, (left + 12, top + 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, COLOURS[kind], 1, cv2.LINE_AA)
-    out = Path(__file__).parent / "images" / "table-read.png"
-    Image.fromarray(shown).quantize(48).save(out, optimize=True)
+    Image.fromarray(shown).quantize(48).save(images / "table-read.png", optimize=True)
 
 
 if __name__ == "__main__":

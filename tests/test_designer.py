@@ -196,6 +196,26 @@ def test_the_file_goes_where_its_pictures_would_be_of_other_pages(
     assert not (home / "template.json").exists(), "its rule names a field that is gone"
 
 
+def test_a_page_is_turned_with_what_is_drawn_on_it(browser: TestClient, store: Store, tmp_path: Path) -> None:
+    path = begun(browser)
+    save(browser, path, given(seen(browser, path), A, B))
+    home = tmp_path / "files" / "templates" / "1"
+    before = [json.loads((home / "template.json").read_text())["pages"], (home / "page-1-reference.png").read_bytes()]
+    assert send(browser, f"{path}/pages/1/turn", None)[:2] == (303, f"{path}#page-1")
+    (page,) = json.loads((home / "template.json").read_text())["pages"]
+    assert page["size"] == [700, 500] and [field["box"] for field in page["fields"]] == [
+        [460, 100, 40, 80],
+        [365, 300, 35, 90],
+    ]
+    with Image.open(home / "page-1.jpg") as turned, Image.open(home / "page-1-reference.png") as printed:
+        assert turned.size == printed.size == (700, 500)
+        assert all(turned.getpixel((int(mark["x"]), int(mark["y"]))) < 60 for mark in page["marks"])
+    for _ in range(3):
+        send(browser, f"{path}/pages/1/turn", None)
+    assert json.loads((home / "template.json").read_text())["pages"] == before[0]
+    assert send(browser, f"{path}/pages/2/turn", None)[0] == 400
+
+
 def test_what_an_older_database_left_is_set_aside(browser: TestClient, tmp_path: Path) -> None:
     old = tmp_path / "files" / "templates" / "1"
     old.mkdir(parents=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from inkshift.forms.reader import Reader
 from inkshift.forms.template import load_template
@@ -203,6 +204,26 @@ def test_marks_lines_and_rows_are_changed_and_undone(
         assert page.locator("#canvas .m-box").count() == 4
 
 
+def test_a_page_that_lies_on_its_side_is_turned(
+    chromium: sync_api.Browser, store: Store, said: list[str], telegram: Path, tmp_path: Path
+) -> None:
+    with Image.open(telegram / "blank.png") as upright:
+        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "aside.png")
+        size = upright.size
+    with designing(chromium, store, said, tmp_path / "aside.png") as (page, folder):
+        page.get_by_role("button", name="New field").click()
+        saved(page)
+        box = fields(page)[0][1:]
+        with page.expect_navigation():
+            page.get_by_role("button", name="Turn by 90°").click()
+        page.get_by_text("13 boxes proposed").wait_for()
+        assert fields(page)[0][3:] == box[:1:-1]
+        (made,) = load_template(folder / "template.json").pages
+        assert made.size == pytest.approx(size, abs=3)
+        with Image.open(folder / "page-1-reference.png") as printed:
+            assert printed.size == made.size
+
+
 def test_a_form_of_two_pages_is_designed_on_both(
     chromium: sync_api.Browser, store: Store, said: list[str], telegram: Path
 ) -> None:
@@ -272,7 +293,14 @@ def test_a_field_is_given_another_kind(
         saved(page)
         (spec,) = load_template(folder / "template.json").fields
         assert (spec.kind, spec.places, spec.signed) == ("decimal", 3, True)
+        page.get_by_label("What it holds").select_option("date")
+        page.get_by_label("Its cells").select_option("mdy")
+        page.wait_for_timeout(800)
+        saved(page)
+        (spec,) = load_template(folder / "template.json").fields
+        assert (spec.kind, spec.order, spec.cells, spec.places) == ("date", "mdy", 8, None)
         page.get_by_label("What it holds").select_option("tick")
+        assert not page.get_by_label("Its cells").is_visible()
         assert not page.get_by_label("It may have a minus").is_visible()
         page.wait_for_timeout(800)
         saved(page)

@@ -70,6 +70,14 @@ def test_what_is_no_picture_is_named(reader: Reader, tmp_path: Path) -> None:
         list(reader.read([number(), str(tmp_path)]))
 
 
+def test_what_is_public_says_what_it_is(reader: Reader, telegram: Path) -> None:
+    assert repr(reader) == f"<Reader of each picture as number: {reader.signature}>"
+    assert repr(inkshift.load_template(telegram / "template.json")) == (
+        "<Template 'telegram': 1 pages, 13 fields, 1 rules>"
+    )
+    assert repr(inkshift.load_model("digits")).startswith("<Model 'digits': 38,028 parameters, in ")
+
+
 def a_form() -> FormReading:
     crop = np.zeros((8, 12, 3), np.uint8)
     fields = (

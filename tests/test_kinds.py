@@ -211,6 +211,9 @@ def test_a_number_says_nothing_of_its_kind() -> None:
         ({"kind": "text"}, ["a = 5"], "names 'a', of kind 'text'; rules take number, decimal, tick"),
         ({"kind": "decimal", "cells": 4, "signed": True}, [], "leave out cells or signed"),
         ({"kind": "decimal"}, ["a = b"], "expected fields of like places behind their separator, found a 2, b 0"),
+        ({"kind": "date", "cells": 8}, [], "takes no cells"),
+        ({"kind": "date", "cells": 6, "order": "dmy"}, [], "that is for a date in 8 cells"),
+        ({"cells": 8, "order": "dmy"}, [], "that is for a date in 8 cells"),
         ({"places": 2}, [], "has no places; leave them out, or make it a decimal"),
     ],
 )
@@ -378,3 +381,47 @@ def test_limits_count_what_each_kind_holds() -> None:
     codes = {text: [b.code for b in broken_rules([decimal], {"a": text})] for text in ("99.99", "100.01", "0.5", "X")}
     assert codes == {"99.99": [], "100.01": ["max"], "0.5": ["digits"], "X": []}
     assert not broken_rules([Limit("a", kind="text")], {"a": "12345678901234567890123"})
+
+
+def test_a_date_in_cells_is_read(tmp_path: Path, drawn_digits: Gray, shipped_model: str) -> None:
+    """Eight cells are a date, in the order that the template says; what is no day, or half of one, goes to people."""
+    names = ("good", "american", "no day", "half", "nothing")
+    fields = tuple(
+        FieldSpec(name=name, box=place(i, width=400), kind="date", cells=8, order="mdy" if i == 1 else "dmy")
+        for i, name in enumerate(names)
+    )
+    template = Template(name="dates", pages=(PageSpec(size=(700, 1000), marks=MARKS, fields=fields),))
+    paper = Paper(drawn_digits, template)
+    for name, text in zip(names, ("28112026", "11282026", "31022026", "28"), strict=False):
+        x, y, w, h = paper.box(name)
+        hand = pen.Hand(30, 0.5, 0.35, 0.04, 0.3, 0.0, 0.01, 40.0)
+        for i, digit in enumerate(text):
+            ink = pen.write_amount(digit, paper.glyphs, paper.rng, hand)
+            left = x + (i + 0.5) * w / 8 - ink.shape[1] / 2
+            pen.lay_ink(paper.sheet, ink, round(left), round(y + (h - ink.shape[0]) / 2), 40, paper.rng)
+    form = read(tmp_path, paper)
+    assert {item.name: (item.kind, item.state, item.value) for item in form} == {
+        "good": ("date", "written", "2026-11-28"),
+        "american": ("date", "written", "2026-11-28"),
+        "no day": ("date", "unread", ""),
+        "half": ("date", "unread", ""),
+        "nothing": ("date", "blank", ""),
+    }
+    assert form["good"].confidence > 0.8 and form["no day"].confidence == form["half"].confidence == 0
+    write_forms([form], *(open_readings(tmp_path / f"out.{end}") for end in ("csv", "json", "xlsx")))
+    assert read_rows(tmp_path / "out.json") == read_rows(tmp_path / "out.csv")
+    sheet = openpyxl.load_workbook(tmp_path / "out.xlsx").active
+    cells = {row[1]: row[2] for row in sheet.iter_rows(min_row=2, values_only=True)}
+    assert cells["good"] == datetime(2026, 11, 28) and cells["half"] is None
+
+
+@given(st.dates(date(1000, 1, 1)), st.sampled_from(["dmy", "mdy", "ymd"]))
+def test_a_day_is_read_in_its_order(day: date, order: kinds.Order) -> None:
+    text = "".join(day.strftime({"d": "%d", "m": "%m", "y": "%Y"}[part]) for part in order)
+    wrong = Candidate("99" * 4, 0.6)
+    sure = FieldReading("a", text, text, "written", 0.9, (Candidate(text, 0.9),))
+    assert (kinds.as_date(sure, order).value, kinds.as_date(sure, order).confidence) == (day.isoformat(), 0.9)
+    doubtful = FieldReading("a", "99" * 4, "99" * 4, "written", 0.6, (wrong, Candidate(text, 0.3)))
+    found = kinds.as_date(doubtful, order)
+    assert (found.value, found.confidence) == (day.isoformat(), 0.3)
+    assert kinds.as_date(replace(doubtful, candidates=(wrong,)), order).state == "unread"

@@ -15,6 +15,7 @@ from inkshift.datasets.labels import Label
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.models.package import NUMBER_MODEL, load_model
 from inkshift.review import datasets
+from inkshift.review.acceptance import plot
 from inkshift.review.app import Settings
 from inkshift.review.core import queue
 from inkshift.review.core import store as stores
@@ -34,6 +35,9 @@ BROKEN_WORDS = """[...document.querySelectorAll("nav a")].filter((a) => a.getCli
 || a.getBoundingClientRect().height > 60).map((a) => a.textContent)
 .concat([...document.querySelectorAll(".fields .decided")].filter((cell) => cell.getBoundingClientRect().right
 > window.innerWidth + 1).map(() => "decided"))"""
+# Text of a picture that is too small to be read, in pixels of the screen.
+SMALL_TEXT = """[...document.querySelectorAll("main svg:not(#canvas) text")].map((text) => [text.textContent,
+parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a]).filter(([, size]) => size < 10)"""
 # Batch 1 is the demo with decisions and a data set, 2 is labelled, 3 is keyed to its end, 4 has an unread page.
 ADDRESSES = (
     "/",
@@ -112,6 +116,7 @@ def test_no_page_violates_what_axe_checks(
             page.set_viewport_size({"width": wide, "height": high})
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{where} is too wide"
             assert page.evaluate(BROKEN_WORDS) == [], f"{where} breaks words at {wide}"
+            assert page.evaluate(SMALL_TEXT) == [], f"{where} has small text at {wide}"
             if wide == 390:
                 continue
             results = axe.Axe().run(page)
@@ -151,5 +156,5 @@ def test_the_slider_tells_what_it_shows(chromium: sync_api.Browser, address: str
     page.keyboard.press("Home")
     assert share.inner_text() == "100.0 %"
     assert "100.0 % accepted" in (slider.get_attribute("aria-valuetext") or "")
-    assert [line.get_attribute("x1") for line in page.locator(".marker").all()] == ["64", "64"]
+    assert [line.get_attribute("x1") for line in page.locator(".marker").all()] == [str(plot.LEFT)] * 2
     page.close()

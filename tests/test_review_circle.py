@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from PIL import Image as Pillow
 
 from inkshift.errors import DataError, ModelError, SettingError
+from inkshift.forms.crops.harvest import split_of
 from inkshift.forms.template import Template
 from inkshift.models.package import GRAPH, NUMBER_MODEL, WEIGHTS, load_model, save_package
 from inkshift.review import datasets, labelled, reread, studies, teach
@@ -91,6 +92,28 @@ class TestWhatTeaches:
         assert [one.train + one.test for one in labelled.available(store)] == [2]
         kept = [number for number in labelled.settled_numbers(store, [batch], "all") if number]
         assert [(number.job.kind, number.job.cells) for number in kept] == [("cells", 3), ("number", 0)]
+
+    def test_a_batch_that_teaches_nothing_says_why(self, store: Store, tmp_path: Path) -> None:
+        settled(store)
+        held = [name for name in map("g{}".format, range(40)) if split_of(name, labelled.TEST_SHARE) == "test"][:2]
+        learn = [name for name in map("g{}".format, range(40)) if split_of(name, labelled.TEST_SHARE) == "train"][:2]
+        why = {
+            "lacks_numbers": add_batch(store, "no number", [form("x", field("a"))]),
+            "lacks_forms": add_batch(store, "one form", [form(learn[0], field("a"), field("b"))]),
+            "lacks_held_out": add_batch(store, "none held out", [form(name, field("a")) for name in learn]),
+            "": add_batch(store, "enough", [form(name, field("a")) for name in (*learn, *held)]),
+        }
+        with store.reading() as session:
+            ids = sa.select(Field.id).where(Field.batch_id.in_([*why.values()][1:]))
+            waiting = list(session.scalars(ids))
+        for one in waiting:
+            queue.settle(store, stores.local_user(store), one, "12")
+        assert {one.lacks: one.batch for one in labelled.available(store) if one.batch > 1} == why
+        browser = client(store, Settings(files=tmp_path / "files"))
+        for code, said in (("en", "no number is held out"), ("es", "no hay números reservados")):
+            text = browser.get("/models", headers={"Accept-Language": code}).text
+            assert text.count(said) == 1 and text.count('name="batches"') == 5
+            assert text.count(" disabled>") == 3
 
 
 class TestModels:

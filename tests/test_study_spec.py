@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from inkshift.datasets.tasks import Task
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.studies.characters.plan import index, plan
 from inkshift.studies.spec import Study
@@ -108,6 +109,7 @@ def test_settings_of_a_regime_a_set_and_a_regime_in_it() -> None:
         ({"set": settings()["set"] * 2}, "two sets have one name"),
         ({"set": [settings()["set"][0] | {"regimes": ["as-is"]}]}, "as-is needs a class"),
         ({"set": [settings()["set"][0] | {"source": {"data": "mnist", "labels": "digit"}}]}, "mean 'digits'"),
+        ({"name": None, "nam": "x"}, "nam: no such setting; .*did you mean 'name'"),
         ({"name": "../x"}, "name"),
         ({"replicates": 10**12}, "replicates: .*less than or equal to 10000"),
         ({"protocol": {"epochs": 10**12}}, "epochs: .*less than or equal to 100000"),
@@ -120,6 +122,11 @@ def test_a_wrong_setting_is_named(tmp_path: Path, changes: dict[str, Any], messa
     with pytest.raises(SettingError, match=message) as caught:
         Study.load(spec)
     assert str(caught.value).startswith(f"{spec}: ") and "\n" not in str(caught.value)
+
+
+def test_a_data_set_misspelt_is_told_with_the_nearest() -> None:
+    with pytest.raises(SettingError, match=r"no data set is called 'minst'; .*did you mean 'mnist'"):
+        Task(data="minst", labels="digits").load("train")
 
 
 def test_files_that_are_no_study(tmp_path: Path) -> None:

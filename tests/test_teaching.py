@@ -14,7 +14,7 @@ from inkshift.datasets.synth import paper, shapes, strings
 from inkshift.errors import DataError, ModelError
 from inkshift.models import ctc
 from inkshift.models.package import load_model
-from inkshift.models.train import adapt, finetune, loop, numbers
+from inkshift.models.train import adapt, finetune, loop, numbers, teaching
 from inkshift.models.train.networks import NumberNet
 from inkshift.reframe import parse
 from inkshift.studies.numbers import work
@@ -141,6 +141,30 @@ def test_labels_of_digits_alone_leave_marks_open() -> None:
     folded = torch.from_numpy(ctc.fold(logits.softmax(-1).numpy())).log()
     assert float(loop.number_loss(logits, texts)) == pytest.approx(float(loop.symbol_loss(folded, texts)))
     assert float(loop.number_loss(folded, texts)) == pytest.approx(float(loop.symbol_loss(folded, texts)))
+
+
+def test_a_card_counts_numbers_and_not_their_views(
+    composed: finetune.Numbers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers that are each shown in two views count once, as those learned from and those held out."""
+    twice = composed.rows([i for i in range(24) for _ in range(2)])
+
+    class Memory:
+        note, compose = "", None
+
+        def check(self, count: int) -> tuple[strings.Lines, list[str]]:
+            return strings.Lines(composed.pictures[:8]), list(composed.labels[:8])
+
+    monkeypatch.setattr(teaching.rehearsal, "load", Memory)
+    monkeypatch.setattr(teaching, "fine_tune", lambda *given, **more: None)
+    monkeypatch.setattr(teaching, "go_back", lambda *given, **more: 0.0)
+    monkeypatch.setattr(teaching, "judge", lambda *given: (1.0, 0.5))
+    done = teaching.teach(load_model("numbers"), twice, tmp_path / "mine", shown=2)
+    assert done.learned + done.held_out == 24
+    card = done.model.manifest
+    assert f"fine-tuned on {done.learned} own numbers, {done.held_out} more held out" in card.summary
+    assert f"own numbers held out ({done.held_out}), before and after" in card.scores
+    assert card.sources[-1].images == done.learned
 
 
 def test_a_model_of_digits_cannot_be_taught_numbers() -> None:

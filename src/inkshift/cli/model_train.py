@@ -173,10 +173,19 @@ def _teach(
     numbers = Numbers(*(list(part) for part in zip(*seen, strict=True)))
     assert reader.number_model is not None
     plan = Plan(epochs=epochs) if epochs else Plan()
-    done = fine_tune(reader.number_model, numbers, to, plan=plan, checkpoint=work / "own.pt", report=_own_line)
+    done = fine_tune(
+        reader.number_model,
+        numbers,
+        to,
+        shown=len(found.numbers[0].views[:2]),
+        plan=plan,
+        checkpoint=work / "own.pt",
+        report=_own_line,
+    )
     note(done.note)
     out.print(
-        f"own numbers of {done.forms:,} forms held out: {done.before.own:.1%} right before, {done.after.own:.1%} after"
+        f"own numbers: {done.learned:,} learned from, {done.held_out:,} of {done.forms:,} forms held out: "
+        f"{done.before.own:.1%} right before, {done.after.own:.1%} after"
     )
     out.print(f"composed numbers, the old task: {done.before.composed:.1%} before, {done.after.composed:.1%} after")
     note(f"wrote {to}; read with  inkshift read ... --model {to}")

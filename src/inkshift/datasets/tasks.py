@@ -155,8 +155,8 @@ class Task(BaseModel):
         ]
 
     def _part(self, name: str, split: Split) -> LabelledImages:
-        if name in CATALOG:
-            return catalog.load(name, split)
+        if name in CATALOG or not ("/" in name or Path(name).exists()):
+            return catalog.load(name, split)  # which names the nearest, where it knows none of this name
         data = formats.load_path(Path(name), split)
         outside = sorted(set(data.labels.tolist()) - set(self.labels))
         if outside:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import replace
 from datetime import date
 from typing import Literal
 
 from inkshift.errors import SettingError
-from inkshift.forms.reading import DIGITS, MINUS, POINT, SIGNS, Kind, value_of
+from inkshift.forms.reading import DIGITS, MINUS, POINT, SIGNS, Candidate, FieldReading, Kind, value_of
 
 # Digits of a number that is read or stands in a rule; characters of a text.
 MOST_DIGITS, MOST_TEXT = 20, 500
@@ -19,6 +20,12 @@ WITH_DIGITS: tuple[Kind, ...] = ("number", "decimal")
 """Kinds that recognisers read."""
 
 Wanted = Literal["number", "signed", "decimal", "tick", "text", "date"]
+Order = Literal["dmy", "mdy", "ymd"]
+_CELLS: dict[Order, re.Pattern[str]] = {
+    "dmy": re.compile("(?P<day>[0-9]{2})(?P<month>[0-9]{2})(?P<year>[1-9][0-9]{3})"),
+    "mdy": re.compile("(?P<month>[0-9]{2})(?P<day>[0-9]{2})(?P<year>[1-9][0-9]{3})"),
+    "ymd": re.compile("(?P<year>[1-9][0-9]{3})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"),
+}
 _DAY_FIRST = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 
 
@@ -73,6 +80,33 @@ def _date(text: str) -> str:
     except ValueError:
         pass
     raise KindError("date", "a date such as 2026-11-28 or 28.11.2026", text)
+
+
+def as_date(reading: FieldReading, order: Order) -> FieldReading:
+    """Eight cells that were read as digits, as a date: the most probable candidate that is a day of the calendar.
+
+    order: of day, month and year in the cells. Its confidence stays its own, since who writes a day that there is not,
+    or in another order, writes no other day by it. What is no date at all is `unread`: a person is to read it.
+    """
+    if reading.state in ("blank", "crossed-out"):
+        return reading
+    days = [Candidate(day, one.probability) for one in reading.candidates if (day := _day(one.written, order))]
+    if not days:
+        return replace(reading, value="", state="unread", confidence=0.0, candidates=())
+    day = days[0].written
+    sure = reading.confidence if day == _day(reading.written, order) else min(days[0].probability, reading.confidence)
+    return replace(
+        reading, value=day, written=day, state="written", confidence=sure, candidates=tuple(days), kind="date"
+    )
+
+
+def _day(cells: str, order: Order) -> str:
+    """The date in eight digits; empty where there is none."""
+    found = _CELLS[order].fullmatch(cells)
+    try:
+        return date(**{part: int(digits) for part, digits in found.groupdict().items()}).isoformat() if found else ""
+    except ValueError:
+        return ""
 
 
 def digits_of(text: str) -> str:

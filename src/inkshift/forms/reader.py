@@ -41,7 +41,7 @@ from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.decode import reading_classes
 from inkshift.forms.field.guides import without_guides
 from inkshift.forms.field.tick import ROOM, read_tick
-from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS
+from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS, as_date
 from inkshift.forms.page.files import PageRef, find_files, load_page, page_refs
 from inkshift.forms.page.place import Box, on_page
 from inkshift.forms.page.strokes import PASSED, strokes_through
@@ -57,7 +57,6 @@ from inkshift.forms.page.which import (
 from inkshift.forms.reading import (
     FieldReading,
     FormReading,
-    Kind,
     PageReading,
     page_from_json,
     page_to_json,
@@ -305,6 +304,10 @@ class Reader:
         settings = replace(self.settings, policy="")
         return jobs.digest(version("inkshift"), repr(settings), *known, *digests)
 
+    def __repr__(self) -> str:
+        of = ", ".join(repr(template.name) for template in self.templates) or f"each picture as {self.settings.read_as}"
+        return f"<Reader of {of}: {self.signature}>"
+
     @property
     def signature(self) -> str:
         """Who reads: version, method, models by the beginnings of their SHA-256, and templates by that of what they
@@ -506,10 +509,10 @@ class Reader:
         work, boxes = self._jobs(found, glance)
         self._spent("prepare", start)
         sure = found.page.fields
-        kinds: list[Kind] = [spec.kind for spec in found.spec.fields] if found.spec else ["number"] * len(work)
+        specs = found.spec.fields if found.spec else [None] * len(work)
         return [
-            fields.less_sure(replace(reading, box=b, kind=kind), sure.get(reading.name, 1.0))
-            for reading, b, kind in zip(self._readings(work, glance), boxes, kinds, strict=True)
+            fields.less_sure(_of_kind(replace(reading, box=b), spec), sure.get(reading.name, 1.0))
+            for reading, b, spec in zip(self._readings(work, glance), boxes, specs, strict=True)
         ]
 
     def read_field(self, job: fields.Job) -> FieldReading:
@@ -743,6 +746,12 @@ def _odds(way: Sequence[FieldReading]) -> float:
     return float(np.log(sure / (1 - sure)).sum())
 
 
+def _of_kind(reading: FieldReading, spec: FieldSpec | None) -> FieldReading:
+    if spec is None:
+        return reading
+    return replace(as_date(reading, spec.order) if spec.order else reading, kind=spec.kind)
+
+
 def _tells(reading: FieldReading) -> bool:
     """Whether a reading says how its page stands: a tick looks the same upside down."""
     return reading.state == "written" and reading.kind in WITH_DIGITS
@@ -757,13 +766,14 @@ def _window(page: PageSpec, scale: float) -> int:
 def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | None) -> fields.Job:
     x, y, w, h = spec.box
     margin = (ROOM if spec.kind == "tick" else MARGIN) * h
-    tallest = TALLEST_FIELD if spec.kind in WITH_DIGITS else _TALLEST_TEXT
+    read = spec.kind in WITH_DIGITS or spec.order
+    tallest = TALLEST_FIELD if read else _TALLEST_TEXT
     cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0, tallest)
     crop = cut(page.image, page, (x, y, w, h), margin, page.paper, tallest)[0]
     m = round(margin * scale)
     frame = (m, m, m + round(w * scale), m + round(h * scale))
     kind: fields.Kind = "cells" if spec.cells else "number"
-    if spec.kind not in WITH_DIGITS:
+    if not read:
         kind = "tick" if spec.kind == "tick" else "text"
     limit = spec.limit
     largest = None if spec.max is None else spec.max * 10**limit.places

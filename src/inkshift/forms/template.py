@@ -27,7 +27,7 @@ from pydantic import (
 
 from inkshift.errors import TemplateError, nearest
 from inkshift.files import is_file, parse_json, read_text, reason
-from inkshift.forms.kinds import COUNTING, MOST_DIGITS, WITH_DIGITS
+from inkshift.forms.kinds import COUNTING, MOST_DIGITS, WITH_DIGITS, Order
 from inkshift.forms.reading import Kind
 from inkshift.forms.rules import SLIP, Level, Limit, Rule, parse_rule
 from inkshift.pictures import KEPT_PIXELS, MAX_SIDE
@@ -53,7 +53,7 @@ class _Strict(BaseModel):
 
 def as_said(field: dict[str, Any]) -> dict[str, Any]:
     """A field of a template without what goes without saying of a number."""
-    unsaid = {"kind": "number", "places": None, "signed": False}
+    unsaid = {"kind": "number", "places": None, "signed": False, "order": None}
     return {key: value for key, value in field.items() if key not in unsaid or value != unsaid[key]}
 
 
@@ -61,7 +61,7 @@ class FieldSpec(_Strict):
     """A number to read, or another kind of field.
 
     kind: number, decimal, tick, text or date. places: digits behind a decimal's separator, 2 if not said. signed: a
-    dash before the number is a minus.
+    dash before the number is a minus. order: of day, month and year in a date's eight cells; one without is not read.
     box: x, y, width, height. cells: how many equal cells with printed walls the box has; 0 for one box
     in which digits stand freely. digits: fewest and most digits, at most 20, those behind a separator too. max: largest
     value, if there is one. What is no number or decimal has none of these three.
@@ -77,6 +77,7 @@ class FieldSpec(_Strict):
     kind: Kind = "number"
     places: Annotated[int, Field(ge=1, le=6)] | None = None
     signed: bool = False
+    order: Order | None = None
 
     @model_serializer(mode="wrap")
     def _as_said(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -88,12 +89,14 @@ class FieldSpec(_Strict):
         """What the field may hold."""
         digits, largest = ((1, 1), 1) if self.kind == "tick" else (self.digits, self.max)
         places = (self.places or 2) if self.kind == "decimal" else 0
-        return Limit(self.name, self.cells, digits, largest, self.kind, places, self.signed)
+        return Limit(self.name, 0 if self.order else self.cells, digits, largest, self.kind, places, self.signed)
 
     @model_validator(mode="after")
     def _kind_fits(self) -> FieldSpec:
         what = f"field {self.name!r} of kind {self.kind!r}"
-        of_digits = (self.cells, self.digits, self.max, self.signed)
+        of_digits = (0 if self.order else self.cells, self.digits, self.max, self.signed)
+        if self.order and (self.kind != "date" or self.cells != 8):
+            raise ValueError(f"{what} and {self.cells} cells has no order; that is for a date in 8 cells")
         if self.kind not in WITH_DIGITS and of_digits != (0, (1, 8), None, False):
             raise ValueError(f"{what} takes no cells, digits, max or signed; leave them out")
         if self.places and self.kind != "decimal":
@@ -238,6 +241,9 @@ class Template(_Strict):
         if twice := sorted(code for code, times in Counter(codes).items() if times > 1):
             raise ValueError(f"two rules have the code {twice[0]!r}; leave one out, or give it another code")
         return self
+
+    def __repr__(self) -> str:
+        return f"<Template {self.name!r}: {len(self.pages)} pages, {len(self.fields)} fields, {len(self.rules)} rules>"
 
     @property
     def fields(self) -> tuple[FieldSpec, ...]:

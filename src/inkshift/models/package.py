@@ -82,6 +82,9 @@ class Model:
     manifest: Manifest
     reframing: Reframing
 
+    def __repr__(self) -> str:
+        return f"<Model {self.manifest.name!r}: {self.manifest.parameters:,} parameters, in {str(self.folder)!r}>"
+
     @property
     def digest(self) -> str:
         """Names the weights and settings: SHA-256 of `package.json`, which holds those of the other files."""

@@ -54,13 +54,21 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """What a batch has to learn from: settled numbers, by part. forms: of those held out."""
+    """What a batch has to learn from: settled numbers, by part. forms: of those held out, learn_forms: others."""
 
     batch: int
     name: str
     train: int
     test: int
     forms: int
+    learn_forms: int
+
+    @property
+    def lacks(self) -> str:
+        """Why nothing can be taught from it alone: the key of a text; empty where it can."""
+        if not self.train and not self.test:
+            return "lacks_numbers"
+        return "lacks_forms" if self.learn_forms < 2 else "" if self.test else "lacks_held_out"
 
 
 def available(store: Store) -> list[Available]:
@@ -82,7 +90,7 @@ def available(store: Store) -> list[Available]:
                 part = parts[split_of(form, TEST_SHARE)]
                 part[form] = part.get(form, 0) + count
             train, test = sum(parts["train"].values()), sum(parts["test"].values())
-            found.append(Available(batch.id, batch.name, train, test, len(parts["test"])))
+            found.append(Available(batch.id, batch.name, train, test, len(parts["test"]), len(parts["train"])))
     return found
 
 

@@ -360,8 +360,11 @@ def _not_too_many(runs: int) -> None:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem as one line: setting, what is wrong with it, and the nearest valid name."""
-    first = error.errors()[0]
+    """The first problem as one line: setting, what is wrong with it, and the nearest valid name.
+
+    A name that is none comes before all that is missing: it is one of these, misspelt.
+    """
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])

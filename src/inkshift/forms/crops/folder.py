@@ -99,6 +99,9 @@ def finish(folder: Path, harvest: Harvest, settings: dict[str, Any]) -> None:
     """Write tables, contact sheets and, last, the manifest into a folder that holds the pictures."""
     _write_table(folder / "numbers" / "numbers.csv", harvest.numbers, Row, without="position")
     _write_table(folder / "digits" / "digits.csv", harvest.digits, Row)
+    for part in ("train", "test"):  # the digits as a data set, for studies and `inkshift advise`
+        if rows := [row for row in harvest.digits if row.split == part]:
+            _write_table(folder / "digits" / f"{part}.csv", rows, Row)
     _write_table(folder / "left_out.csv", harvest.left_out, Left)
     _write_sheets(folder, harvest)
     files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -50,6 +50,7 @@ def teach(
     numbers: Numbers,
     folder: Path,
     *,
+    shown: int = 1,
     plan: Plan | None = None,
     checkpoint: Path | None = None,
     report: Callable[[Epoch], None] = lambda epoch: None,
@@ -59,12 +60,13 @@ def teach(
     Its weights lie between the old and the fine-tuned ones (WiSE-FT: Wortsman et al. 2022), which forget much less for
     what they gain: of those that read at most one composed number in a hundred fewer, the best on the forms held out.
 
-    checkpoint: file from which a run that was killed goes on. Raises DataError for numbers of one form alone,
-    ModelError for a package that reads no numbers.
+    shown: how many of the pictures show each number. checkpoint: file from which a run that was killed goes on. Raises
+    DataError for numbers of one form alone, ModelError for a package that reads no numbers.
     """
     net, memory = net_of(base), rehearsal.load()
     plan = plan or Plan()
     learn, held_out = split_by_form(numbers, _HELD_OUT, plan.seed)
+    learned, held = len(learn) // shown, len(held_out) // shown
     told, labels = memory.check(_CHECKED + _CHOSEN_BY)
     check = strings.Lines(told.pictures[:_CHECKED]), labels[:_CHECKED]
     chosen_by = strings.Lines(told.pictures[_CHECKED:]), labels[_CHECKED:]
@@ -83,14 +85,16 @@ def teach(
         composed=lambda: judge(net, *chosen_by)[1],
     )
     after = score()
-    source = Source(name="own labelled numbers", images=len(learn), licence="the user's", cite="model train --from")
+    source = Source(name="own labelled numbers", images=learned, licence="the user's", cite="model train --from")
     facts: dict[str, Any] = {
-        f"own numbers held out ({len(held_out)}), before and after": _pair(before.own, after.own),
-        f"composed numbers ({_CHECKED}), before and after": _pair(before.composed, after.composed),
+        f"own numbers held out ({held}), before and after": _pair(before.own, after.own),
+        f"composed numbers ({_CHECKED}, one view), before and after": _pair(before.composed, after.composed),
         "weights, from the old (0) to the fine-tuned (1)": way,
     }
-    model = _save(net, base, folder, source, facts, f"fine-tuned on {len(learn)} own numbers")
-    return Taught(model, len(learn), len(held_out), len(set(held_out.forms)), before, after, way, memory.note)
+    model = _save(
+        net, base, folder, source, facts, f"fine-tuned on {learned} own numbers, {held} more held out to stop by"
+    )
+    return Taught(model, learned, held, len(set(held_out.forms)), before, after, way, memory.note)
 
 
 def adapt_to(
@@ -118,7 +122,7 @@ def adapt_to(
     )
     facts: dict[str, Any] = {
         "agreement on the own numbers, before and after": _pair(history[0].agreement, kept[-1].agreement),
-        f"composed numbers ({_CHECKED}), before and after": _pair(history[0].source, kept[-1].source),
+        f"composed numbers ({_CHECKED}, one view), before and after": _pair(history[0].source, kept[-1].source),
     }
     return _save(net, base, folder, source, facts, f"adapted in {len(kept) - 1} rounds"), history
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from inkshift.review.acceptance.promise import LEVELS, Level
 
-WIDTH, LEFT, RIGHT = 640, 64, 12
-UPPER, LOWER = (24, 124), (164, 264)
+WIDTH, HEIGHT, LEFT, RIGHT = 640, 320, 84, 12
+UPPER, LOWER = (34, 134), (184, 284)
 _TOPS = (0.05, 0.1, 0.2, 0.5, 1.0)
 _TICKS = (0.0, 0.5, 0.9, 0.99, 0.999)
 

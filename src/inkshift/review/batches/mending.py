@@ -6,7 +6,7 @@ import json
 import threading
 from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException
+from fastapi import APIRouter, Form
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import InkshiftError, SettingError
@@ -16,7 +16,7 @@ from inkshift.review.core.schema import Form as FormRow
 from inkshift.review.core.undone import called
 from inkshift.review.web.pagepicture import file_of, picture, sent
 from inkshift.review.web.render import page
-from inkshift.review.web.security import Id, Supervisor, Visit
+from inkshift.review.web.security import Id, Supervisor, Visit, there
 from inkshift.review.web.uploads import Upload, shown_name, take
 
 router = APIRouter()
@@ -125,18 +125,12 @@ def form_back(who: Supervisor, form: Id) -> RedirectResponse:
 
 
 def _found(who: Visit, number: int) -> ToMend:
-    found = mend.to_mend(who.store, number)
-    if found is None:
-        raise HTTPException(404)
-    return found
+    return there(mend.to_mend(who.store, number))
 
 
 def _batch_of(who: Visit, form: int) -> int:
     with who.store.reading() as session:
-        found = session.get(FormRow, form)
-    if found is None:
-        raise HTTPException(404)
-    return found.batch_id
+        return there(session.get(FormRow, form)).batch_id
 
 
 def _design(found: ToMend, number: int) -> int:

@@ -16,7 +16,7 @@ from inkshift.review.core import tasks
 from inkshift.review.core.agreement import progress
 from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.render import page
-from inkshift.review.web.security import Id, Supervisor, Visit
+from inkshift.review.web.security import Id, Supervisor, Visit, there
 from inkshift.review.web.uploads import Sent, Upload, take
 
 router = APIRouter()
@@ -95,9 +95,7 @@ def _form(who: Visit, given: dict[str, str], error: str = "") -> HTMLResponse:
 @router.get("/batches/{batch}/reading")
 def reading(who: Supervisor, batch: Id) -> HTMLResponse:
     """How far the pages of a batch are read, as a part of its page."""
-    task = readpages.task_of(who.store, batch)
-    if task is None:
-        raise HTTPException(404)
+    task = there(readpages.task_of(who.store, batch))
     headers = {} if task.status == "running" else {"HX-Refresh": "true"}
     counts = progress(who.store, batch)
     return page(who, "_reading.html", headers=headers, task=task, batch_id=batch, progress=counts, again=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from inkshift.forms.kinds import Order
 from inkshift.forms.reading import Kind
 from inkshift.forms.rules import parse_rule
 from inkshift.forms.template import Template, as_said
@@ -33,6 +34,7 @@ class GivenField(_Given):
     kind: Kind = "number"
     places: Annotated[int, Field(ge=1, le=6)] | None = None
     signed: bool = False
+    order: Order | None = None
 
 
 class GivenMark(_Given):

@@ -170,8 +170,9 @@ def _unzip(upload: UploadFile, home: Path) -> None:
         with zipfile.ZipFile(upload.file) as packed_:
             inside = [one for one in packed_.infolist() if _PLAIN.fullmatch(one.filename)]
             if sum(one.file_size for one in inside) > MOST_BYTES:
-                most = f"expected at most {MOST_BYTES >> 20} MB unpacked"
-                raise InputError(f"{shown_name(upload)}: {most}; send its files instead")
+                raise InputError(
+                    f"{shown_name(upload)}: expected at most {MOST_BYTES >> 20} MB unpacked; send its files instead"
+                )
             for one in inside:
                 (home / one.filename).write_bytes(packed_.read(one))
     except zipfile.BadZipFile:
@@ -201,6 +202,30 @@ def add_page(store: Store, files: Path, draft: int, upload: UploadFile, page: in
         found.changed = store.clock()
         _write(folder(files, draft), found.template)
         return len(pages) + 1
+
+
+def turn_page(store: Store, files: Path, draft: int, page: int) -> None:
+    """Turn a page of a draft by 90 degrees clockwise, with all that was drawn on it; boxes are proposed anew."""
+    with store.writing() as session:
+        found = _locked(session, draft)
+        pages = list(found.template["pages"])
+        if not 1 <= page <= len(pages):
+            raise SettingError(f"page {page}: the template has {len(pages)}; choose another")
+        before, high = pages[page - 1], pages[page - 1]["size"][1]
+        picture_ = load_page(PageRef(str(picture(files, draft, page)), 1))
+        turned = _proposed_for(np.asarray(cv2.rotate(picture_, cv2.ROTATE_90_CLOCKWISE), np.uint8))
+        pages[page - 1] = turned.page | {
+            "marks": [{**mark, "x": high - mark["y"], "y": mark["x"]} for mark in before["marks"]],
+            "lines": [[high - y1, x1, high - y2, x2] for x1, y1, x2, y2 in before["lines"]],
+            "fields": [
+                {**field, "box": [high - y - h, x, h, w]} for field in before["fields"] for x, y, w, h in [field["box"]]
+            ],
+        }
+        _keep(files, draft, page, turned)
+        found.template = {**found.template, "pages": with_references(pages)}
+        found.changed = store.clock()
+        (folder(files, draft) / f"page-{page}-reference.png").unlink(missing_ok=True)
+        _write(folder(files, draft), found.template)
 
 
 def drop_page(store: Store, files: Path, draft: int, page: int) -> None:
@@ -291,7 +316,10 @@ def _prepared(upload: UploadFile, page: int) -> _Prepared:
             image = load_page(PageRef(str(kept), page))
         except InputError as e:
             raise InputError(str(e).replace(str(kept), shown_name(upload))) from None
-    flat = straighten(_fitting(image))
+    return _proposed_for(straighten(_fitting(image)))
+
+
+def _proposed_for(flat: npt.NDArray[np.uint8]) -> _Prepared:
     found = propose(flat)
     marks, lines = [mark.model_dump() for mark in found.marks], [list(line) for line in found.lines]
     proposals = {"marks": marks, "lines": lines, "fields": [spec.model_dump(mode="json") for spec in found.fields]}

@@ -19,7 +19,7 @@ from inkshift.review.core.schema import Draft
 from inkshift.review.designer import drafting, drafts
 from inkshift.review.designer.tryout import try_on
 from inkshift.review.web.render import inline, page
-from inkshift.review.web.security import Id, Supervisor, Visit
+from inkshift.review.web.security import Id, Supervisor, Visit, there
 from inkshift.review.web.uploads import Sent, Upload, shown_name, take
 
 router = APIRouter()
@@ -61,11 +61,14 @@ def designer(who: Supervisor, draft: Id) -> HTMLResponse:
 def save(who: Supervisor, draft: Id, given: drafting.Given) -> JSONResponse:
     """Keep the template as it is; what is wrong with it, or 409 and why it is not kept."""
     _found(who, draft)
+    told = who.words.told
     try:
         checked, changed = drafts.save(who.store, who.files, draft, given)
     except SettingError as e:
-        return JSONResponse({"error": str(e)}, 409)
-    return JSONResponse({"changed": changed, "problems": checked.problems, "rules": checked.rules})
+        return JSONResponse({"error": told(str(e))}, 409)
+    return JSONResponse(
+        {"changed": changed, "problems": [*map(told, checked.problems)], "rules": [*map(told, checked.rules)]}
+    )
 
 
 @router.post("/templates/{draft}/pages")
@@ -75,6 +78,13 @@ def add_page(who: Supervisor, draft: Id, sent: Upload) -> Response:
         number = drafts.add_page(who.store, who.files, draft, _one(sent), _page(sent))
     except InkshiftError as e:
         return _designer(who, found, str(e))
+    return RedirectResponse(f"/templates/{draft}#page-{number}", 303)
+
+
+@router.post("/templates/{draft}/pages/{number}/turn")
+def turn_page(who: Supervisor, draft: Id, number: Id) -> RedirectResponse:
+    _found(who, draft)
+    drafts.turn_page(who.store, who.files, draft, number)
     return RedirectResponse(f"/templates/{draft}#page-{number}", 303)
 
 
@@ -126,10 +136,7 @@ def download(who: Supervisor, draft: Id) -> Response:
 
 
 def _found(who: Visit, draft: int) -> Draft:
-    found = drafts.find(who.store, draft)
-    if found is None:
-        raise HTTPException(404)
-    return found
+    return there(drafts.find(who.store, draft))
 
 
 def _home(who: Visit, draft: int) -> Path:
@@ -175,8 +182,8 @@ def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:
         "pages": pages,
         "rules": [drafting.rule_line(rule) for rule in draft.template["rules"]],
         "changed": draft.changed.isoformat(),
-        "problems": checked.problems,
-        "broken": checked.rules,
+        "problems": [*map(who.words.told, checked.problems)],
+        "broken": [*map(who.words.told, checked.rules)],
     }
     path = str(_home(who, draft.id) / "template.json")
     texts = who.words.of_scripts()

@@ -16,7 +16,7 @@ from inkshift.review.core.checks import CheckError
 from inkshift.review.core.words import needed
 from inkshift.review.keying import views
 from inkshift.review.web.render import inline, page
-from inkshift.review.web.security import Id, Supervisor, Visit
+from inkshift.review.web.security import Id, Supervisor, Visit, there
 
 router = APIRouter()
 
@@ -37,9 +37,7 @@ def form(who: Supervisor, form: Id) -> HTMLResponse:
 
 
 def _form(who: Visit, form: int, asked: Asked) -> HTMLResponse:
-    found = views.form_page(who.store, form)
-    if found is None:
-        raise HTTPException(404)
+    found = there(views.form_page(who.store, form))
     status = 409 if asked.broken else 400 if asked.error else 200
     return page(who, "form.html", form=found, inline=inline, asked=asked, status=status)
 

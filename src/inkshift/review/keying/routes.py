@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import InkshiftError, SettingError
@@ -18,7 +18,7 @@ from inkshift.review.core.words import needed
 from inkshift.review.keying import views
 from inkshift.review.web.pagepicture import FieldOnPage, outline, page_of, picture, sent
 from inkshift.review.web.render import inline, page
-from inkshift.review.web.security import Id, Visit, Who
+from inkshift.review.web.security import Id, Visit, Who, there
 
 router = APIRouter()
 
@@ -102,10 +102,7 @@ def page_picture(who: Who, field: Id) -> Response:
 
 
 def _on_page(who: Visit, field: int) -> FieldOnPage:
-    found = page_of(who.store, field)
-    if found is None:
-        raise HTTPException(404)
-    return found
+    return there(page_of(who.store, field))
 
 
 def _next(

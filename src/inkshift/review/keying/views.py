@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import Depends, HTTPException
+from fastapi import Depends
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.forms.kinds import digits_of
@@ -21,7 +21,7 @@ from inkshift.review.core.checks import broken_now, checks_of, values, without_d
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
 from inkshift.review.core.store import Store
 from inkshift.review.core.undone import undone
-from inkshift.review.web.security import Id, Who
+from inkshift.review.web.security import Id, Who, there
 
 ABSENT = "∅"
 SYMBOLS = (*DIGITS, ABSENT)
@@ -126,10 +126,7 @@ def keying(batch: Batch) -> str:
 def batch_of(who: Who, batch: Id) -> Batch:
     """The batch of an address; 404 where there is none."""
     with who.store.reading() as session:
-        found = session.get(Batch, batch)
-    if found is None:
-        raise HTTPException(404)
-    return found
+        return there(session.get(Batch, batch))
 
 
 TheBatch = Annotated[Batch, Depends(batch_of)]

@@ -13,7 +13,7 @@ from inkshift.review import datasets
 from inkshift.review.datasets import DataSet
 from inkshift.review.labelled import available
 from inkshift.review.web.render import page, written
-from inkshift.review.web.security import Id, Supervisor, Visit
+from inkshift.review.web.security import Id, Supervisor, Visit, there
 
 router = APIRouter()
 
@@ -91,7 +91,4 @@ def download(who: Supervisor, data: Id) -> FileResponse:
 
 
 def _found(who: Visit, data: int) -> DataSet:
-    found = datasets.find(who.files, data)
-    if found is None:
-        raise HTTPException(404)
-    return found
+    return there(datasets.find(who.files, data))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException, Path
+from fastapi import APIRouter, Form, Path
 from pydantic import Field
 from starlette.responses import HTMLResponse, RedirectResponse
 
@@ -15,7 +15,7 @@ from inkshift.review import reread, teach
 from inkshift.review.core import models, tasks
 from inkshift.review.labelled import TEST_SHARE, available
 from inkshift.review.web.render import page
-from inkshift.review.web.security import Id, Supervisor
+from inkshift.review.web.security import Id, Supervisor, there
 from inkshift.review.web.work import stage
 
 router = APIRouter()
@@ -50,9 +50,7 @@ def show_models(who: Supervisor) -> HTMLResponse:
 @router.get("/models/{digest}")
 def show_model(who: Supervisor, digest: Digest) -> HTMLResponse:
     """One model: its card, and how it compares with the one it was taught from."""
-    found = next((model for model in models.known(who.store) if model.digest == digest), None)
-    if found is None:
-        raise HTTPException(404)
+    found = there(next((model for model in models.known(who.store) if model.digest == digest), None))
     return page(who, "model.html", model=found, shown=show_value, scale=_scale, further=_further)
 
 

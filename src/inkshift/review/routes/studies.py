@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException, Path
+from fastapi import APIRouter, Form, Path
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from inkshift.review import datasets, studies
 from inkshift.review.core import models, tasks
 from inkshift.review.web.render import page
-from inkshift.review.web.security import Supervisor
+from inkshift.review.web.security import Supervisor, there
 from inkshift.review.web.work import stage
 
 router = APIRouter()
@@ -37,17 +37,12 @@ def show_all(who: Supervisor) -> HTMLResponse:
 @router.post("/studies")
 def start(who: Supervisor, data: Annotated[int, Form(ge=1)]) -> RedirectResponse:
     """Study how many labels of a data set it takes."""
-    found = datasets.find(who.files, data)
-    if found is None:
-        raise HTTPException(404)
-    who.tasks.start("study", {"dataset": data, "name": found.name})
+    who.tasks.start("study", {"dataset": data, "name": there(datasets.find(who.files, data)).name})
     return RedirectResponse("/studies", 303)
 
 
 @router.get("/studies/{study}")
 def report(who: Supervisor, study: Annotated[str, Path(pattern="^[0-9a-f]{16}$")]) -> FileResponse:
     """The report as it was written, which can run and load nothing."""
-    found = next((one for one in studies.found(who.files) if one.id == study), None)
-    if found is None:
-        raise HTTPException(404)
+    found = there(next((one for one in studies.found(who.files) if one.id == study), None))
     return FileResponse(found.report, media_type="text/html", headers={"Content-Security-Policy": POLICY})

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import sqlalchemy as sa
 from fastapi import Depends, HTTPException, Path, Request
@@ -45,6 +45,16 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+T = TypeVar("T")
+
+
+def there(found: T | None) -> T:
+    """What an address is of; 404 where there is none."""
+    if found is None:
+        raise HTTPException(404)
+    return found
+
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from inkshift.errors import SettingError
 from inkshift.forms.kinds import KindError
@@ -12,8 +13,12 @@ from inkshift.forms.reading import CROSSED, EMPTY, UNREADABLE, Kind
 from inkshift.forms.rules import Broken
 
 _FILES = sorted(Path(__file__).parent.glob("*.toml"))
-CATALOGUES: dict[str, dict[str, str]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
+_FOUND: dict[str, dict[str, Any]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
+# What the program says in English, and how a language says it: `[messages]` of its file, blanks numbered.
+MESSAGES: dict[str, dict[str, str]] = {code: texts.pop("messages", {}) for code, texts in _FOUND.items()}
+CATALOGUES: dict[str, dict[str, str]] = _FOUND
 LANGUAGES = {code: texts["language"] for code, texts in CATALOGUES.items()}
+_BLANK = re.compile(r"\{(\d)\}")
 
 
 STATES = ("blank", "crossed-out", "unreadable")
@@ -33,6 +38,9 @@ class Words:
         self.code = code
         self._texts = CATALOGUES[code]
         self.languages = LANGUAGES
+        # The one with most words of its own first: `{0}: {1}` fits nearly all.
+        said = sorted(MESSAGES[code].items(), key=lambda one: -len(_BLANK.sub("", one[0])))
+        self._messages = [(_pattern(english), text) for english, text in said]
 
     def __call__(self, key: str, **given: object) -> str:
         return self._texts[key].format(**given)
@@ -40,6 +48,18 @@ class Words:
     def of_scripts(self) -> dict[str, str]:
         """The texts that scripts show, their blanks as they are."""
         return {key: text for key, text in self._texts.items() if key.startswith("js_")}
+
+    def told(self, message: str, deep: int = 4) -> str:
+        """A message of the program in this language, a line or several, as it is where the file lacks it.
+
+        deep: how far what fills its blanks is said in this language too.
+        """
+        if "\n" in message:
+            return "\n".join(map(self.told, message.split("\n")))
+        for pattern, text in self._messages if deep else ():
+            if found := pattern.fullmatch(message):
+                return text.format(*(self.told(part, deep - 1) for part in found.groups()))
+        return message
 
     def of(self, state: str, value: str = "") -> str:
         """A decision or reading in words: its digits, or its state."""
@@ -62,6 +82,15 @@ class Words:
     def candidate(self, written: str, kind: Kind) -> str:
         """What a field may hold: its digits and marks, or the state that its only mark stands for."""
         return self(_ALONE[written]) if written in _ALONE else self.answer(written, kind)
+
+
+def _pattern(english: str) -> re.Pattern[str]:
+    """What fits a message. A blank ends where the words behind it first come, and is not tried further: no message,
+    however long, takes long.
+    """
+    first, *rest = re.split(r"\{\d\}", english)
+    blanks = [f"(?>(.+?){re.escape(words)})" if words else "(.+)" for words in rest]
+    return re.compile(re.escape(first) + "".join(blanks))
 
 
 def _parts(rule: Broken) -> dict[str, str]:

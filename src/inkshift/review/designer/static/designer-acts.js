@@ -159,19 +159,23 @@ export function set(field, key, value) {
     if (field.cells) field.digits = [0, field.cells];
   } else if (key === "kind") {
     delete field.places;
+    delete field.order;
     if (value === "decimal") field.places = 2;
     if (!hasDigits(value)) {
       Object.assign(field, { cells: 0, digits: [1, 8], max: null });
       delete field.signed;
     }
     field.kind = value;
+  } else if (key === "order") {
+    field.cells = value === "none" ? 0 : 8;
+    field.order = value === "none" ? null : value;
   } else if (key === "places") field.places = clamp(Math.round(value), 1, 6);
   else field[key] = value;
   if (key === "name" && doc.identity.field === before) doc.identity.field = value;
 }
 
 export const get = (field, key) => (
-  key === "kind" ? field.kind ?? "number" : key === "signed" ? field.signed ?? false : key in PLACES ? field.box[PLACES[key]] : key === "fewest" ? field.digits[0] : key === "most" ? field.digits[1] : field[key]
+  key === "kind" ? field.kind ?? "number" : key === "order" ? field.order ?? "none" : key === "signed" ? field.signed ?? false : key in PLACES ? field.box[PLACES[key]] : key === "fewest" ? field.digits[0] : key === "most" ? field.digits[1] : field[key]
 );
 
 // The other fields that are chosen stay chosen where one more is taken in or let go.

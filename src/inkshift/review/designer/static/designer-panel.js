@@ -4,13 +4,13 @@ import { accept, get, give, hasDigits, proposals, remove, repeat, rowDistance, s
 import { $, canRedo, canUndo, change, chosenFields, choose, doc, isChosen, list, LISTS, names, on, page, say, state } from "./designer-model.js";
 
 const KEYS = ["name", "x", "y", "w", "h", "cells", "fewest", "most", "max", "frame"];
-const ALL = [...KEYS, "kind", "places", "signed"]; // of which the table shows the first ones
+const ALL = [...KEYS, "kind", "places", "signed", "order"]; // of which the table shows the first ones
 const one = $("one"), rows = $("all").tBodies[0];
 
 function read(input) {
   if (input.type === "checkbox") return input.checked;
   if (input.dataset.key === "name") return input.value.trim();
-  if (input.dataset.key === "kind") return input.value;
+  if (input.tagName === "SELECT") return input.value;
   if (input.value === "") return input.dataset.key === "max" ? null : undefined;
   return Number(input.value);
 }
@@ -42,6 +42,7 @@ function showOne() {
   $("geometry").hidden = !single;
   ALL.forEach((key) => write($(`one-${key}`), get(fields[0], key)));
   $("of-decimals").hidden = get(fields[0], "kind") !== "decimal";
+  $("of-dates").hidden = get(fields[0], "kind") !== "date";
   $("of-digits").hidden = !hasDigits(get(fields[0], "kind"));
   if (document.activeElement !== $("distance")) $("distance").value = rowDistance();
 }

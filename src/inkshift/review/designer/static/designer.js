@@ -2,7 +2,7 @@
 "use strict";
 import { add } from "./designer-acts.js";
 import { focusChosen, zoom } from "./designer-canvas.js";
-import { $, choose, on, page, redo, report, save, show, state, undo } from "./designer-model.js";
+import { $, choose, id, on, page, redo, report, save, show, state, undo } from "./designer-model.js";
 import "./designer-panel.js";
 import "./designer-rules.js";
 
@@ -25,6 +25,14 @@ $("new-field").addEventListener("click", () => {
 
 $("page-number")?.addEventListener("change", (event) => show(Number(event.target.value)));
 on("change", () => { if ($("page-number")) $("page-number").value = state.page; });
+
+// What is turned is what was saved.
+$("turn").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const form = event.target;
+  form.action = `/templates/${id}/pages/${state.page + 1}/turn`;
+  save().then(() => form.submit());
+});
 
 // What is tried is what was saved.
 document.addEventListener("htmx:confirm", (event) => {

@@ -1,0 +1,123 @@
+"""What the pages say in each language: every text, and every message of the program that a page may show."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from inkshift.forms.reading import FormReading, PageNote
+from inkshift.review.app import Settings
+from inkshift.review.core.intake import add_batch
+from inkshift.review.core.words import CATALOGUES, LANGUAGES, MESSAGES, Words, language
+from review_app import client, opened, token
+from review_forms import TALLY
+
+SRC = Path(__file__).parents[1] / "src" / "inkshift"
+SHOWN = (
+    *(path for path in (SRC / "review").rglob("*.py") if not {"serve.py", "store.py", "migrations"} & set(path.parts)),
+    *(SRC / "forms" / "page").glob("*.py"),
+    *(SRC / "forms" / name for name in ("template.py", "rules.py", "registration/register.py")),
+    SRC / "pictures.py",
+)
+# Said to whoever programs or types commands, never on a page.
+NOT_SHOWN = (
+    "picture: expected",
+    "is no name that the server makes",
+    "in this folder",
+    "cannot be searched",
+    "expected a file or folder",
+    "archive",
+)
+OTHERS = [code for code in LANGUAGES if code != "en"]
+
+
+def written(node: ast.expr | None, module: ModuleType) -> str:
+    """A text of the program, its constants filled in, `7` in all other blanks; empty where it is none."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(written(part, module) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return str(getattr(module, node.value.id, 7)) if isinstance(node.value, ast.Name) else "7"
+    return ""
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Where a message is raised, and the message."""
+    for path in SHOWN:
+        module = importlib.import_module(".".join(path.with_suffix("").relative_to(SRC.parent).parts))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Error")):
+                continue
+            given = node.args[0] if node.args else None
+            texts = given.values if isinstance(given, ast.BoolOp) else [given]
+            for text in (written(one, module) for one in texts):
+                if re.search("[a-z] ", text) and not any(part in text for part in NOT_SHOWN):
+                    yield f"{path.name}:{node.lineno}", text
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_a_language_says_all_that_the_pages_say(code: str) -> None:
+    assert set(CATALOGUES[code]) == set(CATALOGUES["en"])
+    for key, text in CATALOGUES["en"].items():
+        assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", CATALOGUES[code][key])), key
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_a_language_says_all_messages_that_a_page_may_show(code: str) -> None:
+    words, found = Words(code), dict(messages())
+    assert len(found) > 120
+    assert {where: text for where, text in found.items() if words.told(text) == text} == {}
+    for english, text in MESSAGES[code].items():
+        assert set(re.findall(r"\{\d\}", text)) <= set(re.findall(r"\{\d\}", english)), english
+
+
+def test_what_fills_a_blank_is_said_as_well() -> None:
+    told = Words("es").told
+    assert told("a: b.png page 2: the page is all black; scan it again") == (
+        "a: b.png página 2: la página es toda negra; escanéela de nuevo"
+    )
+    page = "the page could lie 4 px left and 3 px down: its print fits there nearly as well; scan it whole, or "
+    assert "corrida 4 px a la izquierda y 3 px hacia abajo:" in told(
+        f'{page}give the template a picture of the empty form ("reference")'
+    )
+    assert told("batch 'x': is there already; choose another name\nnothing") == (
+        "lote 'x': ya existe; elija otro nombre\nnada"
+    )
+    assert Words("en").told("the page is all black") == "the page is all black"
+    assert told("no such words") == "no such words"
+
+
+def test_no_message_takes_long() -> None:
+    start = time.process_time()
+    for text in (": " * 5000, "x page " * 3000, "rule 'a': " * 2000, "{0}" * 3000):
+        language("es", "").told(text)
+    assert time.process_time() - start < 10
+
+
+def test_pages_show_messages_in_the_language_of_who_asks(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        why = "scans/a.png page 1: the page does not fit the template: 12% of its print found; is it this form, and "
+        note = PageNote("scans/a.png", 1, error=f"{why}scanned whole?")
+        add_batch(store, "Votos", [FormReading("a", (), (note,))], template=TALLY)
+        browser = client(store, Settings(files=tmp_path / "files"))
+        browser.headers["Accept-Language"] = "es"
+        for path in ("/batches/1", "/pages/1", "/forms/1"):
+            text = browser.get(path).text
+            assert "la página no coincide con la plantilla: se encontró 12% de su impresión" in text, path
+            assert "the page" not in text, path
+        given = {"csrf": token(browser), "name": "acta", "page": "1"}
+        answer = browser.post("/templates", data=given, files={"file": ("acta.pdf", b"not a pdf")})
+        assert answer.status_code == 400 and "acta.pdf: se esperaba" in answer.text and "expected" not in answer.text
+        answer = browser.post("/models/back", data={"csrf": token(browser)})
+        assert "antes no leía ningún otro modelo; elija uno" in answer.text
+        assert "Lee de una vez un número entero" in browser.get("/models").text
+        browser.headers["Accept-Language"] = "en"
+        assert f"{why}scanned whole?" in browser.get("/pages/1").text.replace("a.png page 1", "scans/a.png page 1")
