@@ -196,7 +196,7 @@ class _Hands(Crew[T, R]):
     def collect(self, timeout: float | None) -> None:
         if not self._awaited:
             return
-        # All that is there at once: to look through thousands that are awaited for one answer each would take longer than
+        # All that is there at once: to look through thousands that are awaited for each answer would take longer than
         # the work.
         awaited = list(self._awaited)
         if self._ray.wait(awaited, num_returns=1, timeout=timeout)[0]:
