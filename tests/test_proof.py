@@ -225,6 +225,26 @@ def test_a_page_of_many_fields_is_told_from_itself_upside_down(
         assert sum(came[name] == value for name, value in truth.items()) >= 0.9 * len(truth)
 
 
+def test_paper_that_is_folded_between_its_corner_marks_is_laid() -> None:
+    """Marks stay where they are; the boxes are so far from where these have them that they fit as well upside down."""
+    sheet, boxes = np.full((H, W), 255, np.uint8), [(430.0, 150.0 + 46 * k, 90.0, 30.0) for k in range(12)]
+    marks = [{"x": x, "y": y, "size": 18} for x in (40, 560) for y in (40, 810)]
+    fields = [{"name": f"r{k}", "box": box, "cells": 3} for k, box in enumerate(boxes)]
+    spec = PageSpec.model_validate({"size": [W, H], "marks": marks, "fields": fields})
+    for x, y in ((x, y) for x in (40, 560) for y in (40, 810)):
+        cv2.rectangle(sheet, (x - 9, y - 9), (x + 9, y + 9), (0,), -1)
+    for x, y in ((x, int(box[1])) for box in boxes for x in (430, 460, 490)):
+        cv2.rectangle(sheet, (x, y), (x + 30, y + 30), (0,), 2)
+    across, down = np.meshgrid(np.arange(W, dtype=np.float32), np.arange(H, dtype=np.float32))
+    away = 20 * (1 - np.abs(down - H / 2) / (H / 2 - 40))
+    folded = cv2.remap(sheet, across, np.asarray(down - away, np.float32), cv2.INTER_LINEAR, borderValue=(255,))
+    found = register(seen(np.asarray(folded, np.uint8), moved(0, 1)), spec)[0]
+    assert found.turn == 0
+    for x, y, w, h in boxes:
+        middle = project(np.array([[x + w / 2, y + h / 2]]), found.map_of((x, y, w, h)))[0]
+        assert abs(middle[1] - (y + h / 2 + away[int(middle[1]), 0])) < h / 4
+
+
 def test_blank_black_and_tiny_pages_say_so() -> None:
     sheet, spec, _ = class_list()
     with pytest.raises(UnknownFormError):
