@@ -179,6 +179,13 @@ def test_a_low_and_wide_two_is_no_wave() -> None:
     assert cell.mark == 0
 
 
+def test_a_low_and_wide_seven_is_no_dash() -> None:
+    ink = np.zeros((60, 50), np.uint8)
+    cv2.polylines(ink, [np.array([(8, 24), (42, 24), (41, 42)], np.int32)], False, (255,), 3)
+    (cell,) = cells_of_field(ink, 1, (0, 0, 50, 60), printed=False)
+    assert cell.mark == 0
+
+
 @pytest.mark.parametrize(("wide", "high"), [(15, 14), (19, 15)])
 def test_a_blob_may_be_a_digit_whose_loop_ran_full(wide: int, high: int) -> None:
     ink = np.zeros((60, 50), np.uint8)

@@ -225,6 +225,59 @@ def test_a_page_of_many_fields_is_told_from_itself_upside_down(
         assert sum(came[name] == value for name, value in truth.items()) >= 0.9 * len(truth)
 
 
+def test_paper_that_is_folded_between_its_corner_marks_is_laid() -> None:
+    """Marks stay where they are; the boxes are so far from where these have them that they fit as well upside down."""
+    sheet, boxes = np.full((H, W), 255, np.uint8), [(430.0, 150.0 + 46 * k, 90.0, 30.0) for k in range(12)]
+    marks = [{"x": x, "y": y, "size": 18} for x in (40, 560) for y in (40, 810)]
+    fields = [{"name": f"r{k}", "box": box, "cells": 3} for k, box in enumerate(boxes)]
+    spec = PageSpec.model_validate({"size": [W, H], "marks": marks, "fields": fields})
+    for x, y in ((x, y) for x in (40, 560) for y in (40, 810)):
+        cv2.rectangle(sheet, (x - 9, y - 9), (x + 9, y + 9), (0,), -1)
+    for x, y in ((x, int(box[1])) for box in boxes for x in (430, 460, 490)):
+        cv2.rectangle(sheet, (x, y), (x + 30, y + 30), (0,), 2)
+    across, down = np.meshgrid(np.arange(W, dtype=np.float32), np.arange(H, dtype=np.float32))
+    away = 20 * (1 - np.abs(down - H / 2) / (H / 2 - 40))
+    folded = cv2.remap(sheet, across, np.asarray(down - away, np.float32), cv2.INTER_LINEAR, borderValue=(255,))
+    found = register(seen(np.asarray(folded, np.uint8), moved(0, 1)), spec)[0]
+    assert found.turn == 0
+    for x, y, w, h in boxes:
+        middle = project(np.array([[x + w / 2, y + h / 2]]), found.map_of((x, y, w, h)))[0]
+        assert abs(middle[1] - (y + h / 2 + away[int(middle[1]), 0])) < h / 4
+
+
+def test_a_folded_grid_is_not_laid_a_row_aside() -> None:
+    """The place that is right fits badly at first; its rivals, laid from there, fit better, and it better than them."""
+    wide, high, top, row, columns = 827, 1170, 210, 29, (55, 95, 385, 480, 575, 670, 765)
+    sheet = np.full((high, wide), 255, np.uint8)
+    lines = [(55, top + row * k, 765, top + row * k) for k in range(31)]
+    lines += [(x, top, x, top + 30 * row) for x in columns]
+    for a, b, c, d in [*lines, (55, top - 28, 765, top - 28)]:
+        cv2.line(sheet, (a, b), (c, d), (0,), 1, cv2.LINE_AA)
+    for k, y in enumerate(range(top, top + 30 * row, row)):
+        name = f"{NAMES[k % 13]} {NAMES[(5 * k + 3) % 13]}"
+        cv2.putText(sheet, name, (103, y + 20), 0, 0.5, (0,), 1, cv2.LINE_AA)
+        for x in columns[2:6]:
+            cv2.putText(sheet, str(17 + k), (x + 25, y + 22), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 0.6, (40,))
+    boxes = [(x, y, 95, row) for y in range(top, top + 30 * row, row) for x in columns[2:6]]
+    fields = [{"name": f"r{k}", "box": box, "digits": [1, 3]} for k, box in enumerate(boxes)]
+    spec = PageSpec.model_validate({"size": [wide, high], "lines": lines, "fields": fields})
+    # Two halves that lean by so many radians to the glass, seen from three times the page's height above it.
+    at = np.linspace(0, high, 2000)
+    lean = np.where(at < high / 2, 0.3, 0.2)
+    flat = (at - high / 2) * np.cos(lean)
+    there = 0.02 * high + 0.96 * high * (flat - flat[0]) / (flat[-1] - flat[0])
+    far = 1 + np.abs(at - high / 2) * np.sin(lean) / (3 * high)
+    across, down = np.meshgrid(np.arange(wide, dtype=np.float64), np.arange(high, dtype=np.float64))
+    back = np.interp(down, there, at, -1e4, 1e4)
+    across = wide / 2 + ((across - 0.02 * wide) / 0.96 - wide / 2) * np.interp(back, at, far)
+    maps = across.astype(np.float32), back.astype(np.float32)
+    folded = np.asarray(cv2.remap(sheet, *maps, cv2.INTER_LINEAR, borderValue=(255,)), np.uint8)
+    found = register(seen(folded, np.eye(3), (wide, high)), spec)[0]
+    for x, y, w, h in boxes:
+        middle = project(np.array([[x + w / 2, y + h / 2]]), found.map_of((x, y, w, h)))[0]
+        assert abs(middle[1] - np.interp(y + h / 2, at, there)) < h / 4
+
+
 def test_blank_black_and_tiny_pages_say_so() -> None:
     sheet, spec, _ = class_list()
     with pytest.raises(UnknownFormError):

@@ -50,10 +50,10 @@ _CROWDED, _REACHING = 0.8, 0.7
 _SPECK, _DOT, _BLOB, _SMALL = 0.1, 0.16, 0.25, 0.3
 _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
 # Of a mark: a dash or wave is lower than this share of the cell, so many times wider than high, perhaps or likely, and
-# such a share of its columns crosses it once.
+# such a share of its columns crosses it once; no more than such a share of its height is of one stroke down.
 # Of a slash: how much less straight than a ruled stroke, how wide for its height, perhaps or likely, and leaning
 # backwards. Share of a line through a loop that is ink.
-_LOW, _WIDE, _ONCE = 0.45, (1.25, 1.5), 0.7
+_LOW, _WIDE, _ONCE, _LIMB = 0.45, (1.25, 1.5), 0.7, 0.6
 _STRAIGHT_STROKE, _LEANING, _BACKWARDS, _COVERED = 1.6, (0.55, 0.75), 0.4, 0.93
 # Shares of the width: where lines through a loop from its upper right to its lower left begin and end, (N, 1).
 _FEET, _HEADS = (one.reshape(-1, 1) for one in np.meshgrid(np.arange(0.0, 0.2, 0.04), np.arange(0.8, 1.0, 0.04)))
@@ -214,9 +214,11 @@ def _mark(picture: Gray, height: float) -> float:
 
 
 def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:
-    """Whether nearly every column crosses the ink just once."""
-    begins = np.concatenate([ink[:1], ink[1:] & ~ink[:-1]])
-    return float(np.mean(begins.sum(0) == 1)) > _ONCE
+    """Whether nearly every column crosses the ink just once, and none goes down along a stroke, as behind a 7's bar."""
+    once = np.concatenate([ink[:1], ink[1:] & ~ink[:-1]]).sum(0) == 1
+    thick = ink.sum(0)[once]
+    limb = len(thick) and thick.max() > max(_LIMB * len(ink), 2 * inks.middle_of(thick))
+    return float(once.mean()) > _ONCE and not limb
 
 
 def _slash(ink: npt.NDArray[np.bool_]) -> float:

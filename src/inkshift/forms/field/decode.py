@@ -22,8 +22,9 @@ from inkshift.forms.reading import DIGITS, EMPTY, Candidate, CellReading
 
 JUNK, CROSSED = 10, 11
 # How much likelier it is that a cell between digits holds one that was missed than that it is blank or crossed out:
-# nobody leaves a gap in a number.
-_GAP = 20.0
+# nobody leaves a gap in a number, or marks cells on both sides of it. What is left of a gap's probability, as of one
+# between digits without cells: what the number means is open.
+_GAP, _OPEN = 20.0, 0.45
 _FLOOR = 1e-4
 _BEST = 8
 MOST_CANDIDATES = 20
@@ -246,10 +247,11 @@ def decode_cells(symbols: Sequence[dict[str, float]]) -> tuple[Candidate, ...]:
 
 
 def gaps_doubted(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Readings of a field of cells with those less probable, of the same sum, that leave a gap in a number."""
-    odds = [one.probability / (_GAP if _has_gap(one.written) else 1.0) for one in candidates]
+    """Readings of a field of cells, those less probable that leave a gap in a number, or marks on both sides of it."""
+    odds = [one.probability / (_GAP if _has_gap(one.written) or _between(one.written) else 1.0) for one in candidates]
     scale = sum(one.probability for one in candidates) / max(sum(odds), 1e-12)
-    weighed = [replace(one, probability=p * scale) for one, p in zip(candidates, odds, strict=True)]
+    left = [p * scale * (_OPEN if _has_gap(one.written) else 1.0) for one, p in zip(candidates, odds, strict=True)]
+    weighed = [replace(one, probability=p) for one, p in zip(candidates, left, strict=True)]
     return tuple(sorted(weighed, key=lambda one: -one.probability))
 
 
@@ -257,3 +259,9 @@ def _has_gap(written: str) -> bool:
     """Whether a cell without a digit, or more, stands between digits."""
     unused = CROSSED_OUT + EMPTY
     return any(symbol in unused for symbol in written.strip(unused))
+
+
+def _between(written: str) -> bool:
+    """Whether cells on both sides of a number are crossed out: people put it to one side."""
+    used = written.strip(EMPTY)
+    return used[:1] == used[-1:] == CROSSED_OUT and used.strip(CROSSED_OUT) != ""

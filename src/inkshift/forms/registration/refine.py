@@ -74,8 +74,17 @@ class Place:
         return np.asarray(np.linalg.solve(mass, (near @ pull)[..., None])[..., 0] * unit, np.float64)
 
 
-def refine(scan: Scan, reference: Reference, matrix: Matrix, rounds: Sequence[tuple[int, int]] = ROUNDS) -> Place:
-    """The place that fits the patches of the reference best, from one that is a few millimetres off."""
+def refine(
+    scan: Scan,
+    reference: Reference,
+    matrix: Matrix,
+    rounds: Sequence[tuple[int, int]] = ROUNDS,
+    held: bool = False,
+) -> Place:
+    """The place that fits the patches of the reference best, from one that is a few millimetres off.
+
+    held: the homography is exact, as four corner marks are, so that all that lies off it is the paper's bend.
+    """
     place = Place(matrix)
     middles, unit = reference.middles, max(reference.size) / FINE
     for reach, coarser in rounds:
@@ -85,7 +94,7 @@ def refine(scan: Scan, reference: Reference, matrix: Matrix, rounds: Sequence[tu
         found, sights = find(reference.patches, seen, np.full(len(bent), reach), bent, coarser, border)
         if found.sum() < 6:
             break
-        better = _homography(place.matrix, sights, reference)
+        better = (matrix, sights) if held else _homography(place.matrix, sights, reference)
         if better is None:
             break
         place = Place(better[0], _agreeing(better[1]))

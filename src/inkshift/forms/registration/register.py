@@ -26,7 +26,7 @@ from inkshift.forms.registration.proof import (
     weigh,
 )
 from inkshift.forms.registration.reference import Reference, printed_lines
-from inkshift.forms.registration.refine import NEAR, ROUNDS, WIDE, Place, frames_seen, look, refine, snap
+from inkshift.forms.registration.refine import NEAR, WIDE, Place, frames_seen, look, refine, snap
 from inkshift.forms.registration.scan import Scan, inverse
 from inkshift.forms.template import Box, PageSpec
 from inkshift.reframe import to_gray
@@ -195,17 +195,18 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
         looks = (
             sorted(range(len(rough)), key=lambda k: -glance(scan, known, rough[k].matrix)) if len(rough) > 1 else [0]
         )
-        chosen = [rough[k] for k in dict.fromkeys([*looks[:2], 0])] if rough else []
-        # Marks are exact, and where a template knows little else they may be better than what is around them.
+        # Marks are exact, and where a template knows little else they may be better than what is around them; on bent
+        # paper a glance does not tell which way up they are.
         exact = way in (ways[0], candidates.by_marks)
+        first = range(min(2 if exact else 1, len(rough)))
+        chosen = [rough[k] for k in dict.fromkeys([*looks[:2], *first])] if rough else []
         for one in chosen:
-            place = refine(scan, known, one.matrix, NEAR if exact else ROUNDS)
-            if exact and _roughly(scan, known, one) > _roughly(scan, known, place):
-                place = one
-            if any(_same(place.matrix, other.place.matrix, known, 0.01) for other in tried):
-                continue
-            if tried and _roughly(scan, known, place) < 0.6 * max(other.explained for other in tried):
-                continue
+            place = _by_marks(scan, known, one) if exact else refine(scan, known, one.matrix)
+            if tried:
+                alike = [other.explained for other in tried if _same(place.matrix, other.place.matrix, known, 0.01)]
+                least = max(alike, default=0.6 * max(other.explained for other in tried))
+                if _roughly(scan, known, place) <= least:
+                    continue
             tried += _try(scan, known, place)
             tried.sort(key=lambda one: -one.explained)
             if known.drawn or tried[0].explained > _BENT:
@@ -218,6 +219,14 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
         if tried and _judged(scan, known, tried).probability >= _SURE:
             break
     return [_judged(scan, known, tried), *tried[1:]] if tried else []
+
+
+def _by_marks(scan: Scan, known: Reference, exact: Place) -> Place:
+    """The place by marks alone, or drawn onto the print around them; on bent paper between marks that stay."""
+    ways = [refine(scan, known, exact.matrix, NEAR), exact]
+    if max(_roughly(scan, known, one) for one in ways) < _BENT:
+        ways.append(refine(scan, known, exact.matrix, held=True))
+    return max(ways, key=lambda one: _roughly(scan, known, one))
 
 
 def _is_fax(scan: Scan) -> bool:
@@ -394,22 +403,21 @@ def _closer(scan: Scan, known: Reference, place: Place) -> Place:
 def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
     """A place judged, and its nearest rivals, beside it and upside down, each as well laid as the place itself.
 
-    From a rival that explains more the next is looked for, so that a page that was laid some rows off comes home.
+    Rivals are drawn onto the print once more than the place was, so it is too: bent paper needs it. From a rival that
+    explains more the next is looked for, so that a page that was laid some rows off comes home.
     """
     made = [_look_at(scan, known, place)]
+    if _is_open(made[0]) and (again := _closer(scan, known, place)) is not place:
+        made = [_look_at(scan, known, again)]
+    across, down = known.period
     for _ in range(_MOST_ROWS_OFF):
         here = max(made, key=lambda one: one.explained)
         if not _is_open(here):
             break
-        there = _beside_it(scan, known, here, here.evidence.shift, made)
-        made += there
-        if not there or there[0].explained < here.explained:
+        for shift in (here.evidence.shift, *(((across, down), (-across, -down)) if known.drawn else ())):
+            made += _beside_it(scan, known, here, shift, made)
+        if max(one.explained for one in made) <= here.explained:
             break
-    best = max(made, key=lambda one: one.explained)
-    if known.drawn and _is_open(best):
-        across, down = known.period
-        made += _beside_it(scan, known, best, (across, down), made)
-        made += _beside_it(scan, known, best, (-across, -down), made)
     best = max(made, key=lambda one: one.explained)
     if best.evidence.turned < 0.5 and best.evidence.gain > 0.15 and not known.alike_turned:
         made.append(_look_at(scan, known, refine(scan, known, best.place.matrix @ known.upside_down, NEAR)))
@@ -429,13 +437,13 @@ def _is_open(one: _Tried) -> bool:
 def _beside_it(
     scan: Scan, known: Reference, one: _Tried, shift: tuple[float, float], tried: Sequence[_Tried]
 ) -> list[_Tried]:
-    """The place so many template pixels right and down of one, if it is none of those tried."""
+    """The place so many template pixels right and down of one, if it is none of those tried, or is laid better now."""
     moved = np.eye(3)
     moved[:2, 2] = shift
     place = refine(scan, known, one.place.matrix @ moved, NEAR)
-    if any(_same(place.matrix, other.place.matrix, known, _SAME_PLACE) for other in tried):
-        return []
-    return [_look_at(scan, known, place)]
+    there = _look_at(scan, known, place)
+    alike = (other.explained for other in tried if _same(place.matrix, other.place.matrix, known, _SAME_PLACE))
+    return [there] if there.explained > max(alike, default=-np.inf) else []
 
 
 def _refuse_unproved(best: _Tried, known: Reference) -> None:
