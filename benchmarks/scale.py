@@ -19,7 +19,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -94,16 +93,19 @@ def efficiency(nodes: int, cost: Cost, seed: int = 1) -> float:
     dice = random.Random(seed)
     workers = nodes * CORES
     todo, free, done, useful = workers * EACH, 0.0, 0, 0.0
-    fails = sorted(dice.expovariate(nodes / FAILS) for _ in range(3))
+    fails = [dice.expovariate(1 / FAILS) for _ in range(nodes)]  # when each node fails next
     answers = [(BEGIN + dice.random(), worker, 0.0) for worker in range(workers)]
     heapq.heapify(answers)
     at = 0.0
     while answers:
         at, worker, spent = heapq.heappop(answers)
-        if spent and fails and at > fails[0]:
-            fails.pop(0)
-            heapq.heappush(answers, (at + BACK, worker, 0.0))
-            todo += 1
+        node = worker // CORES
+        if at > fails[node]:  # what the worker held is lost, and it is away until its node is back
+            back = fails[node] + BACK
+            if at > back:
+                fails[node] = back + dice.expovariate(1 / FAILS)
+            heapq.heappush(answers, (max(at, back) + BEGIN, worker, 0.0))
+            todo += spent > 0
             continue
         done += spent > 0
         useful += spent
@@ -114,6 +116,16 @@ def efficiency(nodes: int, cost: Cost, seed: int = 1) -> float:
             heapq.heappush(answers, (free + MESSAGE + page, worker, page))
     assert done == workers * EACH
     return useful / (workers * max(at, free))
+
+
+def _hands(process: int) -> list[str]:
+    """The workers of Ray among the processes that one started."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True).stdout.splitlines()
+    rows = [line.split(None, 2) for line in listed]
+    own = {str(process)}
+    while more := {pid for pid, parent, *_ in rows if parent in own} - own:
+        own |= more
+    return [pid for pid, _, *command in rows if pid in own and command and "ray::_Hand" in command[0]]
 
 
 def killed(times: int) -> str:
@@ -127,10 +139,10 @@ def killed(times: int) -> str:
         subprocess.run([*command, "--out", str(here)], check=True, capture_output=True)
         command += ["--out", str(there), "--engine", "ray", "--workers", "2"]
         ray = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        dice, ended, count = random.Random(3), threading.Event(), 0
+        dice, count = random.Random(3), 0
         while count < times and ray.poll() is None:
-            ended.wait(2 + 4 * dice.random())
-            found = subprocess.run(["pgrep", "-f", "ray::_Hand"], capture_output=True, text=True).stdout.split()
+            time.sleep(2 + 4 * dice.random())
+            found = _hands(ray.pid)
             if found:
                 os.kill(int(dice.choice(found)), signal.SIGKILL)
                 count += 1

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from inkshift.cli import main
 from inkshift.errors import InputError, SettingError
 from inkshift.review.core import backup, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
-from inkshift.review.core.schema import Base
+from inkshift.review.core.schema import Base, Page
 from inkshift.review.core.store import Store
 from inkshift.review.serve import demo_batch, read_batch
 from inkshift.review.web.sessions import start_session
@@ -42,6 +44,8 @@ def filled(store: Store, files: Path) -> None:
     (files / "uploads/1").mkdir(parents=True)
     (files / "uploads/1/año.png").write_bytes(b"\x89PNG" * 1000)
     (files / ".review.lock").touch()
+    (files / "models/.1.part").mkdir(parents=True)
+    (files / "models/.1.part/half").touch()
 
 
 def rows(store: Store) -> dict[str, list[Any]]:
@@ -114,6 +118,27 @@ def test_what_is_no_backup_is_named(kept: Path, spoil: Any) -> None:
     kept.write_bytes(spoil(kept.read_bytes()))
     with pytest.raises(InputError, match="expected a backup of review, whole"):
         backup.check(kept)
+
+
+@given(st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_bit_that_turned_is_found(kept: Path, data: st.DataObject) -> None:
+    """Or it is in what says nothing, such as the time of a member: what comes back is as it was."""
+    whole = bytearray(kept.read_bytes())
+    whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    spoiled = kept.with_name("spoiled.zip")
+    spoiled.write_bytes(whole)
+    with suppress(InputError):
+        assert backup.check(spoiled) == backup.check(kept)
+
+
+def test_a_folder_that_is_missed_is_asked_for(kept: Path, tmp_path: Path) -> None:
+    with closing(stores.open(f"sqlite:///{tmp_path / 'review.db'}")) as store:
+        with store.writing() as session:
+            session.execute(sa.update(Page).values(source="batches/1/a.png"))
+        with pytest.raises(SettingError, match=r"gone: no such folder, but review keeps batches/1/a\.png in it"):
+            backup.back_up(store, tmp_path / "gone", kept)
+    assert kept.stat().st_mode & 0o077 == 0, "what is in it is nobody else's business"
 
 
 def test_nothing_comes_back_by_half(kept: Path, tmp_path: Path) -> None:

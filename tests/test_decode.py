@@ -196,5 +196,5 @@ def test_a_gap_in_a_number_is_a_digit_that_was_missed_or_a_doubt() -> None:
     assert read({"2": 0.99}, {"_": 0.99, "1": 0.01}, {"5": 0.99}).probability < 0.9
     assert read({"3": 1.0}, {"X": 0.999, "7": 0.001}, {"3": 1.0}).probability < 0.9
     assert read({"X": 1.0}, {"2": 1.0}, {"X": 0.977, "2": 0.023}).probability < 0.9
-    for sure in ("_X5", "25X", "___", "X0_", "X7X", "_7_"):
+    for sure in ("_X5", "25X", "___", "X0_", "X7X", "_7_", "X_X", "X__X"):
         assert read(*({symbol: 0.99} for symbol in sure)).probability > 0.95

@@ -425,3 +425,4 @@ def test_a_day_is_read_in_its_order(day: date, order: kinds.Order) -> None:
     found = kinds.as_date(doubtful, order)
     assert (found.value, found.confidence) == (day.isoformat(), 0.3)
     assert kinds.as_date(replace(doubtful, candidates=(wrong,)), order).state == "unread"
+    assert kinds.as_date(replace(sure, state="overflow"), order).state == "unread", "more is there than its cells hold"

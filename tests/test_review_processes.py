@@ -27,9 +27,9 @@ from inkshift.review.core.schema import Decision, Field
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
 from inkshift.review.serve import At, serve
-from inkshift.review.web.sessions import TRIES
+from inkshift.review.web.sessions import PAUSE, TRIES
 from review_app import PASSWORD
-from review_circle import settled, teacher, wait
+from review_circle import settled, still, teacher, wait
 
 pytest_plugins = ["review_databases"]
 PATIENCE = 120
@@ -66,6 +66,14 @@ def answers(address: str) -> bool:
         return False
 
 
+def alive(process: int) -> bool:
+    """Whether a process works; one that nobody waited for, as in a container without init, does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def until(so: object) -> None:
     end = time.monotonic() + PATIENCE
     while not so():  # type: ignore[operator]
@@ -97,11 +105,12 @@ class Keyer:
                 time.sleep(0.2)
 
 
-def test_one_that_dies_takes_nothing_with_it(postgres: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_one_that_dies_takes_nothing_with_it(url: str, tmp_path: Path) -> None:
     """No decision that was confirmed is lost, none counts twice; wrong passwords count over both; none outlives the
     server."""
-    with closing(stores.open(postgres)) as store:
-        _killed(store, postgres, tmp_path / "files")
+    with closing(stores.open(url)) as store:
+        _killed(store, url, tmp_path / "files")
 
 
 def _killed(store: Store, url: str, files: Path) -> None:
@@ -132,11 +141,13 @@ def _killed(store: Store, url: str, files: Path) -> None:
         assert set(kept.values()) == {1} and values == {"123"}
         until(lambda: answers(address))
         wrong = {"name": "sue", "password": "no"}
-        guesses = [httpx2.post(f"{address}login", data=wrong, timeout=PATIENCE) for _ in range(TRIES + 2)]
-        assert [answer.status_code for answer in guesses] == [403] * TRIES + [429] * 2
+        begun = time.monotonic()
+        guesses = [httpx2.post(f"{address}login", data=wrong, timeout=PATIENCE).status_code for _ in range(TRIES + 2)]
+        # Each counts for a minute: on a machine so busy that they take as long, the first count no more.
+        assert guesses == [403] * TRIES + [429] * 2 or time.monotonic() - begun > PAUSE.total_seconds()
         last = children(process.pid)
         process.kill()
-        until(lambda: not any(Path(f"/proc/{one}").exists() for one in last))
+        until(lambda: not any(alive(one) for one in last))
 
 
 def test_a_task_is_kept_by_one_process_and_asked_for_by_any(
@@ -156,6 +167,7 @@ def test_a_task_is_kept_by_one_process_and_asked_for_by_any(
             asks.start("teach", teach.request(other, [batch], "again"))
         asks.stop(task)
         assert wait(store, task).status == "stopped"
+        until(lambda: not still(str(tmp_path / "files")))  # and its process is gone
         how("better")
         asks.go_on(task)
         assert wait(store, task).status == "done"

@@ -199,11 +199,8 @@ class _Hands(Crew[T, R]):
         # All that is there at once: to look through thousands that are awaited for each answer would take longer than
         # the work.
         awaited = list(self._awaited)
-        if self._ray.wait(awaited, num_returns=1, timeout=timeout)[0]:
-            ready = self._ray.wait(awaited, num_returns=len(awaited), timeout=0)[0]
-        else:
-            ready = []
-        for answer in ready:
+        self._ray.wait(awaited, num_returns=1, timeout=timeout)
+        for answer in self._ray.wait(awaited, num_returns=len(awaited), timeout=0)[0]:
             hand, job = self._awaited.pop(answer)
             try:
                 good, value = self._ray.get(answer)

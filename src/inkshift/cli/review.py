@@ -55,7 +55,7 @@ def review(
         ),
     ] = "",
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="Processes that answer, for many keyers; several need PostgreSQL.")
+        int, typer.Option(min=1, max=40, help="Processes that answer, for many keyers; several need PostgreSQL.")
     ] = 1,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     db: Annotated[

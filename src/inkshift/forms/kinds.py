@@ -86,11 +86,13 @@ def as_date(reading: FieldReading, order: Order) -> FieldReading:
     """Eight cells that were read as digits, as a date: the most probable candidate that is a day of the calendar.
 
     order: of day, month and year in the cells. Its confidence stays its own, since who writes a day that there is not,
-    or in another order, writes no other day by it. What is no date at all is `unread`: a person is to read it.
+    or in another order, writes no other day by it. What is no date at all, or more than its cells hold, is `unread`: a
+    person is to read it.
     """
     if reading.state in ("blank", "crossed-out"):
         return reading
-    days = [Candidate(day, one.probability) for one in reading.candidates if (day := _day(one.written, order))]
+    given = () if reading.state == "overflow" else reading.candidates
+    days = [Candidate(day, one.probability) for one in given if (day := _day(one.written, order))]
     if not days:
         return replace(reading, value="", state="unread", confidence=0.0, candidates=())
     day = days[0].written

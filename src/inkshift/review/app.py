@@ -48,20 +48,20 @@ class Settings:
     """accounts: nobody gets in without logging in, even where no account is there yet.
 
     hosts: names in a browser's address that are answered; all where empty. files: the folder for what is uploaded and
-    taught; made where something is to go there. alone: no other process of the server keeps the tasks.
+    taught; made where something is to go there. keeps_tasks: this process of the server keeps them.
     """
 
     accounts: bool = False
     hosts: tuple[str, ...] = LOOPBACK
     files: Path = Path("review-files")
-    alone: bool = True
+    keeps_tasks: bool = True
 
 
 def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     """The application over an open store, which it does not close."""
     settings = settings or Settings()
     store.use_files(settings.files)
-    tasks = Tasks(store, settings.files.resolve(), keeps=settings.alone)
+    tasks = Tasks(store, settings.files.resolve(), keeps=settings.keeps_tasks)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,7 +87,7 @@ def worker() -> FastAPI:
     given = json.loads(os.environ[WORKER])
     end_with(given["server"], lambda: os.kill(os.getpid(), signal.SIGTERM))
     store = stores.open(os.environ[ADDRESS], given["connections"])
-    return make_app(store, Settings(given["accounts"], tuple(given["hosts"]), Path(given["files"]), alone=False))
+    return make_app(store, Settings(given["accounts"], tuple(given["hosts"]), Path(given["files"]), keeps_tasks=False))
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import signal
 import socket
 import ssl
 import tempfile
@@ -140,10 +141,13 @@ def _share(store: Store, settings: Settings, at: At, listening: socket.socket) -
     }
     os.environ |= {ADDRESS: store.engine.url.render_as_string(hide_password=False), WORKER: json.dumps(given)}
     keeper.start()
+    before = {what: signal.getsignal(what) for what in (signal.SIGINT, signal.SIGTERM)}
     try:
         fd = listening.fileno()
         uvicorn.run("inkshift.review.app:worker", factory=True, workers=at.processes, fd=fd, **_how(at))
     finally:
+        for what, how in before.items():  # uvicorn keeps them
+            signal.signal(what, how)
         tasks.close()
         keeper.join()
 

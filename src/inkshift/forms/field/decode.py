@@ -264,4 +264,4 @@ def _has_gap(written: str) -> bool:
 def _between(written: str) -> bool:
     """Whether cells on both sides of a number are crossed out: people put it to one side."""
     used = written.strip(EMPTY)
-    return used[:1] == used[-1:] == CROSSED_OUT and used.strip(CROSSED_OUT) != ""
+    return used[:1] == used[-1:] == CROSSED_OUT and used.strip(CROSSED_OUT + EMPTY) != ""

@@ -223,10 +223,11 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
 
 def _by_marks(scan: Scan, known: Reference, exact: Place) -> Place:
     """The place by marks alone, or drawn onto the print around them; on bent paper between marks that stay."""
-    ways = [refine(scan, known, exact.matrix, NEAR), exact]
-    if max(_roughly(scan, known, one) for one in ways) < _BENT:
-        ways.append(refine(scan, known, exact.matrix, held=True))
-    return max(ways, key=lambda one: _roughly(scan, known, one))
+    ways = [(_roughly(scan, known, one), one) for one in (refine(scan, known, exact.matrix, NEAR), exact)]
+    if max(seen for seen, _ in ways) < _BENT:
+        held = refine(scan, known, exact.matrix, held=True)
+        ways.append((_roughly(scan, known, held), held))
+    return max(ways, key=lambda way: way[0])[1]
 
 
 def _is_fax(scan: Scan) -> bool:

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from inkshift.errors import InputError, SettingError, TemplateError
-from inkshift.files import whole_file
+from inkshift.files import locked, whole_file
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.forms.template import Template, load_template
@@ -29,7 +28,6 @@ from inkshift.review.core.tasks import Work
 KIND = "read"
 TEMPLATE, NAMES, PAGES = "template.json", "names.json", "pages"
 _NUMBERED = re.compile(r"upload-(\d{4,9})")
-_ADDING = threading.Lock()  # numbers are given, and names.json is written, by one at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[
         folder = store.at(session.get_one(Batch, batch_id).folder)
     if not (folder / NAMES).is_file():
         raise SettingError("this batch was read on the command line; read further pages into a new batch")
-    with _ADDING:
+    with locked(folder / PAGES, wait=True):  # numbers are given, and names.json is written, by one at a time
         names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
         added, refused = _parted(take(folder / PAGES, _next_number(store, batch_id, folder / PAGES)))
         with whole_file(folder / NAMES) as file:

@@ -11,26 +11,31 @@ import hashlib
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from inkshift.errors import InputError, SettingError
 from inkshift.files import parse_json, whole_file, whole_folder
-from inkshift.review.core.schema import Base, Moment
+from inkshift.review.core.schema import Base, Batch, Moment, Page, TrainedModel
 from inkshift.review.core.store import Store
 
 MANIFEST = "backup.json"
 # Nobody stays logged in, and wrong passwords are forgotten.
 _LEFT_OUT = {"sessions", "tries"}
 _ROWS, _BYTES = 500, 2**20
+# What a zip archive raises that is none, or not whole any more; `RuntimeError` where a bit says that it is encrypted.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
 
 
 class Manifest(BaseModel):
@@ -54,22 +59,39 @@ def back_up(store: Store, files: Path, out: Path) -> Manifest:
     files: the folder for what is uploaded and taught; it need not be there. Review may go on meanwhile. Raises
     SettingError where `out` cannot be written.
     """
+    _need_files(store, files)
     with whole_file(out) as part:
+        part.chmod(0o600)  # it holds what people wrote, and the hashes of their passwords
         digests, rows = {}, {}
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, store.reading() as session:
-            if session.get_bind().dialect.name == "postgresql":
-                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            for table in _tables():
-                lines = _lines(session, table)
-                name = f"tables/{table.name}.jsonl"
-                digests[name], rows[table.name] = _add(archive, name, lines)
-            for file in sorted(files.rglob("*")) if files.is_dir() else ():
-                if file.is_file() and not file.is_symlink() and not file.name.startswith("."):
-                    name = f"files/{file.relative_to(files).as_posix()}"
-                    digests[name], _ = _add(archive, name, _pieces(file))
-            made = Manifest(inkshift=version("inkshift"), tables_of=_tables_of(session), rows=rows, digests=digests)
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            with store.reading() as session:
+                if session.get_bind().dialect.name == "postgresql":
+                    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+                for table in _tables():
+                    name = f"tables/{table.name}.jsonl"
+                    digests[name], rows[table.name] = _add(archive, name, _lines(session, table))
+                of = _tables_of(session)
+            for file in sorted(files.rglob("*")):
+                within = file.relative_to(files)
+                # Hidden ones are locks, and what is being written.
+                if file.is_file() and not file.is_symlink() and not any(one.startswith(".") for one in within.parts):
+                    with suppress(FileNotFoundError), file.open("rb") as opened:
+                        name = f"files/{within.as_posix()}"
+                        digests[name], _ = _add(archive, name, iter(partial(opened.read, _BYTES), b""))
+            made = Manifest(inkshift=version("inkshift"), tables_of=of, rows=rows, digests=digests)
             archive.writestr(MANIFEST, made.model_dump_json())
         return check(part, out)
+
+
+def _need_files(store: Store, files: Path) -> None:
+    """Raises SettingError where the folder is not there, but the database names files within it."""
+    if files.is_dir():
+        return
+    with store.reading() as session:
+        for column in (Page.source, Batch.folder, TrainedModel.folder):
+            for path in session.scalars(sa.select(column).where(column != "").distinct()):
+                if not Path(path).is_absolute():
+                    raise SettingError(f"{files}: no such folder, but review keeps {path} in it; name it with --files")
 
 
 def check(path: Path, shown: Path | None = None) -> Manifest:
@@ -86,7 +108,7 @@ def check(path: Path, shown: Path | None = None) -> Manifest:
                     found = hashlib.file_digest(member, "sha256").hexdigest()  # type: ignore[arg-type]
                 if found != digest:
                     raise InputError(f"{shown}: {name} is not as it was written; take another copy of the backup")
-    except (zipfile.BadZipFile, KeyError, ValueError, ValidationError, OSError, EOFError) as e:
+    except _DAMAGED as e:
         reason = " ".join(str(e).split())[:200] or type(e).__name__
         raise InputError(f"{shown}: expected a backup of review, whole; found none ({reason})") from None
     return given
@@ -125,6 +147,7 @@ def restore(path: Path, store: Store, files: Path) -> Manifest:
         with whole_folder(files) as folder:
             for name in given.files:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).touch(mode=0o600)
                 with archive.open(f"files/{name}") as member, (folder / name).open("wb") as file:
                     shutil.copyfileobj(member, file)
     return given
@@ -162,9 +185,8 @@ def _row(table: sa.Table, line: bytes) -> dict[str, Any]:
 
 def _count_on(session: Session, table: sa.Table) -> None:
     """Let PostgreSQL number new rows behind those that were brought back."""
-    last = session.scalar(sa.select(sa.func.max(table.c.id)))
-    if last is not None:
-        session.execute(sa.select(sa.func.setval(sa.func.pg_get_serial_sequence(table.name, "id"), last)))
+    numbers = sa.func.pg_get_serial_sequence(table.name, "id")
+    session.execute(sa.select(sa.func.setval(numbers, sa.func.max(table.c.id))).select_from(table))
 
 
 def _add(archive: zipfile.ZipFile, name: str, pieces: Iterable[bytes]) -> tuple[str, int]:
@@ -176,9 +198,3 @@ def _add(archive: zipfile.ZipFile, name: str, pieces: Iterable[bytes]) -> tuple[
             digest.update(piece)
             count += 1
     return digest.hexdigest(), count
-
-
-def _pieces(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as opened:
-        while piece := opened.read(_BYTES):
-            yield piece

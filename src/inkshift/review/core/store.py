@@ -213,10 +213,10 @@ def _upgrade(connection: sa.Connection, shown: str) -> None:
     command.upgrade(config, "head")
 
 
-def alone(session: Session, what: str) -> None:
+def in_turn(session: Session, what: str) -> None:
     """Let one transaction at a time go on from here among those that name the same; SQLite lets but one write."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what))))
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(1, sa.func.hashtext(what))))
 
 
 @contextmanager

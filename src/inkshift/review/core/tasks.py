@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.review.core import store as stores
 from inkshift.review.core.schema import Task, TaskStatus
-from inkshift.review.core.store import Store, alone
+from inkshift.review.core.store import Store, in_turn
 
 WHERE_TASKS_WRITE = ("tasks", "models", "studies")
 ADDRESS = "INKSHIFT_REVIEW_DB"
@@ -121,14 +121,17 @@ class Tasks:
                 _signal(self._running[task_id], signal.SIGTERM)
             if not self._closed.is_set():
                 for task_id in wanted - set(self._running):
-                    self._begin(task_id)
+                    try:
+                        self._begin(task_id)
+                    except OSError as e:
+                        _end(self._store, task_id, "failed", f"it cannot be started ({e.strerror})")
 
     def keep(self) -> None:
         """Look again and again, for what other processes ask, until this is closed."""
         while not self._closed.wait(LOOK):
             try:
                 self.look()
-            except sa.exc.SQLAlchemyError as e:  # the database may come back
+            except (sa.exc.SQLAlchemyError, OSError) as e:  # the database may come back
                 print(f"tasks: {str(e).splitlines()[0]}", file=sys.stderr)
 
     def close(self) -> None:
@@ -165,11 +168,12 @@ class Tasks:
         with self._turn:
             told = task_id in self._told
             self._told.discard(task_id)
-            if not told:
-                _end(self._store, task_id, "failed", _last_line(task_folder(self._files, task_id) / LOG))
-            del self._running[task_id]
-        if told:
-            self.look()  # somebody may have let it go on meanwhile: two must not work in one folder
+            try:
+                if not told:
+                    _end(self._store, task_id, "failed", _last_line(task_folder(self._files, task_id) / LOG))
+            finally:
+                del self._running[task_id]
+        self.look()  # somebody may have let it go on meanwhile: two must not work in one folder
 
 
 def set_aside(path: Path) -> None:
@@ -194,7 +198,7 @@ def tasks(store: Store, kind: str) -> list[Task]:
 
 
 def _one_at_a_time(session: Session, kind: str) -> None:
-    alone(session, "tasks")
+    in_turn(session, "tasks")
     if session.scalar(sa.select(Task.id).where(Task.kind == kind, Task.status == "running")) is not None:
         raise SettingError(f"{kind}: one is running already; wait for it, or stop it first")
 

@@ -225,7 +225,7 @@ def turn_page(store: Store, files: Path, draft: int, page: int) -> None:
         found.template = {**found.template, "pages": with_references(pages)}
         found.changed = store.clock()
         (folder(files, draft) / f"page-{page}-reference.png").unlink(missing_ok=True)
-        _write(folder(files, draft), found.template)
+        _write_or_take_back(folder(files, draft), found.template)
 
 
 def drop_page(store: Store, files: Path, draft: int, page: int) -> None:
@@ -243,8 +243,13 @@ def drop_page(store: Store, files: Path, draft: int, page: int) -> None:
         found.changed = store.clock()
         for old in folder(files, draft).glob("page-*-reference.png"):
             old.unlink()
-        if _write(folder(files, draft), found.template).problems:
-            (folder(files, draft) / "template.json").unlink(missing_ok=True)  # its pictures are other pages now
+        _write_or_take_back(folder(files, draft), found.template)
+
+
+def _write_or_take_back(folder: Path, template: dict[str, Any]) -> None:
+    """Write a template whose pictures are others now; where it is not complete, what was written before goes."""
+    if _write(folder, template).problems:
+        (folder / "template.json").unlink(missing_ok=True)
 
 
 def delete(store: Store, files: Path, draft: int) -> None:

@@ -25,8 +25,10 @@ def health(request: Request) -> PlainTextResponse:
 
 
 def metrics(request: Request) -> PlainTextResponse:
-    """Numbers in the text format of Prometheus, of all processes together; for this computer alone."""
-    if request.client is None or request.client.host not in LOOPBACK:
+    """Numbers in the text format of Prometheus, of all processes together; for this computer alone, and not through a
+    proxy on it."""
+    near = request.client is not None and request.client.host in LOOPBACK
+    if not near or "x-forwarded-for" in request.headers:
         return PlainTextResponse("not found", 404)
     store: Store = request.app.state.store
     people = sa.select(sa.func.count(sa.distinct(OpenSession.user_id))).where(OpenSession.until > store.clock())

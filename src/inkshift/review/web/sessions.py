@@ -10,7 +10,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from inkshift.review.core.schema import OpenSession, Role, Try, User
-from inkshift.review.core.store import Store, alone
+from inkshift.review.core.store import Store, in_turn
 
 HOURS = 12
 TRIES, PAUSE = 10, timedelta(minutes=1)
@@ -77,7 +77,7 @@ def may_try(store: Store, address: str) -> bool:
     """
     now = store.clock()
     with store.writing(durable=False) as session:
-        alone(session, f"tries {address}")
+        in_turn(session, f"tries {address}")
         session.execute(sa.delete(Try).where(Try.at <= now - PAUSE))
         counted = sa.select(sa.func.count()).where(Try.address == address[:_LONGEST])
         if session.scalars(counted).one() >= TRIES:
@@ -89,5 +89,6 @@ def may_try(store: Store, address: str) -> bool:
 def tried_right(store: Store, address: str) -> None:
     """The last try was right, and counts no more."""
     with store.writing(durable=False) as session:
+        in_turn(session, f"tries {address}")
         last = sa.select(sa.func.max(Try.id)).where(Try.address == address[:_LONGEST]).scalar_subquery()
         session.execute(sa.delete(Try).where(Try.id == last), execution_options={"synchronize_session": False})
