@@ -337,11 +337,15 @@ def test_how_much_there_is_to_do_is_told_to_this_computer_alone(tmp_path: Path) 
         user = stores.add_user(store, "sue", "supervisor", PASSWORD)
         batch = add_batch(store, "numbers", many(2, 3))
         decide(store, user, taken(store, user, batch).field, "12")
-        near, far = (TestClient(make_app(store), client=(host, 1)) for host in ("127.0.0.1", "192.0.2.7"))
+        near, far = (
+            TestClient(make_app(store), base_url="http://127.0.0.1:8571", client=(host, 1))
+            for host in ("127.0.0.1", "192.0.2.7")
+        )
         said = near.get("/metrics").text
         assert "# TYPE inkshift_decisions_total counter\ninkshift_decisions_total 1\n" in said
         assert "\ninkshift_fields_waiting 5\n" in said and "\ninkshift_people 0\n" in said
-        assert far.get("/metrics").status_code == 404
+        proxied = near.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"})
+        assert far.get("/metrics").status_code == proxied.status_code == 404
 
 
 @pytest.mark.parametrize(

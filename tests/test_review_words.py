@@ -21,7 +21,11 @@ from review_forms import TALLY
 
 SRC = Path(__file__).parents[1] / "src" / "inkshift"
 SHOWN = (
-    *(path for path in (SRC / "review").rglob("*.py") if not {"serve.py", "store.py", "migrations"} & set(path.parts)),
+    *(
+        path
+        for path in (SRC / "review").rglob("*.py")
+        if not {"serve.py", "store.py", "backup.py", "migrations"} & set(path.parts)
+    ),
     *(SRC / "forms" / "page").glob("*.py"),
     *(SRC / "forms" / name for name in ("template.py", "rules.py", "registration/register.py")),
     SRC / "pictures.py",
