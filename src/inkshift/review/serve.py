@@ -34,8 +34,9 @@ from inkshift.review.web.security import LOOPBACK, has_accounts
 
 Say = Callable[[str], object]
 _PACKAGE = Path(__file__).parents[1]
-# To PostgreSQL, of all processes together: it takes a hundred unless it is told otherwise.
-_CONNECTIONS = 80
+# To PostgreSQL, of all processes together: it takes a hundred unless it is told otherwise, and those of one that was
+# killed are counted for a while.
+_CONNECTIONS = 60
 # Seconds within which a process must say that it lives: on a busy machine it begins slowly.
 _PATIENCE = 60
 
