@@ -11,25 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkshift.cli.app import app
+from inkshift.cli.review import REVIEW_DB, Db, Files
 from inkshift.cli.show import count, note
 
 if TYPE_CHECKING:
     from inkshift.review.core.backup import Manifest
     from inkshift.review.core.store import Store
 
-Db = Annotated[
-    str, typer.Option("--db", metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
-]
-Files = Annotated[
-    Path | None,
-    typer.Option(help="Folder for what is uploaded and taught.", show_default="review-files, beside the database"),
-]
-
 
 @app.command()
 def backup(
     out: Annotated[Path, typer.Argument(help="File to write, such as review.zip.", show_default=False)],
-    db: Db = "sqlite:///review.db",
+    db: Db = REVIEW_DB,
     files: Files = None,
 ) -> None:
     """Keep all that review holds in one file: batches, decisions, people, templates, what was uploaded and taught.
@@ -50,7 +43,7 @@ def backup(
 @app.command()
 def restore(
     kept: Annotated[Path, typer.Argument(help="File that `inkshift backup` wrote.", show_default=False)],
-    db: Db = "sqlite:///review.db",
+    db: Db = REVIEW_DB,
     files: Files = None,
 ) -> None:
     """Bring back what `inkshift backup` wrote, into a new database and an empty folder.

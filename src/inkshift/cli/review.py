@@ -11,6 +11,15 @@ import typer
 from inkshift.cli.app import app
 from inkshift.cli.show import note
 
+REVIEW_DB = "sqlite:///review.db"
+Db = Annotated[
+    str, typer.Option("--db", metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
+]
+Files = Annotated[
+    Path | None,
+    typer.Option(help="Folder for what is uploaded and taught.", show_default="review-files, beside the database"),
+]
+
 
 @app.command()
 def review(
@@ -58,9 +67,7 @@ def review(
         int, typer.Option(min=1, max=40, help="Processes that answer, for many keyers; several need PostgreSQL.")
     ] = 1,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
-    db: Annotated[
-        str, typer.Option("--db", metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
-    ] = "sqlite:///review.db",
+    db: Db = REVIEW_DB,
     supervisor: Annotated[
         str,
         typer.Option(
@@ -70,10 +77,7 @@ def review(
             show_default=False,
         ),
     ] = "",
-    files: Annotated[
-        Path | None,
-        typer.Option(help="Folder for what is uploaded and taught.", show_default="review-files, beside the database"),
-    ] = None,
+    files: Files = None,
 ) -> None:
     """Let people settle the fields in a browser, on this computer or for a team.
 

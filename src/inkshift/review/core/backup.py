@@ -56,8 +56,8 @@ class Manifest(BaseModel):
 def back_up(store: Store, files: Path, out: Path) -> Manifest:
     """Write all that review holds to one file, as it is at one moment, and read it once more.
 
-    files: the folder for what is uploaded and taught; it need not be there. Review may go on meanwhile. Raises
-    SettingError where `out` cannot be written.
+    files: the folder for what is uploaded and taught; it need not be there where nothing was. Review may go on
+    meanwhile. Raises SettingError where `out` cannot be written, and where that folder is missed.
     """
     _need_files(store, files)
     with whole_file(out) as part:
