@@ -73,14 +73,14 @@ def test_what_comes_back_is_what_there_was(
         engine.dispose()
         address = f"{postgres}?options=-csearch_path%3D{schema}"
     with closing(stores.open(address)) as back:
-        backup.restore(tmp_path / "kept.zip", back, tmp_path / "back")
+        backup.restore(tmp_path / "kept.zip", made, back, tmp_path / "back")
         before, after = rows(store), rows(back)
         assert {name: found for name, found in before.items() if after[name] != found} == {}
         assert (tmp_path / "back/uploads/1/año.png").read_bytes() == b"\x89PNG" * 1000
         assert stores.log_in(back, "sué", PASSWORD) is not None
         assert stores.add_user(back, "new", "keyer") > max(row[0] for row in before["users"]), "numbers go on"
         with pytest.raises(SettingError, match="is not empty"):
-            backup.restore(tmp_path / "kept.zip", back, tmp_path / "again")
+            backup.restore(tmp_path / "kept.zip", made, back, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 
@@ -145,13 +145,13 @@ def test_nothing_comes_back_by_half(kept: Path, tmp_path: Path) -> None:
     with closing(stores.open(f"sqlite:///{tmp_path / 'other.db'}")) as other:
         changed(kept, "-", None, tables_of="0001")
         with pytest.raises(InputError, match="its tables have version 0001"):
-            backup.restore(kept, other, tmp_path / "back")
+            backup.restore(kept, backup.check(kept), other, tmp_path / "back")
         digest = hashlib.sha256(b"x").hexdigest()
         with zipfile.ZipFile(kept) as archive:
             own = json.loads(archive.read(backup.MANIFEST))["digests"]
         changed(kept, "files/../out.txt", b"x", digests=own | {"files/../out.txt": digest})
         with pytest.raises(InputError, match="not within its folder"):
-            backup.restore(kept, other, tmp_path / "back")
+            backup.restore(kept, backup.check(kept), other, tmp_path / "back")
         assert not any(rows(other).values()) and not (tmp_path / "back").exists()
 
 
@@ -168,4 +168,5 @@ def test_the_commands(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert capsys.readouterr().err.count("all.zip: 4 fields, 0 decisions and 1 file, checked") == 2
     assert (tmp_path / "moved-files/a.txt").read_text() == "a"
     assert run("backup", "none.zip", "--db", "sqlite:///gone.db") == 1
+    assert run("restore", "files/a.txt", "--db", "sqlite:///new.db") == 1 and not (tmp_path / "new.db").exists()
     assert "gone.db: no such database" in capsys.readouterr().err and not (tmp_path / "none.zip").exists()

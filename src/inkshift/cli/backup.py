@@ -55,18 +55,29 @@ def restore(
 
       inkshift restore review-2026-11-29.zip --db postgresql://count@db/review
     """
+    given = _core().check(kept)  # before a database is made for it
     with _opened(db, files) as (core, store, folder):
-        _say(kept, core.restore(kept, store, folder))
+        core.restore(kept, given, store, folder)
+    _say(kept, given)
+
+
+def _core() -> ModuleType:
+    from inkshift.errors import MissingExtraError
+
+    try:
+        from inkshift.review.core import backup
+    except ImportError:
+        raise MissingExtraError("review", "review") from None
+    return backup
 
 
 @contextmanager
 def _opened(db: str, files: Path | None, there: bool = False) -> Iterator[tuple[ModuleType, Store, Path]]:
-    from inkshift.errors import InputError, MissingExtraError
+    from inkshift.errors import InputError
 
-    try:
-        from inkshift.review.core import backup, store
-    except ImportError:
-        raise MissingExtraError("review", "review") from None
+    backup = _core()
+    from inkshift.review.core import store
+
     if there and db.startswith("sqlite:///") and not Path(file := db.removeprefix("sqlite:///")).exists():
         raise InputError(f"{file}: no such database; give the address that `inkshift review` was started with as --db")
     opened = store.open(db)

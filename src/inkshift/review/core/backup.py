@@ -114,12 +114,12 @@ def check(path: Path, shown: Path | None = None) -> Manifest:
     return given
 
 
-def restore(path: Path, store: Store, files: Path) -> Manifest:
+def restore(path: Path, given: Manifest, store: Store, files: Path) -> None:
     """Bring back what `back_up` wrote, into an empty database and an empty folder: all of it, or nothing.
 
-    Raises InputError where it is damaged or of another version, and SettingError where something is there already.
+    given: what `check` found of it. Raises InputError where it is of another version, and SettingError where something
+    is there already.
     """
-    given = check(path)
     if files.is_dir() and any(files.iterdir()):
         raise SettingError(
             f"{files}: is not empty; a backup goes where nothing is yet: give another folder with --files"
@@ -150,7 +150,6 @@ def restore(path: Path, store: Store, files: Path) -> Manifest:
                 (folder / name).touch(mode=0o600)
                 with archive.open(f"files/{name}") as member, (folder / name).open("wb") as file:
                     shutil.copyfileobj(member, file)
-    return given
 
 
 def _tables() -> list[sa.Table]:
