@@ -83,14 +83,15 @@ def measure(maps: Gray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """How one number is written. body: height of a digit, pixels; the rest in shares of it, but slant (a shear), trend:
-    how much larger, in logs, the last digit is than the first, and running: how often a digit's last stroke runs on
-    into the next."""
+    """How one number is written. body: height of a digit, pixels; the rest in shares of it, but slant (a shear),
+    upright: whether a 1 stands straight however its glyph leans, trend: how much larger, in logs, the last digit is
+    than the first, and running: how often a digit's last stroke runs on into the next."""
 
     body: float
     pen: float
     soft: float
     slant: float
+    upright: bool
     gap: float
     gap_spread: float
     touch: float
@@ -108,12 +109,14 @@ def draw_hand(dice: Dice, digits: int = 3, fair: bool = False) -> Hand:
     """
     cramped = dice.random()
     chance = dice.random()
+    upright = dice.random() < 0.25
     thick = 0.29 if digits == 1 and chance < 0.3 else 0.22 if chance < 0.1 else 0.17
     return Hand(
         body=dice.uniform(20, 38),
         pen=float(np.exp(dice.uniform(-3.352, np.log(thick)))),
         soft=dice.uniform(0.6, 1.1) if fair else dice.uniform(0.7, 1.8),
-        slant=min(max(dice.normal(0.1, 0.22), -0.45), 0.8),
+        slant=dice.normal(0, 0.06) if upright else min(max(dice.normal(0.1, 0.22), -0.45), 0.8),
+        upright=upright,
         gap=dice.uniform(0.12, 0.6) if cramped < 0.25 else dice.uniform(-0.02, 0.22),
         gap_spread=dice.uniform(0.02, 0.12),
         touch=(0.0, 0.1, 0.5)[dice.below(3)] if fair or cramped < 0.75 else dice.uniform(0.3, 1.0),
@@ -126,11 +129,16 @@ def draw_hand(dice: Dice, digits: int = 3, fair: bool = False) -> Hand:
 
 
 def draw_label(dice: Dice) -> str:
-    """A number of one to twelve digits; one in five is a round amount ending in zeros, one in 22 is no number."""
+    """A number of one to twelve digits; one in five is a round amount ending in zeros, one in 22 is no number.
+
+    A digit alone is often a 1: a recogniser that sees few takes its stroke for a rule.
+    """
     if dice.random() < 0.045:
         return ""
     at = dice.random() * _LENGTHS[-1]
     n = 1 + next(i for i, share in enumerate(_LENGTHS) if at <= share)
+    if n == 1 and dice.random() < 0.2:
+        return "1"
     digits = [str(dice.below(10)) for _ in range(n)]
     if n > 2 and dice.random() < 0.22:
         zeros = 2 + dice.below(n - 2)
@@ -252,7 +260,8 @@ def _digits(
         row = _glyph(glyphs, source, symbol, own, dice)
         size = float(np.exp(hand.trend * at / max(len(text) - 1, 1)))
         linked = at >= len(text) - zeros
-        stroke = _render(glyphs, row, hand, dice, size * (zeros_size if linked else 1.0))
+        straight = hand.upright and symbol == "1"
+        stroke = _render(glyphs, row, hand, dice, size * (zeros_size if linked else 1.0), straight)
         down = dice.normal(0, hand.drift) * hand.body + (dice.uniform(-0.1, 0.3) * hand.body if linked else 0)
         gap = dice.normal(hand.gap, hand.gap_spread) * hand.body
         overlap = None
@@ -327,7 +336,8 @@ def _fill_cells(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: D
     struck = dice.below(len(text)) if text and may_strike and dice.random() < 0.02 else -1
     written = ""
     for at, symbol in enumerate(text):
-        stroke = _render(glyphs, _glyph(glyphs, source, symbol, own, dice), hand, dice)
+        straight = hand.upright and symbol == "1"
+        stroke = _render(glyphs, _glyph(glyphs, source, symbol, own, dice), hand, dice, straight=straight)
         x = _centre(page, hand, dice, at + (spare if before else 0), pitch) - stroke.shape[1] / 2
         page.put(stroke, round(x), dice.normal(0, hand.drift + 0.03) * hand.body)
         if at == struck:
@@ -387,10 +397,14 @@ def _any_digit(glyphs: Glyphs, hand: Hand, dice: Dice) -> Plane:
     return _render(glyphs, dice.below(len(glyphs.maps)), hand, dice)
 
 
-def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0) -> Plane:
-    """The map drawn with the hand's pen at its size and slant, bent a little: coverage (h, w) uint8, cut tight."""
+def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0, straight: bool = False) -> Plane:
+    """The map drawn with the hand's pen at its size and slant, bent a little: coverage (h, w) uint8, cut tight.
+
+    straight: its own slant is taken out first.
+    """
     scale = size * hand.body / _BODY * float(np.exp(dice.normal(0, hand.uneven)))
     sx, slant, turn = scale * hand.squeeze, (hand.slant + dice.normal(0, 0.05)) * scale, dice.normal(0, 0.05) * scale
+    slant -= _lean(glyphs.maps[row]) * sx if straight else 0.0
     first, last = glyphs.spans[row].tolist()
     w, h = int((last - first) * sx + abs(slant) * 40) + 6, int(_MAP * scale) + 6
     across, down = (first + last) / 2, _MAP / 2
@@ -408,6 +422,12 @@ def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0)
     cover = cv2.addWeighted(laid, steep, laid, 0.0, 255 * (widen / hand.soft + 0.5) - 128 * steep)
     x, y, w, h = cv2.boundingRect(cv2.threshold(cover, 25, 255, cv2.THRESH_BINARY)[1])
     return np.asarray(cover[y : y + h, x : x + w], np.uint8) if w else np.zeros((1, 1), np.uint8)
+
+
+def _lean(map_: Gray) -> float:
+    """How far a stroke's top is right of its foot, in its heights, by its moments."""
+    found = cv2.moments(cv2.threshold(map_, 128, 1, cv2.THRESH_BINARY)[1])
+    return -found["mu11"] / max(found["mu02"], 1e-6)
 
 
 _WAVES = 400
