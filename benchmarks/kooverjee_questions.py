@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from inkshift.studies.report import page as report
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison
 from inkshift.studies.report.duplicates import Overlap
-from inkshift.studies.report.results import Arm
+from inkshift.studies.report.results import Arm, Results
 from inkshift.studies.report.stopping import StopCost
+from inkshift.studies.stats import Interval
 from kooverjee_findings import SPACES, Arms, sets_of
-from kooverjee_rules import LAST, Holds, Unknown, all_of, at, beyond, called, paired, peak, told
+from kooverjee_rules import FAR, LAST, Holds, Unknown, all_of, at, beyond, called, paired, peak, told
 
 ASKED = {
     "14": "What does it change whether batch normalisation adapts in a frozen network? The paper does not say what "
@@ -69,42 +71,84 @@ def _norms(analysis: Analysis, arms: Arms) -> str:
     )
 
 
+class Polarity(NamedTuple):
+    """Frozen networks of one set, ink polarity and batch norm, held against what the paper saw of its own.
+
+    below: control minus these at the peak. rise: over the last five epochs. worse: considerably worse than control, as
+    in finding 12a; rising: as in 3b.
+    """
+
+    number: str
+    name: str
+    arm: Arm
+    below: Interval
+    rise: Interval
+    worse: Holds
+    rising: Holds
+
+    @property
+    def fits(self) -> Holds:
+        return all_of([self.worse, self.rising])
+
+    @property
+    def last(self) -> int:
+        return int(self.arm.curve("f1").epochs[-1])
+
+    def f1(self, epoch: int) -> str:
+        """Mean over replicates after an epoch."""
+        curve = self.arm.curve("f1")
+        return report.f1(float(curve.mean[curve.epochs == epoch][0])) if epoch in curve.epochs else report.NONE
+
+
+KINDS = {
+    "": "same polarity",
+    "other ": "same polarity, other batch norm",
+    "opposite ": "opposite polarity",
+    "opposite adapt ": "opposite polarity, other batch norm",
+}
+
+
+def polarities(results: Results, arms: Arms) -> list[Polarity]:
+    """Each set's frozen arms that have a finished run and a control to be held against."""
+    found = []
+    for number in SPACES:
+        for kind, name in KINDS.items():
+            arm = arms.get(f"{number} {kind}frozen")
+            controls = [
+                arms.get(f"{number} opposite control" if "opposite" in kind else ""),
+                arms.get(f"{number} control"),
+            ]
+            control = next((one for one in controls if one and one.replicates), None)
+            if not (arm and arm.replicates and control):
+                continue
+            last = int(arm.curve("f1").epochs[-1])
+            below, rise = paired(control, arm, peak), paired(arm, arm, at(last), at(max(last - 5, 1)))
+            rising = beyond(rise, 0, results.margin / 10) if last >= LAST else "cannot be told"
+            found.append(Polarity(number, name, arm, below, rise, beyond(below, FAR, results.margin), rising))
+    return found
+
+
+def agreement(rows: Sequence[Polarity]) -> str:
+    """Which of a set's arms agree with the paper, in words."""
+    by_answer = {holds: [row.name for row in rows if row.fits == holds] for holds in ("yes", "no", "cannot be told")}
+    words = {"yes": "agrees with the paper", "no": "does not agree", "cannot be told": "cannot be told"}
+    return "; ".join(f"{words[holds]}: {' and '.join(names)}" for holds, names in by_answer.items() if names)
+
+
 def _polarity(analysis: Analysis, arms: Arms) -> str:
     """Each polarity against both of the paper's observations; set 3, whose source and target are one, is no test."""
-    margin, parts = analysis.results.margin, []
+    every, parts = polarities(analysis.results, arms), []
     for number in SPACES:
-        kinds = ("", "opposite ", "opposite adapt ")
-        frozen = {kind: arms[f"{number} {kind}frozen"] for kind in kinds if f"{number} {kind}frozen" in arms}
-        frozen = {kind: arm for kind, arm in frozen.items() if arm.replicates}
-        if len(frozen) < 2 or "" not in frozen:
+        rows = [row for row in every if row.number == number]
+        if not any("opposite" in row.name for row in rows):
             continue
-        fits: dict[str, Holds] = {}
-        words = []
-        for kind, arm in frozen.items():
-            usual = f"{number} control"
-            (control,) = _need(
-                arms, f"{number} opposite control" if kind and f"{number} opposite control" in arms else usual
+        for row in rows:
+            shown = dict.fromkeys(epoch for epoch in (1, 6, row.last) if epoch <= row.last)
+            parts.append(
+                f"Set {number}, {row.name}: F1 {', '.join(map(row.f1, shown))} at epochs {', '.join(map(str, shown))}; "
+                f"control − frozen at the peak {told(row.below)}; rise over the last 5 epochs {told(row.rise)}."
             )
-            last = int(arm.curve("f1").epochs[-1])
-            below = paired(control, arm, peak)
-            rise = paired(arm, arm, at(last), at(max(last - 5, 1)))
-            name = {"": "same polarity", "opposite ": "opposite", "opposite adapt ": "opposite, statistics adapt"}[kind]
-            fits[name] = all_of([beyond(below, margin, margin), beyond(rise, 0, margin / 10)])
-            if last < LAST:
-                fits[name] = "cannot be told"
-            curve = arm.curve("f1")
-            shown = [e for e in (1, 6, last) if e in curve.epochs]
-            scores = ", ".join(report.f1(float(curve.mean[curve.epochs == e][0])) for e in dict.fromkeys(shown))
-            at_epochs = ", ".join(map(str, dict.fromkeys(shown)))
-            words.append(
-                f"{name}: F1 {scores} at epochs {at_epochs}; control − frozen at the peak {told(below)}; rise over the "
-                f"last 5 epochs {told(rise)}: fits {'' if fits[name] != 'cannot be told' else '– '}{fits[name]}"
-            )
-        agree = [name for name, holds in fits.items() if holds == "yes"]
-        verdict = (
-            f"what agrees with the paper: {' and '.join(agree)}" if agree else "none is shown to agree with the paper"
-        )
-        parts.append(f"Set {number}, {'. '.join(words)}; {verdict}.")
+        parts.append(f"Set {number}, {agreement(rows)}.")
     if not parts:
         raise Unknown("no set was run with source and target of opposite polarity")
     return " ".join(parts) + " Set 3 has one polarity by its nature, and is the control of the explanation."
