@@ -11,9 +11,9 @@ from inkshift.studies.report.compare import Comparison
 from inkshift.studies.report.duplicates import Overlap
 from inkshift.studies.report.results import Arm, Results
 from inkshift.studies.report.stopping import StopCost
-from inkshift.studies.stats import Interval
+from inkshift.studies.stats import PAIRED, Interval, t_interval
 from kooverjee_findings import SPACES, Arms, sets_of
-from kooverjee_rules import FAR, LAST, Holds, Unknown, all_of, at, beyond, called, paired, peak, told
+from kooverjee_rules import FAR, LAST, Holds, Unknown, all_of, at, beyond, called, inside, paired, peak, told
 
 ASKED = {
     "14": "What does it change whether batch normalisation adapts in a frozen network? The paper does not say what "
@@ -58,7 +58,7 @@ def _norms(analysis: Analysis, arms: Arms) -> str:
         raise Unknown("no set was run with the other batch normalisation")
     usual, other, control = _need(arms, f"{number} frozen", f"{number} other frozen", f"{number} control")
     epoch = min(int(arm.curve("f1").epochs[-1]) for arm in (usual, other))
-    norms = {_norm(analysis, number, arm): arm for arm in (other, usual)}
+    norms = {_norm(analysis.results, number, arm): arm for arm in (other, usual)}
     below = {name: paired(control, arm, peak, at(epoch)) for name, arm in norms.items()}
     fits = [name for name, interval in below.items() if interval.low is not None and interval.low > 0]
     text = f"Set {number} after epoch {epoch}, {' − '.join(norms)}: {told(paired(other, usual, at(epoch)))}. "
@@ -72,23 +72,28 @@ def _norms(analysis: Analysis, arms: Arms) -> str:
 
 
 class Polarity(NamedTuple):
-    """Frozen networks of one set, ink polarity and batch norm, held against what the paper saw of its own.
+    """Frozen networks of one set, ink polarity and batch norm (`name`), held against what the paper saw of its own.
 
     below: control minus these at the peak. rise: over the last five epochs. worse: considerably worse than control, as
-    in finding 12a; rising: as in 3b.
+    in finding 12a; rising: as in 3b; able: in set 1, whether more than half of the digits are read.
     """
 
     number: str
     name: str
     arm: Arm
-    below: Interval
+    below: Interval | None
     rise: Interval
     worse: Holds
     rising: Holds
+    able: Holds | None
 
     @property
     def fits(self) -> Holds:
-        return all_of([self.worse, self.rising])
+        return all_of([holds for holds in (self.worse, self.rising, self.able) if holds])
+
+    @property
+    def worse_by(self) -> str:
+        return told(self.below) if self.below else report.NONE
 
     @property
     def last(self) -> int:
@@ -100,31 +105,28 @@ class Polarity(NamedTuple):
         return report.f1(float(curve.mean[curve.epochs == epoch][0])) if epoch in curve.epochs else report.NONE
 
 
-KINDS = {
-    "": "same polarity",
-    "other ": "same polarity, other batch norm",
-    "opposite ": "opposite polarity",
-    "opposite adapt ": "opposite polarity, other batch norm",
-}
-
-
 def polarities(results: Results, arms: Arms) -> list[Polarity]:
-    """Each set's frozen arms that have a finished run and a control to be held against."""
+    """Each set's frozen arms that have a finished run, held against the set's control where that has one."""
     found = []
     for number in SPACES:
-        for kind, name in KINDS.items():
+        for kind in ("", "other ", "opposite ", "opposite adapt "):
             arm = arms.get(f"{number} {kind}frozen")
             controls = [
                 arms.get(f"{number} opposite control" if "opposite" in kind else ""),
                 arms.get(f"{number} control"),
             ]
             control = next((one for one in controls if one and one.replicates), None)
-            if not (arm and arm.replicates and control):
+            if not (arm and arm.replicates):
                 continue
             last = int(arm.curve("f1").epochs[-1])
-            below, rise = paired(control, arm, peak), paired(arm, arm, at(last), at(max(last - 5, 1)))
+            below, rise = control and paired(control, arm, peak), paired(arm, arm, at(last), at(max(last - 5, 1)))
             rising = beyond(rise, 0, results.margin / 10) if last >= LAST else "cannot be told"
-            found.append(Polarity(number, name, arm, below, rise, beyond(below, FAR, results.margin), rising))
+            worse = beyond(below, FAR, results.margin) if below else "cannot be told"
+            able = (
+                inside(t_interval([at(last)(run) for run in arm.distinct], PAIRED), 0.5, 1) if number == "1" else None
+            )
+            name = f"{'opposite' if 'opposite' in kind else 'same'} polarity, {_norm(results, number, arm)}"
+            found.append(Polarity(number, name, arm, below, rise, worse, rising, able))
     return found
 
 
@@ -146,7 +148,7 @@ def _polarity(analysis: Analysis, arms: Arms) -> str:
             shown = dict.fromkeys(epoch for epoch in (1, 6, row.last) if epoch <= row.last)
             parts.append(
                 f"Set {number}, {row.name}: F1 {', '.join(map(row.f1, shown))} at epochs {', '.join(map(str, shown))}; "
-                f"control − frozen at the peak {told(row.below)}; rise over the last 5 epochs {told(row.rise)}."
+                f"control − frozen at the peak {row.worse_by}; rise over the last 5 epochs {told(row.rise)}."
             )
         parts.append(f"Set {number}, {agreement(rows)}.")
     if not parts:
@@ -154,8 +156,7 @@ def _polarity(analysis: Analysis, arms: Arms) -> str:
     return " ".join(parts) + " Set 3 has one polarity by its nature, and is the control of the explanation."
 
 
-def _norm(analysis: Analysis, number: str, arm: Arm) -> str:
-    results = analysis.results
+def _norm(results: Results, number: str, arm: Arm) -> str:
     (study_set,) = (s for s in sets_of(results, number) if arm in s.arms)
     return str(results.settings_of(study_set, arm).get("batch_norm", "?"))
 
