@@ -199,7 +199,12 @@ def _differing(results: Results, answers: dict[str, Answer]) -> Iterator[str]:
         return
     known = reasons(results)
     named = {claim.number: [name for name in claim.reasons.split() if name in known] for claim in differ}
-    yield from ["### Where ours differs", "", "Possible reasons; none of them was tested apart from the others.", ""]
+    yield from [
+        "### Where ours differs",
+        "",
+        "Possible reasons; none of them was tested here apart from the others.",
+        "",
+    ]
     yield from (f"- *{name}*: {text}." for name, text in known.items() if any(name in one for one in named.values()))
     yield ""
     for number, names in named.items():
