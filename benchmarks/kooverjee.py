@@ -59,32 +59,32 @@ def page(analysis: Analysis, drawn: Sequence[Picture], given: str) -> Iterator[s
     """The page's lines. given: what the command was called with."""
     results = analysis.results
     arms = roles(results)
-    yield from _head(results, given)
-    yield from _missing(results)
-    yield from _verdicts(analysis)
+    yield from head(results, given)
+    yield from missing(results)
+    yield from verdicts(analysis)
     yield from _scores(analysis)
     yield from _findings(results, arms)
     yield from ["## What the paper leaves open", ""]
     for number, question, answer in questions(analysis, arms):
         yield from [f"**{number}. {question}** {answer}", ""]
     yield from _figures(results, drawn)
-    yield from _choices(results)
+    yield from choices(results)
 
 
-def _head(results: Results, given: str) -> Iterator[str]:
+def head(results: Results, given: str, script: str = "kooverjee.py") -> Iterator[str]:
     spec = Path("studies") / f"{results.name}.toml"
     yield from [f"# {results.title}", "", f"The three sets of {PAPER}, run as a study.", ""]
     run = f"`inkshift study run {spec}`" if spec.is_file() else "`inkshift study run SPEC`"
     rows = [
         ("run by", run),
-        ("this page by", f"`python benchmarks/kooverjee.py {given}`"),
+        ("this page by", f"`python benchmarks/{script} {given}`"),
         *_times(results.folder),
         ("machine", results.machine),
         ("versions", ", ".join(f"{name} {version}" for name, version in results.versions.items())),
         ("seed, margin", f"{results.seed}; {results.margin:g} of F1"),
         ("digest of the outcome", digest(results) or "none, since runs are missing"),
     ]
-    yield from _table(("", ""), rows)
+    yield from table(("", ""), rows)
 
 
 def _times(folder: Path) -> Iterator[tuple[str, str]]:
@@ -114,7 +114,7 @@ def digest(results: Results) -> str | None:
     return jobs.digest(*sorted(f"{key} {done['digest']}" for key, done in outcomes.items()))
 
 
-def _missing(results: Results) -> Iterator[str]:
+def missing(results: Results) -> Iterator[str]:
     planned, finished = sum(arm.planned for s in results.sets for arm in s.arms), states(results)["finished"]
     if not results.missing:
         yield from [f"All {planned} planned runs are finished.", ""]
@@ -126,10 +126,10 @@ def _missing(results: Results) -> Iterator[str]:
     rows = [
         (one.set or "source networks", one.arm, one.replicates, one.state, one.error) for one in report.lost(results)
     ]
-    yield from _table(("set", "regime", "replicates", "state", "why"), rows)
+    yield from table(("set", "regime", "replicates", "state", "why"), rows)
 
 
-def _verdicts(analysis: Analysis) -> Iterator[str]:
+def verdicts(analysis: Analysis) -> Iterator[str]:
     margin = f"{100 * analysis.results.margin:g}"
     yield from ["## Verdicts", "", "F1 in points, paired by replicate. Chosen epoch: that of lowest validation loss;"]
     yield "peak: the best epoch of each run on the test images, as the paper reads its curves."
@@ -141,7 +141,7 @@ def _verdicts(analysis: Analysis) -> Iterator[str]:
         if row.measure in ("chosen epoch", "last epoch", "peak")
     ]
     names = ("difference", "90 % over replicates", "90 % over images", "pairs", "verdict", "Holm", "note")
-    yield from _table(("set", "comparison", "at", *names), rows)
+    yield from table(("set", "comparison", "at", *names), rows)
 
 
 def _verdict(row: Comparison) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def _scores(analysis: Analysis) -> Iterator[str]:
         )
         for row in analysis.summaries
     ]
-    yield from _table(("set", "regime", "runs", *names), rows)
+    yield from table(("set", "regime", "runs", *names), rows)
 
 
 def _findings(results: Results, arms: Arms) -> Iterator[str]:
@@ -179,7 +179,7 @@ def _findings(results: Results, arms: Arms) -> Iterator[str]:
     )
     yield ""
     rows = [(c.number, f"{c.says} ({c.section})", answers[c.number].ours, _bold(answers[c.number])) for c in CLAIMS]
-    yield from _table(("", "the paper", "ours", "holds?"), rows)
+    yield from table(("", "the paper", "ours", "holds?"), rows)
     yield from _differing(results, answers)
     yield from ["### The rules", "", "Where half of an arm's runs or more are missing, nothing is decided.", ""]
     for words in dict.fromkeys(claim.rule.words for claim in CLAIMS):
@@ -199,7 +199,12 @@ def _differing(results: Results, answers: dict[str, Answer]) -> Iterator[str]:
         return
     known = reasons(results)
     named = {claim.number: [name for name in claim.reasons.split() if name in known] for claim in differ}
-    yield from ["### Where ours differs", "", "Possible reasons; none of them was tested apart from the others.", ""]
+    yield from [
+        "### Where ours differs",
+        "",
+        "Possible reasons; none of them was tested here apart from the others.",
+        "",
+    ]
     yield from (f"- *{name}*: {text}." for name, text in known.items() if any(name in one for one in named.values()))
     yield ""
     for number, names in named.items():
@@ -232,24 +237,24 @@ def _shown(results: Results, confusion: Picture) -> bool:
     return main is not None and confusion.set == main.name and confusion.name.endswith("-control")
 
 
-def _choices(results: Results) -> Iterator[str]:
+def choices(results: Results) -> Iterator[str]:
     yield from ["## Our choices", "", "All settings; those that the paper leaves unsaid are marked.", ""]
     rows = [
         (name, f"`{value}`", "unsaid in the paper" if name in results.choices else "")
         for name, value in results.settings.items()
     ]
-    yield from _table(("setting", "value", ""), rows)
+    yield from table(("setting", "value", ""), rows)
     own = [(s.name, "all", s.settings) for s in results.sets] + [
         (s.name, arm.name, arm.settings) for s in results.sets for arm in s.arms
     ]
     rows = [(name, arm, f"{key} `{value}`") for name, arm, settings in own for key, value in settings.items()]
     if rows:
-        yield from _table(("set", "regime", "its own setting"), rows)
+        yield from table(("set", "regime", "its own setting"), rows)
     facts = [(name, f"{item.get('images', 0):,}", f"`{item.get('sha256', '')}`") for name, item in results.data.items()]
-    yield from _table(("data", "images", "SHA-256 of pixels and labels"), facts)
+    yield from table(("data", "images", "SHA-256 of pixels and labels"), facts)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield "| " + " | ".join(head) + " |"
     yield "|" + "---|" * len(head)
     for row in rows:

@@ -89,7 +89,7 @@ CLAIMS = (
         "Set 1: frozen “performs worse than both”",
         "1 control > 1 frozen, 1 fine-tuned > 1 frozen",
         ahead(PEAK),
-        "unsaid upscaling epochs",
+        "polarity unsaid upscaling epochs",
     ),
     Claim(
         "3b",
@@ -97,7 +97,7 @@ CLAIMS = (
         "Set 1: frozen “keeps improving over time and does not plateau within the 20-epoch training period”",
         "1 frozen",
         rising(),
-        "amount unsaid",
+        "polarity amount unsaid",
     ),
     Claim(
         "4",
@@ -146,7 +146,7 @@ CLAIMS = (
         "Set 2: frozen “performs more poorly” and, as in all sets, “significantly worse”",
         "2 control > 2 frozen, 2 fine-tuned > 2 frozen",
         ahead(PEAK, FAR),
-        "unsaid amount size",
+        "polarity unsaid amount size",
     ),
     Claim(
         "7b",
@@ -218,7 +218,7 @@ CLAIMS = (
         "Frozen “performs considerably worse … for all sets of experiments”",
         ", ".join(f"{n} {regime} > {n} frozen" for n in SPACES for regime in ("control", "fine-tuned")),
         ahead(PEAK, FAR),
-        "unsaid amount size upscaling",
+        "polarity unsaid amount size upscaling",
     ),
     Claim(
         "12b",
@@ -334,6 +334,8 @@ def reasons(results: Results) -> dict[str, str]:
     epochs, planned = int(s.get("epochs", LAST)), [arm.planned for one in results.sets for arm in one.arms]
     emnist = any("emnist" in str(one.target["data"]) for one in results.sets)
     found = {
+        "polarity": "light_ink" in str(s.get("reframing"))
+        and "ink is light in source and target, while the paper mentions no inversion of SD19, which is dark on white",
         "size": small and f"pictures of {small} px, not 128",
         "upscaling": small and f"MNIST's 28 px are brought to {small} px, not to 128, which blurs them less",
         "amount": s.get("train_images")

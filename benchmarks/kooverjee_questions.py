@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from inkshift.studies.report import page as report
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison
 from inkshift.studies.report.duplicates import Overlap
-from inkshift.studies.report.results import Arm
+from inkshift.studies.report.results import Arm, Results
 from inkshift.studies.report.stopping import StopCost
+from inkshift.studies.stats import PAIRED, Interval, t_interval
 from kooverjee_findings import SPACES, Arms, sets_of
-from kooverjee_rules import LAST, Holds, Unknown, all_of, at, beyond, called, paired, peak, told
+from kooverjee_rules import FAR, LAST, Holds, Unknown, all_of, at, beyond, called, inside, paired, peak, told
 
 ASKED = {
     "14": "What does it change whether batch normalisation adapts in a frozen network? The paper does not say what "
@@ -56,7 +58,7 @@ def _norms(analysis: Analysis, arms: Arms) -> str:
         raise Unknown("no set was run with the other batch normalisation")
     usual, other, control = _need(arms, f"{number} frozen", f"{number} other frozen", f"{number} control")
     epoch = min(int(arm.curve("f1").epochs[-1]) for arm in (usual, other))
-    norms = {_norm(analysis, number, arm): arm for arm in (other, usual)}
+    norms = {_norm(analysis.results, number, arm): arm for arm in (other, usual)}
     below = {name: paired(control, arm, peak, at(epoch)) for name, arm in norms.items()}
     fits = [name for name, interval in below.items() if interval.low is not None and interval.low > 0]
     text = f"Set {number} after epoch {epoch}, {' − '.join(norms)}: {told(paired(other, usual, at(epoch)))}. "
@@ -69,49 +71,92 @@ def _norms(analysis: Analysis, arms: Arms) -> str:
     )
 
 
+class Polarity(NamedTuple):
+    """Frozen networks of one set, ink polarity and batch norm (`name`), held against what the paper saw of its own.
+
+    below: control minus these at the peak. rise: over the last five epochs. worse: considerably worse than control, as
+    in finding 12a; rising: as in 3b; able: in set 1, whether more than half of the digits are read.
+    """
+
+    number: str
+    name: str
+    arm: Arm
+    below: Interval | None
+    rise: Interval
+    worse: Holds
+    rising: Holds
+    able: Holds | None
+
+    @property
+    def fits(self) -> Holds:
+        return all_of([holds for holds in (self.worse, self.rising, self.able) if holds])
+
+    @property
+    def worse_by(self) -> str:
+        return told(self.below) if self.below else report.NONE
+
+    @property
+    def last(self) -> int:
+        return int(self.arm.curve("f1").epochs[-1])
+
+    def f1(self, epoch: int) -> str:
+        """Mean over replicates after an epoch."""
+        curve = self.arm.curve("f1")
+        return report.f1(float(curve.mean[curve.epochs == epoch][0])) if epoch in curve.epochs else report.NONE
+
+
+def polarities(results: Results, arms: Arms) -> list[Polarity]:
+    """Each set's frozen arms that have a finished run, held against the set's control where that has one."""
+    found = []
+    for number in SPACES:
+        for kind in ("", "other ", "opposite ", "opposite adapt "):
+            arm = arms.get(f"{number} {kind}frozen")
+            controls = [
+                arms.get(f"{number} opposite control" if "opposite" in kind else ""),
+                arms.get(f"{number} control"),
+            ]
+            control = next((one for one in controls if one and one.replicates), None)
+            if not (arm and arm.replicates):
+                continue
+            last = int(arm.curve("f1").epochs[-1])
+            below, rise = control and paired(control, arm, peak), paired(arm, arm, at(last), at(max(last - 5, 1)))
+            rising = beyond(rise, 0, results.margin / 10) if last >= LAST else "cannot be told"
+            worse = beyond(below, FAR, results.margin) if below else "cannot be told"
+            able = (
+                inside(t_interval([at(last)(run) for run in arm.distinct], PAIRED), 0.5, 1) if number == "1" else None
+            )
+            name = f"{'opposite' if 'opposite' in kind else 'same'} polarity, {_norm(results, number, arm)}"
+            found.append(Polarity(number, name, arm, below, rise, worse, rising, able))
+    return found
+
+
+def agreement(rows: Sequence[Polarity]) -> str:
+    """Which of a set's arms agree with the paper, in words."""
+    by_answer = {holds: [row.name for row in rows if row.fits == holds] for holds in ("yes", "no", "cannot be told")}
+    words = {"yes": "agrees with the paper", "no": "does not agree", "cannot be told": "cannot be told"}
+    return "; ".join(f"{words[holds]}: {' and '.join(names)}" for holds, names in by_answer.items() if names)
+
+
 def _polarity(analysis: Analysis, arms: Arms) -> str:
     """Each polarity against both of the paper's observations; set 3, whose source and target are one, is no test."""
-    margin, parts = analysis.results.margin, []
+    every, parts = polarities(analysis.results, arms), []
     for number in SPACES:
-        kinds = ("", "opposite ", "opposite adapt ")
-        frozen = {kind: arms[f"{number} {kind}frozen"] for kind in kinds if f"{number} {kind}frozen" in arms}
-        frozen = {kind: arm for kind, arm in frozen.items() if arm.replicates}
-        if len(frozen) < 2 or "" not in frozen:
+        rows = [row for row in every if row.number == number]
+        if not any("opposite" in row.name for row in rows):
             continue
-        fits: dict[str, Holds] = {}
-        words = []
-        for kind, arm in frozen.items():
-            usual = f"{number} control"
-            (control,) = _need(
-                arms, f"{number} opposite control" if kind and f"{number} opposite control" in arms else usual
+        for row in rows:
+            shown = dict.fromkeys(epoch for epoch in (1, 6, row.last) if epoch <= row.last)
+            parts.append(
+                f"Set {number}, {row.name}: F1 {', '.join(map(row.f1, shown))} at epochs {', '.join(map(str, shown))}; "
+                f"control − frozen at the peak {row.worse_by}; rise over the last 5 epochs {told(row.rise)}."
             )
-            last = int(arm.curve("f1").epochs[-1])
-            below = paired(control, arm, peak)
-            rise = paired(arm, arm, at(last), at(max(last - 5, 1)))
-            name = {"": "same polarity", "opposite ": "opposite", "opposite adapt ": "opposite, statistics adapt"}[kind]
-            fits[name] = all_of([beyond(below, margin, margin), beyond(rise, 0, margin / 10)])
-            if last < LAST:
-                fits[name] = "cannot be told"
-            curve = arm.curve("f1")
-            shown = [e for e in (1, 6, last) if e in curve.epochs]
-            scores = ", ".join(report.f1(float(curve.mean[curve.epochs == e][0])) for e in dict.fromkeys(shown))
-            at_epochs = ", ".join(map(str, dict.fromkeys(shown)))
-            words.append(
-                f"{name}: F1 {scores} at epochs {at_epochs}; control − frozen at the peak {told(below)}; rise over the "
-                f"last 5 epochs {told(rise)}: fits {'' if fits[name] != 'cannot be told' else '– '}{fits[name]}"
-            )
-        agree = [name for name, holds in fits.items() if holds == "yes"]
-        verdict = (
-            f"what agrees with the paper: {' and '.join(agree)}" if agree else "none is shown to agree with the paper"
-        )
-        parts.append(f"Set {number}, {'. '.join(words)}; {verdict}.")
+        parts.append(f"Set {number}, {agreement(rows)}.")
     if not parts:
         raise Unknown("no set was run with source and target of opposite polarity")
     return " ".join(parts) + " Set 3 has one polarity by its nature, and is the control of the explanation."
 
 
-def _norm(analysis: Analysis, number: str, arm: Arm) -> str:
-    results = analysis.results
+def _norm(results: Results, number: str, arm: Arm) -> str:
     (study_set,) = (s for s in sets_of(results, number) if arm in s.arms)
     return str(results.settings_of(study_set, arm).get("batch_norm", "?"))
 

@@ -344,6 +344,25 @@ def test_one_network_that_does_not_learn_stands_against_every_control() -> None:
     assert last.note == "one network against each run of control"
 
 
+def test_an_interval_that_is_given_one_source_network_says_so() -> None:
+    control = arm("control", [run(1, [0.8]), run(2, [0.9]), run(3, [0.85])])
+    frozen = arm("frozen", [run(1, [0.7]), run(2, [0.81]), run(3, [0.74])])
+    for networks, note in (("one", "given one source network"), ("each", "")):
+        rows = against_control(study(({"source_networks": networks}, [control, frozen])), Resampler(1))
+        assert at(rows, "last epoch").note == note
+
+
+def test_curves_of_a_study_share_their_range_and_say_their_steps_and_where_they_end() -> None:
+    figures = pytest.importorskip("inkshift.studies.report.figures", reason="figures need matplotlib")
+    arms = [arm("control", [run(1, [0.5, 0.9])]), arm("frozen", [run(1, [0.3, 0.7, 0.6])])]
+    figure = figures.f1_by_epoch(study(({}, arms)).sets[0], arms, (0.1, 0.95), 79)
+    (axes,) = figure.axes
+    assert axes.get_ylim() == (0.1, 0.95) and axes.child_axes[0].get_xlabel() == "steps"
+    assert [text.get_text() for text in axes.texts] == ["frozen", "control (to epoch 2)"]
+    _, scale = figures.confusion(study(({}, arms)).sets[0], arms[0]).axes
+    assert scale.get_yticklabels()[-1].get_text() == "100 %"
+
+
 def test_a_setting_that_does_not_touch_an_arm_is_not_compared_on_it() -> None:
     same = [run(1, [0.8]), run(2, [0.9])]
     results = study(({}, [arm("control", same)]), ({"batch_norm": "adapt"}, [arm("control", same)]))

@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib", reason="figures need inkshift[study]")
 
 import kooverjee
 import kooverjee_findings as findings
+import kooverjee_polarity
 import kooverjee_rules as rules
 from inkshift import jobs
 from inkshift.datasets.tasks import LABEL_SPACES
@@ -255,20 +256,41 @@ def test_pace_is_told_from_how_many_runs_got_there_sooner(tmp_path: Path) -> Non
     assert found == ["no", "cannot be told", "yes"]  # four of four may be chance: 6 %
 
 
-def test_the_page_says_which_polarity_agrees_with_the_paper(tmp_path: Path) -> None:
-    """Of one polarity frozen is level with control from the start; of the other far below and still rising."""
-    folder = Folder(tmp_path, images=50, epochs=20)
+@pytest.fixture
+def two_polarities(tmp_path: Path) -> Path:
+    """Of one polarity frozen is level with control from the start; of the other far below and still rising, but at
+    chance where batch norm does not adapt."""
+    folder, other = Folder(tmp_path, images=50, epochs=20), {"source_reframing": "gray|light_ink|invert|resize(32)"}
     folder.add("same", DIGITS, LEARNING, 3)
-    folder.add("other", DIGITS, ["control", "frozen"], 3, source_reframing="gray|light_ink|invert|resize(32)")
-    shapes = {"control": 0.96 + 0 * np.arange(20), "s1": 0.958 + 0 * np.arange(20), "s2": 0.3 + 0.025 * np.arange(20)}
+    folder.add("other", DIGITS, ["control", "frozen"], 3, **other)
+    folder.add("chance", DIGITS, ["frozen"], 3, **other, batch_norm="adapt")
+    folder.epochs = 40
+    folder.add("long", DIGITS, ["frozen"], 3, epochs=40)
+    shapes = {"control": np.full(20, 0.96), "s1": np.full(20, 0.958), "s2": 0.3 + 0.025 * np.arange(20)}
+    shapes |= {"s3": 0.03 + 0.004 * np.arange(20), "s4": np.full(40, 0.958)}
     for path in tmp_path.glob("runs/*/epochs.csv"):
         number, regime, replicate = path.parent.name[:2], *path.parent.name[3:].rsplit("-", 1)
         shape = shapes[number if regime == "frozen" else "control"] + int(replicate) / 1000 * (1 + (regime == "frozen"))
-        shape = shape + np.random.default_rng([int(replicate), regime == "frozen"]).normal(0, 2e-4, 20)
+        shape = shape + np.random.default_rng([int(replicate), regime == "frozen"]).normal(0, 2e-4, len(shape))
         lines = path.read_text().splitlines()
         rows = [line.split(",") for line in lines[1:]]
         text = [",".join([*row[:4], repr(float(v)), row[5]]) for row, v in zip(rows, shape, strict=True)]
         path.write_text("\n".join([lines[0], *text]) + "\n")
-    text = text_of(folder.index())
-    (answer,) = [line for line in text.splitlines() if line.startswith("**18.")]
-    assert "what agrees with the paper: opposite." in answer and "same polarity: F1 0.9" in answer
+    return folder.index()
+
+
+def test_the_page_says_which_polarity_agrees_with_the_paper(two_polarities: Path) -> None:
+    (answer,) = [line for line in text_of(two_polarities).splitlines() if line.startswith("**18.")]
+    off = "same polarity, freeze_stats and opposite polarity, adapt"
+    assert f"Set 1, agrees with the paper: opposite polarity, freeze_stats; does not agree: {off}." in answer
+    assert "Set 1, same polarity, freeze_stats: F1 0.9" in answer
+
+
+def test_the_page_on_polarity_tells_each_and_the_long_run(two_polarities: Path) -> None:
+    text = "\n".join(kooverjee_polarity.page(analyse(results.load(two_polarities)), "FOLDER --out PAGE"))
+    off = "same polarity, freeze_stats and opposite polarity, adapt"
+    assert (
+        f"MNIST to NIST digits: agrees with the paper: opposite polarity, freeze_stats; does not agree: {off}." in text
+    )
+    assert re.search(r"\| 1 \| opposite polarity, freeze_stats \| 0\.3.*\| yes \| yes \| yes \| \*\*yes\*\* \|", text)
+    assert re.search(r"\| long \| 0\.9", text) and "python benchmarks/kooverjee_polarity.py FOLDER" in text
