@@ -24,6 +24,9 @@ _pages = Environment(
     lstrip_blocks=True,
 )
 _pages.globals["how_to_install"] = how_to_install
+# What waits is counted so far for whoever keys: the count is anew with each decision.
+MOST_LEFT = 10_000
+_pages.filters["or_more"] = lambda count: f"{count}+" if count >= MOST_LEFT else str(count)
 
 
 def page(
