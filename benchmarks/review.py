@@ -43,6 +43,7 @@ FIELDS, A_FORM = 10_000, 100
 KEYERS = 20
 ALONE, PACED = 500, 30
 TYPED = 200
+TAKEN = 50_000
 MANY, KILLED = 8_000, 10
 PASSWORD = "a long password"
 CHROMIUM = "/usr/bin/chromium"
@@ -103,6 +104,37 @@ def lines() -> Iterator[str]:
             for processes, keyers in ((1, 20), (2, 20), (1, 200), (2, 200)):
                 with cluster(found, fsync=True) as address:
                     yield _keyed(address, Path(folder, f"files-{processes}-{keyers}"), processes, keyers)
+    yield from taken_in()
+
+
+def taken_in() -> Iterator[str]:
+    """How quickly readings come into the store."""
+    yield "\n## Readings taken in\n"
+    yield (
+        f"Forms of {A_FORM} fields, as `add_batch` keeps them: {TAKEN:,} readings without pictures, "
+        f"{FIELDS // 2:,} with, whose encoding is counted. Processor time: of this process, and of the server's.\n"
+    )
+    yield "| database | pictures | readings a second | processor time each, here | there | load |"
+    yield "|---|---|---|---|---|---|"
+    with tempfile.TemporaryDirectory(prefix="inkshift-bench-") as folder:
+        yield from _taken("SQLite", f"sqlite:///{folder}/taken.db")
+    if found := programs():
+        with cluster(found, fsync=True) as address:
+            yield from _taken("PostgreSQL", address)
+
+
+def _taken(database: str, url: str) -> Iterator[str]:
+    store = stores.open(url)
+    with store.reading() as session:
+        server = 0 if database == "SQLite" else session.scalar(sa.select(sa.func.pg_backend_pid()))
+    for pictures, count in (("no", TAKEN), ("yes", FIELDS // 2)):
+        forms = list(_forms(count, pictures == "yes"))
+        begun, here, there = time.perf_counter(), time.process_time(), _busy(server) if server else 0.0
+        add_batch(store, f"pictures: {pictures}", forms)
+        each = [1e6 * spent / count for spent in (time.process_time() - here, (_busy(server) if server else 0) - there)]
+        rate = count / (time.perf_counter() - begun)
+        yield f"| {database} | {pictures} | {rate:,.0f} | {each[0]:.0f} µs | {each[1]:.0f} µs | {_load()} |"
+    store.close()
 
 
 def _decided(database: str, url: str, files: Path) -> Iterator[str]:
@@ -119,22 +151,24 @@ def _load() -> str:
     return f"{os.getloadavg()[0]:.1f}"
 
 
-def _forms(fields: int) -> Iterator[FormReading]:
+def _forms(fields: int, pictures: bool = True) -> Iterator[FormReading]:
     """Forms of numbers drawn in a line font, each with its picture, the confidence of each another one."""
     rng = np.random.default_rng(5)
     for start in range(0, fields, A_FORM):
         yield FormReading(
             f"form {start // A_FORM + 1:04}",
-            tuple(_field(f"field {k + 1}", rng) for k in range(min(A_FORM, fields - start))),
+            tuple(_field(f"field {k + 1}", rng, pictures) for k in range(min(A_FORM, fields - start))),
             (PageNote(f"scan-{start // A_FORM + 1:04}.png", 1, 0.9),),
         )
 
 
-def _field(name: str, rng: np.random.Generator) -> FieldReading:
+def _field(name: str, rng: np.random.Generator, picture: bool) -> FieldReading:
     value, confidence = str(rng.integers(100, 1000)), float(rng.random())
+    candidates = (Candidate(value, confidence),)
+    if not picture:
+        return FieldReading(name, value, value, "written", confidence, candidates)
     crop = np.full((64, 150, 3), 245, np.uint8) - rng.integers(0, 6, (64, 150, 1), np.uint8)
     cv2.putText(crop, value, (18, 48), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.6, (40, 40, 90), 2, cv2.LINE_AA)
-    candidates = (Candidate(value, confidence),)
     return FieldReading(name, value, value, "written", confidence, candidates, crop=crop)
 
 

@@ -216,6 +216,24 @@ def test_a_page_is_turned_with_what_is_drawn_on_it(browser: TestClient, store: S
     assert send(browser, f"{path}/pages/2/turn", None)[0] == 400
 
 
+def test_a_page_that_changed_meanwhile_is_not_turned(
+    browser: TestClient, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture is worked on while nobody waits for the database; another may turn it first."""
+    path = begun(browser)
+    real = drafts._proposed_for
+
+    def slowly(image: Any) -> Any:
+        monkeypatch.setattr(drafts, "_proposed_for", real)
+        assert send(browser, f"{path}/pages/1/turn", None)[0] == 303
+        return real(image)
+
+    monkeypatch.setattr(drafts, "_proposed_for", slowly)
+    assert send(browser, f"{path}/pages/1/turn", None)[0] == 400
+    with Image.open(tmp_path / "files" / "templates" / "1" / "page-1.jpg") as turned:
+        assert turned.size == (700, 500)
+
+
 def test_what_an_older_database_left_is_set_aside(browser: TestClient, tmp_path: Path) -> None:
     old = tmp_path / "files" / "templates" / "1"
     old.mkdir(parents=True)

@@ -23,7 +23,7 @@ from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_forms
 from inkshift.review.core.schema import OpenSession
 from inkshift.review.core.store import Store
-from inkshift.review.keying.views import crop_and_left
+from inkshift.review.keying.views import crop_of
 from inkshift.review.serve import At, check_tls
 from inkshift.review.web import security
 from inkshift.review.web.pagepicture import outline, page_of, picture
@@ -158,7 +158,7 @@ def test_the_readers_turn_and_box_fit_each_other(tmp_path: Path, telegram: Path,
     form = next(Reader(telegram / "template.json", crops=True).read([file]))
     with opened(tmp_path) as store:
         add_batch(store, "b", [form])
-        found, crop = page_of(store, 1), crop_and_left(store, 1, 1)[0]
+        found, crop = page_of(store, 1), crop_of(store, 1)
     assert found is not None and found.page.turn == turn and crop is not None
     shown = picture(found.page)
     box = outline(found, shown)

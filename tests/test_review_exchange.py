@@ -34,7 +34,7 @@ from inkshift.review.core.checks import count_broken
 from inkshift.review.core.queue import decide, next_field
 from inkshift.review.core.schema import Decision, Field, Form, Page
 from inkshift.review.core.store import Store
-from inkshift.review.keying.views import crop_and_left
+from inkshift.review.keying.views import crop_of
 
 pytest_plugins = ["review_databases"]
 
@@ -99,7 +99,7 @@ class TestIntake:
             assert (field.form.name, field.box, other.box) == ("=f1", [40, 40, 100.5, 70], None)
             assert other.readings[0].accepted is None
             ids = (field.id, other.id)
-        picture, none = (crop_and_left(store, batch, field)[0] for field in ids)
+        picture, none = (crop_of(store, field) for field in ids)
         assert picture is not None and none is None
         assert np.array_equal(np.asarray(Pillow.open(io.BytesIO(picture))), forms.CROP)
 

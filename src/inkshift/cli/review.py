@@ -63,6 +63,10 @@ def review(
             show_default=False,
         ),
     ] = "",
+    root_path: Annotated[
+        str,
+        typer.Option(metavar="PATH", help="Path that every address begins with, such as /review.", show_default=False),
+    ] = "",
     processes: Annotated[
         int, typer.Option(min=1, max=40, help="Processes that answer, for many keyers; several need PostgreSQL.")
     ] = 1,
@@ -109,7 +113,7 @@ def review(
         raise MissingExtraError("review", "review") from None
     pages = [str(path) for path in paths or ()]
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
-    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes)
+    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes, root_path)
     if supervisor:
         given = os.environ.pop("INKSHIFT_PASSWORD", "")  # not for the processes that it starts
         first_supervisor(

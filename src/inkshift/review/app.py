@@ -48,13 +48,15 @@ class Settings:
     """accounts: nobody gets in without logging in, even where no account is there yet.
 
     hosts: names in a browser's address that are answered; all where empty. files: the folder for what is uploaded and
-    taught; made where something is to go there. keeps_tasks: this process of the server keeps them.
+    taught; made where something is to go there. keeps_tasks: this process of the server keeps them. root: the path that
+    every address begins with, empty or such as `/review`.
     """
 
     accounts: bool = False
     hosts: tuple[str, ...] = LOOPBACK
     files: Path = Path("review-files")
     keeps_tasks: bool = True
+    root: str = ""
 
 
 def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
@@ -75,7 +77,7 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     app.router.routes.extend(health.ROUTES)
     app.mount("/static", StaticFiles(packages=[*STATIC]), name="static")
-    app.add_middleware(Shield, hosts=settings.hosts)
+    app.add_middleware(Shield, hosts=settings.hosts, root=settings.root)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(InkshiftError, _failed)
@@ -87,7 +89,8 @@ def worker() -> FastAPI:
     given = json.loads(os.environ[WORKER])
     end_with(given["server"], lambda: os.kill(os.getpid(), signal.SIGTERM))
     store = stores.open(os.environ[ADDRESS], given["connections"])
-    return make_app(store, Settings(given["accounts"], tuple(given["hosts"]), Path(given["files"]), keeps_tasks=False))
+    settings = Settings(given["accounts"], tuple(given["hosts"]), Path(given["files"]), False, given["root"])
+    return make_app(store, settings)
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from inkshift.forms.template import Template
 from inkshift.review.batches.reading import write_template
 from inkshift.review.core.intake import reading_row, urgency
 from inkshift.review.core.models import default_folder
-from inkshift.review.core.schema import Batch, Field, Form, Page
+from inkshift.review.core.schema import Batch, Field, Form, Page, Reading
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
 
@@ -82,7 +82,7 @@ def _add(store: Store, batch_id: int, form: FormReading, digest: str, before: in
             }
             for item in form.fields:
                 if field := waiting.get(item.name):
-                    session.add(reading_row(item, digest, form.reader, field.id))
+                    session.add(Reading(**reading_row(item, digest, form.reader, field.id)))
                     field.confidence, field.urgency = item.confidence, urgency(item)
                     added += 1
             session.execute(sa.update(Form).where(Form.id == form_id).values(broken=None))

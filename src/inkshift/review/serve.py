@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -39,6 +40,7 @@ _PACKAGE = Path(__file__).parents[1]
 _CONNECTIONS = 60
 # Seconds within which a process must say that it lives: on a busy machine it begins slowly.
 _PATIENCE = 60
+_ROOT = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Batch:
 class At:
     """Where to answer. port: 0 is a free one. certificate, key: files in PEM for HTTPS, both or neither. proxy: the
     address of what stands in front: what it says of who asks, and whether by HTTPS, is believed. processes: that
-    answer; several need PostgreSQL."""
+    answer; several need PostgreSQL. root: see `app.Settings`."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -68,6 +70,7 @@ class At:
     key: str = ""
     proxy: str = ""
     processes: int = 1
+    root: str = ""
 
     @property
     def local(self) -> bool:
@@ -84,6 +87,8 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
     several processes on SQLite.
     """
     check_tls(at)
+    if at.root and not _ROOT.fullmatch(at.root):
+        raise SettingError(f"--root-path {at.root}: expected a path such as /review, without a slash at its end")
     with _opened(url, files, demo) as (store, folder):
         if at.processes > 1 and store.engine.dialect.name == "sqlite":
             raise SettingError(
@@ -101,13 +106,13 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
             if demo:
                 batch = demo_batch()
             start = f"batches/{_begin(store, batch, say)}/queue" if batch else ""
-            address = f"http{'s' if at.certificate else ''}://{_in_url(at.host)}:{listening.getsockname()[1]}/"
+            address = f"http{'s' if at.certificate else ''}://{_in_url(at.host)}:{listening.getsockname()[1]}{at.root}/"
             if not at.local and not at.certificate and not at.proxy:
                 say("passwords and pages travel unencrypted there; give --tls-cert and --tls-key")
             say(f"review is at {address}  (Ctrl+C stops it)")
             if browser:
                 webbrowser.open(address + start)
-            settings = Settings(not at.local, LOOPBACK if at.local else (), folder)
+            settings = Settings(not at.local, LOOPBACK if at.local else (), folder, root=at.root)
             if at.processes == 1:
                 uvicorn.Server(uvicorn.Config(make_app(store, settings), **_how(at))).run(sockets=[listening])
             else:
@@ -139,6 +144,7 @@ def _share(store: Store, settings: Settings, at: At, listening: socket.socket) -
         "accounts": settings.accounts,
         "hosts": settings.hosts,
         "files": str(settings.files.resolve()),
+        "root": settings.root,
     }
     os.environ |= {ADDRESS: store.engine.url.render_as_string(hide_password=False), WORKER: json.dumps(given)}
     keeper.start()

@@ -21,7 +21,7 @@ from inkshift.forms.reader import Reader
 from inkshift.forms.reading import PageReading
 from inkshift.forms.template import PageSpec, Template
 from inkshift.review.batches.reading import write_template
-from inkshift.review.core.intake import NOT_ACCEPTED, add_fields, encode
+from inkshift.review.core.intake import NOT_ACCEPTED, NewForm, add_fields, encoded
 from inkshift.review.core.models import default_folder
 from inkshift.review.core.schema import Aside, Batch, Field, Form, Lease, Page, count_waiting
 from inkshift.review.core.store import Store
@@ -202,7 +202,7 @@ def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> 
     """The fields of a page that is read at last, into its form."""
     (form,) = assemble([reading], found.template)
     form = replace(form, reader=reader.signature)
-    crops = [None if item.crop is None else encode(item.crop) for item in form.fields]
+    crops = encoded(form)
     model = (reader.number_model or reader.model).digest
     with store.writing() as session:
         page = _still(session, found)
@@ -210,7 +210,8 @@ def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> 
         _need_new(session, row.id, [item.name for item in form.fields])
         if reading.identity and not session.scalar(sa.select(Field.id).where(Field.form_id == row.id).limit(1)):
             row.name = form.name
-        add_fields(session, store, batch, row, form, {(reading.source, page.number): page.id}, crops, model)
+        placed = row.id, NewForm(form, row.id, crops), {(reading.source, page.number): page.id}
+        add_fields(session, store, batch, [placed], model)
         page.quality, page.turn = reading.quality, reading.turn
         _mended(session, page, reading.quality)
 

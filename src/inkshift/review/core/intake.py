@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+import cv2
 import sqlalchemy as sa
-from PIL import Image as Pillow
 from sqlalchemy.orm import Session
 
 from inkshift.datasets.labels import Label
@@ -19,11 +20,13 @@ from inkshift.files import file_digest
 from inkshift.forms.reading import UNREADABLE, FieldReading, FormReading, Image, PageNote, state_of
 from inkshift.forms.template import Template
 from inkshift.review.core.checks import limit_of
-from inkshift.review.core.queue import parse, record, shown
-from inkshift.review.core.schema import MODEL, Batch, Field, Form, Page, Reading, count_waiting
-from inkshift.review.core.store import Store, named_user
+from inkshift.review.core.queue import Logged, Standing, parse, record, shown, standing
+from inkshift.review.core.schema import MODEL, Batch, Decision, Field, Form, Page, Reading, left_out
+from inkshift.review.core.store import Store, add_rows, named_user, new_ids
 
 RULE_BROKEN, NOT_ACCEPTED, ACCEPTED = range(3)
+# Forms are kept together that came within this many seconds, up to this many fields.
+_WAIT, _TOGETHER = 0.1, 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def add_forms(
     model: str = "",
     names: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
-    """Add forms as they are read, each as one transaction, so that people begin while more are read.
+    """Add forms as they are read, whole, so that people begin while more are read; those that come quickly together.
 
     A page that is there already, by its place and the name of its form as both were read, is passed over: after a stop,
     give all again. Pages that are new go to the form that holds another page of theirs. model: digest of the model that
@@ -89,7 +92,40 @@ def add_forms(
         if batch is None:
             raise SettingError(f"batch {batch_id}: there is no such batch; make it first")
         known = _known(session, batch_id)
-    added, digests, seen = 0, dict[str, str](), Counter[_Place]()
+    added, said = 0, _Said(model, names, {})
+    for group in _groups(_new_forms(store, known, said, forms)):
+        with store.writing() as session:
+            _add_forms(session, store, batch, group, said)
+        added += len(group)
+    return added
+
+
+@dataclass(frozen=True, slots=True)
+class NewForm:
+    """A form to be kept, or pages of it. there: id of the form that the pages are added to, None for a new one.
+
+    crops: PNG, one a field.
+    """
+
+    form: FormReading
+    there: int | None
+    crops: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What belongs to forms beside their readings. names, digests: of files, by source."""
+
+    model: str
+    names: Mapping[str, str]
+    digests: dict[str, str]
+
+
+def _new_forms(
+    store: Store, known: Mapping[_Place, list[int]], said: _Said, forms: Iterable[FormReading]
+) -> Iterator[NewForm]:
+    """What of the forms is not there yet, each with its pictures encoded."""
+    seen = Counter[_Place]()
     for form in forms:
         if form.pages and all(page.blank for page in form.pages):
             continue
@@ -99,17 +135,26 @@ def add_forms(
         there = next((one for one in holders if one is not None), None)
         new = [page for page, holder in zip(form.pages, holders, strict=False) if holder is None]
         for page in new:
-            if page.source not in digests:
-                digests[page.source] = _digest(page.source)
+            if page.source not in said.digests:
+                said.digests[page.source] = _digest(page.source)
         if there is not None:
             places = {(page.source, page.page) for page in new}
             more = tuple(item for item in form.fields if (item.source, item.page) in places)
             form = replace(form, pages=tuple(new), fields=more)
-        crops = [None if item.crop is None else encode(item.crop) for item in form.fields]
-        with store.writing() as session:
-            _add_form(session, store, batch, form, _Given(model, names, digests, crops), there)
-        added += 1
-    return added
+        yield NewForm(form, there, encoded(form))
+
+
+def _groups(forms: Iterable[NewForm]) -> Iterator[list[NewForm]]:
+    """Forms that came together: what was waited for is kept at once, as people may begin on it."""
+    group: list[NewForm] = []
+    begun = time.monotonic()
+    for form in forms:
+        group.append(form)
+        if time.monotonic() - begun > _WAIT or sum(len(one.crops) for one in group) >= _TOGETHER:
+            yield group
+            group, begun = [], time.monotonic()
+    if group:
+        yield group
 
 
 _Place = tuple[str, str | None, int | None]
@@ -140,81 +185,68 @@ def _holder(
     return there[seen[place] - 1] if seen[place] <= len(there) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What belongs to a form beside its reading. names, digests: of files, by source; crops: PNG, one a field."""
-
-    model: str
-    names: Mapping[str, str]
-    digests: dict[str, str]
-    crops: list[bytes | None]
-
-
-def _add_form(
-    session: Session, store: Store, batch: Batch, form: FormReading, given: _Given, there: int | None
-) -> None:
-    """there: id of the form that the pages are added to, None for a new one."""
-    if there is None:
-        row = Form(batch_id=batch.id, name=form.name, read_as=form.name)
-        session.add(row)
-        session.flush()
-    else:
-        row = session.get_one(Form, there, with_for_update=True)
-        row.broken = None
-    pages = [
-        Page(
-            form_id=row.id,
-            source=store.kept(p.source),
-            number=p.page,
-            first_source=store.kept(p.source),
-            first_number=p.page,
-            sha256=given.digests[p.source],
-            quality=p.quality,
-            error=p.error.replace(p.source, given.names.get(p.source, p.source)),
-            name=given.names.get(p.source, ""),
-            turn=p.turn,
-        )
-        for p in form.pages
+def _add_forms(session: Session, store: Store, batch: Batch, group: Sequence[NewForm], said: _Said) -> None:
+    ids = iter(new_ids(session, Form, sum(one.there is None for one in group)))
+    made, placed = [], []
+    for one in group:
+        if one.there is None:
+            placed.append((next(ids), one))
+            names = {"name": one.form.name, "read_as": one.form.name}
+            made.append({"id": placed[-1][0], "batch_id": batch.id, "broken": None, **names})
+        else:
+            session.get_one(Form, one.there, with_for_update=True).broken = None
+            placed.append((one.there, one))
+    session.flush()
+    add_rows(session, Form, made)
+    pages: list[dict[str, Any]] = [
+        {"form_id": form, "number": p.page, "first_number": p.page, "quality": p.quality, "turn": p.turn}
+        | {"source": store.kept(p.source), "first_source": store.kept(p.source), "sha256": said.digests[p.source]}
+        | {"name": said.names.get(p.source, ""), "error": p.error.replace(p.source, said.names.get(p.source, p.source))}
+        for form, one in placed
+        for p in one.form.pages
     ]
-    session.add_all(pages)
-    session.flush()
-    places = {(p.source, p.page): page.id for p, page in zip(form.pages, pages, strict=True)}
-    add_fields(session, store, batch, row, form, places, given.crops, given.model)
+    for page, number in zip(pages, new_ids(session, Page, len(pages)), strict=True):
+        page["id"] = number
+    add_rows(session, Page, pages)
+    numbers = iter(pages)
+    places = [{(p.source, p.page): next(numbers)["id"] for p in one.form.pages} for _, one in placed]
+    add_fields(session, store, batch, [(*two, at) for two, at in zip(placed, places, strict=True)], said.model)
 
 
-def add_fields(
-    session: Session,
-    store: Store,
-    batch: Batch,
-    row: Form,
-    form: FormReading,
-    pages: Mapping[tuple[str, int], int],
-    crops: Sequence[bytes | None],
-    model: str,
-) -> None:
-    """Add the fields of a reading to a form that is kept. pages: ids of its pages, by source and number; crops: PNG."""
-    fields = []
-    for item, crop in zip(form.fields, crops, strict=True):
-        field = Field(
-            form_id=row.id,
-            batch_id=batch.id,
-            page_id=pages.get((item.source, item.page)),
-            name=item.name,
-            box=list(item.box) if item.box else None,
-            urgency=urgency(item),
-            confidence=item.confidence,
-            crop=crop,
-        )
-        field.readings = [reading_row(item, model, form.reader)]
-        fields.append(field)
-    session.add_all(fields)
-    session.flush()
-    count_waiting(session, Field.form_id == row.id)
-    if batch.model_keys:
-        keyer = named_user(session, MODEL, "model", store.clock()).id
-        for item, field in zip(form.fields, fields, strict=True):
-            if item.state in ("written", "blank", "crossed-out"):
-                record(session, store, field, keyer, "model", (item.state, item.value))
+Placed = tuple[int, NewForm, Mapping[tuple[str, int], int]]
+"""The id that a form has, the form, and the ids of its pages by source and number."""
+
+
+def add_fields(session: Session, store: Store, batch: Batch, forms: Sequence[Placed], model: str) -> None:
+    """Add the fields of readings to forms that are kept, rows in bulk. model: digest of the one that read them."""
+    aside = set(session.scalars(sa.select(Form.id).where(Form.id.in_([i for i, _, _ in forms]), left_out())))
+    keyer = named_user(session, MODEL, "model", store.clock()).id if batch.model_keys else None
+    ids = iter(new_ids(session, Field, sum(len(one.form.fields) for _, one, _ in forms)))
+    fields, readings, decisions = [], [], []
+    for form, one, pages in forms:
+        for item, crop in zip(one.form.fields, one.crops, strict=True):
+            field, stand = next(ids), Standing("open")
+            if keyer is not None and item.state in ("written", "blank", "crossed-out"):
+                answer = Logged(0, keyer, "model", item.state, item.value, None)
+                stand = standing([answer], batch.double)
+                decisions.append(_log_row(field, answer, store))
+            first, second = (*stand.keyers, None, None)[:2]
+            fields.append(
+                {"id": field, "batch_id": batch.id, "form_id": form, "page_id": pages.get((item.source, item.page))}
+                | {"name": item.name, "box": list(item.box) if item.box else None, "urgency": urgency(item)}
+                | {"confidence": item.confidence, "waiting": stand.status != "settled" and form not in aside}
+                | {"status": stand.status, "state": stand.state, "value": stand.value, "crop": crop}
+                | {"first_id": first, "second_id": second, "accepted_by": None}
+            )
+            readings.append(reading_row(item, model, one.form.reader, field))
+    add_rows(session, Field, fields)
+    add_rows(session, Reading, readings)
+    add_rows(session, Decision, decisions)
+
+
+def _log_row(field: int, answer: Logged, store: Store) -> dict[str, Any]:
+    row = {"user_id": answer.user_id, "kind": answer.kind, "state": answer.state, "value": answer.value}
+    return row | {"field_id": field, "number": 1, "time": store.clock(), "seconds": 0.0, "undoes": None, "checked": []}
 
 
 def urgency(item: FieldReading) -> int:
@@ -224,27 +256,30 @@ def urgency(item: FieldReading) -> int:
     return ACCEPTED if item.accepted else NOT_ACCEPTED
 
 
-def reading_row(item: FieldReading, model: str, reader: str, field: int | None = None) -> Reading:
-    """A reading as the store keeps it. model: digest; reader: of the form; field: id, None where not known yet."""
-    return Reading(
-        field_id=field,
-        model=model,
-        reader=reader,
-        value=item.value,
-        written=item.written,
-        state=item.state,
-        confidence=item.confidence,
-        accepted=item.accepted,
-        candidates=[[c.written, c.probability] for c in item.candidates],
-        rules_broken=list(item.rules_broken),
-    )
+def reading_row(item: FieldReading, model: str, reader: str, field: int) -> dict[str, Any]:
+    """A row of `Reading`. model: digest; reader: of the form; field: id."""
+    return {
+        "field_id": field,
+        "model": model,
+        "reader": reader,
+        "value": item.value,
+        "written": item.written,
+        "state": item.state,
+        "confidence": item.confidence,
+        "accepted": item.accepted,
+        "candidates": [[c.written, c.probability] for c in item.candidates],
+        "rules_broken": list(item.rules_broken),
+    }
 
 
-def encode(crop: Image) -> bytes:
-    """The crop, (H, W) or (H, W, 3) uint8 RGB, as PNG, pixel by pixel."""
-    data = io.BytesIO()
-    Pillow.fromarray(crop).save(data, "PNG")
-    return data.getvalue()
+def encoded(form: FormReading) -> list[bytes | None]:
+    """The crops of a form, (H, W) or (H, W, 3) uint8 RGB, as PNG, pixel by pixel, quickly rather than small."""
+    return [None if item.crop is None else _png(item.crop) for item in form.fields]
+
+
+def _png(crop: Image) -> bytes:
+    pixels = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
 def _digest(source: str) -> str:

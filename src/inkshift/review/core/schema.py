@@ -142,7 +142,7 @@ class Field(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"))
     form_id: Mapped[int] = mapped_column(sa.ForeignKey("forms.id"), index=True)
-    page_id: Mapped[int | None] = mapped_column(sa.ForeignKey("pages.id"))
+    page_id: Mapped[int | None]  # without a key to pages, which costs each new field and each page that goes
     name: Mapped[str]
     box: Mapped[list[Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     urgency: Mapped[int]
@@ -157,7 +157,7 @@ class Field(Base):
     crop: Mapped[bytes | None] = mapped_column(sa.LargeBinary, deferred=True)
 
     form: Mapped[Form] = relationship(back_populates="fields")
-    page: Mapped[Page | None] = relationship()
+    page: Mapped[Page | None] = relationship(primaryjoin="foreign(Field.page_id) == Page.id")
     readings: Mapped[list[Reading]] = relationship(back_populates="field", order_by="Reading.id")
     decisions: Mapped[list[Decision]] = relationship(back_populates="field", order_by="Decision.number")
 

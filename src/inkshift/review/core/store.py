@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -217,6 +218,36 @@ def in_turn(session: Session, what: str) -> None:
     """Let one transaction at a time go on from here among those that name the same; SQLite lets but one write."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(sa.select(sa.func.pg_advisory_xact_lock(1, sa.func.hashtext(what))))
+
+
+def new_ids(session: Session, table: type[Base], count: int) -> Sequence[int]:
+    """Ids for as many new rows, in their order; nobody else gets them."""
+    if session.get_bind().dialect.name == "sqlite":  # lets but one write
+        first = (
+            session.scalars(sa.select(sa.func.coalesce(sa.func.max(sa.column("id")), 0)).select_from(table)).one() + 1
+        )
+        return range(first, first + count)
+    number = sa.func.nextval(sa.func.pg_get_serial_sequence(table.__tablename__, "id"))
+    return session.scalars(sa.select(number).select_from(sa.func.generate_series(1, count).alias())).all()
+
+
+def add_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows in bulk: to PostgreSQL by COPY. All have the same columns; the database fills in the others."""
+    if not rows:
+        return
+    made, connection = Base.metadata.tables[table.__tablename__], session.connection()
+    if connection.dialect.name == "sqlite":
+        session.execute(sa.insert(made), rows)
+        return
+    columns = [made.c[name] for name in rows[0]]
+    as_json = [isinstance(column.type, sa.JSON) for column in columns]
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    names = ", ".join(column.name for column in columns)
+    with driver.cursor() as cursor, cursor.copy(f"COPY {made.name} ({names}) FROM STDIN") as copy:
+        for row in rows:
+            values = zip(as_json, row.values(), strict=True)
+            copy.write_row([json.dumps(value) if is_json and value is not None else value for is_json, value in values])
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 
 from inkshift.errors import InputError, SettingError, TemplateError
-from inkshift.files import whole_file
+from inkshift.files import file_digest, whole_file
 from inkshift.forms.design.printed import blanked, level
 from inkshift.forms.design.propose import propose, straighten
 from inkshift.forms.design.starter import as_json
@@ -205,15 +205,21 @@ def add_page(store: Store, files: Path, draft: int, upload: UploadFile, page: in
 
 
 def turn_page(store: Store, files: Path, draft: int, page: int) -> None:
-    """Turn a page of a draft by 90 degrees clockwise, with all that was drawn on it; boxes are proposed anew."""
+    """Turn a page of a draft by 90 degrees clockwise, with all that was drawn on it; boxes are proposed anew.
+
+    Raises SettingError where there is no such page, or another is in its place by the time it is turned.
+    """
+    file = picture(files, draft, page)
+    digest = file_digest(file) if file.is_file() else ""
+    turned = _proposed_for(_turned(file)) if digest else None
     with store.writing() as session:
         found = _locked(session, draft)
         pages = list(found.template["pages"])
-        if not 1 <= page <= len(pages):
+        if turned is None or not 1 <= page <= len(pages):
             raise SettingError(f"page {page}: the template has {len(pages)}; choose another")
+        if file_digest(file) != digest:
+            raise SettingError(f"page {page}: somebody changed it meanwhile; turn it again")
         before, high = pages[page - 1], pages[page - 1]["size"][1]
-        picture_ = load_page(PageRef(str(picture(files, draft, page)), 1))
-        turned = _proposed_for(np.asarray(cv2.rotate(picture_, cv2.ROTATE_90_CLOCKWISE), np.uint8))
         pages[page - 1] = turned.page | {
             "marks": [{**mark, "x": high - mark["y"], "y": mark["x"]} for mark in before["marks"]],
             "lines": [[high - y1, x1, high - y2, x2] for x1, y1, x2, y2 in before["lines"]],
@@ -226,6 +232,11 @@ def turn_page(store: Store, files: Path, draft: int, page: int) -> None:
         found.changed = store.clock()
         (folder(files, draft) / f"page-{page}-reference.png").unlink(missing_ok=True)
         _write_or_take_back(folder(files, draft), found.template)
+
+
+def _turned(file: Path) -> npt.NDArray[np.uint8]:
+    """A picture turned by 90 degrees clockwise."""
+    return np.asarray(cv2.rotate(load_page(PageRef(str(file), 1)), cv2.ROTATE_90_CLOCKWISE), np.uint8)
 
 
 def drop_page(store: Store, files: Path, draft: int, page: int) -> None:

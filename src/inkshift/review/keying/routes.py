@@ -120,7 +120,7 @@ def _work(
 ) -> dict[str, Any]:
     found = views.batch_of(who, batch)
     item = item or queue.next_field(who.store, who.person, batch)
-    crop, left = views.crop_and_left(who.store, batch, item.field if item else 0)
+    crop, left = views.crop_of(who.store, item.field) if item else None, views.left(who.store, batch)
     typed, broken = asked[1:] if asked and item and item.field == asked[0] else ("", ())
     on = page_of(who.store, item.field) if item and crop is None else None
     waits = 0 if item else len(undone(who.store, batch))

@@ -21,6 +21,7 @@ from inkshift.review.core.checks import broken_now, checks_of, values, without_d
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
 from inkshift.review.core.store import Store
 from inkshift.review.core.undone import undone
+from inkshift.review.web.render import MOST_LEFT
 from inkshift.review.web.security import Id, Who, there
 
 ABSENT = "∅"
@@ -133,19 +134,24 @@ TheBatch = Annotated[Batch, Depends(batch_of)]
 
 
 def left(store: Store, batch_id: int) -> int:
-    """How many fields of a batch wait for anybody."""
+    """How many fields of a batch wait for anybody, up to `MOST_LEFT`."""
     with store.reading() as session:
         return session.scalar(_LEFT, {"batch": batch_id}) or 0
 
 
 _CROP = sa.select(Field.crop).where(Field.id == sa.bindparam("field"))
-_LEFT = sa.select(sa.func.count()).where(Field.batch_id == sa.bindparam("batch"), Field.waiting.is_(True))
+_LEFT = sa.select(sa.func.count()).select_from(
+    sa.select(Field.id)
+    .where(Field.batch_id == sa.bindparam("batch"), Field.waiting.is_(True))
+    .limit(MOST_LEFT)
+    .subquery()
+)
 
 
-def crop_and_left(store: Store, batch_id: int, field_id: int) -> tuple[bytes | None, int]:
-    """The picture of a field as PNG, None where there is none, and how many fields of the batch wait."""
+def crop_of(store: Store, field_id: int) -> bytes | None:
+    """The picture of a field as PNG, None where there is none."""
     with store.reading() as session:
-        return session.scalar(_CROP, {"field": field_id}), session.scalar(_LEFT, {"batch": batch_id}) or 0
+        return session.scalar(_CROP, {"field": field_id})
 
 
 def form_page(store: Store, form_id: int) -> FormPage | None:

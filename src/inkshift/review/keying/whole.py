@@ -99,9 +99,7 @@ def _show(
         batch=found,
         form=form,
         sheets=_sheets(who, form) if form else [],
-        crops={item.field: inline(views.crop_and_left(who.store, batch, item.field)[0]) for item in form.items}
-        if form
-        else {},
+        crops={item.field: inline(views.crop_of(who.store, item.field)) for item in form.items} if form else {},
         left=views.left(who.store, batch),
         undone=0 if form else len(undone(who.store, batch)),
         typed=typed or {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +25,12 @@ _pages = Environment(
     lstrip_blocks=True,
 )
 _pages.globals["how_to_install"] = how_to_install
+# What waits is counted so far for whoever keys: the count is anew with each decision.
+MOST_LEFT = 10_000
+_pages.filters["or_more"] = lambda count: f"{count}+" if count >= MOST_LEFT else str(count)
+
+# What a browser follows, in front of the slash; quotes of what people typed are escaped.
+_ADDRESS = re.compile(r'\b(?:href|src|action|formaction|hx-get|hx-post)="(?=/)')
 
 
 def page(
@@ -31,7 +38,7 @@ def page(
 ) -> HTMLResponse:
     """One page, or a part of one, in the language of who asks."""
     text = _pages.get_template(template).render(who=who, t=who.words, **given)
-    return HTMLResponse(text, status, dict(headers or {}))
+    return HTMLResponse(_ADDRESS.sub(rf"\g<0>{who.root}", text) if who.root else text, status, dict(headers or {}))
 
 
 def inline(png: bytes | None) -> str:

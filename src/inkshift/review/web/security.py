@@ -63,7 +63,7 @@ Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 class Visit:
     """Who asks, in which language. accounts: people log in. Without a user it is a stranger at a public page.
 
-    files: the folder for what is uploaded and taught; tasks: what runs in the background.
+    files: the folder for what is uploaded and taught; tasks: what runs in the background; root: see `app.Settings`.
     """
 
     store: Store
@@ -71,6 +71,7 @@ class Visit:
     tasks: Tasks
     words: Words
     accounts: bool
+    root: str = ""
     csrf: str = ""
     user: int | None = None
     name: str = ""
@@ -103,7 +104,7 @@ def visit(request: Request) -> Visit:
     user = find_session(store, request.cookies.get(cookie_name(request), ""))
     accounts = state.settings.accounts or (user is not None and user.password) or has_accounts(store)
     words = language(request.cookies.get("language", ""), request.headers.get("accept-language", ""))
-    stranger = Visit(store, state.settings.files.resolve(), state.tasks, words, accounts)
+    stranger = Visit(store, state.settings.files.resolve(), state.tasks, words, accounts, state.settings.root)
     if user and (user.password or not accounts):
         return replace(stranger, csrf=user.csrf, user=user.user, name=user.name, role=user.role)
     if accounts:
@@ -127,7 +128,10 @@ def keep(request: Request, token: str) -> None:
     """Send the session's cookie with the answer, an empty one to end it; see `Shield`."""
     marks = "; Secure" if secure(request) else ""
     age = HOURS * 3600 if token else 0
-    request.state.cookie = f"{cookie_name(request)}={token}; Max-Age={age}; Path=/; HttpOnly; SameSite=strict{marks}"
+    path = request.app.state.settings.root or "/"
+    request.state.cookie = (
+        f"{cookie_name(request)}={token}; Max-Age={age}; Path={path}; HttpOnly; SameSite=strict{marks}"
+    )
 
 
 def secure(request: Request) -> bool:
@@ -178,17 +182,21 @@ class Shield:
     """Around the whole application: who may be asked for, how much may be sent, and the headers of every answer.
 
     hosts: names in the address that are answered, all of them where empty; else another site's name that leads
-    here could be read by that site.
+    here could be read by that site. root: the path that every address begins with, for browsers; a proxy in front may
+    leave it or take it off.
     """
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = ()) -> None:
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = (), root: str = "") -> None:
         self.app = app
         self.hosts = hosts
+        self.root = root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if self.root and (scope["path"] + "/").startswith(self.root + "/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self.root) or "/"}
         state = scope.setdefault("state", {})
         headers = Headers(scope=scope)
 
@@ -197,6 +205,9 @@ class Shield:
                 out = MutableHeaders(scope=message)
                 for name, value in {**HEADERS, "Cache-Control": "no-store"}.items():
                     out.setdefault(name, value)
+                for name in ("Location", "HX-Redirect"):
+                    if out.get(name, "").startswith("/"):
+                        out[name] = self.root + out[name]
                 if cookie := state.get("cookie"):
                     out.append("Set-Cookie", cookie)
             await send(message)

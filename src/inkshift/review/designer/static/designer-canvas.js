@@ -44,7 +44,7 @@ function draw() {
   canvas.setAttribute("height", high * scale());
   canvas.classList.toggle("draw", state.tool === "draw");
   const things = [
-    made("image", state.page, () => make("image", { href: `/templates/${id}/pages/${state.page + 1}.jpg`, width: wide, height: high })),
+    made("image", state.page, () => make("image", { href: `../templates/${id}/pages/${state.page + 1}.jpg`, width: wide, height: high })),
     ...each("line", page().lines, line), ...each("mark", page().marks, mark),
     ...proposals().map((one, i) => made(`proposal-${i}`, JSON.stringify(one.box), () => proposal(one, i))),
     ...each("field", page().fields, field), ...handles(),

@@ -119,7 +119,7 @@ export function save() {
 async function post() {
   let answer;
   try {
-    answer = await fetch(`/templates/${id}`, {
+    answer = await fetch(`../templates/${id}`, {
       method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: sent(),
     });
   } catch {

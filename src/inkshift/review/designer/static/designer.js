@@ -30,7 +30,7 @@ on("change", () => { if ($("page-number")) $("page-number").value = state.page; 
 $("turn").addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
-  form.action = `/templates/${id}/pages/${state.page + 1}/turn`;
+  form.action = `../templates/${id}/pages/${state.page + 1}/turn`;
   save().then(() => form.submit());
 });
 

@@ -1,0 +1,164 @@
+"""A store that grows: rows come in bulk, and what a keyer waits for is found by indexes, on both databases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+from inkshift.review.core import intake, queue
+from inkshift.review.core import store as stores
+from inkshift.review.core.schema import Decision, Field, Form, Page, Reading, User
+from inkshift.review.core.store import Store
+from review_app import PASSWORD, logged_in, shown_field, token
+from review_forms import TALLY, many, people, tally
+
+pytest_plugins = ["review_databases"]
+
+# These grow with the forms; users, batches and held fields stay few.
+BIG = {"forms", "pages", "fields", "readings", "decisions"}
+
+
+@contextmanager
+def statements(store: Store) -> Iterator[list[tuple[str, Any]]]:
+    """What a block asks of the database, with what it gives."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: object, __: object, statement: str, given: Any, ___: object, many: bool) -> None:
+        if not many and statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
+            asked.append((statement, given))
+
+    sa.event.listen(store.engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        sa.event.remove(store.engine, "before_cursor_execute", note)
+
+
+def scans(store: Store, asked: list[tuple[str, Any]]) -> list[str]:
+    """The statements for which a big table is read from end to end, as no index serves."""
+    postgres = store.engine.dialect.name == "postgresql"
+    found = []
+    with store.engine.connect() as connection:
+        if postgres:
+            connection.exec_driver_sql("SET enable_seqscan = off")  # which it prefers where tables are small
+        for statement, given in {one[0]: one for one in asked}.values():
+            explain = "EXPLAIN (FORMAT JSON)" if postgres else "EXPLAIN QUERY PLAN"
+            rows = connection.exec_driver_sql(f"{explain} {statement}", given).all()
+            scanned = scanned_by_postgres(rows[0][0][0]["Plan"]) if postgres else scanned_by_sqlite(rows)
+            if scanned & BIG:
+                found.append(statement)
+        connection.rollback()
+    return found
+
+
+def scanned_by_postgres(plan: dict[str, Any]) -> set[str]:
+    whole = plan["Node Type"] == "Seq Scan" or ("Index" in plan["Node Type"] and "Index Cond" not in plan)
+    return {plan.get("Relation Name", "") if whole else ""}.union(*map(scanned_by_postgres, plan.get("Plans", [])))
+
+
+def scanned_by_sqlite(rows: Sequence[Any]) -> set[str]:
+    return {re.sub(r"_\d+$", "", row[-1].split()[1]) for row in rows if row[-1].startswith("SCAN")}
+
+
+def grown(store: Store, double: bool) -> int:
+    """A batch beside another, of which some fields were keyed."""
+    ann, bob = people(store, 2)
+    intake.add_batch(store, "other", many(2, 10))
+    forms = (tally(f"t{i}", "001", "002", "3") for i in range(5))
+    batch = intake.add_batch(store, "keyed", forms, template=TALLY, double=double)
+    for user in (ann, bob) if double else (ann,):
+        item = queue.next_field(store, user, batch)
+        assert item is not None
+        queue.decide(store, user, item.field, item.suggestion or "7", checked=True)
+    return batch
+
+
+def keyed(keyer: TestClient, batch: int, csrf: str) -> None:
+    """All that a keyer does in a batch."""
+    queued = keyer.get(f"/batches/{batch}/queue").text
+    field = shown_field(queued)
+
+    def posted(path: str, **data: object) -> str:
+        answer = keyer.post(path, data=data, headers={"X-CSRF-Token": csrf, "HX-Request": "true"})
+        assert answer.status_code in (200, 204), answer.text
+        return answer.text
+
+    for value in ("1", "2"):
+        posted(f"/batches/{batch}/check", field=field, value=value)
+        field = shown_field(posted(f"/batches/{batch}/decide", field=field, value=value, checked=True))
+    posted(f"/fields/{field}/hold")
+    posted(f"/batches/{batch}/undo")
+    keyer.get(f"/fields/{field}/page")
+    whole = keyer.get(f"/batches/{batch}/whole")
+    assert field is not None and whole.status_code == 200
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_nothing_that_a_keyer_waits_for_reads_a_big_table_from_end_to_end(store: Store, double: bool) -> None:
+    batch = grown(store, double)
+    stores.add_user(store, "boss", "supervisor", PASSWORD)
+    stores.add_user(store, "kim", "keyer", PASSWORD)
+    keyer, boss = logged_in(store, "kim"), logged_in(store, "boss")
+    csrf = token(keyer)
+    with store.reading() as session:
+        form = session.scalars(sa.select(Form.id).where(Form.batch_id == batch)).first()
+    with statements(store) as asked:
+        keyed(keyer, batch, csrf)
+        assert boss.get(f"/forms/{form}").status_code == 200
+    assert len(asked) > 50
+    assert scans(store, asked) == []
+
+
+def test_a_scan_is_seen(store: Store) -> None:
+    grown(store, double=False)
+    with statements(store) as asked, store.reading() as session:
+        session.execute(sa.select(Field.id).where(Field.value == "12")).all()
+        session.execute(sa.select(Reading.id).where(Reading.field_id == 7)).all()
+    assert ["WHERE fields.value" in one for one in scans(store, asked)] == [True]
+
+
+def test_what_waits_is_counted_no_further_than_people_care() -> None:
+    from inkshift.review.web.render import MOST_LEFT, _pages
+
+    shown = _pages.from_string("{{ n | or_more }}")
+    assert [shown.render(n=n) for n in (0, 9_999, MOST_LEFT)] == ["0", "9999", "10000+"]
+
+
+def test_forms_that_come_together_are_kept_in_few_statements(store: Store) -> None:
+    with statements(store) as asked:
+        intake.add_batch(store, "one", many(400, 5))
+    assert len(asked) < 100
+    with store.reading() as session:
+        for table, count in ((Form, 400), (Page, 400), (Field, 2_000), (Reading, 2_000), (Decision, 0)):
+            assert session.scalar(sa.select(sa.func.count()).select_from(table)) == count
+        first = session.scalars(sa.select(Field).order_by(Field.id)).first()
+        assert first is not None and first.form.name == "f0000" and first.readings[0].value == "7"
+
+
+def test_a_form_that_took_long_is_kept_before_the_next(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "_WAIT", -1.0)
+    kept = []
+
+    def read() -> Iterator[Any]:
+        for form in many(3, 2):
+            with store.reading() as session:
+                kept.append(session.scalar(sa.select(sa.func.count()).select_from(Form)))
+            yield form
+
+    intake.add_batch(store, "one", read())
+    assert kept == [0, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["a\tb\\N", "\\.", "é∅\n", "", "NULL"])
+def test_any_text_is_kept_as_it_is(store: Store, text: str) -> None:
+    with store.writing() as session:
+        row = {"name": text, "password": "", "role": "keyer", "created": store.clock()}
+        stores.add_rows(session, User, [row])
+    with store.reading() as session:
+        assert session.scalars(sa.text("SELECT name FROM users")).all() == [text]

@@ -1,0 +1,100 @@
+"""Review behind a proxy: under a path of its own, whether the proxy takes it off or not."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from inkshift.errors import SettingError
+from inkshift.review import serve
+from inkshift.review.app import Settings
+from inkshift.review.core import intake
+from inkshift.review.core import store as stores
+from review_app import PASSWORD, client, opened, serving
+from review_forms import many
+
+ROOT = "/review"
+_ADDRESSES = re.compile(r'\b(?:href|src|action|formaction|hx-[a-z]+)="(/[^"]*)"')
+DOCS = Path(__file__).parents[1] / "docs" / "review.md"
+
+
+@pytest.mark.parametrize("before", ["", ROOT], ids=["taken off", "left"])
+def test_every_address_begins_with_the_path(tmp_path: Path, before: str) -> None:
+    with opened(tmp_path) as store:
+        intake.add_batch(store, "one", many(2, 2))
+        stores.add_user(store, "boss", "supervisor", PASSWORD)
+        browser = client(store, Settings(files=tmp_path, root=ROOT))
+        assert browser.get(f"{before}/").headers["location"] == f"{ROOT}/login"
+        answer = browser.post(f"{before}/login", data={"name": "boss", "password": PASSWORD})
+        assert answer.headers["location"] == f"{ROOT}/" and f"Path={ROOT};" in answer.headers["set-cookie"]
+        browser.cookies = {one.name: one.value or "" for one in browser.cookies.jar}  # whatever the path asked for
+        for path in ("/", "/batches/1", "/batches/1/queue", "/batches/1/whole", "/people", "/models", "/forms/1"):
+            shown = browser.get(before + path)
+            addresses = _ADDRESSES.findall(shown.text)
+            assert shown.status_code == 200 and len(addresses) > 8
+            assert [one for one in addresses if not one.startswith(f"{ROOT}/")] == []
+        style = next(one for one in _ADDRESSES.findall(shown.text) if one.endswith(".css"))
+        assert browser.get(before + style.removeprefix(ROOT)).status_code == 200
+
+
+def test_what_people_type_is_no_address(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        intake.add_batch(store, 'x href="/batches/1"', many(1, 1))
+        text = client(store, Settings(files=tmp_path, root=ROOT)).get("/").text
+        assert "x href=&#34;/batches/1&#34;" in text
+
+
+@pytest.mark.parametrize("root", ["review", "/", "/review/", '/a"b', "/a b"])
+def test_another_path_is_refused(root: str) -> None:
+    with pytest.raises(SettingError, match=r"^--root-path .*: expected a path such as /review"):
+        serve.serve("sqlite:///no.db", None, serve.At(root=root), files="", demo=False, browser=False)
+
+
+def test_the_nginx_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As written, but for the port, HTTPS and the path."""
+    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if nginx is None:
+        pytest.skip("nginx is not installed: apt-get install nginx-light")
+    store = stores.open(f"sqlite:///{tmp_path / 'r.db'}")
+    stores.add_user(store, "boss", "supervisor", PASSWORD)
+    store.close()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        front = free.getsockname()[1]
+    with serving(tmp_path, monkeypatch, serve.At(proxy="127.0.0.1", root=ROOT)) as (port, _):
+        written = re.search(r"^    (server \{.*?^    \})$", DOCS.read_text(), re.M | re.S)
+        assert written
+        server = written[1].replace("443 ssl", f"127.0.0.1:{front}").replace(":8571", f":{port}")
+        server = server.replace("location / {", f"location {ROOT}/ {{")
+        folders = "".join(
+            f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        around = f"daemon off; pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {folders}"
+        (tmp_path / "nginx.conf").write_text(f"{around} {server} }}")
+        with subprocess.Popen([nginx, "-c", str(tmp_path / "nginx.conf")]) as process:
+            try:
+                assert f'action="{ROOT}/login"' in _get(front, f"{ROOT}/login")[1]
+                assert _get(front, f"{ROOT}/")[0] == f"{ROOT}/login"
+            finally:
+                process.terminate()
+
+
+def _get(port: int, path: str) -> tuple[str, str]:
+    """Where an answer leads, and its text."""
+    for _ in range(200):
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as line:
+            try:
+                line.request("GET", path, headers={"Host": "review.example"})
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+                continue
+            answer = line.getresponse()
+            return answer.headers.get("location", ""), answer.read().decode()
+    raise AssertionError("nginx did not begin")
