@@ -45,7 +45,7 @@ Map = Callable[[Values], Values]
 FOUND, ASTRAY, OTHER = "where it was found", "from a wrong start", "by another form's template"
 # A field lies right within a third of its height of its true place; a page, where all of its fields do.
 RIGHT = 1 / 3
-_LEFT_OUT = ("shift", "explained")
+_LEFT_OUT = ("shift",)
 # Wrong starts of each page and road.
 _STARTS = 2
 # How often a page that lies right is moved by less than a field's height, and how many fields are looked at then.

@@ -15,7 +15,7 @@ from inkshift.forms.field.fields import less_sure
 from inkshift.forms.reader import Reader, way_up
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.registration.candidates import project, quarter_turn
-from inkshift.forms.registration.proof import frame_probability, lead
+from inkshift.forms.registration.proof import fine, frame_probability, lead
 from inkshift.forms.registration.reference import Reference
 from inkshift.forms.registration.refine import NEAR, Place, refine
 from inkshift.forms.registration.register import Registered, lay_at, register
@@ -347,9 +347,10 @@ def test_a_place_a_row_aside_is_no_rival_of_the_place_that_all_lines_tell(rows_o
     sheet, _, spec = class_list()
     known, scan = Reference(spec, None), Scan(seen(filled(sheet), np.eye(3)))
     place, aside = Place(np.eye(3)), refine(scan, known, moved(0, 1, 0, rows_off * ROW), NEAR)
-    assert (lead(scan, known, place, aside) or 0) > 0.5
-    assert (lead(scan, known, aside, place) or 0) < -0.25
-    assert lead(scan, known, place, place) is None
+    here, there = fine(scan, known, place), fine(scan, known, aside)
+    over, under = lead(here, there, known, place, aside) or (0, 0)
+    assert over > 0.5 and under < -0.25
+    assert lead(here, here, known, place, place) is None
 
 
 def test_a_field_that_is_cut_off_by_the_scanner_is_not_said_to_be_blank() -> None:

@@ -77,7 +77,10 @@ def runs(mask: Gray, height: int, width: int) -> Gray:
 
     Sides are made odd: an even one would shift the mask by a pixel.
     """
-    kernel = np.ones((height | 1, width | 1), np.uint8)
+    height, width = height | 1, width | 1
+    if cv2.reduce(mask, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).max() < width:
+        return np.zeros_like(mask)  # as most masks: no row has ink enough, and opening by a long rectangle is slow
+    kernel = np.ones((height, width), np.uint8)
     opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
     return np.asarray(opened, np.uint8)
 
@@ -118,8 +121,8 @@ def threshold_of(dark: Gray, reference: float | None = None) -> float:
     reference: how dark ink is on this page (see `ink_level`), so that an empty box is not searched for
     the darkest of its specks.
     """
-    level, _ = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    mean, spread = cv2.meanStdDev(dark, mask=(dark <= level).view(np.uint8))
+    level, paper = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    mean, spread = cv2.meanStdDev(dark, mask=paper)
     noise = float(mean[0, 0] + 3 * spread[0, 0])
     floor = 0.33 * reference if reference is not None else 0.0
     return max(0.85 * level, noise, floor, FAINTEST)

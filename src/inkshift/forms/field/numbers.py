@@ -16,7 +16,7 @@ from inkshift.forms.field.segment import components
 from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align, allowed, collapse, fold
 from inkshift.models.package import Model
 from inkshift.models.runtime import Recogniser, symbol_recogniser
-from inkshift.reframe import Reframing, median_of, to_gray
+from inkshift.reframe import Reframing, median_of, percentile_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 
@@ -126,7 +126,7 @@ def _with_ink(dark: Gray, room: int, reference: float | None) -> tuple[int, int]
     the paper's own noise hardly reaches: a digit may be far paler than its neighbours.
     """
     width = dark.shape[1]
-    noise = min(_NOISE * float(np.percentile(dark, 75)), 0.5 * inks.threshold_of(dark, reference))
+    noise = min(_NOISE * percentile_of(dark, 75), 0.5 * inks.threshold_of(dark, reference))
     columns = np.flatnonzero(np.count_nonzero(dark > max(noise, inks.FAINTEST), axis=0) > 1)
     first, last = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (width // 2, width // 2)
     return max(first - room, 0), min(last + room, width)

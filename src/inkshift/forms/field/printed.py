@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components
-from inkshift.reframe import median_of
+from inkshift.reframe import median_of, percentile_of
 
 Gray = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -188,7 +188,7 @@ def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool
         return thin and (len(sides) == 3 or w >= (0.8 if len({side % 2 for side in sides}) == 1 else 1.5) * h)
     touching = inks.grown(print_.view(np.uint8), 3, 3) > 0
     if np.isin(labels[touching], large + 1).any():
-        line, pen = (float(np.percentile(dark[where], 75)) for where in (print_ & (dark > 0), rest))
+        line, pen = (percentile_of(dark[where], 75) for where in (print_ & (dark > 0), rest))
         return line - pen > _OTHER_INK * line
     if len({side % 2 for side in sides}) == 2:
         return True
@@ -219,7 +219,7 @@ def _find_line(strip: Mask, share: float, thickest: int) -> _Line | None:
     aside = np.abs(left[some] - inks.middle_of(left[some])) + np.abs(right[some] - inks.middle_of(right[some]))
     at = some[np.argmin(aside)]
     line = left[at] + (right[at] - left[at]) * (np.arange(long) / (long - 1))
-    thick, middle = _thickness(strip, line)
+    thick, middle = _thickness(strip, line, thickest + 3)
     if not 0 < thick <= thickest:
         return None
     return _Line((float(left[at] + middle), float(right[at] + middle)), thick)
@@ -240,22 +240,23 @@ def _lines_of(high: int, long: int) -> tuple[Places, Places, Places]:
     return left, right, rows * long + columns
 
 
-def _thickness(strip: Mask, line: npt.NDArray[np.float64]) -> tuple[int, float]:
-    """How many parallels of a line ink covers too, and how far the middle of them is from it."""
+def _thickness(strip: Mask, line: npt.NDArray[np.float64], far: int) -> tuple[int, float]:
+    """How many parallels of a line ink covers too, and how far the middle of them is from it; far: how far from the
+    line they are looked at, on both sides."""
     high, long = strip.shape
-    rows = np.rint(line).astype(int) + np.arange(-high, high + 1)[:, None]
+    rows = np.rint(line).astype(int) + np.arange(-far, far + 1)[:, None]
     inside = (rows >= 0) & (rows < high)
     passed = strip.ravel().take(rows * long + np.arange(long), mode="clip") & inside
     counts = np.count_nonzero(inside, axis=1)
     shares = np.where(counts > 0.5 * long, np.count_nonzero(passed, axis=1) / np.maximum(counts, 1), 0.0).tolist()
-    start = max(range(high - 2, high + 3), key=lambda row: (shares[row], -abs(row - high)))
+    start = max(range(far - 2, far + 3), key=lambda row: (shares[row], -abs(row - far)))
     least = 0.6 * shares[start]
     first = last = start
-    while first > start - high and first > 0 and shares[first - 1] >= least:
+    while first > 0 and shares[first - 1] >= least:
         first -= 1
-    while last < start + high and last < 2 * high and shares[last + 1] >= least:
+    while last < 2 * far and shares[last + 1] >= least:
         last += 1
-    return last - first + 1, (first + last) / 2 - high
+    return last - first + 1, (first + last) / 2 - far
 
 
 def _take(print_: Mask, mask: Mask, faint: Mask, line: _Line, along: tuple[int, int]) -> None:

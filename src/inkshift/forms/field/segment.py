@@ -62,7 +62,10 @@ class Lattice:
 
 def components(ink: Gray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Label map (H, W) int32, 0 background, and a row x, y, width, height, area for each label from 1."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((ink > 0).view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    # Of OpenCV's ways, which number alike, this one takes half as long as the one that it chooses by itself.
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        (ink > 0).view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
+    )
     return np.asarray(labels, np.int32), np.asarray(stats[1:], np.int32)
 
 

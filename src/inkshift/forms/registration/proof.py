@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.forms.field.segment import components
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.registration.reference import (
     COARSE,
@@ -59,7 +60,6 @@ class Evidence:
     explains the page worse, 1 where as much worse as it should, 0 where as well, below 0 where better; where only
     strokes are known, a rival that fails to explain the level ones or the upright ones is none. shift: that rival,
     right and down, in template pixels. turned: the margin of the form upside down, 1 where that cannot be told.
-    explained: shares of the print and of its parts that are seen, what lies beyond the scan not counted as seen.
     """
 
     gain: float
@@ -69,7 +69,6 @@ class Evidence:
     margin: float
     shift: tuple[float, float]
     turned: float
-    explained: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ def weigh(seen: View, reference: Reference) -> Evidence:
     visible = np.asarray(wanted * seen.there, np.float32)
     page = spectrum(seen.contrast)
     part = None if seen.seen > 0.999 else spectrum(visible)
-    margins, turned_margins, explained = [], [], []
+    margins, turned_margins = [], []
     for one in reference.parts:
         own, made = (max(float((picture * one.print).sum()), 1e-6) for picture in (visible, seen.contrast))
         gain = made / own
@@ -135,7 +134,6 @@ def weigh(seen: View, reference: Reference) -> Evidence:
             shifted(page, one.spectrum, wanted.shape, reference.reach) / own,
         )
         margins.append(_margin(likeness, expected, gain, least))
-        explained.append(made / max(float((wanted * one.print).sum()), 1e-6))
         if not reference.alike_turned:
             expected, likeness = (
                 one.turned_likeness
@@ -159,8 +157,13 @@ def weigh(seen: View, reference: Reference) -> Evidence:
         margin=float(margin[r, c]),
         shift=(float(dx[r, c] / f), float(dy[r, c] / f)),
         turned=float(np.max(turned_margins, axis=0).min()) if turned_margins else 1.0,
-        explained=tuple(explained),
     )
+
+
+def shares(seen: View, reference: Reference) -> tuple[float, ...]:
+    """Shares of the print and of its parts that are seen, what lies beyond the scan not counted as seen."""
+    prints = [one.print for one in reference.parts]
+    return tuple(max(_share(seen.contrast, one, reference.coarse), 0.0) for one in prints)
 
 
 def _margin(likeness: Contrast, expected: Contrast, gain: float, least: float) -> Contrast:
@@ -181,23 +184,26 @@ def margin_over(shares: Sequence[float], differs: Sequence[float]) -> float:
     return max((1 - share) / (differ + low) for share, differ, low in zip(shares, differs, least, strict=True))
 
 
-def lead(scan: Scan, reference: Reference, place: Place, rival: Place) -> float | None:
+def lead(
+    seen: Contrast, other: Contrast, reference: Reference, place: Place, rival: Place
+) -> tuple[float, float] | None:
     """By how much more of what is drawn at a place alone is seen than of what is drawn at a rival alone: 1 where all
-    of the one and nothing of the other, below 0 where less; None where that is no more than lines differ on this page.
+    of the one and nothing of the other, below 0 where less; and the other way round, the rival the place. None where
+    that is no more than lines differ on this page. seen, other: the scan from both, see `fine`.
 
     For forms known by lines and marks. On a regular grid two places share all but a row, which counts little in the
     whole; what is there and what lacks of that row alone is plain. A rival that fails on the level lines, the upright
     ones or the marks is none.
     """
     step = inverse(place.matrix) @ rival.matrix
-    views = [(_fine(scan, reference, place), step), (_fine(scan, reference, rival), inverse(step))]
+    views = [(seen, step), (other, inverse(step))]
     leads = []
     for drawn in reference.kinds:
         alone, common = [], []
-        for seen, way in views:
+        for picture, way in views:
             near = _laid_over(drawn, way, reference)
-            alone.append(_of_each(seen, (drawn > 0) & ~near))
-            common.append(_of_each(seen, (drawn > 0) & near))
+            alone.append(_of_each(picture, (drawn > 0) & ~near))
+            common.append(_of_each(picture, (drawn > 0) & near))
         groups = [group for group in (*alone, *common) if len(group)]
         usual = max((float(group.mean()) for group in groups), default=0.0)
         if usual < _SEEN or not (len(alone[0]) or len(alone[1])):
@@ -206,10 +212,10 @@ def lead(scan: Scan, reference: Reference, place: Place, rival: Place) -> float 
         free = sum(len(group) - 1 for group in groups)
         spread = max(float(np.sqrt(inner / max(free, 1))), _LEAST_SPREAD * usual)
         error = spread * float(np.sqrt(sum(1 / len(group) for group in alone if len(group))))
-        own, other = (min(float(group.mean()) / usual, 1.0) if len(group) else 1.0 for group in alone)
-        if abs(own - other) > _ERRORS * error / usual:
-            leads.append(own - other)
-    return max(leads) if leads else None
+        here, there = (min(float(group.mean()) / usual, 1.0) if len(group) else 1.0 for group in alone)
+        if abs(here - there) > _ERRORS * error / usual:
+            leads.append(here - there)
+    return (max(leads), -min(leads)) if leads else None
 
 
 def _laid_over(drawn: Gray, step: Matrix, reference: Reference) -> npt.NDArray[np.bool_]:
@@ -222,14 +228,13 @@ def _laid_over(drawn: Gray, step: Matrix, reference: Reference) -> npt.NDArray[n
 
 def _of_each(seen: Contrast, lines: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """The mean contrast of each connected piece of `lines` but the shortest."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(lines.view(np.uint8))
-    sums = np.bincount(labels[lines], weights=seen[lines], minlength=count)
+    labels, stats = components(lines.view(np.uint8))
+    sums = np.bincount(labels[lines], weights=seen[lines], minlength=len(stats) + 1)[1:]
     long = stats[:, cv2.CC_STAT_AREA] >= _SHORTEST
-    long[0] = False
     return np.asarray(sums[long] / stats[long, cv2.CC_STAT_AREA], np.float64)
 
 
-def _fine(scan: Scan, reference: Reference, place: Place) -> Contrast:
+def fine(scan: Scan, reference: Reference, place: Place) -> Contrast:
     """The contrast of the scan from a place at the fine size, of lines a little beside theirs too; 0 beyond it."""
     h, w = reference.kinds[0].shape
     to_scan = place.matrix @ inverse(reference.scaled(FINE))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -15,19 +16,22 @@ from inkshift.forms.registration import candidates
 from inkshift.forms.registration.proof import (
     UNPRINTED,
     Evidence,
+    View,
     field_probability,
+    fine,
     frame_probability,
     glance,
     lead,
     margin_over,
     probability,
+    shares,
     typical,
     view,
     weigh,
 )
 from inkshift.forms.registration.reference import Reference, printed_lines
 from inkshift.forms.registration.refine import NEAR, WIDE, Place, frames_seen, look, refine, snap
-from inkshift.forms.registration.scan import Scan, inverse
+from inkshift.forms.registration.scan import Contrast, Scan, inverse
 from inkshift.forms.template import Box, PageSpec
 from inkshift.reframe import to_gray
 
@@ -148,24 +152,44 @@ def lay_at(image: npt.NDArray[np.uint8], page: PageSpec, matrix: Matrix, referen
     place = refine(scan, known, matrix)
     if not _same(place.matrix, matrix, known, _BY_HAND):
         place = Place(matrix)
-    looks = view(scan, known, place)
-    evidence = weigh(looks, known)
-    sure = max(probability(evidence), LEAST)
-    return _laid(image, scan, known, place, _Tried(place, evidence, looks.explained, sure))
+    tried = _Tried(scan, known, place, view(scan, known, place))
+    return _laid(image, scan, known, place, replace(tried, probability=max(probability(tried.evidence), LEAST)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Tried:
-    """A place and what speaks for it. explained: share of the form's print that is seen there."""
+    """A place and what speaks for it. looks: the scan from there. judged, probability: once its rivals are known."""
 
+    scan: Scan
+    known: Reference
     place: Place
-    evidence: Evidence
-    explained: float
+    looks: View
+    judged: Evidence | None = None
     probability: float = 0.0
+
+    @property
+    def explained(self) -> float:
+        """Share of the form's print that is seen there."""
+        return self.looks.explained
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What speaks for it, as far as it is known: weighed only where it is asked for, which of a rival it is not."""
+        return self.judged or weigh(self.looks, self.known)
+
+    @cached_property
+    def shares(self) -> tuple[float, ...]:
+        """Shares of the print and of its parts that are seen."""
+        return shares(self.looks, self.known)
+
+    @cached_property
+    def fine(self) -> Contrast:
+        """The scan from there as `lead` sees it."""
+        return fine(self.scan, self.known, self.place)
 
     def margin_over(self, rival: _Tried, differs: Sequence[float]) -> float:
         """`Evidence.margin` over another place at which so much of the print and of its parts differs."""
-        pairs = zip(self.evidence.explained, rival.evidence.explained, strict=True)
+        pairs = zip(self.shares, rival.shares, strict=True)
         return margin_over([other / max(own, 1e-6) for own, other in pairs], differs)
 
 
@@ -190,6 +214,7 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
         lambda scan, known: candidates.by_lines(scan, known, lines),
     )
     tried: list[_Tried] = []
+    best: _Tried | None = None
     for way in ways:
         rough = [Place(matrix) for matrix in way(scan, known)]
         looks = (
@@ -209,16 +234,18 @@ def _places(scan: Scan, known: Reference) -> list[_Tried]:
                     continue
             tried += _try(scan, known, place)
             tried.sort(key=lambda one: -one.explained)
-            if known.drawn or tried[0].explained > _BENT:
-                best = _judged(scan, known, tried)
-                if best.probability >= _SURE:
-                    return [best, *tried[1:]]
+            best = _judged(scan, known, tried) if known.drawn or tried[0].explained > _BENT else None
+            if best and best.probability >= _SURE:
+                return [best, *tried[1:]]
         if chosen and 0.2 < max((one.explained for one in tried), default=1) < _BENT and not known.drawn:
             tried += _try(scan, known, refine(scan, known, chosen[0].matrix, WIDE))
-        tried.sort(key=lambda one: -one.explained)
-        if tried and _judged(scan, known, tried).probability >= _SURE:
+            tried.sort(key=lambda one: -one.explained)
+            best = None
+        if tried and best is None:
+            best = _judged(scan, known, tried)
+        if best and best.probability >= _SURE:
             break
-    return [_judged(scan, known, tried), *tried[1:]] if tried else []
+    return [best, *tried[1:]] if best else []
 
 
 def _by_marks(scan: Scan, known: Reference, exact: Place) -> Place:
@@ -250,11 +277,11 @@ def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tr
         shrink = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1]])
         for one in _places(Scan(np.asarray(square, np.uint8)), known)[:1]:
             if one.probability >= LEAST:
-                proved.append(replace(one, place=Place(shrink @ one.place.matrix, one.place.sights)))
+                proved.append(replace(one, scan=scan, place=Place(shrink @ one.place.matrix, one.place.sights)))
     if len(proved) < 2:
         return proved or list(tried)
     proved.sort(key=lambda one: -one.explained)
-    return [_among(scan, known, proved), *proved[1:]]
+    return [_among(known, proved), *proved[1:]]
 
 
 def _covers(matrix: Matrix, scan: Scan, known: Reference) -> bool:
@@ -265,50 +292,63 @@ def _covers(matrix: Matrix, scan: Scan, known: Reference) -> bool:
 
 def _judged(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
     """The first of the places, its margin and probability with the others as rivals."""
-    best = _among(scan, known, tried)
+    best = _among(known, tried)
     if not _fills(best.place.matrix, scan, known):
         return best
     evidence = replace(best.evidence, margin=best.evidence.margin + _FRAMED)
-    return replace(best, evidence=evidence, probability=probability(evidence))
+    return replace(best, judged=evidence, probability=probability(evidence))
 
 
-def _among(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> _Tried:
+def _among(known: Reference, tried: Sequence[_Tried]) -> _Tried:
     """The first of the places, or one that tells more of what they differ in, with the others as rivals."""
-    best = tried[0]
-    for other in tried[1:]:
-        if _beside(best, other, known) or _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE):
+    first, over = 0, {}
+    for k in range(1, len(tried)):
+        if not _is_rival(tried[first], tried[k], known):
             continue
+        over[first, k], over[k, first] = _margins(known, tried[first], tried[k])
         # Of two that explain about as much of the whole, one may explain more of what tells them apart.
-        if _margin(scan, known, other, best) > max(_margin(scan, known, best, other), 0):
-            best = other
+        if over[k, first] > max(over[first, k], 0):
+            first = k
+    best = tried[first]
     evidence = best.evidence
-    for other in tried:
-        if other is best or _same(other.place.matrix, best.place.matrix, known, _SAME_PLACE):
-            continue
-        if _beside(best, other, known):
+    for k, other in enumerate(tried):
+        if k == first or not _is_rival(best, other, known):
             continue
         if known.alike_turned and _same(other.place.matrix @ known.upside_down, best.place.matrix, known, 0.02):
             continue
-        margin = _margin(scan, known, best, other)
+        margin = over[first, k] if (first, k) in over else _margins(known, best, other)[0]
         if not known.alike_turned and _is_turned(best.place, other.place):
             evidence = replace(evidence, turned=min(margin, evidence.turned))
         elif margin < evidence.margin:
             evidence = replace(evidence, margin=margin, shift=_from_to(best.place, other.place, known))
-    return replace(best, evidence=evidence, probability=probability(evidence))
+    return replace(best, judged=evidence, probability=probability(evidence))
 
 
-def _margin(scan: Scan, known: Reference, best: _Tried, rival: _Tried) -> float:
-    """`Evidence.margin` of a place over a rival; of lines and marks, by those that are at one of the two alone."""
+def _is_rival(one: _Tried, other: _Tried, known: Reference) -> bool:
+    """Whether the form lies at one of two places at most, and not at the same."""
+    return not (_beside(one, other, known) or _same(other.place.matrix, one.place.matrix, known, _SAME_PLACE))
+
+
+def _margins(known: Reference, one: _Tried, other: _Tried) -> tuple[float, float]:
+    """`Evidence.margin` of each of two places over the other; where that is not clear, of lines and marks by those that
+    are at one of the two alone."""
+    over, under = _margin(known, one, other), _margin(known, other, one)
+    if not known.drawn or min(abs(over), abs(under)) > _CLEAR:
+        return over, under
+    told = lead(one.fine, other.fine, known, one.place, other.place)
+    if told is None:
+        return over, under
+    return over if abs(over) > _CLEAR else told[0], under if abs(under) > _CLEAR else told[1]
+
+
+def _margin(known: Reference, best: _Tried, rival: _Tried) -> float:
+    """`Evidence.margin` of a place over a rival, by the print as a whole and by what of it lies elsewhere."""
     margin = best.margin_over(rival, _apart(best.place, rival.place, known))
     if abs(margin) > _CLEAR:
         return margin
     if not (elsewhere := _elsewhere(best.place, rival.place, known)):
         return 1.0
-    margin = max(margin, best.margin_over(rival, (elsewhere,) * len(known.parts)), key=abs)
-    if not known.drawn or abs(margin) > _CLEAR:
-        return margin
-    told = lead(scan, known, best.place, rival.place)
-    return margin if told is None else told
+    return max(margin, best.margin_over(rival, (elsewhere,) * len(known.parts)), key=abs)
 
 
 def _elsewhere(place: Place, other: Place, known: Reference) -> float:
@@ -426,8 +466,7 @@ def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
 
 
 def _look_at(scan: Scan, known: Reference, place: Place) -> _Tried:
-    looks = view(scan, known, place)
-    return _Tried(place, weigh(looks, known), looks.explained)
+    return _Tried(scan, known, place, view(scan, known, place))
 
 
 def _is_open(one: _Tried) -> bool:
