@@ -24,6 +24,9 @@ LIGHT_ON_DARK = 96
 # Share of the middle of a crop that is light only where that is paper. Share of the darkness of coloured rules by which
 # a pen of their colour is darker.
 _MOSTLY, _DARKER = 0.7, 0.4
+# No digit is wider than so many heights of its crop; what is so long, as a share of its width, goes from side to side; a
+# crop narrower than so many heights may hold one digit alone. Shares of a crop that opposite sides of a frame lie apart.
+_WIDER, _FROM_SIDE, _NARROW, _APART = 1.1, 0.95, 0.8, 0.45
 
 
 def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
@@ -100,9 +103,7 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
     h, w = coloured.shape
     if cv2.countNonZero(coloured) < 0.01 * h * w:
         return gray
-    across = runs(coloured, 1, max(9, w // 3))
-    down = runs(coloured, max(9, h // 2), 1)
-    rules = (across | down) > 0
+    rules = _coloured_rules(coloured)
     if rules.sum() < 0.01 * h * w:
         return gray
     hue = float(np.median(hsv[..., 0][rules]))
@@ -113,6 +114,25 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
     level = float(np.median(gray[rules]))
     print_ &= (gray >= level - max(2 * FAINTEST, _DARKER * (paper - level))).astype(np.uint8)
     return np.where(cv2.dilate(print_, np.ones((2, 2), np.uint8)) > 0, np.maximum(gray, paper), gray).astype(np.uint8)
+
+
+def _coloured_rules(coloured: Gray) -> npt.NDArray[np.bool_]:
+    """Long straight lines of a 0/1 mask, (H, W) bool: level ones longer than any digit is wide or from side to side of
+    a crop that holds more than a digit, and upright ones beside these; or the four sides of a frame.
+
+    The bar of a 7 or the stem of a 1 in a close crop, by a coloured pen, is as long as what is seen of a rule.
+    """
+    h, w = coloured.shape
+    half_across, half_down = runs(coloured, 1, max(9, w // 2)), runs(coloured, max(9, h // 2), 1)
+    rows, columns = np.flatnonzero(half_across.any(1)), np.flatnonzero(half_down.any(0))
+    if _far_apart(rows, h) and _far_apart(columns, w):
+        return (half_across | half_down) > 0
+    level = runs(coloured, 1, max(9, round(min(_WIDER * h, _FROM_SIDE * w))))
+    return (level | half_down if level.any() and w >= _NARROW * h else np.zeros_like(level)) > 0
+
+
+def _far_apart(places: npt.NDArray[np.int64], size: int) -> bool:
+    return bool(len(places)) and int(places[-1] - places[0]) > _APART * size
 
 
 def threshold_of(dark: Gray, reference: float | None = None) -> float:

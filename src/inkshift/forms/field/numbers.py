@@ -23,7 +23,7 @@ Gray = npt.NDArray[np.uint8]
 
 # Shares of a crop's height: below the first, a number in it is small and all views look closely; the second, as low as
 # a digit may be. Pixels: digits are at least so high. Of a small number's height: what is seen of the crop around it.
-_LOW, _TENTH, _LOWEST, _AROUND = 0.3, 0.07, 8, 0.35
+_LOW, _TENTH, _LOWEST, _AROUND = 0.3, 0.035, 8, 0.35
 # Heights of a number that are seen beside it; so many times the upper quartile of a line's darkness is no noise of its
 # paper.
 _BESIDE, _NOISE = 1.0, 5.0
