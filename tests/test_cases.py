@@ -208,6 +208,17 @@ def test_a_pale_dash_is_a_stroke(dash: int, numbers: Reader) -> None:
     assert form.fields[0].state == "crossed-out"
 
 
+# -- 04: a small number ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("high", "wide"), [(600, 150), (700, 400), (900, 300)])
+def test_a_number_far_lower_than_its_field_is_read(high: int, wide: int, writer: Writer, numbers: Reader) -> None:
+    page = np.full((high, wide), 245, np.uint8)
+    writer.write(page, "583", wide / 2, 0.3 * high, 40)
+    (form,) = numbers.read(page)
+    assert form.fields[0].value == "583"
+
+
 # -- 06: the way up ----------------------------------------------------------------------------------------------------
 
 

@@ -199,3 +199,23 @@ def test_a_digit_has_no_mark_s_form(drawn_digits: Gray, digit: int) -> None:
     ink = cv2.resize(drawn_digits[digit], (56, 56), interpolation=cv2.INTER_LINEAR)
     (cell,) = cells_of_field(np.asarray(ink, np.uint8), 1, (0, 0, 56, 56), printed=False)
     assert cell.mark == 0
+
+
+@pytest.mark.parametrize("ends", [((6, 31), (52, 28)), ((10, 50), (48, 8))])
+@pytest.mark.parametrize("digit", [2, 3, 5, 6, 8, 9])
+def test_a_line_that_goes_beyond_a_digit_on_both_sides_strikes_it_out(
+    drawn_digits: Gray, digit: int, ends: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    ink = np.asarray(cv2.resize(drawn_digits[digit], (56, 56), interpolation=cv2.INTER_LINEAR), np.uint8)
+    cv2.line(ink, *ends, (255,), 3)
+    (cell,) = cells_of_field(ink, 1, (0, 0, 56, 56), printed=False)
+    assert cell.mark > 0.2
+
+
+@pytest.mark.parametrize("bar", [(20, 40), (24, 44)])
+def test_the_bar_of_a_seven_strikes_nothing_out(bar: tuple[int, int]) -> None:
+    ink = np.zeros((60, 56), np.uint8)
+    cv2.polylines(ink, [np.array([(14, 10), (44, 10), (26, 52)], np.int32)], False, (255,), 3)
+    cv2.line(ink, (bar[0], 32), (bar[1], 31), (255,), 3)
+    (cell,) = cells_of_field(ink, 1, (0, 0, 56, 60), printed=False)
+    assert cell.mark == 0

@@ -153,6 +153,16 @@ def test_coloured_rules_drop_out_and_black_ink_stays(colour: tuple[int, int, int
     assert not ink[cv2.dilate(mask, np.ones((7, 7), np.uint8)) == 0].any()
 
 
+@pytest.mark.parametrize("colour", [(190, 60, 60), (60, 90, 190)])
+@pytest.mark.parametrize("digit", ["7", "1", "4"])
+def test_a_stroke_of_a_coloured_pen_is_no_rule_in_a_close_crop(digit: str, colour: tuple[int, int, int]) -> None:
+    page, mask = np.full((56, 44, 3), 245, np.uint8), np.zeros((56, 44), np.uint8)
+    lines = {"7": [(10, 12), (34, 12), (18, 46)], "1": [(22, 8), (22, 48)], "4": [(16, 8), (10, 30), (38, 30)]}
+    cv2.polylines(mask, [np.array(lines[digit], np.int32)], False, (255,), 3)
+    page[mask > 0] = colour
+    assert kept(ink_of(page), mask) > 0.9
+
+
 @pytest.mark.parametrize("paper", [(250, 235, 150), (180, 220, 250)])
 def test_ink_on_coloured_paper_is_ink(paper: tuple[int, int, int]) -> None:
     crop = np.full((60, 200, 3), paper, np.uint8)

@@ -24,8 +24,8 @@ LIGHT_ON_DARK = 96
 # Share of the middle of a crop that is light only where that is paper. Share of the darkness of coloured rules by which
 # a pen of their colour is darker.
 _MOSTLY, _DARKER = 0.7, 0.4
-# No digit is wider than so many heights of its crop; what is so long, as a share of its width, goes from side to side; a
-# crop narrower than so many heights may hold one digit alone. Shares of a crop that opposite sides of a frame lie apart.
+# No digit is wider than so many heights of its crop; what is so long, as a share of its width, goes from side to side;
+# a crop narrower than so many heights may hold one digit alone. Shares of a crop that sides of a frame lie apart.
 _WIDER, _FROM_SIDE, _NARROW, _APART = 1.1, 0.95, 0.8, 0.45
 
 

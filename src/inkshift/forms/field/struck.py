@@ -123,8 +123,7 @@ def _path(figure: Gray) -> Labels:
 
 def _crossings(figure: Gray, path: Labels) -> int:
     """How often there is ink on both sides of a path, just beyond the thickness of a stroke."""
-    edges = int(np.count_nonzero(np.diff(figure, axis=0)) + np.count_nonzero(np.diff(figure, axis=1)))
-    off = round(max(2.0, 2.5 * int(np.count_nonzero(figure)) / max(edges, 1))) + 1
+    off = round(max(2.0, 1.25 * _thickness(figure))) + 1
     taller = np.pad(figure, ((off, off), (0, 0)))
     columns = np.arange(len(path))
     above, below = (grown(taller[path + at, columns][None], 1, 5) for at in (0, 2 * off))
@@ -134,6 +133,66 @@ def _crossings(figure: Gray, path: Labels) -> int:
 def _loops(figure: Gray) -> int:
     """Patches of paper that the ink of a figure encloses."""
     return int(cv2.connectedComponents(1 - padded(figure, 1), connectivity=4)[0]) - 2
+
+
+# Of a digit by itself: so much of a line is ink; of the other ink at least such a share lies on each side of it, it is
+# such a share of all, and reaches so far across the line, in shares of SIZE. So flat a line is level.
+INKED, EITHER_SIDE, OTHER_INK, REACHES, LEVEL = 0.93, 0.13, 0.2, 0.4, 0.4
+
+
+def line_beyond(ink: Gray) -> float:
+    """How far a straight line through a digit goes beyond it at either end, as a share of the larger side of both; 0
+    where no line goes through it.
+
+    ink: (H, W) uint8, tightly cut. The bar of a 7 or a 4 ends beside the rest of the digit or hardly beyond it; a
+    stroke that takes the digit back begins before it and ends after it.
+    """
+    h, w = ink.shape
+    if min(h, w) < SMALLEST:
+        return 0.0
+    size = max(3, round(w * SIZE / max(h, w))), max(3, round(h * SIZE / max(h, w)))
+    full = (ink > 0).view(np.uint8) * np.uint8(255)
+    figure = (np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA)) > 110).astype(np.uint8)
+    found = _widest_line(figure)
+    if found is None:
+        return 0.0
+    left, right = found
+    run, rise = figure.shape[1] - 1, right - left
+    y, x = np.nonzero(figure)
+    away = ((y - left) * run - x * rise) / np.hypot(run, rise)
+    rest = np.abs(away) > 0.9 * _thickness(figure)
+    x, y, away = x[rest], y[rest], away[rest]
+    if len(x) < OTHER_INK * len(rest) or np.ptp(away) < REACHES * SIZE:
+        return 0.0
+    if min((away < 0).mean(), (away > 0).mean()) < EITHER_SIDE:
+        return 0.0
+    if abs(rise) < LEVEL * run:
+        first, last = np.percentile(x, (2, 98))
+        return float(min(first, run - last)) / SIZE
+    hull = cv2.convexHull(np.stack([x, y], 1).astype(np.float32))
+    steps = np.linspace(0, 1, 2 * SIZE)
+    inside = [cv2.pointPolygonTest(hull, (run * t, left + rise * t), False) >= 0 for t in steps.tolist()]
+    within = steps[np.array(inside)]
+    return float(min(within[0], 1 - within[-1]) * np.hypot(run, rise)) / SIZE if len(within) else 0.0
+
+
+def _widest_line(figure: Gray) -> tuple[int, int] | None:
+    """Rows at the left and right side of a figure between which a straight line is ink nearly all along, if any is."""
+    h, w = figure.shape
+    left, right = (grid.ravel() for grid in np.meshgrid(np.arange(h), np.arange(h)))
+    rows = np.rint(left[:, None] + (right - left)[:, None] * np.linspace(0, 1, w)).astype(np.int32)
+    covered = figure[rows, np.arange(w)].mean(1)
+    if covered.max() < INKED:
+        return None
+    good = np.flatnonzero(covered >= covered.max() - 0.02)
+    middle = good[len(good) // 2]
+    return int(left[middle]), int(right[middle])
+
+
+def _thickness(figure: Gray) -> float:
+    """About how thick the strokes of a 0/1 mask are, in pixels."""
+    edges = int(np.count_nonzero(np.diff(figure, axis=0))) + int(np.count_nonzero(np.diff(figure, axis=1)))
+    return max(1.5, 2 * int(np.count_nonzero(figure)) / max(edges, 1))
 
 
 # Of a number by itself. Shares of SIZE and of the number's width: how long a level stroke is that no digit has. Share
