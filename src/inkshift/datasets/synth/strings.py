@@ -102,20 +102,21 @@ class Hand:
     running: float
 
 
-def draw_hand(dice: Dice, digits: int = 3, fair: bool = False) -> Hand:
-    """Some hand: from pencil to marker, upright to slanted, wide to cramped. One digit alone may be very thick.
+def draw_hand(dice: Dice, text: str, fair: bool = False) -> Hand:
+    """Some hand: from pencil to marker, upright to slanted, wide to cramped. One digit alone may be very thick, most
+    ones alone stand straight.
 
     fair: its edges are sharp, and most digits stand apart.
     """
     cramped = dice.random()
     chance = dice.random()
-    upright = dice.random() < 0.25
-    thick = 0.29 if digits == 1 and chance < 0.3 else 0.22 if chance < 0.1 else 0.17
+    upright = dice.random() < (0.6 if set(text) == {"1"} else 0.25)
+    thick = 0.29 if len(text) == 1 and chance < 0.3 else 0.22 if chance < 0.1 else 0.17
     return Hand(
         body=dice.uniform(20, 38),
         pen=float(np.exp(dice.uniform(-3.352, np.log(thick)))),
         soft=dice.uniform(0.6, 1.1) if fair else dice.uniform(0.7, 1.8),
-        slant=dice.normal(0, 0.06) if upright else min(max(dice.normal(0.1, 0.22), -0.45), 0.8),
+        slant=dice.normal(0, 0.05) if upright else min(max(dice.normal(0.1, 0.22), -0.45), 0.8),
         upright=upright,
         gap=dice.uniform(0.12, 0.6) if cramped < 0.25 else dice.uniform(-0.02, 0.22),
         gap_spread=dice.uniform(0.02, 0.12),
@@ -131,14 +132,14 @@ def draw_hand(dice: Dice, digits: int = 3, fair: bool = False) -> Hand:
 def draw_label(dice: Dice) -> str:
     """A number of one to twelve digits; one in five is a round amount ending in zeros, one in 22 is no number.
 
-    A digit alone is often a 1: a recogniser that sees few takes its stroke for a rule.
+    A digit alone is often a 1, and ones come in rows: a recogniser that sees few takes their strokes for rules.
     """
     if dice.random() < 0.045:
         return ""
     at = dice.random() * _LENGTHS[-1]
     n = 1 + next(i for i, share in enumerate(_LENGTHS) if at <= share)
-    if n == 1 and dice.random() < 0.2:
-        return "1"
+    if n <= 3 and dice.random() < 0.25 / n:
+        return "1" * n
     digits = [str(dice.below(10)) for _ in range(n)]
     if n > 2 and dice.random() < 0.22:
         zeros = 2 + dice.below(n - 2)
@@ -164,7 +165,7 @@ def compose(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) 
     dice = Dice(rng)
     text = draw_label(dice) if label is None else label
     fair = dice.random() < _FAIR
-    hand = draw_hand(dice, len(text), fair)
+    hand = draw_hand(dice, text, fair)
     in_cells = dice.random() < 0.3 and len(text) <= 5
     second = ""
     plain = fair or label is not None
@@ -403,7 +404,8 @@ def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0,
     straight: its own slant is taken out first.
     """
     scale = size * hand.body / _BODY * float(np.exp(dice.normal(0, hand.uneven)))
-    sx, slant, turn = scale * hand.squeeze, (hand.slant + dice.normal(0, 0.05)) * scale, dice.normal(0, 0.05) * scale
+    loose = 0.015 if straight else 0.05
+    sx, slant, turn = scale * hand.squeeze, (hand.slant + dice.normal(0, loose)) * scale, dice.normal(0, 0.05) * scale
     slant -= _lean(glyphs.maps[row]) * sx if straight else 0.0
     first, last = glyphs.spans[row].tolist()
     w, h = int((last - first) * sx + abs(slant) * 40) + 6, int(_MAP * scale) + 6
