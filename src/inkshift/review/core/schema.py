@@ -328,7 +328,10 @@ class Task(Base):
 
 
 class OpenSession(Base):
-    """A browser that is logged in, by the digest of what its cookie holds; see `security`."""
+    """A browser that is logged in, by the digest of what its cookie holds; see `security`.
+
+    until: when it ends unless its user does something before; ends: when it does whatever they do.
+    """
 
     __tablename__ = "sessions"
 
@@ -337,6 +340,7 @@ class OpenSession(Base):
     stamp: Mapped[str] = mapped_column(sa.String(64))
     csrf: Mapped[str] = mapped_column(sa.String(64))
     until: Mapped[datetime]
+    ends: Mapped[datetime]
 
 
 class Try(Base):
