@@ -85,9 +85,10 @@ class Form(Base):
     """
 
     __tablename__ = "forms"
+    __table_args__ = (sa.Index("forms_by_name", "batch_id", "name", "id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"), index=True)
+    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"))
     name: Mapped[str]
     broken: Mapped[int | None]
     read_as: Mapped[str] = mapped_column(default="", server_default="")
