@@ -100,7 +100,7 @@ clean: ## remove what the other targets made
 	@touch $@
 
 .venv/.test: pyproject.toml .venv/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,keras,pp-ocr,trust,review,postgres,parquet,cluster,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,keras,pp-ocr,trust,review,postgres,parquet,cluster,stores,dev]'
 	@touch $@
 
 # The readers that `make bench-peers` measures ours against, apart from ours.

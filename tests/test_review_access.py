@@ -19,6 +19,7 @@ from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.review import serve
+from inkshift.review.app import Settings
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_forms
 from inkshift.review.core.schema import OpenSession
@@ -28,7 +29,7 @@ from inkshift.review.serve import At, check_tls
 from inkshift.review.web import security
 from inkshift.review.web.pagepicture import outline, page_of, picture
 from inkshift.review.web.sessions import end_session, find_session, start_session
-from review_app import PASSWORD, client, logged_in, opened, serving
+from review_app import PASSWORD, client, logged_in, opened, serving, token
 from review_forms import Clock, field
 
 pytest_plugins = ["review_databases"]
@@ -44,6 +45,51 @@ def test_a_restart_logs_nobody_out(tmp_path: Path) -> None:
         assert browser.get("/people").status_code == 303
         browser.cookies.set(COOKIE, cookie)
         assert browser.get("/people").status_code == 200
+
+
+def test_a_session_ends_half_an_hour_after_the_last_that_was_done(store: Store) -> None:
+    clock = store.clock = Clock()
+    stores.add_user(store, "sue", "supervisor", PASSWORD)
+    browser = logged_in(store, "sue")
+    for _ in range(3):
+        clock.now += dt.timedelta(minutes=29)
+        answer = browser.get("/people")
+        assert answer.status_code == 200 and "Max-Age=1800;" in answer.headers["set-cookie"]
+    assert "set-cookie" not in browser.get("/people").headers, "that is noted but once a minute"
+    headers = {"X-CSRF-Token": token(browser), "HX-Request": "true"}
+    for _ in range(3):  # an open page asks by itself, which keeps nobody logged in
+        clock.now += dt.timedelta(minutes=10)
+        last = browser.post("/fields/1/hold", headers=headers)
+    assert (last.status_code, last.headers["hx-redirect"]) == (401, "/login")
+
+
+def test_an_active_session_ends_after_twelve_hours_all_the_same(store: Store) -> None:
+    clock = store.clock = Clock()
+    user = stores.user(store, stores.add_user(store, "sue", "supervisor", PASSWORD))
+    assert user is not None
+    cookie, _ = start_session(store, user)
+    for _ in range(12 * 4 - 1):
+        clock.now += dt.timedelta(minutes=15)
+        assert find_session(store, cookie)
+    clock.now += dt.timedelta(minutes=15)
+    assert find_session(store, cookie) is None
+
+
+def test_who_has_no_password_stays_on_their_own_computer(store: Store) -> None:
+    clock = store.clock = Clock()
+    browser = client(store)
+    csrf = token(browser)
+    clock.now += dt.timedelta(hours=11)
+    assert token(browser) == csrf
+
+
+def test_how_long_nothing_may_be_done_is_a_setting(store: Store) -> None:
+    clock = store.clock = Clock()
+    stores.add_user(store, "sue", "supervisor", PASSWORD)
+    browser = client(store, Settings(idle=dt.timedelta(minutes=5)))
+    assert "Max-Age=300;" in browser.post("/login", data={"name": "sue", "password": PASSWORD}).headers["set-cookie"]
+    clock.now += dt.timedelta(minutes=5)
+    assert browser.get("/people").headers["location"] == "/login"
 
 
 def test_a_session_ends_after_twelve_hours_at_log_out_and_with_another_password(store: Store) -> None:

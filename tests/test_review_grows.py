@@ -11,11 +11,13 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from inkshift.review.batches import keep
 from inkshift.review.core import intake, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.schema import Decision, Field, Form, Page, Reading, User
 from inkshift.review.core.store import Store
-from review_app import PASSWORD, logged_in, shown_field, token
+from inkshift.review.keying import views
+from review_app import PASSWORD, client, logged_in, shown_field, token
 from review_forms import TALLY, many, people, tally
 
 pytest_plugins = ["review_databases"]
@@ -162,3 +164,25 @@ def test_any_text_is_kept_as_it_is(store: Store, text: str) -> None:
         stores.add_rows(session, User, [row])
     with store.reading() as session:
         assert session.scalars(sa.text("SELECT name FROM users")).all() == [text]
+
+
+def test_batches_are_shown_a_page_at_a_time(store: Store) -> None:
+    for number in range(1, 2 * views.BATCHES + 2):
+        batch = intake.add_batch(store, f"batch {number}")
+    keep.archive(store, batch, True)
+    browser = client(store)
+    pages = [browser.get(f"/?at={at}").text for at in (1, 2, 3, 99)]
+    shown = [re.findall(r"<a href=\"/batches/\d+\">batch (\d+)</a>", text) for text in pages]
+    whole = [str(number) for number in range(2 * views.BATCHES, 0, -1)]
+    assert shown[0] + shown[1] == whole and shown[1] == shown[2] == shown[3]
+    assert 'href="?archived=false&amp;at=2"' in pages[0] and 'href="?archived=false&amp;at=1"' in pages[1]
+    assert f"batch {batch}" in browser.get("/?archived=true").text
+
+
+def test_forms_are_listed_by_an_index_a_page_at_a_time(store: Store) -> None:
+    batch = grown(store, double=False)
+    for which in ("all", "open", "broken", "settled"):
+        keep.form_list(store, batch, which=which)
+        with statements(store) as asked:
+            keep.form_list(store, batch, which=which)
+        assert scans(store, asked) == [], which

@@ -120,7 +120,7 @@ def test_what_cannot_be_read_keeps_nothing(browser: TestClient, store: Store, fi
         assert status == 400 and said in text, said
         assert "b.pdf" not in said or ("a.jpg" in text and "starts with &#39;no page" in text)
         assert given.get("name", "new").strip() in text, "what was typed stays"
-    assert [row.name for row in views.batch_rows(store)] == ["first"]
+    assert [row.name for row in views.batch_list(store).rows] == ["first"]
     assert list((files / "batches").iterdir()) == []
 
 
@@ -252,7 +252,7 @@ def test_only_a_supervisor_with_the_token_uploads(store: Store, files: Path, tel
     ana.post("/login", data={"name": "ana", "password": PASSWORD})
     assert ana.get("/new-batch").status_code == 403
     assert upload(ana, page)[0] == 403
-    assert not files.exists() and len(views.batch_rows(store)) == 1
+    assert not files.exists() and views.batch_list(store).count == 1
 
 
 def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram: Path, tmp_path: Path) -> None:

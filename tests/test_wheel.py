@@ -17,6 +17,7 @@ EXTRAS = {
     "trust": ["calibrate", "--help"],
     "review": ["review", "--help"],
     "pp-ocr": ["doctor"],
+    "stores": ["doctor"],
 }
 
 pytestmark = pytest.mark.slow

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from inkshift.errors import DataError, InputError, SettingError
+from inkshift.remote import address_of, at_hand
 
 Rows = list[tuple[int, dict[str, str]]]
 
@@ -154,7 +155,11 @@ def locked(path: Path, what: str | Path = "", *, wait: bool = False) -> Iterator
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes: 64 hex digits. Raises InputError if it cannot be read, or is no file."""
+    """SHA-256 of a file's bytes, here or in a store: 64 hex digits. Raises InputError if it cannot be read, or is no
+    file."""
+    if address_of(path):
+        with at_hand(path) as copy:
+            return file_digest(copy)
     try:
         if not is_file(path):  # a device would never end
             raise InputError(f"{path}: cannot be read (no file is there); check the path")

@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 
-Paths = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="PAGES...",
-        help="PNG, JPEG, TIFF, HEIC, WebP, BMP, GIF or PDF files, or folders; - takes a list from standard input, a "
-        "path a line.",
-        show_default=False,
-    ),
-]
+_PAGES = typer.Argument(
+    metavar="PAGES...",
+    help="PNG, JPEG, TIFF, HEIC, WebP, BMP, GIF or PDF files, or folders, here or in a store (s3://..., extra "
+    "`stores`); - takes a list from standard input, a path a line.",
+    show_default=False,
+)
+Paths = Annotated[list[Path], _PAGES]
 TemplateFile = Annotated[
     Path | None,
     typer.Option("--template", help="Template of the form: where its fields are.", show_default=False),
@@ -124,9 +122,18 @@ Workers = Annotated[
 ]
 
 
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", metavar="LIST", help="A file with further paths or addresses, one a line.", show_default=False
+    ),
+]
+
+
 @app.command()
 def read(
-    paths: Paths,
+    paths: Annotated[list[Path] | None, _PAGES] = None,
+    from_: From = None,
     template: TemplateFiles = None,
     read_as: ReadAs = None,
     digits: Digits = "1-8",
@@ -163,6 +170,8 @@ def read(
 
       inkshift read scans/ --template telegram.json --out postgresql://count@db/election#telegrams
 
+      inkshift read s3://election/scans --template telegram.json --out readings.csv
+
       find scans -name '*.tif' -newer readings.csv | inkshift read - --template telegram.json --out new.csv
     """
     from inkshift.forms.out.batch import Target, expected_forms
@@ -185,15 +194,23 @@ def read(
         given = [file for file in (reader.settings.template, *reader.settings.templates) if file]
         for name, form in zip(given, reader.templates, strict=True):
             note_missing_pictures(name, form)
-    summary = _read(reader, _listed(paths), target, workers, names, cluster_of(engine, address))
+    summary = _read(reader, _listed(paths or [], from_), target, workers, names, cluster_of(engine, address))
     _tell(summary)
     raise typer.Exit(1 if summary.unread else 0)
 
 
-def _listed(paths: list[Path]) -> list[Path]:
-    """The paths, with those that standard input lists in the place of `-`."""
-    from inkshift.errors import InputError
+def _listed(paths: list[Path], file: Path | None) -> list[Path]:
+    """The paths, with those that standard input lists in the place of `-`, and those that a file lists."""
+    from inkshift.errors import InputError, SettingError
+    from inkshift.files import MOST_TABLE, read_text, reason
 
+    if file is not None:
+        try:
+            paths = paths + [Path(line) for line in read_text(file, MOST_TABLE).splitlines() if line.strip()]
+        except (OSError, ValueError) as e:
+            raise InputError(f"{file}: expected a list of paths, one a line, found none ({reason(e)})") from None
+    if not paths:
+        raise SettingError("nothing to read: give files or folders, or --from FILE with a path a line")
     if Path("-") not in paths:
         return paths
     listed = [Path(line) for line in sys.stdin.read().splitlines() if line.strip()]

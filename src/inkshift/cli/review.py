@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,10 @@ def review(
         str,
         typer.Option(metavar="PATH", help="Path that every address begins with, such as /review.", show_default=False),
     ] = "",
+    idle: Annotated[
+        int,
+        typer.Option(metavar="MINUTES", min=1, max=720, help="Log out who does nothing for so long; needs accounts."),
+    ] = 30,
     processes: Annotated[
         int, typer.Option(min=1, max=40, help="Processes that answer, for many keyers; several need PostgreSQL.")
     ] = 1,
@@ -113,7 +118,7 @@ def review(
         raise MissingExtraError("review", "review") from None
     pages = [str(path) for path in paths or ()]
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
-    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes, root_path)
+    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes, root_path, timedelta(minutes=idle))
     if supervisor:
         given = os.environ.pop("INKSHIFT_PASSWORD", "")  # not for the processes that it starts
         first_supervisor(

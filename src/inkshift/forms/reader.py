@@ -81,6 +81,7 @@ from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, M
 from inkshift.models.runtime import classifier, softmax
 from inkshift.pictures import as_pixels
 from inkshift.reframe import to_gray
+from inkshift.remote import address_of, stamp_at
 
 Pixels = npt.NDArray[np.uint8]
 ReadAs = Literal["number", "digit", "table", "column"]
@@ -881,11 +882,13 @@ def _all_refs(files: Sequence[Path]) -> Iterator[tuple[PageRef, str]]:
         try:
             yield from ((ref, "") for ref in page_refs(path))
         except InkshiftError as e:
-            yield PageRef(str(path), 1), str(e)
+            yield PageRef(address_of(path) or str(path), 1), str(e)
 
 
 def stamp(source: str | Path) -> str:
     """Size and time of change of a file, by which a changed one is told; empty where there is none."""
+    if address := address_of(source):
+        return stamp_at(address)
     try:
         stat = Path(source).stat()
     except OSError:

@@ -7,7 +7,8 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request
@@ -32,6 +33,7 @@ from inkshift.review.web import entry, health, work
 from inkshift.review.web.access import access_log
 from inkshift.review.web.render import page
 from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
+from inkshift.review.web.sessions import IDLE
 
 WORKER = "INKSHIFT_REVIEW_WORKER"
 STATIC = [
@@ -49,7 +51,7 @@ class Settings:
 
     hosts: names in a browser's address that are answered; all where empty. files: the folder for what is uploaded and
     taught; made where something is to go there. keeps_tasks: this process of the server keeps them. root: the path that
-    every address begins with, empty or such as `/review`.
+    every address begins with, empty or such as `/review`. idle: how long nothing is done before somebody is logged out.
     """
 
     accounts: bool = False
@@ -57,6 +59,7 @@ class Settings:
     files: Path = Path("review-files")
     keeps_tasks: bool = True
     root: str = ""
+    idle: timedelta = IDLE
 
 
 def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
@@ -89,7 +92,8 @@ def worker() -> FastAPI:
     given = json.loads(os.environ[WORKER])
     end_with(given["server"], lambda: os.kill(os.getpid(), signal.SIGTERM))
     store = stores.open(os.environ[ADDRESS], given["connections"])
-    settings = Settings(given["accounts"], tuple(given["hosts"]), Path(given["files"]), False, given["root"])
+    settings = Settings(given["accounts"], tuple(given["hosts"]), Path(given["files"]), False)
+    settings = replace(settings, root=given["root"], idle=timedelta(seconds=given["idle"]))
     return make_app(store, settings)
 
 

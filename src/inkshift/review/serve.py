@@ -15,7 +15,7 @@ import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from inkshift.review.core.intake import add_batch, add_labels
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import ADDRESS, Tasks
 from inkshift.review.web.security import LOOPBACK, has_accounts
+from inkshift.review.web.sessions import IDLE
 
 Say = Callable[[str], object]
 _PACKAGE = Path(__file__).parents[1]
@@ -62,7 +63,7 @@ class Batch:
 class At:
     """Where to answer. port: 0 is a free one. certificate, key: files in PEM for HTTPS, both or neither. proxy: the
     address of what stands in front: what it says of who asks, and whether by HTTPS, is believed. processes: that
-    answer; several need PostgreSQL. root: see `app.Settings`."""
+    answer; several need PostgreSQL. root, idle: see `app.Settings`."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -71,6 +72,7 @@ class At:
     proxy: str = ""
     processes: int = 1
     root: str = ""
+    idle: timedelta = IDLE
 
     @property
     def local(self) -> bool:
@@ -112,7 +114,7 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
             say(f"review is at {address}  (Ctrl+C stops it)")
             if browser:
                 webbrowser.open(address + start)
-            settings = Settings(not at.local, LOOPBACK if at.local else (), folder, root=at.root)
+            settings = Settings(not at.local, LOOPBACK if at.local else (), folder, root=at.root, idle=at.idle)
             if at.processes == 1:
                 uvicorn.Server(uvicorn.Config(make_app(store, settings), **_how(at))).run(sockets=[listening])
             else:
@@ -145,6 +147,7 @@ def _share(store: Store, settings: Settings, at: At, listening: socket.socket) -
         "hosts": settings.hosts,
         "files": str(settings.files.resolve()),
         "root": settings.root,
+        "idle": settings.idle.total_seconds(),
     }
     os.environ |= {ADDRESS: store.engine.url.render_as_string(hide_password=False), WORKER: json.dumps(given)}
     keeper.start()

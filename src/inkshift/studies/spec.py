@@ -207,6 +207,9 @@ class Study(AnyStudy):
 
     margin: a difference of F1 within it, either way, counts as alike. packages: which trained networks are kept as
     model packages, `first` being replicate 0 of each arm. regime: settings of one regime in all sets.
+
+    >>> Study.load("studies/kooverjee-2020.toml")
+    <Study 'kooverjee-2020': sets 3, runs at most 270>
     """
 
     kind: ClassVar[str] = "characters"
@@ -220,12 +223,20 @@ class Study(AnyStudy):
     def packed(self) -> Literal["none", "first", "all"]:
         return self.packages
 
+    @property
+    def runs(self) -> int:
+        """How many there are at most: each arm of each set, as often as it is repeated; sets may share some."""
+        return sum((one.replicates or self.replicates) * len(one.arms) for one in self.sets)
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name!r}: sets {len(self.sets)}, runs at most {self.runs:,}>"
+
     @model_validator(mode="after")
     def _settings_of_arms(self) -> Study:
         names = [one.name for one in self.sets]
         if len(set(names)) < len(names):
             raise ValueError(f"two sets have one name; found {', '.join(names)}")
-        _not_too_many(sum((one.replicates or self.replicates) * len(one.arms) for one in self.sets))
+        _not_too_many(self.runs)
         for one in self.sets:
             for regime in one.regimes:
                 self.settings(one, regime)
@@ -305,6 +316,9 @@ class StringStudy(AnyStudy):
     learned from. old_task: composed numbers on which each run tells what was forgotten; composed: of the glyphs of
     the shipped recogniser's recipe, or of drawn digits alone; `auto` is the recipe's where its data are here.
     margin: a difference of the share of numbers read right within it, either way, counts as alike.
+
+    >>> StringStudy(name="amounts", data="orand_car_a", budgets=(50, 200))
+    <StringStudy 'amounts' of orand_car_a: runs 30>
     """
 
     kind: Literal["string"] = "string"
@@ -341,10 +355,18 @@ class StringStudy(AnyStudy):
     def _settings_of_regimes(self) -> StringStudy:
         if len(set(self.regimes)) < len(self.regimes):
             raise ValueError(f"a regime is there twice; found {', '.join(self.regimes)}")
-        _not_too_many(self.replicates * len(self.regimes) * len(self.budgets))
+        _not_too_many(self.runs)
         for regime in self.regimes:
             self.settings(regime)
         return self
+
+    @property
+    def runs(self) -> int:
+        """How many there are: each regime with each budget, as often as it is repeated."""
+        return self.replicates * len(self.regimes) * len(self.budgets)
+
+    def __repr__(self) -> str:
+        return f"<StringStudy {self.name!r} of {self.data}: runs {self.runs:,}>"
 
     def settings(self, regime: StringRegime) -> Teaching:
         """How a regime learns: the study's settings, then its own."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from inkshift import pictures
 from inkshift.errors import InputError
 from inkshift.forms.page import pdf
+from inkshift.remote import address_of, at_hand, files_at
 
 _WANTED = f"expected a {pictures.KINDS.replace(' or GIF', ', GIF or PDF')}"
 # Files of these endings are pages to people, and are tried, whatever is in them; others where their content is one.
@@ -23,6 +24,7 @@ _UNREAD = (
     ".pgm .ppm .pnm .tga .pcx .jbig2 .jb2 .wmf .emf .ico"
 )
 _PAGES = pictures.ENDINGS | {".pdf", *_UNREAD.split()}
+_ONE_PAGE = pictures.ENDINGS - {".tif", ".tiff"}
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 
 
@@ -36,6 +38,8 @@ class PageRef:
 
 def find_files(paths: Sequence[str | Path]) -> list[Path]:
     """The files behind `paths`, each once: files as given, folders by the pictures and PDFs in them.
+
+    An address, such as `s3://bucket/scans`, comes as a path (see `remote.address_of`); there, endings alone tell pages.
 
     Folders are searched with their subfolders, hidden files and folders left out, in natural order (page-2 before
     page-10). What is a page is told by the ending, and by the content where the ending says nothing. Raises InputError
@@ -60,6 +64,8 @@ def passed_over(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def _is_folder(path: Path) -> bool:
+    if address := address_of(path):  # a page is not asked for before it is read
+        return path.suffix.lower() not in _PAGES and bool(files_at(address))
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError as e:
@@ -68,6 +74,12 @@ def _is_folder(path: Path) -> bool:
 
 def _in_folder(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Each file that is not hidden, and whether it is to be read."""
+    if address := address_of(folder):
+        inside = ((Path(one), one.removeprefix(address).strip("/").split("/")) for one in files_at(address))
+        for path, parts in inside:
+            if not any(part.startswith(".") for part in parts) and path.name.lower() not in _LITTER:
+                yield path, path.suffix.lower() in _PAGES
+        return
 
     def fail(error: OSError) -> None:
         raise InputError(f"{error.filename}: cannot be searched ({error.strerror}); check its permissions")
@@ -101,10 +113,14 @@ def page_refs(path: Path) -> list[PageRef]:
     Raises InputError if the file is missing, empty, neither a picture that is read nor a PDF by its content, damaged
     at its start, too large, locked by a password, or a PDF without pages.
     """
-    count = pdf.count_pages(path) if kind_of(path) == ".pdf" else pictures.count_pages(path)
-    if count < 1:
-        raise InputError(f"{path}: expected at least one page, found none; export the PDF again")
-    return [PageRef(str(path), page) for page in range(1, count + 1)]
+    address = address_of(path)
+    if address and path.suffix.lower() in _ONE_PAGE:  # it is fetched once, by who reads it
+        return [PageRef(address, 1)]
+    with at_hand(path) as file:
+        count = pdf.count_pages(file) if kind_of(file) == ".pdf" else pictures.count_pages(file)
+        if count < 1:
+            raise InputError(f"{file}: expected at least one page, found none; export the PDF again")
+    return [PageRef(address or str(path), page) for page in range(1, count + 1)]
 
 
 def load_page(ref: PageRef, dpi: int = 200) -> npt.NDArray[np.uint8]:
@@ -114,10 +130,10 @@ def load_page(ref: PageRef, dpi: int = 200) -> npt.NDArray[np.uint8]:
     exceed 6000 pixels. Raises InputError for all that `page_refs` raises it for, for a page that the file does not
     have, for damaged or truncated pixels, and for more than 120 megapixels (before they are decoded).
     """
-    path = Path(ref.source)
-    if kind_of(path) == ".pdf":
-        return pdf.draw_page(path, ref.page, dpi)
-    return pictures.load_picture(path, ref.page)
+    with at_hand(ref.source) as path:
+        if kind_of(path) == ".pdf":
+            return pdf.draw_page(path, ref.page, dpi)
+        return pictures.load_picture(path, ref.page)
 
 
 def kind_of(path: Path) -> str:

@@ -28,6 +28,7 @@ from inkshift.review.core.schema import (
 )
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import task_folder
+from inkshift.review.keying.views import at_most
 
 Which = Literal["all", "open", "broken", "settled"]
 EACH = 50
@@ -66,27 +67,24 @@ class Goes:
 def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all", page: int = 1) -> FormList:
     """The forms of a batch by name: those that hold `text`, and are open, break a rule or are settled."""
     count_broken(store, batch_id)
-    waiting = sa.func.coalesce(sa.func.sum(sa.case((Field.waiting.is_(True), 1), else_=0)), 0)
-    wanted = (
-        sa.select(Form.id, Form.name, sa.func.count(Field.id), waiting, sa.func.coalesce(Form.broken, 0))
-        .outerjoin(Field, Field.form_id == Form.id)
-        .where(Form.batch_id == batch_id, ~left_out())
-        .group_by(Form.id, Form.name, Form.broken)
-    )
+    its = sa.select(sa.func.count()).where(Field.form_id == Form.id)
+    fields, waiting = its.scalar_subquery(), its.where(Field.waiting.is_(True)).scalar_subquery()
+    wanted = sa.select(Form.id, Form.name).where(Form.batch_id == batch_id, ~left_out())
     if which == "broken":
         wanted = wanted.where(Form.broken > 0)
     elif which != "all":
-        wanted = wanted.having(waiting > 0 if which == "open" else sa.and_(waiting == 0, sa.func.count(Field.id) > 0))
+        wanted = wanted.where(waiting > 0 if which == "open" else sa.and_(waiting == 0, fields > 0))
     with store.reading() as session:
         in_order = wanted.order_by(Form.name, Form.id)
         # Databases fold the case of ASCII alone, or as their locale has it.
-        some = [row for row in session.execute(in_order) if text.casefold() in row.name.casefold()] if text else None
+        some = [row.id for row in session.execute(in_order) if text.casefold() in row.name.casefold()] if text else None
         total = sa.select(sa.func.count()).select_from(wanted.subquery())
         count = len(some) if some is not None else session.scalar(total) or 0
-        pages = max(1, -(-count // EACH))
-        page = min(max(page, 1), pages)
+        page, pages = at_most(page, count, EACH)
         start = (page - 1) * EACH
-        rows = some[start : start + EACH] if some is not None else session.execute(in_order.limit(EACH).offset(start))
+        ids = some[start : start + EACH] if some is not None else session.scalars(in_order.limit(EACH).offset(start))
+        each = sa.select(Form.id, Form.name, fields, waiting, sa.func.coalesce(Form.broken, 0))
+        rows = session.execute(each.where(Form.id.in_(list(ids))).order_by(Form.name, Form.id))
         return FormList(tuple(FormRow(*row) for row in rows), count, page, pages)
 
 

@@ -21,6 +21,7 @@ from inkshift.review.web.security import Id, Supervisor, Visit, Who
 
 router = APIRouter()
 
+At = Annotated[int, Query(ge=1, le=100_000)]
 Name = Annotated[str, Form(max_length=200)]
 Kind = Literal["csv", "jsonl", "xlsx", "label-studio"]
 _FILES: dict[Kind, tuple[str, str]] = {
@@ -32,12 +33,10 @@ _FILES: dict[Kind, tuple[str, str]] = {
 
 
 @router.get("/")
-def batches(who: Who, archived: bool = False) -> HTMLResponse:
-    rows = views.batch_rows(who.store)
-    shown = [row for row in rows if row.archived == archived]
-    away = sum(row.archived for row in rows)
-    known = bool(who.supervisor and not rows and readpages.templates(who.store, who.files))
-    return page(who, "batches.html", batches=shown, away=away, archived=archived, templates=known)
+def batches(who: Who, archived: bool = False, at: At = 1) -> HTMLResponse:
+    shown = views.batch_list(who.store, archived, at)
+    known = bool(who.supervisor and not shown.count and readpages.templates(who.store, who.files))
+    return page(who, "batches.html", batches=shown, archived=archived, templates=known)
 
 
 @router.get("/batches/{batch}")
@@ -46,7 +45,7 @@ def batch(
     batch: Id,
     q: Annotated[str, Query(max_length=100)] = "",
     which: Which = "all",
-    at: Annotated[int, Query(ge=1, le=100_000)] = 1,
+    at: At = 1,
 ) -> HTMLResponse:
     """One batch: who keyed how much, how far they agree, and its forms. q: that a form's name holds; at: page."""
     return show_batch(who, batch, q=q, which=which, at=at)

@@ -85,9 +85,10 @@ class Form(Base):
     """
 
     __tablename__ = "forms"
+    __table_args__ = (sa.Index("forms_by_name", "batch_id", "name", "id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"), index=True)
+    batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batches.id"))
     name: Mapped[str]
     broken: Mapped[int | None]
     read_as: Mapped[str] = mapped_column(default="", server_default="")
@@ -328,7 +329,10 @@ class Task(Base):
 
 
 class OpenSession(Base):
-    """A browser that is logged in, by the digest of what its cookie holds; see `security`."""
+    """A browser that is logged in, by the digest of what its cookie holds; see `security`.
+
+    until: when it ends unless its user does something before; ends: when it does whatever they do.
+    """
 
     __tablename__ = "sessions"
 
@@ -337,6 +341,7 @@ class OpenSession(Base):
     stamp: Mapped[str] = mapped_column(sa.String(64))
     csrf: Mapped[str] = mapped_column(sa.String(64))
     until: Mapped[datetime]
+    ends: Mapped[datetime]
 
 
 class Try(Base):

@@ -25,6 +25,7 @@ from inkshift.review.web.render import MOST_LEFT
 from inkshift.review.web.security import Id, Who, there
 
 ABSENT = "∅"
+BATCHES = 20
 SYMBOLS = (*DIGITS, ABSENT)
 
 
@@ -36,7 +37,17 @@ class BatchRow:
     forms: int
     progress: Progress
     undone: int
-    archived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchList:
+    """A page of batches. page: from 1, of `pages`; count: of all batches, and how many of them are away: archived."""
+
+    rows: tuple[BatchRow, ...]
+    page: int
+    pages: int
+    count: int
+    away: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +114,27 @@ class Mistaken:
     crop: bytes | None
 
 
-def batch_rows(store: Store) -> list[BatchRow]:
-    """All batches, the newest first."""
+def batch_list(store: Store, archived: bool = False, page: int = 1) -> BatchList:
+    """Batches that are archived, or are not, the newest first."""
     with store.reading() as session:
-        counted = sa.select(Form.batch_id, sa.func.count()).group_by(Form.batch_id)
-        forms = {row[0]: row[1] for row in session.execute(counted)}
-        batches = list(session.scalars(sa.select(Batch).order_by(Batch.id.desc())))
-    return [
-        BatchRow(
-            *(b.id, b.name, keying(b), forms.get(b.id, 0), progress(store, b.id), len(undone(store, b.id))),
-            b.archived is not None,
-        )
-        for b in batches
-    ]
+        away = Batch.archived.is_not(None)
+        count, put_away = session.execute(
+            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.case((away, 1), else_=0)), 0)).select_from(Batch)
+        ).one()
+        page, pages = at_most(page, put_away if archived else count - put_away, BATCHES)
+        forms = sa.select(sa.func.count()).where(Form.batch_id == Batch.id).scalar_subquery()
+        wanted = sa.select(Batch, forms).where(away if archived else ~away).order_by(Batch.id.desc())
+        found = session.execute(wanted.limit(BATCHES).offset((page - 1) * BATCHES)).all()
+    rows = tuple(
+        BatchRow(b.id, b.name, keying(b), count, progress(store, b.id), len(undone(store, b.id))) for b, count in found
+    )
+    return BatchList(rows, page, pages, count, put_away)
+
+
+def at_most(page: int, count: int, each: int) -> tuple[int, int]:
+    """A page of a list that is there, from 1, and how many there are."""
+    pages = max(1, -(-count // each))
+    return min(max(page, 1), pages), pages
 
 
 def keying(batch: Batch) -> str:

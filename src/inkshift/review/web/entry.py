@@ -40,8 +40,9 @@ def log_in(request: Request, who: Who, name: Name = "", password: Password = "")
         note_access(request.scope, "wrong name or password", name)
         return page(who, "login.html", error="login_failed", name=name, status=403)
     tried_right(who.store, address)
-    token, _ = start_session(who.store, user)
-    keep(request, token)
+    idle = request.app.state.settings.idle
+    token, _ = start_session(who.store, user, idle)
+    keep(request, token, idle)
     note_access(request.scope, "logged in", user.name)
     return RedirectResponse("/", 303)
 

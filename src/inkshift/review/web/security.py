@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path as FilePath
 from typing import Annotated, TypeVar
 
@@ -35,6 +36,8 @@ MORE_BYTES: tuple[tuple[str, int], ...] = (
 """Paths, as patterns, to which more may be sent, and how much."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PUBLIC = ("/login", "/language")
+BY_ITSELF = re.compile(r"/fields/\d+/hold|/tasks/\d+|/batches/\d+/reading")
+"""What a page asks for by itself as long as it is open."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -101,11 +104,14 @@ def visit(request: Request) -> Visit:
     """Who asks. Without accounts everybody on this computer is the local user."""
     state = request.app.state
     store: Store = state.store
-    user = find_session(store, request.cookies.get(cookie_name(request), ""))
+    token = request.cookies.get(cookie_name(request), "")
+    user = find_session(store, token, state.settings.idle, used=not BY_ITSELF.fullmatch(request.url.path))
     accounts = state.settings.accounts or (user is not None and user.password) or has_accounts(store)
     words = language(request.cookies.get("language", ""), request.headers.get("accept-language", ""))
     stranger = Visit(store, state.settings.files.resolve(), state.tasks, words, accounts, state.settings.root)
     if user and (user.password or not accounts):
+        if user.longer:
+            keep(request, token, state.settings.idle)
         return replace(stranger, csrf=user.csrf, user=user.user, name=user.name, role=user.role)
     if accounts:
         return stranger
@@ -124,10 +130,10 @@ def cookie_name(request: Request) -> str:
     return f"{COOKIE}-{request.url.port or 0}"
 
 
-def keep(request: Request, token: str) -> None:
+def keep(request: Request, token: str, lasts: timedelta = timedelta(hours=HOURS)) -> None:
     """Send the session's cookie with the answer, an empty one to end it; see `Shield`."""
     marks = "; Secure" if secure(request) else ""
-    age = HOURS * 3600 if token else 0
+    age = int(lasts.total_seconds()) if token else 0
     path = request.app.state.settings.root or "/"
     request.state.cookie = (
         f"{cookie_name(request)}={token}; Max-Age={age}; Path={path}; HttpOnly; SameSite=strict{marks}"

@@ -12,13 +12,15 @@ import sqlalchemy as sa
 from inkshift.review.core.schema import OpenSession, Role, Try, User
 from inkshift.review.core.store import Store, in_turn
 
-HOURS = 12
+HOURS, IDLE = 12, timedelta(minutes=30)
 TRIES, PAUSE = 10, timedelta(minutes=1)
+# What somebody does is noted that seldom.
+_NOTED = timedelta(minutes=1)
 # Characters of an address by which tries are counted.
 _LONGEST = 100
 
 _FIND = (
-    sa.select(OpenSession.stamp, OpenSession.csrf, User.id, User.name, User.role, User.password)
+    sa.select(OpenSession, User.name, User.role, User.password)
     .join(User, User.id == OpenSession.user_id)
     .where(
         OpenSession.key == sa.bindparam("key"), OpenSession.until > sa.bindparam("now", type_=OpenSession.until.type)
@@ -27,37 +29,55 @@ _FIND = (
 
 
 class LoggedIn(NamedTuple):
-    """Whose session it is. csrf: its token against forged requests. password: whether the user has one."""
+    """Whose session it is. csrf: its token against forged requests. password: whether the user has one.
+
+    longer: it goes on longer than its cookie knows.
+    """
 
     csrf: str
     user: int
     name: str
     role: Role
     password: bool
+    longer: bool
 
 
-def start_session(store: Store, user: User) -> tuple[str, str]:
-    """Log a user in for 12 hours: what the cookie is to hold, and the token against forged requests."""
+def start_session(store: Store, user: User, idle: timedelta = IDLE) -> tuple[str, str]:
+    """Log a user in for 12 hours: what the cookie is to hold, and the token against forged requests.
+
+    idle: it ends before, once nothing was done for so long; that of a user without a password does not.
+    """
     token, csrf, now = secrets.token_urlsafe(32), secrets.token_urlsafe(32), store.clock()
     with store.writing(durable=False) as session:
         session.execute(sa.delete(OpenSession).where(OpenSession.until <= now))
-        until = now + timedelta(hours=HOURS)
-        session.add(
-            OpenSession(key=_digest(token), user_id=user.id, stamp=_digest(user.password), csrf=csrf, until=until)
-        )
+        ends = now + timedelta(hours=HOURS)
+        until = min(ends, now + idle) if user.password else ends
+        made = {"stamp": _digest(user.password), "csrf": csrf, "until": until, "ends": ends}
+        session.add(OpenSession(key=_digest(token), user_id=user.id, **made))
     return token, csrf
 
 
-def find_session(store: Store, token: str) -> LoggedIn | None:
-    """Who is logged in with a cookie; None where it is over, or the password is another one since."""
+def find_session(store: Store, token: str, idle: timedelta = IDLE, used: bool = True) -> LoggedIn | None:
+    """Who is logged in with a cookie; None where it is over, or the password is another one since.
+
+    used: somebody did something, by which the session goes on; not their browser by itself.
+    """
     if not token:
         return None
+    now = store.clock()
     with store.reading() as session:
-        found = session.execute(_FIND, {"key": _digest(token), "now": store.clock()}).first()
+        found = session.execute(_FIND, {"key": _digest(token), "now": now}).first()
     if found is None:
         return None
-    stamp, csrf, user, name, role, password = found
-    return LoggedIn(csrf, user, name, role, bool(password)) if stamp == _digest(password) else None
+    one, name, role, password = found
+    if one.stamp != _digest(password):
+        return None
+    until = min(one.ends, now + idle)
+    longer = bool(used and password and until - one.until > _NOTED)
+    if longer:
+        with store.writing(durable=False) as session:
+            session.execute(sa.update(OpenSession).where(OpenSession.key == one.key).values(until=until))
+    return LoggedIn(one.csrf, one.user_id, name, role, bool(password), longer)
 
 
 def end_session(store: Store, token: str) -> None:

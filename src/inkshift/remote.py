@@ -1,0 +1,87 @@
+"""Files of stores that fsspec knows, such as `s3://bucket/scans/a.jpg`: read where they lie, by who needs them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from inkshift.errors import InkshiftError, InputError, need
+
+# A path keeps one of the two slashes; a drive has but one letter.
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])")
+
+
+def address_of(path: str | Path) -> str:
+    """The address that a text or path is, with both slashes; empty for a file of this machine."""
+    text = str(path)
+    found = _ADDRESS.match(text)
+    return f"{found[1]}://{text[found.end() :]}" if found else ""
+
+
+@contextmanager
+def at_hand(path: str | Path) -> Iterator[Path]:
+    """A file of this machine with what is at a path: itself, or a copy of what a store holds, which goes again.
+
+    Errors about the copy name the address. Raises InputError where nothing can be read there, MissingExtraError
+    without fsspec or its part for that store.
+    """
+    address = address_of(path)
+    if not address:
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="inkshift-page-") as folder:
+        file = Path(folder, address.rsplit("/", 1)[-1])
+        with _asking(address) as (store, place):
+            store.get_file(place, str(file))
+        try:
+            yield file
+        except InputError as e:
+            raise InputError(str(e).replace(str(file), address)) from None
+
+
+def files_at(address: str) -> list[str]:
+    """The addresses of all files below one, in the store's order; none where it is that of a file.
+
+    Raises InputError where nothing is there.
+    """
+    with _asking(address) as (store, place):
+        if store.isfile(place):
+            return []
+        found = [store.unstrip_protocol(name) for name in store.find(place)]
+        if not found:
+            raise FileNotFoundError
+        return found
+
+
+def stamp_at(address: str) -> str:
+    """What a store gives to tell a changed file by; empty where there is none."""
+    try:
+        with _asking(address) as (store, place):
+            return str(store.ukey(place))
+    except InkshiftError:
+        return ""
+
+
+@contextmanager
+def _asking(address: str) -> Iterator[tuple[Any, str]]:
+    """The store of an address, and the place there; whatever that raises becomes one line that names the address."""
+    fsspec = need("fsspec", "stores", address)
+    try:
+        yield fsspec.core.url_to_fs(address)
+    except ImportError:
+        need("s3fs", "stores", address)  # of the stores that the extra brings
+        kind = address.split("://")[0]
+        raise InputError(f"{address}: fsspec needs another package for {kind}; install that (see its docs)") from None
+    except FileNotFoundError:
+        raise InputError(f"{address}: expected a file or folder, found nothing; check the address") from None
+    except PermissionError:
+        raise InputError(
+            f"{address}: the store refuses it to this user; give the rights to list and read, or other credentials"
+        ) from None
+    except Exception as e:  # each store has its own
+        reason = " ".join(str(e).split())[:200] or type(e).__name__
+        raise InputError(f"{address}: cannot be read ({reason}); check the address, credentials and network") from None

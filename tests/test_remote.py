@@ -1,0 +1,176 @@
+"""Pages in a store: read where they lie, against an S3-compatible server on loopback."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inkshift import remote
+from inkshift.cli import main
+from inkshift.errors import InputError, MissingExtraError
+from inkshift.files import file_digest
+from inkshift.forms.page.files import find_files, load_page, page_refs, passed_over
+from inkshift.models import package
+from inkshift.remote import address_of
+
+TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
+SCAN = TELEGRAM / "scan-1.jpg"
+
+
+@given(st.from_regex(r"[a-z0-9-]{3,10}(/[a-z0-9 .-]{1,8}[a-z0-9]){0,3}", fullmatch=True))
+def test_an_address_comes_through_a_path(place: str) -> None:
+    assert address_of(Path(f"s3://{place}")) == address_of(f"s3://{place}") == f"s3://{place}"
+
+
+@pytest.mark.parametrize("path", ["scans/a.jpg", "/scans/a.jpg", "C:/scans/a.jpg", "a:b", "-", "", "s3:"])
+def test_paths_are_no_addresses(path: str) -> None:
+    assert address_of(path) == ""
+
+
+def _serve(port: multiprocessing.connection.Connection) -> None:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    port.send(server.get_host_and_port()[1])
+    port.recv()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of an S3-compatible server, in a process of its own: its warnings are not ours."""
+    pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
+    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'inkshift[stores]'")
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there,), daemon=True)
+    process.start()
+    yield f"http://127.0.0.1:{here.recv()}"
+    process.kill()
+    process.join()
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket with three scans, one of them hidden, a note, and a page that is none."""
+    import fsspec
+
+    for name, value in (("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    fsspec.filesystem("s3").clear_instance_cache()
+    store = fsspec.filesystem("s3")
+    store.mkdir("election")
+    for name in ("scans/scan-10.jpg", "scans/sub/scan-2.jpg", "scans/.hidden/scan-3.jpg"):
+        store.pipe(f"election/{name}", SCAN.read_bytes())
+    store.pipe("election/scans/notes.txt", b"notes")
+    store.pipe("election/bad/a.jpg", b"no picture at all")
+    store.invalidate_cache()
+    yield "s3://election"
+    store.rm("election", recursive=True)
+    fsspec.filesystem("s3").clear_instance_cache()
+
+
+def test_folders_are_listed_and_pages_told_by_their_endings(bucket: str) -> None:
+    found = find_files([f"{bucket}/scans"])
+    assert [address_of(one) for one in found] == [f"{bucket}/scans/scan-10.jpg", f"{bucket}/scans/sub/scan-2.jpg"]
+    assert [address_of(one) for one in passed_over([f"{bucket}/scans"])] == [f"{bucket}/scans/notes.txt"]
+    assert find_files([f"{bucket}/bad/a.jpg"]) == [Path(f"{bucket}/bad/a.jpg")]
+
+
+def test_a_page_is_that_of_its_file(bucket: str) -> None:
+    (ref,) = page_refs(Path(f"{bucket}/scans/scan-10.jpg"))
+    assert ref.source == f"{bucket}/scans/scan-10.jpg"
+    (here,) = page_refs(SCAN)
+    assert (load_page(ref) == load_page(here)).all()
+    assert file_digest(ref.source) == file_digest(SCAN)
+
+
+def test_a_page_with_a_bad_picture_names_its_address(bucket: str) -> None:
+    with pytest.raises(InputError, match=f"^{bucket}/bad/a.jpg: expected a PNG") as caught:
+        load_page(page_refs(Path(f"{bucket}/bad/a.jpg"))[0])
+    assert "/tmp" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("election/none/", "expected a file or folder, found nothing; check the address"),
+        ("nobody/scans", "expected a file or folder, found nothing; check the address"),
+        ("election/empty-of-pages", "expected a file or folder, found nothing"),
+    ],
+)
+def test_what_is_not_there_is_one_line(bucket: str, path: str, said: str) -> None:
+    with pytest.raises(InputError, match=rf"^s3://{path.strip('/')}: {said}") as caught:
+        find_files([f"s3://{path}"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_without_rights_is_one_line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(fsspec.filesystem("s3").__class__, "find", refuse)
+    with pytest.raises(InputError, match=r"^s3://election/scans: the store refuses it to this user; give the rights"):
+        find_files([f"{bucket}/scans"])
+
+
+def test_a_store_that_does_not_answer_is_one_line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    fsspec.filesystem("s3").clear_instance_cache()
+    monkeypatch.setattr(fsspec.filesystem("s3").__class__, "retries", 1)
+    with pytest.raises(InputError, match=r"^s3://election/scans: cannot be read \(.*; check the address") as caught:
+        find_files([f"{bucket}/scans"])
+    assert "\n" not in str(caught.value)
+    fsspec.filesystem("s3").clear_instance_cache()
+    monkeypatch.undo()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[object, str, str]:
+    """Status, output and messages of a command."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return ended.value.code or 0, said.out, said.err
+
+
+@pytest.mark.skipif(not package.shipped(), reason="no model package is in src/inkshift/packages")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_read_gives_what_it_gives_of_files(
+    bucket: str, tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.txt").write_text(f"{bucket}/scans/scan-10.jpg\n\n{bucket}/scans/gone.jpg\n")
+    how = ("--template", TELEGRAM / "template.json", "--format", "jsonl")
+    status, out, said = run(capsys, "read", "--from", tmp_path / "list.txt", *how, "--workers", workers)
+    assert status == 1 and f"{bucket}/scans/gone.jpg: expected a file or folder, found nothing" in " ".join(
+        said.split()
+    )
+    there, here = (list(map(json.loads, text.splitlines())) for text in (out, run(capsys, "read", SCAN, *how)[1]))
+    assert len(there) == len(here) > 10
+    for row, expected in zip(there, here, strict=True):
+        assert row["source"] == f"{bucket}/scans/scan-10.jpg"
+        assert row == expected | {"source": row["source"], "form": row["form"]}
+
+
+def test_without_fsspec_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(MissingExtraError, match=r"needs an optional part: run .*stores"):
+        remote.files_at("s3://election/scans")
+
+
+def test_a_list_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, said = run(capsys, "read", "--from", tmp_path / "no.txt", "--as", "number")
+    assert status == 1 and "expected a list of paths, one a line, found none (No such file" in " ".join(said.split())
+    status, _, said = run(capsys, "read", "--as", "number")
+    assert status == 2 and "nothing to read: give files or folders, or --from FILE" in " ".join(said.split())
