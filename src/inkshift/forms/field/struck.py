@@ -125,7 +125,7 @@ def _crossings(figure: Gray, path: Labels) -> int:
     """How often there is ink on both sides of a path, just beyond the thickness of a stroke."""
     edges = int(np.count_nonzero(np.diff(figure, axis=0)) + np.count_nonzero(np.diff(figure, axis=1)))
     off = round(max(2.0, 2.5 * int(np.count_nonzero(figure)) / max(edges, 1))) + 1
-    taller = np.pad(figure, ((off, off), (0, 0)))
+    taller = np.asarray(cv2.copyMakeBorder(figure, off, off, 0, 0, cv2.BORDER_CONSTANT, value=(0,)), np.uint8)
     columns = np.arange(len(path))
     above, below = (grown(taller[path + at, columns][None], 1, 5) for at in (0, 2 * off))
     return int(np.count_nonzero(np.diff((above & below)[0], prepend=0) == 1))
