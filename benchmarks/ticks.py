@@ -22,6 +22,7 @@ import numpy as np
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field import tick
 from inkshift.forms.field.fields import inner
+from inkshift.forms.page.laid import cut_out
 from inkshift.forms.reader import Reader
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 from specimens.pen import lay_ink
@@ -85,7 +86,7 @@ def draw_page(seed: int, folder: Path) -> Iterator[Box]:
     (folder / "ticks.json").write_text(template.model_dump_json())
     reader = Reader(template=folder / "ticks.json")
     laid = reader._lay(page)[0]
-    jobs, _ = reader._jobs(laid)
+    jobs = cut_out(reader._darkened(laid))
     reference = inks.ink_level([inner(job) for job in jobs])
     setting = f"{'picture' if known else 'no picture'}, {'frame' if spec.fields[0].frame else 'no frame'}"
     for job, kind in zip(jobs, kinds, strict=True):

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from inkshift.datasets.formats import read_idx
 from inkshift.errors import SettingError
-from inkshift.reframe import ground_of, parse, to_gray
+from inkshift.reframe import ground_of, parse, percentile_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 SHIPPED = "gray|light_ink|stretch|trim|square|margin(0.2)|resize(28)|center_mass"
@@ -178,3 +178,8 @@ def test_a_printed_mnist_digit_comes_back_near_itself(how: str, shared_data: Pat
 def test_a_printed_digit_comes_back_near_itself(how: str, drawn_digits: Gray) -> None:
     framed = np.stack([parse(SHIPPED)(digit) for digit in drawn_digits])
     assert min(closeness(framed, how)) > 0.85
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)), st.floats(0, 100))
+def test_percentiles_of_gray_levels_are_those_of_numpy(levels: Gray, percent: float) -> None:
+    assert percentile_of(levels, percent) == pytest.approx(float(np.percentile(levels, percent)), abs=1e-6)

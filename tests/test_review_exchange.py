@@ -23,7 +23,8 @@ from inkshift.forms.crops import teach
 from inkshift.forms.crops.harvest import split_of
 from inkshift.forms.field import fields as jobs
 from inkshift.forms.out.export import COLUMNS, read_rows
-from inkshift.forms.reader import MARGIN, Reader
+from inkshift.forms.page.laid import MARGIN
+from inkshift.forms.reader import Reader
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 from inkshift.review import labelled

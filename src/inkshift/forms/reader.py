@@ -39,12 +39,11 @@ from inkshift.forms.field import as_published, fields, numbers, whole
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.decode import reading_classes
-from inkshift.forms.field.guides import without_guides
-from inkshift.forms.field.tick import ROOM, read_tick
+from inkshift.forms.field.tick import read_tick
 from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS, as_date
 from inkshift.forms.page.files import PageRef, find_files, load_page, page_refs
+from inkshift.forms.page.laid import Laid, blank_of, cut_out, darkened
 from inkshift.forms.page.place import Box, on_page
-from inkshift.forms.page.strokes import PASSED, strokes_through
 from inkshift.forms.page.which import (
     beside,
     find_templates,
@@ -62,10 +61,8 @@ from inkshift.forms.reading import (
     page_to_json,
 )
 from inkshift.forms.registration.register import (
-    TALLEST_FIELD,
     Matrix,
     Registered,
-    cut,
     lay_at,
     on_each_other,
     overlap,
@@ -75,7 +72,7 @@ from inkshift.forms.registration.register import (
 )
 from inkshift.forms.table.judge import read_cells
 from inkshift.forms.table.tables import find_table
-from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
+from inkshift.forms.template import FieldSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
 from inkshift.models.runtime import classifier, softmax
@@ -93,10 +90,6 @@ Source = str | os.PathLike[str] | Pixels | Image
 # Hex digits of a SHA-256 that stand for it in a signature.
 SIGNED = 12
 
-# Template pixels around a field that are cut with it, as a share of its height: digits leave their boxes.
-MARGIN = 0.18
-# Pixels in height that are kept of a text, which may have several lines.
-_TALLEST_TEXT = 400
 # A design of which a page shows this share of what it shows of the best one fits it alike.
 _ALIKE = 0.93
 # Pages on one picture, at most, and the share of the others' print that tells a page that is not read from no page.
@@ -388,11 +381,11 @@ class Reader:
             read.append((PageReading(source, page, error=why, copy=n), None))
         return read
 
-    def _lay_all(self, image: Pixels, number: int) -> tuple[list[tuple[Reader, list[_Laid]]], list[RegistrationError]]:
+    def _lay_all(self, image: Pixels, number: int) -> tuple[list[tuple[Reader, list[Laid]]], list[RegistrationError]]:
         """The pages that lie beside each other on a picture, from left to right and row by row, each with who reads it
         and the others made paper; and why what looks like others is not read. Raises RegistrationError where none is.
         """
-        found: list[tuple[Reader, list[_Laid]]] = []
+        found: list[tuple[Reader, list[Laid]]] = []
         failed: list[RegistrationError] = []
         rest: Pixels | None = image
         misses = 0
@@ -430,13 +423,13 @@ class Reader:
             raise SettingError("a page is laid by hand on a template; give one")
         spec = self.template.pages[design]
         laid = lay_at(image, spec, matrix, self._references[design])
-        return self._read_laid([_Laid(design, laid, spec)], source, page)[0]
+        return self._read_laid([Laid(design, laid, spec)], source, page)[0]
 
-    def _recognise(self, image: Pixels, number: int) -> tuple[Reader, list[_Laid]]:
+    def _recognise(self, image: Pixels, number: int) -> tuple[Reader, list[Laid]]:
         """The page on the template that it proves, and who reads by that. Raises RegistrationError where none is."""
         if self._readers == [self]:
             return self, self._lay(image, number)
-        tried: list[tuple[Reader, list[_Laid]]] = []
+        tried: list[tuple[Reader, list[Laid]]] = []
         nearest = UnknownFormError()
         for reader in self._readers:
             try:
@@ -462,8 +455,11 @@ class Reader:
         rule = self.template.identity if self.template else None
         return rule is not None and rule.pattern is not None and bool(_barcode(image, rule.pattern))
 
-    def _read_laid(self, laid: list[_Laid], source: str, page: int) -> tuple[PageReading, Registered]:
+    def _read_laid(self, laid: list[Laid], source: str, page: int) -> tuple[PageReading, Registered]:
         """Read a page that lies on the template; where its way up is open, the way that the numbers in it tell."""
+        start = time.process_time()
+        laid = [self._darkened(one) for one in laid]
+        self._spent("prepare", start)
         laid = self._plainly_up(laid)
         tried = [(found, self._fields(found)) for found in laid]
         found, readings = tried[self._way_up(laid, [readings for _, readings in tried])]
@@ -475,7 +471,7 @@ class Reader:
         reading = PageReading(source, page, found.design, quality, turn, identity, named, template=template)
         return reading, found.page
 
-    def _plainly_up(self, laid: list[_Laid]) -> list[_Laid]:
+    def _plainly_up(self, laid: list[Laid]) -> list[Laid]:
         """The ways up that are left once a sample of the fields of a page with many was read; all where none tells."""
         step = max((len(one.spec.fields) for one in laid if one.spec), default=0) // _SAMPLE
         if len(laid) == 1 or step < 2:
@@ -487,7 +483,7 @@ class Reader:
                 return [laid[self._way_up(laid, some, _SURER * _LEAST_ODDS)]]
         return laid
 
-    def _way_up(self, laid: list[_Laid], ways: Sequence[Sequence[FieldReading]], least: float = _LEAST_ODDS) -> int:
+    def _way_up(self, laid: list[Laid], ways: Sequence[Sequence[FieldReading]], least: float = _LEAST_ODDS) -> int:
         """Which of two ways up a page stands, by what was read. Raises RegistrationError where that does not tell."""
         if len(laid) == 1 or on_each_other(laid[0].page, laid[1].page):
             return way_up(ways, least=least)
@@ -504,7 +500,7 @@ class Reader:
         ]
         return way_up(ways, over, least)
 
-    def _fields(self, found: _Laid, glance: bool = False) -> list[FieldReading]:
+    def _fields(self, found: Laid, glance: bool = False) -> list[FieldReading]:
         """All fields of a page that lies on its template. glance: see `_readings`."""
         start = time.process_time()
         work, boxes = self._jobs(found, glance)
@@ -588,19 +584,19 @@ class Reader:
         self._spent("decode", start)
         return readings
 
-    def _lay(self, image: Pixels, number: int = 1) -> list[_Laid]:
+    def _lay(self, image: Pixels, number: int = 1) -> list[Laid]:
         """The page on the design of the template that it proves; two ways up where only what is written can tell.
 
         number: of the page in its file, which tells designs apart that the page fits alike.
         """
         if self.template is None:
-            return [_Laid(0, Registered(image, np.eye(3), 1.0, 0), None)]
+            return [Laid(0, Registered(image, np.eye(3), 1.0, 0), None)]
         specs = self.template.pages
-        laid: list[list[_Laid]] = []
+        laid: list[list[Laid]] = []
         failed: list[RegistrationError] = []
         for design, (spec, reference) in enumerate(zip(specs, self._references, strict=True)):
             try:
-                laid.append([_Laid(design, one, spec) for one in register(image, spec, reference)])
+                laid.append([Laid(design, one, spec) for one in register(image, spec, reference)])
             except RegistrationError as e:
                 failed.append(e)
         if not laid:
@@ -624,39 +620,26 @@ class Reader:
             )
         return turn[0]
 
-    def _jobs(self, found: _Laid, glance: bool = False) -> tuple[list[fields.Job], list[Box]]:
+    def _jobs(self, found: Laid, glance: bool = False) -> tuple[list[fields.Job], list[Box]]:
         """What is to be read, and where on the page each of it is. glance: strokes over several fields are not."""
         if found.spec is not None:
-            dark, blank = self._darkness(found)
-            specs = found.spec.fields
-            jobs_ = [_job(found.page, dark, spec, blank) for spec in specs]
-            if blank is None:
-                jobs_ = without_guides(jobs_)
-            if not glance:
-                jobs_ = _with_strokes(jobs_, specs, found.page, dark, blank)
-            return jobs_, [on_page(found.page, s.box) for s in specs]
+            return cut_out(found, strokes=not glance), [on_page(found.page, s.box) for s in found.spec.fields]
         image = found.page.image
         kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
         return [fields.as_job(_small(image), kind, kind, self.settings.digits)], [
             (0, 0, image.shape[1], image.shape[0])
         ]
 
-    def _darkness(self, found: _Laid) -> tuple[Pixels, Registered | None]:
-        """The darkness of a page that lies on its template, and that of the blank form where there is a picture of it.
+    def _darkened(self, found: Laid) -> Laid:
+        """A page with its darkness, where it lies on a template."""
+        if found.spec is None:
+            return found
+        reference = self._references[found.design]
+        if reference is not None and found.design not in self._blanks:
+            self._blanks[found.design] = blank_of(found.spec, reference)
+        return darkened(found, self._blanks.get(found.design))
 
-        Coloured print is not dropped by its colour where the blank form tells where print is: a pen may share it.
-        """
-        assert self.template is not None
-        # Of all fields, also where a sample of them is read: what is ink does not depend on which are.
-        whole = self.template.pages[found.design]
-        reference, window = self._references[found.design], _window(whole, found.page.scale)
-        if reference is None:
-            return inks.darkness(found.page.image, window), None
-        if found.design not in self._blanks:
-            self._blanks[found.design] = Registered(inks.darkness(reference, _window(whole, 1.0)), np.eye(3), 1.0, 0, 0)
-        return inks.darkness(to_gray(found.page.image), window), self._blanks[found.design]
-
-    def _identity(self, found: _Laid, readings: list[FieldReading]) -> str:
+    def _identity(self, found: Laid, readings: list[FieldReading]) -> str:
         """What the page says its form is; empty where it does not say, or its file does."""
         if self.template is None or self.template.identity.by == "file":
             return ""
@@ -689,13 +672,6 @@ def _models(settings: Settings) -> tuple[Model, Model | None]:
             )
         return given, None
     return load_model(DEFAULT_MODEL), given or load_model(NUMBER_MODEL)
-
-
-@dataclass(frozen=True, slots=True)
-class _Laid:
-    design: int
-    page: Registered
-    spec: PageSpec | None
 
 
 def read(
@@ -756,70 +732,6 @@ def _of_kind(reading: FieldReading, spec: FieldSpec | None) -> FieldReading:
 def _tells(reading: FieldReading) -> bool:
     """Whether a reading says how its page stands: a tick looks the same upside down."""
     return reading.state == "written" and reading.kind in WITH_DIGITS
-
-
-def _window(page: PageSpec, scale: float) -> int:
-    """Pixels within which paper shows beside the ink, `scale` to one of the template: one and a half fields high."""
-    heights = [spec.box[3] for spec in page.fields if spec.kind in WITH_DIGITS] or [s.box[3] for s in page.fields]
-    return round(1.5 * float(np.median(heights)) * scale) if heights else 0
-
-
-def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | None) -> fields.Job:
-    x, y, w, h = spec.box
-    margin = (ROOM if spec.kind == "tick" else MARGIN) * h
-    read = spec.kind in WITH_DIGITS or spec.order
-    tallest = TALLEST_FIELD if read else _TALLEST_TEXT
-    cut_dark, scale = cut(dark, page, (x, y, w, h), margin, 0, tallest)
-    crop = cut(page.image, page, (x, y, w, h), margin, page.paper, tallest)[0]
-    m = round(margin * scale)
-    frame = (m, m, m + round(w * scale), m + round(h * scale))
-    kind: fields.Kind = "cells" if spec.cells else "number"
-    if not read:
-        kind = "tick" if spec.kind == "tick" else "text"
-    limit = spec.limit
-    largest = None if spec.max is None else spec.max * 10**limit.places
-    job = fields.Job(
-        *(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, largest, spec.frame),
-        places=limit.places,
-        signed=spec.signed,
-    )
-    return fields.own(job, None if blank is None else _cut_blank(blank, spec, margin, cut_dark.shape[::-1]))
-
-
-def _with_strokes(
-    work: list[fields.Job], specs: Sequence[FieldSpec], page: Registered, dark: Pixels, blank: Registered | None
-) -> list[fields.Job]:
-    """The fields of a page with what long strokes over several of them say; those that the form brings say nothing."""
-    boxes = [box for spec in specs for box in _cell_boxes(spec)]
-    passed = strokes_through(page, dark, boxes)
-    if not passed.any():
-        return work
-    if blank is not None:
-        passed &= ~strokes_through(blank, blank.image, boxes)
-    out, at = [], 0
-    for job, spec in zip(work, specs, strict=True):
-        count = max(spec.cells, 1)
-        own = passed[at : at + count]
-        # A stroke through one cell of several may mean the field, or be none: a person is to look.
-        sure = tuple((PASSED if own.all() else 0.5) * float(one) for one in own)
-        at += count
-        if max(sure):
-            job = replace(job, passed=sure) if spec.cells else replace(job, struck=max(job.struck, sure[0]))
-        out.append(job)
-    return out
-
-
-def _cell_boxes(spec: FieldSpec) -> list[Box]:
-    """The boxes of a field's cells, or its own, x, y, width, height in pixels of the template."""
-    x, y, w, h = spec.box
-    count = max(spec.cells, 1)
-    return [(x + w * k / count, y, w / count, h) for k in range(count)]
-
-
-def _cut_blank(blank: Registered, spec: FieldSpec, margin: float, size: tuple[int, ...]) -> Pixels:
-    """The darkness of the blank form where a field is, as wide and high as the field's crop."""
-    darkness = cut(blank.image, blank, spec.box, margin, 0)[0]
-    return np.asarray(cv2.resize(darkness, size[:2], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _small(image: Pixels) -> Pixels:

@@ -27,6 +27,7 @@ from inkshift.forms.field import ink as inks
 from inkshift.forms.field.cells import cells_of_field
 from inkshift.forms.field.decode import decode
 from inkshift.forms.kinds import WITH_DIGITS
+from inkshift.forms.page.laid import MARGIN
 from inkshift.forms.reading import DIGITS, FieldReading, FormReading
 from inkshift.forms.template import FieldSpec
 from inkshift.models.runtime import classifier, softmax
@@ -240,7 +241,7 @@ def job_of(reading: FieldReading, spec: FieldSpec | None) -> fields.Job:
     h, w = crop.shape[:2]
     if spec is None:
         return fields.own(fields.Job(reading.name, "number", crop, inks.darkness(crop), (0, 0, w, h)))
-    m = round(h * reader.MARGIN / (1 + 2 * reader.MARGIN))
+    m = round(h * MARGIN / (1 + 2 * MARGIN))
     kind: fields.Kind = "cells" if spec.cells else "number"
     dark = inks.darkness(crop, round(1.5 * (h - 2 * m)))
     return fields.own(fields.Job(spec.name, kind, crop, dark, (m, m, w - m, h - m), spec.cells, printed=spec.frame))

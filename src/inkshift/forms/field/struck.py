@@ -124,7 +124,7 @@ def _path(figure: Gray) -> Labels:
 def _crossings(figure: Gray, path: Labels) -> int:
     """How often there is ink on both sides of a path, just beyond the thickness of a stroke."""
     off = round(max(2.0, 1.25 * _thickness(figure))) + 1
-    taller = np.pad(figure, ((off, off), (0, 0)))
+    taller = np.asarray(cv2.copyMakeBorder(figure, off, off, 0, 0, cv2.BORDER_CONSTANT, value=(0,)), np.uint8)
     columns = np.arange(len(path))
     above, below = (grown(taller[path + at, columns][None], 1, 5) for at in (0, 2 * off))
     return int(np.count_nonzero(np.diff((above & below)[0], prepend=0) == 1))

@@ -142,9 +142,8 @@ def _proposed(domains: Mapping[str, Domain], links: Sequence[Link], prior: Mappi
     out, names = dict(domains), list(domains)
     numbers = [domain.number for domain in domains.values()]
     for link in links:
-        for v, _ in link.terms if link.equal else ():
+        for v, wanted in partners(numbers, link).items() if link.equal else ():
             if domains[names[v]].patterns:
-                wanted = partners(numbers, link, v)
                 out[names[v]] = with_proposals(out[names[v]], wanted, prior.get(names[v]))
     return out
 

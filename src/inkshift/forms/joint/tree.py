@@ -321,17 +321,29 @@ def _strongest(sums: Ints, weights: Floats) -> tuple[Ints, Floats]:
     return sums[keep], weights[keep]
 
 
-def partners(numbers: Sequence[Number], link: Link, v: int) -> list[int]:
-    """Values of number `v` that would make an equality hold with known values of the others, the likeliest first."""
-    own = dict(link.terms)[v]
-    sums = _NOTHING
-    for u, c in link.terms:
-        if u != v and len(numbers[u].values):
-            sums = _join(sums, _lift(c * numbers[u].values, numbers[u].weights, ALL), ALL)
-            few = np.sort(np.argsort(-sums.weights, kind="stable")[:64])
-            sums = _Sums(sums.sums[few], sums.weights[few])
-        elif u != v:
-            return []
-    order = np.argsort(-sums.weights, kind="stable")
-    wanted = (link.bound - sums.sums[order]).tolist()
-    return [value // own for value in wanted if value % own == 0 and value // own >= 0]
+def partners(numbers: Sequence[Number], link: Link) -> dict[int, list[int]]:
+    """For each number of an equality its values that would make it hold with known values of the others, the likeliest
+    first; those of a number are left out where nothing is known of another."""
+    out: dict[int, list[int]] = {}
+    # The sums of the numbers before each are put together once, those of the numbers behind for each anew.
+    before: _Sums | None = _NOTHING
+    each = [_lift(c * numbers[v].values, numbers[v].weights, ALL) for v, c in link.terms]
+    for k, (v, own) in enumerate(link.terms):
+        sums = before
+        for one in each[k + 1 :]:
+            sums = _with_likely(sums, one)
+        if sums is not None:
+            order = np.argsort(-sums.weights, kind="stable")
+            wanted = (link.bound - sums.sums[order]).tolist()
+            out[v] = [value // own for value in wanted if value % own == 0 and value // own >= 0]
+        before = _with_likely(before, each[k])
+    return out
+
+
+def _with_likely(sums: _Sums | None, one: _Sums) -> _Sums | None:
+    """The likeliest sums of one of each; None where nothing is known of one."""
+    if sums is None or not len(one.sums):
+        return None
+    joined = _join(sums, one, ALL)
+    few = np.sort(np.argsort(-joined.weights, kind="stable")[:64])
+    return _Sums(joined.sums[few], joined.weights[few])

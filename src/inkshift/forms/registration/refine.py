@@ -174,7 +174,7 @@ def seen_there(
     away = (closer - 1) / 2
     finer = np.array([[closer, 0, away - closer * x0], [0, closer, away - closer * y0], [0, 0, 1]])
     full = wide * closer, high * closer
-    bent = None if bend is None else np.asarray(cv2.resize(bend[part], full) * closer, np.float32)
+    bent = None if bend is None else np.asarray(cv2.resize(bend[part] * closer, full), np.float32)
     picture = scan.through(matrix @ inverse(finer), full, bent)
     plain = closer**2 * made.size - picture.size
     made[part] = reference.seen(picture, longer, plain)

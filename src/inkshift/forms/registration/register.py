@@ -640,6 +640,8 @@ def _without_bed(image: npt.NDArray[np.uint8], matrix: Matrix, known: Reference,
     corners = np.array([[-edge, -edge], [w + edge, -edge], [w + edge, h + edge], [-edge, h + edge]], np.float64)
     beyond = np.ones(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(beyond, np.rint(candidates.project(corners, matrix)).astype(np.int32), (0,))
+    if cv2.countNonZero(beyond) < _SOME_BED * beyond.size:
+        return image
     dark = (beyond > 0) & (to_gray(image) < paper - _BED)
     if dark.mean() < _SOME_BED:
         return image

@@ -75,10 +75,14 @@ def warped(
     if bend is None:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpPerspective(picture, matrix, size, flags=flags, borderValue=(beyond,))  # type: ignore[return-value]
-    x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
-    at = np.stack([x + bend[..., 0], y + bend[..., 1]], -1).reshape(-1, 1, 2)
-    place = cv2.perspectiveTransform(at, matrix).reshape(size[1], size[0], 2)
-    return cv2.remap(picture, place, None, cv2.INTER_LINEAR, borderValue=(beyond,))  # type: ignore[call-overload, no-any-return]
+    made, columns = np.empty((size[1], size[0]), picture.dtype), np.arange(size[0], dtype=np.float32)
+    for top in range(0, size[1], _ROWS):
+        at = bend[top : top + _ROWS].copy()
+        at[..., 0] += columns
+        at[..., 1] += np.arange(top, top + len(at), dtype=np.float32)[:, None]
+        place = cv2.perspectiveTransform(at, matrix)
+        made[top : top + _ROWS] = cv2.remap(picture, place, None, cv2.INTER_LINEAR, borderValue=(beyond,))  # type: ignore[call-overload]
+    return made
 
 
 def inverse(matrix: Matrix) -> Matrix:
