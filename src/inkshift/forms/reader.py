@@ -49,6 +49,7 @@ from inkshift.forms.page.which import (
     beside,
     find_templates,
     in_rows,
+    is_bare_back,
     is_blank_page,
     likeliest,
     unknown_form,
@@ -102,6 +103,8 @@ _ALIKE = 0.93
 MOST_ON_ONE, _PARTLY = 26, 0.3
 # Places one after another that are no page of the form, after which no more are looked for.
 _MISSES = 2
+# From this share of a form's print on, a page that is not laid is a form that is hard to see, not a bare back.
+_SEEN = 0.1
 # Log odds by which numbers must be surer one way up than the other.
 _LEAST_ODDS = 5.0
 # Fields that are read both ways up before all are, where a page has at least twice as many: they must be so many times
@@ -368,7 +371,12 @@ class Reader:
             raise RegistrationError(unfit)
         if self.templates and is_blank_page(image):
             raise BlankPageError("the page is blank: nothing is printed or written on it")
-        found, failed = self._lay_all(image, page)
+        try:
+            found, failed = self._lay_all(image, page)
+        except RegistrationError as e:
+            if self.templates and e.explained < _SEEN and is_bare_back(image):
+                raise BlankPageError("the page is blank: nothing but holes or a page number is on it") from e
+            raise
         self._spent("register", start)
         read: list[tuple[PageReading, Registered | None]] = []
         copies: Counter[tuple[str, int]] = Counter()
