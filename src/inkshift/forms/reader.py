@@ -74,7 +74,7 @@ from inkshift.forms.registration.register import (
     turned_in_place,
     without,
 )
-from inkshift.forms.table.judge import read_cells
+from inkshift.forms.table.judge import WRITTEN, read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, PageSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
@@ -558,10 +558,10 @@ class Reader:
         table = find_table(image)
         self._spent("find", start)
         cells = read_cells(table, self.settings.digits, self._readings)
-        columns = len({cell.column for cell, _ in cells})
         one = self.settings.read_as == "column"
-        if one and columns > 1:
-            several = f"{columns} columns of numbers were found, --as column expects one; read it --as table"
+        columns = {cell.column for cell, _ in cells if cell.kind in WRITTEN}
+        if one and len(columns) > 1:
+            several = f"{len(columns)} columns of numbers were found, --as column expects one; read it --as table"
             return PageReading(source, page, error=f"{source} page {page}: {several}")
         crop = self.settings.crops
         named = (
@@ -573,6 +573,7 @@ class Reader:
                 page=page,
             )
             for cell, reading in cells
+            if not one or cell.column in columns
         )
         return PageReading(source, page, fields=tuple(named))
 
