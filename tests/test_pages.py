@@ -216,6 +216,20 @@ class TestFormats:
         Image.fromarray(np.array([[0, 257, 32768, 65535]], np.uint16)).save(tmp_path / name)
         assert only(tmp_path / name).tolist() == [[0, 1, 128, 255]]
 
+    @pytest.mark.parametrize("name", ["a.png", "a.tif"])
+    @pytest.mark.parametrize("bits", [10, 12, 14, 16])
+    def test_fewer_bits_in_16_scale_by_those_that_are_used(self, tmp_path: Path, name: str, bits: int) -> None:
+        paper = np.random.default_rng(bits).integers(150, 240, (30, 40))
+        paper[10:20, 10:20] = 5
+        Image.fromarray((paper * (2**bits / 256)).astype(np.uint16)).save(tmp_path / name)
+        np.testing.assert_allclose(only(tmp_path / name).astype(int), paper, atol=1)
+
+    @pytest.mark.parametrize("times", [1, 256, 257])
+    def test_dark_pictures_of_16_bits_stay_dark(self, tmp_path: Path, times: int) -> None:
+        dark = np.random.default_rng(times).integers(0, 14, (30, 40)) * times
+        Image.fromarray(dark.astype(np.uint16)).save(tmp_path / "a.png")
+        assert only(tmp_path / "a.png").max() < 14
+
     def test_32_bits_and_floats_scale_by_their_maximum(self, tmp_path: Path) -> None:
         Image.fromarray(np.array([[0, 600_000, 1_000_000]], np.int32)).save(tmp_path / "big.tif")
         Image.fromarray(np.array([[0, 100, 200]], np.int32)).save(tmp_path / "small.tif")

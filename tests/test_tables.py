@@ -380,7 +380,7 @@ def draw_grid(
     h, pitch = 34, 66
     hand = draw_hand(rng, h, 0.0)
     inks = [[write_digits(t, glyphs, rng, hand) if t.isdigit() else None for t in column] for column in texts]
-    widths = [max(ink.shape[1] for ink in column if ink is not None) for column in inks]
+    widths = [max((ink.shape[1] for ink in column if ink is not None), default=80) for column in inks]
     left, top = 30 + 70 * numbered, 30 + pitch * bool(head)
     edges = left + np.concatenate([[0], np.cumsum([w + round(gap * h) for w in widths])])
     rows = len(texts[0])
@@ -593,15 +593,46 @@ def test_a_stroke_with_a_digit_at_its_end_is_no_dash() -> None:
         assert cell.box[0] <= 300
 
 
-def test_words_and_row_numbers_are_not_read_as_numbers() -> None:
-    reader = Reader(read_as="table")
+LEDGER = [["402", "85", "630", "274", "58"], ["53", "620", "47", "302", "864"]]
+
+
+def shaped() -> Glyphs:
     drawn = [np.clip(shapes.draw(d, np.random.default_rng(d)) * 0.8 + 0.6, 0, 1) * 255 for d in range(10)]
     pictures = [cv2.resize(picture.astype(np.uint8), (28, 28), interpolation=cv2.INTER_AREA) for picture in drawn]
-    digits = Glyphs(np.stack(pictures), np.arange(10, dtype=np.uint8))
-    rng = np.random.default_rng(0)
-    texts = [["402", "85", "630", "274", "58"], ["53", "620", "47", "302", "864"]]
-    page = draw_grid(texts, digits, rng, head="Votes", numbered=True, lines="grid", gap=2.5).image
-    fields = reader.read_page(page).fields
+    return Glyphs(np.stack(pictures), np.arange(10, dtype=np.uint8))
+
+
+def test_words_and_row_numbers_are_not_read_as_numbers() -> None:
+    page = draw_grid(
+        LEDGER, shaped(), np.random.default_rng(0), head="Votes", numbered=True, lines="grid", gap=2.5
+    ).image
+    fields = Reader(read_as="table").read_page(page).fields
     assert [f.name for f in fields] == [f"r{r:02}c{c}" for r in range(1, 6) for c in (2, 3)]
-    assert sum(f.value == t for f, t in zip(fields, np.array(texts).T.ravel().tolist(), strict=True)) >= 8
+    assert sum(f.value == t for f, t in zip(fields, np.array(LEDGER).T.ravel().tolist(), strict=True)) >= 8
     assert "2 columns of numbers" in Reader(read_as="column").read_page(page).error
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("head", ["", "Votes"])
+def test_a_ruled_column_without_any_number_is_a_column(at: int, head: str) -> None:
+    texts = [*LEDGER[:at], [""] * 5, *LEDGER[at:]]
+    page = draw_grid(texts, shaped(), np.random.default_rng(1), head=head, lines="grid", gap=2.5).image
+    fields = {field.name: field for field in Reader(read_as="table").read_page(page).fields}
+    assert list(fields) == [f"r{r:02}c{c}" for r in range(1, 6) for c in (1, 2, 3)]
+    assert {field.state for name, field in fields.items() if name.endswith(str(at + 1))} == {"blank"}
+    assert "2 columns of numbers" in Reader(read_as="column").read_page(page).error
+
+
+def test_a_frame_around_a_table_makes_no_column() -> None:
+    inner = draw_grid(LEDGER, shaped(), np.random.default_rng(1), lines="grid", gap=2.5).image
+    page = cv2.copyMakeBorder(inner, 90, 90, 120, 120, cv2.BORDER_CONSTANT, value=(250,))
+    cv2.rectangle(page, (30, 30), (page.shape[1] - 30, page.shape[0] - 30), (110,), 2)
+    assert {f.name[-2:] for f in Reader(read_as="table").read_page(page).fields} == {"c1", "c2"}
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_column_reads_the_only_one_that_is_filled(at: int) -> None:
+    texts = [[""] * 5, [""] * 5]
+    texts[at] = LEDGER[0]
+    page = draw_grid(texts, shaped(), np.random.default_rng(1), lines="grid", gap=2.5).image
+    assert [f.name for f in Reader(read_as="column").read_page(page).fields] == ["1", "2", "3", "4", "5"]

@@ -20,7 +20,7 @@ from inkshift.errors import SettingError, TemplateError
 from inkshift.forms.assemble import assemble
 from inkshift.forms.out.batch import Target, read_into
 from inkshift.forms.out.export import read_rows
-from inkshift.forms.page.which import find_templates, is_blank_page, likeliest, why_unfit
+from inkshift.forms.page.which import find_templates, is_bare_back, is_blank_page, likeliest, why_unfit
 from inkshift.forms.reading import PageReading
 from inkshift.forms.template import Template, load_template
 
@@ -53,6 +53,63 @@ def test_a_few_strokes_are_enough_not_to_be_blank(darker: int) -> None:
     page[700:740, 500:504] -= darker
     page[700:704, 500:530] -= darker
     assert not is_blank_page(np.clip(page, 0, 255).astype(np.uint8))
+
+
+def punched(gray: int, edge: str, level: int = 240, holes: int = 2) -> Gray:
+    """A back with a row of punched holes along one edge."""
+    page = paper(4, level)
+    for k in range(holes):
+        along = 500 + 380 * k // max(1, holes - 1)
+        at = {"left": (60, along), "right": (940, along), "top": (along, 60), "bottom": (along, 1340)}[edge]
+        cv2.circle(page, at, 14, (gray,), -1, cv2.LINE_AA)
+    return page
+
+
+def numbered(text: str, at: tuple[int, int], size: float = 0.6) -> Gray:
+    page = paper(5)
+    cv2.putText(page, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (30,), 2, cv2.LINE_AA)
+    return page
+
+
+@pytest.mark.parametrize("edge", ["left", "right", "top", "bottom"])
+@pytest.mark.parametrize(("gray", "level", "holes"), [(20, 240, 2), (130, 240, 4), (250, 190, 2)])
+def test_a_back_may_have_holes(edge: str, gray: int, level: int, holes: int) -> None:
+    page = punched(gray, edge, level, holes)
+    assert is_bare_back(page)
+    page[800:806, 470:540] = 60
+    assert not is_bare_back(page)
+
+
+@pytest.mark.parametrize(("text", "at"), [("2", (480, 1320)), ("page 2 of 4", (430, 80)), ("- 17 -", (850, 1330))])
+def test_a_back_may_have_a_page_number(text: str, at: tuple[int, int]) -> None:
+    assert not is_blank_page(numbered(text, at)) and is_bare_back(numbered(text, at))
+    both = np.minimum(numbered(text, at), punched(20, "left"))
+    assert is_bare_back(both)
+    cv2.line(both, (300, 500), (312, 530), (120,), 3)
+    assert not is_bare_back(both)
+
+
+def test_what_people_write_and_a_form_has_is_no_bare_back() -> None:
+    assert not is_bare_back(numbered("2", (480, 700)))  # in the middle
+    assert not is_bare_back(numbered("48", (480, 90), 1.5))  # as high as people write
+    assert not is_bare_back(np.minimum(numbered("2", (480, 80)), numbered("2", (480, 1320))))
+    zero, squares = paper(6), paper(6)
+    cv2.circle(zero, (60, 500), 14, (30,), 3)
+    for x, y in [(50, 50), (50, 300)]:
+        squares[y : y + 28, x : x + 28] = 20
+    corners = np.minimum(punched(20, "left"), punched(20, "right"))
+    assert not any(map(is_bare_back, (zero, squares, corners)))
+
+
+@pytest.mark.parametrize("faint", [0, 215])
+def test_an_empty_form_is_read_and_its_punched_back_is_blank(faint: int, telegram: Path, shipped_model: str) -> None:
+    reader = Reader(telegram / "template.json")
+    form = np.asarray(Image.open(telegram / "blank.png").convert("L"))
+    form = (255 - (255 - form) * ((255 - faint) / 255)).astype(np.uint8)
+    page = reader.read_page(form)
+    assert not page.blank and len(page.fields) == 13
+    page = reader.read_page(punched(20, "left"))
+    assert page.blank and not page.error
 
 
 def test_black_and_tiny_pages_are_no_blanks_and_are_told(telegram: Path) -> None:

@@ -106,7 +106,7 @@ def count_pages(path: str | Path) -> int:
 def load_picture(path: str | Path, page: int = 1) -> Pixels:
     """A picture, upright by its EXIF: (H, W) gray or (H, W, 3) RGB, uint8, 0 black.
 
-    Transparency lies on white; 16 bits become 8; more than 36 megapixels are shrunk by a whole number. Raises
+    Transparency lies on white; 10 to 16 bits become 8; more than 36 megapixels are shrunk by a whole number. Raises
     InputError for what is no PNG, JPEG, TIFF, HEIC, WebP, BMP or GIF, is damaged, cut off or lacks that page, and,
     before pixels are decoded, for more than 120 megapixels, 30,000 on a side, or 100 times as long as wide.
     """
@@ -259,11 +259,10 @@ def _shrunk(image: Image.Image) -> Image.Image:
 def _pixels(image: Image.Image) -> Pixels:
     """Any mode of Pillow to (H, W) or (H, W, 3) uint8."""
     if image.mode.startswith("I;16"):
-        return _to_8_bits(np.asarray(image), 65535)
+        return _to_8_bits(np.asarray(image), _full(np.asarray(image), ()))
     if image.mode in ("I", "F"):
         values = np.asarray(image)
-        peak = float(np.nanmax(values))
-        return _to_8_bits(values, next((full for full in (1, 255, 65535) if peak <= full), peak))
+        return _to_8_bits(values, _full(values, (1, 255)))
     gray = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         ink = image.convert("RGBA")
@@ -271,6 +270,18 @@ def _pixels(image: Image.Image) -> Pixels:
         image.alpha_composite(ink)
     mode = "L" if gray else "RGB"
     return np.array(image if image.mode == mode else image.convert(mode), dtype=np.uint8)
+
+
+def _full(values: npt.NDArray[np.generic], low: tuple[float, ...]) -> float:
+    """What stands for white in pixels of more than 8 bits: the least of `low`, 10, 12, 14 and 16 bits that holds all.
+
+    Cameras and scanners put 10, 12 or 14 bits into files of 16. Dark on purpose, and so of 16, is a picture of no more
+    than 8 bits, or one whose pixels are all multiples of 256 or 257, as 8 bits become 16.
+    """
+    peak = float(np.nanmax(values))
+    some = values[:: max(1, values.shape[0] // 500), :: max(1, values.shape[1] // 500)].astype(np.float64)
+    dark = peak <= 255 or any(not np.nan_to_num(np.fmod(some, step)).any() for step in (256, 257))
+    return next((full for full in (*low, *(() if dark else (1023, 4095, 16383)), 65535) if peak <= full), peak)
 
 
 def _to_8_bits(values: npt.NDArray[np.generic], full: float) -> Pixels:

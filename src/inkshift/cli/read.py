@@ -46,7 +46,8 @@ ReadAs = Annotated[
     typer.Option(
         "--as",
         help="Instead of a template: each picture shows one number, one digit, a table of numbers (its cells are the "
-        "fields r01c1, r01c2, ... row by row), or a table of one column (the fields 1, 2, 3 from the top).",
+        "fields r01c1, r01c2, ... row by row; columns are counted as on paper, those of words or row numbers too), or "
+        "a table of one column (the fields 1, 2, 3 from the top).",
         show_default=False,
     ),
 ]

@@ -48,6 +48,7 @@ from inkshift.forms.page.which import (
     beside,
     find_templates,
     in_rows,
+    is_bare_back,
     is_blank_page,
     likeliest,
     unknown_form,
@@ -70,7 +71,7 @@ from inkshift.forms.registration.register import (
     turned_in_place,
     without,
 )
-from inkshift.forms.table.judge import read_cells
+from inkshift.forms.table.judge import WRITTEN, read_cells
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
@@ -96,6 +97,8 @@ _ALIKE = 0.93
 MOST_ON_ONE, _PARTLY = 26, 0.3
 # Places one after another that are no page of the form, after which no more are looked for.
 _MISSES = 2
+# From this share of a form's print on, a page that is not laid is a form that is hard to see, not a bare back.
+_SEEN = 0.1
 # Log odds by which numbers must be surer one way up than the other.
 _LEAST_ODDS = 5.0
 # Fields that are read both ways up before all are, where a page has at least twice as many: they must be so many times
@@ -362,7 +365,12 @@ class Reader:
             raise RegistrationError(unfit)
         if self.templates and is_blank_page(image):
             raise BlankPageError("the page is blank: nothing is printed or written on it")
-        found, failed = self._lay_all(image, page)
+        try:
+            found, failed = self._lay_all(image, page)
+        except RegistrationError as e:
+            if self.templates and e.explained < _SEEN and is_bare_back(image):
+                raise BlankPageError("the page is blank: nothing but holes or a page number is on it") from e
+            raise
         self._spent("register", start)
         read: list[tuple[PageReading, Registered | None]] = []
         copies: Counter[tuple[str, int]] = Counter()
@@ -547,10 +555,10 @@ class Reader:
         table = find_table(image)
         self._spent("find", start)
         cells = read_cells(table, self.settings.digits, self._readings)
-        columns = len({cell.column for cell, _ in cells})
         one = self.settings.read_as == "column"
-        if one and columns > 1:
-            several = f"{columns} columns of numbers were found, --as column expects one; read it --as table"
+        columns = {cell.column for cell, _ in cells if cell.kind in WRITTEN}
+        if one and len(columns) > 1:
+            several = f"{len(columns)} columns of numbers were found, --as column expects one; read it --as table"
             return PageReading(source, page, error=f"{source} page {page}: {several}")
         crop = self.settings.crops
         named = (
@@ -562,6 +570,7 @@ class Reader:
                 page=page,
             )
             for cell, reading in cells
+            if not one or cell.column in columns
         )
         return PageReading(source, page, fields=tuple(named))
 

@@ -33,6 +33,12 @@ _NO_ROOM, _A_PAGE = 0.75, 0.25
 _FAINT = 24
 # The least mark that is no speck of dust, and the rim in which scanners leave shadows, as shares of the longer side.
 _SPECK, _RIM = 0.008, 0.03
+# Shares of the longer side, 297 mm of A4: the least and largest punched hole, how far from an edge the middle of one
+# is at most, which is also where page numbers stand, and the largest page number.
+_HOLE, _MARGIN = (0.012, 0.034), 0.085
+_NUMBER_HIGH, _NUMBER_WIDE = 0.0135, 0.1
+# How much the area of a hole differs at most from that of an ellipse of its width and height: a square has 0.27 more.
+_ROUND = 0.15
 
 
 def find_templates(given: str | Path | Sequence[str | Path]) -> list[str]:
@@ -72,23 +78,85 @@ def is_blank_page(image: Pixels) -> bool:
     Dust, the paper's grain, shadows at the rim and what shines through faintly from the other side do not count; a
     stroke of a pen does. An area all of one gray is blank, if it is lighter than half.
     """
+    marks = _marks(image)
+    return marks is not None and not len(marks)
+
+
+def is_bare_back(image: Pixels) -> bool:
+    """Whether a page, (H, W) or (H, W, 3) uint8, has punched holes on it or a page number, and nothing else.
+
+    Holes are discs, dark or light, of 3.5 to 10 mm on A4, all along one edge. A page number is a line of print, at most
+    4 mm high and 30 mm wide, alone in the top or bottom 25 mm. Nothing fainter is looked for: a page on which a form
+    may be seen is to be laid first.
+    """
+    marks = _marks(image)
+    if marks is None:
+        return False
+    small = _reduced(to_gray(image), _LOOK)
+    holes = _holes(small)
+    # The paper is filled with what is four pixels around, so that much of a light hole's surroundings is marked.
+    around = holes + np.array([-5, -5, 5, 5])
+    left = [m for m in marks if not ((m[:2] >= around[:, :2]) & (m[2:] <= around[:, 2:])).all(1).any()]
+    if not left:
+        return True
+    long = max(small.shape)
+    corners = np.array(left)
+    (x0, y0), (x1, y1) = corners[:, :2].min(0), corners[:, 2:].max(0)
+    in_margin = y1 < _MARGIN * long or y0 > small.shape[0] - _MARGIN * long
+    return bool(in_margin and y1 - y0 < _NUMBER_HIGH * long and x1 - x0 < _NUMBER_WIDE * long)
+
+
+def _marks(image: Pixels) -> npt.NDArray[np.int32] | None:
+    """The marks on a page that are no specks: left, top, right and bottom, (N, 4), in pixels of the page reduced to
+    `_LOOK`; None for a page that is full of them, dark, or a mere strip.
+    """
     few = _reduced(to_gray(_reduced(image, 2 * _GLANCE, cv2.INTER_NEAREST)), _GLANCE)
     notch = cv2.morphologyEx(few, cv2.MORPH_BLACKHAT, np.ones((7, 7), np.uint8))
     if float((notch > _FAINT).mean()) > _FULL:
-        return False
+        return None
     small = _reduced(to_gray(image), _LOOK)
     long = max(small.shape)
     rim = round(_RIM * long)
     inner = small[rim : small.shape[0] - rim, rim : small.shape[1] - rim]
     if min(inner.shape) < 8 or np.median(inner) < 128:
-        return False
+        return None
     # The paper: what is left when all that is narrower than a broad stroke is filled with its surroundings.
     paper = cv2.medianBlur(cv2.dilate(inner, np.ones((9, 9), np.uint8)), 31)
     under = cv2.subtract(paper, cv2.medianBlur(inner, 3))
     grain = float(np.median(under)) + 6 * float(np.median(np.abs(under.astype(np.int16) - int(np.median(under)))))
-    _, _, marks, _ = cv2.connectedComponentsWithStats((under > max(_FAINT, grain)).astype(np.uint8), connectivity=8)
-    extent = np.maximum(marks[1:, cv2.CC_STAT_WIDTH], marks[1:, cv2.CC_STAT_HEIGHT])
-    return not bool((extent >= _SPECK * long).any())
+    boxes = _components(under > max(_FAINT, grain))[:, :4] + rim
+    return np.asarray(boxes[(boxes[:, 2:] - boxes[:, :2]).max(1) >= _SPECK * long], np.int32)
+
+
+def _holes(page: Pixels) -> npt.NDArray[np.int32]:
+    """Punched holes in a page, (H, W) uint8: left, top, right and bottom, (N, 4), pixels. None where any disc is away
+    from the edge that most are along: marks of a form lie at several.
+    """
+    long = max(page.shape)
+    smooth = cv2.medianBlur(page, 3)
+    paper = cv2.medianBlur(smooth, 3 * round(_HOLE[1] * long / 2) | 1)
+    discs = [np.empty((0, 4), np.int32)]
+    for off in (cv2.subtract(paper, smooth), cv2.subtract(smooth, paper)):
+        found = _components(off > _FAINT)
+        width, height = (found[:, 2:4] - found[:, :2]).T
+        size = np.maximum(width, height)
+        fill = found[:, 4] / (width * height * np.pi / 4)
+        is_disc = (np.minimum(width, height) > 0.8 * size) & (np.abs(fill - 1) < _ROUND)
+        discs.append(found[is_disc & (size > _HOLE[0] * long) & (size < _HOLE[1] * long), :4])
+    holes = np.concatenate(discs)
+    for side, extent in ((0, page.shape[1]), (1, page.shape[0])):
+        at = (holes[:, side] + holes[:, side + 2]) / 2
+        for away in (at, extent - at):
+            if len(away) and away.max() < _MARGIN * long:
+                return holes
+    return holes[:0]
+
+
+def _components(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """The connected parts of a mask: left, top, right, bottom and area, (N, 5)."""
+    _, _, found, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    x, y, width, height, area = found[1:].T
+    return np.stack([x, y, x + width, y + height, area], 1).astype(np.int32)
 
 
 def beside(image: Pixels, outline: Points) -> Pixels | None:

@@ -13,7 +13,7 @@ from inkshift.forms.field.struck import CROSSING
 from inkshift.forms.reading import CROSSED, EMPTY, Candidate, FieldReading, state_of, value_of
 from inkshift.forms.table.tables import Cell, Kind, Table
 
-_WRITTEN = "number", "struck"
+WRITTEN = "number", "struck"
 # Log-odds of a number against a word: by the logit of the reader's confidence, by the logarithm of its height. Below so
 # much a column is one of words (in the median), each row above and below the numbers is (in the mean), and these are
 # together (in sum).
@@ -29,11 +29,13 @@ APART, APART_SCALE, LOOSE = 0.8, 0.1, 0.3
 def read_cells(
     table: Table, digits: tuple[int, int], read: Callable[[list[Job]], list[FieldReading]]
 ) -> list[tuple[Cell, FieldReading]]:
-    """The cells of a table's columns of numbers, row by row, and what each holds; words and row numbers are left out.
+    """The cells of a table, row by row, and what each holds; columns of words and of row numbers are left out.
 
-    digits: fewest and most of a number. read: what makes readings of jobs, in their order. Readings are named r01c1.
+    digits: fewest and most of a number. read: what makes readings of jobs, in their order. Readings are named r01c1:
+    rows are counted from the first of numbers, columns as they stand on paper, so that none has another name where one
+    before it is taken for words.
     """
-    written = [cell for cell in table.cells if cell.kind in _WRITTEN]
+    written = [cell for cell in table.cells if cell.kind in WRITTEN]
     jobs = [as_job(cell.crop, _place(cell), "number", digits, cell.ink) for cell in written]
     readings = {(cell.row, cell.column): _unread(cell) for cell in table.cells}
     for cell, reading in zip(written, read(jobs), strict=True):
@@ -42,7 +44,8 @@ def read_cells(
     known = tell_apart(table, values).cells
     pairs = [(new, readings[old.row, old.column]) for old, new in zip(table.cells, known, strict=True)]
     pairs = [(cell, reading) for cell, reading in pairs if cell.kind != "header" and cell.row]
-    columns = {cell.column for cell, _ in pairs if cell.kind in _WRITTEN}
+    words = {cell.column for cell in known if cell.kind == "header" and cell.row}
+    columns = {cell.column for cell, _ in pairs if cell.kind in WRITTEN or cell.column not in words}
     return [
         (cell, replace(_plain(reading), name=_place(cell), box=cell.box))
         for cell, reading in pairs

@@ -134,7 +134,7 @@ def find_table(image: Image) -> Table:
     pieces: list[Piece] = stats.tolist()
     written = np.array([k for k in range(len(pieces)) if k not in dashes], np.int64)
     bodies, middle = _bodies(labels, stats, written, height)
-    edges = _columns(bodies, height, ruling.upright, labels.shape[1])
+    edges = _columns(bodies, height, ruling, labels.shape[1])
     columns = []
     for x0, x1 in edges:
         members = written[(middle >= x0) & (middle < x1)].tolist()
@@ -198,14 +198,15 @@ def _runs_of(on: Mask) -> Labels:
     return ends.reshape(-1, 2).astype(np.int32)
 
 
-def _columns(stats: Labels, height: float, upright: Labels, width: int) -> list[tuple[int, int]]:
-    """First and last pixel, the last left out, of each column."""
+def _columns(stats: Labels, height: float, ruling: Ruling, width: int) -> list[tuple[int, int]]:
+    """First and last pixel, the last left out, of each column; one without ink is between upright lines, and most of
+    the level ones go through it."""
     solid = stats[stats[:, 3] >= SMALL * height]
     if not len(solid):
         return [(0, width)]
     extent = (solid[:, 1] + solid[:, 3]).max() - solid[:, 1].min()
     walls: list[int] = []
-    for x, w in sorted((int(x), int(w)) for x, _, w, h in upright.tolist() if h >= 0.5 * extent):
+    for x, w in sorted((int(x), int(w)) for x, _, w, h in ruling.upright.tolist() if h >= 0.5 * extent):
         if not walls or x + w // 2 - walls[-1] > 0.5 * height:
             walls.append(x + w // 2)
     middle = solid[:, 0] + solid[:, 2] / 2
@@ -215,7 +216,9 @@ def _columns(stats: Labels, height: float, upright: Labels, width: int) -> list[
         if len(own):
             out += list(pairwise([x0, *_gutters(own, height), x1]))
         elif x0 and x1 < width and x1 - x0 > height:
-            out.append((x0, x1))
+            x, _, w, _ = ruling.level.T
+            if (np.minimum(x + w, x1) - np.maximum(x, x0) > 0.8 * (x1 - x0)).sum() >= 0.5 * len(ruling.level):
+                out.append((x0, x1))
     return out
 
 
