@@ -50,7 +50,7 @@ def _answer(rows: list[Polarity]) -> Iterator[str]:
         ours = [row for row in rows if row.number == number]
         if ours:
             yield f"- S{TITLES[number][1:]}: {agreement(ours)}."
-    yield ""
+    yield from ["", "Set 3 has one polarity by its nature: what it shows has another reason.", ""]
 
 
 def _frozen(rows: list[Polarity]) -> Iterator[str]:
