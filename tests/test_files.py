@@ -28,10 +28,18 @@ PLAIN = "form,value\nT-1,7\nÑandú 2,008\n"
         PLAIN.replace("\n", "\r\n").encode("utf-8-sig"),
         PLAIN.replace(",", ";").encode("cp1252"),
         ("sep=;\r\n" + PLAIN.replace(",", ";").replace("form", " Form ")).encode("utf-8-sig"),
+        PLAIN.encode("utf-16-le"),
+        PLAIN.replace(",", ";").encode("utf-16-be"),
+        PLAIN.replace("form", "Form name").encode(),
+        PLAIN.replace("form", "FORM_NAME").encode(),
+        PLAIN.replace("form", "formname").encode(),
         PLAIN.replace("\n", ",,\n").encode(),
         b"\n" + PLAIN.replace("value", '"VALUE"').encode() + b"\n\n",
     ],
-    ids=["commas", "semicolons", "tabs, UTF-16", "mark", "cp1252", "sep=", "empty columns", "empty lines"],
+    ids=[
+        *("commas", "semicolons", "tabs, UTF-16", "mark", "cp1252", "sep=", "UTF-16 LE without mark", "UTF-16 BE"),
+        *("form name", "form_name", "formname", "empty columns", "empty lines"),
+    ],
 )
 def test_a_table_reads_alike_however_a_spreadsheet_wrote_it(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "list.csv"
@@ -69,6 +77,24 @@ def test_a_bad_table_is_named_with_its_line(tmp_path: Path, text: str, says: str
     path.write_text(text)
     with pytest.raises(DataError, match=says):
         read_csv(path, "form")
+
+
+@pytest.mark.parametrize("title", ["Stations of 2026", "Stations of 2026,", "Stations of 2026\n"])
+def test_a_title_above_the_header_is_to_be_deleted(tmp_path: Path, title: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"{title}\n{PLAIN}")
+    with pytest.raises(
+        DataError, match=r"no column form, found stations of 2026; .* delete the lines above the header"
+    ):
+        read_csv(path, "form")
+    with pytest.raises(DataError, match="one column, 'stations of 2026', found 2; delete the lines above the header"):
+        read_csv(path)
+
+
+def test_a_column_of_its_own_keeps_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("file,file name,form names\na,b,c\n")
+    assert read_csv(path) == [(2, {"file": "a", "file name": "b", "form names": "c"})]
 
 
 def test_a_whole_file_appears_at_the_end_only(tmp_path: Path) -> None:

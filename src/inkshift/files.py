@@ -260,6 +260,8 @@ def reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
+# How spreadsheets call the columns `file` and `form`, and the bytes by which a table's encoding is told.
+_LONG, _HEAD = re.compile("^(file|form)[ _]?name$"), 4096
 _FORMULA = re.compile(r"'*([=+@\t\r]|-(?!\d))")
 
 
@@ -286,9 +288,10 @@ def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:
     """Line number and cells, by column name in lower case, of each row of a CSV file with a header.
 
     Commas, semicolons or tabs, whichever the header has most of, or what a first line `sep=;` says. UTF-8, UTF-16 with
-    its mark, or else Windows-1252, as spreadsheets write them. Blank lines and columns without a name are passed over;
-    blanks around cells go. exact: for a table of our own, whose cells stay as they are, and which may have no rows.
-    needed: columns that must be there. Raises DataError that names file, line and what is wrong there.
+    or without its mark, or else Windows-1252, as spreadsheets write them. Blank lines and columns without a name are
+    passed over; blanks around cells go. Columns `file name` and `form name` are `file` and `form`. exact: for a
+    table of our own, whose cells stay as they are, and which may have no rows. needed: columns that must be there.
+    Raises DataError that names file, line and what is wrong there.
     """
     text = _text(Path(path))
     first, _, rest = text.partition("\n")
@@ -307,11 +310,7 @@ def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:
                 names = _names(path, rows.line_num, row, needed)
                 continue
             cells = [_from_cell(cell if exact else cell.strip()) for cell in row]
-            if len(cells) < len(names) or any(cells[len(names) :]):
-                raise DataError(
-                    f"{path}:{rows.line_num}: expected {len(names)} cells as in the header, found {len(row)}; "
-                    "mend that line"
-                )
+            _check_width(path, rows.line_num, names, cells, titled=not needed)
             if len(table) * len(names) >= MOST_CELLS:
                 raise DataError(f"{path}: expected at most {MOST_CELLS:,} cells, found more; split the file")
             table.append((rows.line_num, {n: c for n, c in zip(names, cells, strict=False) if n}))
@@ -329,8 +328,7 @@ def _text(path: Path) -> str:
         data = read_bytes(path, MOST_TABLE)
     except (OSError, ValueError) as e:
         raise DataError(f"{path}: cannot be read ({reason(e)}); give a CSV file") from None
-    marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
+    for encoding in _encodings(data):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
@@ -338,12 +336,39 @@ def _text(path: Path) -> str:
     raise DataError(f"{path}: is not text that can be read; save it as CSV in UTF-8")
 
 
+def _check_width(path: str | Path, line: int, names: list[str], cells: list[str], titled: bool) -> None:
+    """Refuse a row that does not go with the header. titled: whether a header of one name may be a title."""
+    if titled and sum(map(bool, names)) == 1 < sum(map(bool, cells)):
+        raise DataError(
+            f"{path}:{line}: expected one cell, as the header names one column, {max(names)!r}, found {len(cells)}; "
+            "delete the lines above the header"
+        )
+    if len(cells) < len(names) or any(cells[len(names) :]):
+        raise DataError(
+            f"{path}:{line}: expected {len(names)} cells as in the header, found {len(cells)}; mend that line"
+        )
+
+
+def _encodings(data: bytes) -> tuple[str, ...]:
+    """How a table may be encoded. Every second byte of Latin letters, commas and digits in UTF-16 is 0."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return ("utf-16",)
+    for first, encoding in enumerate(("utf-16-be", "utf-16-le")):
+        if 2 * data[first:_HEAD:2].count(0) > len(data[first:_HEAD:2]):
+            return (encoding,)
+    return "utf-8-sig", "cp1252"
+
+
 def _names(path: str | Path, line: int, row: list[str], needed: tuple[str, ...]) -> list[str]:
     names = [name.strip().lower() for name in row]
+    names = [short if (short := _LONG.sub(r"\1", name)) not in names else name for name in names]
     named = [name for name in names if name]
     if len(set(named)) < len(named):
         raise DataError(f"{path}:{line}: column names must differ, found {', '.join(names)}; mend that line")
     if missing := [name for name in needed if name not in named]:
         found = ", ".join(named) or "an empty file"
-        raise DataError(f"{path}:{line}: no column {', '.join(missing)}, found {found}; mend that line")
+        raise DataError(
+            f"{path}:{line}: no column {', '.join(missing)}, found {found}; mend that line, or delete the lines above "
+            "the header"
+        )
     return names

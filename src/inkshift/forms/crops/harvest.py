@@ -77,13 +77,8 @@ def read_exclusions(path: str | Path) -> Exclusions:
 
     path: CSV with the columns form, field and reason. Raises DataError where one is missing.
     """
-    out: Exclusions = {}
-    for line, row in read_csv(path):
-        missing = [name for name in ("form", "field", "reason") if name not in row]
-        if missing:
-            raise DataError(f"{path}:{line}: needs the columns form, field and reason; {missing[0]} is missing")
-        out[row["form"], row["field"]] = row["reason"]
-    return out
+    rows = read_csv(path, "form", "field", "reason")
+    return {(row["form"], row["field"]): row["reason"] for _, row in rows}
 
 
 def split_of(form: str, test_share: float) -> str:
