@@ -219,6 +219,17 @@ def test_a_number_far_lower_than_its_field_is_read(high: int, wide: int, writer:
     assert form.fields[0].value == "583"
 
 
+@pytest.mark.parametrize("lean", [-3, 0, 3])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_straight_upright_strokes_are_ones(count: int, lean: int, numbers: Reader) -> None:
+    page = np.full((90, 60 + 40 * count), 240, np.uint8)
+    for k in range(count):
+        x = 50 + 40 * k
+        cv2.line(page, (x + lean // 2, 22), (x - lean // 2, 68), (60,), 4, cv2.LINE_AA)
+    (form,) = numbers.read(np.asarray(cv2.GaussianBlur(page, (0, 0), 0.8), np.uint8))
+    assert form.fields[0].value == "1" * count
+
+
 # -- 06: the way up ----------------------------------------------------------------------------------------------------
 
 
