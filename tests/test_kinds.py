@@ -320,6 +320,8 @@ def sign(name: str, before: int, behind: int, probability: float = 0.95) -> sign
         ("1250", [sign("dash", 0, 4), sign("comma", 2, 2)], "-12.50", 0.8, 1.0),
         ("1250", [sign("dash", 2, 2), sign("comma", 2, 2)], "12.50", 0.2, 0.5),
         ("50", [sign("comma", 0, 2)], "0.50", 0.85, 1.0),
+        ("1250", [sign("comma", 2, 2), sign("dash", 4, 0)], "12.50", 0.45, 0.6),
+        ("1250", [sign("comma", 4, 0), sign("dash", 4, 0)], "1250.00", 0.3, 0.5),
     ],
 )
 def test_what_signs_make_of_digits(

@@ -21,6 +21,8 @@ from inkshift.forms.reading import DIGITS, MINUS, POINT, UNREADABLE, Candidate, 
 _EITHER, _MISCOUNTED = 0.49, 0.5
 # How likely a minus was missed where none is found; what a separator of thousands takes of a number that has another.
 _MISSED, _THOUSANDS = 0.01, 0.25
+# How likely a dash behind a number that may be negative is its minus, as bookkeepers write it, and no filler.
+_BEHIND = 0.5
 
 Seen = Sequence[Sign]
 
@@ -30,8 +32,9 @@ def as_amount(
 ) -> FieldReading:
     """A number that was read as digits alone, with its separator and its minus.
 
-    places: digits behind the separator, 0 for none. signed: whether a dash before it is a minus. most: digits, at most.
-    largest: value, in smallest units. What it may be none the less is among the candidates.
+    places: digits behind the separator, 0 for none. signed: whether a dash before it is a minus; right behind it, it
+    may be one. most: digits, at most. largest: value, in smallest units. What it may be none the less is among the
+    candidates.
     """
     if reading.state != "written":
         return reading
@@ -40,7 +43,7 @@ def as_amount(
     rest = [s for s in beside if s not in minus and s not in split]
     if split:  # the others part thousands, or not, before it
         rest = [replace(s, behind=max(s.behind - places, 0)) if s.name in (signs.POINT, COMMA) else s for s in rest]
-    negative = max((s.probability for s in minus), default=0.0)
+    negative = max((s.probability for s in minus), default=_BEHIND * _dash_behind(beside) if signed else 0.0)
     # A minus that is not seen is no candidate: a sum that lacks one was most often written without it.
     left = signs.doubt(tuple(rest), _THOUSANDS) * (1 - _MISSED if signed and not minus else 1.0)
     shares: Counter[str] = Counter()
@@ -62,6 +65,13 @@ def as_amount(
         candidates=given[:20],
         marks=marks,
     )
+
+
+def _dash_behind(beside: Seen) -> float:
+    """How sure it is, 0 to 1, that a dash stands right behind a number: behind a separator it stands for zeros."""
+    if any(s.name in (signs.POINT, COMMA) and not s.behind for s in beside):
+        return 0.0
+    return max((s.probability for s in beside if s.name == DASH and not s.behind), default=0.0)
 
 
 def _split(digits: str, split: Seen, places: int) -> dict[str, float]:
