@@ -322,11 +322,33 @@ def test_a_version_that_differs_in_one_box_leaves_that_field_in_doubt(change: st
     assert all(sure > 0.9 for name, sure in laid.fields.items() if name != "r6")
 
 
+@pytest.mark.parametrize("known", ["picture", "lines"])
+def test_a_version_without_walls_between_cells_leaves_its_fields_in_doubt(known: str) -> None:
+    free, pictured, ruled = class_list()
+    spec, walled = pictured if known == "picture" else ruled, free.copy()
+    spec = spec.model_copy(update={"fields": tuple(f.model_copy(update={"cells": 2}) for f in spec.fields)})
+    cv2.line(walled, (405, TOP), (405, TOP + ROW * len(NAMES)), (0,), 2)
+    own, other = (
+        register(seen(filled(sheet), moved(1, 0.97)), spec, walled if known == "picture" else None)[0]
+        for sheet in (walled, free)
+    )
+    assert all(sure > 0.9 for sure in own.fields.values())
+    assert all(sure < 0.8 for sure in other.fields.values())
+
+
 def test_a_line_that_lacks_tells_little_where_lines_are_faint_all_over() -> None:
     plain, faint = [0.9] * 12, [0.9] * 6 + [0.4] * 6
-    assert frame_probability(np.array([*plain, 0.0]))[-1] < 0.8
-    assert frame_probability(np.array([*faint, 0.0]))[-1] > 0.9
-    assert (frame_probability(np.array([*plain, np.nan])) == 1).all()
+    none = np.full(13, np.nan)
+    assert frame_probability(np.array([*plain, 0.0]), none)[-1] < 0.8
+    assert frame_probability(np.array([*faint, 0.0]), none)[-1] > 0.9
+    assert (frame_probability(np.array([*plain, np.nan]), none) == 1).all()
+
+
+def test_walls_that_lack_between_all_cells_say_so_unless_they_fade() -> None:
+    sides = np.full(12, 0.95)
+    assert (frame_probability(sides, np.zeros(12)) < 0.8).all()
+    assert (frame_probability(sides, np.full(12, 0.9)) == 1).all()
+    assert (frame_probability(sides, np.array([0.1] * 4 + [0.5] * 8))[:4] > 0.9).all()
 
 
 @pytest.mark.parametrize("turn", [0, 1])

@@ -283,15 +283,17 @@ def field_probability(likeness: float, aside: float, usual: float) -> float:
     return float(1 / (1 + np.exp(-(18.9 * likeness / usual - 9.1 - 6 * aside))))
 
 
-def frame_probability(seen: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def frame_probability(sides: npt.NDArray[np.float64], walls: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """How probable it is, (N,), 0 to 1, that each field is as on the template, by the lines of its frame: the page may
-    be of a version of the form that differs in a box.
+    be of a version of the form that differs in a box, or that has no walls between cells.
 
-    seen: see `refine.frames_seen`. A line that lacks says so as far as lines are not faint all over the page.
+    sides, walls: see `refine.frames_seen`. A line that lacks says so as far as lines are not faint all over the page.
     """
-    known = seen[~np.isnan(seen)]
+    known = sides[~np.isnan(sides)]
     usual = (float(known.sum()) + _FEW * _FRAME_SEEN) / (len(known) + _FEW)
-    lacks = seen < _LINE_LACKS * usual
-    faint = int((known < _LINE_FAINT * usual).sum()) - min(int(lacks.sum()), _CHANGED)
+    astray, opened = sides < _LINE_LACKS * usual, walls < _LINE_LACKS * usual
+    # Where all walls lack, sides tell whether lines are faint; and walls do that are seen a little.
+    pale = (sides < _LINE_FAINT * usual) | ((walls < _LINE_FAINT * usual) & ~opened)
+    faint = int(pale.sum()) - min(int((astray & pale).sum()), _CHANGED)
     ordinary = (faint + 0.5) / (len(known) + 1)
-    return np.asarray(np.where(lacks, ordinary / (ordinary + _OTHER_BOX), 1.0), np.float64)
+    return np.asarray(np.where(astray | opened, ordinary / (ordinary + _OTHER_BOX), 1.0), np.float64)

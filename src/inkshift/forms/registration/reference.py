@@ -339,13 +339,16 @@ class Reference:
         return tuple(self.around(spec.box) for spec in self.spec.fields)
 
     @cached_property
-    def frames(self) -> tuple[npt.NDArray[np.intp], Matrix, npt.NDArray[np.float64]]:
-        """The lines of the fields' printed frames: whose each is, (L,); points along it and beside it, (L, B, P, 2)
-        pixels of the fine reference; and how dark it is there, (L,). Lines that are not printed are left out.
+    def frames(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_], Matrix, npt.NDArray[np.float64]]:
+        """The lines of the fields' printed frames: whose each is, (L,); whether it is a wall between two cells, (L,);
+        points along it and beside it, (L, B, P, 2) pixels of the fine reference; and how dark it is there, (L,). Lines
+        that are not printed are left out.
         """
-        lines = [(k, side) for k, spec in enumerate(self.spec.fields) if spec.frame for side in frame_of(spec)]
-        owner = np.array([k for k, _ in lines], np.intp)
-        ends = np.array([side for _, side in lines], np.float64).reshape(-1, 2, 2) * (FINE / max(self.size))
+        framed = [(k, spec) for k, spec in enumerate(self.spec.fields) if spec.frame]
+        lines = [(k, 0 < i < spec.cells, side) for k, spec in framed for i, side in enumerate(frame_of(spec), -2)]
+        owner = np.array([k for k, _, _ in lines], np.intp)
+        wall = np.array([between for _, between, _ in lines], np.bool_)
+        ends = np.array([side for _, _, side in lines], np.float64).reshape(-1, 2, 2) * (FINE / max(self.size))
         steps = np.linspace(0.1, 0.9, _POINTS)[:, None]
         along = ends[:, :1] + steps * (ends[:, 1:] - ends[:, :1])
         level = ends[:, 0, 1] == ends[:, 1, 1]
@@ -353,7 +356,7 @@ class Reference:
         points = along[:, None] + beside[:, :, None]
         dark = darkest_along(self.fine, points)
         printed = dark > _PRINTED
-        return owner[printed], points[printed], dark[printed]
+        return owner[printed], wall[printed], points[printed], dark[printed]
 
     def around(self, box: Box) -> Patch | None:
         """The print of a box and around it, at least 4 mm and a third of its height."""

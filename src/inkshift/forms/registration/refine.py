@@ -342,14 +342,17 @@ def snap(place: Place, reference: Reference, seen: Contrast, border: int) -> tup
     return around * unit, likeness
 
 
-def frames_seen(reference: Reference, seen: Contrast, moves: Points, border: int) -> npt.NDArray[np.float64]:
-    """How much of the line of each field's frame that is seen least is seen, (N,), 0 to 1; NaN where no line is known.
+def frames_seen(
+    reference: Reference, seen: Contrast, moves: Points, border: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """How much of the line of each field's frame that is seen least is seen, (N,), 0 to 1: of its sides, and of the
+    walls between its cells; NaN where no line is known.
 
     moves: where the fields lie, (N, 2), see `snap`. seen: as `look` gives it, with `border`.
     """
-    owner, points, dark = reference.frames
+    owner, wall, points, dark = reference.frames
     unit = max(reference.size) / FINE
     there = darkest_along(seen, points + (moves[owner] / unit)[:, None, None] + border)
-    least = np.full(len(reference.spec.fields), np.nan)
-    np.fmin.at(least, owner, np.clip(there / dark, 0, 1))
-    return least
+    least = np.full((2, len(reference.spec.fields)), np.nan)
+    np.fmin.at(least, (wall.astype(np.intp), owner), np.clip(there / dark, 0, 1))
+    return least[0], least[1]

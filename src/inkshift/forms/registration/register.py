@@ -561,7 +561,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     moves, likenesses = snap(place, known, seen, 24)
     whole = to_upright @ place.matrix
     usual = typical(likenesses[[patch is not None for patch in known.fields]])
-    framed = frame_probability(frames_seen(known, seen, moves, 24))
+    framed = frame_probability(*frames_seen(known, seen, moves, 24))
     for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
         corners, bend, sure = outlines[k], bends[k], UNPRINTED
         if patch is not None:
