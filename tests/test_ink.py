@@ -163,6 +163,25 @@ def test_a_stroke_of_a_coloured_pen_is_no_rule_in_a_close_crop(digit: str, colou
     assert kept(ink_of(page), mask) > 0.9
 
 
+@pytest.mark.parametrize("high", [60, 80])
+def test_a_line_under_a_number_or_a_dash_behind_it_by_a_coloured_pen_is_ink(high: int) -> None:
+    page, mask = np.full((high, 10 * high, 3), 245, np.uint8), np.zeros((high, 10 * high), np.uint8)
+    for x in range(3 * high, 5 * high, high // 2):
+        cv2.ellipse(mask, (x, high // 2), (high // 6, high // 4), 0, 0, 300, (255,), 3)
+    cv2.line(mask, (3 * high, high - 8), (5 * high, high - 9), (255,), 3)
+    page[mask > 0] = (60, 90, 190)
+    assert kept(ink_of(page), mask) > 0.9
+
+
+def test_a_coloured_table_narrower_than_its_page_drops_out() -> None:
+    page = np.full((1400, 1000, 3), 245, np.uint8)
+    for y in range(300, 900, 60):
+        page[y : y + 3, 200:800] = (225, 120, 110)
+    page[400:440, 300:306] = 40
+    dark = inks.darkness(page, window=100)
+    assert dark[300:303, 250:700].max() < inks.FAINTEST < dark[410:430, 302:304].min()
+
+
 @pytest.mark.parametrize("paper", [(250, 235, 150), (180, 220, 250)])
 def test_ink_on_coloured_paper_is_ink(paper: tuple[int, int, int]) -> None:
     crop = np.full((60, 200, 3), paper, np.uint8)

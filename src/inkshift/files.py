@@ -350,18 +350,20 @@ def _check_width(path: str | Path, line: int, names: list[str], cells: list[str]
 
 
 def _encodings(data: bytes) -> tuple[str, ...]:
-    """How a table may be encoded. Every second byte of Latin letters, commas and digits in UTF-16 is 0."""
+    """How a table may be encoded. Every second byte of a header in Latin letters in UTF-16 is 0."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return ("utf-16",)
+    header = data[:_HEAD].split(b"\n", 1)[0]
     for first, encoding in enumerate(("utf-16-be", "utf-16-le")):
-        if 2 * data[first:_HEAD:2].count(0) > len(data[first:_HEAD:2]):
+        if 2 * header[first::2].count(0) > len(header[first::2]):
             return (encoding,)
     return "utf-8-sig", "cp1252"
 
 
 def _names(path: str | Path, line: int, row: list[str], needed: tuple[str, ...]) -> list[str]:
     names = [name.strip().lower() for name in row]
-    names = [short if (short := _LONG.sub(r"\1", name)) not in names else name for name in names]
+    short = [_LONG.sub(r"\1", name) for name in names]
+    names = [one if short.count(one) == 1 else name for name, one in zip(names, short, strict=True)]
     named = [name for name in names if name]
     if len(set(named)) < len(named):
         raise DataError(f"{path}:{line}: column names must differ, found {', '.join(names)}; mend that line")

@@ -27,6 +27,8 @@ _MOSTLY, _DARKER = 0.7, 0.4
 # No digit is wider than so many heights of its crop; what is so long, as a share of its width, goes from side to side;
 # a crop narrower than so many heights may hold one digit alone. Shares of a crop that sides of a frame lie apart.
 _WIDER, _FROM_SIDE, _NARROW, _APART = 1.1, 0.95, 0.8, 0.45
+# Pixels of the shorter side of what is a page and no crop of a number.
+_PAGE = 500
 
 
 def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
@@ -117,17 +119,21 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
 
 
 def _coloured_rules(coloured: Gray) -> npt.NDArray[np.bool_]:
-    """Long straight lines of a 0/1 mask, (H, W) bool: level ones longer than any digit is wide or from side to side of
-    a crop that holds more than a digit, and upright ones beside these; or the four sides of a frame.
+    """Long straight lines of a 0/1 mask, (H, W) bool: on a page those as long as a third of its width or half of its
+    height; in a crop level ones longer than any digit is wide or from side to side, and upright ones beside these; or
+    the four sides of a frame.
 
     The bar of a 7 or the stem of a 1 in a close crop, by a coloured pen, is as long as what is seen of a rule.
     """
     h, w = coloured.shape
-    half_across, half_down = runs(coloured, 1, max(9, w // 2)), runs(coloured, max(9, h // 2), 1)
+    half_down = runs(coloured, max(9, h // 2), 1)
+    if min(h, w) >= _PAGE:
+        return (runs(coloured, 1, w // 3) | half_down) > 0
+    half_across = runs(coloured, 1, max(9, w // 2))
     rows, columns = np.flatnonzero(half_across.any(1)), np.flatnonzero(half_down.any(0))
     if _far_apart(rows, h) and _far_apart(columns, w):
         return (half_across | half_down) > 0
-    level = runs(coloured, 1, max(9, round(min(_WIDER * h, _FROM_SIDE * w))))
+    level = runs(coloured, 1, max(9, w // 3, round(min(_WIDER * h, _FROM_SIDE * w))))
     return (level | half_down if level.any() and w >= _NARROW * h else np.zeros_like(level)) > 0
 
 

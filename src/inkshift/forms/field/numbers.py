@@ -23,7 +23,7 @@ Gray = npt.NDArray[np.uint8]
 
 # Shares of a crop's height: below the first, a number in it is small and all views look closely; the second, as low as
 # a digit may be. Pixels: digits are at least so high. Of a small number's height: what is seen of the crop around it.
-_LOW, _TENTH, _LOWEST, _AROUND = 0.3, 0.035, 8, 0.35
+_LOW, _LOWEST_SHARE, _LOWEST, _AROUND = 0.3, 0.035, 8, 0.35
 # Heights of a number that are seen beside it; so many times the upper quartile of a line's darkness is no noise of its
 # paper.
 _BESIDE, _NOISE = 1.0, 5.0
@@ -149,7 +149,9 @@ def ink_band(ink: Gray) -> tuple[int, int]:
     _, stats = components(ink)
     _, y, wide, high, area = stats.T
     digits = (
-        (high >= max(_LOWEST, _TENTH * h)) & (wide <= 2 * high) & ((area < 0.7 * wide * high) | (high > 1.8 * wide))
+        (high >= max(_LOWEST, _LOWEST_SHARE * h))
+        & (wide <= 2 * high)
+        & ((area < 0.7 * wide * high) | (high > 1.8 * wide))
     )
     return (int(y[digits].min()), int((y + high)[digits].max())) if digits.any() else (0, h)
 
