@@ -16,7 +16,10 @@ from inkshift import remote
 from inkshift.cli import main
 from inkshift.errors import InputError, MissingExtraError
 from inkshift.files import file_digest
+from inkshift.forms.out import batch
+from inkshift.forms.out.batch import Target
 from inkshift.forms.page.files import find_files, load_page, page_refs, passed_over
+from inkshift.forms.reader import Reader
 from inkshift.models import package
 from inkshift.remote import address_of
 
@@ -32,6 +35,20 @@ def test_an_address_comes_through_a_path(place: str) -> None:
 @pytest.mark.parametrize("path", ["scans/a.jpg", "/scans/a.jpg", "C:/scans/a.jpg", "a:b", "-", "", "s3:"])
 def test_paths_are_no_addresses(path: str) -> None:
     assert address_of(path) == ""
+
+
+@pytest.mark.parametrize("path", ["file:///scans/a.jpg", Path("file:///scans/a.jpg"), "local:///scans/a.jpg"])
+def test_an_address_of_this_machine_is_refused(path: str | Path) -> None:
+    with pytest.raises(InputError, match=r"^[a-z]+:///scans/a.jpg: expected a path .*; give the path, /scans/a.jpg$"):
+        find_files([path])
+
+
+@pytest.mark.parametrize("who", ["me:secret", "secret", "me:se@cret", ":secret"])
+def test_an_address_with_a_password_is_refused_and_does_not_show_it(who: str) -> None:
+    with pytest.raises(InputError, match=r"^sftp://\*\*\*@host: expected .* FSSPEC_SFTP_PASSWORD") as caught:
+        find_files([f"sftp://{who}@host/scans"])
+    assert "cret" not in str(caught.value)
+    assert address_of("abfs://scans@office.example/a@b.jpg") == "abfs://scans@office.example/a@b.jpg"
 
 
 def _serve(port: multiprocessing.connection.Connection) -> None:
@@ -90,6 +107,43 @@ def test_a_page_is_that_of_its_file(bucket: str) -> None:
     (here,) = page_refs(SCAN)
     assert (load_page(ref) == load_page(here)).all()
     assert file_digest(ref.source) == file_digest(SCAN)
+
+
+def test_a_key_that_a_path_would_change_is_named(bucket: str) -> None:
+    import fsspec
+
+    store = fsspec.filesystem("s3")
+    store.pipe("election/odd/b//c.jpg", SCAN.read_bytes())
+    store.pipe("election/odd/b//notes.txt", b"notes")
+    with pytest.raises(InputError, match=f"^{bucket}/odd/b//c.jpg: expected names between slashes"):
+        find_files([f"{bucket}/odd"])
+
+
+def test_a_file_has_one_stamp_until_it_changes(bucket: str) -> None:
+    import fsspec
+
+    store, page = fsspec.filesystem("s3"), f"{bucket}/scans/scan-10.jpg"
+    alone = remote.stamp_at(page)
+    store.invalidate_cache()
+    find_files([f"{bucket}/scans"])
+    assert remote.stamp_at(page) == alone != ""
+    store.pipe(page, SCAN.read_bytes()[:-1])
+    store.invalidate_cache()
+    assert remote.stamp_at(page) != alone
+    assert remote.stamp_at(f"{bucket}/scans/none.jpg") == ""
+
+
+def test_a_run_into_a_database_is_the_same_from_another_folder(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(read_as="number")
+    target = Target(f"sqlite:///{tmp_path / 'r.db'}")
+    runs = []
+    monkeypatch.setattr(batch, "open_readings", lambda *given: runs.append(given[-1]))
+    for folder in (tmp_path, Path(__file__).parent):
+        monkeypatch.chdir(folder)
+        list(batch._outputs(target, reader, [f"{bucket}/scans"]))
+    assert runs[0] == runs[1]
 
 
 def test_a_page_with_a_bad_picture_names_its_address(bucket: str) -> None:

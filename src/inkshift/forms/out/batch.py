@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from inkshift import remote
 from inkshift.errors import InputError, SettingError
 from inkshift.files import locked, read_csv
 from inkshift.forms.assemble import Called, Roll, call_roll
@@ -122,7 +123,8 @@ def read_into(
 def _outputs(target: Target, reader: Reader, paths: Sequence[str | Path]) -> Iterator[Output]:
     run = ""
     if is_address(target.out):  # the same files as they are now, read with the same settings
-        run = digest(reader.fingerprint(), *(f"{file.resolve()}#{stamp(file)}" for file in find_files(paths)))
+        files = find_files(paths)
+        run = digest(reader.fingerprint(), *(f"{remote.address_of(f) or f.resolve()}#{stamp(f)}" for f in files))
     # What is opened first is closed last: the trail tells of a reading once the rest of it is there.
     if target.trail is not None:
         yield open_trail(target.trail, reader)

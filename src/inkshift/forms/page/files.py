@@ -75,10 +75,13 @@ def _is_folder(path: Path) -> bool:
 def _in_folder(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Each file that is not hidden, and whether it is to be read."""
     if address := address_of(folder):
-        inside = ((Path(one), one.removeprefix(address).strip("/").split("/")) for one in files_at(address))
-        for path, parts in inside:
+        for one in files_at(address):
+            path, parts = Path(one), one.removeprefix(address).strip("/").split("/")
             if not any(part.startswith(".") for part in parts) and path.name.lower() not in _LITTER:
-                yield path, path.suffix.lower() in _PAGES
+                is_page = path.suffix.lower() in _PAGES
+                if is_page and address_of(path) != one:  # a path has one slash where a key may have two
+                    raise InputError(f"{one}: expected names between slashes, found an empty one or a dot; rename it")
+                yield path, is_page
         return
 
     def fail(error: OSError) -> None:
