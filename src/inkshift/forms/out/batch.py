@@ -17,7 +17,7 @@ from inkshift.forms.out.columns import address_of
 from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of, is_address, open_readings, write_forms
 from inkshift.forms.out.html import open_report
 from inkshift.forms.out.trail import end_of, open_trail
-from inkshift.forms.page.files import find_files, page_refs, passed_over
+from inkshift.forms.page.files import ONE_PAGE, find_files, page_refs, passed_over
 from inkshift.forms.reader import Progress, Reader, stamp
 from inkshift.forms.reading import FormReading
 from inkshift.jobs import digest
@@ -155,11 +155,17 @@ def cores() -> int:
 
 
 def workers_for(paths: Sequence[str | Path]) -> int:
-    """One process for a few pages, else one a core. Raises InputError for a path that is not there."""
+    """One process for a few pages, else one a core. Raises InputError for a path that is not there.
+
+    A TIFF or PDF in a store counts as many pages: it is not fetched for this.
+    """
     pages = 0
     for path in find_files(paths):
         try:
-            pages += len(page_refs(path))
+            if remote.address_of(path):
+                pages += 1 if path.suffix.lower() in ONE_PAGE else FEW_PAGES
+            else:
+                pages += len(page_refs(path))
         except InputError:
             continue
         if pages >= FEW_PAGES:

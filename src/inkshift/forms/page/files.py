@@ -24,7 +24,7 @@ _UNREAD = (
     ".pgm .ppm .pnm .tga .pcx .jbig2 .jb2 .wmf .emf .ico"
 )
 _PAGES = pictures.ENDINGS | {".pdf", *_UNREAD.split()}
-_ONE_PAGE = pictures.ENDINGS - {".tif", ".tiff"}
+ONE_PAGE = pictures.ENDINGS - {".tif", ".tiff"}
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 
 
@@ -117,7 +117,7 @@ def page_refs(path: Path) -> list[PageRef]:
     at its start, too large, locked by a password, or a PDF without pages.
     """
     address = address_of(path)
-    if address and path.suffix.lower() in _ONE_PAGE:  # it is fetched once, by who reads it
+    if address and path.suffix.lower() in ONE_PAGE:  # it is fetched once, by who reads it
         return [PageRef(address, 1)]
     with at_hand(path) as file:
         count = pdf.count_pages(file) if kind_of(file) == ".pdf" else pictures.count_pages(file)
