@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from inkshift import remote
 from inkshift.cli import main
@@ -109,6 +111,30 @@ def test_a_page_is_that_of_its_file(bucket: str) -> None:
     assert file_digest(ref.source) == file_digest(SCAN)
 
 
+def test_a_file_of_many_pages_is_fetched_once_to_count_them_and_once_for_each(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fsspec
+
+    page = Image.open(SCAN).convert("L").resize((40, 60))
+    tiff = io.BytesIO()
+    page.save(tiff, "TIFF", save_all=True, append_images=[page] * 4)
+    store = fsspec.filesystem("s3")
+    store.pipe("election/many/a.tif", tiff.getvalue())
+    store.invalidate_cache()
+    fetch, fetched = store.get_file, []
+
+    def counted(place: str, to: str) -> None:
+        fetched.append(place)
+        fetch(place, to)
+
+    monkeypatch.setattr(store, "get_file", counted)
+    assert batch.workers_for([f"{bucket}/many"]) == batch.cores() and not fetched
+    assert batch.workers_for([f"{bucket}/scans"]) == 1 and not fetched
+    assert len([load_page(ref) for ref in page_refs(Path(f"{bucket}/many/a.tif"))]) == 5
+    assert fetched == ["election/many/a.tif"] * 6
+
+
 def test_a_key_that_a_path_would_change_is_named(bucket: str) -> None:
     import fsspec
 
@@ -204,7 +230,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[object,
 def test_read_gives_what_it_gives_of_files(
     bucket: str, tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "list.txt").write_text(f"{bucket}/scans/scan-10.jpg\n\n{bucket}/scans/gone.jpg\n")
+    (tmp_path / "list.txt").write_text(f" {bucket}/scans/scan-10.jpg \n\n{bucket}/scans/gone.jpg\n")
     how = ("--template", TELEGRAM / "template.json", "--format", "jsonl")
     status, out, said = run(capsys, "read", "--from", tmp_path / "list.txt", *how, "--workers", workers)
     assert status == 1 and f"{bucket}/scans/gone.jpg: expected a file or folder, found nothing" in " ".join(
@@ -226,5 +252,11 @@ def test_without_fsspec_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_list_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, said = run(capsys, "read", "--from", tmp_path / "no.txt", "--as", "number")
     assert status == 1 and "expected a list of paths, one a line, found none (No such file" in " ".join(said.split())
+    (tmp_path / "empty.txt").write_text(" \n\n")
+    for more in ([], [SCAN]):
+        status, _, said = run(capsys, "read", *more, "--from", tmp_path / "empty.txt", "--as", "number")
+        assert status == 1 and "empty.txt: expected a list of paths, one a line, found none; fill" in " ".join(
+            said.split()
+        )
     status, _, said = run(capsys, "read", "--as", "number")
     assert status == 2 and "nothing to read: give files or folders, or --from FILE" in " ".join(said.split())
