@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import sys
@@ -11,12 +12,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from inkshift import remote
 from inkshift.cli import main
 from inkshift.errors import InputError, MissingExtraError
 from inkshift.files import file_digest
+from inkshift.forms.out import batch
+from inkshift.forms.out.batch import Target
 from inkshift.forms.page.files import find_files, load_page, page_refs, passed_over
+from inkshift.forms.reader import Reader
 from inkshift.models import package
 from inkshift.remote import address_of
 
@@ -32,6 +37,20 @@ def test_an_address_comes_through_a_path(place: str) -> None:
 @pytest.mark.parametrize("path", ["scans/a.jpg", "/scans/a.jpg", "C:/scans/a.jpg", "a:b", "-", "", "s3:"])
 def test_paths_are_no_addresses(path: str) -> None:
     assert address_of(path) == ""
+
+
+@pytest.mark.parametrize("path", ["file:///scans/a.jpg", Path("file:///scans/a.jpg"), "local:///scans/a.jpg"])
+def test_an_address_of_this_machine_is_refused(path: str | Path) -> None:
+    with pytest.raises(InputError, match=r"^[a-z]+:///scans/a.jpg: expected a path .*; give the path, /scans/a.jpg$"):
+        find_files([path])
+
+
+@pytest.mark.parametrize("who", ["me:secret", "secret", "me:se@cret", ":secret"])
+def test_an_address_with_a_password_is_refused_and_does_not_show_it(who: str) -> None:
+    with pytest.raises(InputError, match=r"^sftp://\*\*\*@host: expected .* FSSPEC_SFTP_PASSWORD") as caught:
+        find_files([f"sftp://{who}@host/scans"])
+    assert "cret" not in str(caught.value)
+    assert address_of("abfs://scans@office.example/a@b.jpg") == "abfs://scans@office.example/a@b.jpg"
 
 
 def _serve(port: multiprocessing.connection.Connection) -> None:
@@ -92,6 +111,67 @@ def test_a_page_is_that_of_its_file(bucket: str) -> None:
     assert file_digest(ref.source) == file_digest(SCAN)
 
 
+def test_a_file_of_many_pages_is_fetched_once_to_count_them_and_once_for_each(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fsspec
+
+    page = Image.open(SCAN).convert("L").resize((40, 60))
+    tiff = io.BytesIO()
+    page.save(tiff, "TIFF", save_all=True, append_images=[page] * 4)
+    store = fsspec.filesystem("s3")
+    store.pipe("election/many/a.tif", tiff.getvalue())
+    store.invalidate_cache()
+    fetch, fetched = store.get_file, []
+
+    def counted(place: str, to: str) -> None:
+        fetched.append(place)
+        fetch(place, to)
+
+    monkeypatch.setattr(store, "get_file", counted)
+    assert batch.workers_for([f"{bucket}/many"]) == batch.cores() and not fetched
+    assert batch.workers_for([f"{bucket}/scans"]) == 1 and not fetched
+    assert len([load_page(ref) for ref in page_refs(Path(f"{bucket}/many/a.tif"))]) == 5
+    assert fetched == ["election/many/a.tif"] * 6
+
+
+def test_a_key_that_a_path_would_change_is_named(bucket: str) -> None:
+    import fsspec
+
+    store = fsspec.filesystem("s3")
+    store.pipe("election/odd/b//c.jpg", SCAN.read_bytes())
+    store.pipe("election/odd/b//notes.txt", b"notes")
+    with pytest.raises(InputError, match=f"^{bucket}/odd/b//c.jpg: expected names between slashes"):
+        find_files([f"{bucket}/odd"])
+
+
+def test_a_file_has_one_stamp_until_it_changes(bucket: str) -> None:
+    import fsspec
+
+    store, page = fsspec.filesystem("s3"), f"{bucket}/scans/scan-10.jpg"
+    alone = remote.stamp_at(page)
+    store.invalidate_cache()
+    find_files([f"{bucket}/scans"])
+    assert remote.stamp_at(page) == alone != ""
+    store.pipe(page, SCAN.read_bytes()[:-1])
+    store.invalidate_cache()
+    assert remote.stamp_at(page) != alone
+    assert remote.stamp_at(f"{bucket}/scans/none.jpg") == ""
+
+
+def test_a_run_into_a_database_is_the_same_from_another_folder(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(read_as="number")
+    target = Target(f"sqlite:///{tmp_path / 'r.db'}")
+    runs = []
+    monkeypatch.setattr(batch, "open_readings", lambda *given: runs.append(given[-1]))
+    for folder in (tmp_path, Path(__file__).parent):
+        monkeypatch.chdir(folder)
+        list(batch._outputs(target, reader, [f"{bucket}/scans"]))
+    assert runs[0] == runs[1]
+
+
 def test_a_page_with_a_bad_picture_names_its_address(bucket: str) -> None:
     with pytest.raises(InputError, match=f"^{bucket}/bad/a.jpg: expected a PNG") as caught:
         load_page(page_refs(Path(f"{bucket}/bad/a.jpg"))[0])
@@ -150,7 +230,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[object,
 def test_read_gives_what_it_gives_of_files(
     bucket: str, tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "list.txt").write_text(f"{bucket}/scans/scan-10.jpg\n\n{bucket}/scans/gone.jpg\n")
+    (tmp_path / "list.txt").write_text(f" {bucket}/scans/scan-10.jpg \n\n{bucket}/scans/gone.jpg\n")
     how = ("--template", TELEGRAM / "template.json", "--format", "jsonl")
     status, out, said = run(capsys, "read", "--from", tmp_path / "list.txt", *how, "--workers", workers)
     assert status == 1 and f"{bucket}/scans/gone.jpg: expected a file or folder, found nothing" in " ".join(
@@ -172,5 +252,11 @@ def test_without_fsspec_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_list_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, said = run(capsys, "read", "--from", tmp_path / "no.txt", "--as", "number")
     assert status == 1 and "expected a list of paths, one a line, found none (No such file" in " ".join(said.split())
+    (tmp_path / "empty.txt").write_text(" \n\n")
+    for more in ([], [SCAN]):
+        status, _, said = run(capsys, "read", *more, "--from", tmp_path / "empty.txt", "--as", "number")
+        assert status == 1 and "empty.txt: expected a list of paths, one a line, found none; fill" in " ".join(
+            said.split()
+        )
     status, _, said = run(capsys, "read", "--as", "number")
     assert status == 2 and "nothing to read: give files or folders, or --from FILE" in " ".join(said.split())

@@ -92,6 +92,19 @@ def test_how_long_nothing_may_be_done_is_a_setting(store: Store) -> None:
     assert browser.get("/people").headers["location"] == "/login"
 
 
+def test_who_works_stays_in_however_short_the_setting(store: Store) -> None:
+    clock = store.clock = Clock()
+    user = stores.user(store, stores.add_user(store, "sue", "supervisor", PASSWORD))
+    assert user is not None
+    idle = dt.timedelta(minutes=1)
+    cookie, _ = start_session(store, user, idle)
+    for _ in range(30):
+        clock.now += dt.timedelta(seconds=10)
+        assert find_session(store, cookie, idle)
+    clock.now += idle
+    assert find_session(store, cookie, idle) is None
+
+
 def test_a_session_ends_after_twelve_hours_at_log_out_and_with_another_password(store: Store) -> None:
     clock = store.clock = Clock()
     sue = stores.add_user(store, "sue", "supervisor", PASSWORD)

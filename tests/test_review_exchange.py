@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from PIL import Image as Pillow
 import review_forms as forms
 from inkshift.datasets.labels import Label, read_labels
 from inkshift.datasets.numbers import load_numbers
-from inkshift.errors import DataError, SettingError
+from inkshift.errors import DataError, InputError, SettingError
 from inkshift.forms.crops import teach
 from inkshift.forms.crops.harvest import split_of
 from inkshift.forms.field import fields as jobs
@@ -144,6 +145,28 @@ class TestIntake:
             assert form.broken is None, "its rules are asked anew"
             found = {(item.name, item.page.source) for item in form.fields if item.page}
             assert found == {("a", "p1.png"), ("b", "p2.png")} and len(form.fields) == len(form.pages) == 2
+
+    def test_forms_that_were_read_stay_when_reading_fails(self, store: Store, batch: int) -> None:
+        def read() -> Iterator[FormReading]:
+            for number in range(20):
+                yield FormReading(f"n{number}", READ.fields, (PageNote("scans/n.pdf", number + 1, 0.8),))
+            raise InputError("n.pdf: cannot be read further")
+
+        with pytest.raises(InputError, match="cannot be read further"):
+            intake.add_forms(store, batch, read())
+        with store.reading() as session:
+            assert session.scalar(sa.select(sa.func.count(Form.id))) == 21
+        with pytest.raises(InputError):
+            assert intake.add_forms(store, batch, read()) == 0
+
+    def test_a_form_that_the_database_refuses_costs_no_other(self, store: Store, batch: int) -> None:
+        given = [FormReading(f"n{number}", READ.fields, READ.pages) for number in range(5)]
+        given[1] = replace(given[1], fields=(replace(READ.fields[0], name=None),))  # type: ignore[arg-type]
+        with pytest.raises(Exception, match=r"(?i)not.null constraint"):
+            intake.add_forms(store, batch, given)
+        with store.reading() as session:
+            names = session.scalars(sa.select(Form.name).order_by(Form.id)).all()
+        assert names == ["=f1", "n0", "n2", "n3", "n4"]
 
     def test_what_was_mended_does_not_come_back(self, store: Store) -> None:
         """Mending gives a form another name, and a page another file."""

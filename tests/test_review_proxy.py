@@ -41,6 +41,8 @@ def test_every_address_begins_with_the_path(tmp_path: Path, before: str) -> None
             addresses = _ADDRESSES.findall(shown.text)
             assert shown.status_code == 200 and len(addresses) > 8
             assert [one for one in addresses if not one.startswith(f"{ROOT}/")] == []
+        astray = browser.get(f"{before}/people/")
+        assert astray.status_code == 404 and "location" not in astray.headers
         style = next(one for one in _ADDRESSES.findall(shown.text) if one.endswith(".css"))
         assert browser.get(before + style.removeprefix(ROOT)).status_code == 200
 

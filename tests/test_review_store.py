@@ -195,3 +195,25 @@ def test_a_model_that_was_chosen_stays_the_default_in_newer_tables(url: str) -> 
     assert models.default_folder(store) == "models/new"
     assert [line.name for line in models.history(store)] == ["new", "old"]
     store.close()
+
+
+def test_tables_that_a_migration_does_not_know_are_not_passed_over(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(stores.MIGRATIONS))
+    engine = stores._engine(stores._address(f"sqlite:///{tmp_path / 'r.db'}"))
+    with (
+        pytest.raises(RuntimeError, match="fields: expected one key to pages to take out, found 0"),
+        engine.execution_options(immediate=True).begin() as connection,
+    ):
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0010")
+        connection.exec_driver_sql("PRAGMA writable_schema = ON")
+        connection.exec_driver_sql(
+            "UPDATE sqlite_schema SET sql = replace(sql, 'KEY(page_id)', 'KEY (\"page_id\")') WHERE name = 'fields'"
+        )
+        connection.exec_driver_sql("PRAGMA writable_schema = OFF")
+        command.upgrade(config, "0011")
+    engine.dispose()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from inkshift import files
 from inkshift.cli import main
 from inkshift.cli import verify as _registered  # noqa: F401
 from inkshift.cli.app import app
@@ -22,11 +24,13 @@ from inkshift.errors import DataError, SettingError
 from inkshift.forms.out.batch import Target, read_into
 from inkshift.forms.out.export import write_forms
 from inkshift.forms.out.trail import check, files_as_read, open_trail, read_again
+from inkshift.forms.page import files as pages
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.page.place import on_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, page_from_json, page_to_json
 from inkshift.forms.registration.register import Registered
+from inkshift.remote import address_of
 
 pytestmark = pytest.mark.usefixtures("shipped_model")
 
@@ -195,6 +199,31 @@ def test_a_missing_and_a_changed_page_are_named(tmp_path: Path, reader: Reader) 
     page.unlink()
     ((line, message),) = faults(trail)
     assert line == 2 and "the file is missing" in message
+
+
+def test_pages_in_a_store_are_fetched_only_when_asked_for(
+    tmp_path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, trail = picture(tmp_path / "3.png", "3"), tmp_path / "readings.trail"
+    fetched: list[str] = []
+
+    @contextmanager
+    def at_hand(path: str | Path) -> Iterator[Path]:
+        fetched.append(address_of(path))
+        yield here
+
+    for module in (files, pages):
+        monkeypatch.setattr(module, "at_hand", at_hand)
+    write_forms(reader.read(["s3://b/3.png", "s3://b/4.png"]), open_trail(trail, reader))
+    found = check(trail)
+    fetched.clear()
+    (fault,) = files_as_read(found)
+    assert (
+        fault.message == "s3://b/3.png: was not checked, as it lies in a store, like 1 more; --fetch fetches what does"
+    )
+    assert [*read_again(found.runs[0])] == [] and fetched == []
+    assert [*files_as_read(found, fetch=True), *read_again(found.runs[0], fetch=True)] == []
+    assert set(fetched) == {"s3://b/3.png", "s3://b/4.png"}
 
 
 def test_another_model_is_named(tmp_path: Path, made: tuple[Path, bytes], reader: Reader) -> None:

@@ -13,13 +13,30 @@ from inkshift.errors import InkshiftError, InputError, need
 
 # A path keeps one of the two slashes; a drive has but one letter.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])")
+# Before the @ is the name of a container.
+_CONTAINERS = ("abfs", "abfss")
 
 
 def address_of(path: str | Path) -> str:
-    """The address that a text or path is, with both slashes; empty for a file of this machine."""
+    """The address that a text or path is, with both slashes; empty for a file of this machine.
+
+    Raises InputError for one of this machine, and for one that holds a user or password: it would go into what is
+    written.
+    """
     text = str(path)
     found = _ADDRESS.match(text)
-    return f"{found[1]}://{text[found.end() :]}" if found else ""
+    if not found:
+        return ""
+    kind, place = found[1], text[found.end() :]
+    if kind in ("file", "local"):
+        raise InputError(f"{kind}:///{place}: expected a path or the address of a store; give the path, /{place}")
+    _, at, host = place.split("/")[0].rpartition("@")
+    if at and kind not in _CONTAINERS:
+        raise InputError(
+            f"{kind}://***@{host}: expected an address without user and password; give them in the environment, as the "
+            f"store's own program takes them or as FSSPEC_{kind.upper()}_USERNAME and FSSPEC_{kind.upper()}_PASSWORD"
+        )
+    return f"{kind}://{place}"
 
 
 @contextmanager
@@ -58,10 +75,12 @@ def files_at(address: str) -> list[str]:
 
 
 def stamp_at(address: str) -> str:
-    """What a store gives to tell a changed file by; empty where there is none."""
+    """Size and tag of a file, or the time of its change where its store has no tags; empty where there is none."""
     try:
         with _asking(address) as (store, place):
-            return str(store.ukey(place))
+            about = store.info(place)  # of a file alone a store tells more than in a list: what both tell is taken
+            tag = next((about[name] for name in ("ETag", "etag", "mtime", "last_modified") if about.get(name)), "")
+            return f"{about.get('size', '')}-{tag}"
     except InkshiftError:
         return ""
 

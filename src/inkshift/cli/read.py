@@ -207,17 +207,25 @@ def _listed(paths: list[Path], file: Path | None) -> list[Path]:
 
     if file is not None:
         try:
-            paths = paths + [Path(line) for line in read_text(file, MOST_TABLE).splitlines() if line.strip()]
+            listed = _lines(read_text(file, MOST_TABLE))
         except (OSError, ValueError) as e:
             raise InputError(f"{file}: expected a list of paths, one a line, found none ({reason(e)})") from None
+        if not listed:
+            raise InputError(f"{file}: expected a list of paths, one a line, found none; fill it or leave out --from")
+        paths = paths + listed
     if not paths:
         raise SettingError("nothing to read: give files or folders, or --from FILE with a path a line")
     if Path("-") not in paths:
         return paths
-    listed = [Path(line) for line in sys.stdin.read().splitlines() if line.strip()]
+    listed = _lines(sys.stdin.read())
     if not listed:
         raise InputError("-: expected a list of paths on standard input, one a line, found none")
     return [path for given in paths for path in (listed if given == Path("-") else [given])]
+
+
+def _lines(text: str) -> list[Path]:
+    """A path a line, without the blanks around it."""
+    return [Path(line.strip()) for line in text.splitlines() if line.strip()]
 
 
 def _digits(text: str) -> tuple[int, int]:

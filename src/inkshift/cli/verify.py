@@ -22,11 +22,19 @@ Repair = Annotated[
         "--repair", help="First move what a stopped reading left behind the last whole run into a file TRAIL.torn."
     ),
 ]
+Fetch = Annotated[
+    bool,
+    typer.Option(
+        "--fetch", help="Fetch the pages that lie in a store, from any server that the trail names; else not checked."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")]
 
 
 @app.command()
-def verify(trail: TrailFile, quick: Quick = False, repair: Repair = False, as_json: AsJson = False) -> None:
+def verify(
+    trail: TrailFile, quick: Quick = False, fetch: Fetch = False, repair: Repair = False, as_json: AsJson = False
+) -> None:
     """Check a trail: that no line was changed, that the files are those that were read, and that they read the same.
 
     Every page is read anew with the settings and the model that the trail names; each line whose value, state or
@@ -44,10 +52,11 @@ def verify(trail: TrailFile, quick: Quick = False, repair: Repair = False, as_js
     if repair and (moved := trails.repair(trail)):
         note(f"moved {count(moved[1], 'line')} that ended no run to {moved[0]}")
     found = check(trail)
-    faults = [*found.faults, *files_as_read(found)]
+    faults = [*found.faults, *files_as_read(found, fetch)]
     if not quick:
         with bars("pages") as advance:
-            faults += [fault for run in found.runs for fault in read_again(run, partial(advance, "reading"))]
+            told = partial(advance, "reading")
+            faults += [fault for run in found.runs for fault in read_again(run, told, fetch)]
     faults.sort(key=lambda fault: fault.line)
     if as_json:
         listed = [{"line": fault.line, "message": fault.message} for fault in faults]
@@ -58,7 +67,7 @@ def verify(trail: TrailFile, quick: Quick = False, repair: Repair = False, as_js
         for fault in faults:
             out.print(f"{trail}:{fault.line}: {fault.message}", style="red", markup=False, highlight=False)
         done = "chain and files checked" if quick else "chain and files checked, pages read again"
-        told = count(len(faults), "fault") if faults else "all as it was written"
-        note(f"{count(found.values, 'value')} in {count(len(found.runs), 'run')}; {done}: {told}")
+        result = count(len(faults), "fault") if faults else "all as it was written"
+        note(f"{count(found.values, 'value')} in {count(len(found.runs), 'run')}; {done}: {result}")
         note(f"SHA-256 of the last line: {found.digest}")
     raise typer.Exit(1 if faults else 0)

@@ -74,7 +74,14 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
             yield
         tasks.close()
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(guard)], lifespan=lifespan)
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(guard)],
+        lifespan=lifespan,
+        redirect_slashes=False,  # it would lead out of the root path
+    )
     app.state.store, app.state.settings, app.state.tasks = store, settings, tasks
     for module in ROUTES:
         app.include_router(module.router)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from inkshift import remote
 from inkshift.errors import InputError, SettingError
 from inkshift.files import locked, read_csv
 from inkshift.forms.assemble import Called, Roll, call_roll
@@ -16,7 +17,7 @@ from inkshift.forms.out.columns import address_of
 from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of, is_address, open_readings, write_forms
 from inkshift.forms.out.html import open_report
 from inkshift.forms.out.trail import end_of, open_trail
-from inkshift.forms.page.files import find_files, page_refs, passed_over
+from inkshift.forms.page.files import ONE_PAGE, find_files, page_refs, passed_over
 from inkshift.forms.reader import Progress, Reader, stamp
 from inkshift.forms.reading import FormReading
 from inkshift.jobs import digest
@@ -122,7 +123,8 @@ def read_into(
 def _outputs(target: Target, reader: Reader, paths: Sequence[str | Path]) -> Iterator[Output]:
     run = ""
     if is_address(target.out):  # the same files as they are now, read with the same settings
-        run = digest(reader.fingerprint(), *(f"{file.resolve()}#{stamp(file)}" for file in find_files(paths)))
+        files = find_files(paths)
+        run = digest(reader.fingerprint(), *(f"{remote.address_of(f) or f.resolve()}#{stamp(f)}" for f in files))
     # What is opened first is closed last: the trail tells of a reading once the rest of it is there.
     if target.trail is not None:
         yield open_trail(target.trail, reader)
@@ -153,11 +155,17 @@ def cores() -> int:
 
 
 def workers_for(paths: Sequence[str | Path]) -> int:
-    """One process for a few pages, else one a core. Raises InputError for a path that is not there."""
+    """One process for a few pages, else one a core. Raises InputError for a path that is not there.
+
+    A TIFF or PDF in a store counts as many pages: it is not fetched for this.
+    """
     pages = 0
     for path in find_files(paths):
         try:
-            pages += len(page_refs(path))
+            if remote.address_of(path):
+                pages += 1 if path.suffix.lower() in ONE_PAGE else FEW_PAGES
+            else:
+                pages += len(page_refs(path))
         except InputError:
             continue
         if pages >= FEW_PAGES:

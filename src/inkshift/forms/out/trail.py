@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
@@ -28,6 +29,7 @@ from inkshift.files import MOST_SETTINGS, file_digest, is_file, locked, parse_js
 from inkshift.forms.out.export import AddForm
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FieldReading, FormReading, State
+from inkshift.remote import address_of
 
 Record = dict[str, Any]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -344,25 +346,36 @@ def _line(record: Record) -> bytes:
     return json.dumps(record, ensure_ascii=True).encode("ascii")
 
 
-def files_as_read(trail: Trail) -> Iterator[Fault]:
-    """A fault for each file that is not there, or not the one that was read; the line is its first value's."""
+def files_as_read(trail: Trail, fetch: bool = False) -> Iterator[Fault]:
+    """A fault for each file that is not there, or not the one that was read; the line is its first value's.
+
+    fetch: those in a store too, which is any server that the trail names; else one fault says that they were not
+    checked.
+    """
     seen: dict[tuple[str, str], str] = {}
+    left: dict[str, int] = {}
     for run in trail.runs:
         for line, record in run.records:
             key = str(record["file"]), str(record.get("sha256", ""))
             if record["kind"] != "value" or key in seen:
+                continue
+            if not fetch and _in_store(key[0]):
+                left.setdefault(key[0], line)
                 continue
             seen[key] = _sha256(key[0])
             if not seen[key]:
                 yield Fault(line, f"{key[0]}: the file is missing; run this from the folder where it was read")
             elif seen[key] != key[1]:
                 yield Fault(line, f"{key[0]}: the file has changed since it was read (SHA-256 {seen[key][:12]}...)")
+    for file, line in islice(left.items(), 1):
+        more = f", like {len(left) - 1:,} more" if len(left) > 1 else ""
+        yield Fault(line, f"{file}: was not checked, as it lies in a store{more}; --fetch fetches what does")
 
 
-def read_again(run: Run, progress: Progress | None = None) -> Iterator[Fault]:
+def read_again(run: Run, progress: Progress | None = None, fetch: bool = False) -> Iterator[Fault]:
     """Read the files of a run anew, with its settings, and name each line that comes out otherwise.
 
-    Files that are not there any more, or changed, are left to `files_as_read`.
+    Files that are not there any more, or changed, or in a store without `fetch`, are left to `files_as_read`.
     """
     try:
         reader = Reader(**run.settings["settings"])
@@ -376,7 +389,9 @@ def read_again(run: Run, progress: Progress | None = None) -> Iterator[Fault]:
     # Two forms on one picture may bear the same name: their lines are taken in order.
     wanted: dict[tuple[Any, ...], list[tuple[int, Record]]] = {}
     for line, r in run.records:
-        if r["kind"] == "value" and r["decided_by"] == READER and _sha256(r["file"]) == r["sha256"]:
+        if r["kind"] != "value" or r["decided_by"] != READER or (not fetch and _in_store(r["file"])):
+            continue
+        if _sha256(r["file"]) == r["sha256"]:
             wanted.setdefault((r["form"], r["field"], r["file"], r["page"]), []).append((line, r))
     files = list(dict.fromkeys(key[2] for key in wanted))
     for form in reader.read(files, progress=progress) if files else ():
@@ -416,6 +431,13 @@ def _difference(record: Record, item: FieldReading) -> str:
         if max(a, b) >= LIKELY and abs(a - b) > NEAR:
             return f"candidate {written!r} with probability {a:.4f} in the trail, {b:.4f} read now"
     return ""
+
+
+def _in_store(path: str) -> bool:
+    try:
+        return bool(address_of(path))
+    except InputError:  # one that is never fetched
+        return False
 
 
 def _sha256(path: str) -> str:

@@ -24,7 +24,7 @@ _UNREAD = (
     ".pgm .ppm .pnm .tga .pcx .jbig2 .jb2 .wmf .emf .ico"
 )
 _PAGES = pictures.ENDINGS | {".pdf", *_UNREAD.split()}
-_ONE_PAGE = pictures.ENDINGS - {".tif", ".tiff"}
+ONE_PAGE = pictures.ENDINGS - {".tif", ".tiff"}
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 
 
@@ -75,10 +75,13 @@ def _is_folder(path: Path) -> bool:
 def _in_folder(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Each file that is not hidden, and whether it is to be read."""
     if address := address_of(folder):
-        inside = ((Path(one), one.removeprefix(address).strip("/").split("/")) for one in files_at(address))
-        for path, parts in inside:
+        for one in files_at(address):
+            path, parts = Path(one), one.removeprefix(address).strip("/").split("/")
             if not any(part.startswith(".") for part in parts) and path.name.lower() not in _LITTER:
-                yield path, path.suffix.lower() in _PAGES
+                is_page = path.suffix.lower() in _PAGES
+                if is_page and address_of(path) != one:  # a path has one slash where a key may have two
+                    raise InputError(f"{one}: expected names between slashes, found an empty one or a dot; rename it")
+                yield path, is_page
         return
 
     def fail(error: OSError) -> None:
@@ -114,7 +117,7 @@ def page_refs(path: Path) -> list[PageRef]:
     at its start, too large, locked by a password, or a PDF without pages.
     """
     address = address_of(path)
-    if address and path.suffix.lower() in _ONE_PAGE:  # it is fetched once, by who reads it
+    if address and path.suffix.lower() in ONE_PAGE:  # it is fetched once, by who reads it
         return [PageRef(address, 1)]
     with at_hand(path) as file:
         count = pdf.count_pages(file) if kind_of(file) == ".pdf" else pictures.count_pages(file)

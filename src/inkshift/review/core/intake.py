@@ -82,6 +82,9 @@ def add_forms(
 ) -> int:
     """Add forms as they are read, whole, so that people begin while more are read; those that come quickly together.
 
+    A form that was waited for is kept at once; one that comes right behind another is kept with the next, or when
+    `forms` ends or raises, which is then raised on. A form that the database refuses costs no other one.
+
     A page that is there already, by its place and the name of its form as both were read, is passed over: after a stop,
     give all again. Pages that are new go to the form that holds another page of theirs. model: digest of the model that
     read them. names: what people call the pages' files, by their sources, where that is something else. Gives how many
@@ -93,11 +96,20 @@ def add_forms(
             raise SettingError(f"batch {batch_id}: there is no such batch; make it first")
         known = _known(session, batch_id)
     added, said = 0, _Said(model, names, {})
-    for group in _groups(_new_forms(store, known, said, forms)):
-        with store.writing() as session:
-            _add_forms(session, store, batch, group, said)
-        added += len(group)
-    return added
+    held: list[NewForm] = []
+    begun = time.monotonic()
+    try:
+        for form in _new_forms(store, known, said, forms):
+            held.append(form)
+            if time.monotonic() - begun > _WAIT or sum(len(one.crops) for one in held) >= _TOGETHER:
+                group, held = held, []
+                _keep(store, batch, group, said)
+                added += len(group)
+                begun = time.monotonic()
+    finally:
+        if held:
+            _keep(store, batch, held, said)
+    return added + len(held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +156,6 @@ def _new_forms(
         yield NewForm(form, there, encoded(form))
 
 
-def _groups(forms: Iterable[NewForm]) -> Iterator[list[NewForm]]:
-    """Forms that came together: what was waited for is kept at once, as people may begin on it."""
-    group: list[NewForm] = []
-    begun = time.monotonic()
-    for form in forms:
-        group.append(form)
-        if time.monotonic() - begun > _WAIT or sum(len(one.crops) for one in group) >= _TOGETHER:
-            yield group
-            group, begun = [], time.monotonic()
-    if group:
-        yield group
-
-
 _Place = tuple[str, str | None, int | None]
 """A form's name as it was read, and source and number of one of its pages."""
 
@@ -183,6 +182,26 @@ def _holder(
     seen[place] += 1
     there = known.get(place, [])
     return there[seen[place] - 1] if seen[place] <= len(there) else None
+
+
+def _keep(store: Store, batch: Batch, group: Sequence[NewForm], said: _Said) -> None:
+    """Keep forms in one transaction, or each in its own where that is refused; then the first refusal is raised."""
+    try:
+        with store.writing() as session:
+            _add_forms(session, store, batch, group, said)
+    except sa.exc.OperationalError:  # the database itself, not what is in a form
+        raise
+    except Exception:  # COPY raises the driver's own
+        if len(group) == 1:
+            raise
+        refused = []
+        for one in group:
+            try:
+                _keep(store, batch, [one], said)
+            except Exception as e:
+                refused.append(e)
+        if refused:
+            raise refused[0] from None
 
 
 def _add_forms(session: Session, store: Store, batch: Batch, group: Sequence[NewForm], said: _Said) -> None:

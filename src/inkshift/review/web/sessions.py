@@ -14,7 +14,7 @@ from inkshift.review.core.store import Store, in_turn
 
 HOURS, IDLE = 12, timedelta(minutes=30)
 TRIES, PAUSE = 10, timedelta(minutes=1)
-# What somebody does is noted that seldom.
+# What somebody does is noted that seldom, and ten times while they may be idle.
 _NOTED = timedelta(minutes=1)
 # Characters of an address by which tries are counted.
 _LONGEST = 100
@@ -73,7 +73,7 @@ def find_session(store: Store, token: str, idle: timedelta = IDLE, used: bool = 
     if one.stamp != _digest(password):
         return None
     until = min(one.ends, now + idle)
-    longer = bool(used and password and until - one.until > _NOTED)
+    longer = bool(used and password and until - one.until > min(_NOTED, idle / 10))
     if longer:
         with store.writing(durable=False) as session:
             session.execute(sa.update(OpenSession).where(OpenSession.key == one.key).values(until=until))

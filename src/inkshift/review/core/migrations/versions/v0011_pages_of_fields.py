@@ -20,8 +20,10 @@ def upgrade() -> None:
     run = op.get_bind().exec_driver_sql
     made = run("SELECT sql FROM sqlite_schema WHERE name = 'fields'").scalar_one()
     version = run("PRAGMA schema_version").scalar_one()
+    without, found = re.subn(r",\s*FOREIGN KEY\(page_id\) REFERENCES pages \(id\)", "", made)
+    if found != 1:
+        raise RuntimeError(f"fields: expected one key to pages to take out, found {found} in {made}")
     run("PRAGMA writable_schema = ON")
-    without = re.sub(r",\s*FOREIGN KEY\(page_id\) REFERENCES pages \(id\)", "", made)
     run("UPDATE sqlite_schema SET sql = ? WHERE name = 'fields'", (without,))
     run(f"PRAGMA schema_version = {version + 1}")
     run("PRAGMA writable_schema = OFF")
