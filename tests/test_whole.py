@@ -160,7 +160,7 @@ def test_what_is_no_digit_stays_in_doubt() -> None:
 
 def test_a_digit_in_doubt_is_heard_too() -> None:
     alone, both = Reader(read_as="digit", model="digits"), Reader(read_as="digit")
-    pages = [(str(k % 10), cv2.GaussianBlur(drawn(str(k % 10), k), (0, 0), 3.0)) for k in range(100)]
+    pages = [(str(k % 10), cv2.GaussianBlur(drawn(str(k % 10), k), (0, 0), 3.5)) for k in range(100)]
     read = {reader: [reader.read_page(page).fields[0] for _, page in pages] for reader in (alone, both)}
     right = {
         reader: sum(field.value == label for (label, _), field in zip(pages, found, strict=True))

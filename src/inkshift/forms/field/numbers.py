@@ -23,7 +23,8 @@ Gray = npt.NDArray[np.uint8]
 
 # Shares of a crop's height: below the first, a number in it is small and all views look closely; the second, as low as
 # a digit may be. Pixels: digits are at least so high. Of a small number's height: what is seen of the crop around it.
-_LOW, _LOWEST_SHARE, _LOWEST, _AROUND = 0.3, 0.035, 8, 0.35
+# A dot is round: of its box so much is ink, where its edge is drawn in a few pixels.
+_LOW, _LOWEST_SHARE, _LOWEST, _AROUND, _ROUND = 0.3, 0.035, 8, 0.35, 0.62
 # Heights of a number that are seen beside it; so many times the upper quartile of a line's darkness is no noise of its
 # paper.
 _BESIDE, _NOISE = 1.0, 5.0
@@ -148,11 +149,10 @@ def ink_band(ink: Gray) -> tuple[int, int]:
         return core
     _, stats = components(ink)
     _, y, wide, high, area = stats.T
-    digits = (
-        (high >= max(_LOWEST, _LOWEST_SHARE * h))
-        & (wide <= 2 * high)
-        & ((area < 0.7 * wide * high) | (high > 1.8 * wide))
-    )
+    filled = area / (wide * high)
+    dots = (high < 2 * _LOWEST_SHARE * h) & (wide > 0.8 * high) & (filled > _ROUND)
+    stroked = (filled < 0.7) | (high > 1.8 * wide)
+    digits = (high >= max(_LOWEST, _LOWEST_SHARE * h)) & (wide <= 2 * high) & stroked & ~dots
     return (int(y[digits].min()), int((y + high)[digits].max())) if digits.any() else (0, h)
 
 
