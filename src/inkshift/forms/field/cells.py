@@ -56,8 +56,8 @@ _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
 # backwards. Share of a line through a loop that is ink.
 _LOW, _WIDE, _ONCE, _LIMB = 0.45, (1.25, 1.5), 0.7, 0.6
 _STRAIGHT_STROKE, _LEANING, _BACKWARDS, _COVERED = 1.6, (0.55, 0.75), 0.4, 0.93
-# How far a line goes beyond the digit that it strikes out, perhaps or likely, in shares of the larger side of both: of
-# Swiss digits and MNIST's 0.4 and 1.2 % have so long a stroke, and 0.1 and 0.4 %.
+# How far a line goes beyond the digit that it strikes out, perhaps or likely, in shares of the larger side of both: the
+# bars of a few digits in a hundred, and of hardly any.
 _STRUCK = (0.12, 0.2)
 # Shares of the width: where lines through a loop from its upper right to its lower left begin and end, (N, 1).
 _FEET, _HEADS = (one.reshape(-1, 1) for one in np.meshgrid(np.arange(0.0, 0.2, 0.04), np.arange(0.8, 1.0, 0.04)))
