@@ -85,8 +85,10 @@ def square(item):
     n, marks = item
     with open(Path(marks, "done"), "a") as file:
         file.write(f"{n} {os.getpid()}\\n")
-    if n == 7 or (n == 3 and not Path(marks, "once").exists()):
-        Path(marks, "once").touch()
+    once = Path(marks, "once")
+    if n == 7 or (n == 3 and not once.exists()):
+        if n == 3:
+            once.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return n * n
 
