@@ -173,21 +173,15 @@ def _wrong(cases: tuple[Case, ...]) -> Table:
 
 
 def _draw(evaluation: Evaluation, folder: Path) -> None:
-    from inkshift.errors import SettingError
-    from inkshift.files import whole_file
+    from inkshift.files import write_whole
     from inkshift.forms.judge.figures import confusion_picture, digit_distribution, value_distribution
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise SettingError(f"--figures {folder}: no such folder can be made ({e.strerror}); name another") from None
     for name, picture in (
         ("confusion", confusion_picture(evaluation.confusion)),
         ("numbers", value_distribution(evaluation.values)),
         ("digits", digit_distribution(evaluation.digits)),
     ):
-        with whole_file(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(picture)
+        write_whole(folder / f"{name}.png", picture)
         note(f"wrote {folder / name}.png")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from inkshift.errors import InputError, SettingError, TemplateError
-from inkshift.files import locked, whole_file
+from inkshift.files import locked, write_whole
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.forms.template import Template, load_template
@@ -116,8 +116,7 @@ def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[
     with locked(folder / PAGES, wait=True):  # numbers are given, and names.json is written, by one at a time
         names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
         added, refused = _parted(take(folder / PAGES, _next_number(store, batch_id, folder / PAGES)))
-        with whole_file(folder / NAMES) as file:
-            file.write_text(json.dumps(names | added), encoding="utf-8")
+        write_whole(folder / NAMES, json.dumps(names | added).encode())
         add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
 
 

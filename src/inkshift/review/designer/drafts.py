@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 
 from inkshift.errors import InputError, SettingError, TemplateError
-from inkshift.files import file_digest, whole_file
+from inkshift.files import file_digest, whole_file, write_whole
 from inkshift.forms.design.printed import blanked, level
 from inkshift.forms.design.propose import propose, straighten
 from inkshift.forms.design.starter import as_json
@@ -346,11 +346,8 @@ def _proposed_for(flat: npt.NDArray[np.uint8]) -> _Prepared:
 def _keep(files: Path, draft: int, page: int, prepared: _Prepared) -> None:
     """Write the picture of a page, and what is proposed for it, into the draft's folder."""
     shown, notes = _files_of(files, draft, page)
-    shown.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(shown) as temporary:
-        temporary.write_bytes(prepared.picture)
-    with whole_file(notes) as temporary:
-        temporary.write_text(json.dumps(prepared.proposals), encoding="utf-8")
+    write_whole(shown, prepared.picture)
+    write_whole(notes, json.dumps(prepared.proposals).encode())
 
 
 def _fitting(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -371,8 +368,7 @@ def _write(home: Path, template: dict[str, Any]) -> Checked:
     if not checked.problems:
         made = Template.model_validate(template)
         _write_references(home, made)
-        with whole_file(home / "template.json") as temporary:
-            temporary.write_text(as_json(made), encoding="utf-8")
+        write_whole(home / "template.json", as_json(made).encode())
     return checked
 
 
