@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkshift.cli.app import app, out
+from inkshift.cli.options import Json
 from inkshift.cli.show import bars, note
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 data_app = typer.Typer(no_args_is_help=True, help="List, show, fetch and pack the data sets inkshift knows.")
 app.add_typer(data_app, name="data")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Name = Annotated[str, typer.Argument(help="Name of a data set, as `inkshift data list` prints it.")]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from inkshift.cli.app import app, err
+from inkshift.cli.options import LABELLED, Query, Template
 from inkshift.cli.show import bars, note
 
 if TYPE_CHECKING:
@@ -19,26 +19,14 @@ dataset_app = typer.Typer(no_args_is_help=True, help="Make data sets from forms 
 app.add_typer(dataset_app, name="dataset")
 
 
-class As(enum.StrEnum):
-    """What a picture shows where no template says it."""
-
-    number = "number"
-
-
 Pages = Annotated[
     list[str],
     typer.Argument(help="Pages: PNG, JPEG, TIFF or PDF files, or folders of them.", show_default=False),
 ]
-Template = Annotated[Path | None, typer.Option("--template", help="Template of the form on the pages.")]
-ReadAs = Annotated[As | None, typer.Option("--as", help="Instead of a template: each picture shows one number.")]
-Labels = Annotated[
-    str,
-    typer.Option(
-        help="What is really written: a CSV file with the columns form (or file), field, and value (or "
-        "label, or written), or the SQLAlchemy URL of a database, with --query.",
-    ),
+ReadAs = Annotated[
+    Literal["number"] | None, typer.Option("--as", help="Instead of a template: each picture shows one number.")
 ]
-Query = Annotated[str | None, typer.Option(help="SQL that gives these columns from the database in --labels.")]
+Labels = Annotated[str, typer.Option(help=f"What is really written: {LABELLED}")]
 Out = Annotated[Path, typer.Option(help="Folder for the data sets; one made before is replaced.")]
 Exclude = Annotated[
     Path | None,
@@ -84,7 +72,7 @@ def build(
             known,
             out,
             template=template or "",
-            read_as=read_as.value if read_as else None,
+            read_as=read_as,
             model=model,
             exclude=exclude,
             test_share=test_share,

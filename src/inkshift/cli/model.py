@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from inkshift.cli.app import app, out
+from inkshift.cli.options import Json
 
 model_app = typer.Typer(no_args_is_help=True, help="List and show model packages; train those that ship.")
 app.add_typer(model_app, name="model")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Name = Annotated[str, typer.Argument(help="A shipped model, or the folder of another.", show_default=False)]
 
 

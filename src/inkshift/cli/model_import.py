@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from inkshift.cli.app import out
-from inkshift.cli.model import Json, model_app
+from inkshift.cli.model import model_app
+from inkshift.cli.options import Json
 from inkshift.cli.show import note
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.show import Address, Engine, bars, cluster_of, note, span
+from inkshift.cli.options import Address, Engine, Json, cluster_of
+from inkshift.cli.show import bars, note, span
 
 if TYPE_CHECKING:
     from inkshift.studies.engine import AnyPlan, Estimate
@@ -28,7 +29,6 @@ Folder = Annotated[
     Path | None,
     typer.Option("--folder", metavar="DIR", help="Where its runs lie.", show_default="runs/NAME"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @study_app.command()
