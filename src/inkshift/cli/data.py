@@ -10,7 +10,7 @@ import typer
 
 from inkshift.cli.app import app, out
 from inkshift.cli.options import Json
-from inkshift.cli.show import bars, note
+from inkshift.cli.show import bars, note, table
 
 if TYPE_CHECKING:
     from inkshift.datasets.catalog import DataSet
@@ -29,31 +29,19 @@ def list_sets(as_json: Json = False) -> None:
 
     Example: inkshift data list
     """
-    from rich import box
-    from rich.table import Table
-
     from inkshift.datasets.catalog import CATALOG
 
     rows = [_facts(entry) for entry in CATALOG.values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    table.add_column("what")
-    table.add_column("licence", no_wrap=True)
-    table.add_column("weights\nmay ship")
-    table.add_column("where", no_wrap=True)
+    columns = ("name", "what", "licence", "weights\nmay ship", "where")
+    shown = table(*columns, left=columns, whole=("name", "licence", "where"))
     for row in rows:
         where = "here" if row["here"] else "to fetch" if row["files"] else "not here"
-        table.add_row(
-            row["name"],
-            row["title"].partition(":")[0],
-            row["licence"],
-            "yes" if row["ships"] else "no",
-            where,
-        )
-    out.print(table, soft_wrap=False)
+        ships = "yes" if row["ships"] else "no"
+        shown.add_row(row["name"], row["title"].partition(":")[0], row["licence"], ships, where)
+    out.print(shown, soft_wrap=False)
 
 
 @data_app.command()

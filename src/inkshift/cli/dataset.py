@@ -10,7 +10,7 @@ import typer
 
 from inkshift.cli.app import app, err
 from inkshift.cli.options import LABELLED, Query, Template
-from inkshift.cli.show import bars, note
+from inkshift.cli.show import bars, note, table
 
 if TYPE_CHECKING:
     from inkshift.forms.crops.folder import Harvest
@@ -112,20 +112,14 @@ def compose(
 
 def _summarise(result: Harvest) -> None:
     """What was gathered and what was left out, on stderr."""
-    from rich import box
-    from rich.table import Table
-
-    counts = result.counts()
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("")
-    for name in ("train", "test"):
-        table.add_column(name, justify="right")
-    table.add_row("numbers", *(f"{counts['numbers'].get(s, 0):,}" for s in ("train", "test")))
-    table.add_row("digits", *(f"{counts['digits'].get(s, 0):,}" for s in ("train", "test")), end_section=True)
-    for digit, by_split in counts["classes"].items():
-        table.add_row(f"  {digit}", *(f"{by_split[s]:,}" for s in ("train", "test")))
+    counts, parts = result.counts(), ("train", "test")
+    shown = table("", *parts)
+    for what in ("numbers", "digits"):
+        shown.add_row(what, *(f"{counts[what].get(part, 0):,}" for part in parts), end_section=what == "digits")
+    for digit, by_part in counts["classes"].items():
+        shown.add_row(f"  {digit}", *(f"{by_part[part]:,}" for part in parts))
     note(f"{counts['pages']} pages, {counts['forms']} forms")
-    err.print(table, soft_wrap=False)
+    err.print(shown, soft_wrap=False)
     for item in result.left_out:
         if item.reason == "not read":
             note(f"not read: {item.detail}", "red")
