@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,18 +139,7 @@ def _facts(entry: DataSet) -> dict[str, Any]:
         here = str(locate(entry.name))
     except DataError:
         here = None
-    return {
-        "name": entry.name,
-        "title": entry.title,
-        "source": entry.source,
-        "licence": entry.licence,
-        "citation": entry.citation,
-        "note": entry.note,
-        "ships": entry.ships,
-        "stated": entry.stated,
-        "here": here,
-        "files": [{"name": f.name, "urls": f.urls, "md5": f.md5, "size": f.size} for f in entry.files],
-    }
+    return asdict(entry) | {"here": here}
 
 
 def _class_counts(entry: DataSet) -> dict[str, dict[str, int]]:

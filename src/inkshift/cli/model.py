@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,3 +54,12 @@ def show(name: Name, as_json: Json = False) -> None:
         out.print(Markdown(card(manifest)), soft_wrap=False)
     else:
         typer.echo(card(manifest), nl=False)
+
+
+def check_out(to: Path) -> None:
+    """Raises SettingError where a package cannot go to `--out`, as something else is there."""
+    from inkshift.errors import SettingError
+    from inkshift.models.package import MANIFEST
+
+    if to.exists() and not (to / MANIFEST).is_file():
+        raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")

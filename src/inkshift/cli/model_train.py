@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import out
-from inkshift.cli.model import model_app
+from inkshift.cli.model import check_out, model_app
 from inkshift.cli.options import Template
 from inkshift.cli.show import note
 
@@ -198,13 +198,11 @@ def _teach(
 
 
 def _check(to: Path) -> None:
-    from inkshift.errors import MissingExtraError, SettingError, lacks
-    from inkshift.models.package import MANIFEST
+    from inkshift.errors import MissingExtraError, lacks
 
     if lacks("torch", "onnx", "onnxscript"):
         raise MissingExtraError("study", "training a model")
-    if to.exists() and not (to / MANIFEST).is_file():
-        raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")
+    check_out(to)
 
 
 def _reader(model: str, template: Path | None) -> Reader:
