@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import sqlalchemy as sa
 from PIL import Image as Pillow
 from sqlalchemy.orm import undefer
@@ -23,6 +21,7 @@ from inkshift.forms.field import fields
 from inkshift.forms.kinds import digits_of
 from inkshift.forms.reading import FieldReading
 from inkshift.forms.template import FieldSpec, Template
+from inkshift.pictures import decode_picture
 from inkshift.review.core.checks import without_digits
 from inkshift.review.core.schema import Batch, Field, Form, settled_by_people
 from inkshift.review.core.store import Store
@@ -153,8 +152,7 @@ def _specs(batch: Batch) -> dict[str, FieldSpec]:
 
 
 def _job(field: Field, crop: bytes, spec: FieldSpec | None) -> fields.Job:
-    pixels = np.asarray(Pillow.open(io.BytesIO(crop)), np.uint8)
-    return job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=pixels), spec)
+    return job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=decode_picture(crop, field.name)), spec)
 
 
 @contextmanager
