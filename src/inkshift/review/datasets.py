@@ -14,7 +14,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from inkshift.errors import SettingError
-from inkshift.files import read_csv
+from inkshift.files import read_csv, write_whole
 from inkshift.forms.judge.audit import audit
 from inkshift.forms.judge.evaluate import Case, Outcome
 from inkshift.review.core.schema import Field, Form, Reading
@@ -85,9 +85,7 @@ def make(store: Store, files: Path, batches: Sequence[tuple[int, str]], name: st
         raise
     made = datetime.now(UTC).isoformat(timespec="seconds")
     about = DataSet(int(folder.name), name, made, tuple(name for _, name in batches), **asdict(written))
-    part = folder / f".{ABOUT}"
-    part.write_text(json.dumps(asdict(about), indent=2, ensure_ascii=False), encoding="utf-8")
-    part.replace(folder / ABOUT)
+    write_whole(folder / ABOUT, json.dumps(asdict(about), indent=2, ensure_ascii=False).encode())
     return about.id
 
 

@@ -14,7 +14,7 @@ from inkshift.files import file_digest
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.template import Template
-from inkshift.review.batches.reading import write_template
+from inkshift.review.batches.reading import model_of, write_template
 from inkshift.review.core.intake import reading_row, urgency
 from inkshift.review.core.models import default_folder
 from inkshift.review.core.schema import Batch, Field, Form, Page, Reading
@@ -31,16 +31,10 @@ def reread(work: Work) -> dict[str, Any]:
     """
     template, sources, skipped = _to_read(work)
     reader = Reader(template, model=default_folder(work.store) or "")
-    digest = (reader.number_model or reader.model).digest
-    fields = 0
-
-    def progress(done: int, count: int) -> None:
-        work.say(done / count, f"{done} / {count}")
-
-    seen = Counter[tuple[str, int, str]]()
-    for form in reader.read(sources, progress=progress):
+    fields, seen = 0, Counter[tuple[str, int, str]]()
+    for form in reader.read(sources, progress=work.count):
         place = form.pages[0].source, form.pages[0].page, form.name
-        fields += _add(work.store, work.about["batch"], form, digest, seen[place])
+        fields += _add(work.store, work.about["batch"], form, model_of(reader), seen[place])
         seen[place] += 1
     return {"fields": fields, "skipped": skipped}
 

@@ -26,7 +26,7 @@ from inkshift.datasets.labels import read_labels
 from inkshift.errors import SettingError
 from inkshift.files import locked
 from inkshift.review.app import WORKER, Settings, make_app
-from inkshift.review.batches.reading import open_reader
+from inkshift.review.batches.reading import model_of, open_reader
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_labels
 from inkshift.review.core.store import Store
@@ -209,14 +209,13 @@ def read_batch(store: Store, batch: Batch) -> int:
     reader = open_reader(store, Path(batch.template))
     assert reader.template is not None
     name = batch.name or f"{reader.template.name} {datetime.now():%Y-%m-%d %H:%M:%S}"
-    model = (reader.number_model or reader.model).digest
     return add_batch(
         store,
         name,
         reader.read([Path(path).resolve() for path in batch.paths]),
         template=reader.template,
         folder=str(Path(batch.template).resolve().parent),
-        model=model,
+        model=model_of(reader),
         double=batch.double,
         model_keys=batch.model_keys,
     )

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from inkshift.errors import SettingError
 from inkshift.review.core import store as stores
 from inkshift.review.core.checks import count_broken
+from inkshift.review.core.intake import free_name
 from inkshift.review.core.schema import (
     Acceptance,
     Aside,
@@ -20,11 +21,11 @@ from inkshift.review.core.schema import (
     Decision,
     Field,
     Form,
-    Lease,
     Page,
     Reading,
     Task,
     left_out,
+    let_go,
 )
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import task_folder
@@ -90,13 +91,8 @@ def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all",
 
 def rename(store: Store, batch_id: int, name: str) -> None:
     """Give a batch another name. Raises SettingError for one that is taken or empty."""
-    name = name.strip()
-    if not name or len(name) > 200:
-        raise SettingError(f"batch: expected a name of 1 to 200 characters, found {len(name)}")
     with store.writing() as session:
-        if session.scalar(sa.select(Batch.id).where(Batch.name == name, Batch.id != batch_id)) is not None:
-            raise SettingError(f"batch {name!r}: is there already; choose another name")
-        session.get_one(Batch, batch_id).name = name
+        session.get_one(Batch, batch_id).name = free_name(session, name, batch_id)
 
 
 def archive(store: Store, batch_id: int, away: bool) -> None:
@@ -104,8 +100,7 @@ def archive(store: Store, batch_id: int, away: bool) -> None:
     with store.writing() as session:
         session.get_one(Batch, batch_id).archived = store.clock() if away else None
         if away:
-            mine = sa.select(Field.id).where(Field.batch_id == batch_id)
-            session.execute(sa.delete(Lease).where(Lease.field_id.in_(mine)))
+            let_go(session, Field.batch_id == batch_id)
 
 
 def goes_with(store: Store, batch_id: int) -> Goes:
@@ -166,7 +161,7 @@ def _delete_rows(session: Session, store: Store, batch_id: int) -> None:
     forms = sa.select(Form.id).where(Form.batch_id == batch_id)
     with stores.log_open(session):
         mine = sa.update(Field).where(Field.batch_id == batch_id)
-        session.execute(sa.delete(Lease).where(Lease.field_id.in_(fields)))
+        let_go(session, Field.batch_id == batch_id)
         session.execute(sa.delete(Reading).where(Reading.field_id.in_(fields)))
         undo = sa.delete(Decision).where(Decision.field_id.in_(fields))
         session.execute(undo.where(Decision.undoes.is_not(None)))

@@ -187,6 +187,11 @@ def open_reader(store: Store, template: Path) -> Reader:
     return Reader(template, model=default_folder(store) or "", crops=True)
 
 
+def model_of(reader: Reader) -> str:
+    """The digest of the model that reads a reader's numbers."""
+    return (reader.number_model or reader.model).digest
+
+
 def read(work: Work) -> dict[str, Any]:
     """Read the pages of a batch into it, form by form, so that people may begin; after a stop it goes on.
 
@@ -200,12 +205,9 @@ def read(work: Work) -> dict[str, Any]:
     names = _names(folder)
     reader = open_reader(work.store, folder / TEMPLATE)
 
-    def progress(done: int, count: int) -> None:
-        work.say(done / count, f"{done} / {count}")
-
-    forms = reader.read(list(names), journal=work.folder / "journal.jsonl", progress=progress)
-    model = (reader.number_model or reader.model).digest
-    added = add_forms(work.store, batch.id, (named(form, names) for form in forms), model=model, names=names)
+    forms = reader.read(list(names), journal=work.folder / "journal.jsonl", progress=work.count)
+    called = (named(form, names) for form in forms)
+    added = add_forms(work.store, batch.id, called, model=model_of(reader), names=names)
     return {"forms": added, "files": len(names)}
 
 
