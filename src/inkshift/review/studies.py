@@ -18,8 +18,7 @@ from inkshift.review import datasets
 from inkshift.review.core.models import default_folder
 from inkshift.review.core.tasks import Work
 from inkshift.review.labelled import NUMBERS
-from inkshift.review.teach import COMMAND, run
-from inkshift.studies.engine import epochs_planned, watching
+from inkshift.studies.engine import epochs_planned, run, watching
 from inkshift.studies.kinds import kind_of
 from inkshift.studies.record import read_json
 from inkshift.studies.report import number_results as strings_results
@@ -96,22 +95,11 @@ def study(work: Work) -> dict[str, Any]:
     planned = kind_of(loaded).plan(loaded)
     total = epochs_planned(planned.runs)
     with watching(planned, folder, lambda done: work.say(_TRAINED * done / total, f"{done} / {total}")):
-        _do(["run", str(spec), "--workers", "1", "--folder", str(folder)])
+        for problem in run(kind_of(loaded), loaded, folder).values():
+            raise InkshiftError(problem)
     work.say(_TRAINED, "")
-    _do(["report", str(spec), "--folder", str(folder)])
+    loaded.report(folder=folder)
     return {"folder": folder.name}
-
-
-def _do(arguments: list[str]) -> None:
-    """Run `inkshift study`. Raises InkshiftError with the first problem that it names."""
-    lines = []
-    try:
-        for line in run([*COMMAND, "study", *arguments]):
-            lines.append(line)
-    except InkshiftError:
-        raise InkshiftError(
-            lines[0].removeprefix("error: ") if lines else "inkshift study: failed; see log.txt in its folder"
-        ) from None
 
 
 def _spec(work: Work) -> str:
