@@ -20,11 +20,11 @@ from inkshift.cli import main
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import DataError, InkshiftError, ModelError, SettingError
 from inkshift.forms.reader import Reader
+from inkshift.models.foreign import parse_scale
 from inkshift.models.graphs import check_graph
 from inkshift.models.imported import import_model, parse_classes
 from inkshift.models.package import GRAPH, WEIGHTS, Model, load_model, save_package, shipped
 from inkshift.models.runtime import classifier, softmax
-from inkshift.models.wrapped import parse_scale
 from inkshift.reframe import parse
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed; pip install 'inkshift[study]'")
