@@ -23,11 +23,13 @@ from inkshift.forms.reading import FieldReading
 from inkshift.forms.template import FieldSpec, Template
 from inkshift.pictures import decode_picture
 from inkshift.review.core.checks import without_digits
+from inkshift.review.core.paging import Listed, listed
 from inkshift.review.core.schema import Batch, Field, Form, settled_by_people
 from inkshift.review.core.store import Store
 
 Part = Literal["all", "train", "test"]
 TEST_SHARE = 0.2
+BATCHES = 100  # of a page
 LABELS, NUMBERS = "labels.csv", "numbers.csv"
 COLUMNS = ("file", "value", "form", "field", "id")
 
@@ -70,11 +72,19 @@ class Available:
         return "lacks_forms" if self.learn_forms < 2 else "" if self.test else "lacks_held_out"
 
 
-def available(store: Store) -> list[Available]:
-    """What each batch has to learn from, the newest first."""
+def available_page(store: Store, page: int = 1) -> Listed[Available]:
+    """What each batch has to learn from, the newest first. Those of a page can be learned from together."""
+    with store.reading() as session:
+        found = listed(session.scalars(sa.select(Batch.id).order_by(Batch.id.desc())).all(), page, BATCHES)
+    counted = {one.batch: one for one in available(store, found.rows)}
+    return found.each(lambda batch: counted[batch])
+
+
+def available(store: Store, batches: Sequence[int]) -> list[Available]:
+    """What some batches have to learn from."""
     found = []
     with store.reading() as session:
-        for batch in session.scalars(sa.select(Batch).order_by(Batch.id.desc())).all():
+        for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches))).all():
             counted = (
                 sa.select(Form.name, sa.func.count())
                 .join(Field.form)

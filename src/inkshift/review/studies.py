@@ -16,6 +16,7 @@ from inkshift.errors import InkshiftError
 from inkshift.models.package import NUMBER_MODEL
 from inkshift.review import datasets
 from inkshift.review.core.models import default_folder
+from inkshift.review.core.paging import Listed, listed
 from inkshift.review.core.tasks import Work
 from inkshift.review.labelled import NUMBERS
 from inkshift.studies.engine import epochs_planned, run, watching
@@ -25,7 +26,8 @@ from inkshift.studies.report import number_results as strings_results
 from inkshift.studies.report import results
 from inkshift.studies.spec import Study
 
-REPORT = "report.html"
+INDEX, REPORT = "index.json", "report.html"
+STUDIES = 20  # of a page
 REPLICATES, TEST_SHARE = 3, 0.4
 _BUDGETS = (50, 100, 200, 400, 800, 1600)
 _TRAINED = 0.95
@@ -42,31 +44,45 @@ class Found:
     lines: tuple[str, ...]
 
 
-def found(files: Path) -> list[Found]:
-    """The finished studies in `files/studies` and in `runs` of the working folder that have a report, newest first."""
-    folders = [path for root in (files / "studies", Path("runs").resolve()) for path in sorted(root.glob("*"))]
-    studies = [study for folder in folders if (study := _found(folder))]
-    return sorted(studies, key=lambda study: study.made, reverse=True)
+def found(files: Path, page: int = 1) -> Listed[Found]:
+    """The finished studies in `files/studies` and in `runs` of the working folder that have a report, newest first.
+
+    Only those of the page are looked into; one that is not finished after all leaves its page shorter.
+    """
+    shown = listed(sorted(_reports(files), key=lambda report: report.stat().st_mtime, reverse=True), page, STUDIES)
+    studies = tuple(study for study in map(_found, shown.rows) if study)
+    return Listed(studies, shown.count, shown.page, shown.pages)
 
 
-def _found(folder: Path) -> Found | None:
-    try:
-        stamp = (folder / "index.json").stat().st_mtime_ns
-        made = (folder / REPORT).stat().st_mtime
-    except OSError:
-        return None
-    title = _title(folder, stamp)
+def find(files: Path, study_id: str) -> Found | None:
+    """A finished study by its id; None where there is none."""
+    return next((_found(report) for report in _reports(files) if _id(report) == study_id), None)
+
+
+def _reports(files: Path) -> list[Path]:
+    roots = (files / "studies", Path("runs").resolve())
+    return [
+        report for root in roots for report in sorted(root.glob(f"*/{REPORT}")) if (report.parent / INDEX).is_file()
+    ]
+
+
+def _id(report: Path) -> str:
+    return hashlib.sha256(str(report.parent).encode()).hexdigest()[:16]
+
+
+def _found(report: Path) -> Found | None:
+    made = report.stat().st_mtime
+    title = _title(report.parent, (report.parent / INDEX).stat().st_mtime_ns)
     if title is None:
         return None
-    key = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    return Found(key, folder / REPORT, title, datetime.fromtimestamp(made, UTC), _answers(folder / REPORT, made))
+    return Found(_id(report), report, title, datetime.fromtimestamp(made, UTC), _answers(report, made))
 
 
 @lru_cache(maxsize=64)
 def _title(folder: Path, _: int) -> str | None:
     """The title of a study; None where it is none, or not finished."""
     try:
-        kind = read_json(folder / "index.json").get("kind", "characters")
+        kind = read_json(folder / INDEX).get("kind", "characters")
         loaded = strings_results.load(folder) if kind == "string" else results.load(folder)
     except (InkshiftError, OSError, ValueError, AttributeError):
         return None

@@ -14,6 +14,7 @@ from inkshift.errors import SettingError
 from inkshift.review.core import store as stores
 from inkshift.review.core.checks import count_broken
 from inkshift.review.core.intake import free_name
+from inkshift.review.core.paging import Listed, at_most
 from inkshift.review.core.schema import (
     Acceptance,
     Aside,
@@ -29,7 +30,6 @@ from inkshift.review.core.schema import (
 )
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import task_folder
-from inkshift.review.keying.views import at_most
 
 Which = Literal["all", "open", "broken", "settled"]
 EACH = 50
@@ -47,16 +47,6 @@ class FormRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FormList:
-    """A page of forms. count: of all that were asked for; page: from 1, of `pages`."""
-
-    rows: tuple[FormRow, ...]
-    count: int
-    page: int
-    pages: int
-
-
-@dataclass(frozen=True, slots=True)
 class Goes:
     """What is deleted with a batch. files: its pages were uploaded, and go as well."""
 
@@ -65,7 +55,7 @@ class Goes:
     files: bool
 
 
-def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all", page: int = 1) -> FormList:
+def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all", page: int = 1) -> Listed[FormRow]:
     """The forms of a batch by name: those that hold `text`, and are open, break a rule or are settled."""
     count_broken(store, batch_id)
     its = sa.select(sa.func.count()).where(Field.form_id == Form.id)
@@ -86,7 +76,7 @@ def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all",
         ids = some[start : start + EACH] if some is not None else session.scalars(in_order.limit(EACH).offset(start))
         each = sa.select(Form.id, Form.name, fields, waiting, sa.func.coalesce(Form.broken, 0))
         rows = session.execute(each.where(Form.id.in_(list(ids))).order_by(Form.name, Form.id))
-        return FormList(tuple(FormRow(*row) for row in rows), count, page, pages)
+        return Listed(tuple(FormRow(*row) for row in rows), count, page, pages)
 
 
 def rename(store: Store, batch_id: int, name: str) -> None:
