@@ -31,12 +31,12 @@ _BATCH, _BATCH_PIXELS = 256, 1 << 20
 _LINES, _WIDTH = 32, 32
 
 
-def classifier(model: Model, threads: int = 1) -> Classifier:
+def classifier(model: Model) -> Classifier:
     """A function from (N, H, W) uint8 pictures, framed as the model's reframing says, to logits.
 
     The logits are (N, classes) float32; N may be 0. Raises ModelError where the graph cannot be run.
     """
-    answer = _open(model, threads)
+    answer = _open(model)
     classes = len(model.manifest.classes)
 
     def run(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -46,20 +46,20 @@ def classifier(model: Model, threads: int = 1) -> Classifier:
     return run
 
 
-def recogniser(model: Model, threads: int = 1) -> Recogniser:
+def recogniser(model: Model) -> Recogniser:
     """A function from pictures of numbers, framed as the model's reframing says, to probabilities for each step.
 
     Each picture is (H, W) uint8, H the same for all; each answer (T, 11) float32, rows that sum to 1, T a quarter
     of W rounded up; a mark counts as blank. Pictures of like width are run together; what else there is changes
     nothing. Raises ModelError as `classifier` does.
     """
-    run = symbol_recogniser(model, threads)
+    run = symbol_recogniser(model)
     return lambda pictures: [ctc.fold(steps) for steps in run(pictures)]
 
 
-def symbol_recogniser(model: Model, threads: int = 1) -> Recogniser:
+def symbol_recogniser(model: Model) -> Recogniser:
     """As `recogniser`, with the probabilities of all the model's classes, marks too: each answer (T, classes)."""
-    answer = _open(model, threads)
+    answer = _open(model)
 
     def run(pictures: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
         like: dict[int, list[int]] = {}
@@ -76,13 +76,13 @@ def symbol_recogniser(model: Model, threads: int = 1) -> Recogniser:
     return run
 
 
-def _open(model: Model, threads: int) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+def _open(model: Model) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
     """The answers of a graph, (N, classes) or (N, T, classes) float32. Raises ModelError where it gives others."""
     path = model.folder / GRAPH
     graph = path.read_bytes()
     check_graph(graph, str(path), picture_by_picture=True)
     try:
-        session = open_session(graph, threads)
+        session = open_session(graph)
         name = session.get_inputs()[0].name
     except Exception as e:  # ONNX Runtime raises classes of its own that share no base but Exception
         raise ModelError(f"{path}: ONNX Runtime cannot load it ({_first_line(e)}); get the package again") from None
@@ -108,12 +108,11 @@ def _open(model: Model, threads: int) -> Callable[[npt.NDArray[np.uint8]], npt.N
     return answer
 
 
-def open_session(graph: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """ONNX Runtime for a graph in memory, on the processor. What it holds is limited: see `_limit_memory`."""
+def open_session(graph: bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime for a graph in memory, on one core. What it holds is limited: see `_limit_memory`."""
     _limit_memory()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
