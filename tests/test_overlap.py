@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.datasets import catalog, overlap
-from inkshift.datasets.overlap import aligned, nearest_correlation, threshold_between, twins
+from inkshift.datasets.overlap import FLOOR, aligned, nearest_correlation, threshold_between, twins
 
 Images = npt.NDArray[np.uint8]
 
@@ -77,7 +77,7 @@ def test_twins_are_found_however_they_were_cut_out(zoom: float, dx: float) -> No
     others[[7, 21, 33]] = redressed(images[[4, 0, 29]], zoom, dx)
     found = twins(images, others)
     assert found.rows.tolist() == [0, 4, 29] and found.partners.tolist() == [21, 7, 33]
-    assert (found.correlation >= found.floor).all()
+    assert (found.correlation >= FLOOR).all()
 
 
 def test_writing_that_shares_nothing_has_no_twins() -> None:

@@ -71,4 +71,4 @@ def test_a_sheet_wraps_after_its_columns(tmp_path: Path) -> None:
 
 
 def test_a_study_without_sets_says_so(tmp_path: Path) -> None:
-    assert written(tmp_path)[0] == {"method": "no set was audited", "sets": []}
+    assert written(tmp_path) == {"method": "no set was audited", "sets": []}

@@ -63,7 +63,7 @@ def audit(sets: Sequence[str], data_of: Callable[[str], Audited], folder: Path) 
             contact_sheet(*pairs, folder / entry["sheet"])
         entries.append(entry)
     path = folder / "overlap.json"
-    write_json(path, {"method": _METHOD, "sets": entries})
+    write_json(path, {"method": _METHOD if entries else "no set was audited", "sets": entries})
     return path
 
 
