@@ -226,3 +226,14 @@ def test_two_readers_are_asked_where_both_are_there() -> None:
         pytest.skip("rapidocr is not installed: pip install 'inkshift[pp-ocr]'")
     found = Reader(read_as="number", second_reader="pp-ocrv6").read_page(written("2750", 4)).fields[0]
     assert found.value == "2750"
+
+
+@pytest.mark.parametrize("colour", [(40, 45, 60), (190, 40, 45), (40, 70, 170)])
+@pytest.mark.parametrize("lean", [0, 3])
+def test_a_line_nearly_from_side_to_side_crosses_a_field_out(
+    shipped_model: str, lean: int, colour: tuple[int, int, int]
+) -> None:
+    page = np.full((70, 260, 3), 245, np.uint8)
+    cv2.line(page, (18, 36 + lean), (242, 36 - lean), colour, 4, cv2.LINE_AA)
+    field = Reader(read_as="number").read_page(page).fields[0]
+    assert field.state == "crossed-out"
