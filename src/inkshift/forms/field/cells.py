@@ -235,9 +235,19 @@ def _mark(picture: Gray, height: float) -> float:
     empty = sum(not part.any() for part in between)
     if all(corners) and ink[middle_y, middle_x].mean() > 0.3 and empty >= 3:
         return _LIKELY
+    return max(slash_or_struck_zero(picture), taken_back(picture))
+
+
+def slash_or_struck_zero(picture: Gray) -> float:
+    """How sure it is, 0 to 1, that what looks like a digit is a slash, or has a stroke through its loop."""
+    ink = picture > 0
+    return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0)
+
+
+def taken_back(picture: Gray) -> float:
+    """How sure it is, 0 to 1, that a straight line takes back one digit, or two or three: it goes beyond them."""
     beyond = line_beyond(picture)
-    struck = _LIKELY if beyond > _STRUCK[1] else _OPEN if beyond > _STRUCK[0] else 0.0
-    return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0, struck)
+    return _LIKELY if beyond > _STRUCK[1] else _OPEN if beyond > _STRUCK[0] else 0.0
 
 
 def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:

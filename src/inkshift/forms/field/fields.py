@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from inkshift.forms.field import amounts, grid, numbers, printed, segment, signs
 from inkshift.forms.field import ink as inks
-from inkshift.forms.field.cells import Cell, cells_of_field, likeness, views_of_digit
+from inkshift.forms.field.cells import (
+    Cell,
+    cells_of_field,
+    likeness,
+    slash_or_struck_zero,
+    taken_back,
+    views_of_digit,
+)
 from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells, gaps_doubted
 from inkshift.forms.field.struck import struck_odds
 from inkshift.forms.reading import (
@@ -60,6 +67,8 @@ _DASH_ROOM, _DASH_MIDDLE, _DASH_FLAT = 0.02, 0.3, 5
 # looked at though it is paler than its page's, and how thick at most. Share of the darkness of its page's ink that it
 # has at least; share of its probability that is left to a digit so pale.
 _INSET, _PALE, _THICK, _PALEST, _PALE_LEFT = 0.15, 0.3, 0.27, 0.18, 0.5
+# A line that takes a number back shows by itself in one of so many digits.
+_FEW = 3
 # Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
 _LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
@@ -108,7 +117,8 @@ class Prepared:
 class PreparedNumber:
     """A field's number as line recognisers are to see it, and what its ink alone says.
 
-    crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. written: its ink (`number_ink`).
+    crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. written: its ink (`number_ink`);
+    strokes: all of it, see `strokes`.
     struck: 0 to 1, how sure it is that it was struck out. beside: what stands among its digits.
     """
 
@@ -116,6 +126,7 @@ class PreparedNumber:
     crop: npt.NDArray[np.uint8]
     line: numbers.Line
     written: Gray
+    strokes: Gray
     struck: float
     beside: tuple[signs.Sign, ...]
 
@@ -141,9 +152,27 @@ class PreparedNumber:
             read = _with_signs(job, _reading(job, given, _digits(job, self.line, given[0].written, views)), self.beside)
             # The shadow of an upright fold looks like a 1 to a recogniser.
             shadow = set(best) == {"1"} and no_ink(job) > 0.5
-            return less_sure(_perhaps_struck(read, struck), 0.5 if shadow else 1.0)
+            return less_sure(_perhaps_struck(read, struck), (0.5 if shadow else 1.0) * (1 - self.mark(len(best))))
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, self.line, given[0].written, views))
+
+    def mark(self, digits: int) -> float:
+        """How sure the form of its ink makes it, 0 to 1, that what reads as so many digits is a mark or was taken back.
+
+        The recogniser learned numbers: one stroke by itself is a 1 to it, and a line through a digit a part of that. A
+        1 in a free field may lean as far as its writer likes, so that only what leans farther is doubted.
+        """
+        if digits > _FEW:
+            return 0.0
+        labels, stats = segment.components(self.strokes)
+        large = np.flatnonzero(stats[:, 3] >= stats[:, 3].max(initial=0) / 4)
+        if not len(large):
+            return 0.0
+        x, y, w, h, _ = stats[large].T
+        rows, columns = slice(y.min(), (y + h).max()), slice(x.min(), (x + w).max())
+        picture = self.strokes[rows, columns] * np.isin(labels[rows, columns], large + 1)
+        unused = slash_or_struck_zero(picture) if digits == 1 else 0.0
+        return max(taken_back(picture), unused if unused > 0.5 else 0.0)
 
 
 def as_job(
@@ -264,9 +293,12 @@ def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
     """A field's number as line recognisers are to see it. reference: see `prepare`."""
     crop, dark = seen(job)
     written = number_ink(job, reference)
-    struck = max(job.struck, struck_share(strokes(job, reference)))
+    ink = strokes(job, reference)
+    struck = max(job.struck, struck_share(ink))
     beside = signs.find_signs(written if job.ink is None else _own_ink(job, reference))
-    return PreparedNumber(job, crop, numbers.Line(crop, dark, written[around(job)], reference), written, struck, beside)
+    return PreparedNumber(
+        job, crop, numbers.Line(crop, dark, written[around(job)], reference), written, ink, struck, beside
+    )
 
 
 def strokes(job: Job, reference: float | None) -> Gray:
