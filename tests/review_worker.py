@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from inkshift.review import studies, teach
+from inkshift.review import teach
 from inkshift.review.core import tasks
 
 if __name__ == "__main__":
-    teach.COMMAND = studies.COMMAND = (sys.executable, str(Path(__file__).with_name("review_teacher.py")))
+    teach.COMMAND = (sys.executable, str(Path(__file__).with_name("review_teacher.py")))
     sys.exit(tasks.main(sys.argv[1:]))

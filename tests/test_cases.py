@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +24,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from inkshift.cli import main
+from command import Run
 from inkshift.datasets import formats
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
@@ -34,6 +33,8 @@ from inkshift.reframe import to_gray
 from specimens import pen
 from specimens.specimen import Layout, Text, draw_blank
 from specimens.telegram import telegram_layout, telegram_template
+
+pytest_plugins = ["command"]
 
 Gray = npt.NDArray[np.uint8]
 pytestmark = pytest.mark.usefixtures("shipped_model")
@@ -255,25 +256,6 @@ def test_the_way_up_comes_from_the_print_not_from_how_sure_blanks_are(writer: Wr
 # -- 07, 08: files -------------------------------------------------------------------------------------------------
 
 
-class Answer(NamedTuple):
-    status: int
-    said: str
-
-
-Run = Callable[..., Answer]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> Answer:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return Answer(int(ended.value.code or 0), output.out + output.err)
-
-    return call
-
-
 def test_each_file_of_a_folder_is_read_or_named(writer: Writer, tmp_path: Path, run: Run) -> None:
     scans = tmp_path / "scans"
     scans.mkdir()
@@ -287,7 +269,7 @@ def test_each_file_of_a_folder_is_read_or_named(writer: Writer, tmp_path: Path, 
     (scans / "e.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(100))
     (scans / "notes.docx").write_bytes(b"PK\3\4" + bytes(60))
     done = run("read", scans, "--as", "number", "--out", tmp_path / "r.csv")
-    said = done.said + (tmp_path / "r.csv").read_text()
+    said = done.out + done.err + (tmp_path / "r.csv").read_text()
     assert [
         name for name in ("a.jpg", "b.webp", "c.jfif", "noending", "e.heic", "notes.docx") if name not in said
     ] == []
@@ -400,8 +382,8 @@ def test_blank_backs_are_no_failure(
     sides[0].save(tmp_path / "duplex.tif", save_all=True, append_images=sides[1:])
     arguments = ["--template", telegram / "template.json", "--out", tmp_path / "r.csv"]
     done = run("read", tmp_path / "duplex.tif", *arguments)
-    assert done.status == 0, done.said
-    assert "blank page" in done.said
+    assert done.status == 0, done.err
+    assert "blank page" in done.err
     with (tmp_path / "r.csv").open(newline="") as file:
         assert {row["field"]: row["value"] for row in csv.DictReader(file)} == values
 

@@ -280,7 +280,7 @@ def test_mnist_is_the_official_one(monkeypatch: pytest.MonkeyPatch):
 @needs_data
 def test_no_swiss_writer_is_in_both_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INKSHIFT_DATA", str(DATA))
-    learn, held_out = (catalog.swiss_writers(split) for split in ("train", "test"))
+    learn, held_out = (catalog.load("swiss", split).writers for split in ("train", "test"))
     assert (len(learn), len(held_out)) == (6_855, 2_397)
     assert len(set(learn.tolist())) == 12 and len(set(held_out.tolist())) == 4
     assert not set(learn.tolist()) & set(held_out.tolist())

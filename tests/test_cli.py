@@ -18,15 +18,16 @@ import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from inkshift.cli import main
+from command import Run
 from inkshift.forms.template import load_template
 from inkshift.models import package
+
+pytest_plugins = ["command"]
 
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
 TEMPLATE = TELEGRAM / "template.json"
@@ -34,30 +35,6 @@ SCAN = TELEGRAM / "scan-1.jpg"
 SRC = Path(__file__).parents[1] / "src"
 
 reads = pytest.mark.skipif(not package.shipped(), reason="no model package is in src/inkshift/packages")
-
-
-class Answer(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(self.out)))
-
-
-Run = Callable[..., Answer]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> Answer:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return Answer(int(ended.value.code or 0), output.out, output.err)
-
-    return call
 
 
 def locked_pdf() -> bytes:

@@ -79,7 +79,7 @@ def study(*sets: tuple[dict[str, str], list[Arm]]) -> Results:
         Set(f"set {i}", {"data": "a"}, {"data": "b"}, "equal", "", True, settings, tuple(arms))
         for i, (settings, arms) in enumerate(sets, 1)
     )
-    return Results(Path("none"), "s", "S", 1, 0.01, {"precision": "float32"}, (), {}, "", {}, made, ())
+    return Results(Path("none"), "s", "S", 1, 0.01, {"precision": "float32"}, {}, "", {}, (), choices=(), sets=made)
 
 
 def at(rows: list[Comparison], measure: str) -> Comparison:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from inkshift.cli import main
+from command import Run
 from inkshift.datasets.formats import load_class_folders, load_csv
 from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError, SettingError
@@ -21,6 +21,8 @@ from inkshift.files import file_digest
 from inkshift.forms.crops import harvest
 from inkshift.forms.crops.folder import KIND, Harvest, new_folder
 from inkshift.forms.crops.harvest import build, match, split_of
+
+pytest_plugins = ["command"]
 
 PIECE = np.zeros((28, 28), np.uint8)
 
@@ -218,15 +220,11 @@ def test_exclusions_need_their_columns(tmp_path: Path) -> None:
         harvest.read_exclusions(tmp_path / "exclude.csv")
 
 
-def test_the_command_builds_from_a_database(
-    telegram: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], shipped_model: str
-) -> None:
+def test_the_command_builds_from_a_database(telegram: Path, tmp_path: Path, run: Run, shipped_model: str) -> None:
     arguments: list[Any] = ["dataset", "build", telegram / "scan-1.jpg", "--template", telegram / "template.json"]
     arguments += ["--labels", f"sqlite:///{telegram / 'labels.sqlite'}", "--query", "select * from fields"]
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in (*arguments, "--out", tmp_path / "set")])
-    output = capsys.readouterr()
-    assert not ended.value.code
+    output = run(*arguments, "--out", tmp_path / "set")
+    assert not output.status
     assert output.out.strip() == str(tmp_path / "set")
     assert "1 pages, 1 forms" in output.err and "digits" in output.err
     assert len(table(tmp_path / "set" / "numbers" / "numbers.csv")) == 13

@@ -16,19 +16,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkshift.cli import main
+from command import Run
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import DataError, InkshiftError, ModelError, SettingError
 from inkshift.forms.reader import Reader
+from inkshift.models.foreign import parse_scale
 from inkshift.models.graphs import check_graph
 from inkshift.models.imported import import_model, parse_classes
 from inkshift.models.package import GRAPH, WEIGHTS, Model, load_model, save_package, shipped
 from inkshift.models.runtime import classifier, softmax
-from inkshift.models.wrapped import parse_scale
 from inkshift.reframe import parse
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed; pip install 'inkshift[study]'")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+pytest_plugins = ["command"]
 
 Gray = npt.NDArray[np.uint8]
 REFRAMING = "gray|light_ink|trim|square|margin(0.2)|resize(28)"
@@ -269,25 +271,18 @@ def test_the_reader_reads_with_an_imported_model(telegram: Path, shipped_model: 
     assert np.mean([form[name].value == value for name, value in labels.items()]) >= 0.9
 
 
-def test_the_command(drawn_digits: Gray, templates: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(drawn_digits: Gray, templates: Any, tmp_path: Path, run: Run) -> None:
     file = net(tmp_path / "a.onnx", templates, ["n", 784], last="Softmax")
     pictures, out = labelled(tmp_path / "mine", drawn_digits), tmp_path / "model"
     words = ["model", "import", file, "--out", str(out), "--classes", "0-9", "--licence", "MIT"]
     words += ["--reframing", REFRAMING, "--test", str(pictures)]
 
-    def call(*more: str) -> tuple[Any, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([*words, *more])
-        return ended.value.code, *capsys.readouterr()
-
-    code, said, noted = call()
+    code, said, noted = run(*words)
     assert code == 0 and f"wrote {out}" in noted
     assert "mine, accuracy           1.0000" in said and "parameters               7,840" in said
-    assert json.loads(call("--json")[1])["scores"]["mine, images"] == 10
-    with pytest.raises(SystemExit):
-        main(["read", str(pictures / "7"), "--as", "digit", "--model", str(out)])
-    assert ",7," in capsys.readouterr().out
-    code, _, noted = call("--out", str(pictures))
+    assert json.loads(run(*words, "--json").out)["scores"]["mine, images"] == 10
+    assert ",7," in run("read", pictures / "7", "--as", "digit", "--model", out).out
+    code, _, noted = run(*words, "--out", pictures)
     assert code == 2 and "is no model package" in noted
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from command import Run
 from inkshift import remote
-from inkshift.cli import main
 from inkshift.errors import InputError, MissingExtraError
 from inkshift.files import file_digest
 from inkshift.forms.out import batch
@@ -24,6 +24,8 @@ from inkshift.forms.page.files import find_files, load_page, page_refs, passed_o
 from inkshift.forms.reader import Reader
 from inkshift.models import package
 from inkshift.remote import address_of
+
+pytest_plugins = ["command"]
 
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
 SCAN = TELEGRAM / "scan-1.jpg"
@@ -217,26 +219,16 @@ def test_a_store_that_does_not_answer_is_one_line(bucket: str, monkeypatch: pyte
     monkeypatch.undo()
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[object, str, str]:
-    """Status, output and messages of a command."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    return ended.value.code or 0, said.out, said.err
-
-
 @pytest.mark.skipif(not package.shipped(), reason="no model package is in src/inkshift/packages")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_read_gives_what_it_gives_of_files(
-    bucket: str, tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_read_gives_what_it_gives_of_files(bucket: str, tmp_path: Path, workers: int, run: Run) -> None:
     (tmp_path / "list.txt").write_text(f" {bucket}/scans/scan-10.jpg \n\n{bucket}/scans/gone.jpg\n")
     how = ("--template", TELEGRAM / "template.json", "--format", "jsonl")
-    status, out, said = run(capsys, "read", "--from", tmp_path / "list.txt", *how, "--workers", workers)
+    status, out, said = run("read", "--from", tmp_path / "list.txt", *how, "--workers", workers)
     assert status == 1 and f"{bucket}/scans/gone.jpg: expected a file or folder, found nothing" in " ".join(
         said.split()
     )
-    there, here = (list(map(json.loads, text.splitlines())) for text in (out, run(capsys, "read", SCAN, *how)[1]))
+    there, here = (list(map(json.loads, text.splitlines())) for text in (out, run("read", SCAN, *how)[1]))
     assert len(there) == len(here) > 10
     for row, expected in zip(there, here, strict=True):
         assert row["source"] == f"{bucket}/scans/scan-10.jpg"
@@ -249,14 +241,14 @@ def test_without_fsspec_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         remote.files_at("s3://election/scans")
 
 
-def test_a_list_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, said = run(capsys, "read", "--from", tmp_path / "no.txt", "--as", "number")
+def test_a_list_that_is_none(tmp_path: Path, run: Run) -> None:
+    status, _, said = run("read", "--from", tmp_path / "no.txt", "--as", "number")
     assert status == 1 and "expected a list of paths, one a line, found none (No such file" in " ".join(said.split())
     (tmp_path / "empty.txt").write_text(" \n\n")
     for more in ([], [SCAN]):
-        status, _, said = run(capsys, "read", *more, "--from", tmp_path / "empty.txt", "--as", "number")
+        status, _, said = run("read", *more, "--from", tmp_path / "empty.txt", "--as", "number")
         assert status == 1 and "empty.txt: expected a list of paths, one a line, found none; fill" in " ".join(
             said.split()
         )
-    status, _, said = run(capsys, "read", "--as", "number")
+    status, _, said = run("read", "--as", "number")
     assert status == 2 and "nothing to read: give files or folders, or --from FILE" in " ".join(said.split())

@@ -90,7 +90,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             last = session.scalars(stores.sa.select(queue.Field.id).order_by(queue.Field.id.desc())).first()
         assert last is not None
         queue.settle(store, sue, last, "12")
-        datasets.make(store, files, [(1, "Demo")], "Votes")
+        datasets.make(store, files, [1], "Votes")
         drafts.begin(store, files, "Telegram", telegram(), 1)
         with answering(store, Settings(files=files)) as found:
             yield found

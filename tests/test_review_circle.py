@@ -69,16 +69,16 @@ class TestWhatTeaches:
         queue.settle(store, stores.local_user(store), 2, "13")
         assert labelled.write_labelled(store, [batch], tmp_path / "out").numbers == 1
         assert [n.id for n in datasets._numbers(tmp_path / "out" / "numbers.csv", 0)] == [2]
-        (counted,) = labelled.available(store)
+        (counted,) = labelled.available_page(store).rows
         assert counted.train + counted.test == 1
 
     def test_an_answer_that_was_taken_back_teaches_nobody(self, store: Store, tmp_path: Path) -> None:
         batch = add_batch(store, "b", [form("f", field("a"))])
         user = stores.local_user(store)
         queue.settle(store, user, 1, "13")
-        assert sum(one.train + one.test for one in labelled.available(store)) == 1
+        assert sum(one.train + one.test for one in labelled.available_page(store).rows) == 1
         queue.undo(store, user, batch)
-        assert sum(one.train + one.test for one in labelled.available(store)) == 0
+        assert sum(one.train + one.test for one in labelled.available_page(store).rows) == 0
 
     def test_fields_of_cells_teach_as_well_and_are_compared_as_cells(self, store: Store, tmp_path: Path) -> None:
         boxes = [{"name": n, "box": [9, 9, 90, 30], "cells": cells} for n, cells in (("a", 3), ("b", 0))]
@@ -89,7 +89,7 @@ class TestWhatTeaches:
             queue.settle(store, stores.local_user(store), number, "12")
         written = labelled.write_labelled(store, [batch], tmp_path / "out")
         assert (written.numbers, written.left_out) == (2, 0)
-        assert [one.train + one.test for one in labelled.available(store)] == [2]
+        assert [one.train + one.test for one in labelled.available_page(store).rows] == [2]
         kept = [number for number in labelled.settled_numbers(store, [batch], "all") if number]
         assert [(number.job.kind, number.job.cells) for number in kept] == [("cells", 3), ("number", 0)]
 
@@ -108,7 +108,7 @@ class TestWhatTeaches:
             waiting = list(session.scalars(ids))
         for one in waiting:
             queue.settle(store, stores.local_user(store), one, "12")
-        assert {one.lacks: one.batch for one in labelled.available(store) if one.batch > 1} == why
+        assert {one.lacks: one.batch for one in labelled.available_page(store).rows if one.batch > 1} == why
         browser = client(store, Settings(files=tmp_path / "files"))
         for code, said in (("en", "no number is held out"), ("es", "no hay números reservados")):
             text = browser.get("/models", headers={"Accept-Language": code}).text
@@ -134,7 +134,7 @@ class TestModels:
         assert models.before(store) == ("", NUMBER_MODEL)
         models.go_back(store)
         assert models.default_folder(store) is None
-        assert [(c.name, c.user) for c in models.history(store)] == [(NUMBER_MODEL, ""), ("mine", "local")]
+        assert [(c.name, c.user) for c in models.history(store).rows] == [(NUMBER_MODEL, ""), ("mine", "local")]
         assert models.before(store) == (digest, "mine")
 
     def test_a_worse_one_is_chosen_knowingly_or_not_at_all(self, store: Store) -> None:
@@ -148,7 +148,7 @@ class TestModels:
     def test_a_package_that_is_gone_is_named(self, store: Store, tmp_path: Path) -> None:
         stores.add_model(store, "a" * 64, "mine", str(tmp_path / "gone"), comparison=compared("better"))
         models.choose(store, "a" * 64)
-        (mine,) = [one for one in models.known(store) if one.created]
+        (mine,) = models.taught(store).rows
         assert "gone" in mine.problem and mine.default
         with pytest.raises(ModelError, match="gone"):
             read_batch(store, demo_batch())
@@ -213,7 +213,7 @@ class TestTeaching:
         assert model.based_on == load_model(NUMBER_MODEL).digest and model.name == "mine"
         facts = model.comparison
         assert facts and facts["difference"] == 0 and facts["old"] == facts["new"] == facts["numbers"]
-        (counted,) = labelled.available(store)
+        (counted,) = labelled.available_page(store).rows
         assert (facts["learned"], facts["numbers"]) == (counted.train, counted.test)
         assert facts["composed"] == [0.76, 0.738]
 
@@ -377,7 +377,7 @@ class TestPages:
             (folder / "index.json").write_text(text)
             (folder / "report.html").write_text(answer)
         (tmp_path / "runs" / "b").mkdir()
-        (only,) = studies.found(tmp_path / "files")
+        (only,) = studies.found(tmp_path / "files").rows
         assert (only.title, only.lines) == ("Does <it> carry over?", ("Yes, it & that does.",))
         assert "Does &lt;it&gt; carry over?" in browser.get("/studies").text
         report = browser.get(f"/studies/{only.id}")

@@ -91,12 +91,12 @@ def test_teaching_for_real(store: Store, running: Tasks, tmp_path: Path) -> None
 
 def test_a_study_for_real(store: Store, running: Tasks, tmp_path: Path) -> None:
     files, batch = tmp_path / "files", settled(store)
-    about = {"dataset": datasets.make(store, files, [(batch, "Cheques")], "one"), "name": "one"}
+    about = {"dataset": datasets.make(store, files, [batch], "one"), "name": "one"}
     folder = task_folder(files, 1)  # of the first task, which takes the study that is there
     folder.mkdir(parents=True)
     spec = studies._spec(Work(store, files, folder, about, lambda *_: None))
     (folder / "study.toml").write_text(f"{spec}old_task = 3\n\n[training]\nepochs = 2\n")
     done = wait(store, running.start("study", about), patience=PATIENCE)
     assert done.status == "done", done.note
-    (found,) = studies.found(files)
+    (found,) = studies.found(files).rows
     assert found.title.startswith("one: how many labels") and found.lines

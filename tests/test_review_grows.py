@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from inkshift.review.app import Settings
 from inkshift.review.batches import keep
 from inkshift.review.core import intake, queue
 from inkshift.review.core import store as stores
-from inkshift.review.core.schema import Decision, Field, Form, Page, Reading, User
+from inkshift.review.core.schema import Choice, Decision, Draft, Field, Form, Page, Reading, TrainedModel, User
 from inkshift.review.core.store import Store
 from inkshift.review.keying import views
 from review_app import PASSWORD, client, logged_in, shown_field, token
@@ -186,3 +189,56 @@ def test_forms_are_listed_by_an_index_a_page_at_a_time(store: Store) -> None:
         with statements(store) as asked:
             keep.form_list(store, batch, which=which)
         assert scans(store, asked) == [], which
+
+
+LISTS = {  # where a list is, the parameter that turns it, and what names a row of it
+    "people": ("/people", "at", r"<th scope=\"row\">person (\d+)</th>"),
+    "templates": ("/templates", "at", r"<h2><a [^>]*>template (\d+)</a>"),
+    "models": ("/models", "at", r"<h3><a [^>]*>model (\d+)</a>"),
+    "choices": ("/models", "choices", r"<td>model (\d+)</td>"),
+    "data sets": ("/data", "at", r"<h2><a [^>]*>set (\d+)</a>"),
+    "batches of data": ("/data", "batches", r"<span>batch (\d+) "),
+    "studies": ("/studies", "at", r"<h2><a [^>]*>study (\d+)</a>"),
+}
+COUNT = 103
+
+
+def crowd(store: Store, files: Path) -> TestClient:
+    """A browser of a review that has many of everything, numbered in the order that they came."""
+    numbers = range(1, COUNT + 1)
+    with store.writing() as session:
+        now = {"created": store.clock()}
+        people = [{"name": f"person {n}", "password": "", "role": "keyer", **now} for n in numbers]
+        stores.add_rows(session, User, people)
+        taught = {"folder": "gone", "based_on": "", **now}
+        stores.add_rows(
+            session, TrainedModel, [{"digest": f"{n:064}", "name": f"model {n}", **taught} for n in numbers]
+        )
+        stores.add_rows(session, Choice, [{"model": f"{n:064}", "time": store.clock()} for n in numbers])
+        template = {"template": TALLY.model_dump(mode="json"), "changed": store.clock()}
+        stores.add_rows(session, Draft, [{"name": f"template {n}", **template} for n in numbers])
+    for n in numbers:
+        intake.add_batch(store, f"batch {n}")
+        about = {"id": n, "name": f"set {n}", "made": "2026", "batches": [], "numbers": 1, "forms": 1, "left_out": 0}
+        study = {"name": "s", "title": f"study {n}", "seed": 1, "margin": 0.01, "settings": {}, "choices": []}
+        study |= {"sets": [], "versions": {}, "machine": "x", "data": {}}
+        for folder, name, text in (("datasets", "about.json", about), ("studies", "index.json", study)):
+            place = files / folder / str(n)
+            place.mkdir(parents=True)
+            (place / name).write_text(json.dumps(text))
+            (place / "report.html").write_text("")
+    return client(store, Settings(files=files))
+
+
+def test_every_list_is_shown_a_page_at_a_time(store: Store, tmp_path: Path) -> None:
+    grown(store, double=False)
+    browser = crowd(store, tmp_path / "files")
+    for name, (address, turn, row) in LISTS.items():
+        with statements(store) as asked:
+            first = browser.get(address).text
+        assert scans(store, asked) == [], name
+        pages = int(re.findall(rf"Page 1 of (\d+)</span>\s*<a [^>]*href=\"\?{turn}=2\"", first)[0])
+        shown = [re.findall(row, browser.get(f"{address}?{turn}={at}").text) for at in range(1, pages + 1)]
+        assert pages > 1 and all(len(part) < COUNT for part in shown), name
+        assert sorted(int(n) for part in shown for n in part) == list(range(1, COUNT + 1)), name
+        assert re.findall(row, browser.get(f"{address}?{turn}=999").text) == shown[-1], name

@@ -193,7 +193,7 @@ def test_a_model_that_was_chosen_stays_the_default_in_newer_tables(url: str) -> 
     engine.dispose()
     store = stores.open(url)
     assert models.default_folder(store) == "models/new"
-    assert [line.name for line in models.history(store)] == ["new", "old"]
+    assert [line.name for line in models.history(store).rows] == ["new", "old"]
     store.close()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -131,6 +134,30 @@ def test_batches_hold_each_row_once_and_widths_alike(widths: list[int], size: in
         picture = lines[rows]
         assert picture.shape[2] >= max(widths[int(i)] for i in rows) and picture.shape[2] % 8 == 0
         assert [int(p[0].sum()) for p in picture] == [widths[int(i)] for i in rows]
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(2, 6), body=st.floats(10, 40), seed=st.integers(0, 2**32 - 1))
+def test_zeros_in_a_chain_are_one_stroke_as_long_as_there_are_zeros(count: int, body: float, seed: int) -> None:
+    make = [
+        marks.zeros(n, body, 0.08 * body, 0.1, augment.Dice(np.random.default_rng(seed))) for n in (count, 2 * count)
+    ]
+    assert all(cv2.connectedComponents((chain > 100).astype(np.uint8))[0] == 2 for chain in make)
+    assert make[1].shape[1] > 1.3 * make[0].shape[1]
+    assert 0.6 * body < make[0].shape[0] < 1.6 * body
+
+
+def test_a_one_leans_as_its_hand_has_it(glyphs: strings.Glyphs) -> None:
+    hand = replace(strings.draw_hand(augment.Dice(np.random.default_rng(0)), "11"), slant=0.0, pen=0.06)
+    upright, leaning = (
+        [
+            strings._render(glyphs, row, hand, augment.Dice(np.random.default_rng(1)), one=one)
+            for row in glyphs.rows[0, 1]
+        ]
+        for one in (0.0, 0.5)
+    )
+    for straight, slanted in zip(upright, leaning, strict=True):
+        assert strings._lean(slanted) > strings._lean(straight) + 0.25
 
 
 def test_drawn_digits_fill_their_body_and_differ() -> None:

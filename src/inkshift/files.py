@@ -57,7 +57,7 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise SettingError(f"{path}: cannot be written ({reason(e)}); choose another place") from None
+        raise cannot_write(path, e) from None
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
 
@@ -69,7 +69,7 @@ def writing(path: Path, *others: Path) -> Iterator[None]:
         yield
     except OSError as e:
         if e.filename in map(str, (path, *others)) or e.errno in _NO_ROOM:
-            raise SettingError(f"{path}: cannot be written ({reason(e)}); choose another place") from None
+            raise cannot_write(path, e) from None
         raise
 
 
@@ -84,7 +84,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
+        raise cannot_write(out, e) from None
     with locked(out):
         try:
             if old.exists() and not out.exists():
@@ -94,16 +94,14 @@ def whole_folder(out: Path) -> Iterator[Path]:
                     shutil.rmtree(left)
             part.mkdir()
         except OSError as e:
-            raise SettingError(f"{out}: cannot be written ({e.strerror}); choose another place") from None
+            raise cannot_write(out, e) from None
         try:
             try:
                 yield part
             except OSError as e:
                 if e.errno not in _NO_ROOM:
                     raise
-                raise SettingError(
-                    f"{out}: cannot be written ({e.strerror}); free its disk, then start again"
-                ) from None
+                raise cannot_write(out, e, "free its disk, then start again") from None
             if out.exists():
                 out.replace(old)
             try:
@@ -111,9 +109,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
             except OSError as e:
                 kept = Path(tempfile.mkdtemp(prefix=f"{out.name}-", dir=out.parent))
                 part.replace(kept)
-                raise SettingError(
-                    f"{out}: cannot be written ({e.strerror}); what was made is in {kept}; move it there"
-                ) from None
+                raise cannot_write(out, e, f"what was made is in {kept}; move it there") from None
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -145,7 +141,7 @@ def locked(path: Path, what: str | Path = "", *, wait: bool = False) -> Iterator
             f"{what or path}: another inkshift is at work on it; wait until it ends, or choose another place"
         ) from None
     except OSError as e:
-        raise SettingError(f"{what or path}: cannot be written ({reason(e)}); choose another place") from None
+        raise cannot_write(what or path, e) from None
     try:
         yield
     finally:
@@ -258,6 +254,11 @@ def _not_too_deep(value: Any) -> Any:
 def reason(error: Exception) -> str:
     """Why a file could not be read or written, in a few words."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def cannot_write(path: str | Path, error: OSError, mend: str = "choose another place") -> SettingError:
+    """What is said where a file or folder cannot be written, and how to mend it."""
+    return SettingError(f"{path}: cannot be written ({reason(error)}); {mend}")
 
 
 # How spreadsheets call the columns `file` and `form`, and the bytes by which a table's encoding is told.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.show import count, note
+from inkshift.cli.show import count, note, table
 
 if TYPE_CHECKING:
     from inkshift.datasets.formats import LabelledImages
@@ -91,20 +91,17 @@ def load(data: str) -> LabelledImages:
 
 
 def _show(found: Advice, score: float, data: str, folders: dict[str, str]) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in ("way", "labels", "read right", "expected of all", "90 %"):
-        table.add_column(name, justify="left" if name == "way" else "right", no_wrap=True)
+    columns = ("way", "labels", "read right", "expected of all", "90 %")
+    shown = table(*columns, whole=columns)
     for one in sorted(found.measured, key=lambda one: -float(one.right.mean())):
         all_of_them = one.expected(found.labels)
         labels = "0" if one.way.regime == "as-is" else f"{one.labels[-1]:,}"
-        table.add_row(
+        shown.add_row(
             str(one.way), labels, _share(one.right.mean()), _share(all_of_them.mean), _span(one, found.labels)
         )
-    Console(width=max(out.width, 110)).print(table)
+    Console(width=max(out.width, 110)).print(shown)
     for line in lines(found, score, data, folders):
         out.print(line, highlight=False, markup=False)
 

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from inkshift.errors import InkshiftError, SettingError
+from inkshift.files import cannot_write
 
 app = typer.Typer(
     name="inkshift",
@@ -105,7 +106,7 @@ def root(
         try:
             handler = logging.FileHandler(log, encoding="utf-8", errors="backslashreplace")
         except OSError as e:
-            raise SettingError(f"{log}: cannot be written ({e.strerror}); choose another place for the log") from None
+            raise cannot_write(log, e, "choose another place for the log") from None
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         _log.addHandler(handler)
         _log.setLevel(logging.INFO)

@@ -8,17 +8,10 @@ from typing import Annotated
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.evaluate import Query, Readings
+from inkshift.cli.options import LABELLED, Query, Readings
 from inkshift.cli.show import note, table
 
-Labels = Annotated[
-    str,
-    typer.Argument(
-        metavar="LABELS",
-        help="The entries to look through: a CSV file with the columns form (or file), field, and value (or label, "
-        "or written), or the SQLAlchemy URL of a database, with --query.",
-    ),
-]
+Labels = Annotated[str, typer.Argument(metavar="LABELS", help=f"The entries to look through: {LABELLED}")]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="CSV file for every entry that disagrees with the ink.")
 ]

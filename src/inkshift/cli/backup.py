@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inkshift.cli.app import app
-from inkshift.cli.review import REVIEW_DB, Db, Files
+from inkshift.cli.review import REVIEW_DB, Db, Files, need_review
 from inkshift.cli.show import count, note
 
 if TYPE_CHECKING:
@@ -36,8 +35,11 @@ def backup(
 
       inkshift backup night.zip --db postgresql://count@db/review --files /srv/review-files
     """
-    with _opened(db, files, there=True) as (core, store, folder):
-        _say(out, core.back_up(store, folder, out))
+    need_review()
+    from inkshift.review.core.backup import back_up
+
+    with _opened(db, files, there=True) as (store, folder):
+        _say(out, back_up(store, folder, out))
 
 
 @app.command()
@@ -55,34 +57,25 @@ def restore(
 
       inkshift restore review-2026-11-29.zip --db postgresql://count@db/review
     """
-    given = _core().check(kept)  # before a database is made for it
-    with _opened(db, files) as (core, store, folder):
-        core.restore(kept, given, store, folder)
+    need_review()
+    from inkshift.review.core import backup
+
+    given = backup.check(kept)  # before a database is made for it
+    with _opened(db, files) as (store, folder):
+        backup.restore(kept, given, store, folder)
     _say(kept, given)
 
 
-def _core() -> ModuleType:
-    from inkshift.errors import MissingExtraError
-
-    try:
-        from inkshift.review.core import backup
-    except ImportError:
-        raise MissingExtraError("review", "review") from None
-    return backup
-
-
 @contextmanager
-def _opened(db: str, files: Path | None, there: bool = False) -> Iterator[tuple[ModuleType, Store, Path]]:
+def _opened(db: str, files: Path | None, there: bool = False) -> Iterator[tuple[Store, Path]]:
     from inkshift.errors import InputError
-
-    backup = _core()
     from inkshift.review.core import store
 
     if there and db.startswith("sqlite:///") and not Path(file := db.removeprefix("sqlite:///")).exists():
         raise InputError(f"{file}: no such database; give the address that `inkshift review` was started with as --db")
     opened = store.open(db)
     try:
-        yield backup, opened, files or store.files_beside(opened)
+        yield opened, files or store.files_beside(opened)
     finally:
         opened.close()
 

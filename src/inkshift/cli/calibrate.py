@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.evaluate import Query, Readings
+from inkshift.cli.options import LABELLED, Query, Readings
 from inkshift.cli.show import count, note, table
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ BESIDE = (0.05, 0.03, 0.02, 0.01)
 
 Labels = Annotated[
     str | None,
-    typer.Argument(
-        metavar="LABELS",
-        help="What is really written on a random sample of forms: a CSV file with the columns form (or file), field, "
-        "and value (or label, or written), or the SQLAlchemy URL of a database, with --query.",
-    ),
+    typer.Argument(metavar="LABELS", help=f"What is really written on a random sample of forms: {LABELLED}"),
 ]
 Error = Annotated[
     float, typer.Option(help="At most this share of the accepted fields is to be wrong. Choose it beforehand.")

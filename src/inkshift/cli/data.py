@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.show import bars, note
+from inkshift.cli.options import Json
+from inkshift.cli.show import bars, note, table
 
 if TYPE_CHECKING:
     from inkshift.datasets.catalog import DataSet
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 data_app = typer.Typer(no_args_is_help=True, help="List, show, fetch and pack the data sets inkshift knows.")
 app.add_typer(data_app, name="data")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Name = Annotated[str, typer.Argument(help="Name of a data set, as `inkshift data list` prints it.")]
 
 
@@ -29,31 +30,19 @@ def list_sets(as_json: Json = False) -> None:
 
     Example: inkshift data list
     """
-    from rich import box
-    from rich.table import Table
-
     from inkshift.datasets.catalog import CATALOG
 
     rows = [_facts(entry) for entry in CATALOG.values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    table.add_column("what")
-    table.add_column("licence", no_wrap=True)
-    table.add_column("weights\nmay ship")
-    table.add_column("where", no_wrap=True)
+    columns = ("name", "what", "licence", "weights\nmay ship", "where")
+    shown = table(*columns, left=columns, whole=("name", "licence", "where"))
     for row in rows:
         where = "here" if row["here"] else "to fetch" if row["files"] else "not here"
-        table.add_row(
-            row["name"],
-            row["title"].partition(":")[0],
-            row["licence"],
-            "yes" if row["ships"] else "no",
-            where,
-        )
-    out.print(table, soft_wrap=False)
+        ships = "yes" if row["ships"] else "no"
+        shown.add_row(row["name"], row["title"].partition(":")[0], row["licence"], ships, where)
+    out.print(shown, soft_wrap=False)
 
 
 @data_app.command()
@@ -150,18 +139,7 @@ def _facts(entry: DataSet) -> dict[str, Any]:
         here = str(locate(entry.name))
     except DataError:
         here = None
-    return {
-        "name": entry.name,
-        "title": entry.title,
-        "source": entry.source,
-        "licence": entry.licence,
-        "citation": entry.citation,
-        "note": entry.note,
-        "ships": entry.ships,
-        "stated": entry.stated,
-        "here": here,
-        "files": [{"name": f.name, "urls": f.urls, "md5": f.md5, "size": f.size} for f in entry.files],
-    }
+    return asdict(entry) | {"here": here}
 
 
 def _class_counts(entry: DataSet) -> dict[str, dict[str, int]]:

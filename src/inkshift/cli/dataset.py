@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from inkshift.cli.app import app, err
-from inkshift.cli.show import bars, note
+from inkshift.cli.options import LABELLED, Query, Template
+from inkshift.cli.show import bars, note, table
 
 if TYPE_CHECKING:
     from inkshift.forms.crops.folder import Harvest
@@ -19,26 +19,14 @@ dataset_app = typer.Typer(no_args_is_help=True, help="Make data sets from forms 
 app.add_typer(dataset_app, name="dataset")
 
 
-class As(enum.StrEnum):
-    """What a picture shows where no template says it."""
-
-    number = "number"
-
-
 Pages = Annotated[
     list[str],
     typer.Argument(help="Pages: PNG, JPEG, TIFF or PDF files, or folders of them.", show_default=False),
 ]
-Template = Annotated[Path | None, typer.Option("--template", help="Template of the form on the pages.")]
-ReadAs = Annotated[As | None, typer.Option("--as", help="Instead of a template: each picture shows one number.")]
-Labels = Annotated[
-    str,
-    typer.Option(
-        help="What is really written: a CSV file with the columns form (or file), field, and value (or "
-        "label, or written), or the SQLAlchemy URL of a database, with --query.",
-    ),
+ReadAs = Annotated[
+    Literal["number"] | None, typer.Option("--as", help="Instead of a template: each picture shows one number.")
 ]
-Query = Annotated[str | None, typer.Option(help="SQL that gives these columns from the database in --labels.")]
+Labels = Annotated[str, typer.Option(help=f"What is really written: {LABELLED}")]
 Out = Annotated[Path, typer.Option(help="Folder for the data sets; one made before is replaced.")]
 Exclude = Annotated[
     Path | None,
@@ -84,7 +72,7 @@ def build(
             known,
             out,
             template=template or "",
-            read_as=read_as.value if read_as else None,
+            read_as=read_as,
             model=model,
             exclude=exclude,
             test_share=test_share,
@@ -124,20 +112,14 @@ def compose(
 
 def _summarise(result: Harvest) -> None:
     """What was gathered and what was left out, on stderr."""
-    from rich import box
-    from rich.table import Table
-
-    counts = result.counts()
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("")
-    for name in ("train", "test"):
-        table.add_column(name, justify="right")
-    table.add_row("numbers", *(f"{counts['numbers'].get(s, 0):,}" for s in ("train", "test")))
-    table.add_row("digits", *(f"{counts['digits'].get(s, 0):,}" for s in ("train", "test")), end_section=True)
-    for digit, by_split in counts["classes"].items():
-        table.add_row(f"  {digit}", *(f"{by_split[s]:,}" for s in ("train", "test")))
+    counts, parts = result.counts(), ("train", "test")
+    shown = table("", *parts)
+    for what in ("numbers", "digits"):
+        shown.add_row(what, *(f"{counts[what].get(part, 0):,}" for part in parts), end_section=what == "digits")
+    for digit, by_part in counts["classes"].items():
+        shown.add_row(f"  {digit}", *(f"{by_part[part]:,}" for part in parts))
     note(f"{counts['pages']} pages, {counts['forms']} forms")
-    err.print(table, soft_wrap=False)
+    err.print(shown, soft_wrap=False)
     for item in result.left_out:
         if item.reason == "not read":
             note(f"not read: {item.detail}", "red")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkshift.cli.app import app, out
+from inkshift.cli.options import LABELLED, Json, Query, Readings
 from inkshift.cli.show import note, table
 
 if TYPE_CHECKING:
@@ -19,28 +20,11 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 
-
-Readings = Annotated[
-    Path,
-    typer.Argument(metavar="READINGS", help="What `inkshift read --out` wrote: CSV, JSON or JSON Lines."),
-]
-Labels = Annotated[
-    str,
-    typer.Argument(
-        metavar="LABELS",
-        help="What is really written: a CSV file with the columns form (or file), field, and value "
-        "(or label, or written), or the SQLAlchemy URL of a database, with --query.",
-    ),
-]
-Query = Annotated[
-    str | None,
-    typer.Option(metavar="SQL", help="SQL that gives these columns from the database in LABELS."),
-]
+Labels = Annotated[str, typer.Argument(metavar="LABELS", help=f"What is really written: {LABELLED}")]
 Beside = Annotated[
     list[Path] | None,
     typer.Option(metavar="READINGS", help="Other readings of the same forms, as a further column. May be repeated."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print every measure as JSON instead of tables.")]
 Figures = Annotated[
     Path | None,
     typer.Option(
@@ -55,7 +39,7 @@ def evaluate(
     labels: Labels,
     query: Query = None,
     beside: Beside = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
     figures: Figures = None,
 ) -> None:
     """Compare readings with labels: numbers, digits, confusions, calibration.
@@ -173,21 +157,15 @@ def _wrong(cases: tuple[Case, ...]) -> Table:
 
 
 def _draw(evaluation: Evaluation, folder: Path) -> None:
-    from inkshift.errors import SettingError
-    from inkshift.files import whole_file
+    from inkshift.files import write_whole
     from inkshift.forms.judge.figures import confusion_picture, digit_distribution, value_distribution
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise SettingError(f"--figures {folder}: no such folder can be made ({e.strerror}); name another") from None
     for name, picture in (
         ("confusion", confusion_picture(evaluation.confusion)),
         ("numbers", value_distribution(evaluation.values)),
         ("digits", digit_distribution(evaluation.digits)),
     ):
-        with whole_file(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(picture)
+        write_whole(folder / f"{name}.png", picture)
         note(f"wrote {folder / name}.png")
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inkshift.cli.app import app, out
+from inkshift.cli.options import Json
+from inkshift.cli.show import table
 
 model_app = typer.Typer(no_args_is_help=True, help="List and show model packages; train those that ship.")
 app.add_typer(model_app, name="model")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Name = Annotated[str, typer.Argument(help="A shipped model, or the folder of another.", show_default=False)]
 
 
@@ -22,20 +24,17 @@ def list_models(as_json: Json = False) -> None:
 
     Example: inkshift model list
     """
-    from rich import box
-    from rich.table import Table
-
     from inkshift.models.package import load_model, shipped
 
     models = [load_model(name) for name in shipped()]
     if as_json:
         typer.echo(json.dumps([model.manifest.model_dump() for model in models], indent=2))
         return
-    table = Table("name", "parameters", "classes", "what", box=box.SIMPLE, pad_edge=False)
+    shown = table("name", "parameters", "classes", "what", left=("what",))
     for model in models:
         m = model.manifest
-        table.add_row(m.name, f"{m.parameters:,}", str(len(m.classes)), m.summary)
-    out.print(table, soft_wrap=False)
+        shown.add_row(m.name, f"{m.parameters:,}", str(len(m.classes)), m.summary)
+    out.print(shown, soft_wrap=False)
 
 
 @model_app.command()
@@ -55,3 +54,12 @@ def show(name: Name, as_json: Json = False) -> None:
         out.print(Markdown(card(manifest)), soft_wrap=False)
     else:
         typer.echo(card(manifest), nl=False)
+
+
+def check_out(to: Path) -> None:
+    """Raises SettingError where a package cannot go to `--out`, as something else is there."""
+    from inkshift.errors import SettingError
+    from inkshift.models.package import MANIFEST
+
+    if to.exists() and not (to / MANIFEST).is_file():
+        raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from inkshift.cli.app import out
-from inkshift.cli.model import Json, model_app
+from inkshift.cli.model import check_out, model_app
+from inkshift.cli.options import Json
 from inkshift.cli.show import note
 
 
@@ -48,12 +49,9 @@ def import_(
 
     Example: inkshift model import m.onnx --out m --classes 0-9 --reframing "gray|light_ink|resize(28)" --licence MIT
     """
-    from inkshift.errors import SettingError
     from inkshift.models.imported import import_model
-    from inkshift.models.package import MANIFEST
 
-    if to.exists() and not (to / MANIFEST).is_file():
-        raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")
+    check_out(to)
     manifest = import_model(
         file,
         to,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import out
-from inkshift.cli.model import model_app
+from inkshift.cli.model import check_out, model_app
+from inkshift.cli.options import Template
 from inkshift.cli.show import note
 
 if TYPE_CHECKING:
@@ -32,10 +33,9 @@ From = Annotated[
 ]
 Pages = Annotated[
     list[Path] | None,
-    typer.Option(help="Pages, or pictures of one number each, or folders of them; may be given again."),
-]
-Template = Annotated[
-    Path | None, typer.Option("--template", help="Template of the form on the pages; without it, one number each.")
+    typer.Option(
+        help="Pages, or, without a template, pictures of one number each, or folders of them; may be given again."
+    ),
 ]
 Labels = Annotated[
     str | None,
@@ -96,7 +96,7 @@ def train(
                 raise SettingError("--epochs: numbers are composed without end; give --hours")
             from inkshift.models.train import numbers
 
-            numbers.pack(to, numbers.sit(checkpoints, hours=hours, finish=finish, device=device, tell=_tell))
+            numbers.pack(to, numbers.sit(checkpoints, hours=hours, finish=finish, device=device, tell=note))
         else:
             from inkshift.models.train import recipes
 
@@ -110,7 +110,13 @@ def train(
 
 @model_app.command()
 def adapt(
-    pages: Annotated[list[Path], typer.Option(help="Pages that nobody labelled, or folders; may be given again.")],
+    pages: Annotated[
+        list[Path],
+        typer.Option(
+            help="Pages that nobody labelled, or, without a template, pictures of one number each, or folders of "
+            "them; may be given again."
+        ),
+    ],
     to: To,
     base: From = "numbers",
     template: Template = None,
@@ -192,23 +198,17 @@ def _teach(
 
 
 def _check(to: Path) -> None:
-    from inkshift.errors import MissingExtraError, SettingError, lacks
-    from inkshift.models.package import MANIFEST
+    from inkshift.errors import MissingExtraError, lacks
 
     if lacks("torch", "onnx", "onnxscript"):
         raise MissingExtraError("study", "training a model")
-    if to.exists() and not (to / MANIFEST).is_file():
-        raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")
+    check_out(to)
 
 
 def _reader(model: str, template: Path | None) -> Reader:
     from inkshift.forms.reader import Reader
 
     return Reader(template or "", read_as=None if template else "number", model=model, crops=True)
-
-
-def _tell(line: str) -> None:
-    note(line)
 
 
 def _epoch_line(name: str, epochs: int, epoch: int, loss: float) -> None:

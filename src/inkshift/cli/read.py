@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import app, talk
-from inkshift.cli.show import Address, Engine, bars, cluster_of, count, note, note_missing_pictures
+from inkshift.cli.options import PAGES, Address, Engine, Model, Policy, ReadAs, SecondReader, Workers, cluster_of
+from inkshift.cli.show import bars, count, note, note_missing_pictures
 
 if TYPE_CHECKING:
     from inkshift.forms.out.batch import Summary, Target
@@ -21,17 +22,6 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 
-_PAGES = typer.Argument(
-    metavar="PAGES...",
-    help="PNG, JPEG, TIFF, HEIC, WebP, BMP, GIF or PDF files, or folders, here or in a store (s3://..., extra "
-    "`stores`); - takes a list from standard input, a path a line.",
-    show_default=False,
-)
-Paths = Annotated[list[Path], _PAGES]
-TemplateFile = Annotated[
-    Path | None,
-    typer.Option("--template", help="Template of the form: where its fields are.", show_default=False),
-]
 TemplateFiles = Annotated[
     list[Path] | None,
     typer.Option(
@@ -41,39 +31,12 @@ TemplateFiles = Annotated[
         show_default=False,
     ),
 ]
-ReadAs = Annotated[
-    Literal["number", "digit", "table", "column"] | None,
-    typer.Option(
-        "--as",
-        help="Instead of a template: each picture shows one number, one digit, a table of numbers (its cells are the "
-        "fields r01c1, r01c2, ... row by row; columns are counted as on paper, those of words or row numbers too), or "
-        "a table of one column (the fields 1, 2, 3 from the top).",
-        show_default=False,
-    ),
-]
 Digits = Annotated[
     str,
     typer.Option(
         metavar="MOST|FEWEST-MOST",
         help="How many digits a number has that is read without a template: 10 for up to ten, 4-4 for just four; "
         "at most 20.",
-    ),
-]
-ModelName = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        help="A shipped model (see `inkshift model list`) or the folder of another.",
-        show_default="digits for cells, numbers for the rest",
-    ),
-]
-Second = Annotated[
-    Literal["pp-ocrv6"] | None,
-    typer.Option(
-        "--second-reader",
-        help="Another reader of numbers, reused as it is (extra pp-ocr): the two are weighed against "
-        "each other. Fewer errors, at a fraction of the speed.",
-        show_default=False,
     ),
 ]
 Method = Annotated[
@@ -96,15 +59,6 @@ Report = Annotated[
     Path | None,
     typer.Option(metavar="HTML", help="One HTML page with the picture of each field beside its reading."),
 ]
-PolicyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--policy",
-        metavar="JSON",
-        help="What `inkshift calibrate` wrote: each field is marked accepted, or left for a person to look at.",
-        show_default=False,
-    ),
-]
 Trail = Annotated[
     Path | None,
     typer.Option(
@@ -117,12 +71,6 @@ Expected = Annotated[
     Path | None,
     typer.Option(metavar="CSV", help="Forms that should be there, in a column `form`; missing and unknown are listed."),
 ]
-Workers = Annotated[
-    int | None,
-    typer.Option(min=1, help="Processes.", show_default="one a core; 1 for fewer than 8 pages"),
-]
-
-
 From = Annotated[
     Path | None,
     typer.Option(
@@ -133,18 +81,18 @@ From = Annotated[
 
 @app.command()
 def read(
-    paths: Annotated[list[Path] | None, _PAGES] = None,
+    paths: Annotated[list[Path] | None, PAGES] = None,
     from_: From = None,
     template: TemplateFiles = None,
     read_as: ReadAs = None,
     digits: Digits = "1-8",
-    model: ModelName = "",
+    model: Model = "",
     method: Method = "default",
-    second_reader: Second = None,
+    second_reader: SecondReader = None,
     out: Out = "-",
     format: Format = None,
     report: Report = None,
-    policy: PolicyFile = None,
+    policy: Policy = None,
     trail: Trail = None,
     expected: Expected = None,
     workers: Workers = None,

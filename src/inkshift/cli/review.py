@@ -20,72 +20,81 @@ Files = Annotated[
     Path | None,
     typer.Option(help="Folder for what is uploaded and taught.", show_default="review-files, beside the database"),
 ]
+Pages = Annotated[
+    list[Path] | None, typer.Argument(help="Pages to read into a new batch, or none.", show_default=False)
+]
+Template = Annotated[Path | None, typer.Option(help="Template of these pages.", show_default=False)]
+Name = Annotated[str, typer.Option(help="Name of the new batch.", show_default="the template's and the time")]
+Double = Annotated[bool, typer.Option("--double", help="Two people must agree on each field, blind.")]
+ModelKeys = Annotated[
+    bool, typer.Option("--model-keys", help="With --double: the reader is one of the two, one person the other.")
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="CSV of what is known of these forms: it counts as one keyer.", show_default=False
+    ),
+]
+Demo = Annotated[bool, typer.Option("--demo", help="Show the bundled telegrams in a database that goes when you stop.")]
+Host = Annotated[str, typer.Option(help="Address to answer at; any but this computer's own needs accounts.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to answer at; 0 takes a free one.")]
+Certificate = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Certificate in PEM for HTTPS, with --tls-key.", show_default=False)
+]
+Key = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Its key in PEM, without a password.", show_default=False)
+]
+Proxy = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Address of a proxy in front (nginx, Caddy): what it says of who asks is believed; needs accounts.",
+        show_default=False,
+    ),
+]
+RootPath = Annotated[
+    str,
+    typer.Option(metavar="PATH", help="Path that every address begins with, such as /review.", show_default=False),
+]
+Idle = Annotated[
+    int,
+    typer.Option(metavar="MINUTES", min=1, max=720, help="Log out who does nothing for so long; needs accounts."),
+]
+Processes = Annotated[
+    int, typer.Option(min=1, max=40, help="Processes that answer, for many keyers; several need PostgreSQL.")
+]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")]
+FirstSupervisor = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Where nobody has an account yet, give this person one as supervisor, with the password in "
+        "$INKSHIFT_PASSWORD, or one that is asked for.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
 def review(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Pages to read into a new batch, or none.", show_default=False),
-    ] = None,
-    template: Annotated[
-        Path | None, typer.Option("--template", help="Template of these pages.", show_default=False)
-    ] = None,
-    name: Annotated[str, typer.Option(help="Name of the new batch.", show_default="the template's and the time")] = "",
-    double: Annotated[bool, typer.Option("--double", help="Two people must agree on each field, blind.")] = False,
-    model_keys: Annotated[
-        bool, typer.Option("--model-keys", help="With --double: the reader is one of the two, one person the other.")
-    ] = False,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="CSV of what is known of these forms: it counts as one keyer.", show_default=False
-        ),
-    ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Show the bundled telegrams in a database that goes when you stop.")
-    ] = False,
-    host: Annotated[
-        str, typer.Option(help="Address to answer at; any but this computer's own needs accounts.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to answer at; 0 takes a free one.")] = 8571,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Certificate in PEM for HTTPS, with --tls-key.", show_default=False),
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its key in PEM, without a password.", show_default=False)
-    ] = None,
-    proxy: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Address of a proxy in front (nginx, Caddy): what it says of who asks is believed; needs accounts.",
-            show_default=False,
-        ),
-    ] = "",
-    root_path: Annotated[
-        str,
-        typer.Option(metavar="PATH", help="Path that every address begins with, such as /review.", show_default=False),
-    ] = "",
-    idle: Annotated[
-        int,
-        typer.Option(metavar="MINUTES", min=1, max=720, help="Log out who does nothing for so long; needs accounts."),
-    ] = 30,
-    processes: Annotated[
-        int, typer.Option(min=1, max=40, help="Processes that answer, for many keyers; several need PostgreSQL.")
-    ] = 1,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    paths: Pages = None,
+    template: Template = None,
+    name: Name = "",
+    double: Double = False,
+    model_keys: ModelKeys = False,
+    labels: Labels = None,
+    demo: Demo = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8571,
+    tls_cert: Certificate = None,
+    tls_key: Key = None,
+    proxy: Proxy = "",
+    root_path: RootPath = "",
+    idle: Idle = 30,
+    processes: Processes = 1,
+    no_browser: NoBrowser = False,
     db: Db = REVIEW_DB,
-    supervisor: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Where nobody has an account yet, give this person one as supervisor, with the password in "
-            "$INKSHIFT_PASSWORD, or one that is asked for.",
-            show_default=False,
-        ),
-    ] = "",
+    supervisor: FirstSupervisor = "",
     files: Files = None,
 ) -> None:
     """Let people settle the fields in a browser, on this computer or for a team.
@@ -100,7 +109,7 @@ def review(
 
       inkshift review --host 0.0.0.0 --no-browser --supervisor maria
     """
-    from inkshift.errors import MissingExtraError, SettingError
+    from inkshift.errors import SettingError
 
     if demo and (paths or template or labels):
         raise SettingError("--demo shows the bundled telegrams; leave the pages out, or --demo")
@@ -112,10 +121,9 @@ def review(
         raise SettingError("--supervisor: the database of --demo goes when you stop; leave one of them out")
     if model_keys and not double:
         raise SettingError("--model-keys: the reader keys as one of two; give --double as well")
-    try:
-        from inkshift.review.serve import At, Batch, first_supervisor, serve
-    except ImportError:
-        raise MissingExtraError("review", "review") from None
+    need_review()
+    from inkshift.review.serve import At, Batch, first_supervisor, serve
+
     pages = [str(path) for path in paths or ()]
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
     at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes, root_path, timedelta(minutes=idle))
@@ -125,3 +133,11 @@ def review(
             db, supervisor, lambda: given or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         )
     serve(db, batch, at, files=str(files or ""), demo=demo, browser=not no_browser, say=note)
+
+
+def need_review() -> None:
+    """Raises MissingExtraError where the extra `review` is not installed."""
+    from inkshift.errors import MissingExtraError, lacks
+
+    if lacks("alembic", "fastapi", "python_multipart", "uvicorn"):
+        raise MissingExtraError("review", "review")

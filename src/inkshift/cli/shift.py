@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.read import ModelName, Paths, PolicyFile, ReadAs, Second, TemplateFile, Workers
+from inkshift.cli.options import PAGES, Json, Model, Policy, ReadAs, SecondReader, Template, Workers
 from inkshift.cli.show import bars, count, note, table
 
 if TYPE_CHECKING:
@@ -24,19 +24,18 @@ Report = Annotated[
         "--out", metavar="HTML", help="One HTML page with all of it, and pictures of the fields that are furthest."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of tables.")]
 
 
 @app.command()
 def shift(
-    paths: Paths,
-    template: TemplateFile = None,
+    paths: Annotated[list[Path], PAGES],
+    template: Template = None,
     read_as: ReadAs = None,
-    model: ModelName = "",
-    second_reader: Second = None,
-    policy: PolicyFile = None,
+    model: Model = "",
+    second_reader: SecondReader = None,
+    policy: Policy = None,
     report: Report = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
     workers: Workers = None,
 ) -> None:
     """Predict how many numbers are read right, before anybody has labelled any, and say what is different about them.

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
+from typing import TYPE_CHECKING
 
 from inkshift.cli.app import err, talk, tell
 
@@ -20,19 +18,6 @@ if TYPE_CHECKING:
 
 Advance = Callable[[str, int, int | None], None]
 
-Engine = Annotated[
-    Literal["crew", "ray"],
-    typer.Option(help="Who works: processes of this machine, or a Ray cluster (extra `cluster`)."),
-]
-Address = Annotated[
-    str,
-    typer.Option(
-        metavar="HOST:PORT",
-        help="With --engine ray: where the cluster is; without, one is started on this machine.",
-        show_default=False,
-    ),
-]
-
 # Between two lines of progress where no bar can be drawn.
 _TELL_SECONDS = 10.0
 
@@ -41,16 +26,6 @@ def note(line: str, style: str = "") -> None:
     """A line on standard error; nothing where it is empty."""
     if line:
         tell(line, style)
-
-
-def cluster_of(engine: str, address: str) -> str:
-    """The cluster that --engine and --address mean; empty for none."""
-    from inkshift.cluster import LOCAL
-    from inkshift.errors import SettingError
-
-    if address and engine != "ray":
-        raise SettingError(f"--address {address}: is of a Ray cluster; give --engine ray with it")
-    return (address or LOCAL) if engine == "ray" else ""
 
 
 def note_missing_pictures(file: Path | str, template: Template) -> None:

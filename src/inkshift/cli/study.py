@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.cli.show import Address, Engine, bars, cluster_of, note, span
+from inkshift.cli.options import Address, Engine, Json, cluster_of
+from inkshift.cli.show import bars, note, span, table
 
 if TYPE_CHECKING:
     from inkshift.studies.engine import AnyPlan, Estimate
@@ -28,7 +29,6 @@ Folder = Annotated[
     Path | None,
     typer.Option("--folder", metavar="DIR", help="Where its runs lie.", show_default="runs/NAME"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @study_app.command()
@@ -111,9 +111,6 @@ def status(spec: Spec, folder: Folder = None, as_json: Json = False) -> None:
 
     Example: inkshift study status studies/kooverjee-2020-small.toml
     """
-    from rich import box
-    from rich.table import Table
-
     from inkshift.studies import engine
     from inkshift.studies.kinds import kind_of
     from inkshift.studies.spec import Study
@@ -125,24 +122,12 @@ def status(spec: Spec, folder: Folder = None, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    table = Table(
-        "set",
-        "regime",
-        "runs",
-        "finished",
-        "begun",
-        "failed",
-        "epochs",
-        kind.measure.replace("f1", "F1"),
-        box=box.SIMPLE,
-        pad_edge=False,
-    )
+    columns = ("set", "regime", "runs", "finished", "begun", "failed", "epochs")
+    shown = table(*columns, kind.measure.replace("f1", "F1"), left=("regime",))
     for row in rows:
         score = "" if row[kind.measure] is None else f"{row[kind.measure]:.4f}"
-        table.add_row(
-            *(str(row[key]) for key in ("set", "regime", "runs", "finished", "begun", "failed", "epochs")), score
-        )
-    out.print(table, soft_wrap=False)
+        shown.add_row(*(str(row[name]) for name in columns), score)
+    out.print(shown, soft_wrap=False)
     for problem in (problem for row in rows for problem in row["problems"]):
         note(problem, "red")
 
@@ -179,19 +164,14 @@ def _progress_bar(planned: AnyPlan, folder: Path) -> Iterator[None]:
 
 
 def _show_estimate(found: Estimate, workers: int) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("set")
-    table.add_column("regime", overflow="fold")
-    for name in ("runs", "to do", "epochs", "images an epoch", "one run", "all to do"):
-        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    numbers = ("runs", "to do", "epochs", "images an epoch", "one run", "all to do")
+    shown = table("set", "regime", *numbers, left=("regime",), whole=numbers)
     for line in found.lines:
-        numbers = (f"{line.runs:,}", f"{line.todo:,}", str(line.epochs), f"{line.images:,}")
-        table.add_row(line.set, line.regime, *numbers, span(line.seconds_each), span(line.seconds))
-    Console(width=max(out.width, 120)).print(table)  # numbers are not cut where a terminal is narrow
+        counts = (f"{line.runs:,}", f"{line.todo:,}", str(line.epochs), f"{line.images:,}")
+        shown.add_row(line.set, line.regime, *counts, span(line.seconds_each), span(line.seconds))
+    Console(width=max(out.width, 120)).print(shown)  # numbers are not cut where a terminal is narrow
     todo = sum(line.todo for line in found.lines)
     out.print(f"{todo} runs to do, at most {span(found.seconds)} with {workers} workers (early stops shorten it);")
     out.print(f"on one core of this machine {span(found.core_seconds)}")

@@ -89,6 +89,7 @@ def new(
       inkshift template new scans/ --out form.json
     """
     from inkshift.errors import InputError, RegistrationError
+    from inkshift.files import write_whole
     from inkshift.forms.design.printed import as_reference
     from inkshift.forms.design.starter import as_json, some_pages, start
     from inkshift.forms.page.files import load_page
@@ -114,7 +115,7 @@ def new(
         raise RegistrationError(f"{refs[0].source}: {e}") from None
     file.parent.mkdir(parents=True, exist_ok=True)
     _write_picture(picture, started.picture)
-    _write_text(file, as_json(started.template))
+    write_whole(file, as_json(started.template).encode())
     page = started.template.pages[0]
     proposed = [spec.name for spec in page.fields if spec.name != "example"]
     note(f"wrote {file} and {picture}")
@@ -146,6 +147,7 @@ def reference(file: Template, pages: Pages) -> None:
     Example: inkshift template reference form.json scans/
     """
     from inkshift.errors import InputError, RegistrationError
+    from inkshift.files import write_whole
     from inkshift.forms.design.starter import flattened, learn_reference, register_on_any, some_pages, with_reference
     from inkshift.forms.page.files import load_page
     from inkshift.forms.reader import references
@@ -178,7 +180,7 @@ def reference(file: Template, pages: Pages) -> None:
             continue
         learnt = learn_reference([gray for _, gray in found], template.pages[n])
         _write_picture(pictures[n], learnt.picture)
-        _write_text(file, with_reference(file.read_text(encoding="utf-8-sig"), n, pictures[n].name))
+        write_whole(file, with_reference(file.read_text(encoding="utf-8-sig"), n, pictures[n].name).encode())
         note(f"wrote {pictures[n]}, named in {file}; print: {_learnt_from(len(learnt.used))}")
         wrong += [f"{found[i][0]}: does not show the same form as the others; left out" for i in learnt.left_out]
     _finish(wrong)
@@ -218,13 +220,6 @@ def _must_be_new(*files: Path) -> None:
     for file in files:
         if file.exists():
             raise SettingError(f"{file}: is there already and is not overwritten; choose another name, or move it away")
-
-
-def _write_text(file: Path, text: str) -> None:
-    from inkshift.files import whole_file
-
-    with whole_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _write_picture(file: Path, picture: Gray) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from inkshift.cli.app import app, out
+from inkshift.cli.options import Json
 from inkshift.cli.show import bars, count, note
 
 TrailFile = Annotated[Path, typer.Argument(metavar="TRAIL", help="What `inkshift read --trail` wrote.")]
@@ -28,12 +29,11 @@ Fetch = Annotated[
         "--fetch", help="Fetch the pages that lie in a store, from any server that the trail names; else not checked."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")]
 
 
 @app.command()
 def verify(
-    trail: TrailFile, quick: Quick = False, fetch: Fetch = False, repair: Repair = False, as_json: AsJson = False
+    trail: TrailFile, quick: Quick = False, fetch: Fetch = False, repair: Repair = False, as_json: Json = False
 ) -> None:
     """Check a trail: that no line was changed, that the files are those that were read, and that they read the same.
 

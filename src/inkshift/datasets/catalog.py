@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pooch
 
 from inkshift.datasets import nist
@@ -172,12 +171,6 @@ def _load_swiss(folder: Path, split: Split) -> LabelledImages:
     rows = np.flatnonzero(np.isin(arrays["writer"], _SWISS_HELD_OUT) == (split == "test"))
     labels, writers = (arrays[name][rows] for name in ("labels", "writer"))
     return LabelledImages([images[int(i)] for i in rows], labels.astype(str), "", writers)
-
-
-def swiss_writers(split: Split) -> npt.NDArray[np.int64]:
-    """The writer of each digit of `load("swiss", split)`. Raises DataError as `load` does."""
-    writer = read_npz(locate("swiss") / "digits.npz")["writer"].astype(np.int64)
-    return np.asarray(writer[np.isin(writer, _SWISS_HELD_OUT) == (split == "test")], np.int64)
 
 
 _LOADERS: dict[str, Callable[[Path, Split], LabelledImages]] = {

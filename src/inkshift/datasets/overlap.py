@@ -19,6 +19,7 @@ Labels = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
+FLOOR, RATIO = 0.98, 0.4  # of twins
 _SIDE, _SPREAD, _BLUR, _BLOCK = 24, 6.5, 0.14, 2048
 
 
@@ -26,15 +27,12 @@ _SIDE, _SPREAD, _BLUR, _BLOCK = 24, 6.5, 0.14, 2048
 class Twins:
     """Pairs of pictures of the same writing: images[rows[k]] and others[partners[k]].
 
-    rows: (K,) ascending, each at most once. partners: (K,). correlation: (K,) of the pair once aligned, floor to 1.
-    floor, ratio: what `twins` was called with.
+    rows: (K,) ascending, each at most once. partners: (K,). correlation: (K,) of the pair once aligned, FLOOR to 1.
     """
 
     rows: Rows
     partners: Rows
     correlation: Floats
-    floor: float
-    ratio: float
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -83,19 +81,11 @@ def aligned(images: Images) -> Images:
     return out
 
 
-def twins(
-    images: Images,
-    others: Images,
-    labels: Labels | None = None,
-    other_labels: Labels | None = None,
-    *,
-    floor: float = 0.98,
-    ratio: float = 0.4,
-) -> Twins:
+def twins(images: Images, others: Images, labels: Labels | None = None, other_labels: Labels | None = None) -> Twins:
     """Pairs of `images` (N, H, W) and `others` (M, H, W), light ink on black, of the same writing.
 
-    Two pictures are twins if, once aligned, they correlate at least at `floor`, each is the other's nearest, and for
-    both (1 - correlation) is at most `ratio` times that to the second nearest (Lowe 2004, section 7.1): a plain stroke
+    Two pictures are twins if, once aligned, they correlate at least at `FLOOR`, each is the other's nearest, and for
+    both (1 - correlation) is at most `RATIO` times that to the second nearest (Lowe 2004, section 7.1): a plain stroke
     is like many others, a copy is like one. Equal copies within a set count as one picture; each of `images` is
     reported. Where both labels (N,) and (M,) are given, twins have the same one. Works in blocks, so memory beyond the
     two sets is some 50 MB and 1.2 kB a picture; a core does 10,000 x 60,000 in about 20 s.
@@ -103,9 +93,9 @@ def twins(
     ours, _, copies = _distinct(aligned(images))
     theirs, firsts, _ = _distinct(aligned(others))
     partner, best, clear = _two_nearest(ours, theirs)
-    rows = np.flatnonzero((best >= floor) & (clear <= ratio))
+    rows = np.flatnonzero((best >= FLOOR) & (clear <= RATIO))
     back, _, clear = _two_nearest(theirs[partner[rows]], ours)
-    rows = rows[(back == rows) & (clear <= ratio)]
+    rows = rows[(back == rows) & (clear <= RATIO)]
     kept = np.full(len(ours), False)
     kept[rows] = True
     found = np.flatnonzero(kept[copies])
@@ -113,7 +103,7 @@ def twins(
     if labels is not None and other_labels is not None:
         same = labels[found] == other_labels[partners]
         found, partners = found[same], partners[same]
-    return Twins(found, partners, best[copies[found]], floor, ratio)
+    return Twins(found, partners, best[copies[found]])
 
 
 def _distinct(images: Images) -> tuple[Images, Rows, Rows]:

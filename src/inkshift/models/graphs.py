@@ -22,7 +22,7 @@ def check_graph(data: bytes, file: str, *, picture_by_picture: bool = False) -> 
     """Raise ModelError, naming `file`, for an ONNX model that could run for ever or reads other files.
 
     Refused: operators with graphs of their own (Loop, If, Scan, SequenceMap) and weights that lie in another file.
-    picture_by_picture: a Scan of plain layers is fine, as `wrapped.wrap` makes one; it ends with the pictures.
+    picture_by_picture: a Scan of plain layers is fine, as packages of 0.1.0 have one; it ends with the pictures.
     """
     try:
         model = list(_fields(memoryview(data)))

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from inkshift.datasets.formats import LabelledImages, load_class_folders, load_csv, load_npz, load_path
 from inkshift.errors import DataError, MissingExtraError, ModelError, SettingError, lacks
 from inkshift.files import MOST_SETTINGS, parse_json
+from inkshift.models.foreign import answers, fit, parse_scale
 from inkshift.models.graphs import check_graph
 from inkshift.models.metrics import scores
-from inkshift.models.package import Manifest, Model, save_package
-from inkshift.models.wrapped import Scale, Wrapped, answers, parse_scale, wrap
+from inkshift.models.package import Input, Manifest, Model, save_package
 from inkshift.reframe import Reframing, parse
 
 # Layers, and what configures them, that hold numbers only: no Lambda, nothing that calls or loads anything.
@@ -37,17 +37,12 @@ _KERAS_CLASSES = """
 
 
 class _Foreign(NamedTuple):
-    """What a file holds: an onnx.ModelProto, a safetensors file, how bytes become what the graph takes.
-
-    layout: that of the network where the graph has another already.
-    """
+    """What a file holds: an onnx.ModelProto, and a safetensors file."""
 
     graph: Any
     weights: bytes
     architecture: str
     parameters: int
-    scale: Scale
-    layout: str = ""
 
 
 def import_model(
@@ -75,8 +70,8 @@ def import_model(
     labelled = _labelled(test, names) if test else None
     if lacks("onnx"):
         raise MissingExtraError("study", "importing a model")
-    foreign = _open(file, weights, names, size, bytes_to_input)
-    wrapped = wrap(foreign.graph, foreign.scale, size, len(names), file)
+    foreign = _open(file, weights, names, size)
+    graph, how = fit(foreign.graph, bytes_to_input, size, len(names), file)
     manifest = Manifest(
         name=name or folder.name,
         summary=summary or f"Imported from {Path(file).name}.",
@@ -84,11 +79,12 @@ def import_model(
         parameters=foreign.parameters,
         classes=names,
         reframing=reframing,
-        training=_origin(weights or Path(file), foreign.layout or wrapped.layout, scale, wrapped),
-        scores=_scores(wrapped.graph, labelled, frame, names) if labelled else {},
+        input=how,
+        training=_origin(weights or Path(file), scale, how),
+        scores=_scores(graph, how, labelled, frame, names) if labelled else {},
         licence=licence,
     )
-    return save_package(folder, manifest, foreign.weights, wrapped.graph)
+    return save_package(folder, manifest, foreign.weights, graph)
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
@@ -111,10 +107,10 @@ def _framed_size(frame: Reframing) -> tuple[int, int]:
     return height
 
 
-def _open(file: str, weights: Path | None, names: tuple[str, ...], size: tuple[int, int], scale: Scale) -> _Foreign:
+def _open(file: str, weights: Path | None, names: tuple[str, ...], size: tuple[int, int]) -> _Foreign:
     path = Path(file)
     if file.startswith("timm:"):
-        return _open_timm(file.removeprefix("timm:"), weights, len(names), size, scale)
+        return _open_timm(file.removeprefix("timm:"), weights, len(names), size)
     if weights:
         raise SettingError(f"--weights {weights}: goes with timm:NAME only; {file} holds its own")
     kind = path.suffix.lower()
@@ -122,10 +118,10 @@ def _open(file: str, weights: Path | None, names: tuple[str, ...], size: tuple[i
         raise SettingError(f"{file}: expected an .onnx, .keras or .h5 file, or timm:NAME with --weights W.safetensors")
     if not path.is_file():
         raise ModelError(f"{file}: no such file")
-    return _open_onnx(path, scale) if kind == ".onnx" else _open_keras(path, size, scale)
+    return _open_onnx(path) if kind == ".onnx" else _open_keras(path, size)
 
 
-def _open_onnx(path: Path, scale: Scale) -> _Foreign:
+def _open_onnx(path: Path) -> _Foreign:
     import onnx
     import safetensors.numpy
 
@@ -141,7 +137,7 @@ def _open_onnx(path: Path, scale: Scale) -> _Foreign:
     numbers = [tensor for tensor in tensors.values() if tensor.dtype.kind == "f" or tensor.itemsize == 1]
     parameters = sum(tensor.size for tensor in numbers if tensor.ndim)
     weights = safetensors.numpy.save(tensors)
-    return _Foreign(graph, weights, f"ONNX graph of {path.name}", parameters, scale)
+    return _Foreign(graph, weights, f"ONNX graph of {path.name}", parameters)
 
 
 def _tensors(model: Any) -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -160,7 +156,7 @@ def _tensors(model: Any) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         yield name, np.array(array if array.dtype.kind in "fiub" else array.astype(np.float32), order="C")
 
 
-def _open_keras(path: Path, size: tuple[int, int], scale: Scale) -> _Foreign:
+def _open_keras(path: Path, size: tuple[int, int]) -> _Foreign:
     import onnx
     import safetensors.numpy
 
@@ -177,7 +173,7 @@ def _open_keras(path: Path, size: tuple[int, int], scale: Scale) -> _Foreign:
             model(np.zeros([1, *(dim or size[0] for dim in model.input_shape[1:])], np.float32))
             out = Path(scratch) / "model.onnx"
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of traces that fit one size only: `wrap` tries that out
+                warnings.simplefilter("ignore")  # of traces that fit one size only: `fit` tries that out
                 model.export(str(out), format="onnx", verbose=False)
             graph = onnx.load(out)
         except Exception as e:  # Keras raises whatever its layers and h5py do
@@ -185,7 +181,7 @@ def _open_keras(path: Path, size: tuple[int, int], scale: Scale) -> _Foreign:
             raise ModelError(f"{path}: Keras cannot load or export it ({said}); import it as ONNX") from None
     tensors = {variable.path: np.ascontiguousarray(keras.ops.convert_to_numpy(variable)) for variable in model.weights}
     weights = safetensors.numpy.save(tensors)
-    return _Foreign(graph, weights, f"Keras network of {path.name}", model.count_params(), scale)
+    return _Foreign(graph, weights, f"Keras network of {path.name}", model.count_params())
 
 
 def _refuse_code(path: Path) -> None:
@@ -223,7 +219,7 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
         yield from _objects(part)
 
 
-def _open_timm(name: str, weights: Path | None, classes: int, size: tuple[int, int], scale: Scale) -> _Foreign:
+def _open_timm(name: str, weights: Path | None, classes: int, size: tuple[int, int]) -> _Foreign:
     if weights is None:
         raise SettingError(f"timm:{name}: needs --weights W.safetensors, the state dict of the trained network")
     if lacks("timm", "torch", "onnxscript"):
@@ -232,14 +228,12 @@ def _open_timm(name: str, weights: Path | None, classes: int, size: tuple[int, i
         raise SettingError(f"--reframing: timm networks take squares, found {size[0]} x {size[1]}; add square, resize")
     import onnx
 
-    from inkshift.models.train.export import graph_bytes
+    from inkshift.models.train.export import plain_graph_bytes
 
     net, channels = _fitting_net(name, weights, classes, size[0])
-    if len(scale.add) > channels:
-        raise SettingError(f"--scale {scale.text}: {weights} takes one channel; give one mean and one std")
-    graph = onnx.load_from_string(graph_bytes(_scaled(net, scale), size[0], channels))
+    graph = onnx.load_from_string(plain_graph_bytes(net, size[0], channels))
     parameters = sum(parameter.numel() for parameter in net.parameters())
-    return _Foreign(graph, weights.read_bytes(), name, parameters, parse_scale("0..255"), f"N,{channels},H,W")
+    return _Foreign(graph, weights.read_bytes(), name, parameters)
 
 
 def _fitting_net(name: str, weights: Path, classes: int, side: int) -> tuple[Any, int]:
@@ -262,26 +256,6 @@ def _fitting_net(name: str, weights: Path, classes: int, side: int) -> tuple[Any
             return net, channels
         misfits.append(misfit)
     raise ModelError(f"{weights}: does not fit {name} with {classes} classes: {min(misfits, key=len)[0]}")
-
-
-def _scaled(net: Any, scale: Scale) -> Any:
-    """`net` for pictures in 0..1, as `inkshift.models.train.networks.FromBytes` gives them."""
-    import torch
-
-    class Scaled(torch.nn.Module):
-        multiply: torch.Tensor
-        add: torch.Tensor
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-            self.register_buffer("multiply", 255 * torch.tensor(scale.multiply).view(-1, 1, 1))
-            self.register_buffer("add", torch.tensor(scale.add).view(-1, 1, 1))
-
-        def forward(self, pictures: torch.Tensor) -> Any:
-            return self.net(pictures * self.multiply + self.add)
-
-    return Scaled()
 
 
 def _misfit(state: dict[str, Any], expected: dict[str, Any]) -> list[str]:
@@ -310,10 +284,12 @@ def _labelled(test: Path, names: tuple[str, ...]) -> LabelledImages:
     return LabelledImages(data.images, data.labels, where.parent.name if where.is_file() else where.name)
 
 
-def _scores(graph: bytes, data: LabelledImages, frame: Reframing, names: tuple[str, ...]) -> dict[str, float]:
+def _scores(
+    graph: bytes, how: Input, data: LabelledImages, frame: Reframing, names: tuple[str, ...]
+) -> dict[str, float]:
     pictures = np.stack([frame(image) for image in data.images])
     true = np.array([names.index(label) for label in data.labels.tolist()], np.int64)
-    found = scores(answers(graph, pictures).argmax(1), true, len(names))
+    found = scores(answers(graph, how, pictures).argmax(1), true, len(names))
     return {
         f"{data.name}, accuracy": found["accuracy"],
         f"{data.name}, F1 (macro)": found["F1"],
@@ -321,10 +297,10 @@ def _scores(graph: bytes, data: LabelledImages, frame: Reframing, names: tuple[s
     }
 
 
-def _origin(file: Path, layout: str, scale: str, wrapped: Wrapped) -> dict[str, str]:
+def _origin(file: Path, scale: str, how: Input) -> dict[str, str]:
     return {
         "imported from": file.name,
         "SHA-256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        "input": f"{layout}, {scale}" + (", one picture at a time" if wrapped.one_by_one else ""),
-        "output": "probabilities, of which the logarithm is taken" if wrapped.probabilities else "logits",
+        "input": f"{how.layout}, {scale}" + (", one picture at a time" if how.one_by_one else ""),
+        "output": "probabilities, of which the logarithm is taken" if how.shares else "logits",
     }

@@ -32,12 +32,30 @@ class Source(BaseModel):
     cite: str
 
 
+class Input(BaseModel):
+    """How a network of another maker takes framed pictures, which our own take as they are, and what it answers with.
+
+    layout: its axes, N of pictures, 1 or 3 of channels. dtype: numpy's name of its numbers. multiply, add: a byte
+    becomes multiply * byte + add, one of each, or one for each of 3 channels. one_by_one: it takes one picture at a
+    time. shares: it answers with shares of 1, of which the logarithm is taken, not with logits.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    layout: Literal["N,1,H,W", "N,H,W,1", "N,3,H,W", "N,H,W,3", "N,H,W", "N,H*W"]
+    dtype: Annotated[str, Field(pattern=r"^(bool|u?int(8|16|32|64)|float(16|32|64))$")]
+    multiply: Annotated[tuple[float, ...], Field(min_length=1, max_length=3)]
+    add: Annotated[tuple[float, ...], Field(min_length=1, max_length=3)]
+    one_by_one: bool = False
+    shares: bool = False
+
+
 class Manifest(BaseModel):
     """What `package.json` says.
 
     reads: what one picture shows, a digit or a whole number (then the last class is the blank between digits).
-    classes: names of the outputs, in order. reframing: see `inkshift.reframe`. calibration: constants by
-    name, fitted as the card says. scores: figure by name. digests: SHA-256 by file.
+    classes: names of the outputs, in order. reframing: see `inkshift.reframe`. input: of a network of another maker.
+    calibration: constants by name, fitted as the card says. scores: figure by name. digests: SHA-256 by file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -50,6 +68,7 @@ class Manifest(BaseModel):
     parameters: Annotated[int, Field(ge=0)]
     classes: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(min_length=2, max_length=100_000)]
     reframing: str
+    input: Input | None = None
     calibration: dict[str, Annotated[float, Field(ge=-1e6, le=1e6)]] = {}
     sources: tuple[Source, ...] = ()
     training: dict[str, Any] = {}

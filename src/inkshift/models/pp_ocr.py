@@ -50,7 +50,7 @@ def model_file() -> Path:
     return path
 
 
-def recogniser(threads: int = 1) -> LineRecogniser:
+def recogniser() -> LineRecogniser:
     """A function from pictures of one number each, as cut from the page, to what each time step shows.
 
     Pictures are (H, W) or (H, W, 3) RGB uint8, dark ink, H and W at least 1; there may be none. Each gives (T, 11)
@@ -60,7 +60,7 @@ def recogniser(threads: int = 1) -> LineRecogniser:
     All other characters are struck out, and the rest is scaled to sum to 1 in each step. Raises MissingExtraError and
     ModelError as `model_file` does, and ModelError where the file is not that model.
     """
-    session = _session(model_file(), threads)
+    session = _session(model_file())
     meaning = _meaning(characters(session), json.loads(MEANINGS.read_text(encoding="utf-8"))["meanings"])
     name = session.get_inputs()[0].name
 
@@ -77,10 +77,9 @@ def recogniser(threads: int = 1) -> LineRecogniser:
     return run
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

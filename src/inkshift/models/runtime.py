@@ -15,13 +15,15 @@ from inkshift.errors import ModelError
 from inkshift.models import ctc
 from inkshift.models.ctc import STRIDE
 from inkshift.models.graphs import check_graph
-from inkshift.models.package import GRAPH, Model, shipped
+from inkshift.models.package import GRAPH, Input, Model, shipped
 
 Classifier = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 Recogniser = Callable[[Sequence[npt.NDArray[np.uint8]]], list[npt.NDArray[np.float32]]]
 
 # Bytes that all networks hold between their layers, and seconds that one of another maker may take for an answer.
 _MOST_MEMORY, _MOST_SECONDS = 1 << 30, 20
+# The least probability that is told from none.
+_LEAST_SHARE = 1e-30
 # Pictures that a classifier is given at once, and their pixels, so that what lies between its layers stays small.
 _BATCH, _BATCH_PIXELS = 256, 1 << 20
 # Numbers that a recogniser is given at once, and the step of their widths in pixels: each is padded by its own width
@@ -29,12 +31,12 @@ _BATCH, _BATCH_PIXELS = 256, 1 << 20
 _LINES, _WIDTH = 32, 32
 
 
-def classifier(model: Model, threads: int = 1) -> Classifier:
+def classifier(model: Model) -> Classifier:
     """A function from (N, H, W) uint8 pictures, framed as the model's reframing says, to logits.
 
     The logits are (N, classes) float32; N may be 0. Raises ModelError where the graph cannot be run.
     """
-    answer = _open(model, threads)
+    answer = _open(model)
     classes = len(model.manifest.classes)
 
     def run(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -44,20 +46,20 @@ def classifier(model: Model, threads: int = 1) -> Classifier:
     return run
 
 
-def recogniser(model: Model, threads: int = 1) -> Recogniser:
+def recogniser(model: Model) -> Recogniser:
     """A function from pictures of numbers, framed as the model's reframing says, to probabilities for each step.
 
     Each picture is (H, W) uint8, H the same for all; each answer (T, 11) float32, rows that sum to 1, T a quarter
     of W rounded up; a mark counts as blank. Pictures of like width are run together; what else there is changes
     nothing. Raises ModelError as `classifier` does.
     """
-    run = symbol_recogniser(model, threads)
+    run = symbol_recogniser(model)
     return lambda pictures: [ctc.fold(steps) for steps in run(pictures)]
 
 
-def symbol_recogniser(model: Model, threads: int = 1) -> Recogniser:
+def symbol_recogniser(model: Model) -> Recogniser:
     """As `recogniser`, with the probabilities of all the model's classes, marks too: each answer (T, classes)."""
-    answer = _open(model, threads)
+    answer = _open(model)
 
     def run(pictures: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
         like: dict[int, list[int]] = {}
@@ -74,22 +76,22 @@ def symbol_recogniser(model: Model, threads: int = 1) -> Recogniser:
     return run
 
 
-def _open(model: Model, threads: int) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+def _open(model: Model) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
     """The answers of a graph, (N, classes) or (N, T, classes) float32. Raises ModelError where it gives others."""
     path = model.folder / GRAPH
     graph = path.read_bytes()
     check_graph(graph, str(path), picture_by_picture=True)
     try:
-        session = open_session(graph, threads)
+        session = open_session(graph)
         name = session.get_inputs()[0].name
     except Exception as e:  # ONNX Runtime raises classes of its own that share no base but Exception
         raise ModelError(f"{path}: ONNX Runtime cannot load it ({_first_line(e)}); get the package again") from None
-    ours = model.folder in shipped().values()
+    ours, how = model.folder in shipped().values(), model.manifest.input
     classes = len(model.manifest.classes)
 
     def answer(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         try:
-            out = session.run(None, {name: pictures})[0] if ours else run_limited(session, pictures)
+            out = session.run(None, {name: pictures})[0] if ours else run_limited(session, pictures, how)
         except TimeoutError as e:
             raise ModelError(f"{path}: {e}") from None
         except Exception as e:
@@ -106,26 +108,32 @@ def _open(model: Model, threads: int) -> Callable[[npt.NDArray[np.uint8]], npt.N
     return answer
 
 
-def open_session(graph: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """ONNX Runtime for a graph in memory, on the processor. What it holds is limited: see `_limit_memory`."""
+def open_session(graph: bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime for a graph in memory, on one core. What it holds is limited: see `_limit_memory`."""
     _limit_memory()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def run_limited(session: onnxruntime.InferenceSession, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The first output of a network of another maker. Raises what ONNX Runtime does, and TimeoutError."""
-    how = onnxruntime.RunOptions()
-    clock = threading.Timer(_MOST_SECONDS, lambda: setattr(how, "terminate", True))
+def run_limited(
+    session: onnxruntime.InferenceSession, pictures: npt.NDArray[np.uint8], how: Input | None = None
+) -> npt.NDArray[np.float32]:
+    """The first output of a network that is not ours for framed pictures; see `Input`.
+
+    Raises what ONNX Runtime does, and TimeoutError.
+    """
+    name, taken = session.get_inputs()[0].name, pictures if how is None else _as_taken(pictures, how)
+    options = onnxruntime.RunOptions()
+    clock = threading.Timer(_MOST_SECONDS, lambda: setattr(options, "terminate", True))
     clock.start()
     try:
-        return session.run(None, {session.get_inputs()[0].name: pictures}, how)[0]  # type: ignore[no-any-return]
+        parts = np.split(taken, len(taken)) if how and how.one_by_one else [taken]
+        answers = [session.run(None, {name: part}, options)[0] for part in parts]
     except Exception:
-        if how.terminate:
+        if options.terminate:
             raise TimeoutError(
                 f"expected an answer for {len(pictures)} pictures within {_MOST_SECONDS} seconds, found a network "
                 "that takes more; export a smaller one"
@@ -133,6 +141,25 @@ def run_limited(session: onnxruntime.InferenceSession, pictures: npt.NDArray[np.
         raise
     finally:
         clock.cancel()
+    if how is None:
+        return answers[0]  # type: ignore[no-any-return]
+    out = np.concatenate(answers).astype(np.float32).reshape(len(pictures), -1)
+    return np.log(np.maximum(out, _LEAST_SHARE)) if how.shares else out
+
+
+def _as_taken(pictures: npt.NDArray[np.uint8], how: Input) -> npt.NDArray[np.generic]:
+    """Framed pictures, (N, H, W) uint8, as a network of another maker takes them."""
+    parts = how.layout.split(",")
+    scaled = pictures[..., None] * np.array(how.multiply, np.float32) + np.array(how.add, np.float32)
+    if "3" in parts:
+        scaled = np.broadcast_to(scaled, (*pictures.shape, 3))
+    if parts[1] in ("1", "3"):
+        scaled = np.moveaxis(scaled, -1, 1)
+    elif parts[-1] == "W":
+        scaled = scaled[..., 0]
+    elif parts[-1] == "H*W":
+        scaled = scaled.reshape(len(pictures), -1)
+    return np.ascontiguousarray(scaled.astype(how.dtype))
 
 
 def batches(images: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:

@@ -7,12 +7,13 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -62,6 +63,9 @@ class Settings:
     idle: timedelta = IDLE
 
 
+SETTINGS = TypeAdapter(Settings)
+
+
 def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     """The application over an open store, which it does not close."""
     settings = settings or Settings()
@@ -99,9 +103,7 @@ def worker() -> FastAPI:
     given = json.loads(os.environ[WORKER])
     end_with(given["server"], lambda: os.kill(os.getpid(), signal.SIGTERM))
     store = stores.open(os.environ[ADDRESS], given["connections"])
-    settings = Settings(given["accounts"], tuple(given["hosts"]), Path(given["files"]), False)
-    settings = replace(settings, root=given["root"], idle=timedelta(seconds=given["idle"]))
-    return make_app(store, settings)
+    return make_app(store, SETTINGS.validate_python(given["settings"]))
 
 
 def _refused(request: Request, error: Exception) -> Response:

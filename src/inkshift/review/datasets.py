@@ -14,10 +14,10 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from inkshift.errors import SettingError
-from inkshift.files import read_csv
+from inkshift.files import read_csv, write_whole
 from inkshift.forms.judge.audit import audit
 from inkshift.forms.judge.evaluate import Case, Outcome
-from inkshift.review.core.schema import Field, Form, Reading
+from inkshift.review.core.schema import Batch, Field, Form, Reading
 from inkshift.review.core.store import Store
 from inkshift.review.labelled import NUMBERS, write_labelled
 
@@ -66,28 +66,28 @@ def folder_of(files: Path, data_id: int) -> Path:
     return files / "datasets" / str(data_id)
 
 
-def make(store: Store, files: Path, batches: Sequence[tuple[int, str]], name: str) -> int:
-    """Make a data set of the settled numbers of some batches, (id, name) each; its id.
+def make(store: Store, files: Path, batches: Sequence[int], name: str) -> int:
+    """Make a data set of the settled numbers of some batches; its id.
 
     Raises SettingError for a name that is empty or too long or where no batch is given, DataError where no number is
     settled.
     """
     name = name.strip()
-    if not batches:
+    with store.reading() as session:
+        names = session.scalars(sa.select(Batch.name).where(Batch.id.in_(batches)).order_by(Batch.id.desc())).all()
+    if not names:
         raise SettingError("data set: expected at least one batch, found none; tick one")
     if not 1 <= len(name) <= 200:
         raise SettingError(f"data set: expected a name of 1 to 200 characters, found {len(name)}")
     folder = _new(files)
     try:
-        written = write_labelled(store, [batch for batch, _ in batches], folder)
+        written = write_labelled(store, batches, folder)
     except BaseException:
         folder.rmdir()
         raise
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    about = DataSet(int(folder.name), name, made, tuple(name for _, name in batches), **asdict(written))
-    part = folder / f".{ABOUT}"
-    part.write_text(json.dumps(asdict(about), indent=2, ensure_ascii=False), encoding="utf-8")
-    part.replace(folder / ABOUT)
+    about = DataSet(int(folder.name), name, made, tuple(names), **asdict(written))
+    write_whole(folder / ABOUT, json.dumps(asdict(about), indent=2, ensure_ascii=False).encode())
     return about.id
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import sqlalchemy as sa
 from PIL import Image as Pillow
 from sqlalchemy.orm import undefer
@@ -23,12 +21,15 @@ from inkshift.forms.field import fields
 from inkshift.forms.kinds import digits_of
 from inkshift.forms.reading import FieldReading
 from inkshift.forms.template import FieldSpec, Template
+from inkshift.pictures import decode_picture
 from inkshift.review.core.checks import without_digits
+from inkshift.review.core.paging import Listed, listed
 from inkshift.review.core.schema import Batch, Field, Form, settled_by_people
 from inkshift.review.core.store import Store
 
 Part = Literal["all", "train", "test"]
 TEST_SHARE = 0.2
+BATCHES = 100  # of a page
 LABELS, NUMBERS = "labels.csv", "numbers.csv"
 COLUMNS = ("file", "value", "form", "field", "id")
 
@@ -71,11 +72,19 @@ class Available:
         return "lacks_forms" if self.learn_forms < 2 else "" if self.test else "lacks_held_out"
 
 
-def available(store: Store) -> list[Available]:
-    """What each batch has to learn from, the newest first."""
+def available_page(store: Store, page: int = 1) -> Listed[Available]:
+    """What each batch has to learn from, the newest first. Those of a page can be learned from together."""
+    with store.reading() as session:
+        found = listed(session.scalars(sa.select(Batch.id).order_by(Batch.id.desc())).all(), page, BATCHES)
+    counted = {one.batch: one for one in available(store, found.rows)}
+    return found.each(lambda batch: counted[batch])
+
+
+def available(store: Store, batches: Sequence[int]) -> list[Available]:
+    """What some batches have to learn from."""
     found = []
     with store.reading() as session:
-        for batch in session.scalars(sa.select(Batch).order_by(Batch.id.desc())).all():
+        for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches))).all():
             counted = (
                 sa.select(Form.name, sa.func.count())
                 .join(Field.form)
@@ -153,8 +162,7 @@ def _specs(batch: Batch) -> dict[str, FieldSpec]:
 
 
 def _job(field: Field, crop: bytes, spec: FieldSpec | None) -> fields.Job:
-    pixels = np.asarray(Pillow.open(io.BytesIO(crop)), np.uint8)
-    return job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=pixels), spec)
+    return job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=decode_picture(crop, field.name)), spec)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,15 @@ from inkshift.files import file_digest
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.template import Template
-from inkshift.review.batches.reading import write_template
+from inkshift.review.batches.reading import model_of, write_template
 from inkshift.review.core.intake import reading_row, urgency
 from inkshift.review.core.models import default_folder
+from inkshift.review.core.paging import Listed, listed
 from inkshift.review.core.schema import Batch, Field, Form, Page, Reading
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
+
+BATCHES = 20  # of a page
 
 
 def reread(work: Work) -> dict[str, Any]:
@@ -31,16 +33,10 @@ def reread(work: Work) -> dict[str, Any]:
     """
     template, sources, skipped = _to_read(work)
     reader = Reader(template, model=default_folder(work.store) or "")
-    digest = (reader.number_model or reader.model).digest
-    fields = 0
-
-    def progress(done: int, count: int) -> None:
-        work.say(done / count, f"{done} / {count}")
-
-    seen = Counter[tuple[str, int, str]]()
-    for form in reader.read(sources, progress=progress):
+    fields, seen = 0, Counter[tuple[str, int, str]]()
+    for form in reader.read(sources, progress=work.count):
         place = form.pages[0].source, form.pages[0].page, form.name
-        fields += _add(work.store, work.about["batch"], form, digest, seen[place])
+        fields += _add(work.store, work.about["batch"], form, model_of(reader), seen[place])
         seen[place] += 1
     return {"fields": fields, "skipped": skipped}
 
@@ -98,14 +94,11 @@ def _of(store: Store, batch_id: int, form: FormReading) -> sa.Select[int, str, s
     return wanted.distinct().order_by(Form.id)
 
 
-def batches_with_pages(store: Store) -> Iterator[tuple[int, str, int]]:
+def batches_with_pages(store: Store, page: int = 1) -> Listed[tuple[int, str, int]]:
     """Id, name and number of fields that wait, of each batch that can be read anew, the newest first."""
+    waiting = sa.and_(Field.batch_id == Batch.id, Field.waiting.is_(True))
+    some = sa.select(Batch.id, Batch.name).where(Batch.template.is_not(None), sa.exists().where(waiting))
+    count = sa.select(sa.func.count(Field.id)).join(Batch, waiting)
     with store.reading() as session:
-        rows = session.execute(
-            sa.select(Batch.id, Batch.name, sa.func.count(Field.id))
-            .join(Field, Field.batch_id == Batch.id)
-            .where(Field.waiting.is_(True), Batch.template.is_not(None))
-            .group_by(Batch.id, Batch.name)
-            .order_by(Batch.id.desc())
-        )
-        yield from ((row[0], row[1], row[2]) for row in rows)
+        found = listed(session.execute(some.order_by(Batch.id.desc())).all(), page, BATCHES)
+        return found.each(lambda row: (row.id, row.name, session.scalar(count.where(Batch.id == row.id)) or 0))

@@ -14,7 +14,7 @@ import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ import uvicorn
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import SettingError
 from inkshift.files import locked
-from inkshift.review.app import WORKER, Settings, make_app
-from inkshift.review.batches.reading import open_reader
+from inkshift.review.app import SETTINGS, WORKER, Settings, make_app
+from inkshift.review.batches.reading import model_of, open_reader
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_labels
 from inkshift.review.core.store import Store
@@ -140,14 +140,11 @@ def _share(store: Store, settings: Settings, at: At, listening: socket.socket) -
     where one died (uvicorn)."""
     tasks = Tasks(store, settings.files.resolve())
     keeper = threading.Thread(target=tasks.keep)
+    theirs = replace(settings, files=settings.files.resolve(), keeps_tasks=False)
     given = {
         "server": os.getpid(),
         "connections": max(_CONNECTIONS // at.processes, 2),
-        "accounts": settings.accounts,
-        "hosts": settings.hosts,
-        "files": str(settings.files.resolve()),
-        "root": settings.root,
-        "idle": settings.idle.total_seconds(),
+        "settings": SETTINGS.dump_python(theirs, mode="json"),
     }
     os.environ |= {ADDRESS: store.engine.url.render_as_string(hide_password=False), WORKER: json.dumps(given)}
     keeper.start()
@@ -209,14 +206,13 @@ def read_batch(store: Store, batch: Batch) -> int:
     reader = open_reader(store, Path(batch.template))
     assert reader.template is not None
     name = batch.name or f"{reader.template.name} {datetime.now():%Y-%m-%d %H:%M:%S}"
-    model = (reader.number_model or reader.model).digest
     return add_batch(
         store,
         name,
         reader.read([Path(path).resolve() for path in batch.paths]),
         template=reader.template,
         folder=str(Path(batch.template).resolve().parent),
-        model=model,
+        model=model_of(reader),
         double=batch.double,
         model_keys=batch.model_keys,
     )

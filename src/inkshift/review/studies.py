@@ -16,17 +16,18 @@ from inkshift.errors import InkshiftError
 from inkshift.models.package import NUMBER_MODEL
 from inkshift.review import datasets
 from inkshift.review.core.models import default_folder
+from inkshift.review.core.paging import Listed, listed
 from inkshift.review.core.tasks import Work
 from inkshift.review.labelled import NUMBERS
-from inkshift.review.teach import COMMAND, run
-from inkshift.studies.engine import epochs_planned, watching
+from inkshift.studies.engine import epochs_planned, run, watching
 from inkshift.studies.kinds import kind_of
 from inkshift.studies.record import read_json
 from inkshift.studies.report import number_results as strings_results
 from inkshift.studies.report import results
 from inkshift.studies.spec import Study
 
-REPORT = "report.html"
+INDEX, REPORT = "index.json", "report.html"
+STUDIES = 20  # of a page
 REPLICATES, TEST_SHARE = 3, 0.4
 _BUDGETS = (50, 100, 200, 400, 800, 1600)
 _TRAINED = 0.95
@@ -43,31 +44,45 @@ class Found:
     lines: tuple[str, ...]
 
 
-def found(files: Path) -> list[Found]:
-    """The finished studies in `files/studies` and in `runs` of the working folder that have a report, newest first."""
-    folders = [path for root in (files / "studies", Path("runs").resolve()) for path in sorted(root.glob("*"))]
-    studies = [study for folder in folders if (study := _found(folder))]
-    return sorted(studies, key=lambda study: study.made, reverse=True)
+def found(files: Path, page: int = 1) -> Listed[Found]:
+    """The finished studies in `files/studies` and in `runs` of the working folder that have a report, newest first.
+
+    Only those of the page are looked into; one that is not finished after all leaves its page shorter.
+    """
+    shown = listed(sorted(_reports(files), key=lambda report: report.stat().st_mtime, reverse=True), page, STUDIES)
+    studies = tuple(study for study in map(_found, shown.rows) if study)
+    return Listed(studies, shown.count, shown.page, shown.pages)
 
 
-def _found(folder: Path) -> Found | None:
-    try:
-        stamp = (folder / "index.json").stat().st_mtime_ns
-        made = (folder / REPORT).stat().st_mtime
-    except OSError:
-        return None
-    title = _title(folder, stamp)
+def find(files: Path, study_id: str) -> Found | None:
+    """A finished study by its id; None where there is none."""
+    return next((_found(report) for report in _reports(files) if _id(report) == study_id), None)
+
+
+def _reports(files: Path) -> list[Path]:
+    roots = (files / "studies", Path("runs").resolve())
+    return [
+        report for root in roots for report in sorted(root.glob(f"*/{REPORT}")) if (report.parent / INDEX).is_file()
+    ]
+
+
+def _id(report: Path) -> str:
+    return hashlib.sha256(str(report.parent).encode()).hexdigest()[:16]
+
+
+def _found(report: Path) -> Found | None:
+    made = report.stat().st_mtime
+    title = _title(report.parent, (report.parent / INDEX).stat().st_mtime_ns)
     if title is None:
         return None
-    key = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    return Found(key, folder / REPORT, title, datetime.fromtimestamp(made, UTC), _answers(folder / REPORT, made))
+    return Found(_id(report), report, title, datetime.fromtimestamp(made, UTC), _answers(report, made))
 
 
 @lru_cache(maxsize=64)
 def _title(folder: Path, _: int) -> str | None:
     """The title of a study; None where it is none, or not finished."""
     try:
-        kind = read_json(folder / "index.json").get("kind", "characters")
+        kind = read_json(folder / INDEX).get("kind", "characters")
         loaded = strings_results.load(folder) if kind == "string" else results.load(folder)
     except (InkshiftError, OSError, ValueError, AttributeError):
         return None
@@ -96,22 +111,11 @@ def study(work: Work) -> dict[str, Any]:
     planned = kind_of(loaded).plan(loaded)
     total = epochs_planned(planned.runs)
     with watching(planned, folder, lambda done: work.say(_TRAINED * done / total, f"{done} / {total}")):
-        _do(["run", str(spec), "--workers", "1", "--folder", str(folder)])
+        for problem in run(kind_of(loaded), loaded, folder).values():
+            raise InkshiftError(problem)
     work.say(_TRAINED, "")
-    _do(["report", str(spec), "--folder", str(folder)])
+    loaded.report(folder=folder)
     return {"folder": folder.name}
-
-
-def _do(arguments: list[str]) -> None:
-    """Run `inkshift study`. Raises InkshiftError with the first problem that it names."""
-    lines = []
-    try:
-        for line in run([*COMMAND, "study", *arguments]):
-            lines.append(line)
-    except InkshiftError:
-        raise InkshiftError(
-            lines[0].removeprefix("error: ") if lines else "inkshift study: failed; see log.txt in its folder"
-        ) from None
 
 
 def _spec(work: Work) -> str:

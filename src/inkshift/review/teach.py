@@ -45,7 +45,7 @@ def teach(work: Work) -> dict[str, Any]:
     work.say(0.0, "")
     about = work.about
     learn = _learned(work)
-    count = sum(one.test for one in available(work.store) if one.batch in about["batches"])
+    count = sum(one.test for one in available(work.store, about["batches"]))
     if not count:
         raise DataError("no settled number to compare on; about a fifth of the forms is held out; settle more forms")
     package = work.files.resolve() / "models" / work.folder.name

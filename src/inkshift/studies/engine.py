@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from inkshift import jobs
 from inkshift.cluster import run as run_items
 from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError, lacks
-from inkshift.files import locked, read_text
+from inkshift.files import cannot_write, locked, read_text
 from inkshift.studies.record import DONE, EPOCHS, ERROR, read_json, write_json
 from inkshift.studies.spec import AnyStudy
 
@@ -164,7 +164,7 @@ def run(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder") from None
+        raise cannot_write(folder, e, "give another folder") from None
     with locked(folder):
         return _run(kind, study, folder, workers, device, cluster)
 
@@ -219,7 +219,7 @@ def begin(kind: Kind, study: AnyStudy, planned: AnyPlan, folder: Path) -> dict[s
         write_json(path, kind.index(study, planned) | entries)
         write_json(folder / "study.json", study.model_dump(mode="json", by_alias=True))
     except OSError as e:
-        raise SettingError(f"{folder}: cannot be written ({e.strerror}); give another folder, or free its disk") from e
+        raise cannot_write(folder, e, "give another folder, or free its disk") from e
     return problems
 
 

@@ -23,7 +23,7 @@ CONFIG, EPOCHS, CONFUSION, DONE, ERROR = "config.json", "epochs.csv", "confusion
 # What each test image was read as after each epoch, of which confusion.npz has the last: not in a run's digest.
 READINGS = "readings.npz"
 CHECKPOINT, WEIGHTS, PACKAGE = "checkpoint.pt", "weights.safetensors", "package"
-_COLUMNS = ("epoch", "training_loss", "test_loss", "validation_loss", "f1", "accuracy")
+COLUMNS = ("epoch", "training_loss", "test_loss", "validation_loss", "f1", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Record:
 
     def losses(self, column: str) -> list[float]:
         """A column of losses so far."""
-        return [float(row[_COLUMNS.index(column)] or "nan") for row in self.rows]
+        return [float(row[COLUMNS.index(column)] or "nan") for row in self.rows]
 
     def add(self, epoch: Epoch, write: bool = True) -> None:
         """Keep an epoch; one of the same number that is there already, and all after it, are dropped."""
@@ -104,7 +104,7 @@ class Record:
         np.savez_compressed(readings, predicted=np.stack(self._predicted).astype(np.int16))
         write_whole(self.folder / READINGS, readings.getvalue())
         write_whole(self.folder / CONFUSION, arrays.getvalue())
-        write_whole(self.folder / EPOCHS, as_csv([_COLUMNS, *self.rows]))
+        write_whole(self.folder / EPOCHS, as_csv([COLUMNS, *self.rows]))
 
     def finish(self, stopped: str) -> None:
         """Declare the run finished: what ended it, and the digest of what it measured."""

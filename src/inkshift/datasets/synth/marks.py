@@ -119,13 +119,27 @@ def curve(plane: Plane, points: Points, width: float) -> None:
 def dash(page: Page, x: float, length: float, body: float, pen: float, dice: Dice, down: float = 0.0) -> str:
     """A dash from column x on, `down` pixels below the middle."""
     y = page.middle + down + dice.normal(0, 0.06) * body
+    rise = dice.normal(0, 0.06) * body if dice.random() < 0.8 else dice.uniform(-0.15, 0.4) * min(length, body)
     curve(
         page.ink,
-        [(x, y + dice.normal(0, 0.05) * body), (x + length / 2, y), (x + length, y + dice.normal(0, 0.06) * body)],
+        [(x, y + dice.normal(0, 0.05) * body), (x + length / 2, y - rise / 2), (x + length, y - rise)],
         pen * body,
     )
     _reach(page, x, x + length)
     return "-"
+
+
+def _equals(page: Page, x: float, length: float, body: float, pen: float, dice: Dice, down: float) -> None:
+    """Two dashes, one above the other, some in one stroke like a small z."""
+    if dice.random() < 0.7:
+        for side in (-0.12, 0.1):
+            dash(page, x + dice.normal(0, 0.05) * body, length, body, pen, dice, down + side * body)
+        return
+    half = dice.uniform(0.08, 0.17) * body
+    shape = np.array([[0, -half], [length, -half], [0.05 * length, half], [dice.uniform(0.8, 1.3) * length, half]])
+    shape += [x, page.middle + down] + dice.rng.normal(0, 0.04 * body, shape.shape)
+    (curve if dice.random() < 0.6 else draw)(page.ink, shape, pen * body)
+    _reach(page, x, x + 1.1 * length)
 
 
 def _reach(page: Page, x0: float, x1: float) -> None:
@@ -146,8 +160,7 @@ def lead_in(page: Page, body: float, pen: float, dice: Dice) -> str:
         symbol = "-"
     elif chance < 0.15:
         length = min(length, 0.6 * body)
-        for down in (-0.12, 0.12):
-            dash(page, x - length, length, body, pen, dice, down * body)
+        _equals(page, x - length, length, body, pen, dice, 0.0)
         symbol = "-"
     elif chance < 0.22:
         wide = 0.66 * body
@@ -280,6 +293,31 @@ def join(page: Page, body: float, pen: float, down: float, dice: Dice) -> None:
     )
 
 
+def zeros(count: int, body: float, pen: float, slant: float, dice: Dice) -> Plane:
+    """`count` zeros in one stroke, as at the end of round amounts: rings, each joined to the next along its head, or
+    a coil. body: their height, pen: its width, pixels. Coverage (h, w) uint8, cut tight."""
+    wide = dice.uniform(0.35, 0.5) * body
+    coil = dice.random() < 0.25
+    pitch = wide * (dice.uniform(1.0, 1.4) if coil else dice.uniform(1.7, 2.5))
+    share = 1.0 if coil else dice.uniform(0.0, 0.2)  # of a pitch, gone on with while the ring is drawn
+    way = np.linspace(0, 2 * np.pi, 9)
+    points: list[tuple[float, float]] = []
+    for at in range(count):
+        high, x0 = 0.5 * body * dice.uniform(0.75, 1.1), at * pitch * dice.uniform(0.95, 1.05)
+        x = x0 - wide * np.sin(way) * dice.uniform(0.8, 1.15) + share * pitch * way / (2 * np.pi)
+        points += zip(x.tolist(), (-high * np.cos(way)).tolist(), strict=True)
+        if not coil and (at + 1 < count or dice.random() < 0.6):
+            points.append((x0 + 0.6 * pitch, dice.uniform(-0.5, -0.2) * body))
+    line = np.array(points) + dice.rng.normal(0, 0.02 * body, (len(points), 2))
+    line[:, 0] -= slant * line[:, 1]
+    line += 2 * pen - line.min(axis=0)
+    w, h = (int(side) for side in line.max(axis=0) + 2 * pen + 2)
+    plane = np.zeros((h, w), np.uint8)
+    curve(plane, line, max(pen, 1.4))
+    left, top, w, h = cv2.boundingRect(plane)
+    return plane[top : top + h, left : left + w]
+
+
 def run_on(page: Page, body: float, pen: float, down: float, dice: Dice) -> None:
     """The last stroke of the digit just written runs on towards the next: from its foot, mostly, or from its head."""
     high = dice.uniform(0.2, 0.5) if dice.random() < 0.7 else dice.uniform(-0.5, 0.1)
@@ -306,9 +344,7 @@ def trail(page: Page, body: float, pen: float, slant: float, dice: Dice) -> str:
     if chance < 0.24:
         return dash(page, x, length, body, pen, dice, high)
     if chance < 0.34:
-        length = min(length, 0.7 * body)
-        for down in (-0.12, 0.1):
-            dash(page, x + dice.normal(0, 0.05) * body, length, body, pen, dice, high + down * body)
+        _equals(page, x, min(length, 0.7 * body), body, pen, dice, high)
         return "-"
     if chance < 0.38:
         turns = 3 + dice.below(3)
@@ -334,7 +370,8 @@ _PRINTED = ("%", "%", "kg", "Rs", "EUR", "m", "cm", "mm", "KM", "Ha", "Fr", "Kn"
 
 
 def strike(page: Page, x0: float, x1: float, body: float, pen: float, dice: Dice) -> None:
-    """Strokes through what is written from column x0 to x1: one line or two, a wave, a zigzag, a cross."""
+    """Strokes through what is written from column x0 to x1: one line or two, a wave, a zigzag, a cross or one slanted
+    stroke."""
     wide, m, kind = x1 - x0, page.middle, dice.random()
     x0, x1 = x0 - dice.uniform(0, 0.25) * body, x1 + dice.uniform(0, 0.25) * body
     width = pen * body * dice.uniform(0.8, 1.3)
@@ -358,7 +395,7 @@ def strike(page: Page, x0: float, x1: float, body: float, pen: float, dice: Dice
         (curve if dice.random() < 0.5 else draw)(page.ink, zigzag, width)
     else:
         half = dice.uniform(0.4, 0.7) * body
-        for way in (-1, 1):
+        for way in (-1, 1) if dice.random() < 0.5 else (-1,):
             draw(page.ink, [(x0, m - way * half), (x1, m + way * half)], width)
     _reach(page, x0, x1)
 

@@ -2,10 +2,10 @@
 
 Each allograph, of `allographs.toml`, is one or more strokes through control points; every drawing moves the points a
 little, so that no two are alike. Which shapes are needed was learned from what readers of American digits take for
-something else: 0 small, open above, or with a stroke before or after it; 1 with a flag, a foot or a long lead-in; 2
-with a loop at its foot or its head; 4 open or closed, or in one stroke; 5 with its flag apart or like an S or an r; 6
-like a b; 7 with a bar or a hook; 8 open above, of two rings or with one small loop; 9 straight, looped, open, hooked
-or like a P.
+something else: 0 small, open above, with a bar, or with a stroke before or after it; 1 with a flag, a foot or a long
+lead-in, or like a slash; 2 with a loop at its foot or its head, or like a Q; 4 open or closed, in one stroke or like an
+h; 5 with its flag apart or like an S, an r or a root sign; 6 like a b; 7 with a bar or a hook, or like an f; 8 open
+above, of two rings or with one small loop; 9 straight, looped, open, hooked or like a P.
 """
 
 from __future__ import annotations

@@ -84,14 +84,15 @@ def measure(maps: Gray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 @dataclass(frozen=True, slots=True)
 class Hand:
     """How one number is written. body: height of a digit, pixels; the rest in shares of it, but slant (a shear),
-    upright: whether a 1 stands straight however its glyph leans, trend: how much larger, in logs, the last digit is
-    than the first, and running: how often a digit's last stroke runs on into the next."""
+    one: how far a 1 leans beyond that slant, 0 where it stands straight, None where as its glyph leans, trend: how much
+    larger, in logs, the last digit is than the first, and running: how often a digit's last stroke runs on into the
+    next."""
 
     body: float
     pen: float
     soft: float
     slant: float
-    upright: bool
+    one: float | None
     gap: float
     gap_spread: float
     touch: float
@@ -104,21 +105,23 @@ class Hand:
 
 def draw_hand(dice: Dice, text: str, fair: bool = False) -> Hand:
     """Some hand: from pencil to marker, upright to slanted, wide to cramped. One digit alone may be very thick, most
-    ones alone stand straight.
+    ones alone stand straight, and some hands' ones lean like a slash.
 
     fair: its edges are sharp, and most digits stand apart.
     """
     cramped = dice.random()
     chance = dice.random()
-    upright = dice.random() < (0.6 if set(text) == {"1"} else 0.25)
+    ones = dice.random()
+    upright = ones < (0.6 if set(text) == {"1"} else 0.25)
+    leaning = ones > 0.9
     thick = 0.29 if len(text) == 1 and chance < 0.3 else 0.22 if chance < 0.1 else 0.17
     return Hand(
         body=dice.uniform(20, 38),
         pen=float(np.exp(dice.uniform(-3.352, np.log(thick)))),
         soft=dice.uniform(0.6, 1.1) if fair else dice.uniform(0.7, 1.8),
         slant=dice.normal(0, 0.05) if upright else min(max(dice.normal(0.1, 0.22), -0.45), 0.8),
-        upright=upright,
-        gap=dice.uniform(0.12, 0.6) if cramped < 0.25 else dice.uniform(-0.02, 0.22),
+        one=0.0 if upright else dice.uniform(0.15, 0.55) if leaning else None,
+        gap=dice.uniform(*((0.5, 0.95) if cramped < 0.03 else (0.12, 0.6) if cramped < 0.25 else (-0.02, 0.22))),
         gap_spread=dice.uniform(0.02, 0.12),
         touch=(0.0, 0.1, 0.5)[dice.below(3)] if fair or cramped < 0.75 else dice.uniform(0.3, 1.0),
         drift=dice.uniform(0.0, 0.07),
@@ -220,6 +223,11 @@ def _cut_out(page: marks.Page, hand: Hand, dice: Dice, in_cells: bool) -> tuple[
     return ink, print_
 
 
+def _slash(hand: Hand) -> float:
+    """The slant beyond which a slash leans in this hand: no 1 leans so far."""
+    return max(hand.slant, 0.0) + (hand.one or 0.0)
+
+
 def _write_freely(
     page: marks.Page, text: str, second: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool
 ) -> str:
@@ -244,7 +252,7 @@ def _write_freely(
             marks.draw(page.print, [(x, 0), (x, page.print.shape[0])], dice.uniform(1, 3), dice.uniform(0.4, 1.0))
         written += " " + _digits(page, second, glyphs, hand, dice, source)
     if text:
-        written += marks.trail(page, hand.body, hand.pen, hand.slant, dice)
+        written += marks.trail(page, hand.body, hand.pen, _slash(hand), dice)
         if len(glyphs.letters) and dice.random() < 0.025:
             written += _letters(page, glyphs, hand, dice)
     return written
@@ -256,13 +264,14 @@ def _digits(
     """The digits of `text` on the page, most from one source of glyphs, a repeated digit mostly written alike."""
     own: dict[str, int] = {}
     zeros, zeros_size = _linked_zeros(text, dice)
+    chained = zeros if dice.random() < 0.3 else 0
     written, before = "", 0
     for at, symbol in enumerate(text):
         row = _glyph(glyphs, source, symbol, own, dice)
         size = float(np.exp(hand.trend * at / max(len(text) - 1, 1)))
         linked = at >= len(text) - zeros
-        straight = hand.upright and symbol == "1"
-        stroke = _render(glyphs, row, hand, dice, size * (zeros_size if linked else 1.0), straight)
+        one = hand.one if symbol == "1" else None
+        stroke = _render(glyphs, row, hand, dice, size * (zeros_size if linked else 1.0), one)
         down = dice.normal(0, hand.drift) * hand.body + (dice.uniform(-0.1, 0.3) * hand.body if linked else 0)
         gap = dice.normal(hand.gap, hand.gap_spread) * hand.body
         overlap = None
@@ -276,12 +285,17 @@ def _digits(
         written += symbol
         if at + 1 == len(text):
             break
+        if chained and at + 1 == len(text) - chained:
+            down = dice.uniform(-0.1, 0.3) * hand.body
+            chain = marks.zeros(chained, zeros_size * hand.body, hand.pen * hand.body, hand.slant, dice)
+            page.append(chain, gap, down)
+            return written + "0" * chained
         if linked and dice.random() < 0.5:
             marks.join(page, hand.body * zeros_size, hand.pen, down, dice)
         elif dice.random() < hand.running:
             marks.run_on(page, hand.body, hand.pen, down, dice)
         elif marked:
-            written += marks.between(page, hand.body, hand.pen, hand.slant, dice, len(text) - at - 1)
+            written += marks.between(page, hand.body, hand.pen, _slash(hand), dice, len(text) - at - 1)
     return written
 
 
@@ -337,8 +351,8 @@ def _fill_cells(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: D
     struck = dice.below(len(text)) if text and may_strike and dice.random() < 0.02 else -1
     written = ""
     for at, symbol in enumerate(text):
-        straight = hand.upright and symbol == "1"
-        stroke = _render(glyphs, _glyph(glyphs, source, symbol, own, dice), hand, dice, straight=straight)
+        one = hand.one if symbol == "1" else None
+        stroke = _render(glyphs, _glyph(glyphs, source, symbol, own, dice), hand, dice, one=one)
         x = _centre(page, hand, dice, at + (spare if before else 0), pitch) - stroke.shape[1] / 2
         page.put(stroke, round(x), dice.normal(0, hand.drift + 0.03) * hand.body)
         if at == struck:
@@ -369,7 +383,7 @@ def _mark_cell(
         length = dice.uniform(0.3, 0.9) * min(pitch, 1.5 * body)
         return marks.dash(page, x - length / 2, length, body, pen, dice)
     if mark == "/":
-        marks.slash(page, x - 0.5 * body, body, pen, hand.slant + 0.25, dice)
+        marks.slash(page, x - 0.5 * body, body, pen, _slash(hand) + 0.25, dice)
         return "/"
     if mark == ",":
         marks.dot(page, x, dice.uniform(-0.1, 0.4) * body, body, pen, dice)
@@ -398,15 +412,16 @@ def _any_digit(glyphs: Glyphs, hand: Hand, dice: Dice) -> Plane:
     return _render(glyphs, dice.below(len(glyphs.maps)), hand, dice)
 
 
-def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0, straight: bool = False) -> Plane:
+def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0, one: float | None = None) -> Plane:
     """The map drawn with the hand's pen at its size and slant, bent a little: coverage (h, w) uint8, cut tight.
 
-    straight: its own slant is taken out first.
+    one: what it leans beyond the hand's slant, after its own slant was taken out; the further, the longer it may be.
     """
-    scale = size * hand.body / _BODY * float(np.exp(dice.normal(0, hand.uneven)))
-    loose = 0.015 if straight else 0.05
+    longer = dice.uniform(1.0, 1.0 + 0.7 * one) if one else 1.0
+    scale = longer * size * hand.body / _BODY * float(np.exp(dice.normal(0, hand.uneven)))
+    loose = 0.05 if one is None else 0.015
     sx, slant, turn = scale * hand.squeeze, (hand.slant + dice.normal(0, loose)) * scale, dice.normal(0, 0.05) * scale
-    slant -= _lean(glyphs.maps[row]) * sx if straight else 0.0
+    slant += 0.0 if one is None else one * scale - _lean(glyphs.maps[row]) * sx
     first, last = glyphs.spans[row].tolist()
     w, h = int((last - first) * sx + abs(slant) * 40) + 6, int(_MAP * scale) + 6
     across, down = (first + last) / 2, _MAP / 2

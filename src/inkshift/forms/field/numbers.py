@@ -219,7 +219,7 @@ class NumberReader:
         return share >= self.calibration.get("sure", np.inf) and fits
 
 
-def number_reader(model: Model, second_reader: str | None = None, threads: int = 1) -> NumberReader:
+def number_reader(model: Model, second_reader: str | None = None) -> NumberReader:
     """A reader of whole numbers from a package. second_reader: `pp-ocrv6` beside it.
 
     Raises MissingExtraError where the second reader is not installed.
@@ -228,9 +228,9 @@ def number_reader(model: Model, second_reader: str | None = None, threads: int =
     if second_reader:
         from inkshift.models import pp_ocr
 
-        second = pp_ocr.recogniser(threads)
+        second = pp_ocr.recogniser()
     classes = model.manifest.classes
     named = {classes.index(mark): name for mark, name in SIGNS.items() if mark in classes}
     struck = classes.index("X") if "X" in classes else None
-    run, known = symbol_recogniser(model, threads), model.manifest.calibration
+    run, known = symbol_recogniser(model), model.manifest.calibration
     return NumberReader(model.reframing, run, known, VIEWS, second, named, struck)

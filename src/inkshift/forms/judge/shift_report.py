@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from inkshift.forms.out.html import page_template, picture_of
 
 def plain(found: Shift) -> dict[str, Any]:
     """All of it but the pictures, for JSON; shares are from 0 to 1."""
-    told = {item.name: getattr(found, item.name) for item in fields(found) if item.name != "furthest"}
     far = [
         {
             "form": one.form,
@@ -25,13 +24,7 @@ def plain(found: Shift) -> dict[str, Any]:
         }
         for one in found.furthest
     ]
-    return {
-        **told,
-        "predicted": asdict(found.predicted),
-        "differences": [asdict(one) for one in found.differences],
-        "digits": [asdict(one) for one in found.digits],
-        "furthest": far,
-    }
+    return asdict(replace(found, furthest=())) | {"furthest": far}
 
 
 def write_shift(found: Shift, path: Path) -> None:

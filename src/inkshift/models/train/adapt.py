@@ -16,9 +16,7 @@ import numpy.typing as npt
 from inkshift.datasets.synth import strings
 from inkshift.errors import DataError
 from inkshift.models import ctc
-from inkshift.models.runtime import softmax
-from inkshift.models.train import loop
-from inkshift.models.train.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form
+from inkshift.models.train.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form, steps_of
 from inkshift.models.train.networks import NumberNet
 from inkshift.models.weigh import weigh
 
@@ -124,13 +122,8 @@ def _read(net: NumberNet, pages: Unlabelled, calibration: dict[str, float]) -> l
 
 def _probabilities(net: NumberNet, pictures: Sequence[Gray]) -> list[ctc.LineProbabilities]:
     lines = strings.Lines(pictures)
-    out: list[ctc.LineProbabilities] = [np.zeros((0, 11), np.float32)] * len(pictures)
-    settings = loop.Settings(epochs=0, fast=True)
-    for rows in lines.batches(np.arange(len(pictures)), 32):
-        logits = loop.predict(net, lines[rows], settings=settings)
-        for i, row in zip(rows, ctc.fold(softmax(logits)), strict=True):
-            out[int(i)] = row[: -(-int(lines.widths[i]) // ctc.STRIDE)]
-    return out
+    found = {i: ctc.fold(steps[: -(-int(lines.widths[i]) // ctc.STRIDE)]) for i, steps in steps_of(net, lines)}
+    return [found[i] for i in range(len(pictures))]
 
 
 def _sure(readings: Sequence[_Reading]) -> list[int]:

@@ -21,22 +21,26 @@ def weights_bytes(net: nn.Module) -> bytes:
 
 def graph_bytes(net: nn.Module, side: int = 28, channels: int = 1) -> bytes:
     """An ONNX file: (N, side, side) uint8 in, (N, classes) float32 logits out, any N."""
-    return _export(net, channels, (side, side), {0: "n"})
+    return _export(FromBytes(net, channels), torch.zeros(2, side, side, dtype=torch.uint8), {0: "n"})
 
 
 def line_graph_bytes(net: nn.Module, height: int) -> bytes:
     """An ONNX file: (N, height, 8 W) uint8 in, (N, 2 W, classes) float32 logits out, any N and W."""
-    return _export(net, 1, (height, 64), {0: "n", 2: "w"})
+    return _export(FromBytes(net), torch.zeros(2, height, 64, dtype=torch.uint8), {0: "n", 2: "w"})
 
 
-def _export(net: nn.Module, channels: int, size: tuple[int, int], free: dict[int, str]) -> bytes:
+def plain_graph_bytes(net: nn.Module, side: int, channels: int) -> bytes:
+    """An ONNX file of the network as it is: (N, channels, side, side) float32 in, (N, classes) logits out, any N."""
+    return _export(net, torch.zeros(2, channels, side, side), {0: "n"})
+
+
+def _export(net: nn.Module, pictures: torch.Tensor, free: dict[int, str]) -> bytes:
     need("onnxscript", "study", "writing an ONNX graph")
-    whole = FromBytes(net, channels).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            whole,
-            (torch.zeros(2, *size, dtype=torch.uint8),),
+            net.eval(),
+            (pictures,),
             input_names=["images"],
             output_names=["logits"],
             dynamic_shapes=({axis: _DIMS[name] for axis, name in free.items()},),

@@ -9,7 +9,7 @@ with random ones and no rehearsal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -244,6 +244,15 @@ def redrawn(picture: Gray, rng: np.random.Generator) -> Gray:
     gamma = np.exp(rng.normal(0, 0.25))
     table = (255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
     return np.asarray(table[np.asarray(out, np.uint8)], np.uint8)
+
+
+def steps_of(net: nn.Module, lines: strings.Lines) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """What `net` makes of each picture: its place, and probabilities (T, classes) of its steps, padded ones too."""
+    net.eval()
+    for rows in lines.batches(np.arange(len(lines)), 64):
+        with torch.inference_mode():
+            found = net(as_input(torch.from_numpy(lines[rows]))).softmax(-1).numpy()
+        yield from zip(rows.tolist(), found, strict=True)
 
 
 def judge(net: nn.Module, lines: strings.Lines, labels: Sequence[str]) -> tuple[float, float]:

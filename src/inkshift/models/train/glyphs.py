@@ -117,7 +117,7 @@ def sources_file(work: Path) -> Path:
 
 def _other_sources() -> tuple[Source, Source]:
     """Swiss writers, those held out left out, and drawings."""
-    entry, count = catalog.find("swiss"), len(catalog.swiss_writers("train"))
+    entry, count = catalog.find("swiss"), len(catalog.load("swiss", "train"))
     note = "Allographs of other regions, inkshift.datasets.synth.shapes."
     return (
         Source(name="swiss", images=count, licence=entry.licence, cite=entry.citation),
@@ -180,8 +180,8 @@ def _regional(name: str, maps: npt.NDArray[np.int8], labels: npt.NDArray[np.int6
 
 def _swiss_groups(split: Split) -> list[_Group]:
     """A group for each writer. The pictures are larger than a map, so maps are made of them as they are."""
-    data, writers = catalog.load("swiss", split), catalog.swiss_writers(split)
-    ink = parse("gray|light_ink|binarize|trim")
+    data = catalog.load("swiss", split)
+    writers, ink = np.array(data.writers), parse("gray|light_ink|binarize|trim")
     groups = []
     for writer in np.unique(writers):
         rows = np.flatnonzero(writers == writer)

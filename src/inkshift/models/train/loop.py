@@ -44,7 +44,6 @@ class Settings:
     rate: float = 0.001
     anneal: bool = False
     seed: int = 0
-    threads: int = 1
     channels: int = 1
     precision: Precision = "float32"
     fast: bool = False
@@ -78,7 +77,7 @@ def train(
     that was not, and `report` hears of an epoch again if the kill came before its checkpoint was whole.
     Raises ModelError where the loss is no longer a number, or the checkpoint is of other settings.
     """
-    torch.set_num_threads(settings.threads)
+    torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
     net.to(settings.device)
     if settings.fast:

@@ -31,6 +31,7 @@ from inkshift.models.package import Manifest, Model, save_package
 from inkshift.models.train import loop
 from inkshift.models.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from inkshift.models.train.export import line_graph_bytes, weights_bytes
+from inkshift.models.train.finetune import steps_of
 from inkshift.models.train.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
 from inkshift.models.train.networks import FAR_NUMBERS, NumberNet, as_input
 from inkshift.reframe import parse
@@ -165,20 +166,14 @@ def check_sets(recipe: Recipe, glyphs: Path) -> Checks:
 
 def judge_all(net: nn.Module, checks: Checks) -> Score:
     """What `net`, with marks or without, makes of all the sets."""
-    net.eval()
     digits, symbols, plain = [], [], []
     for lines, labels in checks:
-        for rows in lines.batches(np.arange(len(lines)), 64):
-            with torch.inference_mode():
-                found = net(as_input(torch.from_numpy(lines[rows]))).softmax(-1).numpy()
-            folded = ctc.fold(found)
-            for one, ten, i in zip(found, folded, rows, strict=True):
-                label = labels[int(i)]
-                right = ctc.collapse(ten.argmax(1)) == strings.digits_of(label)
-                digits.append(right)
-                symbols.append(ctc.collapse(one.argmax(1), strings.SYMBOLS) == label)
-                if not set(label) & set("X "):
-                    plain.append(right)
+        for i, found in steps_of(net, lines):
+            right = ctc.collapse(ctc.fold(found).argmax(1)) == strings.digits_of(labels[i])
+            digits.append(right)
+            symbols.append(ctc.collapse(found.argmax(1), strings.SYMBOLS) == labels[i])
+            if not set(labels[i]) & set("X "):
+                plain.append(right)
     return Score(*(float(np.mean(each)) for each in (digits, symbols, plain)))
 
 

@@ -174,7 +174,7 @@ def _settings(settings: loop.Settings) -> dict[str, Any]:
         "batch": settings.batch,
         "epochs": settings.epochs,
         "date": date.today().isoformat(),
-        "machine": f"{platform.machine()}, {settings.threads} thread",
+        "machine": f"{platform.machine()}, 1 thread",
     }
 
 

@@ -10,7 +10,7 @@ from inkshift.forms.trust import Policy
 from inkshift.review.acceptance.promise import accepted_scores, seen
 from inkshift.review.core.intake import ACCEPTED, NOT_ACCEPTED
 from inkshift.review.core.queue import person
-from inkshift.review.core.schema import Acceptance, Field, Lease, User, count_waiting
+from inkshift.review.core.schema import Acceptance, Field, User, count_waiting, let_go
 from inkshift.review.core.store import Store
 
 _AT_ONCE = 500
@@ -39,8 +39,7 @@ def accept(store: Store, user_id: int, batch_id: int, policy: Policy) -> int:
             out = {"waiting": False, "urgency": ACCEPTED, "accepted_by": noted.id}
             done = session.execute(free.values(out), execution_options={"synchronize_session": False})
             noted.fields += done.rowcount  # type: ignore[attr-defined]
-            held = sa.select(Field.id).where(Field.id.in_(ids), Field.accepted_by == noted.id)
-            session.execute(sa.delete(Lease).where(Lease.field_id.in_(held)))
+            let_go(session, sa.and_(Field.id.in_(ids), Field.accepted_by == noted.id))
         if not noted.fields:
             raise SettingError("no field that waits is accepted by this policy; nothing was changed")
         return noted.fields

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-import numpy as np
 import sqlalchemy as sa
-from PIL import Image as Pillow
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.errors import SettingError, nearest
 from inkshift.forms.out.export import COLUMNS, TEXT, Format, Row, add_csv, add_json, open_text, row, typed
 from inkshift.forms.out.sheet import CROP, open_sheet, png
-from inkshift.forms.reading import Candidate, FieldReading, FormReading, Image, Kind
+from inkshift.forms.reading import Candidate, FieldReading, FormReading, Kind
 from inkshift.forms.rules import Limit
+from inkshift.pictures import decode_picture
 from inkshift.review.core.checks import broken_in_batch, checks_of
 from inkshift.review.core.schema import MODEL, Decision, Field, Reading, User, left_out, stands
 from inkshift.review.core.store import Store
@@ -145,7 +143,7 @@ def write_table(store: Store, batch_id: int, path: Path) -> None:
         columns = [*COLUMNS[:3], CROP, *DECIDED, *COLUMNS[3:]]
         with open_sheet(path, "review", columns) as append:
             for line in lines(store, batch_id):
-                append(line.row, png(_pixels(line.crop)) if line.crop else None, line.kind)
+                append(line.row, png(decode_picture(line.crop, "crop")) if line.crop else None, line.kind)
         return
     with open_text(path) as file:
         if ending == ".csv":
@@ -158,10 +156,6 @@ def write_table(store: Store, batch_id: int, path: Path) -> None:
 
 def _json(line: Line) -> dict[str, Any]:
     return typed(line.row) | {"decided_by": list(line.by), "keyers": line.keyers, "checked_by": list(line.checked)}
-
-
-def _pixels(crop: bytes) -> Image:
-    return np.asarray(Pillow.open(io.BytesIO(crop)), np.uint8)
 
 
 def write_label_studio(store: Store, batch_id: int, path: Path) -> None:

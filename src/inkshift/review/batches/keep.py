@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from inkshift.errors import SettingError
 from inkshift.review.core import store as stores
 from inkshift.review.core.checks import count_broken
+from inkshift.review.core.intake import free_name
+from inkshift.review.core.paging import Listed, at_most
 from inkshift.review.core.schema import (
     Acceptance,
     Aside,
@@ -20,15 +22,14 @@ from inkshift.review.core.schema import (
     Decision,
     Field,
     Form,
-    Lease,
     Page,
     Reading,
     Task,
     left_out,
+    let_go,
 )
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import task_folder
-from inkshift.review.keying.views import at_most
 
 Which = Literal["all", "open", "broken", "settled"]
 EACH = 50
@@ -46,16 +47,6 @@ class FormRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FormList:
-    """A page of forms. count: of all that were asked for; page: from 1, of `pages`."""
-
-    rows: tuple[FormRow, ...]
-    count: int
-    page: int
-    pages: int
-
-
-@dataclass(frozen=True, slots=True)
 class Goes:
     """What is deleted with a batch. files: its pages were uploaded, and go as well."""
 
@@ -64,7 +55,7 @@ class Goes:
     files: bool
 
 
-def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all", page: int = 1) -> FormList:
+def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all", page: int = 1) -> Listed[FormRow]:
     """The forms of a batch by name: those that hold `text`, and are open, break a rule or are settled."""
     count_broken(store, batch_id)
     its = sa.select(sa.func.count()).where(Field.form_id == Form.id)
@@ -85,18 +76,13 @@ def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all",
         ids = some[start : start + EACH] if some is not None else session.scalars(in_order.limit(EACH).offset(start))
         each = sa.select(Form.id, Form.name, fields, waiting, sa.func.coalesce(Form.broken, 0))
         rows = session.execute(each.where(Form.id.in_(list(ids))).order_by(Form.name, Form.id))
-        return FormList(tuple(FormRow(*row) for row in rows), count, page, pages)
+        return Listed(tuple(FormRow(*row) for row in rows), count, page, pages)
 
 
 def rename(store: Store, batch_id: int, name: str) -> None:
     """Give a batch another name. Raises SettingError for one that is taken or empty."""
-    name = name.strip()
-    if not name or len(name) > 200:
-        raise SettingError(f"batch: expected a name of 1 to 200 characters, found {len(name)}")
     with store.writing() as session:
-        if session.scalar(sa.select(Batch.id).where(Batch.name == name, Batch.id != batch_id)) is not None:
-            raise SettingError(f"batch {name!r}: is there already; choose another name")
-        session.get_one(Batch, batch_id).name = name
+        session.get_one(Batch, batch_id).name = free_name(session, name, batch_id)
 
 
 def archive(store: Store, batch_id: int, away: bool) -> None:
@@ -104,8 +90,7 @@ def archive(store: Store, batch_id: int, away: bool) -> None:
     with store.writing() as session:
         session.get_one(Batch, batch_id).archived = store.clock() if away else None
         if away:
-            mine = sa.select(Field.id).where(Field.batch_id == batch_id)
-            session.execute(sa.delete(Lease).where(Lease.field_id.in_(mine)))
+            let_go(session, Field.batch_id == batch_id)
 
 
 def goes_with(store: Store, batch_id: int) -> Goes:
@@ -166,7 +151,7 @@ def _delete_rows(session: Session, store: Store, batch_id: int) -> None:
     forms = sa.select(Form.id).where(Form.batch_id == batch_id)
     with stores.log_open(session):
         mine = sa.update(Field).where(Field.batch_id == batch_id)
-        session.execute(sa.delete(Lease).where(Lease.field_id.in_(fields)))
+        let_go(session, Field.batch_id == batch_id)
         session.execute(sa.delete(Reading).where(Reading.field_id.in_(fields)))
         undo = sa.delete(Decision).where(Decision.field_id.in_(fields))
         session.execute(undo.where(Decision.undoes.is_not(None)))

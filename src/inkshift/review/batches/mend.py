@@ -20,10 +20,9 @@ from inkshift.forms.page.files import PageRef, load_page, page_refs
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import PageReading
 from inkshift.forms.template import PageSpec, Template
-from inkshift.review.batches.reading import write_template
+from inkshift.review.batches.reading import model_of, open_reader, write_template
 from inkshift.review.core.intake import NOT_ACCEPTED, NewForm, add_fields, encoded
-from inkshift.review.core.models import default_folder
-from inkshift.review.core.schema import Aside, Batch, Field, Form, Lease, Page, count_waiting
+from inkshift.review.core.schema import Aside, Batch, Field, Form, Page, count_waiting, let_go
 from inkshift.review.core.store import Store
 from inkshift.review.web.pagepicture import Picture
 
@@ -170,32 +169,33 @@ def _note(store: Store, user_id: int, form_id: int, page_id: int | None, kind: K
     if not reason:
         raise SettingError("reason: say why, so that others know; one word is enough")
     with store.writing() as session:
-        session.get_one(Form, form_id, with_for_update=True)
-        same = Aside.page_id.is_(None) if page_id is None else Aside.page_id == page_id
-        session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
+        _forget(session, form_id, page_id)
         given = {"kind": kind, "reason": reason[:LONGEST_REASON], "user_id": user_id, "time": store.clock()}
         session.add(Aside(form_id=form_id, page_id=page_id, **given))
         session.flush()
         count_waiting(session, Field.form_id == form_id)
         if page_id is None and kind == "aside":
-            mine = sa.select(Field.id).where(Field.form_id == form_id)
-            session.execute(sa.delete(Lease).where(Lease.field_id.in_(mine)))
+            let_go(session, Field.form_id == form_id)
 
 
 def take_back(store: Store, form_id: int, page_id: int | None = None) -> None:
     """Take back that a page or a form was set aside, or is right so; its fields wait again."""
     with store.writing() as session:
-        session.get_one(Form, form_id, with_for_update=True)
-        same = Aside.page_id.is_(None) if page_id is None else Aside.page_id == page_id
-        session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
+        _forget(session, form_id, page_id)
         count_waiting(session, Field.form_id == form_id)
+
+
+def _forget(session: Session, form_id: int, page_id: int | None) -> None:
+    """What was said of a page or, without one, of the whole form, whose row is locked."""
+    session.get_one(Form, form_id, with_for_update=True)
+    same = Aside.page_id.is_(None) if page_id is None else Aside.page_id == page_id
+    session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
 
 
 def _reader(store: Store, found: ToMend, folder: Path) -> Reader:
     if found.template is None:
         raise SettingError(f"batch {found.batch.name!r}: has no template to read with; set the page aside")
-    path = write_template(found.template, store.at(found.batch.folder), folder)
-    return Reader(path, model=default_folder(store) or "", crops=True)
+    return open_reader(store, write_template(found.template, store.at(found.batch.folder), folder))
 
 
 def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> None:
@@ -203,7 +203,6 @@ def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> 
     (form,) = assemble([reading], found.template)
     form = replace(form, reader=reader.signature)
     crops = encoded(form)
-    model = (reader.number_model or reader.model).digest
     with store.writing() as session:
         page = _still(session, found)
         row, batch = session.get_one(Form, found.form.id), session.get_one(Batch, found.batch.id)
@@ -211,7 +210,7 @@ def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> 
         if reading.identity and not session.scalar(sa.select(Field.id).where(Field.form_id == row.id).limit(1)):
             row.name = form.name
         placed = row.id, NewForm(form, row.id, crops), {(reading.source, page.number): page.id}
-        add_fields(session, store, batch, [placed], model)
+        add_fields(session, store, batch, [placed], model_of(reader))
         page.quality, page.turn = reading.quality, reading.turn
         _mended(session, page, reading.quality)
 

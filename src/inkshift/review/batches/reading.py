@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from inkshift.errors import InputError, SettingError, TemplateError
-from inkshift.files import locked, whole_file
+from inkshift.files import locked, write_whole
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.forms.template import Template, load_template
@@ -116,8 +116,7 @@ def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[
     with locked(folder / PAGES, wait=True):  # numbers are given, and names.json is written, by one at a time
         names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
         added, refused = _parted(take(folder / PAGES, _next_number(store, batch_id, folder / PAGES)))
-        with whole_file(folder / NAMES) as file:
-            file.write_text(json.dumps(names | added), encoding="utf-8")
+        write_whole(folder / NAMES, json.dumps(names | added).encode())
         add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
 
 
@@ -188,6 +187,11 @@ def open_reader(store: Store, template: Path) -> Reader:
     return Reader(template, model=default_folder(store) or "", crops=True)
 
 
+def model_of(reader: Reader) -> str:
+    """The digest of the model that reads a reader's numbers."""
+    return (reader.number_model or reader.model).digest
+
+
 def read(work: Work) -> dict[str, Any]:
     """Read the pages of a batch into it, form by form, so that people may begin; after a stop it goes on.
 
@@ -201,12 +205,9 @@ def read(work: Work) -> dict[str, Any]:
     names = _names(folder)
     reader = open_reader(work.store, folder / TEMPLATE)
 
-    def progress(done: int, count: int) -> None:
-        work.say(done / count, f"{done} / {count}")
-
-    forms = reader.read(list(names), journal=work.folder / "journal.jsonl", progress=progress)
-    model = (reader.number_model or reader.model).digest
-    added = add_forms(work.store, batch.id, (named(form, names) for form in forms), model=model, names=names)
+    forms = reader.read(list(names), journal=work.folder / "journal.jsonl", progress=work.count)
+    called = (named(form, names) for form in forms)
+    added = add_forms(work.store, batch.id, called, model=model_of(reader), names=names)
     return {"forms": added, "files": len(names)}
 
 

@@ -17,11 +17,10 @@ from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.render import page, written
-from inkshift.review.web.security import Id, Supervisor, Visit, Who
+from inkshift.review.web.security import At, Id, Supervisor, Visit, Who
 
 router = APIRouter()
 
-At = Annotated[int, Query(ge=1, le=100_000)]
 Name = Annotated[str, Form(max_length=200)]
 Kind = Literal["csv", "jsonl", "xlsx", "label-studio"]
 _FILES: dict[Kind, tuple[str, str]] = {

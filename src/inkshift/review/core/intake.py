@@ -55,14 +55,10 @@ def add_batch(
     read them. double: two must agree on each field. model_keys: the model's reading counts as one of the two.
     Raises SettingError for a name that is taken or empty, and for a model that keys without double keying.
     """
-    name = name.strip()
-    if not name or len(name) > 200:
-        raise SettingError(f"batch: expected a name of 1 to 200 characters, found {len(name)}")
     if model_keys and not double:
         raise SettingError(f"batch {name!r}: the model keys as one of two; switch double keying on as well")
     with store.writing() as session:
-        if session.scalar(sa.select(Batch.id).where(Batch.name == name)) is not None:
-            raise SettingError(f"batch {name!r}: is there already; choose another name")
+        name = free_name(session, name)
         batch = Batch(name=name, folder=folder, created=store.clock(), double=double, model_keys=model_keys)
         batch.template = template.model_dump(mode="json") if template else None
         session.add(batch)
@@ -70,6 +66,19 @@ def add_batch(
         batch_id = batch.id
     add_forms(store, batch_id, forms, model=model)
     return batch_id
+
+
+def free_name(session: Session, name: str, batch_id: int = 0) -> str:
+    """A name for a batch, a new one where no id is given, without the blanks around it.
+
+    Raises SettingError for one that another batch has, is empty or too long.
+    """
+    name = name.strip()
+    if not name or len(name) > 200:
+        raise SettingError(f"batch: expected a name of 1 to 200 characters, found {len(name)}")
+    if session.scalar(sa.select(Batch.id).where(Batch.name == name, Batch.id != batch_id)) is not None:
+        raise SettingError(f"batch {name!r}: is there already; choose another name")
+    return name
 
 
 def add_forms(

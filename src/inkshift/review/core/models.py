@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session
 
 from inkshift.errors import ModelError, SettingError, lacks
-from inkshift.models.package import NUMBER_MODEL, Manifest, load_model, shipped
+from inkshift.models.package import NUMBER_MODEL, Manifest, Model, load_model, shipped
 from inkshift.review.core import store as stores
-from inkshift.review.core.schema import Choice, TrainedModel
+from inkshift.review.core.paging import Listed, listed
+from inkshift.review.core.schema import Choice, TrainedModel, User
 from inkshift.review.core.store import Store
 from inkshift.review.paired import Paired, of_json
 
 SHIPPED = ""
+EACH = 20  # of a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,38 @@ def default_folder(store: Store) -> str | None:
         return str(store.at(found.folder)) if found else None
 
 
-def known(store: Store) -> list[Known]:
-    """Those that were taught here, the newest first, then those that ship."""
+def ships(store: Store) -> list[Known]:
+    """The models that ship, that of whole numbers first."""
     with store.reading() as session:
         current = _current(session)
-    taught = stores.models(store)
-    names = {model.digest: model.name for model in taught}
-    ships: list[Known] = []
-    for name in sorted(shipped(), key=lambda name: name != NUMBER_MODEL):
-        model = load_model(name)
-        names[model.digest] = name
-        is_it = name == NUMBER_MODEL
-        choice = SHIPPED if is_it else None
-        ships.append(Known(model.digest, name, name, model.manifest, choice, is_it and current == SHIPPED))
-    return [*(_taught(model, str(store.at(model.folder)), model.digest == current, names) for model in taught), *ships]
+    found = []
+    for name, model in _shipped().items():
+        choice = SHIPPED if name == NUMBER_MODEL else None
+        found.append(Known(model.digest, name, name, model.manifest, choice, choice == current))
+    return found
+
+
+def taught(store: Store, page: int = 1) -> Listed[Known]:
+    """Models that were taught here, the newest first. Only those of the page are opened."""
+    found = listed(stores.models(store), page, EACH)
+    with store.reading() as session:
+        return found.each(lambda model: _taught(session, store, model))
+
+
+def find(store: Store, digest: str) -> Known | None:
+    """A model by its digest; None where there is none."""
+    with store.reading() as session:
+        model = session.get(TrainedModel, digest)
+        if model is not None:
+            return _taught(session, store, model)
+    return next((model for model in ships(store) if model.digest == digest), None)
+
+
+def default(store: Store) -> Known | None:
+    """The model that reads now."""
+    with store.reading() as session:
+        current = _current(session)
+    return next((model for model in ships(store) if model.default), None) or find(store, current)
 
 
 def choose(store: Store, digest: str, user_id: int | None = None, *, although_worse: bool = False) -> None:
@@ -109,12 +130,13 @@ def go_back(store: Store, user_id: int | None = None) -> None:
         _choose(session, store, last[0], user_id)
 
 
-def history(store: Store) -> list[Chosen]:
+def history(store: Store, page: int = 1) -> Listed[Chosen]:
     """Which model became the default when, the latest first."""
+    chosen = sa.select(TrainedModel.name, User.name, Choice.time).select_from(Choice)
+    named = chosen.outerjoin(TrainedModel, TrainedModel.digest == Choice.model).outerjoin(Choice.user)
     with store.reading() as session:
-        names = {row[0]: row[1] for row in session.execute(sa.select(TrainedModel.digest, TrainedModel.name))}
-        rows = session.scalars(sa.select(Choice).order_by(Choice.id.desc()).options(selectinload(Choice.user)))
-        return [Chosen(names.get(c.model, NUMBER_MODEL), c.user.name if c.user else "", c.time) for c in rows]
+        rows = session.execute(named.order_by(Choice.id.desc())).all()
+    return listed(rows, page, EACH).each(lambda row: Chosen(row[0] or NUMBER_MODEL, row[1] or "", row[2]))
 
 
 def missing_to_teach() -> bool:
@@ -122,21 +144,28 @@ def missing_to_teach() -> bool:
     return lacks("torch", "onnx", "onnxscript", "timm", "scipy")
 
 
-def _taught(model: TrainedModel, folder: str, default: bool, names: dict[str, str]) -> Known:
-    manifest, problem = None, ""
+@lru_cache(maxsize=1)
+def _shipped() -> dict[str, Model]:
+    return {name: load_model(name) for name in sorted(shipped(), key=lambda name: name != NUMBER_MODEL)}
+
+
+def _taught(session: Session, store: Store, model: TrainedModel) -> Known:
+    folder, manifest, problem = str(store.at(model.folder)), None, ""
     try:
         manifest = load_model(folder).manifest
     except ModelError as e:
         problem = str(e)
     facts = model.comparison
+    names = {one.digest: name for name, one in _shipped().items()}
+    base = session.get(TrainedModel, model.based_on)
     return Known(
         model.digest,
         model.name,
         folder,
         manifest,
         model.digest,
-        default,
-        names.get(model.based_on, model.based_on[:12]),
+        model.digest == _current(session),
+        base.name if base else names.get(model.based_on, model.based_on[:12]),
         of_json(facts) if facts else None,
         facts,
         model.created,

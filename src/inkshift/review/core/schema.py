@@ -371,6 +371,11 @@ def count_waiting(session: Session, which: sa.ColumnElement[bool]) -> None:
     session.execute(again, execution_options={"synchronize_session": False})
 
 
+def let_go(session: Session, which: sa.ColumnElement[bool]) -> None:
+    """Let everybody go of the fields that are meant."""
+    session.execute(sa.delete(Lease).where(Lease.field_id.in_(sa.select(Field.id).where(which))))
+
+
 def stands() -> sa.ColumnElement[bool]:
     """That a decision was not taken back."""
     undo = aliased(Decision)

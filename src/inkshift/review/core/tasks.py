@@ -48,6 +48,10 @@ class Work:
     about: Mapping[str, Any]
     say: Callable[[float | None, str], None]
 
+    def count(self, done: int, whole: int) -> None:
+        """Write that so many of them all are done."""
+        self.say(done / whole, f"{done} / {whole}")
+
 
 Job = Callable[[Work], dict[str, Any]]
 KINDS: dict[str, str] = {

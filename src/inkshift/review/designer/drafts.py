@@ -24,12 +24,11 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from PIL import Image
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 
 from inkshift.errors import InputError, SettingError, TemplateError
-from inkshift.files import file_digest, whole_file
+from inkshift.files import file_digest, whole_file, write_whole
 from inkshift.forms.design.printed import blanked, level
 from inkshift.forms.design.propose import propose, straighten
 from inkshift.forms.design.starter import as_json
@@ -38,7 +37,7 @@ from inkshift.forms.registration.register import register
 from inkshift.forms.template import Box, PageSpec, Template, load_template
 from inkshift.reframe import to_gray
 from inkshift.review.core.schema import Draft
-from inkshift.review.core.store import Store
+from inkshift.review.core.store import Store, in_turn
 from inkshift.review.core.tasks import set_aside
 from inkshift.review.designer.drafting import MOST_PAGES, Checked, Given, check, composed, with_references
 from inkshift.review.designer.tryout import straight
@@ -49,6 +48,7 @@ _LONGEST = 2400
 # Names of files that a template may come with.
 _PLAIN = re.compile(r"\w[\w .()-]*\.(json|png|jpe?g|tiff?)")
 _QUALITY = 88
+_NOTHING: dict[str, Any] = {"marks": [], "lines": [], "fields": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +89,21 @@ def begin(store: Store, files: Path, name: str, upload: UploadFile, page: int) -
 
     Raises SettingError for a name that is empty or there already, InputError for a file or page that cannot be had.
     """
-    name = _named(name)
-    with store.reading() as session:
-        if session.scalar(sa.select(Draft.id).where(Draft.name == name)) is not None:
-            raise SettingError(f"{name}: a template of that name is there; choose another name")
     first = _prepared(upload, page)
-    try:
-        with store.writing() as session:
-            pages = with_references([first.page])
-            template = {"name": name, "version": 1, "pages": pages, "identity": {"by": "file"}, "rules": []}
-            draft = Draft(name=name, template=template, changed=store.clock())
-            session.add(draft)
-            session.flush()
-            set_aside(folder(files, draft.id))
-            _keep(files, draft.id, 1, first)
-            return draft.id
-    except IntegrityError:
-        raise SettingError(f"{name}: a template of that name is there; choose another name") from None
+    template = {"version": 1, "pages": with_references([first.page]), "identity": {"by": "file"}, "rules": []}
+    with store.writing() as session:
+        draft = _add(session, store, files, {"name": _free_name(session, name), **template})
+        _keep(files, draft, 1, first)
+        return draft
+
+
+def _add(session: Session, store: Store, files: Path, template: dict[str, Any]) -> int:
+    """A new draft, its folder empty; its id."""
+    draft = Draft(name=template["name"], template=template, changed=store.clock())
+    session.add(draft)
+    session.flush()
+    set_aside(folder(files, draft.id))
+    return draft.id
 
 
 def open_made(store: Store, files: Path, sent: Sequence[UploadFile]) -> int:
@@ -129,18 +127,15 @@ def open_made(store: Store, files: Path, sent: Sequence[UploadFile]) -> int:
     pages = with_references([{k: v for k, v in page.items() if k != "reference"} for page in plain["pages"]])
     identity = {key: value for key, value in plain["identity"].items() if value}
     with store.writing() as session:
+        in_turn(session, "names of templates")
         taken = set(session.scalars(sa.select(Draft.name)))
         name = next(n for k in count(1) if (n := _named(made.name) + (f" ({k})" if k > 1 else "")) not in taken)
         template = {"name": name, "version": 1, "pages": pages, "identity": identity, "rules": plain["rules"]}
-        draft = Draft(name=name, template=template, changed=store.clock())
-        session.add(draft)
-        session.flush()
-        set_aside(folder(files, draft.id))
-        nothing: dict[str, Any] = {"marks": [], "lines": [], "fields": []}
+        draft = _add(session, store, files, template)
         for number, shown in enumerate(pictures, 1):
-            _keep(files, draft.id, number, _Prepared(jpeg(shown, _QUALITY), nothing, {}))
-        _write(folder(files, draft.id), template)
-        return draft.id
+            _keep(files, draft, number, _Prepared(jpeg(shown, _QUALITY), _NOTHING, {}))
+        _write(folder(files, draft), template)
+        return draft
 
 
 def _unpacked(sent: Sequence[UploadFile], home: Path) -> dict[str, Path]:
@@ -283,9 +278,7 @@ def save(store: Store, files: Path, draft: int, given: Given) -> tuple[Checked, 
             raise SettingError(
                 f"{found.name}: has {len(found.template['pages'])} pages, found {len(given.pages)}; load the page again"
             )
-        name = _named(given.name)
-        if session.scalar(sa.select(Draft.id).where(Draft.name == name, Draft.id != draft)) is not None:
-            raise SettingError(f"{name}: a template of that name is there; choose another name")
+        name = _free_name(session, given.name, draft)
         found.name, found.template, found.changed = name, composed(name, found.template, given), store.clock()
         return _write(folder(files, draft), found.template), found.changed.isoformat()
 
@@ -295,7 +288,7 @@ def proposed(files: Path, draft: int, page: int) -> dict[str, Any]:
     try:
         return dict(json.loads(_files_of(files, draft, page)[1].read_text(encoding="utf-8")))
     except OSError:
-        return {"marks": [], "lines": [], "fields": []}
+        return _NOTHING
 
 
 def packed(files: Path, draft: int) -> bytes:
@@ -314,6 +307,15 @@ def _named(name: str) -> str:
     name = " ".join(name.split())[:200]
     if not name:
         raise SettingError("a template needs a name; give it one")
+    return name
+
+
+def _free_name(session: Session, name: str, draft: int = 0) -> str:
+    """A name for a draft, a new one where no id is given. Raises SettingError for one that is empty or another's."""
+    name = _named(name)
+    in_turn(session, "names of templates")
+    if session.scalar(sa.select(Draft.id).where(Draft.name == name, Draft.id != draft)) is not None:
+        raise SettingError(f"{name}: a template of that name is there; choose another name")
     return name
 
 
@@ -346,11 +348,8 @@ def _proposed_for(flat: npt.NDArray[np.uint8]) -> _Prepared:
 def _keep(files: Path, draft: int, page: int, prepared: _Prepared) -> None:
     """Write the picture of a page, and what is proposed for it, into the draft's folder."""
     shown, notes = _files_of(files, draft, page)
-    shown.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(shown) as temporary:
-        temporary.write_bytes(prepared.picture)
-    with whole_file(notes) as temporary:
-        temporary.write_text(json.dumps(prepared.proposals), encoding="utf-8")
+    write_whole(shown, prepared.picture)
+    write_whole(notes, json.dumps(prepared.proposals).encode())
 
 
 def _fitting(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -371,8 +370,7 @@ def _write(home: Path, template: dict[str, Any]) -> Checked:
     if not checked.problems:
         made = Template.model_validate(template)
         _write_references(home, made)
-        with whole_file(home / "template.json") as temporary:
-            temporary.write_text(as_json(made), encoding="utf-8")
+        write_whole(home / "template.json", as_json(made).encode())
     return checked
 
 

@@ -15,21 +15,24 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.review.batches.reading import open_reader
+from inkshift.review.core.paging import listed
 from inkshift.review.core.schema import Draft
 from inkshift.review.designer import drafting, drafts
 from inkshift.review.designer.tryout import try_on
 from inkshift.review.web.render import inline, page
-from inkshift.review.web.security import Id, Supervisor, Visit, there
+from inkshift.review.web.security import At, Id, Supervisor, Visit, there
 from inkshift.review.web.uploads import Sent, Upload, shown_name, take
 
 router = APIRouter()
+
+TEMPLATES = 20  # of a page
 
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @router.get("/templates")
-def templates(who: Supervisor) -> HTMLResponse:
-    return _list(who)
+def templates(who: Supervisor, at: At = 1) -> HTMLResponse:
+    return _list(who, at=at)
 
 
 @router.post("/templates")
@@ -161,9 +164,10 @@ def _page(sent: Sent) -> int:
     return int(number)
 
 
-def _list(who: Visit, error: str = "", given: Mapping[str, str] = MappingProxyType({})) -> HTMLResponse:
-    rows = [(one, len(_fields(one)), not drafting.check(one.template).problems) for one in drafts.drafts(who.store)]
-    return page(who, "templates.html", rows=rows, error=error, given=given, status=400 if error else 200)
+def _list(who: Visit, error: str = "", given: Mapping[str, str] = MappingProxyType({}), at: int = 1) -> HTMLResponse:
+    found = listed(drafts.drafts(who.store), at, TEMPLATES)
+    shown = found.each(lambda one: (one, len(_fields(one)), not drafting.check(one.template).problems))
+    return page(who, "templates.html", templates=shown, error=error, given=given, status=400 if error else 200)
 
 
 def _fields(draft: Draft) -> list[Any]:

@@ -18,6 +18,7 @@ from inkshift.forms.reading import DIGITS, Kind
 from inkshift.forms.rules import Broken, Limit
 from inkshift.review.core.agreement import Progress, progress
 from inkshift.review.core.checks import broken_now, checks_of, values, without_digits
+from inkshift.review.core.paging import at_most
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
 from inkshift.review.core.store import Store
 from inkshift.review.core.undone import undone
@@ -129,12 +130,6 @@ def batch_list(store: Store, archived: bool = False, page: int = 1) -> BatchList
         BatchRow(b.id, b.name, keying(b), count, progress(store, b.id), len(undone(store, b.id))) for b, count in found
     )
     return BatchList(rows, page, pages, count, put_away)
-
-
-def at_most(page: int, count: int, each: int) -> tuple[int, int]:
-    """A page of a list that is there, from 1, and how many there are."""
-    pages = max(1, -(-count // each))
-    return min(max(page, 1), pages), pages
 
 
 def keying(batch: Batch) -> str:

@@ -10,28 +10,30 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from inkshift.errors import MissingExtraError
 from inkshift.review import datasets
+from inkshift.review.core.paging import listed
 from inkshift.review.datasets import DataSet
-from inkshift.review.labelled import available
+from inkshift.review.labelled import available_page
 from inkshift.review.web.render import page, written
-from inkshift.review.web.security import Id, Supervisor, Visit, there
+from inkshift.review.web.security import At, Id, Supervisor, Visit, there
 
 router = APIRouter()
 
-EACH, MOST_DOUBTS = 60, 200
+SETS, NUMBERS, MOST_DOUBTS = 20, 60, 200
 Batches = Annotated[list[int], Form(default_factory=list)]
 Digits = Annotated[str, Query(pattern="^[0-9]{0,20}$")]
 
 
 @router.get("/data")
-def show_all(who: Supervisor) -> HTMLResponse:
-    return page(who, "data.html", sets=datasets.listing(who.files), available=available(who.store))
+def show_all(who: Supervisor, at: At = 1, batches: At = 1) -> HTMLResponse:
+    """The data sets, and the batches that one can be made of. at, batches: page of either list."""
+    sets = listed(datasets.listing(who.files), at, SETS)
+    return page(who, "data.html", sets=sets, available=available_page(who.store, batches))
 
 
 @router.post("/data")
 def make(who: Supervisor, batches: Batches, name: Annotated[str, Form(max_length=200)] = "") -> RedirectResponse:
     """Make a data set of the settled fields of some batches."""
-    names = [(one.batch, one.name) for one in available(who.store) if one.batch in batches]
-    return RedirectResponse(f"/data/{datasets.make(who.store, who.files, names, name)}", 303)
+    return RedirectResponse(f"/data/{datasets.make(who.store, who.files, batches, name)}", 303)
 
 
 @router.get("/data/{data}")
@@ -40,7 +42,7 @@ def sheet(
     data: Id,
     digits: Digits = "",
     length: Annotated[str, Query(pattern="^([1-9][0-9]?)?$")] = "",
-    at: Annotated[int, Query(ge=1, le=100_000)] = 1,
+    at: At = 1,
 ) -> HTMLResponse:
     """The contact sheet: crops with their values. digits: that a value holds; length: in digits; at: page, from 1."""
     found = _found(who, data)
@@ -50,13 +52,10 @@ def sheet(
         who,
         "dataset.html",
         data=found,
-        shown=chosen[(at - 1) * EACH : at * EACH],
-        count=len(chosen),
+        shown=listed(chosen, at, NUMBERS),
         lengths=sorted({len(n.value) for n in rows}),
         digits=digits,
         length=length,
-        at=at,
-        last=max(1, -(-len(chosen) // EACH)),
     )
 
 

@@ -13,9 +13,9 @@ from inkshift.errors import SettingError
 from inkshift.models.package import show_value
 from inkshift.review import reread, teach
 from inkshift.review.core import models, tasks
-from inkshift.review.labelled import TEST_SHARE, available
+from inkshift.review.labelled import TEST_SHARE, available_page
 from inkshift.review.web.render import page
-from inkshift.review.web.security import Id, Supervisor, there
+from inkshift.review.web.security import At, Id, Supervisor, there
 from inkshift.review.web.work import stage
 
 router = APIRouter()
@@ -26,8 +26,8 @@ Batches = Annotated[list[Annotated[int, Field(ge=1, le=2**31 - 1)]], Form(defaul
 
 
 @router.get("/models")
-def show_models(who: Supervisor) -> HTMLResponse:
-    known = models.known(who.store)
+def show_models(who: Supervisor, at: At = 1, batches: At = 1, waiting: At = 1, choices: At = 1) -> HTMLResponse:
+    """at, batches, waiting, choices: page of the models taught here, and of the lists below them."""
     return page(
         who,
         "models.html",
@@ -35,14 +35,15 @@ def show_models(who: Supervisor) -> HTMLResponse:
         stage=stage,
         minutes=_minutes,
         scale=_scale,
-        models=known,
-        current=next((model for model in known if model.default), None),
+        taught=models.taught(who.store, at),
+        ships=models.ships(who.store),
+        current=models.default(who.store),
         before=models.before(who.store),
-        history=models.history(who.store),
+        history=models.history(who.store, choices),
         teach=next(iter(tasks.tasks(who.store, "teach")), None),
         reread=next(iter(tasks.tasks(who.store, "reread")), None),
-        available=available(who.store),
-        open_batches=list(reread.batches_with_pages(who.store)),
+        available=available_page(who.store, batches),
+        open_batches=reread.batches_with_pages(who.store, waiting),
         cannot_teach=models.missing_to_teach(),
     )
 
@@ -50,7 +51,7 @@ def show_models(who: Supervisor) -> HTMLResponse:
 @router.get("/models/{digest}")
 def show_model(who: Supervisor, digest: Digest) -> HTMLResponse:
     """One model: its card, and how it compares with the one it was taught from."""
-    found = there(next((model for model in models.known(who.store) if model.digest == digest), None))
+    found = there(models.find(who.store, digest))
     return page(who, "model.html", model=found, shown=show_value, scale=_scale, further=_further)
 
 

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 from inkshift.review import datasets, studies
 from inkshift.review.core import models, tasks
 from inkshift.review.web.render import page
-from inkshift.review.web.security import Supervisor, there
+from inkshift.review.web.security import At, Supervisor, there
 from inkshift.review.web.work import stage
 
 router = APIRouter()
@@ -22,12 +22,12 @@ POLICY = (
 
 
 @router.get("/studies")
-def show_all(who: Supervisor) -> HTMLResponse:
+def show_all(who: Supervisor, at: At = 1) -> HTMLResponse:
     return page(
         who,
         "studies.html",
         stage=stage,
-        studies=studies.found(who.files),
+        studies=studies.found(who.files, at),
         sets=datasets.listing(who.files),
         task=next(iter(tasks.tasks(who.store, "study")), None),
         cannot_run=models.missing_to_teach(),
@@ -44,5 +44,5 @@ def start(who: Supervisor, data: Annotated[int, Form(ge=1)]) -> RedirectResponse
 @router.get("/studies/{study}")
 def report(who: Supervisor, study: Annotated[str, Path(pattern="^[0-9a-f]{16}$")]) -> FileResponse:
     """The report as it was written, which can run and load nothing."""
-    found = there(next((one for one in studies.found(who.files) if one.id == study), None))
+    found = there(studies.find(who.files, study))
     return FileResponse(found.report, media_type="text/html", headers={"Content-Security-Policy": POLICY})

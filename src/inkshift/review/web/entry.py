@@ -10,11 +10,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from inkshift.errors import SettingError
 from inkshift.review.core import queue
 from inkshift.review.core import store as stores
+from inkshift.review.core.paging import listed
 from inkshift.review.core.passwords import MOST
 from inkshift.review.core.words import LANGUAGES
 from inkshift.review.web.access import note_access
 from inkshift.review.web.render import page
-from inkshift.review.web.security import Id, Supervisor, Visit, Who, cookie_name, has_accounts, keep, secure
+from inkshift.review.web.security import At, Id, Supervisor, Visit, Who, cookie_name, has_accounts, keep, secure
 from inkshift.review.web.sessions import end_session, may_try, start_session, tried_right
 
 router = APIRouter()
@@ -22,6 +23,7 @@ router = APIRouter()
 Name = Annotated[str, Form(max_length=100)]
 Password = Annotated[str, Form(max_length=MOST)]
 YEAR = 365 * 24 * 3600
+PEOPLE = 50  # of a page
 
 
 @router.get("/login")
@@ -65,8 +67,8 @@ def choose_language(request: Request, code: Annotated[str, Form(max_length=2)]) 
 
 
 @router.get("/people")
-def people(who: Supervisor) -> HTMLResponse:
-    return _people(who)
+def people(who: Supervisor, at: At = 1) -> HTMLResponse:
+    return _people(who, at=at)
 
 
 @router.post("/people")
@@ -108,8 +110,8 @@ def set_password(request: Request, who: Supervisor, user: Id, password: Password
     return RedirectResponse("/people", 303)
 
 
-def _people(who: Visit, error: str = "", name: str = "", role: str = "") -> HTMLResponse:
-    users = [user for user in stores.users(who.store) if user.name != stores.LOCAL]
+def _people(who: Visit, error: str = "", name: str = "", role: str = "", at: int = 1) -> HTMLResponse:
+    users = listed([user for user in stores.users(who.store) if user.name != stores.LOCAL], at, PEOPLE)
     return page(
         who, "people.html", users=users, error=error, given={"name": name, "role": role}, status=400 if error else 200
     )

@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 from typing import Annotated, TypeVar
 
 import sqlalchemy as sa
-from fastapi import Depends, HTTPException, Path, Request
+from fastapi import Depends, HTTPException, Path, Query, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -60,6 +60,7 @@ def there(found: T | None) -> T:
 
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+At = Annotated[int, Query(ge=1, le=100_000)]  # page of a list
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def train_frozen(runs: Sequence[Run], study: Path, device: str = "cpu") -> Itera
     splits = splits_of(runs[0])
     weights = source_weights(runs[0], study)
     how = regimes.settings(runs[0], device)
-    torch.set_num_threads(how.threads)
+    torch.set_num_threads(1)
     features = compute_features(runs[0], splits, weights, how, study)
     heads = [Head(r, regimes.network(r, weights), open_record(r, study, splits.test.classes)) for r in runs]
     _train_heads(heads, features, splits, how)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.datasets.overlap import Twins, twins
+from inkshift.datasets.overlap import FLOOR, RATIO, Twins, twins
 from inkshift.files import write_whole
 from inkshift.studies.characters.plan import Plan, PlannedSet
 from inkshift.studies.record import write_json
@@ -21,6 +21,11 @@ Labels = npt.NDArray[np.str_]
 
 _SHEET_PAIRS, _COLUMNS, _SIDE, _GAP = 96, 8, 56, 4
 _LARGEST = 32  # pixels; larger pictures are made smaller before they are compared
+_METHOD = (
+    "A test image counts as a source training image if the two have the same label, correlate at least at "
+    f"{FLOOR:g} once aligned, are each other's nearest, and 1 - correlation is at most {RATIO:g} times that to "
+    "either one's second nearest."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,26 +43,18 @@ class Audited:
     test_labels: Labels
 
 
-def audit(
-    sets: Sequence[str],
-    data_of: Callable[[str], Audited],
-    folder: Path,
-    progress: Callable[[str], None] = lambda name: None,
-) -> Path:
+def audit(sets: Sequence[str], data_of: Callable[[str], Audited], folder: Path) -> Path:
     """Write `overlap.json` of a study, and a picture of the pairs found in each set; returns the file's path.
 
-    data_of: gives the data of a set by its name; asked for one set after another. progress: called with each name
-    when that set is done. In the file, `rows` are indices of test images and `partners` of source training images.
-    `overlap-1.png`, ... show the pairs of the lowest correlation, for the eye to judge; they hold data, so they stay in
-    the study folder.
+    data_of: gives the data of a set by its name; asked for one set after another. In the file, `rows` are indices of
+    test images and `partners` of source training images. `overlap-1.png`, ... show the pairs of the lowest correlation,
+    for the eye to judge; they hold data, so they stay in the study folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
-    method = "no set was audited"
     for number, name in enumerate(sets, 1):
         data = data_of(name)
         found = twins(data.test, data.train, data.test_labels, data.train_labels)
-        method = _method(found)
         entry = _entry(name, data, found)
         if len(found):
             entry["sheet"] = f"overlap-{number}.png"
@@ -65,9 +62,8 @@ def audit(
             pairs = data.test[found.rows[doubtful]], data.train[found.partners[doubtful]]
             contact_sheet(*pairs, folder / entry["sheet"])
         entries.append(entry)
-        progress(name)
     path = folder / "overlap.json"
-    write_json(path, {"method": method, "sets": entries})
+    write_json(path, {"method": _METHOD, "sets": entries})
     return path
 
 
@@ -112,14 +108,6 @@ def _shown(image: Images) -> Images:
     return np.asarray(cv2.resize(image, (_SIDE, _SIDE), interpolation=way), np.uint8)
 
 
-def _method(found: Twins) -> str:
-    return (
-        "A test image counts as a source training image if the two have the same label, correlate at least at "
-        f"{found.floor:g} once aligned, are each other's nearest, and 1 - correlation is at most "
-        f"{found.ratio:g} times that to either one's second nearest."
-    )
-
-
 def _entry(name: str, data: Audited, found: Twins) -> dict[str, Any]:
     theirs = data.test_labels[found.rows]
     return {
@@ -129,8 +117,8 @@ def _entry(name: str, data: Audited, found: Twins) -> dict[str, Any]:
         "test_images": len(data.test),
         "pairs": len(found),
         "share": len(found) / len(data.test),
-        "threshold": found.floor,
-        "ratio": found.ratio,
+        "threshold": FLOOR,
+        "ratio": RATIO,
         "rows": found.rows.tolist(),
         "partners": found.partners.tolist(),
         "correlations": [round(float(value), 4) for value in found.correlation],

@@ -19,14 +19,13 @@ from inkshift.models import ctc
 from inkshift.models.metrics import edit_distance
 from inkshift.models.package import load_model
 from inkshift.models.train import finetune, loop, rehearsal
-from inkshift.models.train.networks import NumberNet, as_input
+from inkshift.models.train.networks import NumberNet
 from inkshift.reframe import parse
 from inkshift.studies.engine import Outcome, RunGroup
 from inkshift.studies.numbers.plan import StringRun
 from inkshift.studies.record import CONFIG, DONE, EPOCHS, ERROR, write_json
 
 READINGS, SCORES = "readings.csv", "scores.json"
-_BATCH = 64
 
 
 def do(job: RunGroup) -> Outcome:
@@ -121,14 +120,8 @@ def _learn(
 
 def readings(net: nn.Module, lines: strings.Lines) -> list[str]:
     """What `net` reads in each picture, by the likeliest digit of each step; marks, where it has them, are none."""
-    net.eval()
-    found = [""] * len(lines)
-    for rows in lines.batches(np.arange(len(lines)), _BATCH):
-        with torch.inference_mode():
-            symbols = ctc.fold(net(as_input(torch.from_numpy(lines[rows]))).softmax(-1).numpy()).argmax(-1)
-        for i, steps in zip(rows, symbols, strict=True):
-            found[int(i)] = ctc.collapse(steps)
-    return found
+    found = {i: ctc.collapse(ctc.fold(steps).argmax(1)) for i, steps in finetune.steps_of(net, lines)}
+    return [found[i] for i in range(len(lines))]
 
 
 def _scores(labels: Sequence[str], read: Sequence[str]) -> dict[str, float]:

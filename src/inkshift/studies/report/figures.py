@@ -31,14 +31,7 @@ STYLES: dict[str, Style] = {
     "frozen": ("#b45309", "s", "-."),
     "as-is": ("#7b3fa0", "D", ":"),
 }
-SPARE = [
-    ("#1f2933", "o", "-"),
-    ("#2f6db3", "^", "--"),
-    ("#b45309", "s", "-."),
-    ("#7b3fa0", "D", ":"),
-    ("#0f766e", "v", "-"),
-    ("#a61b1b", "P", "--"),
-]
+SPARE = [*STYLES.values(), ("#0f766e", "v", "-"), ("#a61b1b", "P", "--")]
 RC: dict[Any, Any] = {
     "svg.hashsalt": "inkshift",
     "svg.fonttype": "path",
@@ -311,13 +304,7 @@ def canvas(
     return figure, panels
 
 
-def picture(
-    name: str,
-    kind: PictureKind,
-    alt: str,
-    figure: Figure,
-    study_set: str,
-) -> Picture:
+def picture(name: str, kind: PictureKind, alt: str, figure: Figure, study_set: str) -> Picture:
     """The figure as SVG and PNG, the same bytes each time."""
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})

@@ -22,11 +22,7 @@ _STANDS = {"ahead": "ahead", "alike": "alike", "behind": "behind", "undecided": 
 
 
 def write(folder: Path, out: Path | None = None) -> Path:
-    """Write the report of the study in `folder` to `out`, default `folder/report.html`; the path written.
-
-    Beside it, in a folder of its name without ending: `figures/` (SVG and PNG) and `tables/` (CSV).
-    Raises DataError for a folder without a readable index, SettingError where nothing can be written.
-    """
+    """Write the report of the study in `folder`, with all that `page.write` writes; the path written."""
     path = out or folder / "report.html"
     analysis = analyse(load(folder))
     drawn = list(pictures(analysis.results))

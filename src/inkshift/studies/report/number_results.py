@@ -15,7 +15,7 @@ import numpy.typing as npt
 from inkshift.errors import DataError
 from inkshift.studies.numbers.plan import arm_name
 from inkshift.studies.record import read_json
-from inkshift.studies.report.results import Missing, find_run, words
+from inkshift.studies.report.results import Missing, StudyResults, find_run, read_index
 from inkshift.studies.stats import (
     DRAWS,
     GAP,
@@ -86,21 +86,11 @@ class Arm:
 
 
 @dataclass(frozen=True, eq=False)
-class StringResults:
-    """A study folder as `load` found it. margin: of the share of numbers read right."""
+class StringResults(StudyResults):
+    """A study of whole numbers as `load` found it; it measures the share of numbers read right."""
 
-    folder: Path
-    name: str
-    title: str
-    seed: int
-    margin: float
-    settings: Mapping[str, Any]
     source: Mapping[str, Any]
-    versions: Mapping[str, Any]
-    machine: str
-    data: Mapping[str, Mapping[str, Any]]
     arms: tuple[Arm, ...]
-    missing: tuple[Missing, ...]
 
     def arm(self, regime: str, budget: int | None = None) -> Arm | None:
         """The arm, if it was planned and one of its runs is finished."""
@@ -164,33 +154,13 @@ def right(folder: Path) -> float:
 
 
 def load(folder: Path) -> StringResults:
-    """Read `index.json` and every run it names. A run that cannot be used is listed, and stops nothing.
+    """A study of whole numbers; see `results.read_index`."""
+    return read_index(folder, StringResults, _own)
 
-    Raises DataError where the index is missing, or is not that of a study of whole numbers.
-    """
-    path = folder / "index.json"
-    index = read_json(path, "run the study first: inkshift study run SPEC")
-    missing: list[Missing] = []
-    try:
-        return StringResults(
-            folder=folder,
-            name=str(index["name"]),
-            title=str(index["title"]),
-            seed=int(index["seed"]),
-            margin=float(index["margin"]),
-            settings=dict(index["settings"]),
-            source=dict(index["source"]),
-            versions=dict(index["versions"]),
-            machine=words(index["machine"]),
-            data=dict(index["data"]),
-            arms=tuple(_arm(folder, item, missing) for item in index["arms"]),
-            missing=tuple(missing),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
-        raise DataError(
-            f"{path}: not the index of a study of numbers ({type(e).__name__}: {e}); "
-            "write it again: inkshift study run SPEC"
-        ) from None
+
+def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict[str, Any]:
+    arms = tuple(_arm(folder, item, missing) for item in index["arms"])
+    return {"source": dict(index["source"]), "arms": arms}
 
 
 def _arm(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Arm:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,7 +20,7 @@ from inkshift.studies.report import analysis as analyses
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison, main_rows
 from inkshift.studies.report.figures import Picture, pictures
-from inkshift.studies.report.results import Arm, Missing, Results, Set, load
+from inkshift.studies.report.results import Arm, Missing, Results, Set, StudyResults, load
 from inkshift.studies.report.tables import write_tables
 from inkshift.studies.stats import Interval, unfit
 
@@ -32,13 +32,6 @@ VERDICTS = {
     "behind": "{arm} is behind {baseline}",
     "undecided": "{arm} against {baseline} is undecided",
 }
-
-
-class WithMissing(Protocol):
-    """The results of any kind of study."""
-
-    @property
-    def missing(self) -> tuple[Missing, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -161,7 +154,7 @@ def _epochs(row: Comparison) -> str:
     return "".join(f"; {note}" for note in row.note.split("; ") if note.startswith("last epochs"))
 
 
-def lost(results: WithMissing) -> list[Lost]:
+def lost(results: StudyResults) -> list[Lost]:
     """The missing runs, those of one arm with the same state and error together."""
 
     def key(run: Missing) -> tuple[str, str, str, str]:

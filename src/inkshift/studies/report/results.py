@@ -17,14 +17,12 @@ from inkshift.datasets.formats import read_npz
 from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
 from inkshift.models import metrics
-from inkshift.studies.record import READINGS, read_json
+from inkshift.studies.record import COLUMNS, READINGS, read_json
 from inkshift.studies.stats import Counts, Floats
 
 Found = TypeVar("Found")
 State = Literal["not begun", "unfinished", "failed", "damaged"]
 Measure = Literal["training_loss", "test_loss", "validation_loss", "f1", "accuracy"]
-
-COLUMNS = ("epoch", "training_loss", "test_loss", "validation_loss", "f1", "accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +156,8 @@ class Set:
 
 
 @dataclass(frozen=True, eq=False)
-class Results:
-    """A study folder as `load` found it. margin: of F1, 0 to 1; choices: settings the paper leaves unsaid."""
+class StudyResults:
+    """What the folder of any study says. margin: of what it measures, 0 to 1, within which a difference is none."""
 
     folder: Path
     name: str
@@ -167,12 +165,18 @@ class Results:
     seed: int
     margin: float
     settings: Mapping[str, Any]
-    choices: tuple[str, ...]
     versions: Mapping[str, Any]
     machine: str
     data: Mapping[str, Mapping[str, Any]]
-    sets: tuple[Set, ...]
     missing: tuple[Missing, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Results(StudyResults):
+    """A study of characters as `load` found it; it measures F1. choices: settings the paper leaves unsaid."""
+
+    choices: tuple[str, ...]
+    sets: tuple[Set, ...]
 
     @property
     def average(self) -> str:
@@ -200,35 +204,50 @@ def _task(entry: Mapping[str, Any]) -> Task:
     return Task.model_validate(dict(entry))
 
 
-def load(folder: Path) -> Results:
+AnyResults = TypeVar("AnyResults", bound=StudyResults)
+
+
+def read_index(
+    folder: Path, kind: type[AnyResults], own: Callable[[Path, Mapping[str, Any], list[Missing]], dict[str, Any]]
+) -> AnyResults:
     """Read `index.json` and every run it names. A run that cannot be used is listed, and stops nothing.
 
+    own: of folder and index, what this kind of study has beside what all have; it adds to the missing runs.
     Raises DataError if the index is missing, or lacks or mistypes a part.
     """
     path = folder / "index.json"
     index = read_json(path, "run the study first: inkshift study run SPEC")
     missing: list[Missing] = []
     try:
-        sets = tuple(_set(folder, item, missing) for item in index["sets"])
-        known = {str(digest) for item in index["sets"] for arm in item["arms"] for digest in arm["runs"]}
-        return Results(
+        return kind(
+            **own(folder, index, missing),
             folder=folder,
             name=str(index["name"]),
             title=str(index["title"]),
             seed=int(index["seed"]),
             margin=float(index["margin"]),
             settings=dict(index["settings"]),
-            choices=tuple(index["choices"]),
             versions=dict(index["versions"]),
             machine=words(index["machine"]),
             data=dict(index["data"]),
-            sets=sets,
-            missing=(*missing, *_other_failures(folder, known)),
+            missing=tuple(missing),
         )
     except KeyError as e:
         raise DataError(f"{path}: {e.args[0]!r} is not there; write the index again: inkshift study run SPEC") from None
     except (TypeError, ValueError, AttributeError) as e:
         raise DataError(f"{path}: not an index of a study ({e}); write it again: inkshift study run SPEC") from None
+
+
+def load(folder: Path) -> Results:
+    """A study of characters; see `read_index`."""
+    return read_index(folder, Results, _own)
+
+
+def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict[str, Any]:
+    sets = tuple(_set(folder, item, missing) for item in index["sets"])
+    known = {str(digest) for item in index["sets"] for arm in item["arms"] for digest in arm["runs"]}
+    missing += _other_failures(folder, known)
+    return {"choices": tuple(index["choices"]), "sets": sets}
 
 
 def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from inkshift.files import as_csv, write_whole
+from inkshift.studies.record import COLUMNS
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison
-from inkshift.studies.report.results import COLUMNS, Results
+from inkshift.studies.report.results import Results
 from inkshift.studies.stats import Interval
 
 Rows = Iterable[Sequence[Any]]
