@@ -323,7 +323,7 @@ def _crowded(pieces: Sequence[Sequence[int]], box: Box, height: float) -> bool:
 
 
 def _remains_of_frame(stats: npt.NDArray[np.int32], box: tuple[Ends, int, Ends, int]) -> npt.NDArray[np.bool_]:
-    """True for slivers that lie along a side of their cells, and for what is small in a corner, as of a dotted frame."""
+    """True for slivers along a side of their cells, and for what is small in a corner, as of a dotted frame."""
     x, y, w, h, _ = stats.T
     x0, y0, x1, y1 = box
     wide, high = x1 - x0, y1 - y0
