@@ -6,7 +6,10 @@ without rules and intruders, its main stroke, and the classifier says which of t
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -18,6 +21,7 @@ from inkshift.forms.field.struck import line_beyond
 
 Gray = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
+Ends = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +100,16 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     owner = np.searchsorted(np.array(edges), middle_x) - 1
     inside = (middle_y > y0) & (middle_y < y1) & (owner >= 0) & (owner < count)
     reaching = _reaching_in(stats, ~inside, (edges[0], y0, edges[-1], y1))
+    ends = np.rint(edges).astype(np.int32)
+    worth = inside & (stats[:, 2:4].max(1, initial=0) >= max(3, 0.1 * height)) & (stats[:, 4] >= 5)
+    cell_of = owner[worth]
+    worth[worth] = ~_remains_of_frame(stats[worth], (ends[cell_of], round(y0), ends[cell_of + 1], round(y1)))
     out = []
     for i in range(count):
-        box = (round(edges[i]), round(y0), round(edges[i + 1]), round(y1))
-        mine = np.flatnonzero(inside & (owner == i))
-        cell = _cell(ink, labels, stats, mine, box, height)
+        box = (int(ends[i]), round(y0), int(ends[i + 1]), round(y1))
+        cell = _cell(ink, labels, stats, np.flatnonzero(worth & (owner == i)), box, height)
         if cell.views and struck.any():
-            own = np.isin(labels, mine + 1)
+            own = np.isin(labels, np.flatnonzero(inside & (owner == i)) + 1)
             line = bool(struck[own].mean() > 0.9)
             cell = replace(cell, flat=cell.flat or line, mark=_DOUBTLESS if line else cell.mark)
         near = (middle_x[reaching] < box[2]) if i == 0 else (middle_x[reaching] > box[0]) if i == count - 1 else ()
@@ -183,21 +190,20 @@ def _cell(
     box: Box,
     height: float,
 ) -> Cell:
-    size = np.maximum(stats[mine, 2], stats[mine, 3])
-    mine = mine[(size >= max(3, 0.1 * height)) & (stats[mine, 4] >= 5)]
-    mine = mine[~_remains_of_frame(stats[mine], box)]
     if not len(mine):
         return Cell(box, (), ())
-    largest = mine[np.argmax(stats[mine, 4])]
-    _, _, w, h, area = stats[largest]
+    pieces = stats[mine].tolist()
+    areas = [area for *_, area in pieces]
+    at = areas.index(max(areas))
+    _, _, w, h, area = pieces[at]
     if max(w, h) < _SPECK * height or (max(w, h) < _DOT * height and area > 0.6 * w * h):
         return Cell(box, (), ())
     views, weights = [_picture(ink, labels, stats, mine)], [1.0]
     if len(mine) > 1:
-        views.append(_picture(ink, labels, stats, np.array([largest])))
-        weights.append(float(stats[largest, 4] / stats[mine, 4].sum()) ** 4)
-    flat = bool(len(mine) <= 2 and w > 2.2 * h and stats[mine, 3].max() < 0.3 * height)
-    over = _CROWDED * _crowded(stats[mine], box, height)
+        views.append(_picture(ink, labels, stats, mine[at : at + 1]))
+        weights.append(float(area / sum(areas)) ** 4)
+    flat = len(mine) <= 2 and w > 2.2 * h and max(high for *_, high, _ in pieces) < 0.3 * height
+    over = _CROWDED * _crowded(pieces, box, height)
     return Cell(box, tuple(views), tuple(weights), flat, over, _DOUBTLESS if flat else _mark(views[0], height))
 
 
@@ -212,7 +218,7 @@ def _mark(picture: Gray, height: float) -> float:
     """
     h, w = picture.shape
     ink = picture > 0
-    solid = ink.mean() > 0.5
+    solid = np.count_nonzero(ink) > 0.5 * ink.size
     if max(h, w) < _SMALL * height and solid:
         return _DOUBTLESS if max(h, w) < _BLOB * height else 0.0
     if max(h, w) >= _SMALL * height and h < _LOW * height and w > _WIDE[0] * h and _goes_across_once(ink):
@@ -267,7 +273,7 @@ def _slash(ink: npt.NDArray[np.bool_]) -> float:
     m = cv2.moments(ink.view(np.uint8), binaryImage=True)
     area = m["m00"]
     across, down, both = (m[name] / (area - 1) for name in ("mu20", "mu02", "mu11"))
-    half = float(np.hypot((across - down) / 2, both))
+    half = math.hypot((across - down) / 2, both)
     small, large = (across + down) / 2 - half, (across + down) / 2 + half
     if 144 * max(small, 0.0) * large > _STRAIGHT_STROKE * area**2 or large < 9 * small:
         return 0.0
@@ -280,7 +286,9 @@ def _slash(ink: npt.NDArray[np.bool_]) -> float:
 def _stroke_through_loop(ink: npt.NDArray[np.bool_]) -> bool:
     """Whether a straight line goes through a loop from its lower left to its upper right and parts what it encloses."""
     h, w = ink.shape
-    paper = cv2.connectedComponentsWithStats(1 - inks.padded(ink, 1), connectivity=4)[2][2:, 4]
+    paper = cv2.connectedComponentsWithStatsWithAlgorithm(1 - inks.padded(ink, 1), 4, cv2.CV_32S, cv2.CCL_SAUF)[2][
+        2:, 4
+    ]
     if np.count_nonzero(paper > 0.02 * h * w) < 2:
         return False
     rows = np.arange(h)
@@ -307,16 +315,15 @@ def _of_one_size(picture: Gray) -> npt.NDArray[np.float32]:
     return np.asarray(out - out.mean(), np.float32)
 
 
-def _crowded(stats: npt.NDArray[np.int32], box: Box, height: float) -> bool:
+def _crowded(pieces: Sequence[Sequence[int]], box: Box, height: float) -> bool:
     """Whether two pieces of ink as high as a digit stand beside each other in one cell."""
-    tall = stats[stats[:, 3] > _DIGIT * height]
-    tall = tall[np.argsort(tall[:, 0])]
-    gaps = tall[1:, 0] - (tall[:-1, 0] + tall[:-1, 2])
-    return bool((gaps > _APART * (box[2] - box[0])).any())
+    tall = sorted(((x, x + w) for x, _, w, h, _ in pieces if h > _DIGIT * height), key=lambda ends: ends[0])
+    apart = _APART * (box[2] - box[0])
+    return any(start - end > apart for (_, end), (start, _) in pairwise(tall))
 
 
-def _remains_of_frame(stats: npt.NDArray[np.int32], box: Box) -> npt.NDArray[np.bool_]:
-    """True for slivers that lie along a side of the cell, and for what is small in a corner, as of a dotted frame."""
+def _remains_of_frame(stats: npt.NDArray[np.int32], box: tuple[Ends, int, Ends, int]) -> npt.NDArray[np.bool_]:
+    """True for slivers along a side of their cells, and for what is small in a corner, as of a dotted frame."""
     x, y, w, h, _ = stats.T
     x0, y0, x1, y1 = box
     wide, high = x1 - x0, y1 - y0
@@ -329,11 +336,12 @@ def _remains_of_frame(stats: npt.NDArray[np.int32], box: Box) -> npt.NDArray[np.
 def _picture(
     ink: Gray, labels: npt.NDArray[np.int32], stats: npt.NDArray[np.int32], which: npt.NDArray[np.intp]
 ) -> Gray:
-    x0, y0 = stats[which, 0].min(), stats[which, 1].min()
-    x1, y1 = (stats[which, 0] + stats[which, 2]).max(), (stats[which, 1] + stats[which, 3]).max()
-    part = labels[y0:y1, x0:x1]
-    own = part == which[0] + 1 if len(which) == 1 else np.isin(part, which + 1)
-    return ink[y0:y1, x0:x1] * own
+    pieces = stats[which].tolist()
+    x0, y0 = (min(piece[k] for piece in pieces) for k in (0, 1))
+    x1, y1 = (max(piece[k] + piece[k + 2] for piece in pieces) for k in (0, 1))
+    kept = np.zeros(len(stats) + 1, np.bool_)
+    kept[which + 1] = True
+    return ink[y0:y1, x0:x1] * kept.take(labels[y0:y1, x0:x1])
 
 
 def views_of_digit(ink: Gray) -> tuple[Gray, ...]:

@@ -276,15 +276,13 @@ def find_wall(mask: Gray) -> tuple[int, int] | None:
     """
     if not mask.size:
         return None
-    wide = mask.copy()
-    wide[:, 1:] |= mask[:, :-1]
-    wide[:, :-1] |= mask[:, 1:]
-    cover = wide.sum(0) / len(wide)
-    best = int(np.argmax(cover))
-    if cover[best] < 0.45:
+    wide = grown(mask, 1, 3)
+    cover = (cv2.reduce(wide, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0] / len(wide)).tolist()
+    most = max(cover)
+    if most < 0.45:
         return None
-    floor = max(0.45, 0.7 * cover[best])
-    first = last = best
+    floor = max(0.45, 0.7 * most)
+    first = last = cover.index(most)
     while first > 0 and cover[first - 1] >= floor:
         first -= 1
     while last + 1 < len(cover) and cover[last + 1] >= floor:

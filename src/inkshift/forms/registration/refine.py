@@ -86,12 +86,13 @@ def refine(
     held: the homography is exact, as four corner marks are, so that all that lies off it is the paper's bend.
     """
     place = Place(matrix)
+    alone = np.array([patch.alone for patch in reference.patches], np.int64)
     middles, unit = reference.middles, max(reference.size) / FINE
     for reach, coarser in rounds:
         bent = np.clip(place.bend(middles * unit, max(reference.size)) / unit, -_MOST_BEND, _MOST_BEND)
         border = reach + int(np.ceil(np.abs(bent).max(initial=0))) + 2
         seen = look(scan, reference, place.matrix, border, coarser)
-        found, sights = find(reference.patches, seen, np.full(len(bent), reach), bent, coarser, border)
+        found, sights = find(reference.patches, seen, np.minimum(alone, reach), bent, coarser, border)
         if found.sum() < 6:
             break
         better = (matrix, sights) if held else _homography(place.matrix, sights, reference)
@@ -183,14 +184,15 @@ def seen_there(
 
 
 def _sheet(scan: Scan, reference: Reference, matrix: Matrix) -> Sheet:
-    """What was seen of a scan from about a place: turned and stretched by less than 1 %, and as little aside."""
+    """What was seen of a scan from about a place, upright or upside down: turned and stretched by less than 1 %, and as
+    little aside."""
     w, h = reference.size
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
     for sheet in scan.sheets:
         if sheet.known is not reference:
             continue
-        aside = project(project(corners, matrix), inverse(sheet.matrix)) - corners
-        if np.abs(aside).max() < _NEARBY * max(w, h):
+        there = project(project(corners, matrix), inverse(sheet.matrix))
+        if min(np.abs(there - own).max() for own in (corners, corners[[2, 3, 0, 1]])) < _NEARBY * max(w, h):
             return sheet
     scan.sheets.append(Sheet(reference, matrix))
     return scan.sheets[-1]

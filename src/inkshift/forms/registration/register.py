@@ -14,6 +14,7 @@ import numpy.typing as npt
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.registration import candidates
 from inkshift.forms.registration.proof import (
+    MOSTLY,
     UNPRINTED,
     Evidence,
     View,
@@ -33,7 +34,7 @@ from inkshift.forms.registration.reference import Reference, printed_lines
 from inkshift.forms.registration.refine import NEAR, WIDE, Place, frames_seen, look, refine, snap
 from inkshift.forms.registration.scan import Contrast, Scan, inverse
 from inkshift.forms.template import Box, PageSpec
-from inkshift.reframe import to_gray
+from inkshift.reframe import median_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
@@ -330,10 +331,10 @@ def _is_rival(one: _Tried, other: _Tried, known: Reference) -> bool:
 
 
 def _margins(known: Reference, one: _Tried, other: _Tried) -> tuple[float, float]:
-    """`Evidence.margin` of each of two places over the other; where that is not clear, of lines and marks by those that
-    are at one of the two alone."""
+    """`Evidence.margin` of each of two places over the other; where that is not clear, by those of the template's lines
+    and marks that are at one of the two alone."""
     over, under = _margin(known, one, other), _margin(known, other, one)
-    if not known.drawn or min(abs(over), abs(under)) > _CLEAR:
+    if min(abs(over), abs(under)) > _CLEAR:
         return over, under
     told = lead(one.fine, other.fine, known, one.place, other.place)
     if told is None:
@@ -498,6 +499,8 @@ def _refuse_unproved(best: _Tried, known: Reference) -> None:
         )
     elif evidence.even > _PLAIN and evidence.turned < 0.2:
         error = RegistrationError(_OPEN)
+    elif evidence.even > _PLAIN and evidence.seen < MOSTLY:
+        error = RegistrationError(f"only {evidence.seen:.0%} of the form would be on this picture; scan it whole")
     else:
         error = UnknownFormError(
             f"the page does not fit the template: {max(evidence.gain, 0):.0%} of its print found; "
@@ -536,7 +539,7 @@ def _shows_paper(page: Registered, box: Box) -> bool:
     if x0 < 0 or y0 < 0 or x1 > wide or y1 > high:
         return False
     step = max(1, (y1 - y0) // 16)
-    return float(np.median(page.image[y0:y1:step, x0:x1:step])) > page.paper - _BED
+    return median_of(page.image[y0:y1:step, x0:x1:step]) > page.paper - _BED
 
 
 def _aside(shift: tuple[float, float]) -> str:
@@ -590,6 +593,8 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
 def _on_scan(corners: Matrix, scan: Scan) -> float:
     """The share of a field, (4, 2) corners, that is on the scan: nothing is known of what was written beyond it."""
     high, wide = scan.gray.shape
+    if (corners >= 0).all() and (corners <= (wide, high)).all():
+        return 1.0
     ends = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float64)
     whole = cv2.contourArea(corners.astype(np.float32))
     shared = cv2.intersectConvexConvex(corners.astype(np.float32), ends.astype(np.float32))[0]
