@@ -147,3 +147,21 @@ def test_an_empty_box_whose_lines_lean_is_blank(lean: float, thick: int, bow: in
     box = (left, top, wide - left, high - top)
     job = fields.own(fields.Job("n", "number", page, dark, box, digits=(1, 3), printed=True))
     assert len(fields._pieces(job)) == 0
+
+
+def framed(down: int, right: int) -> fields.Job:
+    """A 7 in a printed box, moved by so many pixels from its middle."""
+    page = np.full((90, 200), 240, np.uint8)
+    cv2.rectangle(page, (12, 12), (188, 78), (40,), 3)
+    points = [(85 + right, 30 + down), (115 + right, 30 + down), (95 + right, 62 + down)]
+    cv2.polylines(page, [np.array(points, np.int32)], False, (50,), 4, cv2.LINE_AA)
+    job = fields.Job("f", "number", page, inks.darkness(page), (12, 12, 188, 78), printed=True)
+    return fields.own(job)
+
+
+@pytest.mark.parametrize(
+    ("down", "right", "meets"), [(0, 0, False), (-8, 0, False), (0, 60, False), (-17, 0, True), (16, 0, True)]
+)
+def test_a_stroke_that_meets_the_frame_is_told_from_one_that_comes_near(down: int, right: int, meets: bool) -> None:
+    job = framed(down, right)
+    assert fields.meets_frame(job, fields.strokes(job, None)) == meets

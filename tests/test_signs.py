@@ -31,7 +31,7 @@ def beside(left: Gray, right: Gray, apart: int) -> Gray:
 
 def marked(mark: str) -> Gray:
     """12 and 50 with a mark between them, or -1250."""
-    left, right = written("12", 3), written("50", 8)
+    left, right = written("12", 3), written("50", 5)
     page = beside(left, right, 14)
     x, foot = left.shape[1] + 7, (len(page) + 40) // 2
     if mark == "point":
@@ -169,3 +169,28 @@ def test_a_rule_from_top_to_bottom_does_not_hide_the_gap_that_it_stands_in() -> 
     cv2.line(ink, (105, 0), (105, 79), (255,), 2)
     (gap,) = [sign for sign in signs.find_signs(ink) if sign.name == "gap"]
     assert gap.probability > 0.8 and (gap.before, gap.behind) == (2, 1)
+
+
+def bracketed(digits: str, bow: int, both_ways: bool) -> Gray:
+    """Ink of digits between two bows, the second one the other way round or not."""
+    ink = np.zeros((110, 100 + 40 * len(digits)), np.uint8)
+    for k, digit in enumerate(digits):
+        cv2.putText(ink, digit, (45 + 40 * k, 75), cv2.FONT_HERSHEY_SIMPLEX, 1.6, (255,), 3)
+    down = np.linspace(-1, 1, 15)
+    for x, way in ((28, 1), (ink.shape[1] - 28, -1 if both_ways else 1)):
+        points = np.stack([x + way * bow * (down**2 - 0.5), 57 + 24 * down], 1)
+        cv2.polylines(ink, [np.rint(points).astype(np.int32)], False, (255,), 3)
+    return ink
+
+
+@pytest.mark.parametrize("digits", ["7", "350", "1240"])
+@pytest.mark.parametrize("bow", [6, 9, 14])
+def test_brackets_around_a_number_are_seen(digits: str, bow: int) -> None:
+    named = [sign.name for sign in signs.find_signs(bracketed(digits, bow, both_ways=True))]
+    assert "brackets" in named
+    assert signs.doubt(signs.find_signs(bracketed(digits, bow, both_ways=True))) < 0.6
+
+
+@pytest.mark.parametrize(("bow", "both_ways"), [(12, False), (0, True), (2, True)])
+def test_ones_around_a_number_are_no_brackets(bow: int, both_ways: bool) -> None:
+    assert "brackets" not in [s.name for s in signs.find_signs(bracketed("35", bow, both_ways))]

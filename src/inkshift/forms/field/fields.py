@@ -36,7 +36,7 @@ from inkshift.forms.reading import (
     value_of,
 )
 from inkshift.models.ctc import allowed
-from inkshift.reframe import median_of
+from inkshift.reframe import median_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
@@ -69,6 +69,8 @@ _DASH_ROOM, _DASH_MIDDLE, _DASH_FLAT = 0.02, 0.3, 5
 _INSET, _PALE, _THICK, _PALEST, _PALE_LEFT = 0.15, 0.3, 0.27, 0.18, 0.5
 # A line that takes a number back shows by itself in one of so many digits.
 _FEW = 3
+# Share of its probability that a number loses of which a stroke meets the frame; pixels in which both meet.
+_HIDDEN, _MEETS = 0.5, 2
 # Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
 _LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
@@ -152,11 +154,15 @@ class PreparedNumber:
             read = _with_signs(job, _reading(job, given, _digits(job, self.line, given[0].written, views)), self.beside)
             # The shadow of an upright fold looks like a 1 to a recogniser.
             shadow = set(best) == {"1"} and no_ink(job) > 0.5
-            return less_sure(_perhaps_struck(read, struck), (0.5 if shadow else 1.0) * (1 - self.mark(len(best))))
+            return less_sure(_perhaps_struck(read, struck), (0.5 if shadow else 1.0) * self.whole(len(best)))
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, self.line, given[0].written, views))
 
-    def mark(self, digits: int) -> float:
+    def whole(self, digits: int) -> float:
+        """How sure the form of its ink leaves it, 0 to 1, that what reads as so many digits is that and not a mark."""
+        return (1 - self._mark(digits)) * (1 - (_HIDDEN if meets_frame(self.job, self.strokes) else 0.0))
+
+    def _mark(self, digits: int) -> float:
         """How sure the form of its ink makes it, 0 to 1, that what reads as so many digits is a mark or was taken back.
 
         The recogniser learned numbers: one stroke by itself is a 1 to it, and a line through a digit a part of that. A
@@ -306,6 +312,28 @@ def strokes(job: Job, reference: float | None) -> Gray:
     ink = inks.extract(_own_dark(job), inks.threshold_of(inner(job), reference))
     whole = job.frame == (0, 0, *job.dark.shape[::-1])
     return inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
+
+
+def meets_frame(job: Job, ink: Gray) -> bool:
+    """Whether a stroke of a field's number meets its printed frame: the bar of a 7 may have gone with that.
+
+    ink: see `strokes`. Print in the middle of a field, such as a line to write on, is crossed and takes nothing away.
+    """
+    if job.print_ is None:
+        return False
+    x0, y0, x1, y1 = job.frame
+    room = round(printed.SLACK * min(x1 - x0, y1 - y0))
+    frame = inks.grown(job.print_.view(np.uint8), 3, 3) > 0
+    frame[y0 + room : y1 - room, x0 + room : x1 - room] = False
+    labels, stats = segment.components(ink)
+    large = np.concatenate([[False], stats[:, 2:4].min(1) > _SLIVER * (y1 - y0)])
+    at_end = frame & large[labels]
+    if not at_end.any():
+        return False
+    # Between a stroke that only comes near and the print there is paper.
+    gray = to_gray(job.crop)
+    edge = (inks.grown(at_end.view(np.uint8), 3, 3) > 0) & job.print_
+    return bool(np.count_nonzero(gray[edge] <= median_of(gray[large[labels]])) >= _MEETS)
 
 
 def struck_share(ink: Gray) -> float:

@@ -21,6 +21,7 @@ Gray = npt.NDArray[np.uint8]
 Stats = npt.NDArray[np.int32]
 
 GAP, POINT, COMMA, DASH, SLASH, PERCENT = "gap", "point", "comma", "dash", "slash", "percent"
+BRACKETS = "brackets"
 
 # In digit heights: a digit's width, and the gap beside it where the number shows no other; how soft the limit is; how
 # high what counts as a digit is at least, and as a smaller one beside a gap, such as a printed row's number.
@@ -32,6 +33,8 @@ _POINT, _TAILED, _RISE, _BELOW, _CORNER = 0.42, 0.6, 0.3, 0.06, 0.2
 _DASH, _FLAT = (0.2, 1.1), 1.6
 # How much more than the digits a slash rises and falls, and how far it leans, both in shares of a height.
 _RISING, _LEANING = 1.25, 0.25
+# Shares of its height: how far a bracket bows at least, and how wide it is at most.
+_BOWED, _BOW_WIDE = 0.08, 0.45
 # Share of the height of the ink's picture that an upright line goes through.
 _THROUGH = 0.95
 # Share of its value's probability that each sign takes away where it is seen for certain: a gap or sign that changes
@@ -82,6 +85,7 @@ def find_signs(ink: Gray) -> tuple[Sign, ...]:
     small = np.flatnonzero((stats[:, 3] < _TALL * height) & ~rules).tolist()
     found = [sign for k in small if (sign := _small_sign(ink, labels, stats, k, number)) is not None]
     found += _slashes(labels, stats, tall, number)
+    found += _brackets(labels, stats, tall, number)
     upright = (stats[:, 3] >= _LOW * height) & (stats[:, 2] <= 1.5 * stats[:, 3]) & ~rules
     pieces = stats[upright | ((stats[:, 3] >= _TALL * height) & ~rules)]
     found += _gaps(number, pieces, stats[rules])
@@ -144,6 +148,29 @@ def _slashes(labels: npt.NDArray[np.int32], stats: Stats, tall: npt.NDArray[np.i
         if slope < -_LEANING and off < 0.6 * number.pen + 1:
             out.append(_sign(SLASH, 0.8, place, number))
     return out
+
+
+def _brackets(labels: npt.NDArray[np.int32], stats: Stats, tall: npt.NDArray[np.intp], number: _Number) -> list[Sign]:
+    """A pair of brackets around the digits, with which bookkeepers write a minus: bows that open to each other."""
+    if len(tall) < 3:
+        return []
+    first, last = (_bow(labels, stats[k], k + 1, number.pen) for k in tall[[0, -1]].tolist())
+    return [_sign(BRACKETS, 0.9, 0, number)] if min(first, -last) > _BOWED else []
+
+
+def _bow(labels: npt.NDArray[np.int32], box: npt.NDArray[np.int32], label: int, pen: float) -> float:
+    """How far a single thin stroke bows to the left, as a share of its height; less than 0 to the right, 0 for none.
+
+    Its middle, row by row, is a parabola.
+    """
+    x, y, w, h, area = box.tolist()
+    own = labels[y : y + h, x : x + w] == label
+    if w > _BOW_WIDE * h or area > 1.8 * pen * np.hypot(h, 2 * w):
+        return 0.0
+    down = np.linspace(-1, 1, h)
+    middles = (own * np.arange(w)).sum(1) / np.maximum(own.sum(1), 1)
+    bow, *_ = fitted = np.polyfit(down, middles, 2)
+    return float(bow) / h if np.std(middles - np.polyval(fitted, down)) < 0.5 * pen else 0.0
 
 
 def _gaps(number: _Number, pieces: Stats, rules: Stats) -> list[Sign]:
