@@ -6,7 +6,10 @@ without rules and intruders, its main stroke, and the classifier says which of t
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -18,6 +21,7 @@ from inkshift.forms.field.struck import line_beyond
 
 Gray = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
+Ends = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Cell:
 
     flat: its ink is a single dash, or part of a line through the field. over: 0 to 1, how much it looks as if it held
     more than its own digit: two beside each other, or part of one from outside of the field. mark: 0 to 1, how sure its
-    form makes it that it was crossed out.
+    form makes it that it was crossed out. pale: its ink is far paler than its page's.
     """
 
     box: Box
@@ -35,6 +39,7 @@ class Cell:
     flat: bool = False
     over: float = 0.0
     mark: float = 0.0
+    pale: bool = False
 
 
 # Shares of the height of a field's box, and of the width of a cell: what is at least so high may be a digit, and so
@@ -59,6 +64,9 @@ _STRAIGHT_STROKE, _LEANING, _BACKWARDS, _COVERED = 1.6, (0.55, 0.75), 0.4, 0.93
 # How far a line goes beyond the digit that it strikes out, perhaps or likely, in shares of the larger side of both: the
 # bars of a few digits in a hundred, and of hardly any.
 _STRUCK = (0.12, 0.2)
+# Of the tooth of a comb: shares of a cell's width, how far aside it stands and how thick it is at most; shares of its
+# height, how far from the field's foot or head it ends and how high it is at most.
+_TOOTH_ASIDE, _TOOTH_THICK, _TOOTH_FOOT, _TOOTH_HIGH = 0.1, 0.22, 0.15, 0.5
 # Shares of the width: where lines through a loop from its upper right to its lower left begin and end, (N, 1).
 _FEET, _HEADS = (one.reshape(-1, 1) for one in np.meshgrid(np.arange(0.0, 0.2, 0.04), np.arange(0.8, 1.0, 0.04)))
 
@@ -75,6 +83,9 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     if printed:
         edges, (y0, y1) = _remove_frame(ink, edges, (y0, y1))
     labels, stats = components(ink)
+    if printed and (teeth := _teeth(stats, edges, (y0, y1))).any():
+        ink[np.concatenate([[False], teeth])[labels]] = 0
+        labels, stats = components(ink)
     wide = np.flatnonzero(stats[:, 2] > 1.25 * (x1 - x0) / count) + 1
     struck = np.zeros(ink.shape, bool)
     if len(wide) and count > 1:
@@ -89,13 +100,16 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     owner = np.searchsorted(np.array(edges), middle_x) - 1
     inside = (middle_y > y0) & (middle_y < y1) & (owner >= 0) & (owner < count)
     reaching = _reaching_in(stats, ~inside, (edges[0], y0, edges[-1], y1))
+    ends = np.rint(edges).astype(np.int32)
+    worth = inside & (stats[:, 2:4].max(1, initial=0) >= max(3, 0.1 * height)) & (stats[:, 4] >= 5)
+    cell_of = owner[worth]
+    worth[worth] = ~_remains_of_frame(stats[worth], (ends[cell_of], round(y0), ends[cell_of + 1], round(y1)))
     out = []
     for i in range(count):
-        box = (round(edges[i]), round(y0), round(edges[i + 1]), round(y1))
-        mine = np.flatnonzero(inside & (owner == i))
-        cell = _cell(ink, labels, stats, mine, box, height)
+        box = (int(ends[i]), round(y0), int(ends[i + 1]), round(y1))
+        cell = _cell(ink, labels, stats, np.flatnonzero(worth & (owner == i)), box, height)
         if cell.views and struck.any():
-            own = np.isin(labels, mine + 1)
+            own = np.isin(labels, np.flatnonzero(inside & (owner == i)) + 1)
             line = bool(struck[own].mean() > 0.9)
             cell = replace(cell, flat=cell.flat or line, mark=_DOUBTLESS if line else cell.mark)
         near = (middle_x[reaching] < box[2]) if i == 0 else (middle_x[reaching] > box[0]) if i == count - 1 else ()
@@ -142,6 +156,20 @@ def _remove_frame(ink: Gray, edges: list[float], rows: tuple[int, int]) -> tuple
     return walls, (round(top), round(bottom))
 
 
+def _teeth(stats: npt.NDArray[np.int32], edges: list[float], rows: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """True for the short upright lines of a comb: between two cells, standing on the field's foot or hanging from its
+    head."""
+    x, y, w, h, _ = stats.T
+    y0, y1 = rows
+    height, wide = y1 - y0, (edges[-1] - edges[0]) / (len(edges) - 1)
+    walls = np.array(edges[1:-1])
+    between = (np.abs((x + w / 2)[:, None] - walls) < _TOOTH_ASIDE * wide).any(1)
+    at_end = (y + h > y1 - _TOOTH_FOOT * height) | (y < y0 + _TOOTH_FOOT * height)
+    return np.asarray(
+        between & at_end & (w < _TOOTH_THICK * wide) & (h < _TOOTH_HIGH * height) & (h > 1.5 * w), np.bool_
+    )
+
+
 def _take_wall(ink: Gray, edge: float, slack: int, along: slice) -> float:
     """Remove the upright line near column `edge`, looked for in the rows `along`; its middle, or `edge`."""
     low = max(int(edge) - slack, 0)
@@ -162,21 +190,20 @@ def _cell(
     box: Box,
     height: float,
 ) -> Cell:
-    size = np.maximum(stats[mine, 2], stats[mine, 3])
-    mine = mine[(size >= max(3, 0.1 * height)) & (stats[mine, 4] >= 5)]
-    mine = mine[~_remains_of_frame(stats[mine], box)]
     if not len(mine):
         return Cell(box, (), ())
-    largest = mine[np.argmax(stats[mine, 4])]
-    _, _, w, h, area = stats[largest]
+    pieces = stats[mine].tolist()
+    areas = [area for *_, area in pieces]
+    at = areas.index(max(areas))
+    _, _, w, h, area = pieces[at]
     if max(w, h) < _SPECK * height or (max(w, h) < _DOT * height and area > 0.6 * w * h):
         return Cell(box, (), ())
     views, weights = [_picture(ink, labels, stats, mine)], [1.0]
     if len(mine) > 1:
-        views.append(_picture(ink, labels, stats, np.array([largest])))
-        weights.append(float(stats[largest, 4] / stats[mine, 4].sum()) ** 4)
-    flat = bool(len(mine) <= 2 and w > 2.2 * h and stats[mine, 3].max() < 0.3 * height)
-    over = _CROWDED * _crowded(stats[mine], box, height)
+        views.append(_picture(ink, labels, stats, mine[at : at + 1]))
+        weights.append(float(area / sum(areas)) ** 4)
+    flat = len(mine) <= 2 and w > 2.2 * h and max(high for *_, high, _ in pieces) < 0.3 * height
+    over = _CROWDED * _crowded(pieces, box, height)
     return Cell(box, tuple(views), tuple(weights), flat, over, _DOUBTLESS if flat else _mark(views[0], height))
 
 
@@ -191,7 +218,7 @@ def _mark(picture: Gray, height: float) -> float:
     """
     h, w = picture.shape
     ink = picture > 0
-    solid = ink.mean() > 0.5
+    solid = np.count_nonzero(ink) > 0.5 * ink.size
     if max(h, w) < _SMALL * height and solid:
         return _DOUBTLESS if max(h, w) < _BLOB * height else 0.0
     if max(h, w) >= _SMALL * height and h < _LOW * height and w > _WIDE[0] * h and _goes_across_once(ink):
@@ -214,9 +241,19 @@ def _mark(picture: Gray, height: float) -> float:
     empty = sum(not part.any() for part in between)
     if all(corners) and ink[middle_y, middle_x].mean() > 0.3 and empty >= 3:
         return _LIKELY
+    return max(slash_or_struck_zero(picture), taken_back(picture))
+
+
+def slash_or_struck_zero(picture: Gray) -> float:
+    """How sure it is, 0 to 1, that what looks like a digit is a slash, or has a stroke through its loop."""
+    ink = picture > 0
+    return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0)
+
+
+def taken_back(picture: Gray) -> float:
+    """How sure it is, 0 to 1, that a straight line takes back one digit, or two or three: it goes beyond them."""
     beyond = line_beyond(picture)
-    struck = _LIKELY if beyond > _STRUCK[1] else _OPEN if beyond > _STRUCK[0] else 0.0
-    return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0, struck)
+    return _LIKELY if beyond > _STRUCK[1] else _OPEN if beyond > _STRUCK[0] else 0.0
 
 
 def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:
@@ -236,7 +273,7 @@ def _slash(ink: npt.NDArray[np.bool_]) -> float:
     m = cv2.moments(ink.view(np.uint8), binaryImage=True)
     area = m["m00"]
     across, down, both = (m[name] / (area - 1) for name in ("mu20", "mu02", "mu11"))
-    half = float(np.hypot((across - down) / 2, both))
+    half = math.hypot((across - down) / 2, both)
     small, large = (across + down) / 2 - half, (across + down) / 2 + half
     if 144 * max(small, 0.0) * large > _STRAIGHT_STROKE * area**2 or large < 9 * small:
         return 0.0
@@ -249,7 +286,9 @@ def _slash(ink: npt.NDArray[np.bool_]) -> float:
 def _stroke_through_loop(ink: npt.NDArray[np.bool_]) -> bool:
     """Whether a straight line goes through a loop from its lower left to its upper right and parts what it encloses."""
     h, w = ink.shape
-    paper = cv2.connectedComponentsWithStats(1 - inks.padded(ink, 1), connectivity=4)[2][2:, 4]
+    paper = cv2.connectedComponentsWithStatsWithAlgorithm(1 - inks.padded(ink, 1), 4, cv2.CV_32S, cv2.CCL_SAUF)[2][
+        2:, 4
+    ]
     if np.count_nonzero(paper > 0.02 * h * w) < 2:
         return False
     rows = np.arange(h)
@@ -276,32 +315,33 @@ def _of_one_size(picture: Gray) -> npt.NDArray[np.float32]:
     return np.asarray(out - out.mean(), np.float32)
 
 
-def _crowded(stats: npt.NDArray[np.int32], box: Box, height: float) -> bool:
+def _crowded(pieces: Sequence[Sequence[int]], box: Box, height: float) -> bool:
     """Whether two pieces of ink as high as a digit stand beside each other in one cell."""
-    tall = stats[stats[:, 3] > _DIGIT * height]
-    tall = tall[np.argsort(tall[:, 0])]
-    gaps = tall[1:, 0] - (tall[:-1, 0] + tall[:-1, 2])
-    return bool((gaps > _APART * (box[2] - box[0])).any())
+    tall = sorted(((x, x + w) for x, _, w, h, _ in pieces if h > _DIGIT * height), key=lambda ends: ends[0])
+    apart = _APART * (box[2] - box[0])
+    return any(start - end > apart for (_, end), (start, _) in pairwise(tall))
 
 
-def _remains_of_frame(stats: npt.NDArray[np.int32], box: Box) -> npt.NDArray[np.bool_]:
-    """True for slivers that lie along a side of the cell."""
+def _remains_of_frame(stats: npt.NDArray[np.int32], box: tuple[Ends, int, Ends, int]) -> npt.NDArray[np.bool_]:
+    """True for slivers along a side of their cells, and for what is small in a corner, as of a dotted frame."""
     x, y, w, h, _ = stats.T
     x0, y0, x1, y1 = box
     wide, high = x1 - x0, y1 - y0
     near_side = (x + w / 2 < x0 + 0.12 * wide) | (x + w / 2 > x1 - 0.12 * wide)
     near_end = (y + h / 2 < y0 + 0.1 * high) | (y + h / 2 > y1 - 0.1 * high)
-    return np.asarray((near_side & (w < 0.12 * wide)) | (near_end & (h < 0.12 * high)), np.bool_)
+    corner = near_side & near_end & (np.maximum(w, h) < 0.25 * high)
+    return np.asarray((near_side & (w < 0.12 * wide)) | (near_end & (h < 0.12 * high)) | corner, np.bool_)
 
 
 def _picture(
     ink: Gray, labels: npt.NDArray[np.int32], stats: npt.NDArray[np.int32], which: npt.NDArray[np.intp]
 ) -> Gray:
-    x0, y0 = stats[which, 0].min(), stats[which, 1].min()
-    x1, y1 = (stats[which, 0] + stats[which, 2]).max(), (stats[which, 1] + stats[which, 3]).max()
-    part = labels[y0:y1, x0:x1]
-    own = part == which[0] + 1 if len(which) == 1 else np.isin(part, which + 1)
-    return ink[y0:y1, x0:x1] * own
+    pieces = stats[which].tolist()
+    x0, y0 = (min(piece[k] for piece in pieces) for k in (0, 1))
+    x1, y1 = (max(piece[k] + piece[k + 2] for piece in pieces) for k in (0, 1))
+    kept = np.zeros(len(stats) + 1, np.bool_)
+    kept[which + 1] = True
+    return ink[y0:y1, x0:x1] * kept.take(labels[y0:y1, x0:x1])
 
 
 def views_of_digit(ink: Gray) -> tuple[Gray, ...]:

@@ -20,7 +20,7 @@ Gray = npt.NDArray[np.uint8]
 # Fewest cells of one size that tell, and about as many as are asked where there are more; percentile of their darkness
 # that shows print: it is in three of four. Pixels that a cell lies aside at most. Share of a cell that its frame takes
 # on each side.
-_FEWEST, _ASKED, _PERCENTILE, _ASIDE, _INSET = 8, 96, 25, 3, 0.06
+_FEWEST, _ASKED, _PERCENTILE, _ASIDE, _INSET = 8, 48, 25, 3, 0.06
 # Guides are dots or dashes: at least so many, each at most this share of the cell's height.
 _DOTS, _DOT = 5, 0.3
 
@@ -55,7 +55,10 @@ def find_guide(cells: Sequence[Gray]) -> Gray | None:
     if common.max() < 0.25 * inks.FAINTEST:
         return None
     moved = np.stack([_moved(cell, blurred, common) for cell, blurred in zip(cells, soft, strict=True)])
-    guide = np.percentile(moved, _PERCENTILE, axis=0).astype(np.uint8)
+    # Only what is dark in most of them can be above the limit, which is little.
+    dark = np.count_nonzero(moved > inks.FAINTEST, axis=0) >= (1 - _PERCENTILE / 100) * (len(moved) - 1)
+    guide = np.zeros_like(common)
+    guide[dark] = np.percentile(moved[:, dark], _PERCENTILE, axis=0)
     labels, stats = components((guide > inks.FAINTEST).view(np.uint8))
     x, y, w, h, _ = stats.T
     free = (x > 0) & (y > 0) & (x + w < guide.shape[1]) & (y + h < guide.shape[0])  # else of the cell's frame

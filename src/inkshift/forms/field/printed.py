@@ -206,23 +206,21 @@ def _find_line(strip: Mask, share: float, thickest: int) -> _Line | None:
     high, long = strip.shape
     if high < 3 or long < 8 or np.count_nonzero(strip.any(0)) / long < share:
         return None
-    wide = strip.copy()
-    wide[1:] |= strip[:-1]
-    wide[:-1] |= strip[1:]
     left, right, places = _lines_of(high, long)
-    passed = wide.view(np.uint8).ravel().take(places)
+    wide = inks.grown(np.ascontiguousarray(strip).view(np.uint8), 3, 1)
+    passed = wide.ravel().take(places)
     cover = cv2.reduce(passed, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0] / places.shape[1]
     best = float(cover.max())
     if best < share:
         return None
     some = np.flatnonzero(cover >= best - 0.02)
-    aside = np.abs(left[some] - inks.middle_of(left[some])) + np.abs(right[some] - inks.middle_of(right[some]))
-    at = some[np.argmin(aside)]
-    line = left[at] + (right[at] - left[at]) * (np.arange(long) / (long - 1))
-    thick, middle = _thickness(strip, line, thickest + 3)
+    first, last = left[some], right[some]
+    at = int(some[np.argmin(np.abs(first - inks.middle_of(first)) + np.abs(last - inks.middle_of(last)))])
+    ends = int(left[at]), int(right[at])
+    thick, middle = _thickness(strip, ends, thickest + 3)
     if not 0 < thick <= thickest:
         return None
-    return _Line((float(left[at] + middle), float(right[at] + middle)), thick)
+    return _Line((ends[0] + middle, ends[1] + middle), thick)
 
 
 @lru_cache(maxsize=64)
@@ -240,15 +238,12 @@ def _lines_of(high: int, long: int) -> tuple[Places, Places, Places]:
     return left, right, rows * long + columns
 
 
-def _thickness(strip: Mask, line: npt.NDArray[np.float64], far: int) -> tuple[int, float]:
-    """How many parallels of a line ink covers too, and how far the middle of them is from it; far: how far from the
-    line they are looked at, on both sides."""
-    high, long = strip.shape
-    rows = np.rint(line).astype(int) + np.arange(-far, far + 1)[:, None]
-    inside = (rows >= 0) & (rows < high)
-    passed = strip.ravel().take(rows * long + np.arange(long), mode="clip") & inside
-    counts = np.count_nonzero(inside, axis=1)
-    shares = np.where(counts > 0.5 * long, np.count_nonzero(passed, axis=1) / np.maximum(counts, 1), 0.0).tolist()
+def _thickness(strip: Mask, ends: tuple[int, int], far: int) -> tuple[int, float]:
+    """How many parallels of a line ink covers too, and how far the middle of them is from it; ends: its rows at both
+    ends; far: how far from it they are looked at, on both sides."""
+    places, inside, counts = _parallels(*strip.shape, *ends, far)
+    passed = strip.ravel().take(places) & inside
+    shares = (np.count_nonzero(passed, axis=1) / counts).tolist()
     start = max(range(far - 2, far + 3), key=lambda row: (shares[row], -abs(row - far)))
     least = 0.6 * shares[start]
     first = last = start
@@ -257,6 +252,18 @@ def _thickness(strip: Mask, line: npt.NDArray[np.float64], far: int) -> tuple[in
     while last < 2 * far and shares[last + 1] >= least:
         last += 1
     return last - first + 1, (first + last) / 2 - far
+
+
+@lru_cache(maxsize=256)
+def _parallels(high: int, long: int, left: int, right: int, far: int) -> tuple[Places, Mask, npt.NDArray[np.float64]]:
+    """A line through a strip of this size, from row to row, and its parallels on both sides: the places in the flat
+    strip that they pass, (P, long), which of them are inside, and how many, (P,); boundless where most are not."""
+    line = np.rint(left + (right - left) * (np.arange(long) / (long - 1))).astype(int)
+    rows = line + np.arange(-far, far + 1)[:, None]
+    inside = (rows >= 0) & (rows < high)
+    counts = np.count_nonzero(inside, axis=1)
+    places = np.clip(rows, 0, high - 1) * long + np.arange(long)
+    return places, inside, np.where(counts > 0.5 * long, counts, np.inf)
 
 
 def _take(print_: Mask, mask: Mask, faint: Mask, line: _Line, along: tuple[int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from inkshift.forms.field.ink import grown, padded
 from inkshift.forms.field.segment import components
+from inkshift.reframe import percentile_of
 
 Gray = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
@@ -159,34 +161,48 @@ def line_beyond(ink: Gray) -> float:
     left, right = found
     run, rise = figure.shape[1] - 1, right - left
     y, x = np.nonzero(figure)
-    away = ((y - left) * run - x * rise) / np.hypot(run, rise)
+    away = ((y - left) * run - x * rise) / math.hypot(run, rise)
     rest = np.abs(away) > 0.9 * _thickness(figure)
     x, y, away = x[rest], y[rest], away[rest]
     if len(x) < OTHER_INK * len(rest) or np.ptp(away) < REACHES * SIZE:
         return 0.0
-    if min((away < 0).mean(), (away > 0).mean()) < EITHER_SIDE:
+    above = np.count_nonzero(away < 0) / len(away)
+    if min(above, np.count_nonzero(away > 0) / len(away)) < EITHER_SIDE:
         return 0.0
     if abs(rise) < LEVEL * run:
-        first, last = np.percentile(x, (2, 98))
+        first, last = (percentile_of(x.astype(np.uint8), percent) for percent in (2, 98))
         return float(min(first, run - last)) / SIZE
     hull = cv2.convexHull(np.stack([x, y], 1).astype(np.float32))
-    steps = np.linspace(0, 1, 2 * SIZE)
-    inside = [cv2.pointPolygonTest(hull, (run * t, left + rise * t), False) >= 0 for t in steps.tolist()]
-    within = steps[np.array(inside)]
-    return float(min(within[0], 1 - within[-1]) * np.hypot(run, rise)) / SIZE if len(within) else 0.0
+    steps = np.linspace(0, 1, 2 * SIZE).tolist()
+    # It is convex: the line is in it from the first step inside to the last.
+    within = [
+        next((t for t in along if cv2.pointPolygonTest(hull, (run * t, left + rise * t), False) >= 0), None)
+        for along in (steps, steps[::-1])
+    ]
+    if within[0] is None or within[1] is None:
+        return 0.0
+    return float(min(within[0], 1 - within[1])) * math.hypot(run, rise) / SIZE
 
 
 def _widest_line(figure: Gray) -> tuple[int, int] | None:
     """Rows at the left and right side of a figure between which a straight line is ink nearly all along, if any is."""
-    h, w = figure.shape
-    left, right = (grid.ravel() for grid in np.meshgrid(np.arange(h), np.arange(h)))
-    rows = np.rint(left[:, None] + (right - left)[:, None] * np.linspace(0, 1, w)).astype(np.int32)
-    covered = figure[rows, np.arange(w)].mean(1)
+    left, right, places = _lines_across(*figure.shape)
+    covered = np.add.reduce(figure.ravel().take(places), axis=0, dtype=np.uint8) / len(places)
     if covered.max() < INKED:
         return None
     good = np.flatnonzero(covered >= covered.max() - 0.02)
     middle = good[len(good) // 2]
     return int(left[middle]), int(right[middle])
+
+
+@lru_cache(maxsize=64)
+def _lines_across(high: int, wide: int) -> tuple[Labels, Labels, npt.NDArray[np.intp]]:
+    """All straight lines through a figure of that size: rows of both ends, (N,), and places in the flat figure that
+    they pass, (wide, N)."""
+    ends = np.arange(high, dtype=np.int32)
+    left, right = (grid.ravel() for grid in np.meshgrid(ends, ends))
+    rows = np.rint(left + (right - left) * np.linspace(0, 1, wide)[:, None]).astype(np.intp)
+    return left, right, rows * wide + np.arange(wide)[:, None]
 
 
 def _thickness(figure: Gray) -> float:

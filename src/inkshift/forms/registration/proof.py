@@ -204,7 +204,7 @@ def lead(
     step = inverse(place.matrix) @ rival.matrix
     views = [(seen, step), (other, inverse(step))]
     leads = []
-    for drawn in reference.kinds:
+    for drawn in (kind for kind in reference.kinds if kind.any()):
         alone, common = [], []
         for picture, way in views:
             near = _laid_over(drawn, way, reference)

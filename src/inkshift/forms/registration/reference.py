@@ -340,7 +340,7 @@ class Reference:
                 y, x = top + int(r), left + int(c)
                 if energy[y, x] > _LEAST_PRINT:
                     made.append(self._patch(x - margin, y - margin, _PATCH, _PATCH))
-        around = cv2.copyMakeBorder(self.fine, *[FARTHEST] * 4, cv2.BORDER_CONSTANT, value=(0,))
+        around = np.pad(self.fine, FARTHEST)
         return tuple(replace(patch, alone=_alone(patch, around)) for patch in made if patch is not None)
 
     @cached_property

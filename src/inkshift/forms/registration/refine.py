@@ -184,14 +184,15 @@ def seen_there(
 
 
 def _sheet(scan: Scan, reference: Reference, matrix: Matrix) -> Sheet:
-    """What was seen of a scan from about a place: turned and stretched by less than 1 %, and as little aside."""
+    """What was seen of a scan from about a place, upright or upside down: turned and stretched by less than 1 %, and as
+    little aside."""
     w, h = reference.size
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float64)
     for sheet in scan.sheets:
         if sheet.known is not reference:
             continue
-        aside = project(project(corners, matrix), inverse(sheet.matrix)) - corners
-        if np.abs(aside).max() < _NEARBY * max(w, h):
+        there = project(project(corners, matrix), inverse(sheet.matrix))
+        if min(np.abs(there - own).max() for own in (corners, corners[[2, 3, 0, 1]])) < _NEARBY * max(w, h):
             return sheet
     scan.sheets.append(Sheet(reference, matrix))
     return scan.sheets[-1]

@@ -34,7 +34,7 @@ from inkshift.forms.registration.reference import Reference, printed_lines
 from inkshift.forms.registration.refine import NEAR, WIDE, Place, frames_seen, look, refine, snap
 from inkshift.forms.registration.scan import Contrast, Scan, inverse
 from inkshift.forms.template import Box, PageSpec
-from inkshift.reframe import to_gray
+from inkshift.reframe import median_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
@@ -550,7 +550,7 @@ def _shows_paper(page: Registered, box: Box) -> bool:
     if x0 < 0 or y0 < 0 or x1 > wide or y1 > high:
         return False
     step = max(1, (y1 - y0) // 16)
-    return float(np.median(page.image[y0:y1:step, x0:x1:step])) > page.paper - _BED
+    return median_of(page.image[y0:y1:step, x0:x1:step]) > page.paper - _BED
 
 
 def _aside(shift: tuple[float, float]) -> str:
@@ -604,6 +604,8 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
 def _on_scan(corners: Matrix, scan: Scan) -> float:
     """The share of a field, (4, 2) corners, that is on the scan: nothing is known of what was written beyond it."""
     high, wide = scan.gray.shape
+    if (corners >= 0).all() and (corners <= (wide, high)).all():
+        return 1.0
     ends = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float64)
     whole = cv2.contourArea(corners.astype(np.float32))
     shared = cv2.intersectConvexConvex(corners.astype(np.float32), ends.astype(np.float32))[0]
