@@ -136,7 +136,8 @@ def test_a_form_full_of_dotted_lines_is_found_beside_margins(across: int, down: 
         for x in range(150, 530, pitch):
             cv2.circle(blank, (x, 161 + 42 * i), 1, (70,), -1, cv2.LINE_AA)
     true = np.array([[1, 0, across], [0, 1, down], [0, 0, 1]], np.float64)
-    (page,) = register(cv2.warpAffine(blank, true[:2], (W + 90, H + 235), borderValue=(255,)), spec, blank)
+    wider = np.asarray(cv2.warpAffine(blank, true[:2], (W + 90, H + 235), borderValue=(255,)), np.uint8)
+    (page,) = register(wider, spec, blank)
     assert off(page.matrix, true) < 4
 
 
