@@ -95,7 +95,7 @@ def _lines_of(high: int, wide: int, edge: int = 0, step: int = 1) -> tuple[Label
 
     The numbers of a page are of a few widths, so that these are kept.
     """
-    ends = np.arange(edge, high - edge, step, np.int32)
+    ends = np.arange(edge, high - edge, step, dtype=np.int32)
     left, right = (grid.ravel() for grid in np.meshgrid(ends, ends))
     rows = np.rint(left + (right - left) * np.linspace(0, 1, wide)[:, None]).astype(np.intp)
     return left, right, rows * wide + np.arange(wide)[:, None]
