@@ -1,4 +1,4 @@
-"""The command line as a test calls it: in its own process, told what it answered."""
+"""What a command answered, for the fixture `run`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import csv
 import io
 from collections.abc import Callable
 from typing import NamedTuple
-
-import pytest
-
-from inkshift.cli import main
 
 
 class Answer(NamedTuple):
@@ -23,13 +19,3 @@ class Answer(NamedTuple):
 
 
 Run = Callable[..., Answer]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> Answer:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return Answer(int(ended.value.code or 0), *capsys.readouterr())
-
-    return call

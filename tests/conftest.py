@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import settings
 
+from command import Answer, Run
+from inkshift.cli import main
 from inkshift.models import package
 
 # How long an example takes depends on what else the machine does. The same examples every time, so that a change is
@@ -53,3 +55,15 @@ def shipped_model() -> str:
     if package.DEFAULT_MODEL not in package.shipped():
         pytest.skip(f"no package {package.DEFAULT_MODEL!r} in src/inkshift/packages")
     return package.DEFAULT_MODEL
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line, in this process: what it answers to some arguments."""
+
+    def call(*arguments: object) -> Answer:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return Answer(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call

@@ -34,8 +34,6 @@ from specimens import pen
 from specimens.specimen import Layout, Text, draw_blank
 from specimens.telegram import telegram_layout, telegram_template
 
-pytest_plugins = ["command"]
-
 Gray = npt.NDArray[np.uint8]
 pytestmark = pytest.mark.usefixtures("shipped_model")
 

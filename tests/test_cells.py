@@ -219,3 +219,31 @@ def test_the_bar_of_a_seven_strikes_nothing_out(bar: tuple[int, int]) -> None:
     cv2.line(ink, (bar[0], 32), (bar[1], 31), (255,), 3)
     (cell,) = cells_of_field(ink, 1, (0, 0, 56, 60), printed=False)
     assert cell.mark == 0
+
+
+@pytest.mark.parametrize("high", [8, 14, 20])
+@pytest.mark.parametrize("hanging", [False, True])
+@pytest.mark.parametrize("text", ["_7_", "___", "112", "__8"])
+def test_the_teeth_of_a_comb_are_no_ones(drawn_digits: Gray, text: str, hanging: bool, high: int) -> None:
+    ink = field(drawn_digits, text)
+    x0, y0, x1, y1 = FRAME
+    cv2.polylines(ink, [np.array([(x0, y0), (x0, y1), (x1, y1), (x1, y0)])], False, (255,), 2)
+    for wall in (x0 + CELL, x0 + 2 * CELL):
+        cv2.line(ink, (wall, y0 if hanging else y1), (wall, y0 + high if hanging else y1 - high), (255,), 2)
+    for symbol, cell in zip(text, cells_of_field(ink, 3, FRAME, printed=True), strict=True):
+        assert bool(cell.views) == (symbol != "_")
+        assert symbol == "_" or shows(cell, drawn_digits[int(symbol)])
+
+
+@pytest.mark.parametrize("apart", [5, 7, 9])
+def test_a_frame_of_dots_that_no_template_names_is_no_mark(drawn_digits: Gray, apart: int) -> None:
+    ink = field(drawn_digits, "__5")
+    x0, y0, x1, y1 = FRAME
+    for x in range(x0, x1 + 1, apart):
+        for y in (y0 + 1, y1 - 2):
+            cv2.circle(ink, (x, y), 1, (255,), -1)
+    for wall in range(x0, x1 + 1, CELL):
+        for y in range(y0, y1 + 1, apart):
+            cv2.circle(ink, (wall, y), 1, (255,), -1)
+    first, second, last = cells_of_field(ink, 3, FRAME, printed=False)
+    assert not first.views and not second.views and shows(last, drawn_digits[5])

@@ -27,8 +27,6 @@ from command import Run
 from inkshift.forms.template import load_template
 from inkshift.models import package
 
-pytest_plugins = ["command"]
-
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
 TEMPLATE = TELEGRAM / "template.json"
 SCAN = TELEGRAM / "scan-1.jpg"

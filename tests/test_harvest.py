@@ -22,8 +22,6 @@ from inkshift.forms.crops import harvest
 from inkshift.forms.crops.folder import KIND, Harvest, new_folder
 from inkshift.forms.crops.harvest import build, match, split_of
 
-pytest_plugins = ["command"]
-
 PIECE = np.zeros((28, 28), np.uint8)
 
 

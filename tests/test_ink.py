@@ -233,3 +233,28 @@ def test_a_pen_darker_than_rules_of_its_colour_is_ink() -> None:
 @given(hnp.arrays(st.sampled_from([np.uint8, np.int64, np.float64]), st.integers(1, 9), elements=st.integers(0, 255)))
 def test_the_middle_of_a_few_numbers_is_their_median(values: npt.NDArray[np.generic]) -> None:
     assert inks.middle_of(values) == np.median(values.astype(np.float64))
+
+
+def struck(pen: tuple[int, int, int], paper: tuple[int, int, int], lines: int, digits: str) -> npt.NDArray[np.uint8]:
+    """A number by a coloured pen, (90, 300, 3), that level lines of the same pen take back."""
+    page = np.full((90, 300, 3), paper, np.uint8)
+    cv2.putText(page, digits, (70, 65), cv2.FONT_HERSHEY_SIMPLEX, 1.6, pen, 4, cv2.LINE_AA)
+    for k in range(lines):
+        cv2.line(page, (55, 40 + 9 * k), (245, 41 + 9 * k), pen, 4, cv2.LINE_AA)
+    return page
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+@pytest.mark.parametrize("paper", [(250, 250, 247), (245, 200, 210), (190, 210, 240)])
+@pytest.mark.parametrize("pen", [(200, 40, 45), (40, 70, 160), (30, 120, 60)])
+def test_a_line_through_a_number_by_a_coloured_pen_is_ink(
+    pen: tuple[int, int, int], paper: tuple[int, int, int], lines: int
+) -> None:
+    page = struck(pen, paper, lines, "4729")
+    assert (inks.darkness(page) > 40).sum() > 0.9 * (np.abs(page.astype(int) - paper).sum(2) > 150).sum()
+
+
+def test_a_number_by_a_pen_of_the_colour_of_its_rules_stays() -> None:
+    page = struck((60, 90, 190), (250, 250, 247), 0, "4729")
+    page[[8, 9, 82, 83]] = (60, 90, 190)
+    assert (inks.darkness(page)[15:75] > 40).sum() > 0.9 * (page[15:75, :, 0] < 200).sum()

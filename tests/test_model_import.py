@@ -30,8 +30,6 @@ from inkshift.reframe import parse
 onnx = pytest.importorskip("onnx", reason="onnx is not installed; pip install 'inkshift[study]'")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-pytest_plugins = ["command"]
-
 Gray = npt.NDArray[np.uint8]
 REFRAMING = "gray|light_ink|trim|square|margin(0.2)|resize(28)"
 KINDS = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "uint8": TensorProto.UINT8}
@@ -165,7 +163,7 @@ def test_the_package_says_what_it_is(templates: Any, tmp_path: Path) -> None:
     assert load_model(model.folder).manifest == model.manifest
     assert (model.manifest.name, model.manifest.summary, model.manifest.licence) == ("net", "A net.", "MIT")
     assert (safetensors.numpy.load_file(model.folder / WEIGHTS)["templates"] == templates).all()
-    again = bring(str(model.folder / GRAPH), folder, scale="0..255")
+    again = bring(str(model.folder / GRAPH), folder)
     pictures = np.random.default_rng(1).integers(0, 256, (300, 28, 28), np.uint8)
     np.testing.assert_allclose(classifier(again)(pictures), classifier(model)(pictures), atol=1e-4)
 

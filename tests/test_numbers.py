@@ -226,3 +226,46 @@ def test_two_readers_are_asked_where_both_are_there() -> None:
         pytest.skip("rapidocr is not installed: pip install 'inkshift[pp-ocr]'")
     found = Reader(read_as="number", second_reader="pp-ocrv6").read_page(written("2750", 4)).fields[0]
     assert found.value == "2750"
+
+
+@pytest.mark.parametrize("colour", [(40, 45, 60), (190, 40, 45), (40, 70, 170)])
+@pytest.mark.parametrize("lean", [0, 3])
+def test_a_line_nearly_from_side_to_side_crosses_a_field_out(
+    shipped_model: str, lean: int, colour: tuple[int, int, int]
+) -> None:
+    page = np.full((70, 260, 3), 245, np.uint8)
+    cv2.line(page, (18, 36 + lean), (242, 36 - lean), colour, 4, cv2.LINE_AA)
+    field = Reader(read_as="number").read_page(page).fields[0]
+    assert field.state == "crossed-out"
+
+
+def by_pen(strokes: Sequence[Sequence[tuple[int, int]]], digits: str = "") -> npt.NDArray[np.uint8]:
+    """Strokes, and digits of a line font in the middle, on (90, 120) paper."""
+    page = np.full((90, 60 + 60 * max(1, len(digits)), 3), 245, np.uint8)
+    for k, digit in enumerate(digits):
+        cv2.putText(page, digit, (42 + 40 * k, 66), cv2.FONT_HERSHEY_SIMPLEX, 1.9, (40, 40, 55), 4, cv2.LINE_AA)
+    for stroke in strokes:
+        cv2.polylines(page, [np.array(stroke, np.int32)], False, (40, 40, 55), 4, cv2.LINE_AA)
+    return page
+
+
+@pytest.mark.parametrize(
+    "stroke", [[(30, 70), (90, 20)], [(20, 75), (100, 15)], [(40, 62), (85, 28)], [(35, 25), (80, 65)]]
+)
+def test_a_slash_by_itself_is_no_sure_one(shipped_model: str, stroke: list[tuple[int, int]]) -> None:
+    field = Reader(read_as="number").read_page(by_pen([stroke])).fields[0]
+    assert field.state != "written" or field.confidence < 0.8
+
+
+@pytest.mark.parametrize("digits", ["7", "4", "8", "2", "5", "71", "24"])
+@pytest.mark.parametrize("up", [True, False])
+def test_a_slanted_line_through_a_short_number_makes_it_unsure(shipped_model: str, digits: str, up: bool) -> None:
+    ends = [(24, 74 if up else 14), (90 + 40 * (len(digits) - 1), 14 if up else 74)]
+    field = Reader(read_as="number").read_page(by_pen([ends], digits)).fields[0]
+    assert field.state != "written" or field.confidence < 0.8
+
+
+@pytest.mark.parametrize("digits", ["7", "8", "2", "6", "71", "24", "17", "44"])
+def test_short_numbers_that_nobody_took_back_stay_sure(shipped_model: str, digits: str) -> None:
+    field = Reader(read_as="number").read_page(by_pen([], digits)).fields[0]
+    assert field.value == digits and field.confidence > 0.9

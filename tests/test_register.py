@@ -15,7 +15,7 @@ from inkshift.forms.registration import register as registration
 from inkshift.forms.registration.register import register
 from inkshift.forms.template import PageSpec, Template, load_template
 from inkshift.reframe import to_gray
-from specimens.specimen import draw_blank
+from specimens.specimen import Layout, Text, draw_blank
 
 Gray = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
@@ -107,6 +107,59 @@ def test_printed_lines_give_back_a_known_homography(true: Matrix) -> None:
     best = register(photographed(draw_blank(spec), true), spec)[0]
     assert best.turn == 0
     assert off(best.matrix, true) < 2
+
+
+@pytest.mark.parametrize(("rows", "angle"), [(0, -0.9), (1, -0.75), (1, -0.25), (1, 0.5), (2, 0.8)])
+def test_narrow_rows_are_not_taken_for_one_another(rows: int, angle: float) -> None:
+    """A class list of 40 pupils, 5 mm a row, turned a little and lying some rows too high."""
+    pitch, columns = 16.5, (38, 60, 240, 292, 345, 397, 450, 502)
+    lines = [[38, 143 + pitch * i, 502, 143 + pitch * i] for i in range(-1, 41)]
+    lines += [[x, 143 - pitch, x, 143 + 40 * pitch] for x in columns]
+    boxes = [{"name": f"r{i}", "box": [240 + 52.4 * (i % 5), 143 + pitch * (i // 5), 52.4, pitch]} for i in range(200)]
+    spec = page_spec(marks=[], fields=boxes, lines=lines)
+    texts = [Text(65, 151 + pitch * i, "Abril Sosa", 11) for i in range(40)]
+    true = np.array([[1, 0, 0], [0, 1, -rows * pitch], [0, 0, 1]]) @ moved(angle, 0.985)
+    (page,) = register(photographed(draw_blank(spec, Layout(tuple(texts))), true), spec)
+    assert off(page.matrix, true) < 4
+
+
+@pytest.mark.parametrize(("across", "down", "pitch"), [(5, 140, 4), (40, 60, 6), (60, 10, 6)])
+def test_a_form_full_of_dotted_lines_is_found_beside_margins(across: int, down: int, pitch: int) -> None:
+    """A page with white around it, on which most of what stands out is dots, each like the next."""
+    names = ["Temperatura", "Humedad", "Lluvia", "Viento", "Presion", "Caudal", "Nivel"]
+    labels = [*names, *(f"{name} 15 h" for name in names)]
+    texts = [Text(60, 155 + 42 * i, label, 13) for i, label in enumerate(labels)]
+    boxes = [{"name": label, "box": [415, 135 + 42 * i, 115, 30], "frame": False} for i, label in enumerate(labels)]
+    spec = page_spec(marks=[], reference="blank.png", fields=boxes)
+    blank = draw_blank(spec, Layout((Text(310, 55, "PARTE DIARIO", 18, True, "mm"), *texts)))
+    for i in range(len(labels)):
+        for x in range(150, 530, pitch):
+            cv2.circle(blank, (x, 161 + 42 * i), 1, (70,), -1, cv2.LINE_AA)
+    true = np.array([[1, 0, across], [0, 1, down], [0, 0, 1]], np.float64)
+    (page,) = register(cv2.warpAffine(blank, true[:2], (W + 90, H + 235), borderValue=(255,)), spec, blank)
+    assert off(page.matrix, true) < 4
+
+
+@pytest.mark.parametrize(("across", "down"), [(0, -1), (0, 1), (-1, 0)])
+def test_a_bare_grid_known_by_its_picture_and_lines_is_not_a_row_aside(across: int, down: int) -> None:
+    """Ten columns and fifteen rows with nothing but a page number beside them, shifted by one of them."""
+    wide, high = 56.0, 53.0
+    boxes = [
+        {"name": f"r{r}c{c}", "box": [26 + wide * c, 46 + high * r, wide, high]} for r in range(15) for c in range(10)
+    ]
+    spec = page_spec(marks=[], reference="blank.png", fields=boxes)
+    blank = draw_blank(spec, Layout((Text(30, 20, "hoja 3", 9),)))
+    # Sides come back either way up: nothing but a number tells it.
+    true = np.array([[1, 0, across * wide], [0, 1, down * high], [0, 0, 1]]) @ moved(0.7, 0.99)
+    pages = register(photographed(blank, true), spec, blank)
+    assert min(off(page.matrix, true) for page in pages) < 4
+
+
+def test_half_a_form_is_refused() -> None:
+    """What is beyond the scan speaks neither for a place nor against it."""
+    spec = page_spec()
+    with pytest.raises(RegistrationError):
+        register(photographed(draw_blank(spec, Layout()), np.diag([1, 1, 1.0]) @ moved(0.3, 1))[:, : W // 2], spec)
 
 
 @pytest.fixture(scope="module")

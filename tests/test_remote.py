@@ -25,8 +25,6 @@ from inkshift.forms.reader import Reader
 from inkshift.models import package
 from inkshift.remote import address_of
 
-pytest_plugins = ["command"]
-
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
 SCAN = TELEGRAM / "scan-1.jpg"
 

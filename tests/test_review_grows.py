@@ -17,7 +17,7 @@ from inkshift.review.app import Settings
 from inkshift.review.batches import keep
 from inkshift.review.core import intake, queue
 from inkshift.review.core import store as stores
-from inkshift.review.core.schema import Choice, Decision, Draft, Field, Form, Page, Reading, TrainedModel, User
+from inkshift.review.core.schema import Aside, Choice, Decision, Draft, Field, Form, Page, Reading, TrainedModel, User
 from inkshift.review.core.store import Store
 from inkshift.review.keying import views
 from review_app import PASSWORD, client, logged_in, shown_field, token
@@ -242,3 +242,22 @@ def test_every_list_is_shown_a_page_at_a_time(store: Store, tmp_path: Path) -> N
         assert pages > 1 and all(len(part) < COUNT for part in shown), name
         assert sorted(int(n) for part in shown for n in part) == list(range(1, COUNT + 1)), name
         assert re.findall(row, browser.get(f"{address}?{turn}=999").text) == shown[-1], name
+
+
+def test_what_a_batch_left_undone_is_shown_a_page_at_a_time(store: Store) -> None:
+    batch = intake.add_batch(store, "one", many(keep.EACH + 3, 1))
+    with store.writing() as session:
+        session.execute(sa.update(Page).values(error="page not found"))
+        form = session.scalars(sa.select(Form.id)).first()
+        user = stores.named_user(session, "ann", "supervisor", store.clock()).id
+        asides = [
+            {"form_id": form, "page_id": None, "kind": "right", "reason": f"reason {n}"} for n in range(keep.EACH + 1)
+        ]
+        stores.add_rows(session, Aside, [one | {"user_id": user, "time": store.clock()} for one in asides])
+    browser = client(store)
+    mend, aside = 'href="/pages/', "reason "
+    first = browser.get(f"/batches/{batch}").text
+    assert first.count(mend) == keep.EACH and 'href="?pages=2"' in first and 'href="?aside=2"' in first
+    assert browser.get(f"/batches/{batch}?pages=2").text.count(mend) == 3
+    assert browser.get(f"/batches/{batch}?aside=2").text.count(aside) == 1
+    assert browser.get(f"/batches/{batch}?pages=0").status_code == 400

@@ -160,3 +160,12 @@ def test_what_was_struck_out_is_read(reader: Reader) -> None:
         assert field.state == "crossed-out"
         found.append(field.candidates[1].written == text)
     assert sum(found) >= 6
+
+
+def test_a_rule_from_top_to_bottom_does_not_hide_the_gap_that_it_stands_in() -> None:
+    ink = np.zeros((80, 200), np.uint8)
+    for x, digit in ((20, "4"), (50, "7"), (130, "3")):
+        cv2.putText(ink, digit, (x, 55), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255,), 3)
+    cv2.line(ink, (105, 0), (105, 79), (255,), 2)
+    (gap,) = [sign for sign in signs.find_signs(ink) if sign.name == "gap"]
+    assert gap.probability > 0.8 and (gap.before, gap.behind) == (2, 1)

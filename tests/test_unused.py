@@ -116,3 +116,18 @@ def test_printed_lines_are_no_stroke_of_a_pen(drawn_digits: Gray) -> None:
     cv2.line(page, (85, 10), (86, len(page) - 10), (80,), 2)
     assert not strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes).any()
     assert not strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes[:1]).any()
+
+
+@pytest.mark.parametrize("text", ["425", "780", "936"])
+def test_digits_far_paler_than_the_ink_of_their_page_are_no_blanks(
+    reader: Reader, drawn_digits: Gray, text: str
+) -> None:
+    (field,) = reader._by_digits([job([drawn(d, drawn_digits) for d in text], level=200)], 160.0)
+    assert field.state != "blank" and field.confidence < 0.8
+
+
+def test_bands_of_a_safety_print_are_no_pale_digits(reader: Reader, drawn_digits: Gray) -> None:
+    bands = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.line(bands, (0, SIDE), (SIDE, 0), (255,), 16, cv2.LINE_AA)
+    (field,) = reader._by_digits([job([bands, bands, bands], level=205)], 160.0)
+    assert field.state == "blank" and field.confidence > 0.9

@@ -12,6 +12,7 @@ from inkshift.cli.app import err, talk, tell
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.console import JustifyMethod, OverflowMethod
     from rich.table import Table
 
     from inkshift.forms.template import Template
@@ -52,8 +53,9 @@ def table(*columns: str, title: str | None = None, left: Collection[str] = (), w
 
     made = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in columns:
-        on_left = name == columns[0] or name in left
-        made.add_column(escape(name), justify="left" if on_left else "right", no_wrap=name in whole)
+        side: JustifyMethod = "left" if name == columns[0] or name in left else "right"
+        how: OverflowMethod = "ellipsis" if name in whole else "fold"  # long words go on in the next line
+        made.add_column(escape(name), justify=side, overflow=how, no_wrap=name in whole)
     return made
 
 

@@ -30,7 +30,7 @@ class Cell:
 
     flat: its ink is a single dash, or part of a line through the field. over: 0 to 1, how much it looks as if it held
     more than its own digit: two beside each other, or part of one from outside of the field. mark: 0 to 1, how sure its
-    form makes it that it was crossed out.
+    form makes it that it was crossed out. pale: its ink is far paler than its page's.
     """
 
     box: Box
@@ -39,6 +39,7 @@ class Cell:
     flat: bool = False
     over: float = 0.0
     mark: float = 0.0
+    pale: bool = False
 
 
 # Shares of the height of a field's box, and of the width of a cell: what is at least so high may be a digit, and so
@@ -63,6 +64,9 @@ _STRAIGHT_STROKE, _LEANING, _BACKWARDS, _COVERED = 1.6, (0.55, 0.75), 0.4, 0.93
 # How far a line goes beyond the digit that it strikes out, perhaps or likely, in shares of the larger side of both: the
 # bars of a few digits in a hundred, and of hardly any.
 _STRUCK = (0.12, 0.2)
+# Of the tooth of a comb: shares of a cell's width, how far aside it stands and how thick it is at most; shares of its
+# height, how far from the field's foot or head it ends and how high it is at most.
+_TOOTH_ASIDE, _TOOTH_THICK, _TOOTH_FOOT, _TOOTH_HIGH = 0.1, 0.22, 0.15, 0.5
 # Shares of the width: where lines through a loop from its upper right to its lower left begin and end, (N, 1).
 _FEET, _HEADS = (one.reshape(-1, 1) for one in np.meshgrid(np.arange(0.0, 0.2, 0.04), np.arange(0.8, 1.0, 0.04)))
 
@@ -79,6 +83,9 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     if printed:
         edges, (y0, y1) = _remove_frame(ink, edges, (y0, y1))
     labels, stats = components(ink)
+    if printed and (teeth := _teeth(stats, edges, (y0, y1))).any():
+        ink[np.concatenate([[False], teeth])[labels]] = 0
+        labels, stats = components(ink)
     wide = np.flatnonzero(stats[:, 2] > 1.25 * (x1 - x0) / count) + 1
     struck = np.zeros(ink.shape, bool)
     if len(wide) and count > 1:
@@ -147,6 +154,20 @@ def _remove_frame(ink: Gray, edges: list[float], rows: tuple[int, int]) -> tuple
     across = slice(max(round(edges[0]), 0), round(edges[-1]))
     top, bottom = (_take_wall(ink.T, edge, slack, across) for edge in rows)
     return walls, (round(top), round(bottom))
+
+
+def _teeth(stats: npt.NDArray[np.int32], edges: list[float], rows: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """True for the short upright lines of a comb: between two cells, standing on the field's foot or hanging from its
+    head."""
+    x, y, w, h, _ = stats.T
+    y0, y1 = rows
+    height, wide = y1 - y0, (edges[-1] - edges[0]) / (len(edges) - 1)
+    walls = np.array(edges[1:-1])
+    between = (np.abs((x + w / 2)[:, None] - walls) < _TOOTH_ASIDE * wide).any(1)
+    at_end = (y + h > y1 - _TOOTH_FOOT * height) | (y < y0 + _TOOTH_FOOT * height)
+    return np.asarray(
+        between & at_end & (w < _TOOTH_THICK * wide) & (h < _TOOTH_HIGH * height) & (h > 1.5 * w), np.bool_
+    )
 
 
 def _take_wall(ink: Gray, edge: float, slack: int, along: slice) -> float:
@@ -220,9 +241,19 @@ def _mark(picture: Gray, height: float) -> float:
     empty = sum(not part.any() for part in between)
     if all(corners) and ink[middle_y, middle_x].mean() > 0.3 and empty >= 3:
         return _LIKELY
+    return max(slash_or_struck_zero(picture), taken_back(picture))
+
+
+def slash_or_struck_zero(picture: Gray) -> float:
+    """How sure it is, 0 to 1, that what looks like a digit is a slash, or has a stroke through its loop."""
+    ink = picture > 0
+    return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0)
+
+
+def taken_back(picture: Gray) -> float:
+    """How sure it is, 0 to 1, that a straight line takes back one digit, or two or three: it goes beyond them."""
     beyond = line_beyond(picture)
-    struck = _LIKELY if beyond > _STRUCK[1] else _OPEN if beyond > _STRUCK[0] else 0.0
-    return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0, struck)
+    return _LIKELY if beyond > _STRUCK[1] else _OPEN if beyond > _STRUCK[0] else 0.0
 
 
 def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:
@@ -292,13 +323,14 @@ def _crowded(pieces: Sequence[Sequence[int]], box: Box, height: float) -> bool:
 
 
 def _remains_of_frame(stats: npt.NDArray[np.int32], box: tuple[Ends, int, Ends, int]) -> npt.NDArray[np.bool_]:
-    """True for slivers that lie along a side of their cells."""
+    """True for slivers along a side of their cells, and for what is small in a corner, as of a dotted frame."""
     x, y, w, h, _ = stats.T
     x0, y0, x1, y1 = box
     wide, high = x1 - x0, y1 - y0
     near_side = (x + w / 2 < x0 + 0.12 * wide) | (x + w / 2 > x1 - 0.12 * wide)
     near_end = (y + h / 2 < y0 + 0.1 * high) | (y + h / 2 > y1 - 0.1 * high)
-    return np.asarray((near_side & (w < 0.12 * wide)) | (near_end & (h < 0.12 * high)), np.bool_)
+    corner = near_side & near_end & (np.maximum(w, h) < 0.25 * high)
+    return np.asarray((near_side & (w < 0.12 * wide)) | (near_end & (h < 0.12 * high)) | corner, np.bool_)
 
 
 def _picture(

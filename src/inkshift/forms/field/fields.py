@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from inkshift.forms.field import amounts, grid, numbers, printed, segment, signs
 from inkshift.forms.field import ink as inks
-from inkshift.forms.field.cells import Cell, cells_of_field, likeness, views_of_digit
+from inkshift.forms.field.cells import (
+    Cell,
+    cells_of_field,
+    likeness,
+    slash_or_struck_zero,
+    taken_back,
+    views_of_digit,
+)
 from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells, gaps_doubted
 from inkshift.forms.field.struck import struck_odds
 from inkshift.forms.reading import (
@@ -53,6 +60,15 @@ _SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 190.0,
 # on at both sides of a crop, so that it spans such a share of it. Left of print that was taken out: so thin, in
 # heights, along that print with such a share.
 _STEEP, _CORE, _BESIDE, _SHADE, _ACROSS, _SLIVER, _ALONG = 0.75, 0.75, 0.08, 100, 0.9, 0.08, 0.75
+# Of a line from nearly side to side of a field: shares of its width that both ends lie inside at least, of its height
+# that it lies off its middle at most, and how many times wider than high it is.
+_DASH_ROOM, _DASH_MIDDLE, _DASH_FLAT = 0.02, 0.3, 5
+# Shares of a cell's size, or a field's height: what its frame takes on each side; how high ink is at least that is
+# looked at though it is paler than its page's, and how thick at most. Share of the darkness of its page's ink that it
+# has at least; share of its probability that is left to a digit so pale.
+_INSET, _PALE, _THICK, _PALEST, _PALE_LEFT = 0.15, 0.3, 0.27, 0.18, 0.5
+# A line that takes a number back shows by itself in one of so many digits.
+_FEW = 3
 # Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
 _LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
@@ -101,7 +117,8 @@ class Prepared:
 class PreparedNumber:
     """A field's number as line recognisers are to see it, and what its ink alone says.
 
-    crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. written: its ink (`number_ink`).
+    crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. written: its ink (`number_ink`);
+    strokes: all of it, see `strokes`.
     struck: 0 to 1, how sure it is that it was struck out. beside: what stands among its digits.
     """
 
@@ -109,6 +126,7 @@ class PreparedNumber:
     crop: npt.NDArray[np.uint8]
     line: numbers.Line
     written: Gray
+    strokes: Gray
     struck: float
     beside: tuple[signs.Sign, ...]
 
@@ -134,9 +152,27 @@ class PreparedNumber:
             read = _with_signs(job, _reading(job, given, _digits(job, self.line, given[0].written, views)), self.beside)
             # The shadow of an upright fold looks like a 1 to a recogniser.
             shadow = set(best) == {"1"} and no_ink(job) > 0.5
-            return less_sure(_perhaps_struck(read, struck), 0.5 if shadow else 1.0)
+            return less_sure(_perhaps_struck(read, struck), (0.5 if shadow else 1.0) * (1 - self.mark(len(best))))
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, self.line, given[0].written, views))
+
+    def mark(self, digits: int) -> float:
+        """How sure the form of its ink makes it, 0 to 1, that what reads as so many digits is a mark or was taken back.
+
+        The recogniser learned numbers: one stroke by itself is a 1 to it, and a line through a digit a part of that. A
+        1 in a free field may lean as far as its writer likes, so that only what leans farther is doubted.
+        """
+        if digits > _FEW:
+            return 0.0
+        labels, stats = segment.components(self.strokes)
+        large = np.flatnonzero(stats[:, 3] >= stats[:, 3].max(initial=0) / 4)
+        if not len(large):
+            return 0.0
+        x, y, w, h, _ = stats[large].T
+        rows, columns = slice(y.min(), (y + h).max()), slice(x.min(), (x + w).max())
+        picture = self.strokes[rows, columns] * np.isin(labels[rows, columns], large + 1)
+        unused = slash_or_struck_zero(picture) if digits == 1 else 0.0
+        return max(taken_back(picture), unused if unused > 0.5 else 0.0)
 
 
 def as_job(
@@ -189,9 +225,33 @@ def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
         box = (0, 0, ink.shape[1], ink.shape[0])
         return _cells(job, (Cell(box, views, (1.0,) * len(views)),), frame, calibration)
     cells = cells_of_field(ink, job.cells, job.frame, job.printed)
+    cells = tuple(cell if cell.views else _seen_by_itself(job, cell, reference) for cell in cells)
     if len(job.passed) == len(cells):
         cells = tuple(replace(c, mark=max(c.mark, sure)) for c, sure in zip(cells, job.passed, strict=True))
     return _cells(job, cells, frame, calibration)
+
+
+def _seen_by_itself(job: Job, cell: Cell, reference: float | None) -> Cell:
+    """A cell in which no ink as dark as its page's is, with paler strokes that stand out none the less: it is no blank.
+
+    Bands and letters of a safety print are thicker than strokes, or paler still.
+    """
+    x0, y0, x1, y1 = cell.box
+    in_x, in_y = round(_INSET * (x1 - x0)), round(_INSET * (y1 - y0))
+    dark = job.dark[y0 + in_y : y1 - in_y, x0 + in_x : x1 - in_x]
+    if min(dark.shape) < 8 or np.count_nonzero(dark > inks.FAINTEST) < len(dark) // 2:
+        return cell
+    ink = inks.extract(dark, max(inks.threshold_of(dark), _PALEST * (reference or 0.0)))
+    _, stats = segment.components(ink)
+    if not len(stats) or stats[:, 3].max() < _PALE * (y1 - y0) or _thickest(ink) > _THICK * (y1 - y0):
+        return cell
+    views = views_of_digit(ink)
+    return replace(cell, views=views, weights=(1.0,) * len(views), pale=True)
+
+
+def _thickest(ink: Gray) -> float:
+    """How thick ink, (H, W) uint8, is where it is thickest, in pixels."""
+    return 2 * float(cv2.distanceTransform(inks.padded(ink > 0, 1), cv2.DIST_L2, 3).max())
 
 
 def _by_cells(job: Job) -> Job:
@@ -201,10 +261,10 @@ def _by_cells(job: Job) -> Job:
 
 
 def inner(job: Job) -> Gray:
-    """The darkness inside a field's frame, its printed lines left out; of cells, their insides beside each other."""
+    """The darkness inside a field's frame, its printed lines or dots left out; of cells, their insides side by side."""
     x0, y0, x1, y1 = job.frame
-    inset = round(0.12 * (y1 - y0)) if job.printed else 0
-    if not (job.cells > 1 and job.printed):
+    inset = round(0.12 * (y1 - y0)) if job.printed or job.cells > 1 else 0
+    if job.cells <= 1:
         return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
     edges = np.linspace(x0, x1, job.cells + 1).round().astype(int).tolist()
     inset_x = min(inset, round(0.12 * (x1 - x0) / job.cells))
@@ -233,9 +293,12 @@ def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
     """A field's number as line recognisers are to see it. reference: see `prepare`."""
     crop, dark = seen(job)
     written = number_ink(job, reference)
-    struck = max(job.struck, struck_share(strokes(job, reference)))
+    ink = strokes(job, reference)
+    struck = max(job.struck, struck_share(ink))
     beside = signs.find_signs(written if job.ink is None else _own_ink(job, reference))
-    return PreparedNumber(job, crop, numbers.Line(crop, dark, written[around(job)], reference), written, struck, beside)
+    return PreparedNumber(
+        job, crop, numbers.Line(crop, dark, written[around(job)], reference), written, ink, struck, beside
+    )
 
 
 def strokes(job: Job, reference: float | None) -> Gray:
@@ -342,7 +405,7 @@ def _pieces(job: Job) -> Stats:
     What touches the sides of a crop that no template describes is a neighbour's, or left of a border. Shadows, and what
     is left of print, are no ink.
     """
-    ink = _own_ink(job)
+    ink = np.maximum(_own_ink(job), np.maximum(_long_dash(job), _pale_ink(job)))
     labels, stats = segment.components(ink)
     x, y, wide, high, _ = stats.T
     kept = np.ones(len(stats), bool)
@@ -362,6 +425,32 @@ def _pieces(job: Job) -> Stats:
         across = max(wide[k] / ink.shape[1], high[k] / ink.shape[0]) >= _ACROSS
         kept[k] = not (sliver or (across and _is_shadow(dark, own, printed_, reach)))
     return stats[kept]
+
+
+def _pale_ink(job: Job) -> Gray:
+    """Ink in the middle of a field by itself: what is printed around it may be so dark that a pale pen is none."""
+    x0, y0, x1, y1 = job.frame
+    inset = round(_INSET * (y1 - y0))
+    middle = slice(y0 + inset, y1 - inset), slice(x0 + inset, x1 - inset)
+    out = np.zeros_like(job.dark)
+    dark = _own_dark(job)[middle]
+    if dark.size and job.frame != (0, 0, *job.dark.shape[::-1]):
+        out[middle] = inks.extract(dark, inks.threshold_of(dark))
+    return out
+
+
+def _long_dash(job: Job) -> Gray:
+    """Ink of level lines in the middle of a field that begin and end between its sides: a pen's, though rules are as
+    long."""
+    x0, y0, x1, y1 = job.frame
+    ink = strokes(job, None)
+    labels, stats = segment.components(ink)
+    x, y, wide, high, _ = stats.T
+    room = _DASH_ROOM * (x1 - x0)
+    between = (x > x0 + room) & (x + wide < x1 - room) & (wide > 0.5 * (x1 - x0)) & (wide > _DASH_FLAT * high)
+    middle = (y + high / 2 - y0) / (y1 - y0)
+    kept = np.concatenate([[False], between & (np.abs(middle - 0.5) < _DASH_MIDDLE)])
+    return np.asarray(ink * kept[labels], np.uint8)
 
 
 def _is_shadow(dark: Gray, own: npt.NDArray[np.bool_], print_: npt.NDArray[np.bool_], reach: int) -> bool:
@@ -485,7 +574,8 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
         if not digit_only:
             _cross_out(table, cells)
         symbols = [
-            _symbols(row, empty=not cell.views, digit_only=digit_only) for cell, row in zip(cells, table, strict=True)
+            _symbols(row, not cell.views, digit_only, _PALE_LEFT if cell.pale else 1.0)
+            for cell, row in zip(cells, table, strict=True)
         ]
         candidates = gaps_doubted(decode_cells(symbols))
         over = max(
@@ -533,7 +623,8 @@ def _cross_out(table: Probabilities, cells: Sequence[Cell]) -> None:
         table[:, 10] += moved.sum(1)
 
 
-def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool) -> dict[str, float]:
+def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool, left: float) -> dict[str, float]:
+    """The probability of each symbol, of which such a share is left where there is ink."""
     if empty:
         return {EMPTY: 0.99, "1": 0.01}
     names = (*DIGITS, CROSSED, UNREADABLE)
@@ -545,7 +636,7 @@ def _symbols(row: npt.NDArray[np.float32], empty: bool, digit_only: bool) -> dic
         spare = given.pop(UNREADABLE)
         kept = max(sum(given.values()), 1e-9)
         given = {s: p / kept * (1 - spare / 2) for s, p in given.items()}
-    return given
+    return {symbol: p * left for symbol, p in given.items()}
 
 
 def _allowed(written: str, largest: int | None) -> bool:

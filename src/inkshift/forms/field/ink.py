@@ -27,8 +27,9 @@ _MOSTLY, _DARKER = 0.7, 0.4
 # No digit is wider than so many heights of its crop; what is so long, as a share of its width, goes from side to side;
 # a crop narrower than so many heights may hold one digit alone. Shares of a crop that sides of a frame lie apart.
 _WIDER, _FROM_SIDE, _NARROW, _APART = 1.1, 0.95, 0.8, 0.45
-# Pixels of the shorter side of what is a page and no crop of a number.
-_PAGE = 500
+# Pixels of the shorter side of what is a page and no crop of a number. Share of a crop's height: what is at least so
+# high may be a digit. Share of a crop's width from its side at which a rule begins at most.
+_PAGE, _AS_HIGH, _AT_SIDE = 500, 0.18, 0.04
 
 
 def darkness(image: npt.NDArray[np.uint8], window: int = 0) -> Gray:
@@ -115,15 +116,31 @@ def _without_coloured_rules(crop: npt.NDArray[np.uint8]) -> Gray:
     # A pen may share the colour of the print: what is clearly darker than the rules was written.
     level = float(np.median(gray[rules]))
     print_ &= (gray >= level - max(2 * FAINTEST, _DARKER * (paper - level))).astype(np.uint8)
+    if min(h, w) < _PAGE and _all_that_is_written(print_, rules, gray < paper - FAINTEST):
+        return gray
     return np.where(cv2.dilate(print_, np.ones((2, 2), np.uint8)) > 0, np.maximum(gray, paper), gray).astype(np.uint8)
+
+
+def _all_that_is_written(print_: Gray, rules: npt.NDArray[np.bool_], dark: npt.NDArray[np.bool_]) -> bool:
+    """Whether what has the colour of a crop's rules holds pieces as high as digits, and the rest of its ink none."""
+    least = _AS_HIGH * len(print_)
+    away = grown(rules.view(np.uint8), 5, 5) == 0
+
+    def tallest(mask: npt.NDArray[np.bool_]) -> float:
+        stats = cv2.connectedComponentsWithStats(mask.view(np.uint8))[2][1:]
+        wide = stats[:, cv2.CC_STAT_WIDTH] > 0.5 * least
+        return float(stats[wide, cv2.CC_STAT_HEIGHT].max(initial=0))
+
+    return tallest((print_ > 0) & away) >= least > tallest(dark & (grown(print_, 5, 5) == 0))
 
 
 def _coloured_rules(coloured: Gray) -> npt.NDArray[np.bool_]:
     """Long straight lines of a 0/1 mask, (H, W) bool: on a page those as long as a third of its width or half of its
-    height; in a crop level ones longer than any digit is wide or from side to side, and upright ones beside these; or
-    the four sides of a frame.
+    height; in a crop level ones longer than any digit is wide, two far apart or one that begins at a side, and upright
+    ones beside these; or the four sides of a frame.
 
-    The bar of a 7 or the stem of a 1 in a close crop, by a coloured pen, is as long as what is seen of a rule.
+    The bar of a 7 or the stem of a 1 in a close crop, by a coloured pen, is as long as what is seen of a rule; a line
+    that strikes out a number is as long as one too, but lies between the crop's sides.
     """
     h, w = coloured.shape
     half_down = runs(coloured, max(9, h // 2), 1)
@@ -134,7 +151,21 @@ def _coloured_rules(coloured: Gray) -> npt.NDArray[np.bool_]:
     if _far_apart(rows, h) and _far_apart(columns, w):
         return (half_across | half_down) > 0
     level = runs(coloured, 1, max(9, w // 3, round(min(_WIDER * h, _FROM_SIDE * w))))
+    if not _far_apart(np.flatnonzero(level.any(1)), h):
+        level = _from_a_side(level)
     return (level | half_down if level.any() and w >= _NARROW * h else np.zeros_like(level)) > 0
+
+
+def _from_a_side(level: Gray) -> Gray:
+    """The pieces of a 0/1 mask that reach its left or right side."""
+    if not level.any():
+        return level
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(level)
+    x, wide = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_WIDTH]
+    room = max(3, round(_AT_SIDE * level.shape[1]))
+    keep = (x <= room) | (x + wide >= level.shape[1] - room)
+    keep[0] = False
+    return np.asarray(keep[labels], np.uint8)
 
 
 def _far_apart(places: npt.NDArray[np.int64], size: int) -> bool:

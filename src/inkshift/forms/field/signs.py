@@ -32,6 +32,8 @@ _POINT, _TAILED, _RISE, _BELOW, _CORNER = 0.42, 0.6, 0.3, 0.06, 0.2
 _DASH, _FLAT = (0.2, 1.1), 1.6
 # How much more than the digits a slash rises and falls, and how far it leans, both in shares of a height.
 _RISING, _LEANING = 1.25, 0.25
+# Share of the height of the ink's picture that an upright line goes through.
+_THROUGH = 0.95
 # Share of its value's probability that each sign takes away where it is seen for certain: a gap or sign that changes
 # what the number means, and a separator before three digits each time: in a number that the template calls whole, it is
 # hardly anything but thousands, and composed numbers with one are read as rightly as those without.
@@ -66,10 +68,12 @@ class _Number:
 def find_signs(ink: Gray) -> tuple[Sign, ...]:
     """Signs and gaps in the ink of a number, (H, W) uint8, light on black, rules removed; left to right."""
     labels, stats = components(ink)
-    height = digit_height(stats)
+    # A line from top to bottom, such as one that parts two columns, says nothing of how high the digits are.
+    through = (stats[:, 3] >= _THROUGH * len(ink)) & (stats[:, 2] < 0.12 * stats[:, 3])
+    height = digit_height(stats if through.all() else stats[~through])
     if height < 8:
         return ()
-    rules = (stats[:, 3] > 1.3 * height) & (stats[:, 2] < 0.12 * height)
+    rules = (stats[:, 3] > 1.3 * height) & ((stats[:, 2] < 0.12 * height) | through)
     tall = np.flatnonzero((stats[:, 3] >= _TALL * height) & ~rules)
     if not len(tall):
         return ()

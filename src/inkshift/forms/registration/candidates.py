@@ -57,7 +57,7 @@ def by_keypoints(scan: Scan, reference: Reference) -> list[Matrix]:
     """
     if reference.keypoints is None:
         return []
-    at, codes = reference.keypoints
+    at, codes, turns = reference.keypoints
     small, shrunk = _print_area(scan, _KEYPOINT_SIDE)
     points, theirs = cv2.ORB.create(MOST_KEYPOINTS, fastThreshold=12).detectAndCompute(small, None)
     if theirs is None or len(points) < _LEAST_MATCHES:
@@ -67,6 +67,7 @@ def by_keypoints(scan: Scan, reference: Reference) -> list[Matrix]:
     ours = np.array([at[m.queryIdx] for m in good], np.float64).reshape(-1, 2)
     found = np.array([points[m.trainIdx].pt for m in good], np.float64).reshape(-1, 2)
     found = project(found, inverse(shrunk)) if len(found) else found
+    turn = np.array([points[m.trainIdx].angle - turns[m.queryIdx] for m in good])
     step = 6.0 / shrunk[0, 0]
     maps: list[Matrix] = []
     for _ in range(2):
@@ -74,19 +75,31 @@ def by_keypoints(scan: Scan, reference: Reference) -> list[Matrix]:
             break
         cv2.setRNGSeed(1)
         matrix, inside = cv2.findHomography(ours.astype(np.float32), found.astype(np.float32), cv2.USAC_MAGSAC, step)
-        if matrix is None or inside.sum() < _LEAST_MATCHES:
-            break
-        if is_a_page(np.asarray(matrix, np.float64), reference.size, scan.gray.shape):
+        enough = matrix is not None and inside.sum() >= _LEAST_MATCHES
+        if enough and is_a_page(np.asarray(matrix, np.float64), reference.size, scan.gray.shape):
             maps.append(np.asarray(matrix, np.float64))
-        if not (len(maps) > 1 or inside.mean() > 0.6):
-            # Bent paper agrees with no homography for more than a part of it; a loose map takes the middle.
-            loose, _ = cv2.estimateAffinePartial2D(ours, found, ransacReprojThreshold=5 * step)
+        if not (len(maps) > 1 or (enough and inside.mean() > 0.6)):
+            # Bent paper agrees with no homography for more than a part of it; a loose map takes the middle. Where much
+            # of the print looks alike, as dots do, four pairs drawn at random are seldom all right.
+            alike = _agreeing(turn)
+            loose, _ = cv2.estimateAffinePartial2D(ours[alike], found[alike], ransacReprojThreshold=5 * step)
             whole = None if loose is None else np.vstack([loose, (0.0, 0.0, 1.0)])
             if whole is not None and is_a_page(whole, reference.size, scan.gray.shape):
                 maps.append(whole)
+        if not enough:
+            break
         rest = ~inside.ravel().astype(bool)
-        ours, found = ours[rest], found[rest]
+        ours, found, turn = ours[rest], found[rest], turn[rest]
     return maps
+
+
+def _agreeing(turns: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which of the pairs, by the degrees (N,) between the directions of their keypoints, are turned as most are (Lowe
+    2004).
+    """
+    counts = np.bincount((turns % 360 // 10).astype(int) % 36, minlength=36)
+    most = 10 * int(np.argmax(counts + np.roll(counts, 1) + np.roll(counts, -1))) + 5
+    return np.asarray(np.abs((turns - most + 180) % 360 - 180) < 15)
 
 
 def _print_area(scan: Scan, side: int) -> tuple[Gray, Matrix]:

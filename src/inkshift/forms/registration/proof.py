@@ -39,6 +39,9 @@ _LEAST_DIFFERENCE, _LEAST_OF_PART = 0.02, 0.04
 # is on it; lines are seen with so much contrast at least, and differ by such a share of it; and two places are told
 # apart by three standard errors.
 _SHORTEST, _NEAR_LINE, _SEEN, _LEAST_SPREAD, _ERRORS = 10, 11, 0.2, 0.1, 3.0
+MOSTLY = 0.6
+"""A form of which less than this share of the print lies on the scan is not proved: lines of another place fit the
+rest of it too easily."""
 # A field without a frame or anything printed beside it is known by the page alone.
 UNPRINTED = 0.98
 # How much of a frame's faintest line is seen on most pages; shares of what is usual on a page below which a line is
@@ -191,9 +194,9 @@ def lead(
     of the one and nothing of the other, below 0 where less; and the other way round, the rival the place. None where
     that is no more than lines differ on this page. seen, other: the scan from both, see `fine`.
 
-    For forms known by lines and marks. On a regular grid two places share all but a row, which counts little in the
-    whole; what is there and what lacks of that row alone is plain. A rival that fails on the level lines, the upright
-    ones or the marks is none.
+    For forms whose lines or marks the template knows. On a regular grid two places share all but a row, which counts
+    little in the whole; what is there and what lacks of that row alone is plain. A rival that fails on the level lines,
+    the upright ones or the marks is none.
     """
     step = inverse(place.matrix) @ rival.matrix
     views = [(seen, step), (other, inverse(step))]
@@ -257,8 +260,10 @@ def _even(seen: Contrast, visible: Contrast) -> float:
 def probability(evidence: Evidence) -> float:
     """How probable it is, 0 to 1, that a place is right: a logistic function of how evenly the print is seen, of its
     margin over rivals, and of how much of the level or the upright strokes is seen. Fitted to pages that lie right and
-    wrong by benchmarks/fit_registration.py.
+    wrong by benchmarks/fit_registration.py. None, where less than `MOSTLY` of the print is on the scan.
     """
+    if evidence.seen < MOSTLY:
+        return 0.0
     even, poorer = min(evidence.even, 0.5), min(evidence.poorer, 0.5)
     margin = min(evidence.margin, evidence.turned, 0.25)
     score = 13.0 * even + 46.0 * margin + 7.3 * poorer - 16.7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -26,6 +26,9 @@ _WIDEST_RIVALS = 1 / 5
 # A patch for every cell of such a grid over the form that has print in it.
 _PATCHES = (6, 8)
 _PATCH = 56
+# How far patches are looked for at most, pixels of the fine size; what share of a patch is as good as itself; and how
+# near that is of its own stroke still, 3.5 mm of A4.
+FARTHEST, _AS_GOOD, _OWN = 44, 0.8, 12
 MOST_KEYPOINTS = 1500
 _LEAST_PRINT = 0.02
 # Of the line of a frame: the points that are looked at along it, and pixels of the fine size to each side, since paper
@@ -46,7 +49,8 @@ class Patch:
     """A piece of the reference to look for. x, y: its top left pixel; print: (h, w) contrast, 0 where anything may be.
 
     hold: 2x2, how fast it stops fitting itself when moved: large along x for upright strokes, along y for level ones.
-    half: its print at half the size.
+    half: its print at half the size. alone: how far, in pixels, it is looked for at most: half-way to the nearest piece
+    beside it that is as good as itself, such as the next row of a table.
     """
 
     x: int
@@ -54,6 +58,7 @@ class Patch:
     print: Contrast
     hold: Matrix
     half: Contrast
+    alone: int = FARTHEST
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -291,8 +296,10 @@ class Reference:
         return made
 
     @cached_property
-    def keypoints(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
-        """Keypoints (N, 2) of the picture in template pixels, and their codes (N, 32); None without a picture."""
+    def keypoints(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float64]] | None:
+        """Keypoints (N, 2) of the picture in template pixels, their codes (N, 32), and their directions (N,) in
+        degrees; None without a picture.
+        """
         if self.picture is None:
             return None
         f = 900 / max(self.picture.shape)
@@ -302,7 +309,7 @@ class Reference:
             return None
         stretch = np.array([self.size[0] / small.shape[1], self.size[1] / small.shape[0]])
         at = (np.array([point.pt for point in points]) + 0.5) * stretch - 0.5
-        return at.astype(np.float32), np.asarray(codes, np.uint8)
+        return at.astype(np.float32), np.asarray(codes, np.uint8), np.array([point.angle for point in points])
 
     @cached_property
     def patches(self) -> tuple[Patch, ...]:
@@ -326,7 +333,8 @@ class Reference:
                 y, x = top + int(r), left + int(c)
                 if energy[y, x] > _LEAST_PRINT:
                     made.append(self._patch(x - margin, y - margin, _PATCH, _PATCH))
-        return tuple(patch for patch in made if patch is not None)
+        around = np.pad(self.fine, FARTHEST)
+        return tuple(replace(patch, alone=_alone(patch, around)) for patch in made if patch is not None)
 
     @cached_property
     def middles(self) -> npt.NDArray[np.float64]:
@@ -377,6 +385,18 @@ class Reference:
         hold = np.array([[float((gx * gx).sum()), xy], [xy, float((gy * gy).sum())]]) / energy
         half = cv2.resize(piece, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return Patch(x, y, piece, hold, np.asarray(half, np.float32))
+
+
+def _alone(patch: Patch, around: Contrast) -> int:
+    """`Patch.alone`, from the fine print with a border of `FARTHEST` pixels."""
+    h, w = patch.print.shape
+    window = around[patch.y : patch.y + h + 2 * FARTHEST, patch.x : patch.x + w + 2 * FARTHEST]
+    like = cv2.matchTemplate(window, patch.print, cv2.TM_CCORR) / float((patch.print**2).sum())
+    # Along its own strokes a patch is like itself too; that is no other place.
+    _, labels = cv2.connectedComponents((like > _AS_GOOD).astype(np.uint8))
+    r, c = np.nonzero((labels > 0) & (labels != labels[FARTHEST, FARTHEST]))
+    away = np.maximum(np.abs(r - FARTHEST), np.abs(c - FARTHEST))
+    return int(away[away >= _OWN].min(initial=2 * FARTHEST)) // 2
 
 
 def darkest_along(picture: Contrast, points: Matrix) -> npt.NDArray[np.float64]:

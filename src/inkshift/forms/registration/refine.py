@@ -86,12 +86,13 @@ def refine(
     held: the homography is exact, as four corner marks are, so that all that lies off it is the paper's bend.
     """
     place = Place(matrix)
+    alone = np.array([patch.alone for patch in reference.patches], np.int64)
     middles, unit = reference.middles, max(reference.size) / FINE
     for reach, coarser in rounds:
         bent = np.clip(place.bend(middles * unit, max(reference.size)) / unit, -_MOST_BEND, _MOST_BEND)
         border = reach + int(np.ceil(np.abs(bent).max(initial=0))) + 2
         seen = look(scan, reference, place.matrix, border, coarser)
-        found, sights = find(reference.patches, seen, np.full(len(bent), reach), bent, coarser, border)
+        found, sights = find(reference.patches, seen, np.minimum(alone, reach), bent, coarser, border)
         if found.sum() < 6:
             break
         better = (matrix, sights) if held else _homography(place.matrix, sights, reference)

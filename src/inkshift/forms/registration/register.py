@@ -15,6 +15,7 @@ import numpy.typing as npt
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.registration import candidates
 from inkshift.forms.registration.proof import (
+    MOSTLY,
     UNPRINTED,
     Evidence,
     View,
@@ -331,10 +332,10 @@ def _is_rival(one: _Tried, other: _Tried, known: Reference) -> bool:
 
 
 def _margins(known: Reference, one: _Tried, other: _Tried) -> tuple[float, float]:
-    """`Evidence.margin` of each of two places over the other; where that is not clear, of lines and marks by those that
-    are at one of the two alone."""
+    """`Evidence.margin` of each of two places over the other; where that is not clear, by those of the template's lines
+    and marks that are at one of the two alone."""
     over, under = _margin(known, one, other), _margin(known, other, one)
-    if not known.drawn or min(abs(over), abs(under)) > _CLEAR:
+    if min(abs(over), abs(under)) > _CLEAR:
         return over, under
     told = lead(one.fine, other.fine, known, one.place, other.place)
     if told is None:
@@ -499,6 +500,8 @@ def _refuse_unproved(best: _Tried, known: Reference) -> None:
         )
     elif evidence.even > _PLAIN and evidence.turned < 0.2:
         error = RegistrationError(_OPEN)
+    elif evidence.even > _PLAIN and evidence.seen < MOSTLY:
+        error = RegistrationError(f"only {evidence.seen:.0%} of the form would be on this picture; scan it whole")
     else:
         error = UnknownFormError(
             f"the page does not fit the template: {max(evidence.gain, 0):.0%} of its print found; "

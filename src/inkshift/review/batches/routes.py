@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Query
+from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import SettingError
@@ -13,6 +14,7 @@ from inkshift.review.batches import reading as readpages
 from inkshift.review.batches.exchange import write_label_studio, write_table
 from inkshift.review.batches.keep import Which
 from inkshift.review.core.agreement import agreement, progress
+from inkshift.review.core.paging import listed
 from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from inkshift.review.keying.views import TheBatch
@@ -38,23 +40,29 @@ def batches(who: Who, archived: bool = False, at: At = 1) -> HTMLResponse:
     return page(who, "batches.html", batches=shown, archived=archived, templates=known)
 
 
+class Asked(BaseModel):
+    """Which of a batch's forms are asked for, and the page of each list. q: that a form's name holds."""
+
+    q: Annotated[str, Field(max_length=100)] = ""
+    which: Which = "all"
+    at: At = 1
+    pages: At = 1
+    odd: At = 1
+    aside: At = 1
+
+
 @router.get("/batches/{batch}")
-def batch(
-    who: Supervisor,
-    batch: Id,
-    q: Annotated[str, Query(max_length=100)] = "",
-    which: Which = "all",
-    at: At = 1,
-) -> HTMLResponse:
-    """One batch: who keyed how much, how far they agree, and its forms. q: that a form's name holds; at: page."""
-    return show_batch(who, batch, q=q, which=which, at=at)
+def batch(who: Supervisor, batch: Id, asked: Annotated[Asked, Query()]) -> HTMLResponse:
+    """One batch: who keyed how much, how far they agree, what is left undone, and its forms."""
+    return show_batch(who, batch, asked=asked)
 
 
 def show_batch(
-    who: Visit, batch: int, error: str = "", *, q: str = "", which: Which = "all", at: int = 1, name: str | None = None
+    who: Visit, batch: int, error: str = "", *, asked: Asked | None = None, name: str | None = None
 ) -> HTMLResponse:
     """The page of a batch. error: what could not be done, with the `name` that was typed for it."""
-    found = views.batch_of(who, batch)
+    found, asked = views.batch_of(who, batch), asked or Asked()
+    left = undone(who.store, batch)
     return page(
         who,
         "batch.html",
@@ -68,10 +76,13 @@ def show_batch(
         unread=readpages.unread(who.store, batch),
         progress=progress(who.store, batch),
         pairs=agreement(who.store, batch),
-        forms=keep.form_list(who.store, batch, q.strip(), which, at),
-        q=q,
-        which=which,
-        undone=undone(who.store, batch),
+        forms=keep.form_list(who.store, batch, asked.q.strip(), asked.which, asked.at),
+        q=asked.q,
+        which=asked.which,
+        undone=left,
+        undone_pages=listed(left.pages, asked.pages, keep.EACH),
+        odd=listed(left.forms, asked.odd, keep.EACH),
+        aside=listed(left.aside, asked.aside, keep.EACH),
         goes=keep.goes_with(who.store, batch),
         again=False,
     )

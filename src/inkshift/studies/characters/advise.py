@@ -281,9 +281,8 @@ def advise(
 
     control = tried(Way("control"))
     done = [control] + [tried(Way(r, name)) for name in names for r in _regimes(by_name[name], classes)]
-    if (
-        names
-    ):  # all weights learn from the source whose frozen features serve best, since that takes a hundred times longer
+    if names:
+        # All weights learn from the source whose frozen features serve best alone: it takes a hundred times longer.
         frozen = [one for one in done if one.way.regime == "frozen"]
         name = max(frozen, key=lambda one: float(one.right.mean())).way.source
         done += [tried(Way("fine-tuned", name)), tried(Way("frozen", name, 1))]
@@ -468,15 +467,15 @@ def _scores(model: Model, images: npt.NDArray[np.uint8], labels: Counts, classes
     }
 
 
-def _learned_from(model: Model, most: int = 200) -> npt.NDArray[np.uint8] | None:
-    """Some images that a source learned from, framed for it; None where its data sets are not here."""
+def _learned_from(model: Model) -> npt.NDArray[np.uint8] | None:
+    """Images that a source learned from, 200 at random, framed for it; None where its data sets are not here."""
     named = [source.name.split()[0] for source in model.manifest.sources]
     for name in [one for one in named if one in CATALOG and "train" in CATALOG[one].splits]:
         try:
             images = catalog.load(name, "train").images
         except DataError:
             continue
-        rows = np.random.default_rng(0).integers(0, len(images), most)
+        rows = np.random.default_rng(0).integers(0, len(images), 200)
         return np.stack([parse(model.manifest.reframing)(images[int(row)]) for row in rows])
     return None
 
