@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -251,7 +251,7 @@ def gaps_doubted(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     odds = [one.probability / (_GAP if _has_gap(one.written) or _between(one.written) else 1.0) for one in candidates]
     scale = sum(one.probability for one in candidates) / max(sum(odds), 1e-12)
     left = [p * scale * (_OPEN if _has_gap(one.written) else 1.0) for one, p in zip(candidates, odds, strict=True)]
-    weighed = [replace(one, probability=p) for one, p in zip(candidates, left, strict=True)]
+    weighed = [Candidate(one.written, p) for one, p in zip(candidates, left, strict=True)]
     return tuple(sorted(weighed, key=lambda one: -one.probability))
 
 

@@ -354,7 +354,7 @@ def less_sure(reading: FieldReading, left: float) -> FieldReading:
     """A reading of whose probability such a share is left, 0 to 1."""
     if left == 1:
         return reading
-    candidates = tuple(replace(one, probability=one.probability * left) for one in reading.candidates)
+    candidates = tuple(Candidate(one.written, one.probability * left) for one in reading.candidates)
     return replace(reading, confidence=reading.confidence * left, candidates=candidates)
 
 

@@ -79,25 +79,26 @@ def _wide(figure: Gray) -> Labels:
 def _line_through(figure: Gray) -> float:
     """1 where a straight line of ink goes from one end of a figure to the other with ink above and below; else to 0."""
     h, w = figure.shape
-    lines, rise = _lines_of(h, w)
-    covered = figure[lines, np.arange(w)].sum(1) / w
-    line = lines[int(np.argmax(covered - 0.002 * rise))]
+    left, right, places = _lines_of(h, w, SIZE // 16, 2)
+    covered = np.add.reduce(figure.ravel().take(places), axis=0, dtype=np.int32) / w
+    line = places[:, int(np.argmax(covered - 0.002 * np.abs(left - right)))] // w
     y, apart = np.arange(h)[:, None], SIZE // 6
     above, below = (figure * (y < line - apart)).any(0), (figure * (y > line + apart)).any(0)
     sides = min(int(above.sum()), int(below.sum())) / max(int((above | below).sum()), 1)
     return min(max((float(covered.max()) - 0.93) / 0.05, 0.0), 1.0) * min(max((sides - 0.2) / 0.25, 0.0), 1.0)
 
 
-@lru_cache(maxsize=64)
-def _lines_of(high: int, wide: int) -> tuple[Labels, Labels]:
-    """Rows of straight lines through a figure of that size, (N, wide), and how many of them each rises or falls, (N,).
+@lru_cache(maxsize=128)
+def _lines_of(high: int, wide: int, edge: int = 0, step: int = 1) -> tuple[Labels, Labels, npt.NDArray[np.intp]]:
+    """Straight lines through a figure of that size: rows of both ends, (N,), and places in the flat figure that they
+    pass, (wide, N). edge, step: rows that are left out above and below, and from one end to the next.
 
     The numbers of a page are of a few widths, so that these are kept.
     """
-    ends = np.arange(SIZE // 16, high - SIZE // 16, 2)
-    left, right = (grid.ravel()[:, None] for grid in np.meshgrid(ends, ends))
-    lines = np.rint(left + (right - left) * np.linspace(0, 1, wide)).astype(np.int32)
-    return lines, np.abs(left - right)[:, 0]
+    ends = np.arange(edge, high - edge, step, dtype=np.int32)
+    left, right = (grid.ravel() for grid in np.meshgrid(ends, ends))
+    rows = np.rint(left + (right - left) * np.linspace(0, 1, wide)[:, None]).astype(np.intp)
+    return left, right, rows * wide + np.arange(wide)[:, None]
 
 
 def _path(figure: Gray) -> Labels:
@@ -186,23 +187,13 @@ def line_beyond(ink: Gray) -> float:
 
 def _widest_line(figure: Gray) -> tuple[int, int] | None:
     """Rows at the left and right side of a figure between which a straight line is ink nearly all along, if any is."""
-    left, right, places = _lines_across(*figure.shape)
+    left, right, places = _lines_of(*figure.shape)
     covered = np.add.reduce(figure.ravel().take(places), axis=0, dtype=np.uint8) / len(places)
     if covered.max() < INKED:
         return None
     good = np.flatnonzero(covered >= covered.max() - 0.02)
     middle = good[len(good) // 2]
     return int(left[middle]), int(right[middle])
-
-
-@lru_cache(maxsize=64)
-def _lines_across(high: int, wide: int) -> tuple[Labels, Labels, npt.NDArray[np.intp]]:
-    """All straight lines through a figure of that size: rows of both ends, (N,), and places in the flat figure that
-    they pass, (wide, N)."""
-    ends = np.arange(high, dtype=np.int32)
-    left, right = (grid.ravel() for grid in np.meshgrid(ends, ends))
-    rows = np.rint(left + (right - left) * np.linspace(0, 1, wide)[:, None]).astype(np.intp)
-    return left, right, rows * wide + np.arange(wide)[:, None]
 
 
 def _thickness(figure: Gray) -> float:

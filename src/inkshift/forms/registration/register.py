@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -690,8 +691,8 @@ def cut(
     x, y, w, h = box
     matrix = page.map_of(box)
     a, b, c = candidates.project(np.array([[x, y], [x + w, y], [x, y + h]], np.float64), matrix)
-    own = 0.5 * (np.linalg.norm(b - a) / w + np.linalg.norm(c - a) / h)
-    scale = float(np.clip(own, 0.25, max(tallest / h, 0.25)))
+    own = 0.5 * (math.hypot(*(b - a)) / w + math.hypot(*(c - a)) / h)
+    scale = min(max(own, 0.25), max(tallest / h, 0.25))
     size = max(4, round((w + 2 * margin) * scale)), max(4, round((h + 2 * margin) * scale))
     to_template = np.array([[1 / scale, 0, x - margin], [0, 1 / scale, y - margin], [0, 0, 1]], np.float64)
     out = cv2.warpPerspective(
