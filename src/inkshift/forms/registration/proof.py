@@ -121,10 +121,8 @@ def glance(scan: Scan, reference: Reference, matrix: Matrix) -> float:
     return float((np.where(inside, dark[at[:, 1], at[:, 0]], 0) * weights).sum() / weights.sum())
 
 
-def weigh(seen: View, reference: Reference, told: Sequence[tuple[float, float]] = ()) -> Evidence:
-    """The evidence for a place from which the scan looks like this. told: rivals, right and down in template pixels,
-    that were told from it in another way, and do not count.
-    """
+def weigh(seen: View, reference: Reference) -> Evidence:
+    """The evidence for a place from which the scan looks like this."""
     wanted = reference.coarse
     visible = np.asarray(wanted * seen.there, np.float32)
     page = spectrum(seen.contrast)
@@ -151,10 +149,9 @@ def weigh(seen: View, reference: Reference, told: Sequence[tuple[float, float]] 
     kinds = reference.ways if marks is None else (*reference.ways, reference.weighted * marks)
     margin = np.max(margins, axis=0)
     dy, dx = np.indices(margin.shape) - np.array(reference.reach[::-1])[:, None, None]
-    f = reference.to_coarse[0, 0]
-    for x, y in ((0.0, 0.0), *told):
-        margin[np.maximum(np.abs(dx - x * f), np.abs(dy - y * f)) < reference.same] = np.inf
+    margin[np.maximum(np.abs(dx), np.abs(dy)) < reference.same] = np.inf
     r, c = np.unravel_index(int(np.argmin(margin)), margin.shape)
+    f = reference.to_coarse[0, 0]
     return Evidence(
         gain=seen.gain,
         seen=seen.seen,
@@ -233,8 +230,7 @@ def _laid_over(drawn: Gray, step: Matrix, reference: Reference) -> npt.NDArray[n
 
 
 def _of_each(seen: Contrast, lines: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """The mean contrast of each connected piece of `lines` that is on the scan, but the shortest."""
-    lines = lines & ~np.isnan(seen)
+    """The mean contrast of each connected piece of `lines` but the shortest."""
     labels, stats = components(lines.view(np.uint8))
     sums = np.bincount(labels[lines], weights=seen[lines], minlength=len(stats) + 1)[1:]
     long = stats[:, cv2.CC_STAT_AREA] >= _SHORTEST
@@ -242,7 +238,7 @@ def _of_each(seen: Contrast, lines: npt.NDArray[np.bool_]) -> npt.NDArray[np.flo
 
 
 def fine(scan: Scan, reference: Reference, place: Place) -> Contrast:
-    """The contrast of the scan from a place at the fine size, of lines a little beside theirs too; NaN beyond it."""
+    """The contrast of the scan from a place at the fine size, of lines a little beside theirs too; 0 beyond it."""
     h, w = reference.kinds[0].shape
     to_scan = place.matrix @ inverse(reference.scaled(FINE))
     columns, rows = np.meshgrid(np.linspace(0, w - 1, 9), np.linspace(0, h - 1, 12))
@@ -250,9 +246,8 @@ def fine(scan: Scan, reference: Reference, place: Place) -> Contrast:
     at = np.stack([columns.ravel(), rows.ravel()], 1) * unit
     bend = cv2.resize((place.bend(at, max(reference.size)) / unit).reshape(12, 9, 2).astype(np.float32), (w, h))
     made = contrast(scan.through(to_scan, (w, h), np.asarray(bend, np.float32)), FINE_WINDOW)
-    made = np.asarray(cv2.dilate(made, np.ones((5, 5), np.uint8)), np.float32)
-    made[~scan.covered(to_scan, (w, h))] = np.nan
-    return made
+    made[~scan.covered(to_scan, (w, h))] = 0
+    return np.asarray(cv2.dilate(made, np.ones((5, 5), np.uint8)), np.float32)
 
 
 def _even(seen: Contrast, visible: Contrast) -> float:

@@ -40,9 +40,6 @@ _AS_ALIKE = 0.9
 _DRAWN = 220
 # Shifts of so few pixels of the coarse print, 0.6 mm each, are the same place in any case.
 _SAME = 3.0
-# Share of the print in level and upright strokes above which there is hardly anything else: 0.95 and more of grids that
-# stand alone, 0.90 at most of forms with words.
-_BARE = 0.92
 # Likeness above which a form upside down cannot be told from itself, and the blur in coarse pixels for that.
 _ALIKE, _SOFT = 0.8, 1.5
 
@@ -234,13 +231,9 @@ class Reference:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """The print as it counts, and where only strokes are known, or hardly anything else is printed, its level and
-        its upright ones.
-        """
+        """The print as it counts, and where only strokes are known, its level and its upright ones."""
         whole = self._part(self.weighted)
-        of_strokes = sum(float((way * self.coarse).sum()) for way in self.ways) / max(float(self.counts.sum()), 1e-6)
-        apart = len(self.ways) > 1 and (self.drawn or of_strokes > _BARE)
-        return (whole, *(self._part(way) for way in self.ways)) if apart else (whole,)
+        return (whole, *(self._part(way) for way in self.ways)) if self.drawn and len(self.ways) > 1 else (whole,)
 
     def _part(self, print_: Contrast) -> Part:
         one, other = spectrum(print_), spectrum(np.ascontiguousarray(print_[::-1, ::-1]))

@@ -312,29 +312,18 @@ def _among(known: Reference, tried: Sequence[_Tried]) -> _Tried:
         if over[k, first] > max(over[first, k], 0):
             first = k
     best = tried[first]
-    rivals: list[tuple[float, _Tried]] = []
+    evidence = best.evidence
     for k, other in enumerate(tried):
         if k == first or not _is_rival(best, other, known):
             continue
         if known.alike_turned and _same(other.place.matrix @ known.upside_down, best.place.matrix, known, 0.02):
             continue
-        rivals.append((over[first, k] if (first, k) in over else _margins(known, best, other)[0], other))
-    evidence = _without_told(best, rivals, known)
-    for margin, other in rivals:
+        margin = over[first, k] if (first, k) in over else _margins(known, best, other)[0]
         if not known.alike_turned and _is_turned(best.place, other.place):
             evidence = replace(evidence, turned=min(margin, evidence.turned))
         elif margin < evidence.margin:
             evidence = replace(evidence, margin=margin, shift=_from_to(best.place, other.place, known))
     return replace(best, judged=evidence, probability=probability(evidence))
-
-
-def _without_told(best: _Tried, rivals: Sequence[tuple[float, _Tried]], known: Reference) -> Evidence:
-    """The evidence for a place; where a rival by the print as a whole is plainly none by lines, without it."""
-    evidence, same = best.evidence, known.same / known.to_coarse[0, 0]
-    told = [_from_to(best.place, other.place, known) for margin, other in rivals if margin > _CLEAR]
-    if evidence.margin < _CLEAR and any(np.abs(np.subtract(one, evidence.shift)).max() < same for one in told):
-        return weigh(best.looks, known, told)
-    return evidence
 
 
 def _is_rival(one: _Tried, other: _Tried, known: Reference) -> bool:
