@@ -80,7 +80,7 @@ def test_teaching_for_real(store: Store, running: Tasks, tmp_path: Path) -> None
     epochs = [int(number) for number in re.findall(r"^epoch (\d+):", lines, re.MULTILINE)]
     assert epochs == sorted(epochs) and epochs.count(1) == 1, "it went on, and did not begin anew"
     taught = stores.models(store)[0]
-    (counted,) = labelled.available(store)
+    (counted,) = labelled.available_page(store).rows
     assert taught.comparison
     assert (taught.comparison["learned"], taught.comparison["numbers"]) == (counted.train, counted.test)
     assert taught.comparison["composed"] is not None
