@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from inkshift.cli.show import cluster_of
+from inkshift.cli.options import cluster_of
 from inkshift.errors import SettingError
 
 pytest.importorskip("ray")
