@@ -156,11 +156,22 @@ def test_a_bare_grid_known_by_its_picture_and_lines_is_not_a_row_aside(across: i
     assert min(off(page.matrix, true) for page in pages) < 4
 
 
-def test_half_a_form_is_refused() -> None:
+@pytest.mark.parametrize(("seen", "whole"), [(0.5, False), (0.62, False), (1.0, True)])
+def test_half_a_form_is_refused(seen: float, whole: bool) -> None:
     """What is beyond the scan speaks neither for a place nor against it."""
-    spec = page_spec()
-    with pytest.raises(RegistrationError):
-        register(photographed(draw_blank(spec, Layout()), np.diag([1, 1, 1.0]) @ moved(0.3, 1))[:, : W // 2], spec)
+    names = ["Temperatura", "Humedad", "Lluvia", "Viento", "Presion", "Caudal", "Nivel", "Hora", "Estacion", "Firma"]
+    boxes = [{"name": name, "box": [330, 120 + 60 * i, 150, 34]} for i, name in enumerate(names)]
+    spec = page_spec(marks=[], reference="blank.png", fields=boxes)
+    labels = [Text(60, 140 + 60 * i, name, 14) for i, name in enumerate(names)]
+    blank = draw_blank(spec, Layout((Text(150, 50, "PARTE DIARIO", 18), *labels)))
+    true = moved(0.3, 1)
+    scan = photographed(blank, true)[:, : int(seen * W)]
+    if whole:
+        (page,) = register(scan, spec, blank)
+        assert off(page.matrix, true) < 4
+    else:
+        with pytest.raises(RegistrationError, match="of the form would be on this picture; scan it whole"):
+            register(scan, spec, blank)
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,9 @@ _LEAST_DIFFERENCE, _LEAST_OF_PART = 0.02, 0.04
 # is on it; lines are seen with so much contrast at least, and differ by such a share of it; and two places are told
 # apart by three standard errors.
 _SHORTEST, _NEAR_LINE, _SEEN, _LEAST_SPREAD, _ERRORS = 10, 11, 0.2, 0.1, 3.0
+# A form of which less than this share of the print lies on the scan is not proved: lines of another place fit the rest
+# of it too easily.
 MOSTLY = 0.6
-"""A form of which less than this share of the print lies on the scan is not proved: lines of another place fit the
-rest of it too easily."""
 # A field without a frame or anything printed beside it is known by the page alone.
 UNPRINTED = 0.98
 # How much of a frame's faintest line is seen on most pages; shares of what is usual on a page below which a line is
@@ -260,7 +260,7 @@ def _even(seen: Contrast, visible: Contrast) -> float:
 def probability(evidence: Evidence) -> float:
     """How probable it is, 0 to 1, that a place is right: a logistic function of how evenly the print is seen, of its
     margin over rivals, and of how much of the level or the upright strokes is seen. Fitted to pages that lie right and
-    wrong by benchmarks/fit_registration.py. None, where less than `MOSTLY` of the print is on the scan.
+    wrong by benchmarks/fit_registration.py. 0 where less than `MOSTLY` of the print is on the scan.
     """
     if evidence.seen < MOSTLY:
         return 0.0
