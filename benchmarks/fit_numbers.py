@@ -30,7 +30,7 @@ from scipy.stats import binomtest
 
 from inkshift.datasets.synth import paper, strings
 from inkshift.errors import MissingExtraError
-from inkshift.forms.field import fields, signs
+from inkshift.forms.field import cutout, fields, signs
 from inkshift.forms.field.numbers import number_reader
 from inkshift.forms.field.whole import read_numbers
 from inkshift.models import weigh
@@ -82,7 +82,7 @@ def seen(model: str, numbers: Sequence[tuple[np.ndarray, str]], second: Recognis
     run = recogniser(package)
     out = []
     for picture, label in numbers:
-        item = fields.prepare_number(fields.as_job(picture, "", "number", (1, 20)), None)
+        item = fields.prepare_number(cutout.as_job(picture, "", "number", (1, 20)), None)
         others = second([item.crop]) if second else ()
         out.append(Row(label, run(item.line.pictures(package.reframing)), others))
     return out
@@ -240,8 +240,8 @@ def ink(work: Path, count: int) -> str:
     found = {}
     for blank in (True, False):
         made = (strings.compose_digits(held_out, papers, rng, "" if blank else None) for _ in range(count))
-        jobs = [fields.as_job(picture, "", "number", (1, 20)) for picture, label in made if blank or label]
-        found[blank] = sum(fields.no_ink(job) > 0.5 for job in jobs), len(jobs)
+        jobs = [cutout.as_job(picture, "", "number", (1, 20)) for picture, label in made if blank or label]
+        found[blank] = sum(cutout.no_ink(job) > 0.5 for job in jobs), len(jobs)
     (empty, blanks), (missed, numbers) = found[True], found[False]
     lowest = binomtest(empty, blanks).proportion_ci(0.9).low / binomtest(missed, numbers).proportion_ci(0.9).high
     return (
@@ -258,7 +258,7 @@ def marks(model: str, work: Path, count: int) -> str:
     found: Counter[tuple[str, bool, bool, bool]] = Counter()
     for _ in range(count):
         picture, label = strings.compose(held_out, papers, rng)
-        item = fields.prepare_number(fields.as_job(picture, "", "number", (1, 20)), None)
+        item = fields.prepare_number(cutout.as_job(picture, "", "number", (1, 20)), None)
         steps = reader.run(item.line.pictures(reader.frame, reader.views[:1]))[0]
         if "X" not in label or not set(label) & DIGITS:  # else crosses beside a number may be unused cells
             names_it = reader.struck is not None and steps[:, reader.struck].max(initial=0.0) > 0.5
@@ -286,7 +286,7 @@ def read(model: str, work: Path, count: int) -> str:
     right, sure = [], []
     for _ in range(count):
         picture, label = strings.compose(held_out, papers, rng)
-        job = fields.as_job(picture, "", "number", (1, 20))
+        job = cutout.as_job(picture, "", "number", (1, 20))
         (reading,) = read_numbers(reader, [job], None, lambda step, start: start)
         if reading.state == "written":
             right.append(" " not in label and reading.value == strings.digits_of(label))

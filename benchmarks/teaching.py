@@ -22,7 +22,7 @@ from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.forms.field import ink, numbers
-from inkshift.forms.field.fields import Job, seen
+from inkshift.forms.field.cutout import Job, seen
 from inkshift.forms.judge.evaluate import wilson
 from inkshift.models import pp_ocr
 from inkshift.models.package import Model, load_model

@@ -21,7 +21,7 @@ import numpy as np
 
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field import tick
-from inkshift.forms.field.fields import inner
+from inkshift.forms.field.cutout import inner
 from inkshift.forms.page.laid import cut_out
 from inkshift.forms.reader import Reader
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template

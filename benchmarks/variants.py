@@ -26,7 +26,7 @@ from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.datasets.synth import paper, strings
 from inkshift.forms.field import ink, numbers
-from inkshift.forms.field.fields import Job, seen
+from inkshift.forms.field.cutout import Job, seen
 from inkshift.models.package import WEIGHTS, load_model
 from inkshift.models.train import glyphs, loop
 from inkshift.models.train.finetune import judge

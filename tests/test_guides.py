@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from inkshift import Reader
-from inkshift.forms.field import fields
+from inkshift.forms.field import cutout
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.guides import find_guide, without_guides
 from test_unused import MARGIN, SIDE, drawn
@@ -40,11 +40,11 @@ def page(texts: list[str], digits: Gray, aside: int = 0) -> list[Gray]:
     return out
 
 
-def jobs(crops: list[Gray]) -> list[fields.Job]:
+def jobs(crops: list[Gray]) -> list[cutout.Job]:
     h, w = crops[0].shape
     frame = (MARGIN, MARGIN, w - MARGIN, h - MARGIN)
     return [
-        fields.Job(str(k), "cells", crop, inks.darkness(crop), frame, 3, printed=True) for k, crop in enumerate(crops)
+        cutout.Job(str(k), "cells", crop, inks.darkness(crop), frame, 3, printed=True) for k, crop in enumerate(crops)
     ]
 
 
@@ -57,7 +57,7 @@ def test_dots_in_every_cell_are_print(shipped_model: str, drawn_digits: Gray, as
     work = jobs(page(TEXTS, drawn_digits, aside))
     if known:
         blank = inks.darkness(page(["___"], drawn_digits)[0])
-        clean = [fields.own(job, blank) for job in work]
+        clean = [cutout.own(job, blank) for job in work]
     else:
         clean = without_guides(work)
     read = Reader(read_as="digit")._by_digits(clean, 180.0)

@@ -15,7 +15,7 @@ import pytest
 from inkshift import Reader
 from inkshift.datasets.synth import shapes
 from inkshift.errors import MissingExtraError, SettingError
-from inkshift.forms.field import fields, ink, numbers, whole
+from inkshift.forms.field import cutout, ink, numbers, whole
 from inkshift.forms.reading import FieldReading
 from inkshift.models import ctc
 from inkshift.models.package import load_model
@@ -49,12 +49,12 @@ def reader() -> Reader:
     return Reader(read_as="number")
 
 
-def job(image: Gray, **settings: object) -> fields.Job:
+def job(image: Gray, **settings: object) -> cutout.Job:
     h, w = image.shape
-    return fields.Job("n", "number", image, ink.darkness(image), (0, 0, w, h), **settings)  # type: ignore[arg-type]
+    return cutout.Job("n", "number", image, ink.darkness(image), (0, 0, w, h), **settings)  # type: ignore[arg-type]
 
 
-def read(reader: Reader, work: Sequence[fields.Job], level: float | None = None) -> list[FieldReading]:
+def read(reader: Reader, work: Sequence[cutout.Job], level: float | None = None) -> list[FieldReading]:
     assert reader._numbers is not None
     return whole.read_numbers(reader._numbers, work, level, lambda step, start: start)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inkshift import Reader
-from inkshift.forms.field import fields, numbers, printed
+from inkshift.forms.field import cutout, numbers, printed
 from inkshift.forms.field import ink as inks
 from test_numbers import read, written
 
@@ -83,8 +83,8 @@ def test_a_pale_number_in_a_black_frame_is_read(reader: Reader) -> None:
     framed = cv2.copyMakeBorder(pale, 6, 6, 6, 6, cv2.BORDER_CONSTANT, value=(25,))
     h, w = framed.shape
     whole = cv2.copyMakeBorder(framed, 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=(245,))
-    job = fields.Job("n", "number", whole, inks.darkness(whole), (15, 15, w + 9, h + 9), printed=True)
-    (found,) = read(reader, [fields.own(job)])
+    job = cutout.Job("n", "number", whole, inks.darkness(whole), (15, 15, w + 9, h + 9), printed=True)
+    (found,) = read(reader, [cutout.own(job)])
     assert found.value == "307"
 
 
@@ -145,18 +145,18 @@ def test_an_empty_box_whose_lines_lean_is_blank(lean: float, thick: int, bow: in
     page = np.asarray(cv2.resize(large, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
     dark = inks.darkness(page)
     box = (left, top, wide - left, high - top)
-    job = fields.own(fields.Job("n", "number", page, dark, box, digits=(1, 3), printed=True))
-    assert len(fields._pieces(job)) == 0
+    job = cutout.own(cutout.Job("n", "number", page, dark, box, digits=(1, 3), printed=True))
+    assert len(cutout.pieces_of(job)) == 0
 
 
-def framed(down: int, right: int) -> fields.Job:
+def framed(down: int, right: int) -> cutout.Job:
     """A 7 in a printed box, moved by so many pixels from its middle."""
     page = np.full((90, 200), 240, np.uint8)
     cv2.rectangle(page, (12, 12), (188, 78), (40,), 3)
     points = [(85 + right, 30 + down), (115 + right, 30 + down), (95 + right, 62 + down)]
     cv2.polylines(page, [np.array(points, np.int32)], False, (50,), 4, cv2.LINE_AA)
-    job = fields.Job("f", "number", page, inks.darkness(page), (12, 12, 188, 78), printed=True)
-    return fields.own(job)
+    job = cutout.Job("f", "number", page, inks.darkness(page), (12, 12, 188, 78), printed=True)
+    return cutout.own(job)
 
 
 @pytest.mark.parametrize(
@@ -164,4 +164,4 @@ def framed(down: int, right: int) -> fields.Job:
 )
 def test_a_stroke_that_meets_the_frame_is_told_from_one_that_comes_near(down: int, right: int, meets: bool) -> None:
     job = framed(down, right)
-    assert fields.meets_frame(job, fields.strokes(job, None)) == meets
+    assert cutout.meets_frame(job, cutout.strokes(job, None)) == meets

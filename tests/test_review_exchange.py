@@ -22,7 +22,7 @@ from inkshift.datasets.numbers import load_numbers
 from inkshift.errors import DataError, InputError, SettingError
 from inkshift.forms.crops import teach
 from inkshift.forms.crops.harvest import split_of
-from inkshift.forms.field import fields as jobs
+from inkshift.forms.field import cutout
 from inkshift.forms.out.export import COLUMNS, read_rows
 from inkshift.forms.page.laid import MARGIN
 from inkshift.forms.reader import Reader
@@ -320,8 +320,8 @@ class TestLabelled:
         decide(store, ann, item.field, "1")
         labelled.write_labelled(store, [batch], tmp_path / "out")
         pictures, _, _ = load_numbers(str(tmp_path / "out" / "numbers.csv"))
-        room = jobs._room(jobs.Job("a", "number", cut, cut, (0, 0, width, height)))
-        assert pictures[0].shape == (height + 2 * room, width + 2 * room)
+        box = (margin, margin, margin + width, margin + height)
+        assert pictures[0].shape == cut[cutout.around(cutout.Job("a", "number", cut, cut, box))].shape
 
     def test_parts_by_form(self, store: Store, ann: int, tmp_path: Path) -> None:
         read = [forms.form(f"f{i}", forms.field("a"), forms.field("b")) for i in range(12)]

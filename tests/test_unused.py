@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift import Reader
-from inkshift.forms.field import fields
+from inkshift.forms.field import cutout
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.cells import likeness
 from inkshift.forms.page.strokes import strokes_through
@@ -43,7 +43,7 @@ def drawn(symbol: str, digits: Gray, off: int = 0) -> Gray:
     return cell
 
 
-def job(cells: list[Gray], level: int = 70) -> fields.Job:
+def job(cells: list[Gray], level: int = 70) -> cutout.Job:
     """A field of printed cells that hold these."""
     h, w = SIDE + 2 * MARGIN, SIDE * len(cells) + 2 * MARGIN
     page = np.full((h, w), 240, np.uint8)
@@ -53,7 +53,7 @@ def job(cells: list[Gray], level: int = 70) -> fields.Job:
         cv2.line(page, (MARGIN + k * SIDE, MARGIN), (MARGIN + k * SIDE, h - MARGIN), (120,), 1)
     cv2.rectangle(page, (MARGIN, MARGIN), (w - MARGIN, h - MARGIN), (120,), 1)
     frame = (MARGIN, MARGIN, w - MARGIN, h - MARGIN)
-    return fields.Job("f", "cells", page, inks.darkness(page), frame, len(cells), printed=True)
+    return cutout.Job("f", "cells", page, inks.darkness(page), frame, len(cells), printed=True)
 
 
 @pytest.mark.parametrize("mark", ["wave", "dot", "slash", "dash"])

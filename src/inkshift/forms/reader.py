@@ -35,7 +35,7 @@ from inkshift.errors import (
 )
 from inkshift.files import file_digest
 from inkshift.forms.assemble import assemble
-from inkshift.forms.field import as_published, fields, numbers, whole
+from inkshift.forms.field import as_published, cutout, fields, numbers, whole
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.decode import reading_classes
@@ -520,14 +520,14 @@ class Reader:
             for reading, b, spec in zip(self._readings(work, glance), boxes, specs, strict=True)
         ]
 
-    def read_field(self, job: fields.Job) -> FieldReading:
+    def read_field(self, job: cutout.Job) -> FieldReading:
         """Read one field again from the crop that was kept of it (see `crops.harvest.job_of`)."""
         return self._readings([job])[0]
 
-    def _readings(self, work: Sequence[fields.Job], glance: bool = False) -> list[FieldReading]:
+    def _readings(self, work: Sequence[cutout.Job], glance: bool = False) -> list[FieldReading]:
         """What is read of each, the pictures of all classified at once. glance: whole numbers by one view alone."""
         start = time.process_time()
-        level = inks.ink_level([fields.inner(job) for job in work]) if len(work) > 1 else None
+        level = inks.ink_level([cutout.inner(job) for job in work]) if len(work) > 1 else None
         self._spent("prepare", start)
         recogniser = self._numbers
         readings: dict[str, FieldReading] = {}
@@ -574,7 +574,7 @@ class Reader:
         )
         return PageReading(source, page, fields=tuple(named))
 
-    def _by_digits(self, work: Sequence[fields.Job], level: float | None) -> list[FieldReading]:
+    def _by_digits(self, work: Sequence[cutout.Job], level: float | None) -> list[FieldReading]:
         """Fields read digit by digit, the pictures of all classified at once."""
         start = time.process_time()
         constants = self.model.manifest.calibration
@@ -629,13 +629,13 @@ class Reader:
             )
         return turn[0]
 
-    def _jobs(self, found: Laid, glance: bool = False) -> tuple[list[fields.Job], list[Box]]:
+    def _jobs(self, found: Laid, glance: bool = False) -> tuple[list[cutout.Job], list[Box]]:
         """What is to be read, and where on the page each of it is. glance: strokes over several fields are not."""
         if found.spec is not None:
             return cut_out(found, strokes=not glance), [on_page(found.page, s.box) for s in found.spec.fields]
         image = found.page.image
-        kind: fields.Kind = "digit" if self.settings.read_as == "digit" else "number"
-        return [fields.as_job(_small(image), kind, kind, self.settings.digits)], [
+        kind: cutout.Kind = "digit" if self.settings.read_as == "digit" else "number"
+        return [cutout.as_job(_small(image), kind, kind, self.settings.digits)], [
             (0, 0, image.shape[1], image.shape[0])
         ]
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import undefer
 from inkshift.errors import DataError, SettingError
 from inkshift.files import as_csv, whole_folder
 from inkshift.forms.crops.harvest import job_of, split_of
-from inkshift.forms.field import fields
+from inkshift.forms.field import cutout
 from inkshift.forms.kinds import digits_of
 from inkshift.forms.reading import FieldReading
 from inkshift.forms.template import FieldSpec, Template
@@ -37,7 +37,7 @@ COLUMNS = ("file", "value", "form", "field", "id")
 class Number(NamedTuple):
     """A settled number as it is to be read, its digits, and where it is from; id: of the field in the store."""
 
-    job: fields.Job
+    job: cutout.Job
     value: str
     form: str
     field: str
@@ -123,7 +123,7 @@ def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Par
                 continue
             stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{number.form}-{number.field}").lstrip(".")[:80]
             file = f"{len(rows) + 1:06}-{stem}.png"
-            Pillow.fromarray(number.job.crop[fields.around(number.job)]).save(partial / file)
+            Pillow.fromarray(number.job.crop[cutout.around(number.job)]).save(partial / file)
             rows.append((file, number.value, number.form, number.field, number.id))
             forms.add(number.form)
         if not rows:
@@ -161,7 +161,7 @@ def _specs(batch: Batch) -> dict[str, FieldSpec]:
     return {spec.name: spec for spec in template.fields} if template else {}
 
 
-def _job(field: Field, crop: bytes, spec: FieldSpec | None) -> fields.Job:
+def _job(field: Field, crop: bytes, spec: FieldSpec | None) -> cutout.Job:
     return job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=decode_picture(crop, field.name)), spec)
 
 

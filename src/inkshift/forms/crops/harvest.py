@@ -22,7 +22,7 @@ from inkshift.errors import DataError, SettingError
 from inkshift.files import read_csv
 from inkshift.forms import reader
 from inkshift.forms.crops.folder import Harvest, Left, Row, finish, new_folder
-from inkshift.forms.field import fields, segment
+from inkshift.forms.field import cutout, fields, segment
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.cells import cells_of_field
 from inkshift.forms.field.decode import decode
@@ -123,11 +123,11 @@ class _Gatherer:
         self.result.forms += 1
         for _, page in itertools.groupby(form.fields, key=lambda item: (item.source, item.page)):
             jobs = [job_of(item, self.specs.get(item.name)) for item in page if item.kind in WITH_DIGITS]
-            level = inks.ink_level([fields.inner(job) for job in jobs]) if len(jobs) > 1 else None
+            level = inks.ink_level([cutout.inner(job) for job in jobs]) if len(jobs) > 1 else None
             for job in jobs:
                 self._field(form, job, level)
 
-    def _field(self, form: FormReading, job: fields.Job, level: float | None) -> None:
+    def _field(self, form: FormReading, job: cutout.Job, level: float | None) -> None:
         label, reason = self._label(form, job.name)
         if label is None:
             self.result.left_out.append(Left(form.name, job.name, "", *reason))
@@ -165,9 +165,9 @@ class _Gatherer:
             return None, (EMPTY, f"labelled as {label.written!r}" if label.written else "labelled as empty")
         return label, ("", "")
 
-    def _number(self, job: fields.Job, level: float | None) -> list[Gray | None]:
+    def _number(self, job: cutout.Job, level: float | None) -> list[Gray | None]:
         """Pictures of the digits on the likeliest path, whatever their number."""
-        lattice = segment.build(fields.upright(fields.number_ink(job, level)))
+        lattice = segment.build(fields.upright(cutout.number_ink(job, level)))
         if not lattice.segments:
             return []
         pictures = [self.frame(part.picture) for part in lattice.segments]
@@ -175,9 +175,9 @@ class _Gatherer:
         decoded = decode(lattice, self._judge(pictures), digits=(1, 20), temperature=self.temperature)
         return [by_box[cell.box] for cell in decoded.cells]
 
-    def _cells(self, job: fields.Job, level: float | None) -> list[Gray | None]:
+    def _cells(self, job: cutout.Job, level: float | None) -> list[Gray | None]:
         """A picture for each cell, None where it is empty: of its views the one most like a digit."""
-        ink = inks.extract(job.dark, inks.threshold_of(fields.inner(job), level))
+        ink = inks.extract(job.dark, inks.threshold_of(cutout.inner(job), level))
         out: list[Gray | None] = []
         for cell in cells_of_field(ink, job.cells, job.frame, job.printed):
             views = [self.frame(view) for view in cell.views]
@@ -229,17 +229,17 @@ def match(
     return [(i, digit, picture) for (i, picture), digit in zip(pieces, label.value, strict=True)], []
 
 
-def job_of(reading: FieldReading, spec: FieldSpec | None) -> fields.Job:
+def job_of(reading: FieldReading, spec: FieldSpec | None) -> cutout.Job:
     """The reader's job again, from the crop it kept."""
     assert reading.crop is not None
     crop = reading.crop
     h, w = crop.shape[:2]
     if spec is None:
-        return fields.own(fields.Job(reading.name, "number", crop, inks.darkness(crop), (0, 0, w, h)))
+        return cutout.own(cutout.Job(reading.name, "number", crop, inks.darkness(crop), (0, 0, w, h)))
     m = round(h * MARGIN / (1 + 2 * MARGIN))
-    kind: fields.Kind = "cells" if spec.cells else "number"
+    kind: cutout.Kind = "cells" if spec.cells else "number"
     dark = inks.darkness(crop, round(1.5 * (h - 2 * m)))
-    return fields.own(fields.Job(spec.name, kind, crop, dark, (m, m, w - m, h - m), spec.cells, printed=spec.frame))
+    return cutout.own(cutout.Job(spec.name, kind, crop, dark, (m, m, w - m, h - m), spec.cells, printed=spec.frame))
 
 
 def _settings(source: reader.Reader, test_share: float) -> dict[str, object]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError
 from inkshift.forms.crops import harvest
-from inkshift.forms.field import fields, numbers
+from inkshift.forms.field import cutout, numbers
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.reader import Reader, SecondReader
 from inkshift.forms.reading import FormReading
@@ -120,6 +120,6 @@ def of_form(reader: Reader, form: FormReading) -> Iterator[Number]:
         yield _number(form.name, item.name, job, frame)
 
 
-def _number(form: str, name: str, job: fields.Job, frame: Reframing) -> Number:
-    crop, dark = fields.seen(job)
+def _number(form: str, name: str, job: cutout.Job, frame: Reframing) -> Number:
+    crop, dark = cutout.seen(job)
     return Number(form, name, numbers.Line(crop, dark).pictures(frame), crop)

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field import fields
+from inkshift.forms.field import cutout, fields
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components, digit_height
 from inkshift.forms.reading import CROSSED, Candidate, FieldReading
 
 Gray = npt.NDArray[np.uint8]
-Read = Callable[[Sequence[fields.Job]], Sequence[FieldReading]]
+Read = Callable[[Sequence[cutout.Job]], Sequence[FieldReading]]
 
 STRUCK = "struck"
 
@@ -25,7 +25,7 @@ _SURE, _LEFT = 0.9, 0.6
 
 
 def with_corrections(
-    work: Sequence[fields.Job], readings: Sequence[FieldReading], reference: float | None, read: Read
+    work: Sequence[cutout.Job], readings: Sequence[FieldReading], reference: float | None, read: Read
 ) -> list[FieldReading]:
     """Readings of numbers in which a struck number and the one that was put in its place are told apart.
 
@@ -44,9 +44,9 @@ def with_corrections(
     return out
 
 
-def parts_of(job: fields.Job, reference: float | None) -> tuple[fields.Job, fields.Job] | None:
+def parts_of(job: cutout.Job, reference: float | None) -> tuple[cutout.Job, cutout.Job] | None:
     """The field with only what was struck out, and with only the rest; None where not just a part was struck."""
-    ink = fields.strokes(job, reference)
+    ink = cutout.strokes(job, reference)
     _, stats = components(ink)
     height = digit_height(stats)
     if height < 8:
@@ -67,7 +67,7 @@ def parts_of(job: fields.Job, reference: float | None) -> tuple[fields.Job, fiel
     return _without(job, rest), _without(job, struck)
 
 
-def _without(job: fields.Job, gone: npt.NDArray[np.bool_]) -> fields.Job:
+def _without(job: cutout.Job, gone: npt.NDArray[np.bool_]) -> cutout.Job:
     mask = gone if job.print_ is None else gone | job.print_
     return replace(job, dark=job.dark * ~gone, print_=mask, struck=0.0)
 

@@ -1,17 +1,15 @@
-"""One field: its crop becomes pictures for the classifier, and the probabilities become a reading."""
+"""One field: what was cut out becomes pictures for the classifier, and the probabilities become a reading."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field import amounts, grid, numbers, printed, segment, signs
+from inkshift.forms.field import amounts, grid, numbers, segment, signs
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.cells import (
     Cell,
@@ -20,6 +18,22 @@ from inkshift.forms.field.cells import (
     slash_or_struck_zero,
     taken_back,
     views_of_digit,
+)
+from inkshift.forms.field.cutout import (
+    INSET,
+    SPECK,
+    SPECK_SPREAD,
+    Job,
+    around,
+    inner,
+    meets_frame,
+    no_ink,
+    number_ink,
+    own_ink,
+    pieces_of,
+    seen,
+    strokes,
+    void_of,
 )
 from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells, gaps_doubted
 from inkshift.forms.field.struck import struck_odds
@@ -36,12 +50,10 @@ from inkshift.forms.reading import (
     value_of,
 )
 from inkshift.models.ctc import allowed
-from inkshift.reframe import median_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 Lines = Sequence[Probabilities]
-Kind = Literal["cells", "number", "digit", "tick", "text"]
 Frame = Callable[[Gray], Gray]
 Stats = npt.NDArray[np.int32]
 
@@ -51,60 +63,21 @@ _FAR_FETCHED, _PLAIN = 0.05, 0.5
 # Odds, in nats, that a number was struck out must exceed the first to be taken for so, since few are; from the second
 # on a number is doubted more than not.
 _RARELY_STRUCK, _DOUBTED = 3.0, 1.5
-# Shares of a field's height: ink so large is as likely writing as not, how soft that limit is, and a piece so large at
-# the side of a crop is no remainder. Odds by which a field without ink is blank where a recogniser is in two minds, the
-# lower end of what `benchmarks/fit_numbers.py --ink` prints, and the least that it must give to nothing.
-_SPECK, _SPECK_SPREAD, _NEIGHBOUR, _VOID_ODDS, _HARDLY = 0.13, 0.02, 0.5, 190.0, 0.15
-# What is no stroke of a pen, on generated pages. Shadow of a fold: less than the first share of its darkness is gone so
-# many heights of a field beside its darkest, which is the second share of it and no darker than the fourth; a fold goes
-# on at both sides of a crop, so that it spans such a share of it. Left of print that was taken out: so thin, in
-# heights, along that print with such a share.
-_STEEP, _CORE, _BESIDE, _SHADE, _ACROSS, _SLIVER, _ALONG = 0.75, 0.75, 0.08, 100, 0.9, 0.08, 0.75
-# Of a line from nearly side to side of a field: shares of its width that both ends lie inside at least, of its height
-# that it lies off its middle at most, and how many times wider than high it is.
-_DASH_ROOM, _DASH_MIDDLE, _DASH_FLAT = 0.02, 0.3, 5
-# Shares of a cell's size, or a field's height: what its frame takes on each side; how high ink is at least that is
-# looked at though it is paler than its page's, and how thick at most. Share of the darkness of its page's ink that it
-# has at least; share of its probability that is left to a digit so pale.
-_INSET, _PALE, _THICK, _PALEST, _PALE_LEFT = 0.15, 0.3, 0.27, 0.18, 0.5
+# Odds by which a field without ink is blank where a recogniser is in two minds, the lower end of what
+# `benchmarks/fit_numbers.py --ink` prints, and the least that it must give to nothing.
+_VOID_ODDS, _HARDLY = 190.0, 0.15
+# Shares of a cell's height: how high ink is at least that is looked at though it is paler than its page's, and how
+# thick at most. Share of the darkness of its page's ink that it has at least; share of its probability that is left to
+# a digit so pale.
+_PALE, _THICK, _PALEST, _PALE_LEFT = 0.3, 0.27, 0.18, 0.5
 # A line that takes a number back shows by itself in one of so many digits.
 _FEW = 3
-# Share of its probability that a number loses of which a stroke meets the frame; pixels in which both meet.
-_HIDDEN, _MEETS = 0.5, 2
+# Share of its probability that a number loses of which a stroke meets the frame.
+_HIDDEN = 0.5
 # Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
 _LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
 _BEFORE_MARK, _MAY_BE = 10.0, 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is to be read from one crop.
-
-    frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
-    struck: 0 to 1, how sure it is that what it holds was struck out, where that was looked for. print_: (H, W) bool,
-    where print was taken out of `dark` (see `own`); None where none was. passed: for each cell how sure it is, 0 to 1,
-    that a stroke over the page says that it is not used; empty where none does. places, signed: digits behind a
-    separator, of which `largest` counts the smallest unit; whether a dash before the number is a minus. ink: (H, W)
-    bool, the ink that is the field's, where that is known from around it, as in a table: signs and strokes are looked
-    for in this alone.
-    """
-
-    name: str
-    kind: Kind
-    crop: npt.NDArray[np.uint8]
-    dark: Gray
-    frame: tuple[int, int, int, int]
-    cells: int = 0
-    digits: tuple[int, int] = (1, 8)
-    largest: int | None = None
-    printed: bool = False
-    struck: float = 0.0
-    print_: npt.NDArray[np.bool_] | None = None
-    passed: tuple[float, ...] = ()
-    places: int = 0
-    signed: bool = False
-    ink: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,41 +154,6 @@ class PreparedNumber:
         return max(taken_back(picture), unused if unused > 0.5 else 0.0)
 
 
-def as_job(
-    picture: npt.NDArray[np.uint8],
-    name: str,
-    kind: Kind,
-    digits: tuple[int, int],
-    ink: npt.NDArray[np.bool_] | None = None,
-) -> Job:
-    """What is to be read from a picture, (H, W) or (H, W, 3) uint8, that shows one number or digit and nothing else."""
-    frame = (0, 0, picture.shape[1], picture.shape[0])
-    return own(Job(name, kind, picture, inks.darkness(picture), frame, digits=digits, ink=ink))
-
-
-def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
-    """The field without what is printed: its darkness is 0 there, and `seen` shows paper.
-
-    blank: the darkness of the same place on the blank form, of the crop's shape, where there is a picture of it. gain:
-    see `printed.from_reference`.
-    """
-    whole = job.frame == (0, 0, *job.dark.shape[::-1])
-    dark = job.dark
-    print_ = np.zeros(dark.shape, bool)
-    if blank is not None:
-        print_ |= printed.from_reference(dark, blank, gain)
-        dark = dark * ~print_
-    if whole:
-        border = printed.from_edges(dark)
-        if border.any() and (job.kind == "digit" or grid.printed_cells(dark) is None):
-            print_ |= border
-    elif job.kind in ("number", "text") and job.printed:
-        print_ |= printed.from_box(dark, job.frame)
-    if job.ink is not None:
-        print_ &= ~job.ink
-    return replace(job, dark=dark * ~print_, print_=print_) if print_.any() else job
-
-
 def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
     """Cut a field into pictures, each made by `frame` (see `Reframing.of_ink`).
 
@@ -243,7 +181,7 @@ def _seen_by_itself(job: Job, cell: Cell, reference: float | None) -> Cell:
     Bands and letters of a safety print are thicker than strokes, or paler still.
     """
     x0, y0, x1, y1 = cell.box
-    in_x, in_y = round(_INSET * (x1 - x0)), round(_INSET * (y1 - y0))
+    in_x, in_y = round(INSET * (x1 - x0)), round(INSET * (y1 - y0))
     dark = job.dark[y0 + in_y : y1 - in_y, x0 + in_x : x1 - in_x]
     if min(dark.shape) < 8 or np.count_nonzero(dark > inks.FAINTEST) < len(dark) // 2:
         return cell
@@ -264,18 +202,6 @@ def _by_cells(job: Job) -> Job:
     """A number in a crop that shows printed cells, to be read cell by cell."""
     found = grid.printed_cells(job.dark) if job.frame == (0, 0, *job.dark.shape[::-1]) else None
     return job if found is None else replace(job, kind="cells", frame=found[0], cells=found[1], printed=True)
-
-
-def inner(job: Job) -> Gray:
-    """The darkness inside a field's frame, its printed lines or dots left out; of cells, their insides side by side."""
-    x0, y0, x1, y1 = job.frame
-    inset = round(0.12 * (y1 - y0)) if job.printed or job.cells > 1 else 0
-    if job.cells <= 1:
-        return job.dark[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
-    edges = np.linspace(x0, x1, job.cells + 1).round().astype(int).tolist()
-    inset_x = min(inset, round(0.12 * (x1 - x0) / job.cells))
-    insides = [job.dark[y0 + inset : y1 - inset, a + inset_x : b - inset_x] for a, b in pairwise(edges)]
-    return np.hstack(insides)
 
 
 def _number(job: Job, frame: Frame, calibration: dict[str, float], written: Gray) -> Prepared:
@@ -301,39 +227,10 @@ def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
     written = number_ink(job, reference)
     ink = strokes(job, reference)
     struck = max(job.struck, struck_share(ink))
-    beside = signs.find_signs(written if job.ink is None else _own_ink(job, reference))
+    beside = signs.find_signs(written if job.ink is None else own_ink(job, reference))
     return PreparedNumber(
         job, crop, numbers.Line(crop, dark, written[around(job)], reference), written, ink, struck, beside
     )
-
-
-def strokes(job: Job, reference: float | None) -> Gray:
-    """All ink in a field but rules from edge to edge: a strike may be as long as a short rule."""
-    ink = inks.extract(_own_dark(job), inks.threshold_of(inner(job), reference))
-    whole = job.frame == (0, 0, *job.dark.shape[::-1])
-    return inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
-
-
-def meets_frame(job: Job, ink: Gray) -> bool:
-    """Whether a stroke of a field's number meets its printed frame: the bar of a 7 may have gone with that.
-
-    ink: see `strokes`. Print in the middle of a field, such as a line to write on, is crossed and takes nothing away.
-    """
-    if job.print_ is None:
-        return False
-    x0, y0, x1, y1 = job.frame
-    room = round(printed.SLACK * min(x1 - x0, y1 - y0))
-    frame = inks.grown(job.print_.view(np.uint8), 3, 3) > 0
-    frame[y0 + room : y1 - room, x0 + room : x1 - room] = False
-    labels, stats = segment.components(ink)
-    large = np.concatenate([[False], stats[:, 2:4].min(1) > _SLIVER * (y1 - y0)])
-    at_end = frame & large[labels]
-    if not at_end.any():
-        return False
-    # Between a stroke that only comes near and the print there is paper.
-    gray = to_gray(job.crop)
-    edge = (inks.grown(at_end.view(np.uint8), 3, 3) > 0) & job.print_
-    return bool(np.count_nonzero(gray[edge] <= median_of(gray[large[labels]])) >= _MEETS)
 
 
 def struck_share(ink: Gray) -> float:
@@ -377,30 +274,14 @@ def _with_signs(job: Job, reading: FieldReading, beside: tuple[signs.Sign, ...])
 
 def _digits(job: Job, line: numbers.Line, text: str, views: Lines) -> tuple[CellReading, ...]:
     """Where each digit of a number is, in pixels of the job's crop, and how probable it is there to the views."""
-    x, y = (max(start - _room(job), 0) for start in job.frame[:2])
+    rows, columns = around(job)
+    x, y = columns.start, rows.start
     boxes = numbers.digit_boxes(line, text, views[0])
     sure = [np.mean([view[:, int(d)].max() for view in views]) for d in text]
     return tuple(
         CellReading(d, float(p), (a + x, b + y, c + x, e + y))
         for d, p, (a, b, c, e) in zip(text, sure, boxes, strict=len(boxes) == len(text))
     )
-
-
-def _room(job: Job) -> int:
-    return round(0.06 * (job.frame[3] - job.frame[1]))
-
-
-def seen(job: Job) -> tuple[npt.NDArray[np.uint8], Gray]:
-    """A field's box and a little around it, since digits leave their boxes: as on the page, and its darkness."""
-    crop = job.crop if job.print_ is None else printed.painted_out(job.crop, job.dark, job.print_)
-    return crop[around(job)], job.dark[around(job)]
-
-
-def around(job: Job) -> tuple[slice, slice]:
-    """Rows and columns of a field's box in its crop, and a little around it."""
-    x0, y0, x1, y1 = job.frame
-    room = _room(job)
-    return slice(max(y0 - room, 0), y1 + room), slice(max(x0 - room, 0), x1 + room)
 
 
 def _nothing_read(
@@ -412,8 +293,8 @@ def _nothing_read(
     have been before it was struck out. Being crossed out takes a stroke as dark as the page's others: a piece that is
     long and flat, or longer than a digit; another is for a person to look at.
     """
-    pieces = _pieces(job)
-    void, sure = _void(job, pieces), texts[""]
+    pieces = pieces_of(job)
+    void, sure = void_of(job, pieces), texts[""]
     if void > 0.5:
         symbol, sure = EMPTY, sure * void
     else:
@@ -425,83 +306,6 @@ def _nothing_read(
     others = [Candidate(t, p) for t, p in texts.items() if t and allowed(t, job.digits, job.largest)]
     given = (Candidate(symbol, sure), *others)[:MOST_CANDIDATES]
     return FieldReading(job.name, "", symbol, state_of(symbol), sure, given)
-
-
-def _pieces(job: Job) -> Stats:
-    """Rows x, y, width, height, area of the pieces of ink in a field, found without knowing how dark its page's is.
-
-    What touches the sides of a crop that no template describes is a neighbour's, or left of a border. Shadows, and what
-    is left of print, are no ink.
-    """
-    ink = np.maximum(_own_ink(job), np.maximum(_long_dash(job), _pale_ink(job)))
-    labels, stats = segment.components(ink)
-    x, y, wide, high, _ = stats.T
-    kept = np.ones(len(stats), bool)
-    if job.frame == (0, 0, *job.dark.shape[::-1]):
-        h, w = ink.shape
-        small = np.maximum(wide, high) < _NEIGHBOUR * h
-        kept = ~(small & ((x == 0) | (y == 0) | (x + wide == w) | (y + high == h)))
-    height = job.frame[3] - job.frame[1]
-    reach = max(3, round(_BESIDE * height))
-    print_ = np.zeros(ink.shape, np.uint8) if job.print_ is None else inks.grown(job.print_.view(np.uint8), 5, 5)
-    for k in np.flatnonzero(kept & (np.maximum(wide, high) > (_SPECK - 3 * _SPECK_SPREAD) * height)).tolist():
-        near = tuple(
-            slice(max(start - reach, 0), start + long + reach) for start, long in ((y[k], high[k]), (x[k], wide[k]))
-        )
-        own, dark, printed_ = labels[near] == k + 1, job.dark[near], print_[near] > 0
-        sliver = min(wide[k], high[k]) <= _SLIVER * height and printed_[own].mean() >= _ALONG
-        across = max(wide[k] / ink.shape[1], high[k] / ink.shape[0]) >= _ACROSS
-        kept[k] = not (sliver or (across and _is_shadow(dark, own, printed_, reach)))
-    return stats[kept]
-
-
-def _pale_ink(job: Job) -> Gray:
-    """Ink in the middle of a field by itself: what is printed around it may be so dark that a pale pen is none."""
-    x0, y0, x1, y1 = job.frame
-    inset = round(_INSET * (y1 - y0))
-    middle = slice(y0 + inset, y1 - inset), slice(x0 + inset, x1 - inset)
-    out = np.zeros_like(job.dark)
-    dark = _own_dark(job)[middle]
-    if dark.size and job.frame != (0, 0, *job.dark.shape[::-1]):
-        out[middle] = inks.extract(dark, inks.threshold_of(dark))
-    return out
-
-
-def _long_dash(job: Job) -> Gray:
-    """Ink of level lines in the middle of a field that begin and end between its sides: a pen's, though rules are as
-    long."""
-    x0, y0, x1, y1 = job.frame
-    ink = strokes(job, None)
-    labels, stats = segment.components(ink)
-    x, y, wide, high, _ = stats.T
-    room = _DASH_ROOM * (x1 - x0)
-    between = (x > x0 + room) & (x + wide < x1 - room) & (wide > 0.5 * (x1 - x0)) & (wide > _DASH_FLAT * high)
-    middle = (y + high / 2 - y0) / (y1 - y0)
-    kept = np.concatenate([[False], between & (np.abs(middle - 0.5) < _DASH_MIDDLE)])
-    return np.asarray(ink * kept[labels], np.uint8)
-
-
-def _is_shadow(dark: Gray, own: npt.NDArray[np.bool_], print_: npt.NDArray[np.bool_], reach: int) -> bool:
-    """Whether ink, `own`, is pale and gets paler so slowly that it is a shadow, as of a fold; reach: pixels beside its
-    darkest."""
-    core = (own & (dark >= _CORE * np.percentile(dark[own], 95))).view(np.uint8)
-    if dark[core > 0].mean() > _SHADE:
-        return False
-    side = 2 * reach + 1
-    ring = (inks.grown(core, side, side) > inks.grown(core, side - 4, side - 4)) & ~print_
-    return bool(ring.any() and median_of(dark[ring]) > (1 - _STEEP) * dark[core > 0].mean())
-
-
-def no_ink(job: Job) -> float:
-    """How sure it is, 0 to 1, that a field holds nothing larger than specks."""
-    return _void(job, _pieces(job))
-
-
-def _void(job: Job, pieces: Stats) -> float:
-    """How sure it is, 0 to 1, that a field holds nothing, by its largest piece of ink: specks are far below a digit."""
-    height = job.frame[3] - job.frame[1]
-    largest = float(pieces[:, 2:4].max()) if len(pieces) else 0.0
-    return float(1 / (1 + np.exp((largest / height - _SPECK) / _SPECK_SPREAD)))
 
 
 def _less_where_void(texts: Mapping[str, float], void: float) -> dict[str, float]:
@@ -522,44 +326,13 @@ def ink_or_none(job: Job) -> FieldReading:
 
     A text is many pieces: those larger than specks count together, and so do specks beyond a few.
     """
-    sizes = _pieces(job)[:, 2:4].max(1) / min(job.frame[3] - job.frame[1], _LINE)
-    specks = float(sizes[sizes <= _SPECK].sum())
+    sizes = pieces_of(job)[:, 2:4].max(1) / min(job.frame[3] - job.frame[1], _LINE)
+    specks = float(sizes[sizes <= SPECK].sum())
     ink = float(sizes.sum()) - min(specks, _DUST)
-    void = float(1 / (1 + np.exp((ink - 1.5 * _SPECK) / _SPECK_SPREAD)))
+    void = float(1 / (1 + np.exp((ink - 1.5 * SPECK) / SPECK_SPREAD)))
     if void > 0.5:
         return FieldReading(job.name, "", EMPTY, "blank", void, (Candidate(EMPTY, void),))
     return FieldReading(job.name, "", UNREADABLE, "unread", 0.0)
-
-
-def number_ink(job: Job, reference: float | None = None) -> Gray:
-    """Ink of the number in a field, without its box and what lies outside of it."""
-    h, w = job.dark.shape
-    ink = inks.line_ink(job.dark, reference)
-    return ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame)
-
-
-def _own_ink(job: Job, reference: float | None = None) -> Gray:
-    """As `number_ink`, and where the field's own ink is known, nothing but that: of lines near it, pieces are left.
-
-    What is read digit by digit is not cut to this, since a digit may share a stroke with a line.
-    """
-    if job.ink is None:
-        return number_ink(job, reference)
-    return inks.extract(_own_dark(job), inks.threshold_of(job.dark, reference))
-
-
-def _own_dark(job: Job) -> Gray:
-    return job.dark if job.ink is None else job.dark * job.ink
-
-
-def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:
-    """Ink of the pieces whose middle lies inside the frame."""
-    x0, y0, x1, y1 = frame
-    labels, stats = segment.components(ink)
-    x, y = stats[:, 0] + stats[:, 2] / 2, stats[:, 1] + stats[:, 3] / 2
-    keep = np.zeros(len(stats) + 1, bool)
-    keep[1:] = (x > x0) & (x < x1) & (y > y0) & (y < y1)
-    return ink * keep.take(labels)
 
 
 def upright(ink: Gray) -> Gray:

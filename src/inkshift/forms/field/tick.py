@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field import printed
-from inkshift.forms.field.fields import Job
+from inkshift.forms.field.cutout import Job
 from inkshift.forms.field.segment import components
 from inkshift.forms.reading import UNREADABLE, Candidate, FieldReading, state_of
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field import fields, signs
+from inkshift.forms.field import cutout, fields, signs
 from inkshift.forms.field.numbers import Line, NumberReader, View
 from inkshift.forms.reading import Candidate, FieldReading, state_of, value_of
 from inkshift.models.ctc import LineProbabilities, fold, under
@@ -30,7 +30,7 @@ SURE = 0.95
 
 
 def read_numbers(
-    reader: NumberReader, work: Sequence[fields.Job], level: float | None, spent: Spent, glance: bool = False
+    reader: NumberReader, work: Sequence[cutout.Job], level: float | None, spent: Spent, glance: bool = False
 ) -> list[FieldReading]:
     """The numbers in fields, each read whole: by one view of all at once; then, unless `glance`, by all that the reader
     has where that is not sure. level: how dark ink is on the page (`ink.ink_level`)."""
@@ -137,7 +137,7 @@ def _weighed(
 
 
 def hear_cells(
-    reader: NumberReader, work: Sequence[fields.Job], cells: Sequence[FieldReading], spent: Spent, glance: bool = False
+    reader: NumberReader, work: Sequence[cutout.Job], cells: Sequence[FieldReading], spent: Spent, glance: bool = False
 ) -> list[FieldReading]:
     """Those of some rows of cells, or single digits, that leave a doubt, heard by a view of the row too; by all, and by
     the second reader, where that leaves one.
@@ -147,7 +147,7 @@ def hear_cells(
     doubted = [(job, reading) for job, reading in zip(work, cells, strict=True) if is_doubted(reading)]
     if not doubted:
         return []
-    shown = [(crop, Line(crop, dark)) for crop, dark in (fields.seen(job) for job, _ in doubted)]
+    shown = [(crop, Line(crop, dark)) for crop, dark in (cutout.seen(job) for job, _ in doubted)]
     seen, _ = _look_again(replace(reader, second=None), shown, reader.views[:1], spent)
     # Where a second reader can be asked, one view settles nothing.
     all_heard = reader.second is not None and not glance
@@ -165,7 +165,7 @@ def hear_cells(
 
 def _heard(
     reader: NumberReader,
-    doubted: Sequence[tuple[fields.Job, FieldReading]],
+    doubted: Sequence[tuple[cutout.Job, FieldReading]],
     seen: Sequence[Sequence[LineProbabilities]],
     others: Sequence[Sequence[LineProbabilities]],
     spent: Spent,

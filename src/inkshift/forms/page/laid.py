@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field import fields
+from inkshift.forms.field import cutout
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.guides import without_guides
 from inkshift.forms.field.tick import ROOM
@@ -55,7 +55,7 @@ def darkened(laid: Laid, blank: Registered | None) -> Laid:
     return replace(laid, dark=inks.darkness(image, _window(laid.spec, laid.page.scale)), blank=blank)
 
 
-def cut_out(laid: Laid, strokes: bool = True) -> list[fields.Job]:
+def cut_out(laid: Laid, strokes: bool = True) -> list[cutout.Job]:
     """What is to be read of a page, field by field. strokes: whether those over several fields are looked for."""
     assert laid.spec is not None
     specs = laid.spec.fields
@@ -71,7 +71,7 @@ def _window(page: PageSpec, scale: float) -> int:
     return round(1.5 * float(np.median(heights)) * scale) if heights else 0
 
 
-def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | None) -> fields.Job:
+def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | None) -> cutout.Job:
     x, y, w, h = spec.box
     margin = (ROOM if spec.kind == "tick" else MARGIN) * h
     read = spec.kind in WITH_DIGITS or spec.order
@@ -80,22 +80,22 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | No
     crop = cut(page.image, page, (x, y, w, h), margin, page.paper, tallest)[0]
     m = round(margin * scale)
     frame = (m, m, m + round(w * scale), m + round(h * scale))
-    kind: fields.Kind = "cells" if spec.cells else "number"
+    kind: cutout.Kind = "cells" if spec.cells else "number"
     if not read:
         kind = "tick" if spec.kind == "tick" else "text"
     limit = spec.limit
     largest = None if spec.max is None else spec.max * 10**limit.places
-    job = fields.Job(
+    job = cutout.Job(
         *(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, largest, spec.frame),
         places=limit.places,
         signed=spec.signed,
     )
-    return fields.own(job, None if blank is None else _cut_blank(blank, spec, margin, cut_dark.shape[::-1]))
+    return cutout.own(job, None if blank is None else _cut_blank(blank, spec, margin, cut_dark.shape[::-1]))
 
 
 def _with_strokes(
-    work: list[fields.Job], specs: Sequence[FieldSpec], page: Registered, dark: Pixels, blank: Registered | None
-) -> list[fields.Job]:
+    work: list[cutout.Job], specs: Sequence[FieldSpec], page: Registered, dark: Pixels, blank: Registered | None
+) -> list[cutout.Job]:
     """The fields of a page with what long strokes over several of them say; those that the form brings say nothing."""
     boxes = [box for spec in specs for box in _cell_boxes(spec)]
     passed = strokes_through(page, dark, boxes)

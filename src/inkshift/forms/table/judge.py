@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from inkshift.forms.field.fields import Job, as_job
+from inkshift.forms.field.cutout import Job, as_job
 from inkshift.forms.field.struck import CROSSING
 from inkshift.forms.reading import CROSSED, EMPTY, Candidate, FieldReading, state_of, value_of
 from inkshift.forms.table.tables import Cell, Kind, Table
