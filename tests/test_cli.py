@@ -437,6 +437,17 @@ def test_help_imports_nothing_heavy_and_public_names_come_when_asked_for() -> No
 
 
 @reads
+def test_one_picture_is_read_without_what_others_need(tmp_path: Path) -> None:
+    code = (
+        "import sys, inkshift.cli as cli\ntry: cli.main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "heavy = {'sqlalchemy', 'jinja2', 'scipy', 'matplotlib', 'openpyxl'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    command = [sys.executable, "-c", code, "read", SCAN, "--template", TEMPLATE, "--out", tmp_path / "out.csv"]
+    subprocess.run(command, check=True, timeout=60)
+
+
+@reads
 class TestTalk:
     """What is said beside the readings, and where."""
 

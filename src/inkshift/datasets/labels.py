@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path, PureWindowsPath
 
-import sqlalchemy as sa
-
 from inkshift.errors import DataError, SettingError
 from inkshift.files import read_csv
 
@@ -87,6 +85,8 @@ def _pick(row: dict[str, str], *names: str) -> str | None:
 
 def _read_database(url: str, query: str) -> list[tuple[int, dict[str, str]]]:
     """Number and cells, as strings by column name, of each row that the query gives."""
+    import sqlalchemy as sa
+
     try:
         address = sa.make_url(url)
         on_disk = address.get_backend_name() == "sqlite" and "uri" not in address.query

@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any
 
 from inkshift.errors import MissingExtraError, SettingError, need
 from inkshift.files import whole_file, writing
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 Row = dict[str, Any]
 AddTyped = Callable[[Iterable[Row]], None]
@@ -57,6 +58,8 @@ def address_of(url: str) -> tuple[sa.URL, str]:
 
     Raises SettingError for an address of another kind than SQLite and PostgreSQL.
     """
+    import sqlalchemy as sa  # a fifth of the time that one picture takes
+
     whole, _, table = url.partition("#")
     wanted = "expected sqlite:///FILE or postgresql://USER@HOST/NAME, with #TABLE behind it or without"
     try:
@@ -78,6 +81,8 @@ def open_table(url: str, run: str, columns: tuple[str, ...]) -> Iterator[AddType
     reading that is done again is not there twice. Raises SettingError where the database does not take it,
     MissingExtraError without the driver of PostgreSQL.
     """
+    import sqlalchemy as sa
+
     address, name = address_of(url)
     shown = address.set(drivername=address.get_backend_name()).render_as_string(hide_password=True)
     try:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from typing import TYPE_CHECKING, Any
 
 from inkshift.files import writing
 from inkshift.forms.out.export import AddForm, open_text
 from inkshift.forms.out.sheet import png
 from inkshift.forms.reading import FieldReading, FormReading
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 UNSURE_BELOW = 0.9
 
@@ -71,6 +72,8 @@ def open_report(path: Path, title: str) -> Iterator[AddForm]:
 
 def page_template(file: Path, **helpers: Callable[..., object]) -> Template:
     """A template of an HTML page in a file, with functions that it may call."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(file.parent),
         autoescape=True,
