@@ -167,7 +167,7 @@ class TestWrongUse:
         [
             ([], "give a template"),
             (["--template", TEMPLATE, "--as", "digit"], "one of the two"),
-            (["--as", "letter"], "letter"),
+            (["--as", "letter"], "Invalid value for '--as': 'letter' is not one of"),
             (["--as", "digit", "--format", "xlsx"], "give a file with --out"),
             (["--as", "digit", "--out", "readings.ods"], "readings.ods"),
             (["--as", "digit", "--out", "nowhere/readings.csv"], "no folder to put it in"),

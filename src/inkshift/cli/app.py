@@ -9,16 +9,30 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.files import cannot_write
 
+
+class Commands(TyperGroup):
+    """The commands; what is wrong with an option is said without pydantic's words, by which typer checks it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as e:
+            e.message = e.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
     name="inkshift",
+    cls=Commands,
     help="Read hand-written numbers off forms with reused models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
