@@ -64,6 +64,7 @@ ADDRESSES = (
     f"/models/{load_model(NUMBER_MODEL).digest}",
     "/studies",
     "/people",
+    "/second-factor",
     "/nowhere",
 )
 SIZES = {"en": ((390, 844), (1280, 800), (820, 1180)), "es": ((390, 844), (820, 1180))}  # phone, laptop, tablet

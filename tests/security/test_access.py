@@ -30,8 +30,11 @@ FOR_KEYERS = {
     ("GET", "/fields/{field}/page"),
     ("GET", "/fields/{field}/page.jpg"),
     ("POST", "/logout"),
+    ("GET", "/second-factor"),
+    ("POST", "/second-factor"),
+    ("POST", "/second-factor/remove"),
 }
-FOR_ALL = {("GET", "/login"), ("POST", "/login"), ("POST", "/language")}
+FOR_ALL = {(method, path) for method in ("GET", "POST") for path in ("/login", "/login/code")} | {("POST", "/language")}
 # What was read, so that nothing else on a page looks like it.
 READ = "840917"
 WORDS = {"kind": "csv", "what": "stop", "digest": "0" * 64}

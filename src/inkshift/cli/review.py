@@ -60,6 +60,9 @@ Idle = Annotated[
     int,
     typer.Option(metavar="MINUTES", min=1, max=720, help="Log out who does nothing for so long; needs accounts."),
 ]
+SecondFactor = Annotated[
+    bool, typer.Option("--second-factor", help="Supervisors who log in must have a second factor; keyers may.")
+]
 Processes = Annotated[
     int, typer.Option(min=1, max=40, help="Processes that answer, for many keyers; several need PostgreSQL.")
 ]
@@ -91,6 +94,7 @@ def review(
     proxy: Proxy = "",
     root_path: RootPath = "",
     idle: Idle = 30,
+    second_factor: SecondFactor = False,
     processes: Processes = 1,
     no_browser: NoBrowser = False,
     db: Db = REVIEW_DB,
@@ -126,7 +130,8 @@ def review(
 
     pages = [str(path) for path in paths or ()]
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
-    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes, root_path, timedelta(minutes=idle))
+    lasts = timedelta(minutes=idle)
+    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes, root_path, lasts, second_factor)
     if supervisor:
         given = os.environ.pop("INKSHIFT_PASSWORD", "")  # not for the processes that it starts
         first_supervisor(
@@ -139,5 +144,5 @@ def need_review() -> None:
     """Raises MissingExtraError where the extra `review` is not installed."""
     from inkshift.errors import MissingExtraError, lacks
 
-    if lacks("alembic", "fastapi", "python_multipart", "uvicorn"):
+    if lacks("alembic", "fastapi", "python_multipart", "segno", "uvicorn"):
         raise MissingExtraError("review", "review")

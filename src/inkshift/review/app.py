@@ -30,7 +30,7 @@ from inkshift.review.designer import routes as templates
 from inkshift.review.keying import confusions, forms, whole
 from inkshift.review.keying import routes as keying
 from inkshift.review.routes import data, models, studies
-from inkshift.review.web import entry, health, work
+from inkshift.review.web import entry, health, secondfactor, work
 from inkshift.review.web.access import access_log
 from inkshift.review.web.render import page
 from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
@@ -42,7 +42,7 @@ STATIC = [
 ]
 ROUTES = (
     *(batches, newbatch, mending, keying, whole, forms, confusions, acceptance),
-    *(templates, data, models, studies, work, entry),
+    *(templates, data, models, studies, work, entry, secondfactor),
 )
 
 
@@ -53,6 +53,7 @@ class Settings:
     hosts: names in a browser's address that are answered; all where empty. files: the folder for what is uploaded and
     taught; made where something is to go there. keeps_tasks: this process of the server keeps them. root: the path that
     every address begins with, empty or such as `/review`. idle: how long nothing is done before somebody is logged out.
+    second_factor: supervisors who log in must have one.
     """
 
     accounts: bool = False
@@ -61,6 +62,7 @@ class Settings:
     keeps_tasks: bool = True
     root: str = ""
     idle: timedelta = IDLE
+    second_factor: bool = False
 
 
 SETTINGS = TypeAdapter(Settings)
@@ -109,9 +111,10 @@ def worker() -> FastAPI:
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 401:
+        door = (error.headers or {})["Location"]
         if "hx-request" in request.headers:
-            return Response(status_code=401, headers={"HX-Redirect": "/login"})
-        return RedirectResponse("/login", 303)
+            return Response(status_code=401, headers={"HX-Redirect": door})
+        return RedirectResponse(door, 303)
     return _error_page(request, error.status_code, "")
 
 

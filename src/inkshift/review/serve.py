@@ -63,7 +63,7 @@ class Batch:
 class At:
     """Where to answer. port: 0 is a free one. certificate, key: files in PEM for HTTPS, both or neither. proxy: the
     address of what stands in front: what it says of who asks, and whether by HTTPS, is believed. processes: that
-    answer; several need PostgreSQL. root, idle: see `app.Settings`."""
+    answer; several need PostgreSQL. root, idle, second_factor: see `app.Settings`."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -73,6 +73,7 @@ class At:
     processes: int = 1
     root: str = ""
     idle: timedelta = IDLE
+    second_factor: bool = False
 
     @property
     def local(self) -> bool:
@@ -114,7 +115,8 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
             say(f"review is at {address}  (Ctrl+C stops it)")
             if browser:
                 webbrowser.open(address + start)
-            settings = Settings(not at.local, LOOPBACK if at.local else (), folder, root=at.root, idle=at.idle)
+            hosts = LOOPBACK if at.local else ()
+            settings = Settings(not at.local, hosts, folder, True, at.root, at.idle, at.second_factor)
             if at.processes == 1:
                 uvicorn.Server(uvicorn.Config(make_app(store, settings), **_how(at))).run(sockets=[listening])
             else:

@@ -331,7 +331,8 @@ class Task(Base):
 class OpenSession(Base):
     """A browser that is logged in, by the digest of what its cookie holds; see `security`.
 
-    until: when it ends unless its user does something before; ends: when it does whatever they do.
+    until: when it ends unless its user does something before; ends: when it does whatever they do. waits: the password
+    was right, and the second factor is not there yet.
     """
 
     __tablename__ = "sessions"
@@ -342,10 +343,26 @@ class OpenSession(Base):
     csrf: Mapped[str] = mapped_column(sa.String(64))
     until: Mapped[datetime]
     ends: Mapped[datetime]
+    waits: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+
+
+class SecondFactor(Base):
+    """What somebody has besides a password; see `second`. secret: in base32, for an authenticator app.
+
+    used: the last step of time whose code was taken, None until the first one proved that the app knows the secret.
+    paper: what is kept of the codes on paper that are left.
+    """
+
+    __tablename__ = "second_factors"
+
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"), primary_key=True, autoincrement=False)
+    secret: Mapped[str] = mapped_column(sa.String(32))
+    used: Mapped[int | None]
+    paper: Mapped[list[Any]]
 
 
 class Try(Base):
-    """A password that somebody tries at an address; see `sessions`."""
+    """A password or code that somebody tries. address: where it comes from, or whose code; see `sessions`."""
 
     __tablename__ = "tries"
 

@@ -8,15 +8,17 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import SettingError
-from inkshift.review.core import queue
+from inkshift.review.core import queue, second
 from inkshift.review.core import store as stores
 from inkshift.review.core.paging import listed
 from inkshift.review.core.passwords import MOST
+from inkshift.review.core.schema import User
 from inkshift.review.core.words import LANGUAGES
 from inkshift.review.web.access import note_access
 from inkshift.review.web.render import page
-from inkshift.review.web.security import At, Id, Supervisor, Visit, Who, cookie_name, has_accounts, keep, secure
-from inkshift.review.web.sessions import end_session, may_try, start_session, tried_right
+from inkshift.review.web.secondfactor import Code, address_of, try_code
+from inkshift.review.web.security import At, Id, Supervisor, Visit, Who, cookie_name, has_accounts, keep, secure, there
+from inkshift.review.web.sessions import WAITS, end_session, may_try, start_session, tried_right, who_waits
 
 router = APIRouter()
 
@@ -33,7 +35,7 @@ def login_page(who: Who) -> Response:
 
 @router.post("/login")
 def log_in(request: Request, who: Who, name: Name = "", password: Password = "") -> Response:
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     if not may_try(who.store, address):
         note_access(request.scope, "too many wrong passwords", name)
         return page(who, "login.html", error="login_wait", name=name, status=429)
@@ -42,6 +44,33 @@ def log_in(request: Request, who: Who, name: Name = "", password: Password = "")
         note_access(request.scope, "wrong name or password", name)
         return page(who, "login.html", error="login_failed", name=name, status=403)
     tried_right(who.store, address)
+    if second.state(who.store, user.id).proved:
+        keep(request, start_session(who.store, user, waits=True)[0], WAITS)
+        return RedirectResponse("/login/code", 303)
+    return _let_in(request, who, user)
+
+
+@router.get("/login/code")
+def code_page(request: Request, who: Who) -> Response:
+    waits = who_waits(who.store, request.cookies.get(cookie_name(request), ""))
+    return page(who, "code.html", error="") if waits else RedirectResponse("/login", 303)
+
+
+@router.post("/login/code")
+def give_code(request: Request, who: Who, code: Code = "") -> Response:
+    """The second step of logging in: a code of the app or of the paper."""
+    token = request.cookies.get(cookie_name(request), "")
+    user = who_waits(who.store, token)
+    if user is None:
+        return RedirectResponse("/login", 303)
+    status, error = try_code(request, who, user.id, user.name, code)
+    if error:
+        return page(who, "code.html", error=error, status=status)
+    end_session(who.store, token)
+    return _let_in(request, who, user)
+
+
+def _let_in(request: Request, who: Visit, user: User) -> Response:
     idle = request.app.state.settings.idle
     token, _ = start_session(who.store, user, idle)
     keep(request, token, idle)
@@ -110,8 +139,21 @@ def set_password(request: Request, who: Supervisor, user: Id, password: Password
     return RedirectResponse("/people", 303)
 
 
+@router.post("/people/{user}/second-factor")
+def remove_second(request: Request, who: Supervisor, user: Id) -> Response:
+    """Take the second factor from somebody else, who lost it; one's own needs a code."""
+    one = there(stores.user(who.store, user))
+    if user == who.user:
+        raise HTTPException(404)
+    second.remove(who.store, user)
+    note_access(request.scope, f"{one.name} has no second factor any more", who.name)
+    return RedirectResponse("/people", 303)
+
+
 def _people(who: Visit, error: str = "", name: str = "", role: str = "", at: int = 1) -> HTMLResponse:
     users = listed([user for user in stores.users(who.store) if user.name != stores.LOCAL], at, PEOPLE)
+    given = {"name": name, "role": role}
+    holders = second.holders(who.store)
     return page(
-        who, "people.html", users=users, error=error, given={"name": name, "role": role}, status=400 if error else 200
+        who, "people.html", users=users, holders=holders, error=error, given=given, status=400 if error else 200
     )

@@ -31,7 +31,8 @@ def metrics(request: Request) -> PlainTextResponse:
     if not near or "x-forwarded-for" in request.headers:
         return PlainTextResponse("not found", 404)
     store: Store = request.app.state.store
-    people = sa.select(sa.func.count(sa.distinct(OpenSession.user_id))).where(OpenSession.until > store.clock())
+    people = sa.select(sa.func.count(sa.distinct(OpenSession.user_id)))
+    people = people.where(OpenSession.until > store.clock(), ~OpenSession.waits)
     counted = {
         "decisions_total": ("counter", "Decisions, about; those taken back too.", sa.select(sa.func.max(Decision.id))),
         "fields_waiting": ("gauge", "Fields that somebody is to see.", _count(Field, Field.waiting.is_(True))),

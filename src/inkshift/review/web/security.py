@@ -35,7 +35,9 @@ MORE_BYTES: tuple[tuple[str, int], ...] = (
 )
 """Paths, as patterns, to which more may be sent, and how much."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-PUBLIC = ("/login", "/language")
+PUBLIC = ("/login", "/login/code", "/language")
+# For who has no second factor and must have one.
+WITHOUT_SECOND = ("/second-factor", "/logout", "/language")
 BY_ITSELF = re.compile(r"/fields/\d+/hold|/tasks/\d+|/batches/\d+/reading")
 """What a page asks for by itself as long as it is open."""
 
@@ -68,6 +70,7 @@ class Visit:
     """Who asks, in which language. accounts: people log in. Without a user it is a stranger at a public page.
 
     files: the folder for what is uploaded and taught; tasks: what runs in the background; root: see `app.Settings`.
+    lacks_second: they must have a second factor, and have none.
     """
 
     store: Store
@@ -80,6 +83,7 @@ class Visit:
     user: int | None = None
     name: str = ""
     role: Role = "keyer"
+    lacks_second: bool = False
 
     @property
     def supervisor(self) -> bool:
@@ -113,7 +117,9 @@ def visit(request: Request) -> Visit:
     if user and (user.password or not accounts):
         if user.longer:
             keep(request, token, state.settings.idle)
-        return replace(stranger, csrf=user.csrf, user=user.user, name=user.name, role=user.role)
+        must = bool(state.settings.second_factor and user.password and user.role == "supervisor")
+        known = replace(stranger, csrf=user.csrf, user=user.user, name=user.name, role=user.role)
+        return replace(known, lacks_second=must and not user.second)
     if accounts:
         return stranger
     local = stores.user(store, stores.local_user(store))
@@ -162,7 +168,9 @@ async def guard(request: Request, who: Who) -> AsyncIterator[None]:
 
 async def _check(request: Request, who: Visit) -> None:
     if who.user is None and request.url.path not in PUBLIC:
-        raise HTTPException(401)
+        raise HTTPException(401, headers={"Location": "/login"})
+    if who.lacks_second and request.url.path not in WITHOUT_SECOND:
+        raise HTTPException(401, headers={"Location": "/second-factor"})
     if request.method in ("GET", "HEAD"):
         return
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):

@@ -8,11 +8,14 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from inkshift.review.core.schema import OpenSession, Role, Try, User
+from inkshift.review.core.schema import OpenSession, Role, SecondFactor, Try, User
 from inkshift.review.core.store import Store, in_turn
 
 HOURS, IDLE = 12, timedelta(minutes=30)
+# For as long the password counts while a second factor is looked for.
+WAITS = timedelta(minutes=5)
 TRIES, PAUSE = 10, timedelta(minutes=1)
 # What somebody does is noted that seldom, and ten times while they may be idle.
 _NOTED = timedelta(minutes=1)
@@ -20,18 +23,18 @@ _NOTED = timedelta(minutes=1)
 _LONGEST = 100
 
 _FIND = (
-    sa.select(OpenSession, User.name, User.role, User.password)
+    sa.select(OpenSession, User.name, User.role, User.password, SecondFactor.used.is_not(None))
     .join(User, User.id == OpenSession.user_id)
-    .where(
-        OpenSession.key == sa.bindparam("key"), OpenSession.until > sa.bindparam("now", type_=OpenSession.until.type)
-    )
+    .outerjoin(SecondFactor, SecondFactor.user_id == OpenSession.user_id)
+    .where(OpenSession.key == sa.bindparam("key"), OpenSession.waits == sa.bindparam("waits"))
+    .where(OpenSession.until > sa.bindparam("now", type_=OpenSession.until.type))
 )
 
 
 class LoggedIn(NamedTuple):
     """Whose session it is. csrf: its token against forged requests. password: whether the user has one.
 
-    longer: it goes on longer than its cookie knows.
+    second: they have a second factor. longer: it goes on longer than its cookie knows.
     """
 
     csrf: str
@@ -39,20 +42,22 @@ class LoggedIn(NamedTuple):
     name: str
     role: Role
     password: bool
+    second: bool
     longer: bool
 
 
-def start_session(store: Store, user: User, idle: timedelta = IDLE) -> tuple[str, str]:
+def start_session(store: Store, user: User, idle: timedelta = IDLE, *, waits: bool = False) -> tuple[str, str]:
     """Log a user in for 12 hours: what the cookie is to hold, and the token against forged requests.
 
-    idle: it ends before, once nothing was done for so long; that of a user without a password does not.
+    idle: it ends before, once nothing was done for so long; that of a user without a password does not. waits: nobody
+    is in by it, it only says for `WAITS` who gave the right password; see `who_waits`.
     """
     token, csrf, now = secrets.token_urlsafe(32), secrets.token_urlsafe(32), store.clock()
     with store.writing(durable=False) as session:
         session.execute(sa.delete(OpenSession).where(OpenSession.until <= now))
-        ends = now + timedelta(hours=HOURS)
+        ends = now + (WAITS if waits else timedelta(hours=HOURS))
         until = min(ends, now + idle) if user.password else ends
-        made = {"stamp": _digest(user.password), "csrf": csrf, "until": until, "ends": ends}
+        made = {"stamp": _digest(user.password), "csrf": csrf, "until": until, "ends": ends, "waits": waits}
         session.add(OpenSession(key=_digest(token), user_id=user.id, **made))
     return token, csrf
 
@@ -62,22 +67,37 @@ def find_session(store: Store, token: str, idle: timedelta = IDLE, used: bool = 
 
     used: somebody did something, by which the session goes on; not their browser by itself.
     """
-    if not token:
-        return None
-    now = store.clock()
     with store.reading() as session:
-        found = session.execute(_FIND, {"key": _digest(token), "now": now}).first()
+        found = _find(store, session, token, waits=False)
     if found is None:
         return None
-    one, name, role, password = found
-    if one.stamp != _digest(password):
-        return None
-    until = min(one.ends, now + idle)
+    one, name, role, password, second = found
+    until = min(one.ends, store.clock() + idle)
     longer = bool(used and password and until - one.until > min(_NOTED, idle / 10))
     if longer:
         with store.writing(durable=False) as session:
             session.execute(sa.update(OpenSession).where(OpenSession.key == one.key).values(until=until))
-    return LoggedIn(one.csrf, one.user_id, name, role, bool(password), longer)
+    return LoggedIn(one.csrf, one.user_id, name, role, bool(password), second, longer)
+
+
+def who_waits(store: Store, token: str) -> User | None:
+    """Who gave the right password a few minutes ago, and no second factor yet."""
+    with store.reading() as session:
+        found = _find(store, session, token, waits=True)
+        return session.get(User, found[0].user_id) if found else None
+
+
+def _find(
+    store: Store, session: Session, token: str, *, waits: bool
+) -> tuple[OpenSession, str, Role, str, bool] | None:
+    """The session of a cookie, and its user's name, role, password and whether they have a second factor."""
+    if not token:
+        return None
+    found = session.execute(_FIND, {"key": _digest(token), "now": store.clock(), "waits": waits}).first()
+    if found is None:
+        return None
+    one, name, role, password, second = found
+    return (one, name, role, password, second) if one.stamp == _digest(password) else None
 
 
 def end_session(store: Store, token: str) -> None:
@@ -86,29 +106,38 @@ def end_session(store: Store, token: str) -> None:
         session.execute(sa.delete(OpenSession).where(OpenSession.key == _digest(token)))
 
 
+def end_sessions(store: Store, user: int) -> None:
+    """Log somebody out wherever they are."""
+    with store.writing() as session:
+        session.execute(sa.delete(OpenSession).where(OpenSession.user_id == user))
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def may_try(store: Store, address: str) -> bool:
-    """Whether somebody at this address may try a password; false for a minute after ten that were not right.
+def may_try(store: Store, *whose: str) -> bool:
+    """Whether somebody may try a password or a code; false for a minute after ten that were not right.
 
-    A try counts from its beginning, so that many at once, each a costly hash, are no way around the limit.
+    whose: the address that it comes from, and who else tries are counted for. A try counts from its beginning, so that
+    many at once, each a costly hash, are no way around the limit.
     """
     now = store.clock()
     with store.writing(durable=False) as session:
-        in_turn(session, f"tries {address}")
-        session.execute(sa.delete(Try).where(Try.at <= now - PAUSE))
-        counted = sa.select(sa.func.count()).where(Try.address == address[:_LONGEST])
-        if session.scalars(counted).one() >= TRIES:
-            return False
-        session.add(Try(address=address[:_LONGEST], at=now))
+        for one in whose:
+            in_turn(session, f"tries {one}")
+            session.execute(sa.delete(Try).where(Try.at <= now - PAUSE))
+            counted = sa.select(sa.func.count()).where(Try.address == one[:_LONGEST])
+            if session.scalars(counted).one() >= TRIES:
+                return False
+            session.add(Try(address=one[:_LONGEST], at=now))
     return True
 
 
-def tried_right(store: Store, address: str) -> None:
+def tried_right(store: Store, *whose: str) -> None:
     """The last try was right, and counts no more."""
     with store.writing(durable=False) as session:
-        in_turn(session, f"tries {address}")
-        last = sa.select(sa.func.max(Try.id)).where(Try.address == address[:_LONGEST]).scalar_subquery()
-        session.execute(sa.delete(Try).where(Try.id == last), execution_options={"synchronize_session": False})
+        for one in whose:
+            in_turn(session, f"tries {one}")
+            last = sa.select(sa.func.max(Try.id)).where(Try.address == one[:_LONGEST]).scalar_subquery()
+            session.execute(sa.delete(Try).where(Try.id == last), execution_options={"synchronize_session": False})
