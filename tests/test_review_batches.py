@@ -15,7 +15,7 @@ from inkshift.review.batches.keep import EACH, form_list
 from inkshift.review.core import queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
-from inkshift.review.core.schema import Decision, Field, Form, Reading
+from inkshift.review.core.schema import Decision, Field, Form, Reading, User
 from inkshift.review.core.store import Store
 from review_app import client, token
 from review_forms import TALLY, many, tally
@@ -92,3 +92,25 @@ def test_a_batch_is_renamed_and_archived_on_its_page(store: Store, tmp_path: Pat
     assert browser.get(f"/batches/{batch}").status_code == 404
     status, text = go(browser, "/batches/2/pages")
     assert status == 400 and "command line" in text
+
+
+def test_labels_that_are_there_already_are_given_in_the_browser(store: Store) -> None:
+    """As the answers of one keyer, called by the file; twice they change nothing, and what is wrong is said."""
+    batch = add_batch(store, "twice", [tally("one", "001", "002", "3")], template=TALLY, double=True)
+    browser = client(store)
+    browser.headers["Accept-Language"] = "es"
+
+    def give(text: str, name: str = "acta.csv") -> tuple[int, str]:
+        data, files = {"csrf": token(browser)}, {"file": (name, text.encode())}
+        answer = browser.post(f"/batches/{batch}/labels", data=data, files=files)
+        return answer.status_code, answer.text
+
+    status, text = give("form,field,value\none,a,001\none,b,002\nnone,a,1\n")
+    assert status == 200 and "2 campos etiquetados por acta.csv; 1 de sus filas" in text
+    assert "0 campos etiquetados" in give("form,field,value\none,a,001\n")[1]
+    with store.reading() as session:
+        logged = session.execute(sa.select(Decision.value, User.name).join(Decision.user).order_by(Decision.id)).all()
+    assert logged == [("001", "acta.csv"), ("002", "acta.csv")]
+    status, text = give("form,value\none,x\n")
+    assert status == 400 and "acta.csv:2: un valor solo tiene dígitos" in text and "/tmp" not in text
+    assert browser.post(f"/batches/{batch}/labels", data={"csrf": token(browser)}).status_code == 400

@@ -28,6 +28,7 @@ SHOWN = (
     *(SRC / "forms" / "page").glob("*.py"),
     *(SRC / "forms" / name for name in ("template.py", "rules.py", "registration/register.py")),
     SRC / "pictures.py",
+    SRC / "datasets" / "labels.py",
 )
 # Said to whoever programs or types commands, never on a page.
 NOT_SHOWN = (
@@ -37,6 +38,10 @@ NOT_SHOWN = (
     "cannot be searched",
     "expected a file or folder",
     "archive",
+    "or one CSV file",
+    "relative path",
+    "address or query",
+    "one for each field",
 )
 OTHERS = [code for code in LANGUAGES if code != "en"]
 

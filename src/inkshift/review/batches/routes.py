@@ -8,18 +8,20 @@ from fastapi import APIRouter, Form, Query
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from inkshift.errors import SettingError
+from inkshift.errors import InkshiftError, SettingError
 from inkshift.review.batches import keep
 from inkshift.review.batches import reading as readpages
 from inkshift.review.batches.exchange import write_label_studio, write_table
 from inkshift.review.batches.keep import Which
 from inkshift.review.core.agreement import agreement, progress
+from inkshift.review.core.intake import add_labels
 from inkshift.review.core.paging import listed
 from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.render import page, written
 from inkshift.review.web.security import At, Id, Supervisor, Visit, Who
+from inkshift.review.web.uploads import Upload, shown_name, take_labels
 
 router = APIRouter()
 
@@ -58,9 +60,9 @@ def batch(who: Supervisor, batch: Id, asked: Annotated[Asked, Query()]) -> HTMLR
 
 
 def show_batch(
-    who: Visit, batch: int, error: str = "", *, asked: Asked | None = None, name: str | None = None
+    who: Visit, batch: int, error: str = "", *, done: str = "", asked: Asked | None = None, name: str | None = None
 ) -> HTMLResponse:
-    """The page of a batch. error: what could not be done, with the `name` that was typed for it."""
+    """The page of a batch. error: what could not be done, with the `name` that was typed for it. done: what was."""
     found, asked = views.batch_of(who, batch), asked or Asked()
     left = undone(who.store, batch)
     return page(
@@ -68,6 +70,7 @@ def show_batch(
         "batch.html",
         status=400 if error else 200,
         error=error,
+        done=done,
         batch=found,
         name=found.name if name is None else name,
         keying=views.keying(found),
@@ -95,6 +98,19 @@ def rename(who: Supervisor, batch: TheBatch, name: Name = "") -> Response:
     except SettingError as e:
         return show_batch(who, batch.id, str(e), name=name)
     return RedirectResponse(f"/batches/{batch.id}", 303)
+
+
+@router.post("/batches/{batch}/labels")
+def label(who: Supervisor, batch: TheBatch, sent: Upload) -> HTMLResponse:
+    """Put what is known of a batch already into the log, as the answers of a keyer called by the file's name."""
+    try:
+        if not sent.files:
+            raise SettingError(who.words("labels_none"))
+        name = shown_name(sent.files[0])
+        added = add_labels(who.store, batch.id, take_labels(sent.files[0]), name)
+    except InkshiftError as e:
+        return show_batch(who, batch.id, str(e))
+    return show_batch(who, batch.id, done=who.words("labels_added", n=added.added, file=name, unused=len(added.unused)))
 
 
 @router.post("/batches/{batch}/archive")

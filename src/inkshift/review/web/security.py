@@ -29,6 +29,7 @@ MOST_BYTES = 64 * 1024
 MORE_BYTES: tuple[tuple[str, int], ...] = (
     (r"/new-batch", 256 * 2**20),
     (r"/batches/\d+/pages", 256 * 2**20),
+    (r"/batches/\d+/labels", 65 * 2**20),
     (r"/pages/\d+/replace", 65 * 2**20),
     (r"/templates(/open|/\d+/(pages|try))?", 65 * 2**20),
     (r"/templates/\d+", 2**20),

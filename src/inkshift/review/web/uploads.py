@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from fastapi import Depends, Request
 from PIL import Image
 from starlette.datastructures import UploadFile
 
-from inkshift.errors import InputError
+from inkshift.datasets.labels import Label, read_labels
+from inkshift.errors import DataError, InputError
 from inkshift.forms.page.files import kind_of, page_refs
 from inkshift.review.web.security import Supervisor
 
@@ -60,6 +62,19 @@ def take(upload: UploadFile, folder: Path, stem: str) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return kept
+
+
+def take_labels(upload: UploadFile) -> list[Label]:
+    """What a CSV file says is written on forms; see `read_labels`. Raises DataError, which names the file as its owner
+    does."""
+    shown = shown_name(upload)
+    with tempfile.TemporaryDirectory(prefix="inkshift-labels-") as folder:
+        file = Path(folder, "labels.csv")
+        _copy(upload.file, file, shown)
+        try:
+            return read_labels(str(file), amounts=True)
+        except DataError as e:
+            raise DataError(str(e).replace(str(file), shown)) from None
 
 
 def shown_name(upload: UploadFile) -> str:
