@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,6 +25,12 @@ from inkshift.forms.page.files import find_files, load_page, page_refs, passed_o
 from inkshift.forms.reader import Reader
 from inkshift.models import package
 from inkshift.remote import address_of
+from inkshift.review import reread, serve
+from inkshift.review.core.schema import Page
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import Work
+from inkshift.review.web import pagepicture
+from review_app import opened
 
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
 SCAN = TELEGRAM / "scan-1.jpg"
@@ -250,3 +257,32 @@ def test_a_list_that_is_none(tmp_path: Path, run: Run) -> None:
         )
     status, _, said = run("read", "--as", "number")
     assert status == 2 and "nothing to read: give files or folders, or --from FILE" in " ".join(said.split())
+
+
+def test_review_reads_and_shows_pages_where_they_lie(bucket: str, tmp_path: Path) -> None:
+    """And reads them anew; a page that is gone or is another one by now is said."""
+    import fsspec
+
+    with opened(tmp_path) as store:
+        store.use_files(tmp_path / "files")
+        given = [str(Path(f"{bucket}/scans/scan-10.jpg"))]  # as the command line has it
+        batch = serve.read_batch(store, serve.Batch(given, str(TELEGRAM / "template.json")))
+        (page,) = pages_of(store)
+        assert page.source == f"{bucket}/scans/scan-10.jpg" and page.sha256 == file_digest(SCAN)
+        assert pagepicture.picture(pagepicture.file_of(store, page)).whole == (1240, 1754)
+        (work := tmp_path / "work").mkdir()
+        done = reread.reread(Work(store, tmp_path / "files", work, {"batch": batch}, lambda *_: None))
+        assert done["skipped"] == 0
+        inside = fsspec.filesystem("s3")
+        pagepicture._picture.cache_clear()
+        inside.pipe("election/scans/scan-10.jpg", (TELEGRAM / "scan-2.jpg").read_bytes())
+        with pytest.raises(InputError, match=f"^{page.source}: is another file than the one that was read"):
+            pagepicture.picture(pagepicture.file_of(store, page))
+        inside.rm("election/scans/scan-10.jpg")
+        with pytest.raises(InputError, match=f"^{page.source}: expected a file or folder, found nothing"):
+            pagepicture.picture(pagepicture.file_of(store, page))
+
+
+def pages_of(store: Store) -> list[Page]:
+    with store.reading() as session:
+        return list(session.scalars(sa.select(Page)))

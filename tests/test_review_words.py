@@ -28,6 +28,7 @@ SHOWN = (
     *(SRC / "forms" / "page").glob("*.py"),
     *(SRC / "forms" / name for name in ("template.py", "rules.py", "registration/register.py")),
     SRC / "pictures.py",
+    SRC / "remote.py",
     SRC / "datasets" / "labels.py",
 )
 # Said to whoever programs or types commands, never on a page.
@@ -42,6 +43,8 @@ NOT_SHOWN = (
     "relative path",
     "address or query",
     "one for each field",
+    "address without user",
+    "give the path",
 )
 OTHERS = [code for code in LANGUAGES if code != "en"]
 

@@ -173,6 +173,11 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether a file is there; one of a store is taken to be, and is asked for once it is read."""
+    return bool(address_of(path)) or is_file(path)
+
+
 def read_bytes(path: str | Path, most: int = MOST_SETTINGS) -> bytes:
     """What a file holds. Raises OSError where it cannot be read, ValueError where it is larger than `most` bytes."""
     with Path(path).open("rb") as file:

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from inkshift.errors import DataError, SettingError
-from inkshift.files import file_digest
+from inkshift.errors import DataError, InputError, SettingError
+from inkshift.files import file_digest, is_there
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading
 from inkshift.forms.template import Template
@@ -55,10 +55,18 @@ def _to_read(work: Work) -> tuple[Path, list[str], int]:
         pages = session.execute(in_order).all()
         folder = work.store.at(batch.folder)
     there = [(str(work.store.at(source)), digest) for source, digest in pages]
-    usable = [source for source, digest in there if Path(source).is_file() and file_digest(source) == digest]
+    usable = [source for source, digest in there if _is_same(source, digest)]
     if not usable:
         raise DataError("no page to read: all fields are settled, or the scans are not where they were; put them back")
     return write_template(template, folder, work.folder), usable, len(pages) - len(usable)
+
+
+def _is_same(source: str, digest: str) -> bool:
+    """Whether a page's file is there, and the one that was read."""
+    try:
+        return is_there(source) and file_digest(source) == digest
+    except InputError:
+        return False
 
 
 def _add(store: Store, batch_id: int, form: FormReading, digest: str, before: int) -> int:

@@ -25,6 +25,7 @@ import uvicorn
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import SettingError
 from inkshift.files import locked
+from inkshift.remote import address_of
 from inkshift.review.app import SETTINGS, WORKER, Settings, make_app
 from inkshift.review.batches.reading import model_of, open_reader
 from inkshift.review.core import store as stores
@@ -46,7 +47,8 @@ _ROOT = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pages to be read into a new batch. name: empty for the template's name and the time.
+    """Pages to be read into a new batch, by their paths, or addresses in a store. name: empty for the template's name
+    and the time.
 
     double, model_keys: see `intake.add_batch`. labels: CSV of what is known of them already, see `read_labels`.
     """
@@ -211,7 +213,7 @@ def read_batch(store: Store, batch: Batch) -> int:
     return add_batch(
         store,
         name,
-        reader.read([Path(path).resolve() for path in batch.paths]),
+        reader.read([path if address_of(path) else Path(path).resolve() for path in batch.paths]),
         template=reader.template,
         folder=str(Path(batch.template).resolve().parent),
         model=model_of(reader),

@@ -6,7 +6,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from inkshift.datasets.labels import Label
 from inkshift.errors import InputError, SettingError
-from inkshift.files import file_digest
+from inkshift.files import file_digest, is_there
 from inkshift.forms.reading import UNREADABLE, FieldReading, FormReading, Image, PageNote, state_of
 from inkshift.forms.template import Template
 from inkshift.review.core.checks import limit_of
@@ -312,7 +311,7 @@ def _png(crop: Image) -> bytes:
 
 def _digest(source: str) -> str:
     try:
-        return file_digest(source) if Path(source).is_file() else ""
+        return file_digest(source) if is_there(source) else ""
     except InputError:
         return ""
 

@@ -74,7 +74,8 @@ def taught(store: Store, page: int = 1) -> Listed[Known]:
     """Models that were taught here, the newest first. Only those of the page are opened."""
     found = listed(stores.models(store), page, EACH)
     with store.reading() as session:
-        return found.each(lambda model: _taught(session, store, model))
+        current = _current(session)
+        return found.each(lambda model: _taught(session, store, model, current))
 
 
 def find(store: Store, digest: str) -> Known | None:
@@ -82,7 +83,7 @@ def find(store: Store, digest: str) -> Known | None:
     with store.reading() as session:
         model = session.get(TrainedModel, digest)
         if model is not None:
-            return _taught(session, store, model)
+            return _taught(session, store, model, _current(session))
     return next((model for model in ships(store) if model.digest == digest), None)
 
 
@@ -149,7 +150,7 @@ def _shipped() -> dict[str, Model]:
     return {name: load_model(name) for name in sorted(shipped(), key=lambda name: name != NUMBER_MODEL)}
 
 
-def _taught(session: Session, store: Store, model: TrainedModel) -> Known:
+def _taught(session: Session, store: Store, model: TrainedModel, current: str) -> Known:
     folder, manifest, problem = str(store.at(model.folder)), None, ""
     try:
         manifest = load_model(folder).manifest
@@ -164,7 +165,7 @@ def _taught(session: Session, store: Store, model: TrainedModel) -> Known:
         folder,
         manifest,
         model.digest,
-        model.digest == _current(session),
+        model.digest == current,
         base.name if base else names.get(model.based_on, model.based_on[:12]),
         of_json(facts) if facts else None,
         facts,

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from inkshift.errors import InputError, MissingExtraError, SettingError
+from inkshift.remote import address_of
 from inkshift.review.core.passwords import check_password, hash_password
 from inkshift.review.core.schema import MODEL, Base, Batch, Page, Role, TrainedModel, User
 
@@ -86,11 +87,11 @@ class Store:
         """A path as the database keeps it: within the folder of files where it is in there, else as it is."""
         if self.files is not None and Path(path).is_relative_to(self.files):
             return Path(path).relative_to(self.files).as_posix()
-        return str(path)
+        return address_of(path) or str(path)
 
     def at(self, kept: str) -> Path:
-        """Where a path leads that the database keeps."""
-        return self.files / kept if self.files is not None else Path(kept)
+        """Where a path leads that the database keeps; the address of a page in a store is one, see `remote`."""
+        return Path(kept) if self.files is None or address_of(kept) else self.files / kept
 
     def close(self) -> None:
         self.engine.dispose()

@@ -18,7 +18,7 @@ from inkshift.forms.reading import DIGITS, Kind
 from inkshift.forms.rules import Broken, Limit
 from inkshift.review.core.agreement import Progress, progress
 from inkshift.review.core.checks import broken_now, checks_of, values, without_digits
-from inkshift.review.core.paging import at_most
+from inkshift.review.core.paging import Listed, at_most
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
 from inkshift.review.core.store import Store
 from inkshift.review.core.undone import undone
@@ -41,13 +41,9 @@ class BatchRow:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchList:
-    """A page of batches. page: from 1, of `pages`; count: of all batches, and how many of them are away: archived."""
+class BatchList(Listed[BatchRow]):
+    """A page of batches. count: of all of them, and how many of them are away: archived."""
 
-    rows: tuple[BatchRow, ...]
-    page: int
-    pages: int
-    count: int
     away: int
 
 
@@ -129,7 +125,7 @@ def batch_list(store: Store, archived: bool = False, page: int = 1) -> BatchList
     rows = tuple(
         BatchRow(b.id, b.name, keying(b), count, progress(store, b.id), len(undone(store, b.id))) for b, count in found
     )
-    return BatchList(rows, page, pages, count, put_away)
+    return BatchList(rows, count, page, pages, put_away)
 
 
 def keying(batch: Batch) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,8 +12,9 @@ import sqlalchemy as sa
 from starlette.responses import Response
 
 from inkshift.errors import InputError
-from inkshift.files import file_digest
+from inkshift.files import file_digest, is_there
 from inkshift.forms.page.files import PageRef, load_page
+from inkshift.remote import at_hand
 from inkshift.review.core.schema import Field, Form, Page
 from inkshift.review.core.store import Store
 
@@ -86,7 +86,7 @@ def file_of(store: Store, page: Page) -> PageFile:
 
 def picture(found: PageFile) -> Picture:
     """The page. Raises InputError where its file is gone or is another one by now."""
-    if not found.sha256 or not Path(found.source).is_file():
+    if not found.sha256 or not is_there(found.source):
         raise InputError(f"{found.called}: the page's file is not there; put it back to see the whole page")
     try:
         return _picture(found.source, found.number, found.sha256, found.turn)
@@ -118,9 +118,10 @@ def outline(found: FieldOnPage, shown: Picture) -> Box | None:
 
 @lru_cache(maxsize=32)
 def _picture(source: str, number: int, sha256: str, turn: int) -> Picture:
-    if file_digest(source) != sha256:
-        raise InputError(f"{source}: is another file than the one that was read; put that one back")
-    image = load_page(PageRef(source, number))
+    with at_hand(source) as file:
+        if file_digest(file) != sha256:
+            raise InputError(f"{file}: is another file than the one that was read; put that one back")
+        image = load_page(PageRef(str(file), number))
     high, wide = image.shape[:2]
     zoom = min(1.0, _LONGEST / max(high, wide))
     small = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA) if zoom < 1 else image
