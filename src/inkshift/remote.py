@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,24 +42,50 @@ def address_of(path: str | Path) -> str:
 
 
 @contextmanager
-def at_hand(path: str | Path) -> Iterator[Path]:
+def at_hand(path: str | Path, again: bool = False) -> Iterator[Path]:
     """A file of this machine with what is at a path: itself, or a copy of what a store holds, which goes again.
 
-    Errors about the copy name the address. Raises InputError where nothing can be read there, MissingExtraError
-    without fsspec or its part for that store.
+    again: it is asked for again soon, as a file of many pages is: the copy stays until another one is fetched so, and
+    is taken as long as the store's file has the same stamp. Errors about the copy name the address. Raises InputError
+    where nothing can be read there, MissingExtraError without fsspec or its part for that store.
     """
     address = address_of(path)
     if not address:
         yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="inkshift-page-") as folder:
-        file = Path(folder, address.rsplit("/", 1)[-1])
+    copy = _kept_copy(address) if again else _Copy(address)
+    try:
+        yield copy.file
+    except InputError as e:
+        raise InputError(str(e).replace(str(copy.file), address)) from None
+    finally:
+        if not again:
+            copy.go()
+
+
+class _Copy:
+    """A copy of a file of a store. It goes when it is told to, when nobody has it any more, and with the process."""
+
+    def __init__(self, address: str, stamp: str = "") -> None:
+        self.address, self.stamp = address, stamp
+        folder = tempfile.mkdtemp(prefix="inkshift-page-")
+        self.go = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.file = Path(folder, address.rsplit("/", 1)[-1])
         with _asking(address) as (store, place):
-            store.get_file(place, str(file))
-        try:
-            yield file
-        except InputError as e:
-            raise InputError(str(e).replace(str(file), address)) from None
+            store.get_file(place, str(self.file))
+
+
+_kept: list[_Copy] = []
+
+
+def _kept_copy(address: str) -> _Copy:
+    """The last copy that was kept, where it is of this file as it is now; else a new one in its place."""
+    stamp = stamp_at(address)
+    for copy in _kept:
+        if stamp and (copy.address, copy.stamp) == (address, stamp):
+            return copy
+    _kept[:] = [_Copy(address, stamp)]
+    return _kept[-1]
 
 
 def files_at(address: str) -> list[str]:

@@ -119,7 +119,7 @@ def page_refs(path: Path) -> list[PageRef]:
     address = address_of(path)
     if address and path.suffix.lower() in ONE_PAGE:  # it is fetched once, by who reads it
         return [PageRef(address, 1)]
-    with at_hand(path) as file:
+    with at_hand(path, again=True) as file:
         count = pdf.count_pages(file) if kind_of(file) == ".pdf" else pictures.count_pages(file)
         if count < 1:
             raise InputError(f"{file}: expected at least one page, found none; export the PDF again")
@@ -133,7 +133,7 @@ def load_page(ref: PageRef, dpi: int = 200) -> npt.NDArray[np.uint8]:
     exceed 6000 pixels. Raises InputError for all that `page_refs` raises it for, for a page that the file does not
     have, for damaged or truncated pixels, and for more than 120 megapixels (before they are decoded).
     """
-    with at_hand(ref.source) as path:
+    with at_hand(ref.source, again=Path(ref.source).suffix.lower() not in ONE_PAGE) as path:
         if kind_of(path) == ".pdf":
             return pdf.draw_page(path, ref.page, dpi)
         return pictures.load_picture(path, ref.page)
