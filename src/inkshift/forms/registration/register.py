@@ -271,8 +271,10 @@ def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tr
     """The places on what may be a fax of standard resolution, which has half as many rows as columns to the inch:
     looked for and proved as it is, and on a picture of it that is twice as high, or, turned aside, twice as wide.
 
-    A form of rules alone may fit half of it as it is: what is proved in several ways is a rival of itself.
+    A form of rules alone may fit half of it as it is: what is proved in several ways is a rival of itself. A clean scan
+    may look like a fax; on it the form as it is explains more, proved or not.
     """
+    least = max((one.explained for one in tried), default=0.0)
     proved = [one for one in tried[:1] if one.probability >= LEAST]
     if any(_covers(one.place.matrix, scan, known) for one in proved):
         return list(tried)
@@ -280,7 +282,7 @@ def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tr
         square = cv2.resize(scan.gray, None, fx=across, fy=down, interpolation=cv2.INTER_LINEAR)
         shrink = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1]])
         for one in _places(Scan(np.asarray(square, np.uint8)), known)[:1]:
-            if one.probability >= LEAST:
+            if one.probability >= LEAST and one.explained > least:
                 proved.append(replace(one, scan=scan, place=Place(shrink @ one.place.matrix, one.place.sights)))
     if len(proved) < 2:
         return proved or list(tried)
