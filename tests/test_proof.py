@@ -15,7 +15,7 @@ from inkshift.forms.field.fields import less_sure
 from inkshift.forms.reader import Reader, way_up
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.registration.candidates import project, quarter_turn
-from inkshift.forms.registration.proof import fine, frame_probability, lead
+from inkshift.forms.registration.proof import fine, frame_probability, lead, margin_over
 from inkshift.forms.registration.reference import Reference
 from inkshift.forms.registration.refine import NEAR, Place, refine
 from inkshift.forms.registration.register import Registered, lay_at, register
@@ -450,3 +450,11 @@ def test_a_page_laid_by_hand_is_no_other_version() -> None:
     version[TOP + ROW * (len(NAMES) - 4) + 3 :, 353:458] = 255
     laid = lay_at(seen(version, np.eye(3)), spec, np.eye(3), sheet)
     assert laid.fields["r12"] < 0.1 < 0.4 < laid.fields["r0"]
+
+
+def test_lines_that_are_hardly_seen_tell_little_of_a_rival() -> None:
+    """The rival shows as much of the whole and of the level lines; upright ones are noise at both places."""
+    faint, plain = (0.5, 0.6, 0.05), (0.5, 0.6, 0.5)
+    assert margin_over(faint, (0.5, 0.6, 0.02), (0.2, 0.2, 0.2)) < 0.3
+    assert margin_over(plain, (0.5, 0.6, 0.2), (0.2, 0.2, 0.2)) == pytest.approx(0.6 / 0.24)
+    assert margin_over(plain, plain, (0.2, 0.2, 0.2)) == 0

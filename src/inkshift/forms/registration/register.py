@@ -193,8 +193,7 @@ class _Tried:
 
     def margin_over(self, rival: _Tried, differs: Sequence[float]) -> float:
         """`Evidence.margin` over another place at which so much of the print and of its parts differs."""
-        pairs = zip(self.shares, rival.shares, strict=True)
-        return margin_over([other / max(own, 1e-6) for own, other in pairs], differs)
+        return margin_over(self.shares, rival.shares, differs)
 
 
 def reference_of(page: PageSpec, picture: Gray | None) -> Reference:
