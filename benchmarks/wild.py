@@ -131,7 +131,11 @@ def _middle(item: FieldReading) -> np.ndarray:
 
 
 def _farthest(truth: Truth, form: Form, reading: FormReading) -> float:
-    """How far the field that lies worst is from its true place, in heights of a field; of those on the picture."""
+    """How far the field that lies worst is from its true place, in heights of a field; of those on the picture. Without
+    limit where none is: a page of which nothing is seen is not the one that was read.
+    """
+    if not truth.whole.any():
+        return np.inf
     worst = 0.0
     for k, spec in enumerate(form.page.fields):
         box = next((item.box for item in reading.fields if item.name == spec.name), None)

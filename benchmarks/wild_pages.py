@@ -445,9 +445,9 @@ def make(task: Task, forms: Mapping[str, Form], siblings: Mapping[str, Form]) ->
 
 
 def _two(sheet: Sheet, other: Sheet, rng: Rng) -> Bed:
-    """Two pages of the form side by side."""
-    w, h = _size(sheet)
-    bed = Bed((round(2.06 * w), round(1.03 * max(h, _size(other)[1]))), WHITE if rng.random() < 0.6 else BLACK)
+    """Two pages of the form side by side, each whole, be they of one size or not."""
+    (w, h), (wide, high) = _size(sheet), _size(other)
+    bed = Bed((round(1.03 * (w + wide)), round(1.03 * max(h, high))), WHITE if rng.random() < 0.6 else BLACK)
     bed.lay(sheet, _moved(0.01 * w, 0.01 * h) @ _askew(sheet, rng))
     bed.lay(other, _moved(1.04 * w, 0.01 * h) @ _askew(other, rng))
     return bed

@@ -15,7 +15,7 @@ from inkshift.forms.field.fields import less_sure
 from inkshift.forms.reader import Reader, way_up
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.registration.candidates import project, quarter_turn
-from inkshift.forms.registration.proof import fine, frame_probability, lead
+from inkshift.forms.registration.proof import fine, frame_probability, lead, margin_over
 from inkshift.forms.registration.reference import Reference
 from inkshift.forms.registration.refine import NEAR, Place, refine
 from inkshift.forms.registration.register import Registered, lay_at, register
@@ -363,6 +363,30 @@ def test_a_fax_with_half_as_many_rows_as_columns_is_laid(turn: int) -> None:
     assert off(register(bits, spec, sheet)[0], spec, true) < 1 / 3
 
 
+def test_a_clean_scan_of_a_grid_is_not_taken_for_a_squashed_fax() -> None:
+    """White paper and thin lines have as few grays as a fax; squashed to half, every second line would fit."""
+    rows, columns = [207 + round(47.6 * k) for k in range(9)], [290 + 105 * k for k in range(6)]
+    lines = [[290, y, 815, y] for y in rows] + [[x, rows[0], x, rows[-1]] for x in columns]
+    boxes = [(x, y, 105, rows[k + 1] - y) for k, y in enumerate(rows[:-1]) for x in columns[:-1]]
+    fields = [{"name": f"f{k}", "box": box, "digits": [1, 2]} for k, box in enumerate(boxes)]
+    spec = PageSpec.model_validate({"size": [1240, 1754], "lines": lines, "fields": fields})
+    sheet = np.full((1754, 1240), 250, np.uint8)
+    for y in [*rows, rows[-1] + 46]:
+        cv2.line(sheet, (290, y), (815, y), (110,), 1, cv2.LINE_AA)
+    for x in columns:
+        cv2.line(sheet, (x, rows[0]), (x, rows[-1] + 46), (110,), 1, cv2.LINE_AA)
+    for k, (x, y, _, _) in enumerate(boxes):
+        text = str(k // 5 * 7 % 90 + k % 5 * 13 + 5)
+        cv2.putText(sheet, text, (x + 20, y + 36), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 1.1, (60,), 2, cv2.LINE_AA)
+    true = moved(0.6, 0.995)
+    page = np.asarray(cv2.warpPerspective(sheet, true, (1240, 1754), borderValue=(243,)), np.uint8)
+    try:
+        laid = register(page, spec)
+    except RegistrationError:
+        return
+    assert min(off(one, spec, true) for one in laid) < 1 / 3
+
+
 @pytest.mark.parametrize("rows_off", [-1, 1])
 def test_a_place_a_row_aside_is_no_rival_of_the_place_that_all_lines_tell(rows_off: int) -> None:
     """A grid known by its lines alone fits nearly as well a row aside; what is at one of the two places alone tells."""
@@ -426,3 +450,11 @@ def test_a_page_laid_by_hand_is_no_other_version() -> None:
     version[TOP + ROW * (len(NAMES) - 4) + 3 :, 353:458] = 255
     laid = lay_at(seen(version, np.eye(3)), spec, np.eye(3), sheet)
     assert laid.fields["r12"] < 0.1 < 0.4 < laid.fields["r0"]
+
+
+def test_lines_that_are_hardly_seen_tell_little_of_a_rival() -> None:
+    """The rival shows as much of the whole and of the level lines; upright ones are noise at both places."""
+    faint, plain = (0.5, 0.6, 0.05), (0.5, 0.6, 0.5)
+    assert margin_over(faint, (0.5, 0.6, 0.02), (0.2, 0.2, 0.2)) < 0.3
+    assert margin_over(plain, (0.5, 0.6, 0.2), (0.2, 0.2, 0.2)) == pytest.approx(0.6 / 0.24)
+    assert margin_over(plain, plain, (0.2, 0.2, 0.2)) == 0

@@ -234,3 +234,20 @@ def test_tables_count_each_page_once(laid: tuple[Task, Made, Form]) -> None:
     none = wild.judge(task, made, form, [FormReading("page", (), (PageNote("p", 1, None, "p: no"),))])
     assert wild.row("flat", [good, good, none]) == "| flat | 3 | 1 | 0 | 360 | 66.7% | 66.7% | 0 | 0.0 | 0 |"
     assert "1 of 3: 33.33% (0.84% to 90.57%)" in "\n".join(wild.totals([good, good, none]))
+
+
+def test_of_two_pages_one_of_which_nothing_is_seen_is_not_the_one_that_was_read(forms: dict[str, Form]) -> None:
+    task = Task(wild_pages.TWO, "tally", "as is", "black", "black frames", (7, 1))
+    made, form = wild_pages.make(task, forms, {}), forms["tally"]
+    here, cut_off = made.truths
+    made = replace(made, truths=(here, replace(cut_off, whole=np.zeros_like(cut_off.whole))))
+    said = {name: wild_forms.value_of(cells) for name, cells in here.written.items()}
+    out = wild.judge(task, made, form, [reading(form, here, said)])
+    assert out.lies and out.sure > 8 and not out.astray
+
+
+def test_two_pages_of_different_size_lie_whole_beside_each_other(forms: dict[str, Form]) -> None:
+    small, large = forms["tally"], forms["class list"]
+    rng = np.random.default_rng(2)
+    bed = wild_pages._two(small.fill("black", "black frames", rng), large.fill("black", "black frames", rng), rng)
+    assert all(truth.whole.all() for truth in bed.truths)

@@ -127,16 +127,18 @@ def weigh(seen: View, reference: Reference) -> Evidence:
     visible = np.asarray(wanted * seen.there, np.float32)
     page = spectrum(seen.contrast)
     part = None if seen.seen > 0.999 else spectrum(visible)
-    margins, turned_margins = [], []
+    margins, turned_margins, whole = [], [], 0.0
     for one in reference.parts:
         own, made = (max(float((picture * one.print).sum()), 1e-6) for picture in (visible, seen.contrast))
         gain = made / own
+        whole = whole or gain
+        counts = _counts(gain, whole)
         least = _LEAST_DIFFERENCE if one is reference.parts[0] else _LEAST_OF_PART
         expected, likeness = (
             one.likeness if part is None else shifted(part, one.spectrum, wanted.shape, reference.reach) / own,
             shifted(page, one.spectrum, wanted.shape, reference.reach) / own,
         )
-        margins.append(_margin(likeness, expected, gain, least))
+        margins.append(counts * _margin(likeness, expected, gain, least))
         if not reference.alike_turned:
             expected, likeness = (
                 one.turned_likeness
@@ -144,7 +146,7 @@ def weigh(seen: View, reference: Reference) -> Evidence:
                 else shifted(part, one.turned_spectrum, wanted.shape, reference.reach) / own,
                 shifted(page, one.turned_spectrum, wanted.shape, reference.reach) / own,
             )
-            turned_margins.append(_margin(likeness, expected, gain, least))
+            turned_margins.append(counts * _margin(likeness, expected, gain, least))
     marks = reference.marks
     kinds = reference.ways if marks is None else (*reference.ways, reference.weighted * marks)
     margin = np.max(margins, axis=0)
@@ -179,12 +181,22 @@ def _share(seen: Contrast, part: Contrast, visible: Contrast) -> float:
     return float((seen * part).sum()) / max(float((visible * part).sum()), 1e-6)
 
 
-def margin_over(shares: Sequence[float], differs: Sequence[float]) -> float:
-    """`Evidence.margin` of a rival that explains `shares` of what the place does, of the whole print and of its parts,
-    and differs in such shares of them.
+def margin_over(shares: Sequence[float], others: Sequence[float], differs: Sequence[float]) -> float:
+    """`Evidence.margin` of a rival that explains `others` of the whole print and of its parts where the place explains
+    `shares`, and differs in such shares of them.
     """
     least = (_LEAST_DIFFERENCE, *[_LEAST_OF_PART] * (len(shares) - 1))
-    return max((1 - share) / (differ + low) for share, differ, low in zip(shares, differs, least, strict=True))
+    every = zip(shares, others, differs, least, strict=True)
+    return max(
+        _counts(own, shares[0]) * (1 - other / max(own, 1e-6)) / (differ + low) for own, other, differ, low in every
+    )
+
+
+def _counts(part: float, whole: float) -> float:
+    """How much a part of the print tells, 0 to 1, by how it is seen: upright lines that are faint where the level ones
+    are plain differ everywhere by chance.
+    """
+    return min(max(part, 0.0) / max(whole, 1e-6), 1.0)
 
 
 def lead(

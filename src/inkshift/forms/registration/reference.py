@@ -66,6 +66,11 @@ class Patch:
         h, w = self.print.shape
         return self.x + (w - 1) / 2, self.y + (h - 1) / 2
 
+    def box(self, unit: float) -> Box:
+        """Where it is, in pixels of which one of the fine reference has `unit`."""
+        h, w = self.print.shape
+        return self.x * unit, self.y * unit, w * unit, h * unit
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -332,7 +337,7 @@ class Reference:
                 r, c = np.unravel_index(int(np.argmax(cell)), cell.shape)
                 y, x = top + int(r), left + int(c)
                 if energy[y, x] > _LEAST_PRINT:
-                    made.append(self._patch(x - margin, y - margin, _PATCH, _PATCH))
+                    made.append(self.piece(x - margin, y - margin, _PATCH, _PATCH))
         around = np.pad(self.fine, FARTHEST)
         return tuple(replace(patch, alone=_alone(patch, around)) for patch in made if patch is not None)
 
@@ -371,9 +376,10 @@ class Reference:
         f = FINE / max(self.size)
         x, y, w, h = (v * f for v in box)
         margin = float(np.clip(0.35 * h, 14, 30))
-        return self._patch(round(x - margin), round(y - margin), round(w + 2 * margin), round(h + 2 * margin))
+        return self.piece(round(x - margin), round(y - margin), round(w + 2 * margin), round(h + 2 * margin))
 
-    def _patch(self, x: int, y: int, w: int, h: int) -> Patch | None:
+    def piece(self, x: int, y: int, w: int, h: int) -> Patch | None:
+        """The print of a part of the fine reference; None where there is too little."""
         x2, y2 = min(x + w, self.fine.shape[1]), min(y + h, self.fine.shape[0])
         x, y = max(x, 0), max(y, 0)
         piece = np.ascontiguousarray(self.fine[y:y2, x:x2])

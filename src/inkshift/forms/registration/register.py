@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.registration import candidates
+from inkshift.forms.registration.labels import label_probability, labels_of
 from inkshift.forms.registration.proof import (
     MOSTLY,
     UNPRINTED,
@@ -31,7 +32,7 @@ from inkshift.forms.registration.proof import (
     view,
     weigh,
 )
-from inkshift.forms.registration.reference import Reference, printed_lines
+from inkshift.forms.registration.reference import FINE, Reference, printed_lines
 from inkshift.forms.registration.refine import NEAR, WIDE, Place, frames_seen, look, refine, snap
 from inkshift.forms.registration.scan import Contrast, Scan, inverse
 from inkshift.forms.template import Box, PageSpec
@@ -119,8 +120,9 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
     One place; two, upright and upside down, where what is known of the print is the same both ways up, so that only
     what is written can tell. Of several copies of the form beside each other one is laid; what lies beside a place does
     not speak against it. Raises UnknownFormError where the page shows too little of the form, a blank one too, or some
-    of its fields have nothing of their print where all else is, as on another version of the form, and
-    RegistrationError where it could lie otherwise as well; both name the place that comes nearest.
+    of its fields have nothing of their print where all else is, as on another version of the form, or other rows'
+    names beside them, and RegistrationError where it could lie otherwise as well; both name the place that comes
+    nearest.
     """
     if max(image.shape[:2]) < _SMALLEST_PAGE:
         high, wide = image.shape[:2]
@@ -191,8 +193,7 @@ class _Tried:
 
     def margin_over(self, rival: _Tried, differs: Sequence[float]) -> float:
         """`Evidence.margin` over another place at which so much of the print and of its parts differs."""
-        pairs = zip(self.shares, rival.shares, strict=True)
-        return margin_over([other / max(own, 1e-6) for own, other in pairs], differs)
+        return margin_over(self.shares, rival.shares, differs)
 
 
 def reference_of(page: PageSpec, picture: Gray | None) -> Reference:
@@ -269,8 +270,10 @@ def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tr
     """The places on what may be a fax of standard resolution, which has half as many rows as columns to the inch:
     looked for and proved as it is, and on a picture of it that is twice as high, or, turned aside, twice as wide.
 
-    A form of rules alone may fit half of it as it is: what is proved in several ways is a rival of itself.
+    A form of rules alone may fit half of it as it is: what is proved in several ways is a rival of itself. A clean scan
+    may look like a fax; on it the form as it is explains more, proved or not.
     """
+    least = max((one.explained for one in tried), default=0.0)
     proved = [one for one in tried[:1] if one.probability >= LEAST]
     if any(_covers(one.place.matrix, scan, known) for one in proved):
         return list(tried)
@@ -278,7 +281,7 @@ def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tr
         square = cv2.resize(scan.gray, None, fx=across, fy=down, interpolation=cv2.INTER_LINEAR)
         shrink = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1]])
         for one in _places(Scan(np.asarray(square, np.uint8)), known)[:1]:
-            if one.probability >= LEAST:
+            if one.probability >= LEAST and one.explained > least:
                 proved.append(replace(one, scan=scan, place=Place(shrink @ one.place.matrix, one.place.sights)))
     if len(proved) < 2:
         return proved or list(tried)
@@ -518,7 +521,9 @@ def _near(error: RegistrationError, best: _Tried, known: Reference) -> Registrat
 
 
 def _refuse_another_version(page: Registered, known: Reference, best: _Tried) -> None:
-    """Raises UnknownFormError where boxes of the form are missing though all else is there."""
+    """Raises UnknownFormError where boxes of the form are missing, or have other rows' names beside them, though all
+    else is there.
+    """
     # A box to tick is often drawn over until its lines cannot be seen.
     own = [spec for spec, patch in zip(known.spec.fields, known.fields, strict=True) if patch is not None]
     printed = [spec for spec in own if spec.kind != "tick"]
@@ -527,7 +532,7 @@ def _refuse_another_version(page: Registered, known: Reference, best: _Tried) ->
     if len(missing) >= max(_MISSING_FIELDS, _MISSING * len(there)):
         error = UnknownFormError(
             f"the page is like the template, but {len(missing)} of its {len(there)} fields are not where they should "
-            f"be, such as {missing[0]!r}; is it another version of the form?"
+            f"be, or beside other names, such as {missing[0]!r}; is it another version of the form, or another list?"
         )
         raise _near(error, best, known)
 
@@ -554,7 +559,7 @@ def _aside(shift: tuple[float, float]) -> str:
 def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Place, best: _Tried) -> Registered:
     """The page turned upright, and each field on its own frame."""
     seen = look(scan, known, place.matrix, 24)
-    own, fields = {}, {}
+    own, fields = dict[Box, Matrix](), dict[str, float]()
     angle = float(np.degrees(np.arctan2(place.matrix[1, 0], place.matrix[0, 0])))
     quarters = round(-angle / 90) % 4
     upright = np.ascontiguousarray(np.rot90(image, -quarters)) if quarters else image
@@ -578,7 +583,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
         fields[spec.name] = best.probability * sure * float(framed[k]) * there
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
-    return Registered(
+    page = Registered(
         upright,
         to_upright @ place.matrix,
         best.probability,
@@ -589,6 +594,11 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
         fields,
         outline_of(place.matrix, known),
     )
+    unit = max(known.size) / FINE
+    labels = [one for one in labels_of(known) if _shows_paper(page, one.patch.box(unit))]
+    for name, sure in zip(fields, label_probability(labels, known, place, seen, 24), strict=True):
+        fields[name] *= sure
+    return page
 
 
 def _on_scan(corners: Matrix, scan: Scan) -> float:
