@@ -19,7 +19,8 @@ from inkshift.errors import ModelError
 from inkshift.models.runtime import recogniser, symbol_recogniser
 from inkshift.models.train import glyphs, numbers
 from inkshift.models.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from inkshift.models.train.networks import FAR_NUMBERS, NumberNet
+from inkshift.models.train.deepen import deepened
+from inkshift.models.train.networks import DEEP_NUMBERS, FAR_NUMBERS, NumberNet
 
 RECIPE = glyphs.load_recipe()
 SMALL = RECIPE.model_copy(
@@ -78,7 +79,7 @@ def test_a_kill_costs_no_more_than_the_steps_since_the_checkpoint(work: Path) ->
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     before, tensors = load_checkpoint(state)
-    assert {"net", "average", "exp_avg", "exp_avg_sq"} == set(tensors)
+    assert {"net", "average", "exp_avg_sq"} == set(tensors)
     after = sit(work, 1e-6)
     assert after.numbers > before.numbers and after.steps > before.steps and after.hours > before.hours
     assert after.sitting == before.sitting + 1
@@ -115,7 +116,7 @@ def _runs(pid: int) -> bool:
 def test_a_package_is_made_at_any_time_and_reads_with_marks_and_without(work: Path) -> None:
     sit(work, 1e-6)
     model = numbers.pack(work / "package", numbers.sit(work, hours=0, recipe=SMALL), SMALL)
-    assert model.manifest.classes == (*strings.SYMBOLS, "blank") and model.manifest.architecture == FAR_NUMBERS
+    assert model.manifest.classes == (*strings.SYMBOLS, "blank") and model.manifest.architecture == DEEP_NUMBERS
     picture = np.random.default_rng(0).integers(0, 256, (32, 64), np.uint8)
     (plain,), (marked,) = (run(model)([picture]) for run in (recogniser, symbol_recogniser))
     assert plain.shape == (16, 11) and marked.shape == (16, 18)
@@ -131,17 +132,31 @@ def test_finishing_lets_the_rate_fall_and_keeps_the_checkpoint_to_go_on_from(wor
 
 
 def test_a_checkpoint_of_the_recipe_is_small_and_comes_back(tmp_path: Path) -> None:
-    net, average = (NumberNet(RECIPE.widths, len(strings.SYMBOLS) + 1, FAR_NUMBERS) for _ in range(2))
-    moments = {name: torch.rand_like(p) for name, p in net.named_parameters()}
-    parts = {"net": net.state_dict(), "average": average.state_dict(), "exp_avg": moments}
-    parts["exp_avg_sq"] = {name: 2 * moment for name, moment in moments.items()}
+    net, average = (NumberNet(RECIPE.widths, len(strings.SYMBOLS) + 1, DEEP_NUMBERS) for _ in range(2))
+    squares = {name: torch.rand_like(p) for name, p in net.named_parameters()}
+    parts = {"net": net.state_dict(), "average": average.state_dict(), "exp_avg_sq": squares}
     path, progress = tmp_path / "numbers.safetensors", Progress(7, 448, 0.25, 2, 0.5)
     save_checkpoint(path, progress, parts)
     assert path.stat().st_size < 16e6
     found, tensors = load_checkpoint(path)
     assert found == progress
     assert all(torch.equal(tensors["net"][name], value) for name, value in net.state_dict().items())
-    assert all(torch.allclose(tensors["exp_avg"][n].float(), m, rtol=0.01) for n, m in moments.items())
+    assert all(torch.allclose(tensors["exp_avg_sq"][n].float(), m, rtol=0.01) for n, m in squares.items())
+
+
+def test_a_deeper_network_goes_on_from_what_was_learned_with_fewer_blocks(work: Path) -> None:
+    torch.manual_seed(0)
+    shallow, deep = (NumberNet(SMALL.widths, len(strings.SYMBOLS) + 1, name) for name in (FAR_NUMBERS, DEEP_NUMBERS))
+    squares = {name: torch.rand_like(p) for name, p in shallow.named_parameters()}
+    average = {name: value.clone() for name, value in shallow.state_dict().items()}
+    parts = {"net": shallow.state_dict(), "average": average, "exp_avg_sq": squares}
+    save_checkpoint(work / numbers.CHECKPOINT, Progress(7, 448, 0.25, 2), parts)
+    deep.load_state_dict(deepened(parts, deep)["average"])
+    picture = torch.rand(2, 1, 32, 64)
+    assert torch.equal(shallow.eval()(picture), deep.eval()(picture))
+    assert sit(work, 1e-6).numbers > 448
+    learned = load_checkpoint(work / numbers.CHECKPOINT)[1]["net"]
+    assert all(learned[f"{block}.body.4.weight"].abs().sum() > 0 for block in ("trunk.13.0", "trunk.20"))
 
 
 @pytest.mark.parametrize("bytes_", [b"", b"no checkpoint", bytes(100)])

@@ -13,8 +13,8 @@ from inkshift.errors import ModelError
 from inkshift.files import write_whole
 
 Tensors = dict[str, dict[str, torch.Tensor]]
-# Adam's moments need no more than eight bits of precision; half of the file.
-_SHORT = ("exp_avg", "exp_avg_sq")
+# Adam's mean squared gradients need no more than eight bits of precision; its mean gradient is forgotten in ten steps.
+_SHORT = ("exp_avg_sq",)
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from inkshift.files import whole_file
 from inkshift.models import ctc
 from inkshift.models.package import WEIGHTS, Model
 from inkshift.models.train import loop
-from inkshift.models.train.networks import DILATIONS, NumberNet, as_input
+from inkshift.models.train.networks import ARCHITECTURES, NumberNet, as_input
 
 Gray = npt.NDArray[np.uint8]
 Compose = Callable[[int, int], tuple[strings.Lines, npt.NDArray[np.int64]]]
@@ -90,9 +90,9 @@ class Epoch:
 def net_of(model: Model) -> NumberNet:
     """The network of a package that reads numbers. Raises ModelError for a package of another kind."""
     manifest = model.manifest
-    if manifest.architecture not in DILATIONS:
+    if manifest.architecture not in ARCHITECTURES:
         raise ModelError(
-            f"{model.folder}: expected a number recogniser ({' or '.join(DILATIONS)}), such as numbers; "
+            f"{model.folder}: expected a number recogniser ({' or '.join(ARCHITECTURES)}), such as numbers; "
             f"found {manifest.architecture}"
         )
     state = safetensors.torch.load_file(model.folder / WEIGHTS)
@@ -103,9 +103,8 @@ def net_of(model: Model) -> NumberNet:
 
 def widths_of(state: dict[str, torch.Tensor]) -> tuple[int, int, int, int]:
     """Channels of the four stages, from the weights."""
-    layers = {int(n.split(".")[1]): len(t) for n, t in state.items() if n.startswith("trunk") and t.ndim == 4}
-    sizes = [layers[at] for at in sorted(layers)]
-    return sizes[0], sizes[2], sizes[4], int(state["head.weight"].shape[1])
+    (d, c), a, b = state["line.0.weight"].shape[:2], len(state["trunk.0.weight"]), len(state["trunk.7.weight"])
+    return a, b, c, d
 
 
 def split_by_form(numbers: Numbers, share: float, seed: int) -> tuple[Numbers, Numbers]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -41,23 +42,37 @@ def mnist_convnet(classes: int = 10) -> nn.Sequential:
     return net
 
 
-NUMBERS, FAR_NUMBERS = "number-net", "number-net-far"
-# Steps between the taps of the four convolutions along the line. The later network sees 60 pixels to either side with
-# them (Yu and Koltun 2016), at no cost: enough to tell the gap between two numbers from the end of one.
-DILATIONS = {NUMBERS: (1, 1, 1, 1), FAR_NUMBERS: (1, 2, 4, 8)}
+NUMBERS, FAR_NUMBERS, DEEP_NUMBERS = "number-net", "number-net-far", "number-net-deep"
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """apart: steps between the taps of the four convolutions along the line. With 1, 2, 4, 8 they see 60 pixels to
+    either side at no cost (Yu and Koltun 2016): enough to tell the gap between two numbers from the end of one.
+    blocks: residual blocks over the picture, after the second and after the third stage.
+    """
+
+    apart: tuple[int, int, int, int]
+    blocks: tuple[int, int]
+
+
+ARCHITECTURES = {
+    NUMBERS: Depth((1, 1, 1, 1), (0, 0)),
+    FAR_NUMBERS: Depth((1, 2, 4, 8), (0, 0)),
+    DEEP_NUMBERS: Depth((1, 2, 4, 8), (1, 1)),
+}
 
 
 class _Residual(nn.Module):
-    """x + two convolutions along the line (He et al. 2016)."""
+    """x + two convolutions of `side` (He et al. 2016), whose taps are `apart` columns from one another."""
 
-    def __init__(self, channels: int, apart: tuple[int, int]) -> None:
+    def __init__(self, channels: int, side: tuple[int, int], apart: tuple[int, int]) -> None:
         super().__init__()
-        one, two = apart
         self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, (1, 3), padding=(0, one), dilation=(1, one), bias=False),
+            _same(channels, side, apart[0]),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, (1, 3), padding=(0, two), dilation=(1, two), bias=False),
+            _same(channels, side, apart[1]),
             nn.BatchNorm2d(channels),
         )
 
@@ -65,12 +80,17 @@ class _Residual(nn.Module):
         return nn.functional.relu(x + self.body(x))
 
 
+def _same(channels: int, side: tuple[int, int], apart: int) -> nn.Conv2d:
+    padding = (side[0] // 2, apart * (side[1] // 2))
+    return nn.Conv2d(channels, channels, side, padding=padding, dilation=(1, apart), bias=False)
+
+
 class NumberNet(nn.Module):
     """Reads a whole number: convolutions over the line, then one column of features for every four pixels.
 
     Input (N, 1, 32, W) float in 0..1, light ink on black; output (N, W / 4, classes) logits: the digits, perhaps
     marks, then the blank of connectionist temporal classification (Graves et al. 2006). widths: channels of the four
-    stages. architecture: see `DILATIONS`.
+    stages. architecture: one of `ARCHITECTURES`.
     """
 
     def __init__(
@@ -80,24 +100,26 @@ class NumberNet(nn.Module):
         architecture: str = NUMBERS,
     ) -> None:
         super().__init__()
-        dilations = DILATIONS[architecture]
+        depth = ARCHITECTURES[architecture]
         a, b, c, d = widths
+        # A network with more blocks has the others' names for the rest, see `inkshift.models.train.deepen`.
         self.trunk = nn.Sequential(
             *_convolution(1, a, 5, stride=2),
             *_convolution(a, a, 3),
             nn.MaxPool2d(2),
             *_convolution(a, b, 3),
             *_convolution(b, b, 3),
-            nn.MaxPool2d((2, 1)),
+            nn.Sequential(*_blocks(b, depth.blocks[0]), nn.MaxPool2d((2, 1))),
             *_convolution(b, c, 3),
             *_convolution(c, c, 3),
+            *_blocks(c, depth.blocks[1]),
         )
         self.line = nn.Sequential(
             nn.Conv2d(c, d, (HEIGHT // 8, 1), bias=False),
             nn.BatchNorm2d(d),
             nn.ReLU(inplace=True),
-            _Residual(d, dilations[:2]),
-            _Residual(d, dilations[2:]),
+            _Residual(d, (1, 3), depth.apart[:2]),
+            _Residual(d, (1, 3), depth.apart[2:]),
             nn.Dropout(0.1),
         )
         self.head = nn.Linear(d, classes)
@@ -105,6 +127,10 @@ class NumberNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         columns = self.line(self.trunk(x)).squeeze(2).transpose(1, 2)
         return self.head(columns)  # type: ignore[no-any-return]
+
+
+def _blocks(channels: int, count: int) -> list[nn.Module]:
+    return [_Residual(channels, (3, 3), (1, 1)) for _ in range(count)]
 
 
 def _convolution(inputs: int, outputs: int, side: int, stride: int = 1) -> tuple[nn.Module, ...]:

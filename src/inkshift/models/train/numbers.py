@@ -30,10 +30,11 @@ from inkshift.models.ctc import HEIGHT
 from inkshift.models.package import Manifest, Model, save_package
 from inkshift.models.train import loop
 from inkshift.models.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from inkshift.models.train.deepen import deepened
 from inkshift.models.train.export import line_graph_bytes, weights_bytes
 from inkshift.models.train.finetune import steps_of
 from inkshift.models.train.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
-from inkshift.models.train.networks import FAR_NUMBERS, NumberNet, as_input
+from inkshift.models.train.networks import DEEP_NUMBERS, NumberNet, as_input
 from inkshift.reframe import parse
 
 CHECKPOINT, LOG = "numbers.safetensors", "log.csv"
@@ -119,7 +120,7 @@ def pack(folder: Path, state: Path, recipe: Recipe | None = None) -> Model:
     recipe = recipe or load_recipe()
     progress, tensors = load_checkpoint(state)
     net = _network(recipe)
-    net.load_state_dict(tensors["average"])
+    net.load_state_dict(deepened(tensors, net)["average"])
     score = judge_all(net, check_sets(recipe, state.parent / "glyphs"))
     t = recipe.training
     name = f"{_CHECK_SEEDS} x {_CHECK_EACH} composed numbers of glyphs and writers held out, one view"
@@ -127,7 +128,7 @@ def pack(folder: Path, state: Path, recipe: Recipe | None = None) -> Model:
         name=folder.name,
         summary=recipe.summary,
         reads="number",
-        architecture=FAR_NUMBERS,
+        architecture=DEEP_NUMBERS,
         parameters=sum(p.numel() for p in net.parameters()),
         classes=(*strings.SYMBOLS, "blank"),
         reframing=recipe.reframing,
@@ -153,7 +154,7 @@ def pack(folder: Path, state: Path, recipe: Recipe | None = None) -> Model:
 
 
 def _network(recipe: Recipe) -> NumberNet:
-    return NumberNet(recipe.widths, len(strings.SYMBOLS) + 1, FAR_NUMBERS)
+    return NumberNet(recipe.widths, len(strings.SYMBOLS) + 1, DEEP_NUMBERS)
 
 
 Checks = list[tuple[strings.Lines, list[str]]]
@@ -276,6 +277,7 @@ class _Run:
         self.average.load_state_dict(self.net.state_dict())
         self.progress, tensors = load_checkpoint(state) if state.exists() else (Progress(), {})
         if tensors:
+            tensors = deepened(tensors, self.net)
             self.net.load_state_dict(tensors["net"])
             self.average.load_state_dict(tensors["average"])
         self.net.to(sitting.device).to(memory_format=torch.channels_last)
@@ -285,7 +287,8 @@ class _Run:
             for name, p in self.net.named_parameters():
                 self.optimiser.state[p] = {
                     "step": torch.tensor(float(self.progress.steps), device=p.device),
-                    **{key: tensors[key][name].to(p).contiguous(memory_format=_order(p)) for key in _MOMENTS},
+                    "exp_avg": torch.zeros_like(p),
+                    "exp_avg_sq": tensors["exp_avg_sq"][name].to(p).contiguous(memory_format=_order(p)),
                 }
         self.before, self.decay_begun = self.progress.hours, self.progress.decayed
         self.hours = self.before
@@ -345,14 +348,9 @@ class _Run:
     def save(self) -> None:
         """The checkpoint, whole or not at all."""
         self.progress.hours = self.hours
-        moments = {
-            key: {name: self.optimiser.state[p][key] for name, p in self.net.named_parameters()} for key in _MOMENTS
-        }
-        parts = {"net": self.net.state_dict(), "average": self.average.state_dict()} | moments
+        squares = {name: self.optimiser.state[p]["exp_avg_sq"] for name, p in self.net.named_parameters()}
+        parts = {"net": self.net.state_dict(), "average": self.average.state_dict(), "exp_avg_sq": squares}
         save_checkpoint(self.state, self.progress, parts)
-
-
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def _order(p: torch.Tensor) -> torch.memory_format:

@@ -94,7 +94,7 @@ def network(run: StringRun) -> NumberNet:
     net = finetune.net_of(source)
     if run.regime == "control":
         loop.seed_all(run.seed)
-        net = NumberNet(finetune.widths_of(net.state_dict()))
+        net = NumberNet(finetune.widths_of(net.state_dict()), architecture=source.manifest.architecture)
     return net
 
 
