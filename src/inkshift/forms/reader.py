@@ -101,9 +101,9 @@ _MISSES = 2
 _SEEN = 0.1
 # Log odds by which numbers must be surer one way up than the other.
 _LEAST_ODDS = 5.0
-# Fields that are read both ways up before all are, where a page has at least twice as many: they must be so many times
-# surer than all.
-_SAMPLE, _SURER = 8, 2.0
+# Fields that are read both ways up before all are, and more where these do not tell, on a page that has at least twice
+# as many: they must be so many times surer than all.
+_SAMPLES, _SURER = (8, 32), 2.0
 
 # Barcodes whose check digits no chance reading passes.
 _CHECKED = zxingcpp.barcode_formats_from_str("Code128,EANUPC,PDF417,QRCode,DataMatrix,Aztec")
@@ -480,15 +480,15 @@ class Reader:
         return reading, found.page
 
     def _plainly_up(self, laid: list[Laid]) -> list[Laid]:
-        """The ways up that are left once a sample of the fields of a page with many was read; all where none tells."""
-        step = max((len(one.spec.fields) for one in laid if one.spec), default=0) // _SAMPLE
-        if len(laid) == 1 or step < 2:
-            return laid
-        specs = [one.spec.model_copy(update={"fields": one.spec.fields[::step]}) for one in laid if one.spec]
-        some = [self._fields(replace(one, spec=spec), glance=True) for one, spec in zip(laid, specs, strict=True)]
-        with suppress(RegistrationError):
-            if any(_tells(reading) for way in some for reading in way):
-                return [laid[self._way_up(laid, some, _SURER * _LEAST_ODDS)]]
+        """The ways up that are left once some of the fields of a page with many were read; all where none tells."""
+        count = min(len(one.spec.fields) if one.spec else 0 for one in laid)
+        some_of = [count // sample for sample in _SAMPLES if count >= 2 * sample] if len(laid) > 1 else []
+        for step in some_of:
+            specs = [one.spec.model_copy(update={"fields": one.spec.fields[::step]}) for one in laid if one.spec]
+            some = [self._fields(replace(one, spec=spec), glance=True) for one, spec in zip(laid, specs, strict=True)]
+            with suppress(RegistrationError):
+                if any(_tells(reading) for way in some for reading in way):
+                    return [laid[self._way_up(laid, some, _SURER * _LEAST_ODDS)]]
         return laid
 
     def _way_up(self, laid: list[Laid], ways: Sequence[Sequence[FieldReading]], least: float = _LEAST_ODDS) -> int:

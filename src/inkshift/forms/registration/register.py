@@ -138,7 +138,7 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
         raise UnknownFormError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
     best = tried[0]
     _refuse_unproved(best, known)
-    places = [_closer(scan, known, best.place) if known.drawn else best.place]
+    places = [_closer(scan, known, best.place) if known.drawn and not best.closest else best.place]
     if known.alike_turned:
         places.append(refine(scan, known, best.place.matrix @ known.upside_down))
     found = [_laid(image, scan, known, place, best) for place in places]
@@ -162,7 +162,8 @@ def lay_at(image: npt.NDArray[np.uint8], page: PageSpec, matrix: Matrix, referen
 
 @dataclass(frozen=True)
 class _Tried:
-    """A place and what speaks for it. looks: the scan from there. judged, probability: once its rivals are known."""
+    """A place and what speaks for it. looks: the scan from there. judged, probability: once its rivals are known.
+    closest: whether it is no better laid once more (see `_closer`)."""
 
     scan: Scan
     known: Reference
@@ -170,6 +171,7 @@ class _Tried:
     looks: View
     judged: Evidence | None = None
     probability: float = 0.0
+    closest: bool = False
 
     @property
     def explained(self) -> float:
@@ -282,7 +284,8 @@ def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tr
         shrink = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1]])
         for one in _places(Scan(np.asarray(square, np.uint8)), known)[:1]:
             if one.probability >= LEAST and one.explained > least:
-                proved.append(replace(one, scan=scan, place=Place(shrink @ one.place.matrix, one.place.sights)))
+                there = Place(shrink @ one.place.matrix, one.place.sights)
+                proved.append(replace(one, scan=scan, place=there, closest=False))
     if len(proved) < 2:
         return proved or list(tried)
     proved.sort(key=lambda one: -one.explained)
@@ -453,8 +456,10 @@ def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
     explains more the next is looked for, so that a page that was laid some rows off comes home.
     """
     made = [_look_at(scan, known, place)]
-    if _is_open(made[0]) and (again := _closer(scan, known, place)) is not place:
-        made = [_look_at(scan, known, again)]
+    if _is_open(made[0]):
+        again = _closer(scan, known, place)
+        closest = replace(made[0], judged=made[0].evidence, closest=True)
+        made = [closest if again is place else _look_at(scan, known, again)]
     across, down = known.period
     for _ in range(_MOST_ROWS_OFF):
         here = max(made, key=lambda one: one.explained)
