@@ -30,8 +30,8 @@ def beside(left: Gray, right: Gray, apart: int) -> Gray:
 
 
 def marked(mark: str) -> Gray:
-    """12 and 50 with a mark between them, or -1250."""
-    left, right = written("12", 3), written("50", 5)
+    """12 and 50, half a digit apart as the digits of one number may be, with a mark between them."""
+    left, right = written("12", 3)[:, :-13], written("50", 5)[:, 13:]
     page = beside(left, right, 14)
     x, foot = left.shape[1] + 7, (len(page) + 40) // 2
     if mark == "point":
@@ -194,3 +194,88 @@ def test_brackets_around_a_number_are_seen(digits: str, bow: int) -> None:
 @pytest.mark.parametrize(("bow", "both_ways"), [(12, False), (0, True), (2, True)])
 def test_ones_around_a_number_are_no_brackets(bow: int, both_ways: bool) -> None:
     assert "brackets" not in [s.name for s in signs.find_signs(bracketed("35", bow, both_ways))]
+
+
+@pytest.mark.parametrize("texts", [("12", "40"), ("7", "358"), ("36", "8"), ("903", "25")])
+@pytest.mark.parametrize("apart", [22, 28, 40])
+def test_two_numbers_less_than_a_digit_apart_are_not_one_for_certain(
+    reader: Reader, texts: tuple[str, str], apart: int
+) -> None:
+    """A gap is judged by the others of its number."""
+    left, right = (written(text, seed, gap=0.1) for seed, text in zip((3, 5), texts, strict=True))
+    field = reader.read_page(beside(left[:, :-12], right[:, 12:], apart)).fields[0]
+    assert field.confidence < 0.9
+
+
+@given(st.lists(st.floats(0.02, 0.3), min_size=1, max_size=6), st.floats(0.85, 1.2))
+def test_a_gap_is_told_from_its_neighbours_however_many_there_are(gaps: list[float], wide: float) -> None:
+    """One that is far wider than the others parts two numbers; where all are as wide, none does for certain."""
+
+    def named(widths: list[float]) -> int:
+        ink, x = np.zeros((60, round(50 * (sum(widths) + len(widths) + 2))), np.uint8), 10
+        for width in [*widths, 0.0]:
+            cv2.rectangle(ink, (x, 10), (x + 19, 50), (255,), 3)
+            x += 20 + round(42 * width) + 3
+        return sum(sign.name == "gap" and sign.probability > 0.5 for sign in signs.find_signs(ink))
+
+    assert named([*gaps, max(gaps) + wide]) == 1
+    assert named([wide] * (len(gaps) + 1)) == 0
+
+
+def closing(mark: str, first: bool = False) -> Gray:
+    """350 with a mark behind it, or before it."""
+    number = written("350", 3)
+    page = np.full((len(number), number.shape[1] + 70), 245, np.uint8)
+    page[:, 70 * first : 70 * first + number.shape[1]] = number
+    x, y = (12 if first else number.shape[1]), len(page) // 2
+    if "/" in mark:
+        cv2.line(page, (x + 16, 6), (x, len(page) - 8), (45,), 3, cv2.LINE_AA)
+        x += 22
+    cv2.line(page, (x, y), (x + 26, y - 1), (45,), 3, cv2.LINE_AA)
+    return page
+
+
+@pytest.mark.parametrize("mark", ["-", "/-"])
+def test_what_closes_an_amount_is_named_and_costs_nothing(reader: Reader, mark: str) -> None:
+    field = reader.read_page(closing(mark)).fields[0]
+    assert field.value == "350" and field.confidence > 0.9 and "dash" in field.marks
+
+
+def test_a_dash_before_a_number_that_is_never_negative_costs(reader: Reader) -> None:
+    field = reader.read_page(closing("-", first=True)).fields[0]
+    assert field.value == "350" and field.confidence < 0.6 and "dash" in field.marks
+
+
+def over(above: str, below: str, lean: int) -> Gray:
+    """One number over another with a stroke between them."""
+    top, bottom = written(above, 3, body=22), written(below, 5, body=22)
+    wide = max(top.shape[1], bottom.shape[1])
+    parts = [
+        cv2.copyMakeBorder(
+            p,
+            0,
+            0,
+            (wide - p.shape[1]) // 2,
+            wide - p.shape[1] - (wide - p.shape[1]) // 2,
+            cv2.BORDER_CONSTANT,
+            value=(245,),
+        )
+        for p in (top[:-8], bottom[8:])
+    ]
+    page = np.vstack(parts)
+    y = len(parts[0])
+    cv2.line(page, (8, y + lean), (wide - 9, y - lean), (45,), 2, cv2.LINE_AA)
+    return np.asarray(page, np.uint8)
+
+
+@pytest.mark.parametrize(("above", "below"), [("1", "2"), ("3", "4"), ("7", "8"), ("5", "5"), ("9", "3")])
+@pytest.mark.parametrize("lean", [0, 2])
+def test_a_fraction_is_no_number_for_certain(reader: Reader, above: str, below: str, lean: int) -> None:
+    field = reader.read_page(over(above, below, lean)).fields[0]
+    assert field.confidence < 0.6 and (field.state != "written" or "fraction" in field.marks)
+
+
+@given(st.sampled_from("0123456789"), st.integers(0, 20))
+def test_a_digit_is_no_fraction(digit: str, seed: int) -> None:
+    page = written(digit, seed)
+    assert signs.find_fractions(np.asarray(245 - page, np.uint8) * (page < 160)) == ()

@@ -131,3 +131,29 @@ def test_bands_of_a_safety_print_are_no_pale_digits(reader: Reader, drawn_digits
     cv2.line(bands, (0, SIDE), (SIDE, 0), (255,), 16, cv2.LINE_AA)
     (field,) = reader._by_digits([job([bands, bands, bands], level=205)], 160.0)
     assert field.state == "blank" and field.confidence > 0.9
+
+
+def struck_in_its_cell(text: str, at: int, digits: Gray) -> cutout.Job:
+    """A number in printed cells, a straight stroke through the digit of one."""
+    cells = [drawn(symbol, digits) for symbol in text]
+    inked = np.flatnonzero((cells[at] > 100).any(0))
+    x0, x1 = max(int(inked[0]) - 9, 1), min(int(inked[-1]) + 9, SIDE - 2)
+    cv2.line(cells[at], (x0, SIDE // 2 + 3), (x1, SIDE // 2 - 4), (255,), 3, cv2.LINE_AA)
+    return job(cells)
+
+
+@pytest.mark.parametrize(("text", "at"), [("838", 1), ("5620", 2), ("203", 0), ("96", 1), ("6385", 1)])
+@pytest.mark.parametrize("kind", ["cells", "number"])
+def test_a_digit_that_was_taken_back_in_its_cell_is_no_digit_for_certain(
+    reader: Reader, drawn_digits: Gray, text: str, at: int, kind: str
+) -> None:
+    struck = struck_in_its_cell(text, at, drawn_digits)
+    field = reader.read_field(struck) if kind == "cells" else Reader(read_as="number").read_page(struck.crop).fields[0]
+    assert field.confidence < 0.9 or field.written[at] == "X"
+
+
+@pytest.mark.parametrize("text", ["838", "1234", "6385"])
+def test_digits_in_printed_cells_stay_sure(reader: Reader, drawn_digits: Gray, text: str) -> None:
+    whole = job([drawn(symbol, drawn_digits) for symbol in text])
+    for field in (reader.read_field(whole), Reader(read_as="number").read_page(whole.crop).fields[0]):
+        assert field.value == text and field.confidence > 0.8

@@ -54,7 +54,7 @@ class FieldReading:
     accepted: None without an acceptance policy.
     candidates: most probable first, at most 20; files show five.
     marks: what stands among the digits and is no part of the value, left to right: gap, point, comma, dash,
-    slash, percent, brackets; struck first, where another number beside it was struck out.
+    slash, percent, brackets, fraction; struck first, where another number beside it was struck out.
     rules_broken: the template's rules that the values of this form break and this field is part of.
     box: xmin, ymin, xmax, ymax of the field in pixels of its page as `pages.load_page` gives it.
     crop: (H, W) or (H, W, 3) uint8, what was read; kept only where the reader was asked to.

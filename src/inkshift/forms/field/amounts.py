@@ -68,8 +68,9 @@ def as_amount(
 
 
 def _dash_behind(beside: Seen) -> float:
-    """How sure it is, 0 to 1, that a dash stands right behind a number: behind a separator it stands for zeros."""
-    if any(s.name in (signs.POINT, COMMA) and not s.behind for s in beside):
+    """How sure it is, 0 to 1, that a dash stands right behind a number, and no separator or slash before the dash: then
+    it stands for zeros, or closes the amount."""
+    if any(s.name in (signs.POINT, COMMA, signs.SLASH) and not s.behind for s in beside):
         return 0.0
     return max((s.probability for s in beside if s.name == DASH and not s.behind), default=0.0)
 

@@ -6,7 +6,6 @@ without rules and intruders, its main stroke, and the classifier says which of t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
-from inkshift.forms.field.segment import components
+from inkshift.forms.field.segment import components, stroke_lean
 from inkshift.forms.field.struck import line_beyond
 
 Gray = npt.NDArray[np.uint8]
@@ -57,10 +56,10 @@ _SPECK, _DOT, _BLOB, _SMALL = 0.1, 0.16, 0.25, 0.3
 _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
 # Of a mark: a dash or wave is lower than this share of the cell, so many times wider than high, perhaps or likely, and
 # such a share of its columns crosses it once; no more than such a share of its height is of one stroke down.
-# Of a slash: how much less straight than a ruled stroke, how wide for its height, perhaps or likely, and leaning
+# Of a slash: how wide for its height, perhaps or likely, and leaning
 # backwards. Share of a line through a loop that is ink.
 _LOW, _WIDE, _ONCE, _LIMB = 0.45, (1.25, 1.5), 0.7, 0.6
-_STRAIGHT_STROKE, _LEANING, _BACKWARDS, _COVERED = 1.6, (0.55, 0.75), 0.4, 0.93
+_LEANING, _BACKWARDS, _COVERED = (0.55, 0.75), 0.4, 0.93
 # How far a line goes beyond the digit that it strikes out, perhaps or likely, in shares of the larger side of both: the
 # bars of a few digits in a hundred, and of hardly any.
 _STRUCK = (0.12, 0.2)
@@ -265,19 +264,12 @@ def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:
 
 
 def _slash(ink: npt.NDArray[np.bool_]) -> float:
-    """How sure it is, 0 to 1, that ink is one straight stroke that leans as no 1 does.
-
-    Of a straight stroke the spreads along and across make its area, whatever its width.
-    """
+    """How sure it is, 0 to 1, that ink is one straight stroke that leans as no 1 does."""
     h, w = ink.shape
-    m = cv2.moments(ink.view(np.uint8), binaryImage=True)
-    area = m["m00"]
-    across, down, both = (m[name] / (area - 1) for name in ("mu20", "mu02", "mu11"))
-    half = math.hypot((across - down) / 2, both)
-    small, large = (across + down) / 2 - half, (across + down) / 2 + half
-    if 144 * max(small, 0.0) * large > _STRAIGHT_STROKE * area**2 or large < 9 * small:
+    lean = stroke_lean(ink)
+    if lean is None:
         return 0.0
-    backwards = both > 0
+    backwards = lean > 0
     if w > (_BACKWARDS if backwards else _LEANING[1]) * h:
         return _LIKELY
     return _OPEN if not backwards and w > _LEANING[0] * h else 0.0

@@ -16,6 +16,7 @@ from inkshift.reframe import median_of, to_gray
 Gray = npt.NDArray[np.uint8]
 Kind = Literal["cells", "number", "digit", "tick", "text"]
 Stats = npt.NDArray[np.int32]
+Ends = tuple[tuple[float, float] | None, ...]
 
 # Shares of a field's height: ink so large is as likely writing as not, how soft that limit is, and a piece so large at
 # the side of a crop is no remainder.
@@ -42,7 +43,8 @@ class Job:
     that a stroke over the page says that it is not used; empty where none does. places, signed: digits behind a
     separator, of which `largest` counts the smallest unit; whether a dash before the number is a minus. ink: (H, W)
     bool, the ink that is the field's, where that is known from around it, as in a table: signs and strokes are looked
-    for in this alone.
+    for in this alone. ends: of a line from head to foot at its left and its right, how many pixels from the left it is,
+    and how sure it is that it is a border and no 1, 0 to 1; None where there is none.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Job:
     places: int = 0
     signed: bool = False
     ink: npt.NDArray[np.bool_] | None = None
+    ends: Ends = (None, None)
 
 
 def as_job(
@@ -81,20 +84,36 @@ def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
     see `printed.from_reference`.
     """
     whole = job.frame == (0, 0, *job.dark.shape[::-1])
-    dark = job.dark
+    dark, ends = job.dark, job.ends
     print_ = np.zeros(dark.shape, bool)
     if blank is not None:
         print_ |= printed.from_reference(dark, blank, gain)
         dark = dark * ~print_
     if whole:
-        border = printed.from_edges(dark)
+        border = printed.from_edges(dark, upright=job.kind == "digit")
         if border.any() and (job.kind == "digit" or grid.printed_cells(dark) is None):
             print_ |= border
+        if job.kind == "number":
+            print_, ends = _without_borders(dark, print_)
     elif job.kind in ("number", "text") and job.printed:
         print_ |= printed.from_box(dark, job.frame)
     if job.ink is not None:
         print_ &= ~job.ink
-    return replace(job, dark=dark * ~print_, print_=print_) if print_.any() else job
+    return replace(job, dark=dark * ~print_, print_=print_, ends=ends) if print_.any() else replace(job, ends=ends)
+
+
+def _without_borders(dark: Gray, print_: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Ends]:
+    """Print with the upright borders that are surely some, and the lines that are left; see `Job.ends`."""
+    ends: list[tuple[float, float] | None] = []
+    found = printed.upright_lines(dark * ~print_)
+    if any(found) and grid.printed_cells(dark) is not None:
+        return print_, (None, None)
+    for line in found:
+        if line is not None and line.border > printed.BORDER:
+            print_ = print_ | printed.without_crossings(dark, line.mask)
+            line = None
+        ends.append(None if line is None or not line.alone else (line.place, line.border))
+    return print_, tuple(ends)
 
 
 def seen(job: Job) -> tuple[npt.NDArray[np.uint8], Gray]:

@@ -36,6 +36,7 @@ from inkshift.forms.field.cutout import (
     void_of,
 )
 from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells, gaps_doubted
+from inkshift.forms.field.ends import left_by_ends
 from inkshift.forms.field.struck import struck_odds
 from inkshift.forms.reading import (
     CROSSED,
@@ -116,9 +117,10 @@ class PreparedNumber:
         if struck > 0.5 and (best or job.struck > 0.5 or old is not None):
             was = texts if old is None else old
             given = (Candidate(CROSSED, struck), *(Candidate(t, p * (1 - struck)) for t, p in was.items() if t))
-            return FieldReading(job.name, "", CROSSED, "crossed-out", struck, given[:MOST_CANDIDATES])
+            read = FieldReading(job.name, "", CROSSED, "crossed-out", struck, given[:MOST_CANDIDATES])
+            return self._perhaps_fraction(read)
         if not best:
-            return _nothing_read(job, texts, self.written, old)
+            return self._perhaps_fraction(_nothing_read(job, texts, self.written, old))
         fitting = {text: p for text, p in texts.items() if text and allowed(text, job.digits, job.largest)}
         total = sum(fitting.values())
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
@@ -127,13 +129,20 @@ class PreparedNumber:
             read = _with_signs(job, _reading(job, given, _digits(job, self.line, given[0].written, views)), self.beside)
             # The shadow of an upright fold looks like a 1 to a recogniser.
             shadow = set(best) == {"1"} and no_ink(job) > 0.5
-            return less_sure(_perhaps_struck(read, struck), (0.5 if shadow else 1.0) * self.whole(len(best)))
+            left = (0.5 if shadow else 1.0) * left_by_ends(job.ends, self.written, read.cells)
+            return less_sure(_perhaps_struck(read, struck), left * self.whole(len(best)))
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, self.line, given[0].written, views))
 
+    def _perhaps_fraction(self, reading: FieldReading) -> FieldReading:
+        """A field that holds no number; the stroke of a fraction looks like one that strikes out."""
+        fractions = tuple(sign for sign in self.beside if sign.name == signs.FRACTION)
+        return replace(less_sure(reading, signs.doubt(fractions)), marks=signs.names(fractions))
+
     def whole(self, digits: int) -> float:
         """How sure the form of its ink leaves it, 0 to 1, that what reads as so many digits is that and not a mark."""
-        return (1 - self._mark(digits)) * (1 - (_HIDDEN if meets_frame(self.job, self.strokes) else 0.0))
+        marks = 1 - max(self._mark(digits), _mark_in_cells(self.job, digits))
+        return marks * (1 - (_HIDDEN if meets_frame(self.job, self.strokes) else 0.0))
 
     def _mark(self, digits: int) -> float:
         """How sure the form of its ink makes it, 0 to 1, that what reads as so many digits is a mark or was taken back.
@@ -193,6 +202,17 @@ def _seen_by_itself(job: Job, cell: Cell, reference: float | None) -> Cell:
     return replace(cell, views=views, weights=(1.0,) * len(views), pale=True)
 
 
+def _mark_in_cells(job: Job, digits: int) -> float:
+    """How sure the form of its ink makes it, 0 to 1, that a cell among the last so many of printed ones is a mark, or
+    was taken back: unused cells come first."""
+    job = _by_cells(job)
+    if job.kind != "cells":
+        return 0.0
+    ink = inks.extract(job.dark, inks.threshold_of(inner(job)))
+    used = [cell for cell in cells_of_field(ink, job.cells, job.frame, job.printed) if cell.views]
+    return max((cell.mark for cell in used[-digits:]), default=0.0)
+
+
 def _thickest(ink: Gray) -> float:
     """How thick ink, (H, W) uint8, is where it is thickest, in pixels."""
     return 2 * float(cv2.distanceTransform(inks.padded(ink > 0, 1), cv2.DIST_L2, 3).max())
@@ -227,7 +247,9 @@ def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
     written = number_ink(job, reference)
     ink = strokes(job, reference)
     struck = max(job.struck, struck_share(ink))
-    beside = signs.find_signs(written if job.ink is None else own_ink(job, reference))
+    beside = signs.find_signs(written if job.ink is None else own_ink(job, reference)) + signs.find_fractions(ink)
+    if _by_cells(job).kind == "cells":  # each digit stands by itself there
+        beside = tuple(sign for sign in beside if sign.name != signs.GAP)
     return PreparedNumber(
         job, crop, numbers.Line(crop, dark, written[around(job)], reference), written, ink, struck, beside
     )

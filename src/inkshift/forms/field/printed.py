@@ -6,7 +6,7 @@ field's box or of the crop. Both give a mask of print. Strokes that cross print 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
-from inkshift.forms.field.segment import components
+from inkshift.forms.field.segment import components, pen_width
 from inkshift.reframe import median_of, percentile_of
 
 Gray = npt.NDArray[np.uint8]
@@ -31,6 +31,12 @@ SLACK, THICKEST = 0.28, 0.24
 KNOWN, EDGE, ROOM = 0.85, 0.92, 0.04
 # Pixels of a crop's shorter side above which lines are looked for at every other place, and may be two pixels off.
 _COARSE = 30
+# An upright border farther inside: heights of the crop from its side, and share of its width, within which it is looked
+# for, in strips so wide, of the crop's height. Log odds that a stroke from the crop's head to its foot is a border and
+# no 1, by what `Upright` measures, at most so much of each, and how sure a border is that is taken out:
+# `benchmarks/marks.py --fit`.
+_INSIDE, _INSIDE_SHARE, _STRIP = 1.4, 0.6, 0.3
+_ODDS, _MOST, BORDER = (-3.9, 15.4, 11.3, -2.4, -10.3), (0.3, 1.2, 1.6, 0.1), 0.9
 # Lines found on one side: a border may be double. Share of the width: lines so thin are no strokes of a digit
 # that fills the crop. Share by which a pen
 # is paler than print to be told from it.
@@ -55,7 +61,7 @@ def from_reference(dark: Gray, blank: Gray, gain: float | None = None) -> Mask:
     expected = inks.grown(blank, 3, 3).astype(np.float32) * darker_by
     near = inks.grown((blank > min(level, 2 * inks.FAINTEST)).view(np.uint8), 3, 3) > 0
     darker = dark > expected + np.maximum(0.35 * expected, 2 * inks.FAINTEST)
-    return _without_crossings(dark, near & ~darker)
+    return without_crossings(dark, near & ~darker)
 
 
 def _laid_on(dark: Gray, blank: Gray) -> Gray:
@@ -118,15 +124,16 @@ def from_box(dark: Gray, box: Box) -> Mask:
             base = max(near - slack, 0)
             line = _Line((found.ends[0] + base, found.ends[1] + base), found.thick)
             _take(_turned(print_, turn), turned, _turned(faint, turn), line, (first, last))
-    return _without_crossings(dark, print_)
+    return without_crossings(dark, print_)
 
 
-def from_edges(dark: Gray) -> Mask:
+def from_edges(dark: Gray, upright: bool = True) -> Mask:
     """Borders of a table at the sides of a crop that no template describes, and what lies beyond them: (H, W) bool.
 
     A border is straight, thin, goes from edge to edge and lies near a side, one or more to a side. A
     stroke of a digit may be all that too where the crop was cut to the writing: then writing touches the crop's other
-    sides, and nothing is taken, unless lines meet in a corner.
+    sides, and nothing is taken, unless lines meet in a corner. upright: whether lines at the left and right alone are
+    borders, as beside one digit; beside a number they may be 1s, see `upright_lines`.
     """
     mask, faint = _stroke_mask(dark), dark > inks.FAINTEST
     h, w = dark.shape
@@ -154,9 +161,86 @@ def from_edges(dark: Gray) -> Mask:
         _turned(print_, turn)[taken] = True
     free = dark * (inks.grown(print_.view(np.uint8), 3, 3) == 0)
     rest = (mask | (free > inks.threshold_of(free))) & ~print_
-    if not _is_border(dark, rest, print_, {turn for turn, _ in sides}, thin):
+    if not _is_border(dark, rest, print_, {turn for turn, _ in sides}, thin, upright):
         return np.zeros(dark.shape, bool)
-    return _without_crossings(dark, print_)
+    return without_crossings(dark, print_)
+
+
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """A line from the head of a crop to its foot, with digits on one side and none on the other: a border or a 1.
+
+    mask: (H, W) bool, where it is, and what lies beyond it. place: its middle, in pixels from the left. alone: whether
+    none of the digits touches it. measured: how much farther it goes than they do on its longer side, in their heights;
+    how much darker or paler and how much thicker than their strokes it is, both as logarithms; how far it leans, in its
+    own length.
+    """
+
+    mask: Mask
+    place: float
+    alone: bool
+    measured: tuple[float, ...]
+
+    @property
+    def border(self) -> float:
+        """How sure it is, 0 to 1, that it is a border and no 1."""
+        odds = _ODDS[0] + sum(weight * value for weight, value in zip(_ODDS[1:], self.measured, strict=True))
+        return float(1 / (1 + np.exp(-odds)))
+
+
+def upright_lines(dark: Gray) -> tuple[Upright | None, ...]:
+    """Such a line left and right in a crop of a number, where there is one. dark: as for `from_edges`, without what
+    that found."""
+    mask, faint = _stroke_mask(dark), dark > inks.FAINTEST
+    out: list[Upright | None] = []
+    for turn in (3, 1):
+        found = _upright_line(_turned(mask, turn), np.asarray(np.rot90(dark, turn)), _turned(faint, turn))
+        if found is not None:
+            place = found.place if turn == 3 else dark.shape[1] - 1 - found.place
+            found = replace(found, mask=_turned(found.mask, 4 - turn), place=place)
+        out.append(found)
+    return tuple(out)
+
+
+def _upright_line(mask: Mask, dark: Gray, faint: Mask) -> Upright | None:
+    """The line nearest to the top of a crop that is turned so that its side lies there; see `upright_lines`."""
+    deep, long = mask.shape
+    if min(mask.shape) < 12:
+        return None
+    strip, thickest = max(6, round(_STRIP * long)), max(2, round(THICKEST * min(deep, long)))
+    starts = range(0, round(min(_INSIDE * long, _INSIDE_SHARE * deep)), max(3, strip // 2))
+    found = ((start, _find_line(mask[start : start + strip], EDGE, thickest)) for start in starts)
+    for start, near in found:
+        if near is not None:
+            line = _Line((near.ends[0] + start, near.ends[1] + start), near.thick)
+            taken = np.zeros(mask.shape, bool)
+            _take(taken, mask, faint, line, (0, long))
+            return _measured(mask, dark, taken, line)
+    return None
+
+
+def _measured(mask: Mask, dark: Gray, taken: Mask, line: _Line) -> Upright | None:
+    """A line along the top of a turned crop, by how it differs from a 1; None where it parts no digits from none."""
+    long = mask.shape[1]
+    place = line.ends[0] + (line.ends[1] - line.ends[0]) * np.linspace(0, 1, long)
+    outer = mask & (np.arange(len(mask))[:, None] < place - line.thick / 2 - 1)
+    labels, stats = components((mask & ~taken).view(np.uint8))
+    x, _, wide, *_ = stats.T
+    inner = wide >= 0.25 * long
+    beyond = components(outer.view(np.uint8))[1][:, 2].max(initial=0) >= 0.25 * long
+    if beyond or not inner.any() or not (mask & taken)[:, [0, -1]].any(0).all():
+        return None
+    first, last = int(x[inner].min()), int((x + wide)[inner].max())
+    digits = np.concatenate([[False], inner])[labels]
+    shade, pen = (max(percentile_of(dark[where], 75), 1.0) for where in (mask & taken, digits))
+    values = (
+        max(first, long - last) / (last - first),
+        abs(float(np.log(shade / pen))),
+        float(np.log(line.thick / pen_width(digits))),
+        abs(line.ends[0] - line.ends[1]) / long,
+    )
+    touched = (inks.grown(taken.view(np.uint8), 3, 3) > 0) & digits
+    return Upright(taken, sum(line.ends) / 2, not touched.any(), tuple(map(min, values, _MOST)))
 
 
 def _turned(mask: Mask, quarters: int) -> Mask:
@@ -169,7 +253,7 @@ def _stroke_mask(dark: Gray) -> Mask:
     return np.asarray(dark > max(0.5 * inks.threshold_of(dark), inks.FAINTEST), np.bool_)
 
 
-def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool) -> bool:
+def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool, upright: bool) -> bool:
     """Whether lines along these sides (0 top, 1 right, 2 bottom, 3 left) are a border, by what else is in the crop.
 
     What is written stands apart from a border or is paler; strokes of one digit hang together. Two lines that meet
@@ -186,6 +270,8 @@ def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool
     large = np.flatnonzero((stats[:, 3] >= 0.25 * h) & (along < 0.6 * stats[:, 4]))
     if not len(large):
         return thin and (len(sides) == 3 or w >= (0.8 if len({side % 2 for side in sides}) == 1 else 1.5) * h)
+    if not upright and sides <= {1, 3}:
+        return False
     touching = inks.grown(print_.view(np.uint8), 3, 3) > 0
     if np.isin(labels[touching], large + 1).any():
         line, pen = (percentile_of(dark[where], 75) for where in (print_ & (dark > 0), rest))
@@ -295,7 +381,7 @@ def _take(print_: Mask, mask: Mask, faint: Mask, line: _Line, along: tuple[int, 
     print_[ends[:most][edge], np.broadcast_to(columns, edge.shape)[edge]] = True
 
 
-def _without_crossings(dark: Gray, print_: Mask) -> Mask:
+def without_crossings(dark: Gray, print_: Mask) -> Mask:
     """Print without the pixels where a stroke crosses it: those between ink on both sides of it."""
     if not print_.any():
         return print_

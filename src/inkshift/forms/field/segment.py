@@ -6,6 +6,7 @@ a candidate is a run of neighbouring atoms, since a digit may be broken (5, 4) a
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -22,6 +23,8 @@ SPECK = 0.13
 WIDEST, WIDEST_JOINED = 1.55, 1.15
 CUT_FROM = 0.75
 MOST_ATOMS = 6
+# How much less straight than a ruled one a stroke is that counts as straight.
+_STRAIGHT = 1.6
 MOST_CUTS = 7
 
 
@@ -77,6 +80,28 @@ def digit_height(stats: npt.NDArray[np.int32]) -> float:
     big = [(height, area) for height, area in pieces if height >= 0.5 * pieces[-1][0]]
     weight = list(accumulate(area for _, area in big))
     return float(big[bisect_left(weight, weight[-1] / 2)][0])
+
+
+def pen_width(ink: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> float:
+    """Width of the strokes of ink, (H, W), in pixels, at least 1: twice the ink by its outline."""
+    mask = ink > 0
+    outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+    return max(1.0, 2.5 * np.count_nonzero(mask) / max(int(outline), 1))
+
+
+def stroke_lean(ink: npt.NDArray[np.bool_]) -> float | None:
+    """Pixels to the right for each one down of ink, (H, W), that is one straight stroke; None where it is not.
+
+    Of a straight stroke the spreads along and across make its area, whatever its width.
+    """
+    m = cv2.moments(ink.view(np.uint8), binaryImage=True)
+    area = m["m00"]
+    across, down, both = (m[name] / max(area - 1, 1) for name in ("mu20", "mu02", "mu11"))
+    half = math.hypot((across - down) / 2, both)
+    small, large = (across + down) / 2 - half, (across + down) / 2 + half
+    if 144 * max(small, 0.0) * large > _STRAIGHT * area**2 or large < 9 * small:
+        return None
+    return both / max(down, 1e-6)
 
 
 def build(ink: Gray) -> Lattice:

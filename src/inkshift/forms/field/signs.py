@@ -6,26 +6,30 @@ knows them tells which of them are there (`agreed`).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field.segment import components, digit_height
+from inkshift.forms.field.segment import components, digit_height, pen_width, stroke_lean
 from inkshift.reframe import median_of
 
 Gray = npt.NDArray[np.uint8]
 Stats = npt.NDArray[np.int32]
 
 GAP, POINT, COMMA, DASH, SLASH, PERCENT = "gap", "point", "comma", "dash", "slash", "percent"
-BRACKETS = "brackets"
+BRACKETS, FRACTION = "brackets", "fraction"
 
-# In digit heights: a digit's width, and the gap beside it where the number shows no other; how soft the limit is; how
-# high what counts as a digit is at least, and as a smaller one beside a gap, such as a printed row's number.
-_DIGIT_WIDTH, _GAP, _SOFT, _TALL, _LOW = 0.75, 0.15, 0.15, 0.55, 0.3
+# In digit heights: a digit's width; how high what counts as a digit is at least, and as a smaller one beside a gap, as
+# printed numbers of rows are.
+_DIGIT_WIDTH, _TALL, _LOW = 0.75, 0.55, 0.3
+# Log odds that a gap parts two numbers: by its width and by how much wider it is than the widest and than the mean of
+# the others; by its width where there is no other; `benchmarks/marks.py --fit`, less so much since two numbers are
+# rarer. So much more where a printed upright line stands in it.
+_GAPS, _LONE, _RARER, _RULED = (-5.4, 4.7, 6.8, 5.5), (-4.2, 9.2), 2.2, 2.5
 # In digit heights: a point or comma is at most so large, a comma whose tail hangs well below the foot of the digits
 # beside it a little larger, and begins at most so high above that foot; a comma reaches so much below. Under a slanted
 # digit it is at most so far from the digit's side. A dash is so long, and so many times longer than high.
@@ -35,6 +39,10 @@ _DASH, _FLAT = (0.2, 1.1), 1.6
 _RISING, _LEANING = 1.25, 0.25
 # Shares of its height: how far a bracket bows at least, and how wide it is at most.
 _BOWED, _BOW_WIDE = 0.08, 0.45
+# Of a fraction: how much wider than high its stroke is at least; shares of its height, how high what stands above and
+# below is at least; how many times higher than the other either is at most; shares of the stroke's width, how far the
+# middle of either lies beyond the stroke at most.
+_BAR, _STACKED, _UNLIKE, _ASIDE = 1.5, 0.2, 2.5, 0.15
 # Share of the height of the ink's picture that an upright line goes through.
 _THROUGH = 0.95
 # Share of its value's probability that each sign takes away where it is seen for certain: a gap or sign that changes
@@ -71,32 +79,38 @@ class _Number:
 def find_signs(ink: Gray) -> tuple[Sign, ...]:
     """Signs and gaps in the ink of a number, (H, W) uint8, light on black, rules removed; left to right."""
     labels, stats = components(ink)
+    parts = number_of(ink, stats)
+    if parts is None:
+        return ()
+    number, tall, pieces, rules = parts
+    small = np.flatnonzero((stats[:, 3] < _TALL * number.height) & ~rules).tolist()
+    found = [sign for k in small if (sign := _small_sign(ink, labels, stats, k, number)) is not None]
+    found += _slashes(labels, stats, tall, number)
+    found += _brackets(labels, stats, tall, number)
+    split = {sign.before for sign in found if sign.name in (POINT, COMMA) and sign.probability > 0.5}
+    found += [gap for gap in _gaps(number, pieces, stats[rules]) if gap.before not in split]  # it takes that room
+    return tuple(sorted(found, key=lambda sign: sign.before))
+
+
+def number_of(ink: Gray, stats: Stats) -> tuple[_Number, npt.NDArray[np.intp], Stats, npt.NDArray[np.bool_]] | None:
+    """What in the ink of a number are its digits, if anything is: see `_Number`; rows of `stats` that are as high as
+    digits, left to right; those of all that may be one, smaller ones too; and which are upright rules.
+
+    stats: of the ink's pieces, see `components`.
+    """
     # A line from top to bottom, such as one that parts two columns, says nothing of how high the digits are.
     through = (stats[:, 3] >= _THROUGH * len(ink)) & (stats[:, 2] < 0.12 * stats[:, 3])
     height = digit_height(stats if through.all() else stats[~through])
     if height < 8:
-        return ()
+        return None
     rules = (stats[:, 3] > 1.3 * height) & ((stats[:, 2] < 0.12 * height) | through)
     tall = np.flatnonzero((stats[:, 3] >= _TALL * height) & ~rules)
     if not len(tall):
-        return ()
+        return None
     tall = tall[np.argsort(stats[tall, 0])]
-    number = _Number(stats[tall, :4], height, _pen(ink), median_of(ink[ink > 0]))
-    small = np.flatnonzero((stats[:, 3] < _TALL * height) & ~rules).tolist()
-    found = [sign for k in small if (sign := _small_sign(ink, labels, stats, k, number)) is not None]
-    found += _slashes(labels, stats, tall, number)
-    found += _brackets(labels, stats, tall, number)
+    number = _Number(stats[tall, :4], height, pen_width(ink), median_of(ink[ink > 0]))
     upright = (stats[:, 3] >= _LOW * height) & (stats[:, 2] <= 1.5 * stats[:, 3]) & ~rules
-    pieces = stats[upright | ((stats[:, 3] >= _TALL * height) & ~rules)]
-    found += _gaps(number, pieces, stats[rules])
-    return tuple(sorted(found, key=lambda sign: sign.before))
-
-
-def _pen(ink: Gray) -> float:
-    """Width of the strokes in pixels: twice the ink by its outline."""
-    mask = ink > 0
-    outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
-    return max(1.0, 2.5 * np.count_nonzero(mask) / max(int(outline), 1))
+    return number, tall, stats[upright | ((stats[:, 3] >= _TALL * height) & ~rules)], rules
 
 
 def _small_sign(ink: Gray, labels: npt.NDArray[np.int32], stats: Stats, k: int, number: _Number) -> Sign | None:
@@ -146,7 +160,8 @@ def _slashes(labels: npt.NDArray[np.int32], stats: Stats, tall: npt.NDArray[np.i
         slope, start = np.polyfit(rows, columns, 1)
         off = float(np.std(columns - slope * rows - start))
         if slope < -_LEANING and off < 0.6 * number.pen + 1:
-            out.append(_sign(SLASH, 0.8, place, number))
+            slash = _sign(SLASH, 0.8, place, number)
+            out.append(replace(slash, behind=max(slash.behind - 1, 0)))  # it is none of the digits
     return out
 
 
@@ -173,10 +188,33 @@ def _bow(labels: npt.NDArray[np.int32], box: npt.NDArray[np.int32], label: int, 
     return float(bow) / h if np.std(middles - np.polyval(fitted, down)) < 0.5 * pen else 0.0
 
 
-def _gaps(number: _Number, pieces: Stats, rules: Stats) -> list[Sign]:
-    """Gaps in which one more digit would find room among the others; a printed upright line in a gap halves that room.
+def find_fractions(ink: Gray) -> tuple[Sign, ...]:
+    """Level strokes in ink, (H, W) uint8, with a digit above and one below. Level rules from edge to edge removed."""
+    labels, stats = components(ink)
+    return tuple(Sign(FRACTION, 0.9, 0, 1) for k in range(len(stats)) if _is_fraction(ink, labels, stats, k))
 
-    pieces: rows x, y, width, height, area of all that may be a digit, small ones too. rules: of upright lines.
+
+def _is_fraction(ink: Gray, labels: npt.NDArray[np.int32], stats: Stats, k: int) -> bool:
+    """Whether piece k is a level stroke with a digit above and one below; digits that the picture cuts off are a
+    neighbour's."""
+    x, y, w, h, _ = stats[k].tolist()
+    if w < 8 or w < _BAR * h or stroke_lean(labels[y : y + h, x : x + w] == k + 1) is None:
+        return False
+    left, top, wide, high, _ = stats.T
+    middle, low = left + wide / 2, top + high / 2
+    over = (middle > x - _ASIDE * w) & (middle < x + (1 + _ASIDE) * w) & (top > 0) & (top + high < len(ink))
+    above, below = over & (low < y) & (top + high <= y + h), over & (low > y + h) & (top >= y)
+    if not (above.any() and below.any()):
+        return False
+    first, last = int(high[above].max()), int(high[below].max())
+    whole = int((top + high)[below].max() - top[above].min())
+    return min(first, last) > _STACKED * whole and max(first, last) < _UNLIKE * min(first, last)
+
+
+def gap_widths(number: _Number, pieces: Stats) -> tuple[list[float], list[tuple[int, int]]]:
+    """How wide the gaps of a number are, in digit heights, and where each begins and ends, in pixels.
+
+    pieces: rows x, y, width, height, area of all that may be a digit, small ones too.
     """
     merged: list[list[int]] = []
     for x, _, w, _, _ in sorted(pieces.tolist()):
@@ -184,15 +222,28 @@ def _gaps(number: _Number, pieces: Stats, rules: Stats) -> list[Sign]:
             merged[-1][1] = max(merged[-1][1], x + w)
         else:
             merged.append([x, x + w])
+    places = [(left[1], right[0]) for left, right in pairwise(merged)]
+    return [(end - start) / number.height for start, end in places], places
+
+
+def gap_measures(widths: Sequence[float], at: int) -> tuple[float, ...]:
+    """What tells a gap between two numbers from one within a number; see `_GAPS` and, for a lone gap, `_LONE`."""
+    others = [*widths[:at], *widths[at + 1 :]]
+    width = widths[at]
+    return (width, width - max(others), width - fmean(others)) if others else (width,)
+
+
+def _gaps(number: _Number, pieces: Stats, rules: Stats) -> list[Sign]:
+    """Gaps that may part two numbers. pieces: see `gap_widths`. rules: of upright lines."""
+    widths, places = gap_widths(number, pieces)
     out = []
-    widths = [(right[0] - left[1]) / number.height for left, right in pairwise(merged)]
-    for at, width in enumerate(widths):
-        others = widths[:at] + widths[at + 1 :]
-        usual = max(median(others) if others else _GAP, _GAP)
-        start, end = merged[at][1], merged[at + 1][0]
-        ruled = any(start <= x + w / 2 <= end for x, _, w, _, _ in rules.tolist())
-        limit = _DIGIT_WIDTH / (2 if ruled else 1) + 2 * usual
-        probability = float(1 / (1 + np.exp(-(width - limit) / _SOFT)))
+    for at, (start, end) in enumerate(places):
+        measures = gap_measures(widths, at)
+        weights = _GAPS if len(measures) > 1 else _LONE
+        odds = weights[0] - _RARER + sum(w * value for w, value in zip(weights[1:], measures, strict=True))
+        if any(start <= x + w / 2 <= end for x, _, w, _, _ in rules.tolist()):
+            odds += _RULED
+        probability = float(1 / (1 + np.exp(-odds)))
         if probability > 0.05:
             out.append(_sign(GAP, probability, int(np.count_nonzero(number.boxes[:, 0] < end)), number))
     return out
@@ -201,15 +252,18 @@ def _gaps(number: _Number, pieces: Stats, rules: Stats) -> list[Sign]:
 def doubt(signs: tuple[Sign, ...], thousands_take: float = _THOUSANDS) -> float:
     """The share of a number's probability, 0 to 1, that is left where these signs stand among its digits.
 
-    Points, commas and dashes behind the last digit are fillers and take nothing away. Points or commas that each have
-    three digits behind them most often part thousands, and take `thousands_take`.
+    Points, commas and dashes behind the last digit are fillers and take nothing away, and so does a slash with a dash,
+    which closes an amount. Points or commas that each have three digits behind them most often part thousands, and take
+    `thousands_take`.
     """
     inner = [sign for sign in signs if sign.name in (POINT, COMMA) and sign.behind]
     behind = sorted(sign.behind for sign in inner if sign.probability > 0.5)
     thousands = behind == [3 * k for k in range(1, len(behind) + 1)]
     left = 1.0
+    closed = any(sign.name == DASH and not sign.behind and sign.probability > 0.5 for sign in signs)
+    fillers = (DASH, POINT, COMMA, SLASH) if closed else (DASH, POINT, COMMA)
     for sign in signs:
-        if sign.behind or sign.name not in (DASH, POINT, COMMA):
+        if sign.behind or sign.name not in fillers:
             takes = thousands_take if thousands and sign.name in (POINT, COMMA) else _CHANGES
             left *= 1 - takes * sign.probability
     return left

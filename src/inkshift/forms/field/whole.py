@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from inkshift.forms.field import cutout, fields, signs
 from inkshift.forms.field.numbers import Line, NumberReader, View
-from inkshift.forms.reading import Candidate, FieldReading, state_of, value_of
+from inkshift.forms.reading import CROSSED, DIGITS, Candidate, FieldReading, state_of, value_of
 from inkshift.models.ctc import LineProbabilities, fold, under
 from inkshift.models.weigh import weigh
 
@@ -174,13 +174,29 @@ def _heard(
     digits, largest = [(0, max(job.cells, 1)) for job, _ in doubted], [job.largest for job, _ in doubted]
     rows = weigh([[fold(steps) for steps in own] for own in seen], others, digits, largest, reader.calibration)
     readings = [multiplied(own, row, reader.calibration) for (_, own), row in zip(doubted, rows, strict=True)]
-    # Only the model of digits tells what is none: what it leaves to the digits all together stays.
+    # Only the model of digits tells what is none, or crossed out: what it leaves to the digits all together stays.
     readings = [
-        fields.less_sure(after, sum(one.probability for one in before.candidates)) if job.kind == "digit" else after
+        fields.less_sure(after, _left_to_digits(job, before, after))
         for (job, before), after in zip(doubted, readings, strict=True)
     ]
     spent("decode", start)
     return readings
+
+
+def _left_to_digits(job: cutout.Job, before: FieldReading, after: FieldReading) -> float:
+    """The share of its probability, 0 to 1, that a reading has for the digits where digits are read after all.
+
+    before, after: as the model of single digits read it, and with the row heard.
+    """
+    total = sum(one.probability for one in before.candidates)
+    if job.kind == "digit":
+        return total
+    crossed = [
+        sum(one.probability for one in before.candidates if one.written[k] == CROSSED)
+        for k, symbol in enumerate(after.written)
+        if symbol in DIGITS
+    ]
+    return 1 - max(crossed, default=0.0) / max(total, 1e-9)
 
 
 def is_doubted(reading: FieldReading) -> bool:
