@@ -208,7 +208,7 @@ def test_pages_in_a_store_are_fetched_only_when_asked_for(
     fetched: list[str] = []
 
     @contextmanager
-    def at_hand(path: str | Path) -> Iterator[Path]:
+    def at_hand(path: str | Path, again: bool = False) -> Iterator[Path]:
         fetched.append(address_of(path))
         yield here
 

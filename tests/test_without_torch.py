@@ -22,7 +22,7 @@ sys.meta_path.insert(0, NoTorch())
 
 IMPORTS = """
 import inkshift
-models = {"networks", "convolutions", "loop", "checkpoint", "export", "recipes", "numbers"}
+models = {"networks", "convolutions", "loop", "checkpoint", "deepen", "export", "recipes", "numbers"}
 models |= {"finetune", "adapt", "teaching"}
 studies = {f"characters.{name}" for name in ("regimes", "work", "frozen", "deliver", "estimate", "advise")}
 studies |= {"numbers.work", "numbers.estimate"}
