@@ -173,6 +173,19 @@ def spaced(rng: Rng, gaps: Callable[[Rng, int], list[float]], two: bool) -> Case
     return scanned(framed(number, *(body * rng.uniform(0.05, 0.4, 4))), rng), None if two else text
 
 
+def in_step(rng: Rng) -> Case:
+    """A number whose digits stand in cells that are not seen: their middles, and not their gaps, are as far apart."""
+    text, (body, pen) = label(rng, 2, 6), hand(rng)
+    pitch, high = rng.uniform(1.0, 3.5) * body, round(1.6 * body)
+    cells = []
+    for digit in text:
+        part = glyph(digit, rng.uniform(0.8, 1.0) * body, pen, rng)[:high]
+        room = max(round(pitch), part.shape[1]) - part.shape[1]
+        x, y = int(np.clip(room / 2 + rng.normal(0, 0.06) * pitch, 0, room)), (high - len(part)) // 2
+        cells.append(np.pad(part, ((y, high - len(part) - y), (x, room - x))))
+    return scanned(framed(np.hstack(cells), *(body * rng.uniform(0.05, 0.4, 4))), rng), text
+
+
 def parted(rng: Rng, count: int, apart: tuple[float, float]) -> list[float]:
     """Gaps of two numbers: one of them so wide, and wider than the others."""
     gaps, usual = hand_gaps(rng, count)
@@ -242,6 +255,7 @@ def in_cells(rng: Rng, strike: bool) -> Case:
     return scanned(np.pad(ink, 6), rng, 150, print_, 110), None if strike else text
 
 
+IN_STEP = 0.4  # share of the numbers whose digits stand in cells that are not seen
 TIGHT, SOME, WIDE = (0.0, 0.03), (0.03, 0.2), (0.1, 1.2)
 BORDERS: dict[str, Callable[[Rng], Case]] = {
     "a border 0 to 0.15 heights from the side": partial(bordered, near=0, far=0.15),
@@ -263,7 +277,7 @@ APART: dict[str, Callable[[Rng], Case]] = {
 TOGETHER: dict[str, Callable[[Rng], Case]] = {
     f"one number, its digits {a} to {b} heights apart": partial(spaced, gaps=partial(even, usual=(a, b)), two=False)
     for a, b in ((0.0, 0.22), (0.2, 0.6), (0.5, 0.95))
-}
+} | {"one number, its digits in cells that are not seen": in_step}
 BESIDE: dict[str, Callable[[Rng], Case]] = {
     "a dash behind": partial(closed, close="-"),
     "two dashes behind": partial(closed, close="="),
@@ -292,18 +306,19 @@ def fit(count: int, seed: int) -> Iterator[str]:
             measured += [one.measured for one in found if one is not None]
             border += [kind in BORDERS] * (len(measured) - len(border))
     yield f"_ODDS = {odds(measured, border)}  # {sum(border)} borders of {len(border)} lines"
-    gaps: dict[bool, tuple[list[tuple[float, ...]], list[bool]]] = {False: ([], []), True: ([], [])}
+    measured_gaps: list[tuple[float, ...]] = []
+    parting = []
     for n in range(4 * count):
         rng, two = np.random.default_rng([seed, n]), n % 2 == 0
         how = partial(parted, apart=(0.45, 1.3)) if two else lambda rng, count: hand_gaps(rng, count)[0]
-        ink = cutout.number_ink(cutout.as_job(spaced(rng, how, two)[0], "1", "number", (1, 8)))
+        picture, _ = in_step(rng) if not two and rng.random() < IN_STEP else spaced(rng, how, two)
+        ink = cutout.number_ink(cutout.as_job(picture, "1", "number", (1, 8)))
         parts = signs.number_of(ink, segment.components(ink)[1])
-        widths = signs.gap_widths(parts[0], parts[2])[0] if parts else []
-        if widths:
-            values, parting = gaps[len(widths) == 1]
-            values.append(signs.gap_measures(widths, int(np.argmax(widths))))
+        widths, steps, _ = signs.gap_widths(parts[0], parts[2]) if parts else ([], [], [])
+        if len(widths) > 1:
+            measured_gaps.append(signs.gap_measures(widths, steps, int(np.argmax(widths))))
             parting.append(two)
-    yield f"_GAPS, _LONE = {odds(*gaps[False])}, {odds(*gaps[True])}"
+    yield f"_GAPS = {odds(measured_gaps, parting)}"
 
 
 def odds(values: list[tuple[float, ...]], yes: list[bool]) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ knows them tells which of them are there (`agreed`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -26,10 +27,10 @@ BRACKETS, FRACTION = "brackets", "fraction"
 # In digit heights: a digit's width; how high what counts as a digit is at least, and as a smaller one beside a gap, as
 # printed numbers of rows are.
 _DIGIT_WIDTH, _TALL, _LOW = 0.75, 0.55, 0.3
-# Log odds that a gap parts two numbers: by its width and by how much wider it is than the widest and than the mean of
-# the others; by its width where there is no other; `benchmarks/marks.py --fit`, less so much since two numbers are
-# rarer. So much more where a printed upright line stands in it.
-_GAPS, _LONE, _RARER, _RULED = (-5.4, 4.7, 6.8, 5.5), (-4.2, 9.2), 2.2, 2.5
+# Log odds that a gap parts two numbers: see `gap_measures`, as `benchmarks/marks.py --fit` finds them, and less so much
+# since two numbers are rarer. By its width alone where there is no other, which tells little: a set guess. So much more
+# where a printed upright line stands in it. What is added to widths of gaps, some of which are none.
+_GAPS, _LONE, _RARER, _RULED, _LEAST_GAP = (-3.8, 4.6, 5.4, 1.0), (-5.3, 6.7), 2.2, 2.5, 0.3
 # In digit heights: a point or comma is at most so large, a comma whose tail hangs well below the foot of the digits
 # beside it a little larger, and begins at most so high above that foot; a comma reaches so much below. Under a slanted
 # digit it is at most so far from the digit's side. A dash is so long, and so many times longer than high.
@@ -211,36 +212,43 @@ def _is_fraction(ink: Gray, labels: npt.NDArray[np.int32], stats: Stats, k: int)
     return min(first, last) > _STACKED * whole and max(first, last) < _UNLIKE * min(first, last)
 
 
-def gap_widths(number: _Number, pieces: Stats) -> tuple[list[float], list[tuple[int, int]]]:
-    """How wide the gaps of a number are, in digit heights, and where each begins and ends, in pixels.
+def gap_widths(number: _Number, pieces: Stats) -> tuple[list[float], list[float], list[tuple[int, int]]]:
+    """How wide the gaps of a number are and how far apart the middles of the digits beside them, in digit heights, and
+    where each begins and ends, in pixels.
 
     pieces: rows x, y, width, height, area of all that may be a digit, small ones too.
     """
     merged: list[list[int]] = []
     for x, _, w, _, _ in sorted(pieces.tolist()):
-        if merged and x < merged[-1][1]:
+        if merged and x <= merged[-1][1]:
             merged[-1][1] = max(merged[-1][1], x + w)
         else:
             merged.append([x, x + w])
     places = [(left[1], right[0]) for left, right in pairwise(merged)]
-    return [(end - start) / number.height for start, end in places], places
+    steps = [(sum(right) - sum(left)) / 2 / number.height for left, right in pairwise(merged)]
+    return [(end - start) / number.height for start, end in places], steps, places
 
 
-def gap_measures(widths: Sequence[float], at: int) -> tuple[float, ...]:
-    """What tells a gap between two numbers from one within a number; see `_GAPS` and, for a lone gap, `_LONE`."""
-    others = [*widths[:at], *widths[at + 1 :]]
-    width = widths[at]
-    return (width, width - max(others), width - fmean(others)) if others else (width,)
+def gap_measures(widths: Sequence[float], steps: Sequence[float], at: int) -> tuple[float, float, float]:
+    """What tells a gap between two numbers from one within a number that has others: how many times wider it is than
+    the widest and than the mean of them, and how many times farther the middles beside it are apart than the others,
+    as logarithms. A number in cells keeps step, whatever its gaps. widths, steps: see `gap_widths`."""
+    others, rest = ([*values[:at], *values[at + 1 :]] for values in (widths, steps))
+    width = widths[at] + _LEAST_GAP
+    times = width / (max(others) + _LEAST_GAP), width / (fmean(others) + _LEAST_GAP), steps[at] / fmean(rest)
+    return math.log(times[0]), math.log(times[1]), math.log(times[2])
 
 
 def _gaps(number: _Number, pieces: Stats, rules: Stats) -> list[Sign]:
     """Gaps that may part two numbers. pieces: see `gap_widths`. rules: of upright lines."""
-    widths, places = gap_widths(number, pieces)
+    widths, steps, places = gap_widths(number, pieces)
     out = []
     for at, (start, end) in enumerate(places):
-        measures = gap_measures(widths, at)
-        weights = _GAPS if len(measures) > 1 else _LONE
-        odds = weights[0] - _RARER + sum(w * value for w, value in zip(weights[1:], measures, strict=True))
+        if len(widths) > 1:
+            measures = gap_measures(widths, steps, at)
+            odds = _GAPS[0] - _RARER + sum(w * value for w, value in zip(_GAPS[1:], measures, strict=True))
+        else:
+            odds = _LONE[0] + _LONE[1] * widths[at]
         if any(start <= x + w / 2 <= end for x, _, w, _, _ in rules.tolist()):
             odds += _RULED
         probability = float(1 / (1 + np.exp(-odds)))
