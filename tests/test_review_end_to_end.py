@@ -156,6 +156,7 @@ def test_nothing_vanishes_from_an_empty_review_to_the_archive(
         page.goto("/batches/2?which=broken")
         page.get_by_role("link", name="T-0002").click()
         assert "281" in page.locator(".decided").last.inner_text()
+        page.wait_for_load_state()  # its text is there before its style sheet is
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         table = list(csv.DictReader(io.StringIO(page.request.get("/batches/2/export/csv").text())))
         assert table[-1]["checked_by"] == "local" and "but total is 281" in table[-1]["rules_broken"]
