@@ -445,6 +445,7 @@ def test_one_picture_is_read_without_what_others_need(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, "read", SCAN, "--template", TEMPLATE, "--out", tmp_path / "out.csv"]
     subprocess.run(command, check=True, timeout=60)
+    assert (tmp_path / "out.csv").is_file()
 
 
 @reads

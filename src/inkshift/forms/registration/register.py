@@ -72,6 +72,8 @@ _MOST_OF_SCAN = 0.75
 # Of a form's own page two of a thousand fields are not where they should be: a tenth of them, and two at least, are
 # another form's. A field is not there where it is less probably in its place than this.
 _MISSING, _MISSING_FIELDS, _NOT_THERE = 0.1, 2, 0.1
+# Pixels around the form that a laid page is looked at with, so that what lies beside its place is found.
+_AROUND = 24
 _OPEN = (
     "the way up is open: what the template knows of the print looks the same upside down; "
     'give the template a picture of the empty form ("reference")'
@@ -537,7 +539,8 @@ def _refuse_another_version(page: Registered, known: Reference, best: _Tried) ->
     if len(missing) >= max(_MISSING_FIELDS, _MISSING * len(there)):
         error = UnknownFormError(
             f"the page is like the template, but {len(missing)} of its {len(there)} fields are not where they should "
-            f"be, or beside other names, such as {missing[0]!r}; is it another version of the form, or another list?"
+            f"be, or beside other names, such as {missing[0]!r}; is it another version "
+            "of the form, or another list? Then give it a template of its own"
         )
         raise _near(error, best, known)
 
@@ -563,7 +566,7 @@ def _aside(shift: tuple[float, float]) -> str:
 
 def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Place, best: _Tried) -> Registered:
     """The page turned upright, and each field on its own frame."""
-    seen = look(scan, known, place.matrix, 24)
+    seen = look(scan, known, place.matrix, _AROUND)
     own, fields = dict[Box, Matrix](), dict[str, float]()
     angle = float(np.degrees(np.arctan2(place.matrix[1, 0], place.matrix[0, 0])))
     quarters = round(-angle / 90) % 4
@@ -572,10 +575,10 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     boxes = np.array([spec.box for spec in known.spec.fields], np.float64).reshape(-1, 4)
     outlines = boxes[:, None, :2] + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * boxes[:, None, 2:]
     bends = place.bend(outlines.reshape(-1, 2), max(known.size)).reshape(-1, 4, 2)
-    moves, likenesses = snap(place, known, seen, 24)
+    moves, likenesses = snap(place, known, seen, _AROUND)
     whole = to_upright @ place.matrix
     usual = typical(likenesses[[patch is not None for patch in known.fields]])
-    framed = frame_probability(*frames_seen(known, seen, moves, 24))
+    framed = frame_probability(*frames_seen(known, seen, moves, _AROUND))
     for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
         corners, bend, sure = outlines[k], bends[k], UNPRINTED
         if patch is not None:
@@ -601,7 +604,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     )
     unit = max(known.size) / FINE
     labels = [one for one in labels_of(known) if _shows_paper(page, one.patch.box(unit))]
-    for name, sure in zip(fields, label_probability(labels, known, place, seen, 24), strict=True):
+    for name, sure in zip(fields, label_probability(labels, known, place, seen, _AROUND), strict=True):
         fields[name] *= sure
     return page
 
