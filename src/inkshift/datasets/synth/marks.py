@@ -295,9 +295,10 @@ def join(page: Page, body: float, pen: float, down: float, dice: Dice) -> None:
 
 def zeros(count: int, body: float, pen: float, slant: float, dice: Dice) -> Plane:
     """`count` zeros in one stroke, as at the end of round amounts: rings, each joined to the next along its head, or
-    a coil. body: their height, pen: its width, pixels. Coverage (h, w) uint8, cut tight."""
+    a coil of at most three, since more could not be counted. body: their height, pen: its width, pixels. Coverage
+    (h, w) uint8, cut tight."""
     wide = dice.uniform(0.35, 0.5) * body
-    coil = dice.random() < 0.25
+    coil = count <= 3 and dice.random() < 0.25
     pitch = wide * (dice.uniform(1.0, 1.4) if coil else dice.uniform(1.7, 2.5))
     share = 1.0 if coil else dice.uniform(0.0, 0.2)  # of a pitch, gone on with while the ring is drawn
     way = np.linspace(0, 2 * np.pi, 9)

@@ -28,7 +28,7 @@ Gray = npt.NDArray[np.uint8]
 SYMBOLS = "0123456789" + marks.MARKS
 LONGEST = 12
 _LENGTHS = np.cumsum([0.09, 0.14, 0.22, 0.16, 0.16, 0.12, 0.07, 0.04, 0.006, 0.008, 0.004, 0.004]).tolist()
-_FAIR = 0.5
+ORDINARY = 0.5
 _BODY = 40.0
 _MAP = 52
 
@@ -158,16 +158,18 @@ def digits_of(label: str) -> str:
 _NO_MARKS = str.maketrans("", "", marks.MARKS)
 
 
-def compose(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) -> tuple[Gray, str]:
+def compose(
+    glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None, ordinary: float = ORDINARY
+) -> tuple[Gray, str]:
     """One number cut from a page, (H, W) uint8 dark on light, and what is written on it: digits and `marks.MARKS`.
 
-    Half of them are as most scans are: sharp, of good contrast, nothing struck out. What is hard to read in these is
-    the hand. The others are faded, blurred, coarse or noisy.
+    ordinary: share, 0 to 1, of those that are as most scans are: sharp, of good contrast, nothing struck out. What is
+    hard to read in these is the hand. The others are faded, blurred, coarse or noisy.
     label: digits to write, instead of random ones; then none of them is struck out and no second number beside them.
     """
     dice = Dice(rng)
     text = draw_label(dice) if label is None else label
-    fair = dice.random() < _FAIR
+    fair = dice.random() < ordinary
     hand = draw_hand(dice, text, fair)
     in_cells = dice.random() < 0.3 and len(text) <= 5
     second = ""
@@ -512,9 +514,18 @@ def encode(labels: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 def epoch(
-    glyphs: Glyphs, papers: Papers, count: int, seed: Sequence[int], frame: Reframing, marked: bool = False
+    glyphs: Glyphs,
+    papers: Papers,
+    count: int,
+    seed: Sequence[int],
+    frame: Reframing,
+    ordinary: float | None = None,
 ) -> tuple[Lines, npt.NDArray[np.int64]]:
-    """`count` numbers framed for a recogniser, and their digits as `encode` gives them; marked: their marks too."""
-    rng, make = np.random.default_rng(list(seed)), compose if marked else compose_digits
-    made = [make(glyphs, papers, rng) for _ in range(count)]
+    """`count` numbers framed for a recogniser, and their digits as `encode` gives them; where the share of `ordinary`
+    ones is given, see `compose`, their marks too."""
+    rng = np.random.default_rng(list(seed))
+    if ordinary is None:
+        made = [compose_digits(glyphs, papers, rng) for _ in range(count)]
+    else:
+        made = [compose(glyphs, papers, rng, ordinary=ordinary) for _ in range(count)]
     return Lines([frame(picture) for picture, _ in made]), encode([label for _, label in made])

@@ -46,6 +46,7 @@ class TrainingPart(BaseModel):
     rate: float
     warm_up: int
     decay: float
+    ordinary_at_end: float
     clip: float
     average: float
 

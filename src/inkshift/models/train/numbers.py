@@ -209,8 +209,9 @@ class _Composed(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tenso
     The batches of one pool are of like width, and in all processes the n-th batch is about as wide, so that none waits.
     """
 
-    def __init__(self, recipe: Recipe, glyphs: Path, batch: int, seed: list[int]) -> None:
+    def __init__(self, recipe: Recipe, glyphs: Path, batch: int, seed: list[int], falling: bool) -> None:
         self.recipe, self.glyphs, self.batch, self.seed = recipe, glyphs, batch, seed
+        self.ordinary = recipe.training.ordinary_at_end if falling else strings.ORDINARY
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         info = torch.utils.data.get_worker_info()
@@ -218,7 +219,8 @@ class _Composed(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tenso
         glyphs, papers = load_glyphs(self.recipe, self.glyphs), paper.make_papers(self.recipe.seed)
         frame, pool = parse(self.recipe.reframing), 0
         while True:
-            lines, labels = strings.epoch(glyphs, papers, _POOL * self.batch, [*self.seed, worker, pool], frame, True)
+            seed = [*self.seed, worker, pool]
+            lines, labels = strings.epoch(glyphs, papers, _POOL * self.batch, seed, frame, self.ordinary)
             by_width = np.argsort(lines.widths, kind="stable")
             for part in np.random.default_rng(pool).permutation(_POOL):
                 rows = by_width[part * self.batch : (part + 1) * self.batch]
@@ -232,7 +234,8 @@ def _train(rank: int, recipe: Recipe, state: Path, sitting: Sitting, tell: Tell)
     loop.seed_all(recipe.seed)
     run = _Run(recipe, state, sitting, rank)
     checks = check_sets(recipe, state.parent / "glyphs") if rank == 0 else []
-    data = _Composed(recipe, state.parent / "glyphs", sitting.batch, [recipe.seed, run.progress.sitting, rank])
+    falling = sitting.finish or run.progress.decayed > 0
+    data = _Composed(recipe, state.parent / "glyphs", sitting.batch, [recipe.seed, run.progress.sitting, rank], falling)
     loader = torch.utils.data.DataLoader(
         data,
         batch_size=None,
