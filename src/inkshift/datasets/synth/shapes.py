@@ -2,10 +2,11 @@
 
 Each allograph, of `allographs.toml`, is one or more strokes through control points; every drawing moves the points a
 little, so that no two are alike. Which shapes are needed was learned from what readers of American digits take for
-something else: 0 small, open above, with a bar, or with a stroke before or after it; 1 with a flag, a foot or a long
-lead-in, or like a slash; 2 with a loop at its foot or its head, or like a Q; 4 open or closed, in one stroke or like an
-h; 5 with its flag apart or like an S, an r or a root sign; 6 like a b; 7 with a bar or a hook, or like an f; 8 open
-above, of two rings or with one small loop; 9 straight, looped, open, hooked or like a P.
+something else: 0 small, open above, with a bar, or with a stroke before or after it; 1 with a flag, a foot, a long
+lead-in or a loop, or like a slash; 2 with a loop at its foot or its head, or like a Q; 4 open or closed, in one stroke
+or like an h; 5 with its flag apart or like an S, an r or a root sign; 6 like a b; 7 with a bar, a hook or a loop, or
+like an f; 8 open above, of two rings or with one small loop; 9 straight, looped, open, hooked, like a P, or like an S
+whose head is closed. No foot of a 9 runs on to the right: that is a 2 with a ring for its head.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def draw(digit: int, rng: Rng) -> npt.NDArray[np.float32]:
     return strokes([spline(line) for line in lines], rng.uniform(1.2, 2.4))
 
 
-_RUN_ON = frozenset((0, 1, 4, 6, 8, 9))  # their last stroke may go on to the right, and none becomes another digit
+_RUN_ON = frozenset((0, 1, 4, 6, 8))  # their last stroke may go on to the right, and none becomes another digit
 _ROOM = 1.2  # widest drawing, shares of the body: what `augment.sharpen` keeps, less the pen
 
 
