@@ -78,7 +78,18 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'review.db'}"
-    address = request.getfixturevalue("postgres")
+    return _schema(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def other_url(url: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of another empty database of the same kind."""
+    if url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path / 'other.db'}"
+    return _schema(request.getfixturevalue("postgres"))
+
+
+def _schema(address: str) -> str:
     schema = f"test{next(_SCHEMAS)}"
     engine = sa.create_engine(address.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:

@@ -22,6 +22,7 @@ from inkshift.review.core.schema import Base, Decision, Field, Form
 from inkshift.review.core.store import Store
 from inkshift.review.keying import views
 from review_app import client, post, shown_field, shown_name, token
+from review_first_release import first_release
 from review_forms import TALLY, people, taken, tally
 
 pytest_plugins = ["review_databases"]
@@ -238,15 +239,8 @@ def test_what_is_read_anew_is_asked_anew(store: Store) -> None:
 
 
 def test_a_database_of_before_keeps_its_decisions(url: str) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(stores.MIGRATIONS))
-    engine = stores._engine(stores._address(url))
+    engine = first_release(url)
     with engine.execution_options(immediate=True).begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0005")
         names = {name: table for name, table in Base.metadata.tables.items() if name != "decisions"}
         now = stores.datetime.now(stores.UTC)
         connection.execute(names["users"].insert().values(name="ann", role="keyer", password="", created=now))

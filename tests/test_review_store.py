@@ -14,11 +14,12 @@ from alembic.migration import MigrationContext
 from argon2 import PasswordHasher
 
 from inkshift.errors import InputError, SettingError
-from inkshift.review.core import intake, models, passwords, queue
+from inkshift.review.core import intake, passwords, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.passwords import check_password, hash_password
-from inkshift.review.core.schema import Base, Decision, Moment, User
+from inkshift.review.core.schema import Base, Decision, User
 from inkshift.review.core.store import Store
+from review_first_release import first_release
 from review_forms import field, form
 
 pytest_plugins = ["review_databases"]
@@ -173,47 +174,50 @@ def test_models_by_when_they_were_made(store: Store) -> None:
     ]
 
 
-def test_a_model_that_was_chosen_stays_the_default_in_newer_tables(url: str) -> None:
-    """Version 2 kept when each model was last chosen; since version 4 there is a history."""
-    from alembic import command
-    from alembic.config import Config
+def _all_of(engine: sa.Engine) -> dict[str, object]:
+    """All that a database says of its tables; in which order columns lie is not told."""
+    found = sa.inspect(engine)
+    tables: dict[str, object] = {}
+    for table in found.get_table_names():
+        columns = {c["name"]: (str(c["type"]), c["nullable"], c["default"]) for c in found.get_columns(table)}
+        keys = {(*key["constrained_columns"], key["referred_table"]) for key in found.get_foreign_keys(table)}
+        unique = {tuple(one["column_names"]) for one in found.get_unique_constraints(table)}
+        indexes = {one["name"]: one["column_names"] for one in found.get_indexes(table)}
+        checks = {one["name"] for one in found.get_check_constraints(table)}
+        tables[table] = columns, found.get_pk_constraint(table)["constrained_columns"], keys, unique, indexes, checks
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            wanted = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+        else:
+            wanted = (
+                "SELECT tgname, pg_get_triggerdef(t.oid, true), attstorage FROM pg_trigger t, pg_attribute a "
+                "WHERE NOT tgisinternal AND tgrelid = 'decisions'::regclass "
+                "AND attrelid = 'fields'::regclass AND attname = 'crop'"
+            )
+        tables["beside"] = [tuple(row) for row in connection.execute(sa.text(wanted))]
+        tables["version"] = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return tables
 
-    config = Config()
-    config.set_main_option("script_location", str(stores.MIGRATIONS))
-    engine = stores._engine(stores._address(url))
-    columns = [sa.column(name) for name in ("digest", "name", "folder", "based_on")]
-    table = sa.table("models", *columns, *(sa.column(name, Moment()) for name in ("created", "chosen")))
-    made, first, last = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3))
-    with engine.execution_options(immediate=True).begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-        for digest, name, chosen in (("a", "new", last), ("b", "old", first), ("c", "idle", None)):
-            row = {"digest": digest, "name": name, "folder": f"models/{name}", "based_on": "", "created": made}
-            connection.execute(table.insert().values(**row, chosen=chosen))
-    engine.dispose()
-    store = stores.open(url)
-    assert models.default_folder(store) == "models/new"
-    assert [line.name for line in models.history(store).rows] == ["new", "old"]
-    store.close()
+
+def test_a_database_of_the_first_release_ends_at_the_tables_of_a_new_one(url: str, other_url: str) -> None:
+    first_release(url).dispose()
+    older, new = stores.open(url), stores.open(other_url)
+    found = _all_of(older.engine)
+    assert found == _all_of(new.engine)
+    older.close()
+    assert len(found["beside"]) == (2 if new.engine.dialect.name == "sqlite" else 1)  # type: ignore[arg-type]
+    new.close()
 
 
 def test_tables_that_a_migration_does_not_know_are_not_passed_over(tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(stores.MIGRATIONS))
-    engine = stores._engine(stores._address(f"sqlite:///{tmp_path / 'r.db'}"))
-    with (
-        pytest.raises(RuntimeError, match="fields: expected one key to pages to take out, found 0"),
-        engine.execution_options(immediate=True).begin() as connection,
-    ):
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0010")
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+    engine = first_release(url)
+    with engine.execution_options(immediate=True).begin() as connection:
         connection.exec_driver_sql("PRAGMA writable_schema = ON")
         connection.exec_driver_sql(
             "UPDATE sqlite_schema SET sql = replace(sql, 'KEY(page_id)', 'KEY (\"page_id\")') WHERE name = 'fields'"
         )
         connection.exec_driver_sql("PRAGMA writable_schema = OFF")
-        command.upgrade(config, "0011")
     engine.dispose()
+    with pytest.raises(RuntimeError, match="fields: expected one key to pages to take out, found 0"):
+        stores.open(url)

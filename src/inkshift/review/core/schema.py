@@ -371,6 +371,34 @@ class Try(Base):
     at: Mapped[datetime]
 
 
+def _with(table: type[Base], dialect: str, statement: str) -> None:
+    """What a table has beside its columns, in one kind of database."""
+    sa.event.listen(table.__table__, "after_create", sa.DDL(statement).execute_if(dialect=dialect))
+
+
+_REFUSAL = "decisions are never changed or deleted"
+for _change in ("UPDATE", "DELETE"):
+    _with(
+        Decision,
+        "sqlite",
+        f"CREATE TRIGGER decisions_no_{_change.lower()} BEFORE {_change} ON decisions "
+        f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END",
+    )
+_with(
+    Decision,
+    "postgresql",
+    "CREATE FUNCTION decisions_stand() RETURNS trigger LANGUAGE plpgsql AS "
+    f"$$ BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$",
+)
+_with(
+    Decision,
+    "postgresql",
+    "CREATE TRIGGER decisions_stand BEFORE UPDATE OR DELETE OR TRUNCATE ON decisions "
+    "FOR EACH STATEMENT EXECUTE FUNCTION decisions_stand()",
+)
+_with(Field, "postgresql", "ALTER TABLE fields ALTER COLUMN crop SET STORAGE EXTERNAL")  # PNG is pressed already
+
+
 def left_out() -> sa.ColumnElement[bool]:
     """That a form was set aside as a whole."""
     return sa.exists().where(Aside.form_id == Form.id, Aside.page_id.is_(None), Aside.kind == "aside")

@@ -203,16 +203,18 @@ def _upgrade(connection: sa.Connection, shown: str) -> None:
     found = MigrationContext.configure(connection).get_current_revision()
     scripts = ScriptDirectory.from_config(config)
     head = scripts.get_current_head()
-    if found == head:
-        return
-    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+    if found is None:
+        if others := set(sa.inspect(connection).get_table_names()) & set(Base.metadata.tables):
+            raise InputError(f"{shown}: holds a table {min(others)!r} of something else; give an empty database")
+        Base.metadata.create_all(connection)
+        command.stamp(config, "head")
+    elif found not in {script.revision for script in scripts.walk_revisions()}:
         raise InputError(
-            f"{shown}: its tables have version {found}, of a newer inkshift, and this one knows up to {head}; "
-            "upgrade inkshift, or give another database"
+            f"{shown}: its tables have version {found}, of a newer inkshift or one that was never released, and this "
+            f"one knows up to {head}; upgrade inkshift, or give another database"
         )
-    if found is None and (others := set(sa.inspect(connection).get_table_names()) & set(Base.metadata.tables)):
-        raise InputError(f"{shown}: holds a table {min(others)!r} of something else; give an empty database")
-    command.upgrade(config, "head")
+    elif found != head:
+        command.upgrade(config, "head")
 
 
 def in_turn(session: Session, what: str) -> None:
