@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from inkshift.cli import audit as command
+from inkshift.cli import calibrate as command
 from inkshift.datasets.labels import Label
 from inkshift.forms.judge.audit import audit, slip
 from inkshift.forms.judge.evaluate import match

@@ -1,9 +1,10 @@
-"""`inkshift calibrate`: which readings can be accepted unseen, with what promise."""
+"""`inkshift calibrate`: which readings can be accepted unseen; `audit`: labels that the ink does not bear out."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,11 @@ Sample = Annotated[
     typer.Option(min=1, metavar="FIELDS", help="Instead: draw forms at random, to at least so many fields, to key."),
 ]
 Seed = Annotated[int, typer.Option(help="Decides which forms are drawn, and which learn and which test.")]
+Entries = Annotated[str, typer.Argument(metavar="LABELS", help=f"The entries to look through: {LABELLED}")]
+ToCheck = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="CSV file for every entry that disagrees with the ink.")
+]
+Top = Annotated[int, typer.Option(min=1, help="How many entries to print.")]
 
 
 @app.command()
@@ -66,11 +72,9 @@ def calibrate(
 
       inkshift calibrate readings.csv keyed.csv --error 0.02 --out policy.json
     """
-    from inkshift.datasets.labels import read_labels
     from inkshift.errors import SettingError
     from inkshift.forms import trust
     from inkshift.forms.judge import audit, guarantee
-    from inkshift.forms.judge.evaluate import match
     from inkshift.forms.out.export import read_rows
 
     _check_shares(error, confidence)
@@ -79,8 +83,7 @@ def calibrate(
     rows = read_rows(readings)
     if labels is None:
         return _to_key(rows, sample or 0, file, seed)
-    known = read_labels(labels, query, amounts=True)
-    cases, _ = match(rows, known, str(readings), labels if query is None else "the database")
+    known, cases = _matched(readings, rows, labels, query)
     calibration = guarantee.calibrate(cases, rows, seed)
     promises = [calibration.promise(e, confidence) for e in sorted({error, *BESIDE}, reverse=True)]
     _show(promises, calibration, error, confidence)
@@ -158,8 +161,6 @@ def _suspicious(
     suspects: list[Suspect], rows: list[Row], cases: list[Case], calibration: Calibration, asked: Promise
 ) -> None:
     """The labels to look at first: those that count as errors among what would be accepted."""
-    from rich.markup import escape
-
     from inkshift.forms.trust import scores
 
     least = asked.threshold or 0.0
@@ -176,8 +177,7 @@ def _suspicious(
     title = "look at these labels first: each wrong one eats the promise"
     shown = table(*columns, title=title, left=columns[1:-1])
     for s in first:
-        texts = (s.form, s.field, s.label or "(blank)", s.read or "(blank)")
-        shown.add_row(*map(escape, texts), f"{s.wrong:.0%}")
+        shown.add_row(*_texts(s), f"{s.wrong:.0%}")
     out.print(shown)
 
 
@@ -208,3 +208,52 @@ def _sources(readings: Path, labels: str, query: str | None, known: list[Label])
         "readings": Source(name=str(readings), sha256=hashlib.sha256(readings.read_bytes()).hexdigest()),
         "labels": Source(name=named, sha256=hashlib.sha256(content).hexdigest()),
     }
+
+
+@app.command()
+def audit(readings: Readings, labels: Entries, query: Query = None, file: ToCheck = None, top: Top = 40) -> None:
+    """List the entries of a database that are probably wrong, by what is on paper.
+
+    Every entry that disagrees with its reading, the one that is most
+    probably the database's error first. Nothing is changed: look at the paper.
+
+    Example:
+
+      inkshift audit readings.csv sqlite:///votes.db --query "select * from votes" --out to-check.csv
+    """
+    from inkshift.forms.judge.audit import audit as suspects_of
+    from inkshift.forms.judge.audit import write_suspects
+    from inkshift.forms.out.export import read_rows
+
+    rows = read_rows(readings)
+    _, cases = _matched(readings, rows, labels, query)
+    suspects = suspects_of(cases, rows)
+    doubted = [s for s in suspects if s.disagrees]
+    columns = ("rank", "form", "field", "label", "read", "label wrong")
+    shown = table(*columns, left=columns[1:-1])
+    for rank, s in enumerate(doubted[:top], 1):
+        shown.add_row(str(rank), *_texts(s), f"{s.wrong:.1%}")
+    out.print(shown)
+    wrong = sum(s.wrong for s in suspects)
+    note(
+        f"{len(suspects):,} entries were read, {len(doubted):,} disagree; about {wrong:.0f} entries are probably wrong"
+    )
+    if file:
+        write_suspects(suspects, file)
+        typer.echo(file)
+
+
+def _matched(readings: Path, rows: list[Row], labels: str, query: str | None) -> tuple[list[Label], list[Case]]:
+    """The labels, and each beside its reading."""
+    from inkshift.datasets.labels import read_labels
+    from inkshift.forms.judge.evaluate import match
+
+    known = read_labels(labels, query, amounts=True)
+    return known, match(rows, known, str(readings), labels if query is None else "the database")[0]
+
+
+def _texts(suspect: Suspect) -> Iterator[str]:
+    """The cells of a table that name a suspicious label and its reading."""
+    from rich.markup import escape
+
+    return map(escape, (suspect.form, suspect.field, suspect.label or "(blank)", suspect.read or "(blank)"))

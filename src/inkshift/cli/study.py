@@ -43,7 +43,7 @@ def new(
 
       inkshift study new mine.toml --target path/to/my/digits
     """
-    from inkshift.studies.starter import write_starter
+    from inkshift.studies.spec import write_starter
 
     write_starter(spec, source, target)
     note(f"wrote {spec}; see what it costs with: inkshift study run {spec} --dry-run")
