@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from inkshift.studies.report import page as report
-from inkshift.studies.report.analysis import Analysis
+from inkshift.studies.report.analysis import Analysis, Overlap, StopCost
 from inkshift.studies.report.compare import Comparison
-from inkshift.studies.report.duplicates import Overlap
 from inkshift.studies.report.results import Arm, Results
-from inkshift.studies.report.stopping import StopCost
 from inkshift.studies.stats import PAIRED, Interval, t_interval
 from kooverjee_findings import SPACES, Arms, sets_of
 from kooverjee_rules import FAR, LAST, Holds, Unknown, all_of, at, beyond, called, inside, paired, peak, told

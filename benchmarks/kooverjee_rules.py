@@ -14,8 +14,8 @@ import numpy as np
 
 from inkshift.datasets.tasks import LABEL_SPACES
 from inkshift.studies.report import page as report
+from inkshift.studies.report.analysis import Reach, reaches
 from inkshift.studies.report.results import Arm, Curve, Replicate, Results, Set
-from inkshift.studies.report.stopping import Reach, reaches
 from inkshift.studies.stats import FEWEST, PAIRED, SHARE, Floats, Interval, decide, scipy, t_interval, unfit
 
 Holds = Literal["yes", "no", "cannot be told"]

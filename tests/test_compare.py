@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from inkshift.models import metrics
+from inkshift.studies.report.analysis import f1_without, first_small_change, reaches, stop_costs
 from inkshift.studies.report.compare import (
     Comparison,
     Resampler,
@@ -21,9 +22,7 @@ from inkshift.studies.report.compare import (
     summarise,
     with_holm,
 )
-from inkshift.studies.report.duplicates import f1_without
 from inkshift.studies.report.results import Arm, Replicate, Results, Set
-from inkshift.studies.report.stopping import first_small_change, reaches, stop_costs
 from inkshift.studies.stats import (
     Interval,
     Verdict,

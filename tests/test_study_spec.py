@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from inkshift.datasets.tasks import Task
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.studies.characters.plan import index, plan
-from inkshift.studies.spec import Study
-from inkshift.studies.starter import write_starter
+from inkshift.studies.spec import Study, write_starter
 
 STUDIES = Path(__file__).parents[1] / "studies"
 

@@ -25,7 +25,7 @@ import inkshift
 models = {"networks", "convolutions", "loop", "checkpoint", "deepen", "export", "recipes", "numbers"}
 models |= {"finetune", "adapt", "teaching"}
 studies = {f"characters.{name}" for name in ("regimes", "work", "frozen", "deliver", "estimate", "advise")}
-studies |= {"numbers.work", "numbers.estimate"}
+studies |= {"numbers.work"}
 allowed = {f"inkshift.models.train.{name}" for name in models} | {f"inkshift.studies.{name}" for name in studies}
 for module in pkgutil.walk_packages(inkshift.__path__, "inkshift."):
     if module.name not in allowed and not module.name.endswith("__main__"):

@@ -49,7 +49,7 @@ _KINDS = {
         checksums=numbers.checksums,
         do=_later("numbers.work", "do"),
         score=_later("report.number_results", "right"),
-        estimate=_later("numbers.estimate", "estimate"),
+        estimate=_later("numbers.work", "estimate"),
         report=_later("report.number_page", "write"),
         audit=_nothing,
     ),

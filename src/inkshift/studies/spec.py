@@ -1,18 +1,22 @@
-"""The specification of a study: one TOML or Python file, checked whole before anything runs."""
+"""The specification of a study: one TOML or Python file, checked whole before anything runs; and one to begin with."""
 
 from __future__ import annotations
 
+import json
+import re
 import runpy
 from itertools import pairwise
 from pathlib import Path
+from string import Template
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from inkshift.datasets import catalog
 from inkshift.datasets.numbers import check_name
-from inkshift.datasets.tasks import Task
-from inkshift.errors import InkshiftError, SettingError, nearest
-from inkshift.files import parse_toml, read_text, reason
+from inkshift.datasets.tasks import Task, parts_of
+from inkshift.errors import DataError, InkshiftError, SettingError, nearest
+from inkshift.files import parse_toml, read_text, reason, write_whole
 from inkshift.reframe import parse
 
 Regime = Literal["control", "frozen", "fine-tuned", "as-is", "pooled"]
@@ -416,3 +420,27 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
     named: list[type[BaseModel]] = [inner[part] for part in path if isinstance(part, str) and part in inner]
     at = named[-1] if named else model
     return [field.alias or name for name, field in at.model_fields.items()]
+
+
+_STARTER = Path(__file__).with_name("starter.toml")
+
+
+def write_starter(path: Path, source: str, target: str) -> None:
+    """Write a study of one question, from `source` to `target`: names of data sets, or folders.
+
+    A target that comes in one part is split anew. Raises SettingError where the file is there already, and for a set
+    that is not known; DataError for a folder without images to learn from.
+    """
+    if path.exists():
+        raise SettingError(f"{path}: is there already; choose another name, or remove it")
+    for data in (source, target):
+        if not Path(data).is_dir():
+            catalog.find(data)
+        elif data not in catalog.CATALOG and not any(Path(data).glob("train*")):
+            wanted = "train.csv, train.npz or a folder train of class folders"
+            raise DataError(f"{data}: expected a folder with {wanted}, found none")
+    split = "" if len(parts_of(target)) > 1 else ", test_share = 0.25"
+    quoted = {key: json.dumps(text)[1:-1] for key, text in (("source", source), ("target", target))}
+    name = re.sub(r"[^a-z0-9-]+", "-", path.stem.lower()).strip("-") or "study"
+    text = Template(_STARTER.read_text(encoding="utf-8")).substitute(quoted, name=name, file=path, split=split)
+    write_whole(path, text.encode())

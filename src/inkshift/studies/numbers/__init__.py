@@ -1,1 +1,1 @@
-"""Studies of whole numbers by budget of labels: `plan` (keyed runs), `work` (one run), `estimate` (its cost)."""
+"""Studies of whole numbers by budget of labels: `plan` (keyed runs), `work` (one run, and its cost)."""

@@ -1,14 +1,26 @@
-"""Everything a study's report says, worked out once from its runs."""
+"""Everything a study's report says, worked out once from its runs.
+
+Beside the comparisons: what choosing the epoch on test data costs, how fast each arm gets where control gets, and what
+near-duplicates between source training and target test images are worth.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from inkshift.studies.report import compare, duplicates, stopping
-from inkshift.studies.report.results import Arm, Results
+from inkshift.errors import DataError
+from inkshift.files import parse_json, read_bytes
+from inkshift.models import metrics
+from inkshift.studies.report import compare
+from inkshift.studies.report.results import Arm, Replicate, Results, Set
+from inkshift.studies.stats import PAIRED, Floats, Interval, t_interval
 
 WORST = 8
 
@@ -31,9 +43,9 @@ class Analysis:
     summaries: tuple[compare.Summary, ...]
     comparisons: tuple[compare.Comparison, ...]
     settings: tuple[compare.Comparison, ...]
-    stops: tuple[stopping.StopCost, ...]
-    reaches: tuple[stopping.Reach, ...]
-    overlaps: tuple[duplicates.Overlap, ...]
+    stops: tuple[StopCost, ...]
+    reaches: tuple[Reach, ...]
+    overlaps: tuple[Overlap, ...]
     worst: dict[tuple[str, str], list[WorstClass]]
 
 
@@ -46,15 +58,15 @@ def analyse(results: Results) -> Analysis:
     comparisons, settings = compare.with_holm(
         compare.against_control(results, resampler), compare.between_settings(results, resampler)
     )
-    finished = [(s, arm) for s in results.sets for arm in s.arms if arm.replicates]
+    finished = [(s, arm) for s, arm in results.arms if arm.replicates]
     return Analysis(
         results,
         tuple(compare.summarise(s, arm, resampler) for s, arm in finished),
         tuple(comparisons),
         tuple(settings),
-        tuple(stopping.stop_costs(results)),
-        tuple(stopping.reaches(results)),
-        tuple(duplicates.overlaps(results)),
+        tuple(stop_costs(results)),
+        tuple(reaches(results)),
+        tuple(overlaps(results)),
         {(s.name, arm.name): worst_classes(arm) for s, arm in finished},
     )
 
@@ -78,5 +90,192 @@ def worst_classes(arm: Arm) -> list[WorstClass]:
 def states(results: Results) -> Counter[str]:
     """How many planned runs are finished, failed, unfinished, damaged, not begun."""
     count: Counter[str] = Counter(run.state for run in results.missing if run.arm)
-    count["finished"] = sum(len(arm.replicates) for s in results.sets for arm in s.arms)
+    count["finished"] = sum(len(arm.replicates) for _, arm in results.arms)
     return count
+
+
+@dataclass(frozen=True)
+class ArmWithout:
+    """Mean F1 over replicates at the last epoch, on all test images and without the near-duplicates."""
+
+    arm: str
+    all: float
+    without: float
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The audit of one set. threshold: lowest normalised correlation of near-duplicates; method: how they are told."""
+
+    set: str
+    pairs: int
+    test_images: int
+    share: float
+    threshold: float
+    method: str
+    rows: int
+    by_class: Mapping[str, int]
+    sheet: Path | None
+    arms: tuple[ArmWithout, ...]
+
+
+def overlaps(results: Results) -> list[Overlap]:
+    """The audits in `overlap.json` of the study folder; none where there is no such file.
+
+    Raises DataError if the file is not as the audit writes it or names a test image that is not there.
+    """
+    path = results.folder / "overlap.json"
+    if not path.is_file():
+        return []
+    try:
+        content = parse_json(read_bytes(path))
+        return [_overlap(results, item, str(content.get("method", ""))) for item in content["sets"]]
+    except KeyError as e:
+        raise DataError(f"{path}: {e.args[0]!r} is not there; run the overlap audit again") from None
+    except (TypeError, ValueError, AttributeError) as e:
+        raise DataError(f"{path}: not an overlap audit of this study ({e}); run the audit again") from None
+
+
+def f1_without(arm: Arm, rows: npt.NDArray[np.int64], average: str = "macro") -> tuple[float, float]:
+    """Mean F1 over replicates at the last epoch: on all test images, and without `rows` (indices of them)."""
+    images = len(arm.replicates[0].true)
+    if len(rows) and not (rows.min() >= 0 and rows.max() < images):
+        raise ValueError(f"test image {int(rows.max())} of {images}")
+    keep = np.ones(images, np.bool_)
+    keep[rows] = False
+    scores = [
+        [
+            metrics.f1_score(metrics.confusion(run.predicted[some], run.true[some], len(run.classes)), average)
+            for some in (np.ones(images, np.bool_), keep)
+        ]
+        for run in arm.distinct
+    ]
+    whole, without = np.mean(scores, axis=0)
+    return float(whole), float(without)
+
+
+def _overlap(results: Results, item: Mapping[str, Any], method: str) -> Overlap:
+    arms = [arm for study_set, arm in results.arms if study_set.name == item["name"]]
+    rows = np.unique(np.asarray(item["rows"], np.int64))
+    return Overlap(
+        set=str(item["name"]),
+        pairs=int(item["pairs"]),
+        test_images=int(item["test_images"]),
+        share=float(item["share"]),
+        threshold=float(item["threshold"]),
+        method=method,
+        rows=len(rows),
+        by_class=dict(item.get("by_class") or {}),
+        sheet=results.folder / item["sheet"] if item.get("sheet") else None,
+        arms=tuple(ArmWithout(arm.name, *f1_without(arm, rows, results.average)) for arm in arms if arm.replicates),
+    )
+
+
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class StopCost:
+    """F1 of one arm at three epochs: of lowest test loss, of lowest validation loss, the last. None: no such loss.
+
+    optimism: F1 chosen on test data minus F1 chosen on validation data, paired by run, at 90 %: what a score gains
+    by having its epoch chosen on the images it is measured on. waste: the same choice minus the last epoch.
+    fired, held_out: for each run the epoch at which |loss(k) - loss(k-1)| < tolerance first holds, None if never.
+    """
+
+    set: str
+    arm: str
+    runs: int
+    tolerance: float
+    on_test: float | None
+    on_validation: float | None
+    last: float
+    optimism: Interval | None
+    waste: Interval | None
+    fired: tuple[int | None, ...]
+    held_out: tuple[int | None, ...] | None
+    epochs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How soon runs come within the margin of control's own peak: `target` F1, the first epoch of each run."""
+
+    set: str
+    arm: str
+    target: float
+    epochs: tuple[int | None, ...]
+
+    @property
+    def median(self) -> float | None:
+        """Median epoch, None where half of the runs or more never get there."""
+        values = sorted(float("inf") if epoch is None else epoch for epoch in self.epochs)
+        middle = float(values[len(values) // 2] + values[(len(values) - 1) // 2]) / 2
+        return middle if np.isfinite(middle) else None
+
+
+def first_small_change(epochs: Floats | Any, loss: Floats, tolerance: float) -> int | None:
+    """The first epoch whose loss differs from the one before by less than `tolerance` (section III-B)."""
+    small = np.flatnonzero(np.abs(np.diff(loss)) < tolerance)
+    return int(epochs[small[0] + 1]) if len(small) else None
+
+
+def stop_costs(results: Results) -> list[StopCost]:
+    """One row for each arm that learns and has a finished run."""
+    return [
+        _cost(study_set, arm, results.settings_of(study_set, arm))
+        for study_set, arm in results.arms
+        if arm.replicates and arm.regime != "as-is"
+    ]
+
+
+def reaches(results: Results) -> list[Reach]:
+    """One row for each arm that learns, in sets whose control has a finished run."""
+    rows = []
+    for study_set in results.sets:
+        controls = [arm for arm in study_set.arms if arm.regime == "control" and arm.replicates]
+        if controls:
+            peak = float(np.mean([run.f1.max() for run in controls[0].distinct]))
+            target = max(peak - results.margin, 0.0)
+            rows += [
+                Reach(study_set.name, arm.name, target, tuple(_first_at(run, target) for run in arm.distinct))
+                for arm in study_set.arms
+                if arm.replicates and arm.regime != "as-is"
+            ]
+    return rows
+
+
+def _first_at(run: Replicate, target: float) -> int | None:
+    there = np.flatnonzero(run.f1 >= target)
+    return int(run.epochs[there[0]]) if len(there) else None
+
+
+def _cost(study_set: Set, arm: Arm, settings: Mapping[str, Any]) -> StopCost:
+    runs = arm.distinct
+    tolerance = float(settings.get("tolerance", TOLERANCE))
+    last = np.array([run.f1[-1] for run in runs])
+    tested = np.array([_f1_at_lowest(run, run.test_loss) for run in runs])
+    checked = np.array([_f1_at_lowest(run, run.validation_loss) for run in runs])
+    has_test = bool(np.isfinite(tested).all())
+    has_both = has_test and bool(np.isfinite(checked).all())
+    return StopCost(
+        set=study_set.name,
+        arm=arm.name,
+        runs=len(runs),
+        tolerance=tolerance,
+        on_test=float(tested.mean()) if has_test else None,
+        on_validation=float(checked.mean()) if has_both else None,
+        last=float(last.mean()),
+        optimism=t_interval(tested - checked, PAIRED) if has_both else None,
+        waste=t_interval(tested - last, PAIRED) if has_test else None,
+        fired=tuple(first_small_change(run.epochs, run.test_loss, tolerance) for run in runs),
+        held_out=tuple(first_small_change(run.epochs, run.validation_loss, tolerance) for run in runs)
+        if has_both
+        else None,
+        epochs=tuple(int(run.epochs[-1]) for run in runs),
+    )
+
+
+def _f1_at_lowest(run: Replicate, loss: Floats) -> float:
+    """F1 at the epoch of the lowest loss; NaN unless every epoch has one."""
+    return float(run.f1[loss.argmin()]) if np.isfinite(loss).all() else float("nan")

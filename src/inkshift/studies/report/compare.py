@@ -6,7 +6,7 @@ test images flatters whoever varies more. See `inkshift.studies.stats` for inter
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
@@ -178,14 +178,14 @@ def against_control(results: Results, resampler: Resampler) -> list[Comparison]:
     each run by F1 on the test images, as the paper reads it off; it flatters whoever varies more.
     """
     found = []
-    for study_set in results.sets:
-        for arm, control_set, control in _controlled(results, study_set):
-            ours, theirs = results.settings_of(study_set, arm), results.settings_of(control_set, control)
-            other = _difference(theirs, ours) if control_set is not study_set else ""
-            for measure in (*_WHOLE, *_START):
-                pair = ((study_set, arm), (control_set, control))
-                comparison = _compare(pair, measure, other, results, resampler)
-                found += [comparison] if comparison else []
+    for study_set, arm in results.arms:
+        if arm.regime == "control" or not (control := _control(results, study_set, arm)):
+            continue
+        ours, theirs = results.settings_of(study_set, arm), results.settings_of(*control)
+        other = _difference(theirs, ours) if control[0] is not study_set else ""
+        for measure in (*_WHOLE, *_START):
+            comparison = _compare(((study_set, arm), control), measure, other, results, resampler)
+            found += [comparison] if comparison else []
     return found
 
 
@@ -194,9 +194,8 @@ def between_settings(results: Results, resampler: Resampler) -> list[Comparison]
 
     Left out are arms that a setting does not touch, which share their runs.
     """
-    arms = [(study_set, arm) for study_set in results.sets for arm in study_set.arms]
     found = []
-    for first, second in combinations(arms, 2):
+    for first, second in combinations(results.arms, 2):
         ours, theirs = results.settings_of(*first), results.settings_of(*second)
         tasks = first[0].source == second[0].source and first[0].target == second[0].target
         if not tasks or first[1].regime != second[1].regime or ours == theirs:
@@ -247,16 +246,13 @@ def with_holm(*groups: Sequence[Comparison]) -> list[list[Comparison]]:
     return [[replace(row, holm=together.get(id(row))) for row in group] for group in groups]
 
 
-def _controlled(results: Results, study_set: Set) -> Iterator[tuple[Arm, Set, Arm]]:
-    """Each arm that is not a control, with the set's control or another set's of the same target, and where it is."""
-    near = sorted(results.sets, key=lambda other: other is not study_set)
-    controls = [(s, arm) for s in near if s.target == study_set.target for arm in s.arms if arm.regime == "control"]
-    for arm in study_set.arms:
-        if controls and arm.regime != "control":
-            labels = results.settings_of(study_set, arm).get("labels")
-            # The control that learns from as many labels, if there is one.
-            same = [one for one in controls if results.settings_of(*one).get("labels") == labels]
-            yield arm, *(same or controls)[0]
+def _control(results: Results, study_set: Set, arm: Arm) -> tuple[Set, Arm] | None:
+    """The control of an arm, of its set or another of the same target: one that learns from as many labels, if any."""
+    near = sorted(results.arms, key=lambda one: one[0] is not study_set)
+    controls = [(s, one) for s, one in near if s.target == study_set.target and one.regime == "control"]
+    labels = results.settings_of(study_set, arm).get("labels")
+    same = [one for one in controls if results.settings_of(*one).get("labels") == labels]
+    return next(iter(same or controls), None)
 
 
 def _compare(

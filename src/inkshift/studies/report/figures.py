@@ -84,14 +84,14 @@ def pictures(results: Results, slugs: Sequence[str]) -> Iterator[Picture]:
             for i, arm in enumerate(arms, 1):
                 alt = f"{name}, {arm.name}: share of each class read as each other, last epoch"
                 yield make(f"confusion-{slug}-{i}-{arm.regime}", "confusion", alt, confusion(study_set, arm))
-        frozen = [(s.name, arm) for s in results.sets for arm in s.arms if arm.regime == "frozen" and arm.replicates]
+        frozen = [(s.name, arm) for s, arm in results.arms if arm.regime == "frozen" and arm.replicates]
         if frozen:
             yield picture("frozen", "frozen", "Frozen runs of all sets: F1 by epoch", frozen_by_epoch(frozen), "")
 
 
 def _range(results: Results) -> tuple[float, float]:
     """From the lowest to the highest F1 of any run, for plots that are read side by side."""
-    every = [run.f1 for s in results.sets for arm in s.arms for run in arm.replicates]
+    every = [run.f1 for _, arm in results.arms for run in arm.replicates]
     low, high = (min(map(np.min, every)), max(map(np.max, every))) if every else (0.0, 1.0)
     room = 0.05 * max(high - low, 0.02)
     return float(low - room), float(high + room)

@@ -85,7 +85,7 @@ def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
             beside=beside,
             margin=f"{100 * results.margin:g}",
             states=analyses.states(results),
-            planned=sum(arm.planned for study_set in results.sets for arm in study_set.arms),
+            planned=sum(arm.planned for _, arm in results.arms),
             lost=lost(results),
             answers={study_set.name: answers(study_set, analysis) for study_set in results.sets},
             start=[row for row in analysis.comparisons if row.measure in ("epoch 1", "epoch 2")],
@@ -232,19 +232,18 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _stopped(results: Results, name: str, arm: str) -> str:
-    runs = next(a.distinct for s in results.sets if s.name == name for a in s.arms if a.name == arm)
+    runs = next(a.distinct for s, a in results.arms if (s.name, a.name) == (name, arm))
     return ", ".join(f"{STOPPED.get(how, how)} ({n})" for how, n in Counter(run.stopped for run in runs).items())
 
 
 def _spreads(results: Results) -> list[tuple[str, str, dict[int, float]]]:
     """Set, arm, and the standard deviation of F1 over replicates by epoch, where at least two have the epoch."""
     found = []
-    for study_set in results.sets:
-        for arm in study_set.arms:
-            curve = arm.curve("f1")
-            known = {int(epoch): float(sd) for epoch, sd in zip(curve.epochs, curve.sd, strict=True) if np.isfinite(sd)}
-            if known and arm.regime != "as-is":
-                found.append((study_set.name, arm.name, known))
+    for study_set, arm in results.arms:
+        curve = arm.curve("f1")
+        known = {int(epoch): float(sd) for epoch, sd in zip(curve.epochs, curve.sd, strict=True) if np.isfinite(sd)}
+        if known and arm.regime != "as-is":
+            found.append((study_set.name, arm.name, known))
     return found
 
 
@@ -252,8 +251,7 @@ def _steps(results: Results) -> list[tuple[str, str, int, int]]:
     """Set, arm, steps in an epoch and epochs of the longest run, where they are known."""
     return [
         (s.name, arm.name, steps, max(int(run.epochs[-1]) for run in arm.replicates))
-        for s in results.sets
-        for arm in s.arms
+        for s, arm in results.arms
         if arm.replicates and (steps := results.steps_of(s, arm))
     ]
 
@@ -261,7 +259,7 @@ def _steps(results: Results) -> list[tuple[str, str, int, int]]:
 def _arm_settings(results: Results) -> list[tuple[str, str, Mapping[str, Any]]]:
     """Where settings differ from the study's: set, arm ("" for the whole set), the settings."""
     whole: list[tuple[Set, Arm | None, Mapping[str, Any]]] = [(s, None, s.settings) for s in results.sets]
-    single = [(s, arm, arm.settings) for s in results.sets for arm in s.arms]
+    single = [(s, arm, arm.settings) for s, arm in results.arms]
     return [(s.name, arm.name if arm else "", settings) for s, arm, settings in (*whole, *single) if settings]
 
 

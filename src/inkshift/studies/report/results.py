@@ -183,6 +183,11 @@ class Results(StudyResults):
         """How the runs' F1 is averaged over classes: `macro` or `weighted`."""
         return str(self.settings.get("f1", "macro"))
 
+    @property
+    def arms(self) -> list[tuple[Set, Arm]]:
+        """Every arm, with the set that it is of."""
+        return [(study_set, arm) for study_set in self.sets for arm in study_set.arms]
+
     def steps_of(self, study_set: Set, arm: Arm) -> int | None:
         """Steps of the optimiser in an epoch: batches of the training images; None where these are not known."""
         settings = self.settings_of(study_set, arm)

@@ -20,8 +20,8 @@ Rows = Iterable[Sequence[Any]]
 BOUNDS = ("mean", "low", "high")
 
 
-def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> list[Path]:
-    """Write all tables into `folder`, which is made if need be; the paths written. slugs: a file name for each set.
+def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> None:
+    """Write all tables into `folder`, which is made if need be. slugs: a file name for each set.
 
     Confusion matrices that an earlier report left there, of arms that this study does not have, are removed.
     """
@@ -41,14 +41,11 @@ def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> list
         **({"overlap.csv": _overlap(analysis)} if analysis.overlaps else {}),
         **dict(_confusions(results, slugs)),
     }
-    written = []
     for path in folder.glob("confusion-*.csv"):
         if path.name not in tables:
             path.unlink()
     for name, rows in tables.items():
         write_table(folder / name, rows)
-        written.append(folder / name)
-    return written
 
 
 def write_table(path: Path, rows: Rows) -> None:
@@ -69,32 +66,29 @@ def bounds_of(interval: Interval | None) -> tuple[float | None, ...]:
 
 def _epochs(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "replicate", *COLUMNS
-    for study_set in results.sets:
-        for arm in study_set.arms:
-            for run in arm.replicates:
-                columns = (run.epochs, run.training_loss, run.test_loss, run.validation_loss, run.f1, run.accuracy)
-                for row in zip(*columns, strict=True):
-                    yield study_set.name, arm.name, run.number, *row
+    for study_set, arm in results.arms:
+        for run in arm.replicates:
+            columns = (run.epochs, run.training_loss, run.test_loss, run.validation_loss, run.f1, run.accuracy)
+            for row in zip(*columns, strict=True):
+                yield study_set.name, arm.name, run.number, *row
 
 
 def _curves(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "measure", "epoch", "replicates", "mean", "sd", "lowest", "highest"
-    for study_set in results.sets:
-        for arm in study_set.arms:
-            for measure in COLUMNS[1:]:
-                curve = arm.curve(measure)  # type: ignore[arg-type]
-                for row in zip(curve.epochs, curve.n, curve.mean, curve.sd, curve.low, curve.high, strict=True):
-                    yield study_set.name, arm.name, measure, *row
+    for study_set, arm in results.arms:
+        for measure in COLUMNS[1:]:
+            curve = arm.curve(measure)  # type: ignore[arg-type]
+            for row in zip(curve.epochs, curve.n, curve.mean, curve.sd, curve.low, curve.high, strict=True):
+                yield study_set.name, arm.name, measure, *row
 
 
 def _per_class(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "replicate", "epoch", "class", "accuracy"
-    for study_set in results.sets:
-        for arm in study_set.arms:
-            for run in arm.replicates:
-                for epoch, row in zip(run.epochs, run.per_class(), strict=True):
-                    for name, accuracy in zip(run.classes, row, strict=True):
-                        yield study_set.name, arm.name, run.number, epoch, name, accuracy
+    for study_set, arm in results.arms:
+        for run in arm.replicates:
+            for epoch, row in zip(run.epochs, run.per_class(), strict=True):
+                for name, accuracy in zip(run.classes, row, strict=True):
+                    yield study_set.name, arm.name, run.number, epoch, name, accuracy
 
 
 def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
@@ -176,11 +170,10 @@ def _data(results: Results) -> Iterator[Sequence[Any]]:
 
 def _runs(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "replicate", "digest", "seed", "state", "stopped", "epochs", "error"
-    for study_set in results.sets:
-        for arm in study_set.arms:
-            for run in arm.replicates:
-                where = (study_set.name, arm.name, run.number, run.digest, run.seed)
-                yield *where, "finished", run.stopped, run.epochs[-1], ""
+    for study_set, arm in results.arms:
+        for run in arm.replicates:
+            where = (study_set.name, arm.name, run.number, run.digest, run.seed)
+            yield *where, "finished", run.stopped, run.epochs[-1], ""
     for lost in results.missing:
         yield lost.set, lost.arm, lost.replicate, lost.digest, "", lost.state, "", "", lost.error
 
