@@ -19,7 +19,7 @@ from inkshift.forms.judge.guarantee import Labelled
 from inkshift.forms.reading import FormReading
 from inkshift.forms.trust import Policy, scores
 from inkshift.review.acceptance import promise
-from inkshift.review.acceptance import service as acceptance
+from inkshift.review.acceptance import promise as acceptance
 from inkshift.review.batches.exchange import lines
 from inkshift.review.core import agreement, queue
 from inkshift.review.core import store as stores

@@ -22,7 +22,7 @@ from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.template import load_template
-from inkshift.review.acceptance.service import take_back
+from inkshift.review.acceptance.promise import take_back
 from inkshift.review.app import Settings
 from inkshift.review.batches import mend
 from inkshift.review.batches.mend import frame

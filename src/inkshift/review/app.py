@@ -19,18 +19,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from inkshift.errors import InkshiftError
+from inkshift.review import routes as learning
 from inkshift.review.acceptance import routes as acceptance
-from inkshift.review.batches import mending, newbatch
+from inkshift.review.batches import mending
 from inkshift.review.batches import routes as batches
 from inkshift.review.core import store as stores
 from inkshift.review.core.queue import TakenError
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import ADDRESS, Tasks, end_with
 from inkshift.review.designer import routes as templates
-from inkshift.review.keying import confusions, forms, whole
+from inkshift.review.keying import forms, whole
 from inkshift.review.keying import routes as keying
-from inkshift.review.routes import data, models, studies
-from inkshift.review.web import entry, health, secondfactor, work
+from inkshift.review.web import entry, health
 from inkshift.review.web.access import access_log
 from inkshift.review.web.render import page
 from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
@@ -40,10 +40,7 @@ WORKER = "INKSHIFT_REVIEW_WORKER"
 STATIC = [
     (f"inkshift.review{room}", "static") for room in ("", ".web", ".batches", ".keying", ".acceptance", ".designer")
 ]
-ROUTES = (
-    *(batches, newbatch, mending, keying, whole, forms, confusions, acceptance),
-    *(templates, data, models, studies, work, entry, secondfactor),
-)
+ROUTES = (batches, mending, keying, whole, forms, acceptance, templates, learning, entry)
 
 
 @dataclass(frozen=True, slots=True)

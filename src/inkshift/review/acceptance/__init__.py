@@ -1,1 +1,1 @@
-"""What may go through unseen: `promise` says what, `service` takes it out of the queue."""
+"""What may go through unseen: `promise` says what, and takes it out of the queue."""

@@ -14,7 +14,6 @@ from inkshift.errors import DataError
 from inkshift.forms.judge.guarantee import needed
 from inkshift.forms.trust import Policy
 from inkshift.review.acceptance import plot, promise
-from inkshift.review.acceptance import service as acceptance
 from inkshift.review.acceptance.promise import LEVELS, Evidence, Labels, Level, Outcome
 from inkshift.review.batches import reading as readpages
 from inkshift.review.core.schema import Batch
@@ -118,7 +117,7 @@ def show(
         outcome=outcome,
         refused=refused,
         least=needed(int(asked.error) / 100, int(asked.confidence) / 100),
-        applied=acceptance.acceptances(asked.who.store, asked.batch.id),
+        applied=promise.acceptances(asked.who.store, asked.batch.id),
         errors=ERRORS,
         confidences=CONFIDENCES,
     )
@@ -146,12 +145,12 @@ def download(asked: Asked) -> Response:
 @router.post("/batches/{batch}/acceptance")
 def apply(asked: Asked) -> RedirectResponse:
     """Apply the policy to the batch: what it accepts leaves the queue."""
-    acceptance.accept(asked.who.store, asked.who.person, asked.batch.id, asked.policy())
+    promise.accept(asked.who.store, asked.who.person, asked.batch.id, asked.policy())
     return RedirectResponse(f"/batches/{asked.batch.id}/acceptance#applied", 303)
 
 
 @router.post("/batches/{batch}/acceptance/{applied}/undo")
 def take_back(who: Supervisor, batch: Id, applied: Id) -> RedirectResponse:
     """Bring back what a policy took out of the queue."""
-    acceptance.take_back(who.store, who.person, batch, applied)
+    promise.take_back(who.store, who.person, batch, applied)
     return RedirectResponse(f"/batches/{batch}/acceptance#applied", 303)

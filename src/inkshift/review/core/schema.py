@@ -373,7 +373,8 @@ class Try(Base):
 
 def _with(table: type[Base], dialect: str, statement: str) -> None:
     """What a table has beside its columns, in one kind of database."""
-    sa.event.listen(table.__table__, "after_create", sa.DDL(statement).execute_if(dialect=dialect))
+    ddl = sa.DDL(statement)  # type: ignore[no-untyped-call]
+    sa.event.listen(table.__table__, "after_create", ddl.execute_if(dialect=dialect))
 
 
 _REFUSAL = "decisions are never changed or deleted"

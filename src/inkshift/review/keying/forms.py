@@ -1,11 +1,11 @@
-"""A form with all its fields, what was read and decided; a supervisor may settle any of them."""
+"""A form with all its fields, any of which a supervisor may settle; which digits the model takes for which."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException
+from fastapi import APIRouter, Form, HTTPException, Query
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import SettingError
@@ -15,6 +15,7 @@ from inkshift.review.core import queue
 from inkshift.review.core.checks import CheckError
 from inkshift.review.core.words import needed
 from inkshift.review.keying import views
+from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.render import inline, page
 from inkshift.review.web.security import Id, Supervisor, Visit, there
 
@@ -62,3 +63,18 @@ def settle(
     except SettingError as e:
         return _form(who, form, Asked(field, value, error=needed(e)))
     return RedirectResponse(f"/forms/{form}#field-{field}", 303)
+
+
+Symbol = Annotated[str, Query(pattern="^([0-9]|∅)$")]
+
+
+@router.get("/batches/{batch}/confusions")
+def matrix(who: Supervisor, batch: TheBatch) -> HTMLResponse:
+    counts = views.confusions(who.store, batch.id)
+    return page(who, "confusions.html", batch=batch, counts=counts, symbols=views.SYMBOLS)
+
+
+@router.get("/batches/{batch}/confusions/cell")
+def cell(who: Supervisor, batch: TheBatch, truth: Symbol, read: Symbol) -> HTMLResponse:
+    fields = views.behind(who.store, batch.id, truth, read)
+    return page(who, "cell.html", batch=batch, fields=fields, truth=truth, read=read, inline=inline)
