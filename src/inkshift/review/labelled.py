@@ -20,7 +20,7 @@ from inkshift.forms.crops.harvest import job_of, split_of
 from inkshift.forms.field import cutout
 from inkshift.forms.kinds import digits_of
 from inkshift.forms.reading import FieldReading
-from inkshift.forms.template import FieldSpec, Template
+from inkshift.forms.template import Template
 from inkshift.pictures import decode_picture
 from inkshift.review.core.checks import without_digits
 from inkshift.review.core.paging import Listed, listed
@@ -137,7 +137,9 @@ def settled_numbers(store: Store, batches: Sequence[int], part: Part) -> Iterato
     """The settled fields of a part: a number, or None for one without digits or picture."""
     with store.reading() as session:
         for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches)).order_by(Batch.id)).all():
-            specs, others = _specs(batch), without_digits(batch.template)
+            template = Template.model_validate(batch.template) if batch.template else None
+            specs = {spec.name: spec for spec in template.fields} if template else {}
+            others = without_digits(batch.template)
             settled = (
                 sa.select(Form.name, Field)
                 .join(Field.form)
@@ -152,17 +154,9 @@ def settled_numbers(store: Store, batches: Sequence[int], part: Part) -> Iterato
                 if field.state != "written" or not field.crop or field.name in others:
                     yield None
                     continue
-                job = _job(field, field.crop, specs.get(field.name))
+                read = FieldReading(field.name, "", "", "blank", 0.0, crop=decode_picture(field.crop, field.name))
+                job = job_of(read, specs.get(field.name))
                 yield Number(job, digits_of(field.value), form, field.name, field.id)
-
-
-def _specs(batch: Batch) -> dict[str, FieldSpec]:
-    template = Template.model_validate(batch.template) if batch.template else None
-    return {spec.name: spec for spec in template.fields} if template else {}
-
-
-def _job(field: Field, crop: bytes, spec: FieldSpec | None) -> cutout.Job:
-    return job_of(FieldReading(field.name, "", "", "blank", 0.0, crop=decode_picture(crop, field.name)), spec)
 
 
 @contextmanager

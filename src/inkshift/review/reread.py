@@ -76,7 +76,10 @@ def _add(store: Store, batch_id: int, form: FormReading, digest: str, before: in
     """
     added = 0
     with store.writing() as session:
-        there = session.execute(_of(store, batch_id, form)).all()
+        note = form.pages[0]
+        begin = Page.source == store.kept(note.source), Page.number == note.page
+        wanted = sa.select(Form.id, Form.name, Form.read_as).join(Page).where(Form.batch_id == batch_id, *begin)
+        there = session.execute(wanted.distinct().order_by(Form.id)).all()
         # Several forms may lie on one picture: then their names tell them apart, else their order.
         same = [row.id for row in there if len(there) == 1 or form.name in (row.name, row.read_as)]
         for form_id in same[before : before + 1]:
@@ -91,15 +94,6 @@ def _add(store: Store, batch_id: int, form: FormReading, digest: str, before: in
                     added += 1
             session.execute(sa.update(Form).where(Form.id == form_id).values(broken=None))
     return added
-
-
-def _of(store: Store, batch_id: int, form: FormReading) -> sa.Select[int, str, str]:
-    """Id, name, and name as it was read, of the forms in the store that begin on the page where one begins that was
-    read anew."""
-    note = form.pages[0]
-    place = (Page.source == store.kept(note.source), Page.number == note.page)
-    wanted = sa.select(Form.id, Form.name, Form.read_as).join(Page).where(Form.batch_id == batch_id, *place)
-    return wanted.distinct().order_by(Form.id)
 
 
 def batches_with_pages(store: Store, page: int = 1) -> Listed[tuple[int, str, int]]:

@@ -111,7 +111,8 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
             if demo:
                 batch = demo_batch()
             start = f"batches/{_begin(store, batch, say)}/queue" if batch else ""
-            address = f"http{'s' if at.certificate else ''}://{_in_url(at.host)}:{listening.getsockname()[1]}{at.root}/"
+            host = f"[{at.host}]" if ":" in at.host else at.host
+            address = f"http{'s' if at.certificate else ''}://{host}:{listening.getsockname()[1]}{at.root}/"
             if not at.local and not at.certificate and not at.proxy:
                 say("passwords and pages travel unencrypted there; give --tls-cert and --tls-key")
             say(f"review is at {address}  (Ctrl+C stops it)")
@@ -281,7 +282,3 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as e:
         reason = getattr(e, "strerror", None) or "no such address"
         raise SettingError(f"{host} port {port}: cannot be had ({reason}); give another --port or --host") from None
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -85,7 +85,8 @@ class Record:
         """Keep an epoch; one of the same number that is there already, and all after it, are dropped."""
         kept = [i for i, row in enumerate(self.rows) if int(row[0]) < epoch.number]
         values = (epoch.training_loss, epoch.test_loss, epoch.validation_loss, epoch.f1, epoch.accuracy)
-        self.rows = [self.rows[i] for i in kept] + [[str(epoch.number), *map(_number, values)]]
+        row = ["" if value is None else f"{value:.9g}" for value in values]
+        self.rows = [self.rows[i] for i in kept] + [[str(epoch.number), *row]]
         self._confusions = [self._confusions[i] for i in kept] + [epoch.confusion]
         self._predicted = [self._predicted[i] for i in kept] + [epoch.predicted]
         if write:
@@ -116,10 +117,6 @@ class Record:
 
     def _files(self) -> Iterable[bytes]:
         return ((self.folder / name).read_bytes() for name in (CONFIG, EPOCHS, CONFUSION))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.9g}"
 
 
 def last_f1(folder: Path) -> float:

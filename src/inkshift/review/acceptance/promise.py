@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from inkshift.errors import DataError, SettingError
 from inkshift.forms import trust
 from inkshift.forms.judge import guarantee
 from inkshift.forms.judge.evaluate import Row, match
-from inkshift.forms.judge.guarantee import Floats, Labelled, Lack
+from inkshift.forms.judge.guarantee import Floats, Lack
 from inkshift.forms.reading import UNREADABLE
 from inkshift.forms.trust import Policy, Source
 from inkshift.review.core.intake import ACCEPTED, NOT_ACCEPTED
@@ -192,7 +192,8 @@ def evidence(store: Store, batch_id: int, chosen: Sequence[Labels]) -> Evidence:
 
 def levels(given: Evidence, confidence: float) -> list[Level]:
     """What each threshold of `LEVELS` comes to. confidence: of the bound."""
-    labelled = _labelled(given)
+    cases = match(given.rows, given.labels)[0] if given.labels else []
+    labelled = guarantee.label_rows(cases, given.rows)
     sure = np.array([one.confidence for one in given.fields])
     least = _least(given.fields, sure)
     bounds = guarantee.upper_bounds(labelled, LEVELS, confidence)
@@ -202,11 +203,6 @@ def levels(given: Evidence, confidence: float) -> list[Level]:
         n, wrong = int(taken.sum()), int(labelled.wrong[taken].sum())
         found.append(Level(threshold, _share(sure, threshold), _share(least, threshold), n, wrong, bound))
     return found
-
-
-def _labelled(given: Evidence) -> Labelled:
-    cases = match(given.rows, given.labels)[0] if given.labels else []
-    return guarantee.label_rows(cases, given.rows)
 
 
 def _least(fields: Sequence[Seen], values: Floats) -> Floats:
@@ -239,7 +235,7 @@ def ask(store: Store, given: Evidence, error: float, confidence: float) -> Outco
         confidence,
         given.rows,
         readings=_source(store, given, [list(row.values()) for row in given.rows]),
-        labels=_source(store, given, [list(label) for label in map(_as_tuple, given.labels)]),
+        labels=_source(store, given, [astuple(label) for label in given.labels]),
     )
     sure = accepted_scores(policy, given.fields)
     steps = np.linspace(0, 1, 10**trust.DECIMALS + 1)
@@ -256,10 +252,6 @@ def accepted_scores(policy: Policy, fields: Sequence[Seen]) -> Floats:
     values = np.array([one.confidence for one in fields], np.float64)
     never = [sizes[one.form] > policy.most or one.row["reader"] != policy.reader for one in fields]
     return np.where((values < 0) | np.array(never, np.bool_), -1.0, trust.scores(policy.score, values.clip(0)))
-
-
-def _as_tuple(label: Label) -> tuple[str, ...]:
-    return label.form, label.field, label.value, label.written
 
 
 def _source(store: Store, given: Evidence, content: list[Sequence[str]]) -> Source:

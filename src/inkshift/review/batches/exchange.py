@@ -151,11 +151,10 @@ def write_table(store: Store, batch_id: int, path: Path) -> None:
                 add(line.row for line in lines(store, batch_id))
         else:
             with TEXT[ending[1:]](file) as add:
-                add(_json(line) for line in lines(store, batch_id))
-
-
-def _json(line: Line) -> dict[str, Any]:
-    return typed(line.row) | {"decided_by": list(line.by), "keyers": line.keyers, "checked_by": list(line.checked)}
+                add(
+                    typed(one.row) | {"decided_by": list(one.by), "keyers": one.keyers, "checked_by": list(one.checked)}
+                    for one in lines(store, batch_id)
+                )
 
 
 def write_label_studio(store: Store, batch_id: int, path: Path) -> None:

@@ -343,13 +343,10 @@ def add_labels(store: Store, batch_id: int, labels: Sequence[Label], source: str
             except SettingError:
                 unused.append((label.form, label.field))
                 continue
-            if record(session, store, _lock(session, fitting[0]), author, "key", answer):
+            field = session.get_one(Field, fitting[0].id, with_for_update=True, populate_existing=True)
+            if record(session, store, field, author, "key", answer):
                 added += 1
     return LabelsAdded(added, tuple(unused))
-
-
-def _lock(session: Session, field: Field) -> Field:
-    return session.get_one(Field, field.id, with_for_update=True, populate_existing=True)
 
 
 def _answer(label: Label) -> tuple[str, str]:

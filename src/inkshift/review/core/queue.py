@@ -295,7 +295,7 @@ def _decide(
         if (before.state, before.value) == answer:
             return Decided(before.id, field_id, field.status)
         raise TakenError(f"field {field.name!r}: you decided it already; undo that first")
-    if _holder(session, field_id, store.clock()) not in (None, user_id):
+    if session.scalar(_HOLDER, {"field": field_id, "now": store.clock()}) not in (None, user_id):
         raise TakenError(f"field {field.name!r}: somebody else has it now; take the next one")
     if not field.waiting:
         raise TakenError(f"field {field.name!r}: needs nobody by now; take the next one")
@@ -491,10 +491,6 @@ def _hold(session: Session, field_id: int, user_id: int, now: datetime) -> bool:
     """Hold a field whose row is locked, unless another person does."""
     found = session.execute(_TAKE, {"field": field_id, "user": user_id, "until": now + LEASE, "now": now})
     return isinstance(found, sa.CursorResult) and found.rowcount == 1
-
-
-def _holder(session: Session, field_id: int, now: datetime) -> int | None:
-    return session.scalar(_HOLDER, {"field": field_id, "now": now})
 
 
 def _append(

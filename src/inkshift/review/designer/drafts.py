@@ -206,7 +206,10 @@ def turn_page(store: Store, files: Path, draft: int, page: int) -> None:
     """
     file = picture(files, draft, page)
     digest = file_digest(file) if file.is_file() else ""
-    turned = _proposed_for(_turned(file)) if digest else None
+    turned = None
+    if digest:
+        image = load_page(PageRef(str(file), 1))
+        turned = _proposed_for(np.asarray(cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE), np.uint8))
     with store.writing() as session:
         found = _locked(session, draft)
         pages = list(found.template["pages"])
@@ -227,11 +230,6 @@ def turn_page(store: Store, files: Path, draft: int, page: int) -> None:
         found.changed = store.clock()
         (folder(files, draft) / f"page-{page}-reference.png").unlink(missing_ok=True)
         _write_or_take_back(folder(files, draft), found.template)
-
-
-def _turned(file: Path) -> npt.NDArray[np.uint8]:
-    """A picture turned by 90 degrees clockwise."""
-    return np.asarray(cv2.rotate(load_page(PageRef(str(file), 1)), cv2.ROTATE_90_CLOCKWISE), np.uint8)
 
 
 def drop_page(store: Store, files: Path, draft: int, page: int) -> None:
@@ -334,7 +332,10 @@ def _prepared(upload: UploadFile, page: int) -> _Prepared:
             image = load_page(PageRef(str(kept), page))
         except InputError as e:
             raise InputError(str(e).replace(str(kept), shown_name(upload))) from None
-    return _proposed_for(straighten(_fitting(image)))
+    zoom = _LONGEST / max(image.shape[:2])
+    if zoom < 1:
+        image = np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA), np.uint8)
+    return _proposed_for(straighten(image))
 
 
 def _proposed_for(flat: npt.NDArray[np.uint8]) -> _Prepared:
@@ -350,13 +351,6 @@ def _keep(files: Path, draft: int, page: int, prepared: _Prepared) -> None:
     shown, notes = _files_of(files, draft, page)
     write_whole(shown, prepared.picture)
     write_whole(notes, json.dumps(prepared.proposals).encode())
-
-
-def _fitting(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    zoom = _LONGEST / max(image.shape[:2])
-    if zoom >= 1:
-        return image
-    return np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _files_of(files: Path, draft: int, page: int) -> tuple[Path, Path]:

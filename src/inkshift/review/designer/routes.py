@@ -166,12 +166,14 @@ def _page(sent: Sent) -> int:
 
 def _list(who: Visit, error: str = "", given: Mapping[str, str] = MappingProxyType({}), at: int = 1) -> HTMLResponse:
     found = listed(drafts.drafts(who.store), at, TEMPLATES)
-    shown = found.each(lambda one: (one, len(_fields(one)), not drafting.check(one.template).problems))
+    shown = found.each(
+        lambda one: (
+            one,
+            sum(len(each["fields"]) for each in one.template["pages"]),
+            not drafting.check(one.template).problems,
+        )
+    )
     return page(who, "templates.html", templates=shown, error=error, given=given, status=400 if error else 200)
-
-
-def _fields(draft: Draft) -> list[Any]:
-    return [field for one in draft.template["pages"] for field in one["fields"]]
 
 
 def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:

@@ -280,7 +280,10 @@ def advise(
         return _measure(way, model, classes, framed(model), labels, groups, deals, seed)
 
     control = tried(Way("control"))
-    done = [control] + [tried(Way(r, name)) for name in names for r in _regimes(by_name[name], classes)]
+    done = [control]
+    for name, model in by_name.items():
+        known = set(classes) <= set(model.manifest.classes)
+        done += [tried(Way(regime, name)) for regime in _ORDER[:2] if known or regime == "frozen"]
     if names:
         # All weights learn from the source whose frozen features serve best alone: it takes a hundred times longer.
         frozen = [one for one in done if one.way.regime == "frozen"]
@@ -292,11 +295,6 @@ def advise(
     scores = {name: _scores(model, framed(model), labels, classes) for name, model in by_name.items()}
     shown = tuple(best if one.way == best.way else one for one in done)
     return Advice(len(data.labels), classes, grouped, shown, best, others, gain, scores, len(rows))
-
-
-def _regimes(model: Model, classes: Sequence[str]) -> tuple[Regime, ...]:
-    known = set(classes) <= set(model.manifest.classes)
-    return ("as-is", "frozen") if known else ("frozen",)
 
 
 def _usable(data: LabelledImages, classes: tuple[str, ...]) -> Counts:

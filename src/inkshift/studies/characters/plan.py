@@ -197,7 +197,8 @@ def index(study: Study, planned: Plan) -> dict[str, Any]:
 
 def _set_entry(one: PlannedSet, base: dict[str, Any]) -> dict[str, Any]:
     relation = one.spec.source.relation(one.spec.target)
-    own = [_differences(arm.protocol, base) for arm in one.arms]
+    every = [arm.protocol.model_dump(mode="json") for arm in one.arms]
+    own = [{key: value for key, value in protocol.items() if base[key] != value} for protocol in every]
     shared = {key: value for key, value in own[0].items() if all(other.get(key) == value for other in own)}
     return {
         "name": one.spec.name,
@@ -216,10 +217,6 @@ def _set_entry(one: PlannedSet, base: dict[str, Any]) -> dict[str, Any]:
             for arm, mine in zip(one.arms, own, strict=True)
         ],
     }
-
-
-def _differences(protocol: Protocol, base: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in protocol.model_dump(mode="json").items() if base[key] != value}
 
 
 def checksums(planned: Plan) -> tuple[Checksums, dict[str, str]]:

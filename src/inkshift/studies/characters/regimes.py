@@ -82,7 +82,9 @@ def _take_over(net: nn.Module, weights: Path, whole: bool, depth: int | None) ->
         drawn = {name: value.clone() for name, value in net.state_dict().items()} if depth is not None else {}
         missing, unexpected = net.load_state_dict(kept, strict=False)
         if depth is not None:
-            carried = {id(t) for stage in _carried(net, depth) for t in (*stage.parameters(), *stage.buffers())}
+            if depth > len(found := stages(net)):
+                raise ModelError(f"depth: this network has {len(found)} stages before its final layer, found {depth}")
+            carried = {id(t) for stage in found[:depth] for t in (*stage.parameters(), *stage.buffers())}
             for name, tensor in net.state_dict(keep_vars=True).items():
                 if id(tensor) not in carried:
                     tensor.data.copy_(drawn[name])
@@ -91,13 +93,6 @@ def _take_over(net: nn.Module, weights: Path, whole: bool, depth: int | None) ->
         raise ModelError(f"{weights}: not the weights of this network ({problem}); run its source again") from None
     if unexpected or any(whole or not name.startswith(f"{own}.") for name in missing):
         raise ModelError(f"{weights}: not the weights of this network; run its source again")
-
-
-def _carried(net: nn.Module, depth: int) -> list[nn.Module]:
-    found = stages(net)
-    if depth > len(found):
-        raise ModelError(f"depth: this network has {len(found)} stages before its final layer, found {depth}")
-    return found[:depth]
 
 
 def learning_mode(run: Run) -> Callable[[nn.Module], object]:

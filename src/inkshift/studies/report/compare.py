@@ -275,7 +275,8 @@ def _compare(
     one_source = results.settings_of(arm_set, arm).get("source_networks") == "one" and arm.regime != "control"
     chance = _at_chance(pairs, results)
     both = chance[0] and chance[1]
-    note = _note(pairs, interval, _planned(arm, baseline), measure, one_source)
+    planned = baseline.planned if _lone(arm) else min(arm.planned, baseline.planned)
+    note = _note(pairs, interval, planned, measure, one_source)
     words = [f"{one.name} reads no better than chance" for one, low in zip((arm, baseline), chance, strict=True) if low]
     values = [claim_values(one, results.margin) for one in (interval, images) if one]
     return Comparison(
@@ -318,10 +319,6 @@ def _pairs(arm: Arm, baseline: Arm) -> list[tuple[Replicate, Replicate]]:
 
 def _lone(arm: Arm) -> bool:
     return arm.regime == "as-is" and arm.planned == 1
-
-
-def _planned(arm: Arm, baseline: Arm) -> int:
-    return baseline.planned if _lone(arm) else min(arm.planned, baseline.planned)
 
 
 def _over_images(pairs: Sequence[_Pair], mean: float, resampler: Resampler) -> Interval | None:

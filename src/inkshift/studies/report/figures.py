@@ -276,18 +276,14 @@ def _apart(places: Sequence[float], gap: float) -> list[float]:
     groups: list[list[float]] = []
     for place in places:
         groups.append([place])
-        while len(groups) > 1 and _middle(groups[-1]) - _middle(groups[-2]) < gap * _reach(groups[-2:]):
+        # The middles of two neighbouring groups are half of their places apart.
+        while len(groups) > 1 and _middle(groups[-1]) - _middle(groups[-2]) < gap * sum(map(len, groups[-2:])) / 2:
             groups[-2:] = [groups[-2] + groups[-1]]
     return [_middle(group) + gap * (i - (len(group) - 1) / 2) for group in groups for i in range(len(group))]
 
 
 def _middle(group: Sequence[float]) -> float:
     return sum(group) / len(group)
-
-
-def _reach(groups: Sequence[Sequence[float]]) -> float:
-    """How many gaps the middles of two neighbouring groups are to be apart."""
-    return sum(len(group) for group in groups) / 2
 
 
 def canvas(

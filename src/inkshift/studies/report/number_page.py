@@ -68,7 +68,11 @@ def answers(analysis: Analysis) -> list[str]:
     if not analysis.summaries:
         return ["No run is finished yet."]
     tuned = [row for row in analysis.summaries if row.arm.regime == "fine-tuned"]
-    found = [_worth(tuned, analysis.results), *map(_labels_more, analysis.more), _enough(analysis)]
+    more = [
+        f"{one.arm.budget} labels instead of {one.baseline.budget}: {_STANDS[one.verdict]}, {_gap(one)}."
+        for one in analysis.more
+    ]
+    found = [_worth(tuned, analysis.results), *more, _enough(analysis)]
     found += [_scratch(row) for row in tuned if row.control]
     found += [_forgotten(row) for row in tuned[-1:]]
     return [text for text in found if text] or ["Nothing to compare: no replicate is finished in two regimes."]
@@ -88,10 +92,6 @@ def _worth(tuned: Sequence[Summary], results: StringResults) -> str:
     }[found.verdict]
     before = np.mean([run.right for run in found.baseline.replicates])
     return f"{text}: {share(row.right.mean)} of numbers right against {share(float(before))} as-is, {_gap(found)}."
-
-
-def _labels_more(found: Difference) -> str:
-    return f"{found.arm.budget} labels instead of {found.baseline.budget}: {_STANDS[found.verdict]}, {_gap(found)}."
 
 
 def _enough(analysis: Analysis) -> str:

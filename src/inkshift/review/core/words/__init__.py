@@ -69,7 +69,8 @@ class Words:
         """A broken rule in words."""
         if rule.code in ("cells", "digits", "max"):
             return self(f"limit_{rule.code}", rule=rule.rule, left=rule.left, right=rule.right)
-        said = self("rule_but" if rule.right else "rule_is" if rule.left else "rule_not", **_parts(rule))
+        key = "rule_but" if rule.right else "rule_is" if rule.left else "rule_not"
+        said = self(key, code=rule.code, rule=rule.rule, left=rule.left, right=rule.right)
         zeros = ", ".join(f"{name}: {self(state)}" for name, state in rule.zeros)
         return f"{said} ({self('rule_zeros', fields=zeros)})" if zeros else said
 
@@ -91,10 +92,6 @@ def _pattern(english: str) -> re.Pattern[str]:
     first, *rest = re.split(r"\{\d\}", english)
     blanks = [f"(?>(.+?){re.escape(words)})" if words else "(.+)" for words in rest]
     return re.compile(re.escape(first) + "".join(blanks))
-
-
-def _parts(rule: Broken) -> dict[str, str]:
-    return {"code": rule.code, "rule": rule.rule, "left": rule.left, "right": rule.right}
 
 
 _WORDS = {code: Words(code) for code in LANGUAGES}
