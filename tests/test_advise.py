@@ -247,6 +247,13 @@ def test_labels_that_say_nothing_are_refused(data: LabelledImages, said: str) ->
         advice.advise(data, [], tell=lambda text: None)
 
 
+@pytest.mark.parametrize(("data", "meant"), [("minst", "did you mean 'mnist'?"), ("labelled.csv", "known: mnist")])
+def test_data_that_are_not_there_are_named_with_the_nearest_set(data: str, meant: str) -> None:
+    answer = CliRunner().invoke(whole_app(), ["advise", data])
+    assert isinstance(answer.exception, DataError)
+    assert str(answer.exception).startswith(f"{data}: no such folder or file") and meant in str(answer.exception)
+
+
 def test_a_frozen_network_learns_from_features_what_the_training_loop_teaches_it() -> None:
     data, model = digits(4, 2), load_model("digits")
     way, classes = Way("frozen", "digits"), tuple("0123456789")

@@ -273,7 +273,8 @@ class TestTemplate:
 
     def test_new_finds_the_corner_marks_and_overwrites_nothing(self, run: Run, tmp_path: Path) -> None:
         out = tmp_path / "form.json"
-        assert run("template", "new", TELEGRAM / "blank.png", "--out", out).status == 0
+        answer = run("template", "new", TELEGRAM / "blank.png", "--out", out)
+        assert answer.status == 0 and "what each key means: docs/make-a-template.md" in answer.err
         made = json.loads(out.read_text())["pages"][0]
         assert made["size"] == [1240, 1754]
         for found, true in zip(made["marks"], json.loads(TEMPLATE.read_text())["pages"][0]["marks"], strict=True):

@@ -81,10 +81,13 @@ def load(data: str) -> LabelledImages:
     from inkshift.datasets import formats
     from inkshift.datasets.catalog import CATALOG
     from inkshift.datasets.tasks import load_all
+    from inkshift.errors import DataError, nearest
 
     path = Path(data)
     if data in CATALOG or any(path.glob("train*")):
         return load_all(data)
+    if not path.exists():
+        raise DataError(f"{data}: no such folder or file, and no data set is called so; {nearest(data, CATALOG)}")
     if path.suffix == ".npz":
         return formats.load_npz(path)
     return formats.load_csv(path) if path.suffix == ".csv" else formats.load_class_folders(path)

@@ -130,6 +130,7 @@ def new(
         todo = "put your fields in place of the example"
     note(f"next: {todo}; then")
     note(f"  inkshift template try {file} {taken[started.used[-1]].source} --out try.png")
+    note("what each key means: docs/make-a-template.md, or  inkshift template schema")
     left = [
         f"{taken[i].source} page {taken[i].page}: does not show the same form as the others; left out"
         for i in started.left_out
