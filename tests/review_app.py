@@ -98,3 +98,8 @@ def serving(
     finally:
         servers[0].should_exit = servers[0].force_exit = True
         thread.join()
+
+
+def said_as(text: str | dict[str, str]) -> list[str]:
+    """The forms of a text of a language: one, or one for each kind of plural."""
+    return [text] if isinstance(text, str) else list(text.values())

@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +16,7 @@ from inkshift.forms.reading import FormReading, PageNote
 from inkshift.review.app import Settings
 from inkshift.review.core.intake import add_batch
 from inkshift.review.core.words import CATALOGUES, LANGUAGES, MESSAGES, Words, _pattern, language
-from review_app import client, opened, token
+from review_app import client, opened, said_as, token
 from review_forms import TALLY
 
 SRC = Path(__file__).parents[1] / "src" / "inkshift"
@@ -78,7 +79,27 @@ def messages() -> Iterator[tuple[str, str]]:
 def test_a_language_says_all_that_the_pages_say(code: str) -> None:
     assert set(CATALOGUES[code]) == set(CATALOGUES["en"])
     for key, text in CATALOGUES["en"].items():
-        assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", CATALOGUES[code][key])), key
+        blanks = set(re.findall(r"\{\w+\}", said_as(text)[-1]))
+        for form in (*said_as(text), *said_as(CATALOGUES[code][key])):
+            assert set(re.findall(r"\{\w+\}", form)) == blanks, key
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_text_with_a_count_has_a_form_for_one_and_for_others(code: str) -> None:
+    tables = {key: text for key, text in CATALOGUES[code].items() if not isinstance(text, str)}
+    assert tables and all(list(forms) == ["one", "other"] for forms in tables.values())
+
+
+def test_counts_and_moments_are_said_as_the_language_does() -> None:
+    english, spanish = Words("en"), Words("es")
+    assert [english("audit_count", n=n)[:8] for n in (0, 1, 2)] == ["0 labels", "1 label ", "2 labels"]
+    assert [spanish("reread_done", n=n) for n in (1, 1_000_000)] == [
+        "Se leyó de nuevo 1 campo.",
+        "Se leyeron de nuevo 1000000 campos.",
+    ]
+    moment = datetime(2026, 11, 9, 15, 3, tzinfo=UTC)
+    assert english.when(moment).replace("\u202f", " ") == "Nov 9, 2026, 3:03 PM UTC"
+    assert (spanish.day(moment), spanish.when(moment)) == ("9 nov 2026", "9 nov 2026, 15:03 UTC")
 
 
 @pytest.mark.parametrize("code", OTHERS)

@@ -1,11 +1,18 @@
-"""What the pages say: a language is one file beside this one, `en.toml`, whose blanks `{n}` are filled in."""
+"""What the pages say: a language is one file beside this one, `en.toml`, whose blanks `{n}` are filled in.
+
+Where the count `n` changes the words, a text is a table by the language's own kinds of plural (CLDR): `one`, `other`.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from babel import Locale
+from babel.dates import format_date, format_time
 
 from inkshift.errors import SettingError
 from inkshift.forms.kinds import KindError
@@ -16,8 +23,8 @@ _FILES = sorted(Path(__file__).parent.glob("*.toml"))
 _FOUND: dict[str, dict[str, Any]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
 # What the program says in English, and how a language says it: `[messages]` of its file, blanks numbered.
 MESSAGES: dict[str, dict[str, str]] = {code: texts.pop("messages", {}) for code, texts in _FOUND.items()}
-CATALOGUES: dict[str, dict[str, str]] = _FOUND
-LANGUAGES = {code: texts["language"] for code, texts in CATALOGUES.items()}
+CATALOGUES: dict[str, dict[str, Any]] = _FOUND
+LANGUAGES = {code: str(texts["language"]) for code, texts in CATALOGUES.items()}
 _BLANK = re.compile(r"\{(\d)\}")
 
 
@@ -37,13 +44,25 @@ class Words:
     def __init__(self, code: str) -> None:
         self.code = code
         self._texts = CATALOGUES[code]
+        self._locale = Locale.parse(code)
         self.languages = LANGUAGES
         # The one with most words of its own first: `{0}: {1}` fits nearly all.
         said = sorted(MESSAGES[code].items(), key=lambda one: -len(_BLANK.sub("", one[0])))
         self._messages = [(_pattern(english), text) for english, text in said]
 
     def __call__(self, key: str, **given: object) -> str:
-        return self._texts[key].format(**given)
+        text = self._texts[key]
+        if not isinstance(text, str):
+            text = text.get(self._locale.plural_form(given["n"]), text["other"])
+        return str(text.format(**given))
+
+    def day(self, moment: datetime) -> str:
+        """A day as this language writes it."""
+        return str(format_date(moment, "medium", locale=self._locale))
+
+    def when(self, moment: datetime) -> str:
+        """A moment in UTC, to the minute."""
+        return f"{self.day(moment)}, {format_time(moment, 'short', locale=self._locale)} UTC"
 
     def of_scripts(self) -> dict[str, str]:
         """The texts that scripts show, their blanks as they are."""
