@@ -23,6 +23,28 @@ model_app = typer.Typer(no_args_is_help=True, help="List and show model packages
 app.add_typer(model_app, name="model")
 
 Name = Annotated[str, typer.Argument(help="A shipped model, or the folder of another.", show_default=False)]
+Recipe = Annotated[
+    Literal["mnist-as-published", "digits", "numbers"] | None,
+    typer.Argument(help="A shipped model, to be made anew by its recipe.", show_default=False),
+]
+To = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The package to write.", show_default=False)]
+Work = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Where checkpoints are kept.", show_default="OUT.work beside it"),
+]
+From = Annotated[
+    str, typer.Option("--from", metavar="MODEL", help="A model of whole numbers: its name, or a package's folder.")
+]
+Pages = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Pages, or, without a template, pictures of one number each, or folders of them; may be given again."
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="What is written: CSV with form (or file), field where a form has several, and value."),
+]
 
 
 @model_app.command("list")
@@ -70,30 +92,6 @@ def check_out(to: Path) -> None:
 
     if to.exists() and not (to / MANIFEST).is_file():
         raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")
-
-
-Recipe = Annotated[
-    Literal["mnist-as-published", "digits", "numbers"] | None,
-    typer.Argument(help="A shipped model, to be made anew by its recipe.", show_default=False),
-]
-To = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The package to write.", show_default=False)]
-Work = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="Where checkpoints are kept.", show_default="OUT.work beside it"),
-]
-From = Annotated[
-    str, typer.Option("--from", metavar="MODEL", help="A model of whole numbers: its name, or a package's folder.")
-]
-Pages = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="Pages, or, without a template, pictures of one number each, or folders of them; may be given again."
-    ),
-]
-Labels = Annotated[
-    str | None,
-    typer.Option(help="What is written: CSV with form (or file), field where a form has several, and value."),
-]
 
 
 @model_app.command()

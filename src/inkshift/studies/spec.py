@@ -27,6 +27,8 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 MOST_REPLICATES, MOST_EPOCHS, MOST_NUMBERS, MOST_BATCH = 10_000, 100_000, 10_000_000, 100_000
 MOST_SETS, MOST_BUDGETS, MOST_RUNS = 100, 100, 50_000
 
+_STARTER = Path(__file__).with_name("starter.toml")
+
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
@@ -420,9 +422,6 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
     named: list[type[BaseModel]] = [inner[part] for part in path if isinstance(part, str) and part in inner]
     at = named[-1] if named else model
     return [field.alias or name for name, field in at.model_fields.items()]
-
-
-_STARTER = Path(__file__).with_name("starter.toml")
 
 
 def write_starter(path: Path, source: str, target: str) -> None:

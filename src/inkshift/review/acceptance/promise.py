@@ -32,6 +32,7 @@ from inkshift.review.core.schema import Acceptance, Batch, Field, Reading, User,
 from inkshift.review.core.store import Store
 
 LEVELS: tuple[float, ...] = (0.0, *(round(float(1 / (1 + np.exp(-x))), 4) for x in np.arange(-3, 9.05, 0.15)))
+_AT_ONCE = 500  # fields of one statement
 
 
 class Seen(NamedTuple):
@@ -258,9 +259,6 @@ def _source(store: Store, given: Evidence, content: list[Sequence[str]]) -> Sour
     database = store.engine.url.render_as_string(hide_password=True)
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     return Source(name=f"{database}: {', '.join(given.names)}", sha256=digest)
-
-
-_AT_ONCE = 500
 
 
 def accept(store: Store, user_id: int, batch_id: int, policy: Policy) -> int:

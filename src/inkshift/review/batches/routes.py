@@ -28,6 +28,7 @@ from inkshift.review.web.uploads import Sent, Upload, shown_name, take, take_lab
 
 router = APIRouter()
 
+KEYING = ("single", "double", "double_model")
 Name = Annotated[str, Form(max_length=200)]
 Kind = Literal["csv", "jsonl", "xlsx", "label-studio"]
 _FILES: dict[Kind, tuple[str, str]] = {
@@ -147,9 +148,6 @@ def download(who: Supervisor, batch: TheBatch, kind: Kind) -> FileResponse:
     name = f"batch-{batch.id}{'-label-studio' if kind == 'label-studio' else ''}{open_}.{ending}"
     write = write_label_studio if kind == "label-studio" else write_table
     return written(lambda path: write(who.store, batch.id, path), name, media)
-
-
-KEYING = ("single", "double", "double_model")
 
 
 @router.get("/new-batch")

@@ -21,6 +21,8 @@ from inkshift.review.web.security import Id, Supervisor, Visit, there
 
 router = APIRouter()
 
+Symbol = Annotated[str, Query(pattern="^([0-9]|∅)$")]
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -63,9 +65,6 @@ def settle(
     except SettingError as e:
         return _form(who, form, Asked(field, value, error=needed(e)))
     return RedirectResponse(f"/forms/{form}#field-{field}", 303)
-
-
-Symbol = Annotated[str, Query(pattern="^([0-9]|∅)$")]
 
 
 @router.get("/batches/{batch}/confusions")

@@ -29,6 +29,8 @@ from inkshift.studies.record import CONFIG, DONE, EPOCHS, ERROR, write_json
 from inkshift.studies.spec import StringStudy
 
 READINGS, SCORES = "readings.csv", "scores.json"
+_TIMED = 16
+_RECORD_BYTES = 40  # a test number in readings.csv
 
 
 def do(job: RunGroup) -> Outcome:
@@ -144,10 +146,6 @@ def _finish(run: StringRun, folder: Path, epochs: int, seconds: float) -> None:
     done = {"stopped": stopped, "epochs": epochs, "seconds": round(seconds, 1), "digest": digest(*files)}
     write_json(folder / DONE, done)
     (folder / ERROR).unlink(missing_ok=True)
-
-
-_TIMED = 16
-_RECORD_BYTES = 40  # a test number in readings.csv
 
 
 def estimate(study: StringStudy, planned: StringPlan, folder: Path, workers: int) -> Estimate:

@@ -23,6 +23,7 @@ from inkshift.studies.report.results import Arm, Replicate, Results, Set
 from inkshift.studies.stats import PAIRED, Floats, Interval, t_interval
 
 WORST = 8
+TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,6 @@ def _overlap(results: Results, item: Mapping[str, Any], method: str) -> Overlap:
         sheet=results.folder / item["sheet"] if item.get("sheet") else None,
         arms=tuple(ArmWithout(arm.name, *f1_without(arm, rows, results.average)) for arm in arms if arm.replicates),
     )
-
-
-TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
             drawn=drawn,
             beside=beside,
             margin=f"{100 * results.margin:g}",
-            states=analyses.states(results),
+            finished=analyses.states(results)["finished"],
             planned=sum(arm.planned for _, arm in results.arms),
             lost=lost(results),
             answers={study_set.name: answers(study_set, analysis) for study_set in results.sets},
