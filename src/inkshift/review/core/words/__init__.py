@@ -50,7 +50,7 @@ class Words:
         said = sorted(MESSAGES[code].items(), key=lambda one: -len(_BLANK.sub("", one[0])))
         self._messages = [(_pattern(english), text) for english, text in said]
 
-    def __call__(self, key: str, **given: object) -> str:
+    def __call__(self, key: str, **given: Any) -> str:
         text = self._texts[key]
         if not isinstance(text, str):
             text = text.get(self._locale.plural_form(given["n"]), text["other"])
