@@ -64,6 +64,7 @@ ADDRESSES = (
     f"/models/{load_model(NUMBER_MODEL).digest}",
     "/studies",
     "/people",
+    "/account",
     "/second-factor",
     "/nowhere",
 )

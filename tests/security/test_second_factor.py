@@ -247,6 +247,7 @@ def test_in_the_browser(
 
         log_in()
         page.get_by_role("link", name="sue").click()
+        page.get_by_role("link", name="Segundo factor").click()
         page.get_by_role("img", name="Código QR").wait_for()
         assert page.locator(".qr").evaluate("image => image.complete && image.naturalWidth > 100")
         secret = page.locator("#secret").inner_text().replace(" ", "")

@@ -150,7 +150,7 @@ def need_review() -> None:
     """Raises MissingExtraError where the extra `review` is not installed."""
     from inkshift.errors import MissingExtraError, lacks
 
-    if lacks("alembic", "babel", "fastapi", "python_multipart", "segno", "uvicorn"):
+    if lacks("alembic", "babel", "fastapi", "python_multipart", "segno", "uvicorn", "zxcvbn"):
         raise MissingExtraError("review", "review")
 
 

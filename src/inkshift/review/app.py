@@ -30,7 +30,7 @@ from inkshift.review.core.tasks import ADDRESS, Tasks, end_with
 from inkshift.review.designer import routes as templates
 from inkshift.review.keying import forms, whole
 from inkshift.review.keying import routes as keying
-from inkshift.review.web import entry, health
+from inkshift.review.web import account, entry, health, secondfactor
 from inkshift.review.web.access import access_log
 from inkshift.review.web.render import page
 from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
@@ -40,7 +40,10 @@ WORKER = "INKSHIFT_REVIEW_WORKER"
 STATIC = [
     (f"inkshift.review{room}", "static") for room in ("", ".web", ".batches", ".keying", ".acceptance", ".designer")
 ]
-ROUTES = (batches, mending, keying, whole, forms, acceptance, templates, learning, entry)
+ROUTES = (
+    *(batches, mending, keying, whole, forms, acceptance, templates, learning),
+    *(entry, account, secondfactor),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -332,7 +332,7 @@ class OpenSession(Base):
     """A browser that is logged in, by the digest of what its cookie holds; see `security`.
 
     until: when it ends unless its user does something before; ends: when it does whatever they do. waits: the password
-    was right, and the second factor is not there yet.
+    was right, and the second factor is not there yet. address, browser: where it was begun, in few words.
     """
 
     __tablename__ = "sessions"
@@ -344,6 +344,8 @@ class OpenSession(Base):
     until: Mapped[datetime]
     ends: Mapped[datetime]
     waits: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    address: Mapped[str] = mapped_column(sa.String(100), default="", server_default="")
+    browser: Mapped[str] = mapped_column(sa.String(40), default="", server_default="")
 
 
 class SecondFactor(Base):

@@ -271,12 +271,12 @@ def log_open(session: Session) -> Iterator[None]:
 def add_user(store: Store, name: str, role: Role, password: str = "") -> int:
     """A new user's id. Without a password nobody can log in as that user.
 
-    Raises SettingError for a name that is taken or empty, and for a password that is too short.
+    Raises SettingError for a name that is taken or empty, and for a password that is too short or soon guessed.
     """
     name = name.strip()
     if not name or len(name) > 100 or name == MODEL:
         raise SettingError(f"user: expected a name of 1 to 100 characters that is not {MODEL!r}, found {name[:100]!r}")
-    stored = hash_password(password) if password else ""
+    stored = hash_password(password, name) if password else ""
     with store.writing() as session:
         if session.scalar(sa.select(User.id).where(User.name == name)) is not None:
             raise SettingError(f"user {name!r}: is there already; choose another name")
@@ -289,9 +289,10 @@ def add_user(store: Store, name: str, role: Role, password: str = "") -> int:
 def set_password(store: Store, user_id: int, password: str) -> None:
     """Give a user another password; an empty one shuts the user out, and what they decided stays.
 
-    Raises SettingError for one that is too short.
+    Raises SettingError for one that is too short or soon guessed.
     """
-    stored = hash_password(password) if password else ""
+    known = user(store, user_id)
+    stored = hash_password(password, known.name if known else "") if password else ""
     with store.writing() as session:
         session.execute(sa.update(User).where(User.id == user_id).values(password=stored))
 

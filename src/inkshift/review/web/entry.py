@@ -1,11 +1,9 @@
-"""The door: logging in and out, with a second factor too, the language, and who may come in."""
+"""The door: logging in and out, the language, and who may come in."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
-import segno
 from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -18,22 +16,27 @@ from inkshift.review.core.schema import User
 from inkshift.review.core.words import LANGUAGES
 from inkshift.review.web.access import note_access
 from inkshift.review.web.render import page
-from inkshift.review.web.security import At, Id, Supervisor, Visit, Who, cookie_name, has_accounts, keep, secure, there
-from inkshift.review.web.sessions import (
-    WAITS,
-    end_session,
-    end_sessions,
-    may_try,
-    start_session,
-    tried_right,
-    who_waits,
+from inkshift.review.web.secondfactor import Code, try_code
+from inkshift.review.web.security import (
+    At,
+    Id,
+    Supervisor,
+    Visit,
+    Who,
+    address_of,
+    cookie_name,
+    has_accounts,
+    keep,
+    let_in,
+    secure,
+    there,
 )
+from inkshift.review.web.sessions import WAITS, end_session, may_try, start_session, tried_right, who_waits
 
 router = APIRouter()
 
 Name = Annotated[str, Form(max_length=100)]
 Password = Annotated[str, Form(max_length=MOST)]
-Code = Annotated[str, Form(max_length=40)]
 YEAR = 365 * 24 * 3600
 PEOPLE = 50  # of a page
 
@@ -57,7 +60,7 @@ def log_in(request: Request, who: Who, name: Name = "", password: Password = "")
     if second.state(who.store, user.id).proved:
         keep(request, start_session(who.store, user, waits=True)[0], WAITS)
         return RedirectResponse("/login/code", 303)
-    return _let_in(request, who, user)
+    return _let_in(request, user)
 
 
 @router.get("/login/code")
@@ -77,21 +80,13 @@ def give_code(request: Request, who: Who, code: Code = "") -> Response:
     if error:
         return page(who, "code.html", error=error, status=status)
     end_session(who.store, token)
-    return _let_in(request, who, user)
+    return _let_in(request, user)
 
 
-def _let_in(request: Request, who: Visit, user: User) -> Response:
-    _begin(request, who, user)
+def _let_in(request: Request, user: User) -> Response:
+    let_in(request, user)
     note_access(request.scope, "logged in", user.name)
     return RedirectResponse("/", 303)
-
-
-def _begin(request: Request, who: Visit, user: User) -> str:
-    """Open a session, its cookie sent with the answer; its token against forged requests."""
-    idle = request.app.state.settings.idle
-    token, csrf = start_session(who.store, user, idle)
-    keep(request, token, idle)
-    return csrf
 
 
 @router.post("/logout")
@@ -139,7 +134,9 @@ def add(
 
 @router.post("/people/{user}/password")
 def set_password(request: Request, who: Supervisor, user: Id, password: Password = "") -> Response:
-    """Give somebody another password; an empty one shuts them out."""
+    """Give somebody else another password; an empty one shuts them out. One's own needs the old one."""
+    if user == who.user:
+        raise HTTPException(404)
     everybody = stores.users(who.store)
     if not any(one.id == user and one.name != stores.LOCAL for one in everybody):
         raise HTTPException(404)
@@ -173,79 +170,3 @@ def _people(who: Visit, error: str = "", name: str = "", role: str = "", at: int
     return page(
         who, "people.html", users=users, holders=holders, error=error, given=given, status=400 if error else 200
     )
-
-
-def address_of(request: Request) -> str:
-    """Where a request comes from, by which tries are counted."""
-    return request.client.host if request.client else ""
-
-
-def try_code(request: Request, who: Visit, user: int, name: str, code: str) -> tuple[int, str]:
-    """Status and key of what is said where a code is not right, 200 and nothing where it is.
-
-    Tries are counted by address, and by user: whoever has the password does not guess the code from many addresses.
-    """
-    whose = address_of(request), f"code {user}"
-    if not may_try(who.store, *whose):
-        note_access(request.scope, "too many wrong codes", name)
-        return 429, "login_wait"
-    if not second.check(who.store, user, code):
-        note_access(request.scope, "wrong code", name)
-        return 403, "code_wrong"
-    tried_right(who.store, *whose)
-    return 200, ""
-
-
-@router.get("/second-factor")
-def show(who: Who) -> HTMLResponse:
-    return _page(_person(who))
-
-
-@router.post("/second-factor")
-def prove(request: Request, who: Who, code: Code = "") -> Response:
-    """Ask for the second factor from now on, once its first code is right; all other browsers are logged out."""
-    _person(who)
-    paper = second.prove(who.store, who.person, code)
-    if not paper:
-        proved = second.state(who.store, who.person).proved
-        return RedirectResponse("/second-factor", 303) if proved else _page(who, "code_wrong", 400)
-    user = stores.user(who.store, who.person)
-    assert user is not None
-    end_sessions(who.store, user.id)
-    csrf = _begin(request, who, user)
-    note_access(request.scope, "has a second factor", who.name)
-    return page(replace(who, csrf=csrf, lacks_second=False), "paper.html", codes=[_in_fours(one) for one in paper])
-
-
-@router.post("/second-factor/remove")
-def remove(request: Request, who: Who, code: Code = "") -> Response:
-    """Ask for one no more; that takes a code, so that an open browser is not enough."""
-    status, error = try_code(request, _person(who), who.person, who.name, code)
-    if error:
-        return _page(who, error, status)
-    second.remove(who.store, who.person)
-    note_access(request.scope, "has no second factor any more", who.name)
-    return RedirectResponse("/second-factor", 303)
-
-
-def _person(who: Visit) -> Visit:
-    """Who logged in; 404 for the one user of a review without accounts."""
-    if not who.accounts:
-        raise HTTPException(404)
-    return who
-
-
-def _page(who: Visit, error: str = "", status: int = 200) -> HTMLResponse:
-    state = second.state(who.store, who.person)
-    picture = secret = ""
-    if not state.proved:
-        secret = second.begin(who.store, who.person)
-        code = segno.make(second.address(who.name, secret), error="m", micro=False)
-        picture = code.svg_data_uri(scale=5, border=4, light="white")
-        secret = _in_fours(secret)
-    return page(who, "secondfactor.html", status=status, state=state, picture=picture, secret=secret, error=error)
-
-
-def _in_fours(text: str) -> str:
-    """Letters as people read and type them."""
-    return " ".join(text[at : at + 4] for at in range(0, len(text), 4))

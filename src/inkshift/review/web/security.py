@@ -22,7 +22,7 @@ from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
 from inkshift.review.core.words import Words, language
 from inkshift.review.web.access import note_access
-from inkshift.review.web.sessions import HOURS, find_session, start_session
+from inkshift.review.web.sessions import HOURS, Place, find_session, start_session
 
 COOKIE = "inkshift"
 MOST_BYTES = 64 * 1024
@@ -125,7 +125,7 @@ def visit(request: Request) -> Visit:
         return stranger
     local = stores.user(store, stores.local_user(store))
     assert local is not None
-    token, csrf = start_session(store, local)
+    token, csrf = start_session(store, local, place=_place(request))
     keep(request, token)
     return replace(stranger, csrf=csrf, user=local.id, name=local.name, role=local.role)
 
@@ -146,6 +146,34 @@ def keep(request: Request, token: str, lasts: timedelta = timedelta(hours=HOURS)
     request.state.cookie = (
         f"{cookie_name(request)}={token}; Max-Age={age}; Path={path}; HttpOnly; SameSite=strict{marks}"
     )
+
+
+def let_in(request: Request, user: User) -> str:
+    """Log a user in with the answer to a request: the new session's token against forged requests."""
+    idle = request.app.state.settings.idle
+    token, csrf = start_session(request.app.state.store, user, idle, place=_place(request))
+    keep(request, token, idle)
+    return csrf
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, by which tries are counted."""
+    return request.client.host if request.client else ""
+
+
+# What browsers and systems call themselves; the first that is there is meant, as most name others too.
+_BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+_SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "CrOS": "ChromeOS"} | {
+    "Windows": "Windows",
+    "Mac OS X": "macOS",
+    "Linux": "Linux",
+}
+
+
+def _place(request: Request) -> Place:
+    agent = request.headers.get("user-agent", "")
+    known = [next((name for mark, name in names.items() if mark in agent), "") for names in (_BROWSERS, _SYSTEMS)]
+    return Place(address_of(request), ", ".join(filter(None, known)))
 
 
 def secure(request: Request) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -31,6 +31,22 @@ _FIND = (
 )
 
 
+class Place(NamedTuple):
+    """Where somebody logs in: the address that they come from, and their browser in few words."""
+
+    address: str = ""
+    browser: str = ""
+
+
+class Open(NamedTuple):
+    """A session as its user sees it. key: by which it is ended. here: it is the one that asks."""
+
+    key: str
+    began: datetime
+    place: Place
+    here: bool
+
+
 class LoggedIn(NamedTuple):
     """Whose session it is. csrf: its token against forged requests. password: whether the user has one.
 
@@ -46,7 +62,9 @@ class LoggedIn(NamedTuple):
     longer: bool
 
 
-def start_session(store: Store, user: User, idle: timedelta = IDLE, *, waits: bool = False) -> tuple[str, str]:
+def start_session(
+    store: Store, user: User, idle: timedelta = IDLE, *, waits: bool = False, place: Place = Place()
+) -> tuple[str, str]:
     """Log a user in for 12 hours: what the cookie is to hold, and the token against forged requests.
 
     idle: it ends before, once nothing was done for so long; that of a user without a password does not. waits: nobody
@@ -58,6 +76,7 @@ def start_session(store: Store, user: User, idle: timedelta = IDLE, *, waits: bo
         ends = now + (WAITS if waits else timedelta(hours=HOURS))
         until = min(ends, now + idle) if user.password else ends
         made = {"stamp": _digest(user.password), "csrf": csrf, "until": until, "ends": ends, "waits": waits}
+        made |= {"address": place.address[:_LONGEST], "browser": place.browser}
         session.add(OpenSession(key=_digest(token), user_id=user.id, **made))
     return token, csrf
 
@@ -106,10 +125,22 @@ def end_session(store: Store, token: str) -> None:
         session.execute(sa.delete(OpenSession).where(OpenSession.key == _digest(token)))
 
 
-def end_sessions(store: Store, user: int) -> None:
-    """Log somebody out wherever they are."""
+def sessions_of(store: Store, user: User, token: str) -> list[Open]:
+    """Where somebody is logged in, the newest first. token: what the cookie of the browser that asks holds."""
+    with store.reading() as session:
+        stamped = sa.select(OpenSession).where(OpenSession.user_id == user.id, OpenSession.until > store.clock())
+        stamped = stamped.where(OpenSession.stamp == _digest(user.password), OpenSession.waits.is_(False))
+        return [
+            Open(one.key, one.ends - timedelta(hours=HOURS), Place(one.address, one.browser), one.key == _digest(token))
+            for one in session.scalars(stamped.order_by(OpenSession.ends.desc(), OpenSession.key))
+        ]
+
+
+def end_sessions(store: Store, user: int, *, key: str = "", but: str = "") -> None:
+    """Log somebody out wherever they are. key: only there; but: everywhere else than where the cookie holds this."""
+    ended = sa.delete(OpenSession).where(OpenSession.user_id == user, OpenSession.key != _digest(but))
     with store.writing() as session:
-        session.execute(sa.delete(OpenSession).where(OpenSession.user_id == user))
+        session.execute(ended.where(OpenSession.key == key) if key else ended)
 
 
 def _digest(text: str) -> str:
