@@ -1,6 +1,8 @@
 """What nothing may break: promises in every world, files that are spoiled, runs that are killed, sums in rings.
 
-    python benchmarks/reliability.py [--draws 300] [--inputs 10000] [--kills 20] [--out FILE]
+    python benchmarks/reliability.py [--parts killed rings] [--draws 300] [--inputs 10000] [--kills 20] [--out FILE]
+
+The whole takes hours: each part says when it was printed, and the other parts of FILE stay as they are.
 
 The worlds (`trust_worlds`) draw labelled forms whose every field has a known probability of being read wrong; a promise
 is made on them as `inkshift calibrate` does, and what share of the accepted fields is truly wrong is looked up.
@@ -16,7 +18,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +60,6 @@ def clopper_pearson(k: int, n: int) -> tuple[float, float]:
 
 
 def simulation(draws: int) -> Iterator[str]:
-    yield "## The promise, simulated\n"
     yield f"{draws:,} draws each; {CONFIDENCE:.0%} confidence, so at most {1 - CONFIDENCE:.0%} may break."
     yield "Where nothing else is said, 12.8% of fields are wrong, and fields of a form have half the variance of"
     yield "quality and of luck in common. *Could be*: the share that could be accepted if one knew."
@@ -105,7 +106,6 @@ def named(labelled: Labelled) -> Iterator[tuple[str, float]]:
 
 
 def drifting(draws: int) -> Iterator[str]:
-    yield "\n## Drift after calibration\n"
     yield f"How often `inkshift shift --policy` says so on {NEW} new forms, {draws:,} draws each, and in how many of"
     yield "the draws with a promise it is broken after the drift.\n"
     yield "| world | drift | told | broken | accepted |"
@@ -133,7 +133,6 @@ def drifting(draws: int) -> Iterator[str]:
 
 
 def spoiled(inputs: int) -> Iterator[str]:
-    yield "\n## Spoiled files\n"
     yield f"{inputs:,} files of every kind, each spoiled and given to a command that takes it (`tests/fuzz.py`, seed"
     yield f"1): a fault is a traceback, more than {fuzz.SECONDS} s of the processor or {fuzz.MEGABYTES:,} MB, a death,"
     yield "or an error without a word.\n"
@@ -147,7 +146,6 @@ def spoiled(inputs: int) -> Iterator[str]:
 
 
 def killed(kills: int) -> Iterator[str]:
-    yield "\n## Killed runs\n"
     yield "Twelve telegrams read to a file; the process is killed at a random moment (SIGKILL) and started again until"
     yield "it ends.\n"
     yield "| output | kills | bytes that differ from an undisturbed run | files left behind |"
@@ -190,7 +188,6 @@ def reading(pages: Path, out: Path, kind: str) -> subprocess.Popen[bytes]:
 
 
 def ringed() -> Iterator[str]:
-    yield "\n## Sums in rings\n"
     yield "Tables whose cells are summed across and down, read with several candidates each; seconds of the processor,"
     yield "and whether all bytes are the same while four processes keep the processor busy.\n"
     yield "| fields | right before | right | seconds | same bytes beside busy processes |"
@@ -211,19 +208,36 @@ def ringed() -> Iterator[str]:
         yield f"| {len(numbers)} | {before} | {right} | {seconds:.1f} | {'yes' if same else '**no**'} |"
 
 
+# By the name of a part: its title, the option that says how much of it there is, and its lines.
+PARTS: dict[str, tuple[str, str, Callable[[int], Iterator[str]]]] = {
+    "promise": ("The promise, simulated", "draws", simulation),
+    "drift": ("Drift after calibration", "draws", lambda draws: drifting(min(draws, 200))),
+    "spoiled": ("Spoiled files", "inputs", spoiled),
+    "killed": ("Killed runs", "kills", killed),
+    "rings": ("Sums in rings", "", lambda _: ringed()),
+}
+
+
 def lines(given: Namespace) -> Iterator[str]:
-    yield "# Reliability\n"
-    how = f"--draws {given.draws} --inputs {given.inputs} --kills {given.kills}"
-    yield f"Printed by `python benchmarks/reliability.py {how}` on {machine()}.\n"
-    yield from simulation(given.draws)
-    yield from drifting(min(given.draws, 200))
-    yield from spoiled(given.inputs)
-    yield from killed(given.kills)
-    yield from ringed()
+    """The page: the parts that are asked for anew, the others as they stand in `given.out`."""
+    there = given.out.read_text("utf-8").split("\n## ")[1:] if given.out and given.out.exists() else []
+    old = {title: rest.strip("\n") for title, _, rest in (part.partition("\n") for part in there)}
+    yield "# Reliability"
+    for name, (title, amount, part) in PARTS.items():
+        if name not in given.parts and title not in old:
+            continue
+        yield f"\n## {title}\n"
+        if name not in given.parts:
+            yield old[title]
+            continue
+        how = f"--parts {name}" + (f" --{amount} {vars(given)[amount]}" if amount else "")
+        yield f"Printed by `python benchmarks/reliability.py {how}` on {machine()}.\n"
+        yield from part(vars(given).get(amount, 0))
 
 
 def main() -> None:
     parser = options(__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="to do anew (default: all)")
     parser.add_argument("--draws", type=int, default=300, help="of each world (default: 300)")
     parser.add_argument("--inputs", type=int, default=10000, help="spoiled files (default: 10000)")
     parser.add_argument("--kills", type=int, default=20, help="of runs of each output (default: 20)")
