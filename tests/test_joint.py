@@ -16,13 +16,23 @@ import trust_joint
 from crossed import table
 from inkshift import Reader
 from inkshift.datasets.labels import read_labels
+from inkshift.forms.assemble import alone, assemble
 from inkshift.forms.joint import linked, tree
 from inkshift.forms.joint.domain import prior_of
 from inkshift.forms.joint.form import decode_form, solve
 from inkshift.forms.joint.tree import Link, Number
-from inkshift.forms.reading import Candidate, FieldReading, FormReading, state_of, value_of
+from inkshift.forms.reading import (
+    Candidate,
+    FieldReading,
+    FormReading,
+    PageReading,
+    page_from_json,
+    page_to_json,
+    state_of,
+    value_of,
+)
 from inkshift.forms.rules import Rule, mark_rules, parse_rule
-from inkshift.forms.template import FieldSpec
+from inkshift.forms.template import FieldSpec, Template
 from inkshift.forms.trust import acceptable
 from specimens.pen import mnist_test_glyphs
 
@@ -292,6 +302,23 @@ def test_a_prior_learned_from_past_forms_is_heard() -> None:
     joint = decode_form(given, rules("A <= B"), SPECS, {"A": prior, "B": prior})
     assert [f.value for f in joint.fields] == ["003", "003"]
     assert sum(prior(value) for value in range(1000)) == pytest.approx(1000)
+
+
+def test_a_page_that_is_a_whole_form_is_decoded_where_it_is_read_with_the_same_result() -> None:
+    fields = [{"name": spec.name, "box": spec.box, "cells": 3, "digits": [0, 3]} for spec in SPECS]
+    page = {"size": [300, 300], "lines": [[0, 5, 290, 5]], "reference": "x.png", "fields": fields}
+    tally = Template.model_validate({"name": "tally", "pages": [page], "rules": list(SUMS)})
+    read_ = PageReading("a.png", 1, fields=PLAIN.fields, template="tally")
+    (before,) = assemble([read_], tally)
+    assert [item.value for item in before] == ["012", "116", "128"]
+    there = page_from_json(page_to_json(alone(read_, tally)))
+    assert there.together and there.fields == before.fields
+    (after,) = assemble([there, PageReading("a.png", 2, blank=True)], tally)
+    assert after.fields == before.fields
+    for unread in (PageReading("a.png", 1, error="torn"), PageReading("a.png", 1, blank=True)):
+        assert alone(unread, tally) == unread
+    several = Template.model_validate({"name": "tally", "pages": [page, {**page, "fields": []}], "rules": list(SUMS)})
+    assert alone(read_, several) == read_, "what is on the other page belongs to it"
 
 
 def test_fields_that_cannot_be_settled_stay_as_they_are_and_go_to_a_person(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_lowercase
 from typing import NamedTuple
@@ -44,6 +44,15 @@ def assemble(
         yield _form(held, template_of(held), together)
 
 
+def alone(page: PageReading, template: Template | None) -> PageReading:
+    """A page that is all of its form, its fields decoded together under its rules as `assemble` would: done where the
+    page is read, this costs the one process nothing that puts the forms of many together."""
+    if template is None or not template.rules or len(template.pages) > 1 or page.error or page.blank:
+        return page
+    form = decode_form(FormReading("", page.fields), template.parsed_rules, template.fields)
+    return replace(page, fields=form.fields, together=True)
+
+
 def _continues(held: list[PageReading], page: PageReading, template: Template | None) -> bool:
     same_file = page.source == held[-1].source
     if page.blank:
@@ -73,7 +82,7 @@ def _form(held: list[PageReading], template: Template | None, together: bool) ->
     form = FormReading(name, tuple(fields), notes, template.name if template and read else "")
     if template is None:
         return form
-    if template.rules and together:
+    if template.rules and together and not any(page.together for page in held):
         form = decode_form(form, template.parsed_rules, template.fields)
     return mark_rules(form, template.checks)
 

@@ -34,7 +34,7 @@ from inkshift.errors import (
     UnknownFormError,
 )
 from inkshift.files import file_digest
-from inkshift.forms.assemble import assemble
+from inkshift.forms.assemble import alone, assemble
 from inkshift.forms.field import as_published, cutout, fields, numbers, whole
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.corrected import with_corrections
@@ -337,6 +337,14 @@ class Reader:
             yield from map(page_from_json, lines) if lines else [PageReading(ref.source, ref.page, error=error)]
             if progress:
                 progress(done, len(refs))
+
+    def alone(self, page: PageReading) -> PageReading:
+        """See `assemble.alone`."""
+        if self.settings.method == "as-published":
+            return page
+        several = self.templates
+        named = several if len(several) == 1 else [one for one in several if one.name == page.template]
+        return alone(page, named[0] if named else None)
 
     def read_page(self, image: Pixels, source: str = "", page: int = 1) -> PageReading:
         """The first of the forms that `read_pages` finds on a picture."""
@@ -831,7 +839,8 @@ def _read_ref(ref: PageRef) -> str:
     except InputError as e:
         return page_to_json(PageReading(ref.source, ref.page, error=str(e)))
     try:
-        return "\n".join(map(page_to_json, _READER[0].read_pages(image, ref.source, ref.page)))
+        pages = _READER[0].read_pages(image, ref.source, ref.page)
+        return "\n".join(page_to_json(_READER[0].alone(page)) for page in pages)
     except Exception as e:  # a fault of ours on one page must not cost the others
         failed = f"reading failed ({type(e).__name__}: {' '.join(str(e).split())}); check its template, or report this"
         return page_to_json(PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {failed}"))

@@ -84,7 +84,8 @@ class PageReading:
     template: name of the template that it was read with; design: which page of that it is, from 0. quality: of its
     registration, 0 to 1; None without a template. turn: degrees clockwise that it was turned to stand upright.
     identity: what the page says its form is. error: why it was not read. blank: nothing is on it, which is no error.
-    copy: which it is of several of the same design that lie on one picture, from 1.
+    copy: which it is of several of the same design that lie on one picture, from 1. together: its fields were decoded
+    together already, see `assemble.alone`.
     """
 
     source: str
@@ -98,6 +99,7 @@ class PageReading:
     template: str = ""
     blank: bool = False
     copy: int = 1
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True)
