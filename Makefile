@@ -59,8 +59,8 @@ bench-reliability: .venv/.test ## promises in every world, spoiled files, killed
 bench-review: .venv/.test ## how long keyers wait: typing in a browser, decisions over HTTP on SQLite and PostgreSQL
 	$(BIN)/python benchmarks/review.py --out docs/results/review.md
 
-bench-scale: .venv/.test ## what handing out pages costs, and how many machines that carries
-	$(BIN)/python benchmarks/scale.py --kills 50 --out docs/results/scale.md
+bench-scale: .venv/.test ## what handing out pages costs, how many machines that carries, a store of a million fields
+	$(BIN)/python benchmarks/scale.py --out docs/results/scale.md
 
 bench-wild: .venv/.test ## 2,000 pages in every situation: right, refused or wrong; the default beside the published method
 	@mkdir -p out

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+
+Parts = Mapping[str, tuple[str, Iterable[str], Callable[[argparse.Namespace], Iterator[str]]]]
+"""Parts of a page by their names: title, the options that say how much of it there is, and its lines."""
 
 
 def options(doc: str | None) -> argparse.ArgumentParser:
@@ -14,6 +17,24 @@ def options(doc: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     return parser
+
+
+def parted(title: str, parts: Parts, given: argparse.Namespace, where: str) -> Iterator[str]:
+    """A page of parts: those of `given.parts` anew, each with the command that prints it and where that was; the others
+    as they stand in `given.out`. Its benchmark takes hours, and is run a part at a time."""
+    there = given.out.read_text("utf-8").split("\n## ")[1:] if given.out and given.out.exists() else []
+    old = {name: rest.strip("\n") for name, _, rest in (part.partition("\n") for part in there)}
+    yield f"# {title}"
+    for name, (heading, amounts, lines) in parts.items():
+        if name not in given.parts and heading not in old:
+            continue
+        yield f"\n## {heading}\n"
+        if name not in given.parts:
+            yield old[heading]
+            continue
+        how = "".join(f" --{amount} {vars(given)[amount]}" for amount in amounts)
+        yield f"Printed by `python benchmarks/{Path(sys.argv[0]).name} --parts {name}{how}` on {where}.\n"
+        yield from lines(given)
 
 
 def show(lines: Iterable[str], out: Path | None) -> None:

@@ -16,9 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ from inkshift.forms.joint import linked
 from inkshift.forms.judge.drift import drift
 from inkshift.forms.judge.guarantee import Labelled
 from inkshift.forms.trust import DECIMALS, scores, usual
-from printed import options, show
+from printed import Parts, options, parted, show
 from trust_worlds import (
     CONFIDENCE,
     ORDINARY,
@@ -208,31 +207,13 @@ def ringed() -> Iterator[str]:
         yield f"| {len(numbers)} | {before} | {right} | {seconds:.1f} | {'yes' if same else '**no**'} |"
 
 
-# By the name of a part: its title, the option that says how much of it there is, and its lines.
-PARTS: dict[str, tuple[str, str, Callable[[int], Iterator[str]]]] = {
-    "promise": ("The promise, simulated", "draws", simulation),
-    "drift": ("Drift after calibration", "draws", lambda draws: drifting(min(draws, 200))),
-    "spoiled": ("Spoiled files", "inputs", spoiled),
-    "killed": ("Killed runs", "kills", killed),
-    "rings": ("Sums in rings", "", lambda _: ringed()),
+PARTS: Parts = {
+    "promise": ("The promise, simulated", ["draws"], lambda given: simulation(given.draws)),
+    "drift": ("Drift after calibration", ["draws"], lambda given: drifting(min(given.draws, 200))),
+    "spoiled": ("Spoiled files", ["inputs"], lambda given: spoiled(given.inputs)),
+    "killed": ("Killed runs", ["kills"], lambda given: killed(given.kills)),
+    "rings": ("Sums in rings", [], lambda given: ringed()),
 }
-
-
-def lines(given: Namespace) -> Iterator[str]:
-    """The page: the parts that are asked for anew, the others as they stand in `given.out`."""
-    there = given.out.read_text("utf-8").split("\n## ")[1:] if given.out and given.out.exists() else []
-    old = {title: rest.strip("\n") for title, _, rest in (part.partition("\n") for part in there)}
-    yield "# Reliability"
-    for name, (title, amount, part) in PARTS.items():
-        if name not in given.parts and title not in old:
-            continue
-        yield f"\n## {title}\n"
-        if name not in given.parts:
-            yield old[title]
-            continue
-        how = f"--parts {name}" + (f" --{amount} {vars(given)[amount]}" if amount else "")
-        yield f"Printed by `python benchmarks/reliability.py {how}` on {machine()}.\n"
-        yield from part(vars(given).get(amount, 0))
 
 
 def main() -> None:
@@ -242,7 +223,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=10000, help="spoiled files (default: 10000)")
     parser.add_argument("--kills", type=int, default=20, help="of runs of each output (default: 20)")
     given = parser.parse_args()
-    show(lines(given), given.out)
+    show(parted("Reliability", PARTS, given, machine()), given.out)
 
 
 if __name__ == "__main__":

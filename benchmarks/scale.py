@@ -1,11 +1,14 @@
-"""What many machines bring: what a page costs the process that hands pages out, and from how many nodes on that is the
-limit. Run by `make bench-scale`.
+"""What many machines bring, and many keyers: what a page costs the process that hands pages out, from how many nodes on
+that is the limit, and a store of a million fields. Run by `make bench-scale`.
 
-    python benchmarks/scale.py [--items 2000] [--pages 12] [--kills 0] [--out FILE]
+    python benchmarks/scale.py [--parts killed] [--items 2000] [--pages 12] [--kills 50] [--fields 1000000] [--out FILE]
+
+Each part says when it was printed, and the other parts of FILE stay as they are.
 
 Measured on this machine: the processor's time that a page takes to read, and that an item costs the process that hands
-it out and writes it down, with the crew of this machine and with Ray. --kills: so many times a worker of Ray is killed
-while pages are read, and the readings are compared. The rest is a simulation by discrete events, fed with these.
+it out, puts its form together and writes its readings, with the crew of this machine and with Ray. --kills: so many
+times a worker of Ray is killed while pages are read, after some pages each, and the readings are compared. The rest is
+a simulation by discrete events, fed with these. --fields: of a store of review, see `grown`.
 """
 
 from __future__ import annotations
@@ -29,10 +32,15 @@ from statistics import mean
 import cv2
 
 from bench_read import machine
+from grown import grown
 from inkshift import Reader, cluster, jobs
+from inkshift.forms.assemble import assemble
+from inkshift.forms.out.batch import journal_path
+from inkshift.forms.out.export import open_readings, write_forms
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reading import page_from_json, page_to_json
-from printed import options, show
+from inkshift.forms.template import load_template
+from printed import Parts, options, parted, show
 
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
 # Of the simulation. Cores of a node; pages for each core; seconds of a message there and back, between machines of one
@@ -40,6 +48,10 @@ TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
 CORES, EACH, MESSAGE, BEGIN = 16, 300, 0.0005, 3.0
 FAILS, BACK, GOAL = 24 * 3600.0, 300.0, 0.95
 NODES = (1, 10, 100, 1000)
+# Nodes that one command has at most, where the pages are parted.
+PART = 4
+# Pages read for each worker that is killed; one is after 4 to 16 of them.
+EACH_KILL = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ def pages(count: int) -> tuple[list[float], str]:
     for k in range(count + 1):
         begun = time.process_time()
         file = files[k % len(files)]
-        text = page_to_json(reader.read_page(load_page(PageRef(str(file), 1)), str(file)))
+        text = page_to_json(reader.alone(reader.read_page(load_page(PageRef(str(file), 1)), str(file))))
         spent.append(time.process_time() - begun)
     return spent[1:], text
 
@@ -69,23 +81,31 @@ def echo(text: str) -> str:
 
 
 def handed_out(text: str, items: int, address: str) -> float:
-    """Seconds of this process's processor for each of so many items with a page's reading as result, kept in a journal
-    and taken from it again."""
+    """Seconds of this process's processor for each of so many items with a page's reading as result: kept in a journal,
+    taken from it again, put into a form and written as CSV, as `inkshift read` does."""
+    template = load_template(TELEGRAM / "template.json")
     with tempfile.TemporaryDirectory() as folder:
         journal = jobs.Journal(Path(folder) / "journal", "f")
         work = ((str(k), text) for k in range(items))
         with closing(cluster.run(echo, work, workers=2, journal=journal, address=address)) as results:
             next(results)  # by now the workers have begun
             begun = time.process_time()
-            for _, line in results:
-                page_from_json(line)
+            forms = assemble((page_from_json(line) for _, line in results), template)
+            write_forms(forms, open_readings(Path(folder) / "readings.csv"))
             spent = time.process_time() - begun
         journal.close()
     return spent / (items - 1)
 
 
-def efficiency(nodes: int, cost: Cost, seed: int = 1) -> float:
-    """The share of all cores' time that reads, of pages that one process hands out to so many nodes.
+def efficiency(parts: Sequence[int], cost: Cost) -> float:
+    """The share of all cores' time that reads, of pages that a process for each part hands out to so many nodes; it
+    lasts until the last part ends."""
+    found = [simulated(nodes, cost, seed) for seed, nodes in enumerate(parts, 1)]
+    return sum(useful for useful, _ in found) / (sum(parts) * CORES * max(end for _, end in found))
+
+
+def simulated(nodes: int, cost: Cost, seed: int) -> tuple[float, float]:
+    """Seconds of all cores that read, and when the last page is there, of pages that one process hands out.
 
     A worker has one page at a time; its answer waits for the process, which takes them one after another. A node that
     fails loses what its workers hold, which is read again, and comes back.
@@ -115,7 +135,7 @@ def efficiency(nodes: int, cost: Cost, seed: int = 1) -> float:
             page = cost.pages[dice.randrange(len(cost.pages))]
             heapq.heappush(answers, (free + MESSAGE + page, worker, page))
     assert done == workers * EACH
-    return useful / (workers * max(at, free))
+    return useful, max(at, free)
 
 
 def _hands(process: int) -> list[str]:
@@ -128,79 +148,85 @@ def _hands(process: int) -> list[str]:
     return [pid for pid, _, *command in rows if pid in own and command and "ray::_Hand" in command[0]]
 
 
+def _finished(journal: Path) -> int:
+    """Pages in a journal."""
+    return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
+
+
 def killed(times: int) -> str:
     """Readings of pages by Ray, a worker killed so many times, beside those of this process."""
     files = sorted(TELEGRAM.glob("scan-*.jpg"))
     with tempfile.TemporaryDirectory() as folder:
-        for k in range(20 * times):
+        for k in range(EACH_KILL * times):
             (Path(folder) / f"{k:04}.jpg").symlink_to(files[k % len(files)])
         command = [sys.executable, "-m", "inkshift", "read", folder, "--template", str(TELEGRAM / "template.json")]
         here, there = Path(folder) / "here.csv", Path(folder) / "there.csv"
         subprocess.run([*command, "--out", str(here)], check=True, capture_output=True)
         command += ["--out", str(there), "--engine", "ray", "--workers", "2"]
-        ray = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        dice, count = random.Random(3), 0
+        ray = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        dice, count, then = random.Random(3), 0, 3
         while count < times and ray.poll() is None:
-            time.sleep(2 + 4 * dice.random())
-            found = _hands(ray.pid)
-            if found:
+            time.sleep(0.2)
+            found = _hands(ray.pid) if _finished(journal_path(there)) >= then else []
+            if found:  # not by the clock: a page whose second worker dies too is given up, as it should
                 os.kill(int(dice.choice(found)), signal.SIGKILL)
-                count += 1
+                count, then = count + 1, _finished(journal_path(there)) + dice.randint(4, 16)
         ray.wait()
         same = there.exists() and there.read_bytes() == here.read_bytes()
     found = "the same bytes" if same else "**others**"
-    return f"{count} workers of Ray killed while {20 * times} pages were read: {found} as without."
+    return f"{count} workers of Ray killed while {EACH_KILL * times} pages were read: {found} as without."
 
 
-def lines(given: argparse.Namespace) -> Iterator[str]:
-    yield "# Many machines, measured and simulated"
-    yield ""
-    yield f"Printed by `python benchmarks/scale.py --items {given.items} --pages {given.pages} --kills {given.kills}`"
-    yield f"on {machine()}."
-    yield ""
+def handing_out(given: argparse.Namespace) -> Iterator[str]:
+    """What an item costs, and how far that carries."""
     spent, text = pages(given.pages)
     engines = {"crew of this machine": "", "Ray": cluster.LOCAL}
     costs = {name: handed_out(text, given.items, address) for name, address in engines.items()}
-    yield f"A bundled page takes {1000 * mean(spent):.0f} ms of a core. What an item costs the process that hands it"
-    yield f"out, writes it to the journal and takes it from there, {len(json.dumps(text)):,} bytes of JSON:"
-    yield ""
+    yield (
+        f"A bundled page takes {1000 * mean(spent):.0f} ms of a core, with its rules. What an item costs the process "
+        f"that hands it out, writes it to the journal and takes it from there, {len(json.dumps(text)):,} bytes, "
+        "puts its form together and writes the readings as CSV:\n"
+    )
     yield "| engine | ms of one core | of a page | asked |"
     yield "|---|---|---|---|"
     for (name, item), asked in zip(costs.items(), (3, 5), strict=True):
         yield f"| {name} | {1000 * item:.2f} | {100 * item / mean(spent):.1f} % | below {asked} % |"
-    if given.kills:
-        yield ""
-        yield killed(given.kills)
-    yield ""
-    yield "## One process for many nodes: a simulation"
-    yield ""
     yield (
-        f"Nodes of {CORES} cores, {EACH} pages a core as long as those measured; a message takes {1000 * MESSAGE} ms, "
-        f"a worker {BEGIN:.0f} s to begin; a node fails once a day and is back after {BACK:.0f} s. One process hands "
-        "out and writes, at the cost measured for Ray; a worker has one page at a time."
+        f"\nFor many nodes it is simulated: nodes of {CORES} cores, {EACH} pages a core as long as those measured; a "
+        f"message takes {1000 * MESSAGE} ms, a worker {BEGIN:.0f} s to begin; a node fails once a day and is back in "
+        f"{BACK:.0f} s. *One command*: one process hands out and writes, at the cost measured for Ray; a worker has a "
+        f"page at a time. *Parted*: a command for each {PART} nodes, each with its part of the pages, a journal and an "
+        "output of its own; the last to end counts.\n"
     )
-    yield ""
-    yield "| nodes | cores | share of their time that reads | goal |"
-    yield "|---|---|---|---|"
+    yield "| nodes | cores | share of their time that reads: one command | parted | goal |"
+    yield "|---|---|---|---|---|"
+    cost = Cost(spent, costs["Ray"])
     for nodes in NODES:
-        found = efficiency(nodes, Cost(spent, costs["Ray"]))
-        yield f"| {nodes} | {nodes * CORES:,} | {100 * found:.0f} % | {100 * GOAL:.0f} % |"
+        one, many = efficiency([nodes], cost), efficiency([min(PART, nodes)] * -(-nodes // PART), cost)
+        yield f"| {nodes:,} | {nodes * CORES:,} | {100 * one:.0f} % | {100 * many:.0f} % | {100 * GOAL:.0f} % |"
     full = mean(spent) / costs["Ray"]
-    yield ""
     yield (
-        f"The process is busy all the time from about {full:,.0f} cores on, {full / CORES:.0f} nodes: more do not read "
-        "faster. For more, the pages are parted: a command for each part, with a journal and an output of its own "
-        "(`inkshift read -` takes a list), on as many nodes as that."
+        f"\nOne process is busy all the time from about {full:,.0f} cores on, {full / CORES:.0f} nodes: more do not "
+        "read faster."
     )
+
+
+PARTS: Parts = {
+    "handing": ("Handing out", ["items", "pages"], handing_out),
+    "killed": ("Workers that are killed", ["kills"], lambda given: iter([killed(given.kills)])),
+    "grown": ("A store that grew", ["fields"], lambda given: grown(given.fields)),
+}
 
 
 def main() -> None:
     parser = options(__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="to do anew (default: all)")
     parser.add_argument("--items", type=int, default=2000, help="items that cost nothing, to measure handing out")
     parser.add_argument("--pages", type=int, default=12, help="pages to read (default: 12)")
-    parser.add_argument("--kills", type=int, default=0, help="workers of Ray to kill (default: 0)")
+    parser.add_argument("--kills", type=int, default=50, help="workers of Ray to kill (default: 50)")
+    parser.add_argument("--fields", type=int, default=1_000_000, help="fields of the store (default: 1000000)")
     given = parser.parse_args()
-    show(lines(given), given.out)
+    show(parted("Many machines, many keyers", PARTS, given, machine()), given.out)
 
 
 if __name__ == "__main__":
