@@ -172,6 +172,8 @@ def killed(times: int) -> str:
                 os.kill(int(dice.choice(found)), signal.SIGKILL)
                 count, then = count + 1, _finished(journal_path(there)) + dice.randint(4, 16)
         ray.wait()
+        if not count:
+            raise SystemExit(f"no worker of Ray was there to kill, exit status {ray.returncode}: did Ray start?")
         same = there.exists() and there.read_bytes() == here.read_bytes()
     found = "the same bytes" if same else "**others**"
     return f"{count} workers of Ray killed while {EACH_KILL * times} pages were read: {found} as without."

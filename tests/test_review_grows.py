@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,29 @@ def keyed(keyer: TestClient, batch: int, csrf: str) -> None:
     keyer.get(f"/fields/{field}/page")
     whole = keyer.get(f"/batches/{batch}/whole")
     assert field is not None and whole.status_code == 200
+
+
+def test_what_a_decision_costs_does_not_grow_with_what_waits(tmp_path: Path) -> None:
+    """In steps of SQLite's machine, which count what is gone through by whatever index."""
+    steps: list[int] = []
+    spent = []
+
+    def count_step() -> None:
+        steps.append(1)
+
+    for count in (2, 40):
+        with closing(stores.open(f"sqlite:///{tmp_path / str(count)}.db")) as store:
+            (ann,) = people(store, 1)
+            batch = intake.add_batch(store, "b", many(count, 50))
+            item = queue.next_field(store, ann, batch)
+            sa.event.listen(store.engine, "checkout", lambda line, *_: line.set_progress_handler(count_step, 10))
+            steps.clear()
+            for _ in range(3):
+                assert item is not None
+                item = queue.decide_and_next(store, ann, batch, item.field, "7", checked=True)
+            queue.next_field(store, ann, batch)
+            spent.append(len(steps))
+    assert 0 < spent[1] < 1.2 * spent[0]
 
 
 @pytest.mark.parametrize("double", [False, True])
