@@ -129,6 +129,20 @@ def test_a_form_of_two_pages_is_put_together_and_named(by: str, glyphs: Glyphs, 
         assert np.mean(right) > 0.8
 
 
+def test_of_pages_that_look_alike_the_number_tells_only_in_a_file_of_whole_forms(
+    glyphs: Glyphs, tmp_path: Path
+) -> None:
+    """A form of three pages, the last two alike: of a file with two pages the second may be either."""
+    first, second = two_pages({"by": "file"}).pages
+    names = {f.name: f.model_copy(update={"name": f"{f.name}2"}) for f in second.fields}
+    third = second.model_copy(update={"fields": tuple(names.values())})
+    template = Template(name="three", pages=(first, second, third))
+    image = list(specimen_pages(template, glyphs, 1, seed=4))[1].image
+    reader = reader_for(template, tmp_path)
+    assert "2 pages are not whole forms of 3" in reader.read_pages(image, "a.tif", 2, 2)[0].error
+    assert [reader.read_pages(image, "a.tif", page, 3)[0].design for page in (2, 3)] == [1, 2]
+
+
 def test_a_form_found_twice_and_one_missing_are_told(glyphs: Glyphs, tmp_path: Path) -> None:
     template = two_pages({"by": "barcode"})
     pages = list(specimen_pages(template, glyphs, 2, seed=4, layouts=BARS))

@@ -350,20 +350,22 @@ class Reader:
         """The first of the forms that `read_pages` finds on a picture."""
         return self.read_pages(image, source, page)[0]
 
-    def read_pages(self, image: Pixels, source: str = "", page: int = 1) -> list[PageReading]:
+    def read_pages(self, image: Pixels, source: str = "", page: int = 1, count: int = 0) -> list[PageReading]:
         """Read a picture, (H, W) or (H, W, 3) RGB uint8, of one page, or of several beside each other: from left to
         right, row by row. A page that does not register comes back with its error, or as blank where there is nothing
-        on it."""
+        on it. page, count: its number in its file, from 1, and how many pages that has, 0 if not known."""
         if self.settings.read_as in ("table", "column"):
             return [self._read_table(image, source, page)]
         try:
-            return [reading for reading, _ in self.read_laid(image, source, page)]
+            return [reading for reading, _ in self.read_laid(image, source, page, count)]
         except BlankPageError:
             return [PageReading(source, page, blank=True)]
         except RegistrationError as e:
             return [PageReading(source, page, error=f"{source} page {page}: {e}")]
 
-    def read_laid(self, image: Pixels, source: str = "", page: int = 1) -> list[tuple[PageReading, Registered | None]]:
+    def read_laid(
+        self, image: Pixels, source: str = "", page: int = 1, count: int = 0
+    ) -> list[tuple[PageReading, Registered | None]]:
         """Read a picture as `read_pages` does, and how each page lies; None for one that is not read beside others.
 
         Raises RegistrationError where none registers.
@@ -374,7 +376,7 @@ class Reader:
         if self.templates and is_blank_page(image):
             raise BlankPageError("the page is blank: nothing is printed or written on it")
         try:
-            found, failed = self._lay_all(image, page)
+            found, failed = self._lay_all(image, page, count)
         except RegistrationError as e:
             if self.templates and e.explained < _SEEN and is_bare_back(image):
                 raise BlankPageError("the page is blank: nothing but holes or a page number is on it") from e
@@ -397,7 +399,9 @@ class Reader:
             read.append((PageReading(source, page, error=why, copy=n), None))
         return read
 
-    def _lay_all(self, image: Pixels, number: int) -> tuple[list[tuple[Reader, list[Laid]]], list[RegistrationError]]:
+    def _lay_all(
+        self, image: Pixels, number: int, count: int
+    ) -> tuple[list[tuple[Reader, list[Laid]]], list[RegistrationError]]:
         """The pages that lie beside each other on a picture, from left to right and row by row, each with who reads it
         and the others made paper; and why what looks like others is not read. Raises RegistrationError where none is.
         """
@@ -407,7 +411,7 @@ class Reader:
         misses = 0
         while rest is not None and misses < _MISSES and len(found) + len(failed) < MOST_ON_ONE:
             try:
-                found.append(self._recognise(rest, number))
+                found.append(self._recognise(rest, number, count))
                 outline = found[-1][1][0].page.outline
                 misses = 0
             except RegistrationError as e:
@@ -441,15 +445,15 @@ class Reader:
         laid = lay_at(image, spec, matrix, self._references[design])
         return self._read_laid([Laid(design, laid, spec)], source, page)[0]
 
-    def _recognise(self, image: Pixels, number: int) -> tuple[Reader, list[Laid]]:
+    def _recognise(self, image: Pixels, number: int, count: int) -> tuple[Reader, list[Laid]]:
         """The page on the template that it proves, and who reads by that. Raises RegistrationError where none is."""
         if self._readers == [self]:
-            return self, self._lay(image, number)
+            return self, self._lay(image, number, count)
         tried: list[tuple[Reader, list[Laid]]] = []
         nearest = UnknownFormError()
         for reader in self._readers:
             try:
-                tried.append((reader, reader._lay(image, number)))
+                tried.append((reader, reader._lay(image, number, count)))
             except RegistrationError as e:
                 if e.explained > nearest.explained:
                     nearest.outline, nearest.explained = e.outline, e.explained
@@ -601,10 +605,11 @@ class Reader:
         self._spent("decode", start)
         return readings
 
-    def _lay(self, image: Pixels, number: int = 1) -> list[Laid]:
+    def _lay(self, image: Pixels, number: int = 1, count: int = 0) -> list[Laid]:
         """The page on the design of the template that it proves; two ways up where only what is written can tell.
 
-        number: of the page in its file, which tells designs apart that the page fits alike.
+        number: of the page in its file, which tells designs apart that the page fits alike; not where the file's
+        `count` of pages is none of whole forms, so that one is missing or too many.
         """
         if self.template is None:
             return [Laid(0, Registered(image, np.eye(3), 1.0, 0), None)]
@@ -629,11 +634,14 @@ class Reader:
         if len(alike) == 1:
             return alike[0]
         expected = (number - 1) % len(specs)
-        turn = [one for one in alike if number > 1 and one[0].design == expected]
+        whole = count % len(specs) == 0
+        turn = [one for one in alike if number > 1 and whole and one[0].design == expected]
         if not turn:
             names = " and ".join(str(one[0].design + 1) for one in sorted(alike, key=lambda one: one[0].design))
             raise RegistrationError(
-                f"the page fits pages {names} of the template alike; give them lines or a reference picture that differ"
+                f"the page fits pages {names} of the template alike"
+                + ("" if whole else f", and the file's {count} pages are not whole forms of {len(specs)}")
+                + "; give them lines or a reference picture that differ"
             )
         return turn[0]
 
@@ -839,7 +847,7 @@ def _read_ref(ref: PageRef) -> str:
     except InputError as e:
         return page_to_json(PageReading(ref.source, ref.page, error=str(e)))
     try:
-        pages = _READER[0].read_pages(image, ref.source, ref.page)
+        pages = _READER[0].read_pages(image, ref.source, ref.page, ref.count)
         return "\n".join(page_to_json(_READER[0].alone(page)) for page in pages)
     except Exception as e:  # a fault of ours on one page must not cost the others
         failed = f"reading failed ({type(e).__name__}: {' '.join(str(e).split())}); check its template, or report this"

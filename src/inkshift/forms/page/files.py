@@ -30,10 +30,11 @@ _LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 
 @dataclass(frozen=True, slots=True)
 class PageRef:
-    """One page of a file. source: the path as given; page: counted from 1."""
+    """One page of a file. source: the path as given; page: counted from 1; count: pages of the file, 0 if not known."""
 
     source: str
     page: int
+    count: int = 0
 
 
 def find_files(paths: Sequence[str | Path]) -> list[Path]:
@@ -118,12 +119,12 @@ def page_refs(path: Path) -> list[PageRef]:
     """
     address = address_of(path)
     if address and path.suffix.lower() in ONE_PAGE:  # it is fetched once, by who reads it
-        return [PageRef(address, 1)]
+        return [PageRef(address, 1, 1)]
     with at_hand(path, again=True) as file:
         count = pdf.count_pages(file) if kind_of(file) == ".pdf" else pictures.count_pages(file)
         if count < 1:
             raise InputError(f"{file}: expected at least one page, found none; export the PDF again")
-    return [PageRef(address or str(path), page) for page in range(1, count + 1)]
+    return [PageRef(address or str(path), page, count) for page in range(1, count + 1)]
 
 
 def load_page(ref: PageRef, dpi: int = 200) -> npt.NDArray[np.uint8]:
