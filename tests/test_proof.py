@@ -458,3 +458,76 @@ def test_lines_that_are_hardly_seen_tell_little_of_a_rival() -> None:
     assert margin_over(faint, (0.5, 0.6, 0.02), (0.2, 0.2, 0.2)) < 0.3
     assert margin_over(plain, (0.5, 0.6, 0.2), (0.2, 0.2, 0.2)) == pytest.approx(0.6 / 0.24)
     assert margin_over(plain, plain, (0.2, 0.2, 0.2)) == 0
+
+
+def bare_grid(top: int) -> tuple[Gray, PageSpec]:
+    """Nothing but a grid of ten rows, whose first line is so many pixels below the top; known by its picture."""
+    rows, columns = [top + 40 * i for i in range(11)], [60 + 60 * i for i in range(9)]
+    sheet = np.full((H, W), 255, np.uint8)
+    for x1, y1, x2, y2 in [(60, y, 540, y) for y in rows] + [(x, top, x, rows[-1]) for x in columns]:
+        cv2.line(sheet, (x1, y1), (x2, y2), (0,), 2)
+    boxes = [(x, y) for y in rows[:-1] for x in columns[:-1]]
+    fields = [{"name": f"f{i}", "box": [x, y, 60, 40], "digits": [0, 1]} for i, (x, y) in enumerate(boxes)]
+    return sheet, PageSpec.model_validate({"size": [W, H], "reference": "empty.png", "fields": fields})
+
+
+@pytest.mark.parametrize("top", [60, 130, 225])
+@pytest.mark.parametrize("turn", [0, 180])
+def test_a_grid_away_from_the_middle_of_its_page_is_not_laid_upside_down_alone(top: int, turn: int) -> None:
+    sheet, spec = bare_grid(top)
+    true = np.array([[1, 0, 130], [0, 1, 190], [0, 0, 1]]) @ moved(turn + 0.6, 1)
+    ways = register(seen(sheet, true, (round(1.41 * W), round(1.41 * H))), spec, sheet)
+    assert min(off(way, spec, true) for way in ways) < 1 / 3
+
+
+def test_a_grid_that_would_lie_beside_the_glass_upside_down_has_one_way_up() -> None:
+    sheet, spec = bare_grid(60)
+    (way,) = register(seen(sheet, moved(0.6, 0.99)), spec, sheet)
+    assert off(way, spec, moved(0.6, 0.99)) < 1 / 3
+
+
+@pytest.mark.parametrize("rows_off", [0, 1])
+@pytest.mark.parametrize("turn", [0, 180])
+def test_rows_that_fit_a_longer_table_in_two_ways_are_refused_or_right(rows_off: int, turn: int) -> None:
+    """One row more than the template knows, above or below, found by a place that is upside down first."""
+    sheet, _, ruled = class_list()
+    y = TOP - ROW if rows_off else TOP + ROW * (len(NAMES) + 1)
+    for x1, y1, x2, y2 in [(50, y, 540, y)] + [(x, TOP - ROW, x, y) for x in (50, 360, 450, 540)]:
+        cv2.line(sheet, (x1, max(y1, y if rows_off else TOP)), (x2, max(y2, TOP)), (0,), 2)
+    true = moved(turn + 0.5, 0.97, 0, -20)
+    try:
+        (found,) = register(seen(filled(sheet), true), ruled)
+    except RegistrationError as e:
+        assert "could lie" in str(e)
+        return
+    assert off(found, ruled, true) < 1 / 3
+
+
+@pytest.mark.parametrize("aside", [-45, -20, 25])
+@pytest.mark.parametrize("known", ["picture", "lines"])
+def test_a_column_whose_border_stands_elsewhere_is_another_version(aside: int, known: str) -> None:
+    sheet, pictured, ruled = class_list()
+    bottom = TOP + ROW * len(NAMES)
+    page = sheet.copy()
+    page[TOP + 2 : bottom - 1, 447:454] = 255
+    for y in range(TOP, bottom + 1, ROW):
+        cv2.line(page, (430, y), (470, y), (0,), 2)
+    cv2.line(page, (450 + aside, TOP), (450 + aside, bottom), (0,), 2)
+    spec, reference = (pictured, sheet) if known == "picture" else (ruled, None)
+    with pytest.raises(UnknownFormError, match="another version"):
+        register(seen(filled(page), moved(0.5, 0.98)), spec, reference)
+
+
+def test_a_table_that_has_a_row_less_is_another_version() -> None:
+    lines = [[60, 60 + 40 * i, 540, 60 + 40 * i] for i in range(16)] + [
+        [60 + 120 * i, 60, 60 + 120 * i, 660] for i in range(5)
+    ]
+    boxes = [(60 + 120 * c, 60 + 40 * r) for r in range(15) for c in range(4)]
+    fields = [{"name": f"f{i}", "box": [x, y, 120, 40], "digits": [0, 1]} for i, (x, y) in enumerate(boxes)]
+    spec = PageSpec.model_validate({"size": [W, H], "lines": [*lines, [60, 780, 300, 780]], "fields": fields})
+    sheet = np.full((H, W), 255, np.uint8)
+    cv2.line(sheet, (60, 780), (300, 780), (0,), 2)
+    for x1, y1, x2, y2 in lines[:15] + lines[16:]:
+        cv2.line(sheet, (x1, y1), (x2, min(y2, 620)), (0,), 2)
+    with pytest.raises(RegistrationError):
+        register(seen(sheet, moved(0.5, 0.98)), spec)

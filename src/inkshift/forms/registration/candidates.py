@@ -31,6 +31,8 @@ _LEAST_MATCHES = 10
 
 def project(points: Points, matrix: Matrix) -> Points:
     """Points (N, 2) through a 3x3 homography."""
+    if not len(points):
+        return points
     return np.asarray(cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix), np.float64).reshape(-1, 2)
 
 

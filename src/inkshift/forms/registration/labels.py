@@ -51,7 +51,7 @@ def labels_of(reference: Reference) -> tuple[Label, ...]:
         return ()
     unit, words = max(reference.size) / FINE, _without_rules(reference.fine)
     found: list[tuple[int, int, int, Label]] = []
-    for row, members in enumerate(_rows(reference)):
+    for row, members in enumerate(rows_of(reference)):
         boxes = np.array([reference.spec.fields[k].box for k in members]) / unit
         top, high = round(float(boxes[0, 1])), max(round(float(boxes[0, 3])), 1)
         inset = max(1, round(0.08 * high))
@@ -71,7 +71,7 @@ def labels_of(reference: Reference) -> tuple[Label, ...]:
     return tuple(_with_rivals(one, found, np.asarray(around, np.float32)) for one in found)
 
 
-def _rows(reference: Reference) -> list[list[int]]:
+def rows_of(reference: Reference) -> list[list[int]]:
     """The fields that lie level with each other, from left to right, the rows from above."""
     boxes = [spec.box for spec in reference.spec.fields]
     rows: list[list[int]] = []

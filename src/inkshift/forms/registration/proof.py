@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -44,11 +45,17 @@ _SHORTEST, _NEAR_LINE, _SEEN, _LEAST_SPREAD, _ERRORS = 10, 11, 0.2, 0.1, 3.0
 MOSTLY = 0.6
 # A field without a frame or anything printed beside it is known by the page alone.
 UNPRINTED = 0.98
+# The share of the print that is all of it; a margin that leaves no rival open.
+_WHOLE, PLAIN = 0.999, 0.6
+# More of what is seen, and a larger margin, make a place no more probable.
+_MOST, _MOST_MARGIN = 0.5, 0.25
 # How much of a frame's faintest line is seen on most pages; shares of what is usual on a page below which a line is
 # faint, or lacks: on generated pages drawn forms show 0.6 and more, and boxes that were moved or changed below 0.1.
 # Boxes in which a version of a form differs, and how probable it is that a page's is of one.
 _FRAME_SEEN, _LINE_FAINT, _LINE_LACKS = 0.7, 0.75, 0.35
 _CHANGED, _OTHER_BOX = 3, 0.02
+# How probable it is that a field lies right of which a border is elsewhere.
+MOVED = 0.02
 # Likeness of print on most pages, as many fields as weigh as much as it, and the least that a page's own may be.
 _TYPICAL, _FEW, _LEAST_TYPICAL = 0.67, 5, 0.3
 
@@ -99,11 +106,11 @@ def view(scan: Scan, reference: Reference, place: Place, rough: bool = False) ->
     if rough:
         there = scan.covered(to_scan, (w, h))
         made = compared(scan, reference, place.matrix, COARSE, reference.to_coarse, (w, h), bend)
-        made[~there] = 0
+        made = np.asarray(cv2.copyTo(made, there.view(np.uint8)), np.float32)
     else:
         made, there = seen_there(scan, reference, to_scan, (w, h), COARSE, bend)
-    own = float((reference.counts * there).sum())
-    gain = float((made * reference.weighted).sum()) / max(own, 1e-6)
+    own = float(np.vdot(reference.counts, there.astype(np.float32)))
+    gain = float(np.vdot(made, reference.weighted)) / max(own, 1e-6)
     return View(made, there, gain, own / max(float(reference.counts.sum()), 1e-6))
 
 
@@ -122,47 +129,74 @@ def glance(scan: Scan, reference: Reference, matrix: Matrix) -> float:
 
 
 def weigh(seen: View, reference: Reference) -> Evidence:
-    """The evidence for a place from which the scan looks like this."""
-    wanted = reference.coarse
-    visible = np.asarray(wanted * seen.there, np.float32)
-    page = spectrum(seen.contrast)
-    part = None if seen.seen > 0.999 else spectrum(visible)
-    margins, turned_margins, whole = [], [], 0.0
-    for one in reference.parts:
-        own, made = (max(float((picture * one.print).sum()), 1e-6) for picture in (visible, seen.contrast))
-        gain = made / own
-        whole = whole or gain
-        counts = _counts(gain, whole)
-        least = _LEAST_DIFFERENCE if one is reference.parts[0] else _LEAST_OF_PART
-        expected, likeness = (
-            one.likeness if part is None else shifted(part, one.spectrum, wanted.shape, reference.reach) / own,
-            shifted(page, one.spectrum, wanted.shape, reference.reach) / own,
-        )
-        margins.append(counts * _margin(likeness, expected, gain, least))
-        if not reference.alike_turned:
-            expected, likeness = (
-                one.turned_likeness
-                if part is None
-                else shifted(part, one.turned_spectrum, wanted.shape, reference.reach) / own,
-                shifted(page, one.turned_spectrum, wanted.shape, reference.reach) / own,
-            )
-            turned_margins.append(counts * _margin(likeness, expected, gain, least))
-    marks = reference.marks
-    kinds = reference.ways if marks is None else (*reference.ways, reference.weighted * marks)
-    margin = np.max(margins, axis=0)
+    """The evidence for a place from which the scan looks like this. Margins are those of the whole print where these
+    are plain, and else of the part of it that tells more.
+    """
+    visible = reference.coarse if seen.seen > _WHOLE else np.asarray(reference.coarse * seen.there, np.float32)
+    page, part = spectrum(seen.contrast), None if seen.seen > _WHOLE else spectrum(visible)
+    margin = _margins(seen, reference, page, part, visible, turned=False)
     dy, dx = np.indices(margin.shape) - np.array(reference.reach[::-1])[:, None, None]
     margin[np.maximum(np.abs(dx), np.abs(dy)) < reference.same] = np.inf
     r, c = np.unravel_index(int(np.argmin(margin)), margin.shape)
     f = reference.to_coarse[0, 0]
+    turned = 1.0
+    if not reference.alike_turned:
+        turned = float(_margins(seen, reference, page, part, visible, turned=True).min())
     return Evidence(
         gain=seen.gain,
         seen=seen.seen,
         even=_even(seen.contrast, visible),
-        poorer=min((_share(seen.contrast, part, visible) for part in kinds), default=seen.gain),
+        poorer=_poorer(seen, reference, visible),
         margin=float(margin[r, c]),
         shift=(float(dx[r, c] / f), float(dy[r, c] / f)),
-        turned=float(np.max(turned_margins, axis=0).min()) if turned_margins else 1.0,
+        turned=turned,
     )
+
+
+def _margins(
+    seen: View, reference: Reference, page: Contrast, part: Contrast | None, visible: Contrast, turned: bool
+) -> Contrast:
+    """`Evidence.margin` of each shift, by the whole print, or by its parts where that leaves a rival open.
+
+    page, part: spectra of what is seen, and of what of the print could be; None where all of it.
+    """
+    best, whole = np.zeros(0, np.float32), 0.0
+    middle = np.array(reference.reach[::-1])[:, None, None]
+    for one in reference.parts:
+        own = one.whole if part is None else float(np.vdot(visible, one.print))
+        own, made = (max(value, 1e-6) for value in (own, float(np.vdot(seen.contrast, one.print))))
+        gain = made / own
+        whole = whole or gain
+        least = _LEAST_DIFFERENCE if one is reference.parts[0] else _LEAST_OF_PART
+        of = one.turned_spectrum if turned else one.spectrum
+        missing = one.turned_lacking if turned else one.lacking
+        if part is not None:
+            missing = lacking(shifted(part, of, reference.reach) / own)
+        loss = 1 - shifted(page, of, reference.reach) / (own * max(gain, 1e-3))
+        margin = np.asarray(_counts(gain, whole) * loss / (missing + least), np.float32)
+        best = np.maximum(best, margin) if best.size else margin
+        far = turned or np.abs(np.indices(best.shape) - middle).max(0) >= reference.same
+        if float(best.min(initial=np.inf, where=far)) >= PLAIN:
+            break
+    return best
+
+
+def _poorer(seen: View, reference: Reference, visible: Contrast) -> float:
+    """The share that is seen of the level strokes, the upright ones or the corner marks, whichever is least."""
+    marks = reference.marks
+    kinds = reference.ways if marks is None else (*reference.ways, reference.weighted * marks)
+    return min((_share(seen.contrast, part, visible) for part in kinds), default=seen.gain)
+
+
+def is_even(seen: View, reference: Reference) -> bool:
+    """Whether so much of all parts of the form is seen that more would say nothing."""
+    visible = reference.coarse if seen.seen > _WHOLE else np.asarray(reference.coarse * seen.there, np.float32)
+    return _even(seen.contrast, visible) >= _MOST and _poorer(seen, reference, visible) >= _MOST
+
+
+def is_plain(evidence: Evidence) -> bool:
+    """Whether a place is as probable as any can be, and no rival of it is open."""
+    return min(evidence.even, evidence.poorer) >= _MOST and min(evidence.margin, evidence.turned) >= PLAIN
 
 
 def shares(seen: View, reference: Reference) -> tuple[float, ...]:
@@ -171,14 +205,8 @@ def shares(seen: View, reference: Reference) -> tuple[float, ...]:
     return tuple(max(_share(seen.contrast, one, reference.coarse), 0.0) for one in prints)
 
 
-def _margin(likeness: Contrast, expected: Contrast, gain: float, least: float) -> Contrast:
-    """For each shift by how much less it explains, as a share of what it should lack."""
-    loss = 1 - likeness / max(gain, 1e-3)
-    return np.asarray(loss / (lacking(expected) + least), np.float32)
-
-
 def _share(seen: Contrast, part: Contrast, visible: Contrast) -> float:
-    return float((seen * part).sum()) / max(float((visible * part).sum()), 1e-6)
+    return float(np.vdot(seen, part)) / max(float(np.vdot(visible, part)), 1e-6)
 
 
 def margin_over(shares: Sequence[float], others: Sequence[float], differs: Sequence[float]) -> float:
@@ -263,10 +291,19 @@ def fine(scan: Scan, reference: Reference, place: Place) -> Contrast:
 
 
 def _even(seen: Contrast, visible: Contrast) -> float:
-    got, full = (cv2.resize(part, (5, 7), interpolation=cv2.INTER_AREA) for part in (seen * visible, visible * visible))
+    down, across = _means(seen.shape[0], 7), _means(seen.shape[1], 5).T
+    got, full = (down @ part @ across for part in (seen * visible, visible * visible))
     good = full > 0.15 * full.mean()
     shares = got[good] / np.maximum(full[good], 1e-9)
     return float(np.quantile(shares, 0.2)) if len(shares) else 0.0
+
+
+@lru_cache(maxsize=64)
+def _means(size: int, parts: int) -> Contrast:
+    """What averages `size` pixels over equal parts of them, (parts, size)."""
+    ends = np.linspace(0, size, parts + 1)[:, None]
+    shared = np.minimum(ends[1:], np.arange(1, size + 1)) - np.maximum(ends[:-1], np.arange(size))
+    return np.asarray(np.maximum(shared, 0) * (parts / size), np.float32)
 
 
 def probability(evidence: Evidence) -> float:
@@ -276,8 +313,8 @@ def probability(evidence: Evidence) -> float:
     """
     if evidence.seen < MOSTLY:
         return 0.0
-    even, poorer = min(evidence.even, 0.5), min(evidence.poorer, 0.5)
-    margin = min(evidence.margin, evidence.turned, 0.25)
+    even, poorer = min(evidence.even, _MOST), min(evidence.poorer, _MOST)
+    margin = min(evidence.margin, evidence.turned, _MOST_MARGIN)
     score = 13.0 * even + 46.0 * margin + 7.3 * poorer - 16.7
     return float(1 / (1 + np.exp(-np.clip(score, -30, 30))))
 

@@ -34,6 +34,8 @@ _LEAST_PRINT = 0.02
 # Of the line of a frame: the points that are looked at along it, and pixels of the fine size to each side, since paper
 # bends; less contrast is no print.
 _POINTS, _ASIDE, _PRINTED = 16, 2, 0.25
+# So many sides of fields that are in line are the border of a column or a row.
+_IN_LINE = 4
 # A shift by which the print is nearly as like itself as by the best.
 _AS_ALIKE = 0.9
 # Gray levels, of a drawn line shrunk to the fine size, that are still of it.
@@ -44,7 +46,7 @@ _SAME = 3.0
 _ALIKE, _SOFT = 0.8, 1.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Patch:
     """A piece of the reference to look for. x, y: its top left pixel; print: (h, w) contrast, 0 where anything may be.
 
@@ -74,15 +76,19 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The print as it counts, or a part of it. print: (H, W), on the coarse picture; spectrum: of it, and of it upside
-    down. likeness: to the coarse print for each shift within `Reference.reach`, 1 in the middle, and upside down.
+    """The print as it counts, or a part of it. print: (H, W), on the coarse picture; whole: the sum of its product with
+    the coarse print. Of it, and of it upside down: spectrum; likeness: to the coarse print for each shift within
+    `Reference.reach`, 1 in the middle; lacking: what a rival at each of them should lack.
     """
 
     print: Contrast
+    whole: float
     spectrum: Spectrum
     turned_spectrum: Spectrum
     likeness: Contrast
     turned_likeness: Contrast
+    lacking: Contrast
+    turned_lacking: Contrast
 
 
 class Reference:
@@ -244,24 +250,24 @@ class Reference:
         one, other = spectrum(print_), spectrum(np.ascontiguousarray(print_[::-1, ::-1]))
         whole = max(float((self.coarse * print_).sum()), 1e-6)
         own = spectrum(self.coarse)
-        likeness, turned = (shifted(own, of, self.coarse.shape, self.reach) / whole for of in (one, other))
-        return Part(print_, one, other, likeness, turned)
+        likeness, turned = (shifted(own, of, self.reach) / whole for of in (one, other))
+        return Part(print_, whole, one, other, likeness, turned, lacking(likeness), lacking(turned))
 
-    @cached_property
-    def _upside(self) -> Contrast:
+    def _upside(self, reach: tuple[int, int]) -> Contrast:
         """Of the coarse print to itself upside down for each shift within `reach`; where only strokes are known, of the
         whole or its level or its upright ones, whichever are less alike, all softened: half a pixel beside, thin ones
         would be no more alike.
         """
-        if not self.drawn:
-            return self.parts[0].turned_likeness
-        coarse = np.asarray(cv2.GaussianBlur(self.coarse, (0, 0), _SOFT), np.float32)
-        own, made = spectrum(coarse), []
-        for part in self.parts:
-            print_ = np.asarray(cv2.GaussianBlur(part.print, (0, 0), _SOFT), np.float32)
-            other = spectrum(np.ascontiguousarray(print_[::-1, ::-1]))
+        right, down = (max(own - have, 0) for own, have in zip(reach, self.reach, strict=True))
+        parts = (self.coarse, *(part.print for part in self.parts))
+        wide = [cv2.copyMakeBorder(part, 0, down, 0, right, cv2.BORDER_CONSTANT, value=(0,)) for part in parts]
+        coarse, *soft = (np.asarray(cv2.GaussianBlur(part, (0, 0), _SOFT), np.float32) for part in wide)
+        own, (high, across), made = spectrum(coarse), self.coarse.shape, []
+        for print_ in soft:
+            turned = np.zeros_like(print_)
+            turned[:high, :across] = print_[high - 1 :: -1, across - 1 :: -1][:high, :across]
             whole = max(float((coarse * print_).sum()), 1e-6)
-            made.append(shifted(own, other, self.coarse.shape, self.reach) / whole)
+            made.append(shifted(own, spectrum(turned), reach) / whole)
         return np.asarray(np.min(made, axis=0), np.float32)
 
     def differences(self, shift: tuple[float, float], turned: bool) -> tuple[float, ...]:
@@ -272,20 +278,33 @@ class Reference:
         c, r = (round(v * f) + reach for v, reach in zip(shift, self.reach, strict=True))
         if not (0 <= c <= 2 * self.reach[0] and 0 <= r <= 2 * self.reach[1]):
             return (1.0,) * len(self.parts)
-        maps = (part.turned_likeness if turned else part.likeness for part in self.parts)
-        return tuple(float(lacking(one)[r, c]) for one in maps)
+        return tuple(float((part.turned_lacking if turned else part.lacking)[r, c]) for part in self.parts)
 
     @cached_property
     def alike_turned(self) -> bool:
-        """Whether what is known of the print is the same upside down."""
-        return float(self._upside.max()) > _ALIKE
+        """Whether what is known of the print is the same upside down, in about the same place."""
+        like = self._upside(self.reach) if self.drawn else self.parts[0].turned_likeness
+        return float(like.max()) > _ALIKE
 
     @cached_property
     def upside_down(self) -> Matrix:
         """3x3, template pixels to those of the form laid over itself upside down."""
-        r, c = np.unravel_index(int(np.argmax(self._upside)), self._upside.shape)
+        return self._over(self._upside(self.reach) if self.drawn else self.parts[0].turned_likeness, self.reach)
+
+    @cached_property
+    def upside_down_afar(self) -> Matrix | None:
+        """As `upside_down`, where the print is the same in another place, as far away as half the form; None where it
+        is not: a table that is not in the middle of its page.
+        """
+        reach = self.coarse.shape[1] // 2, self.coarse.shape[0] // 2
+        like = self._upside(reach)
+        return self._over(like, reach) if float(like.max()) > _ALIKE and not self.alike_turned else None
+
+    def _over(self, likeness: Contrast, reach: tuple[int, int]) -> Matrix:
+        """The map upside down at the shift, within `reach`, at which the print is most like itself."""
+        r, c = np.unravel_index(int(np.argmax(likeness)), likeness.shape)
         f = max(self.size) / COARSE
-        shift = (c - self.reach[0]) * f, (r - self.reach[1]) * f
+        shift = (c - reach[0]) * f, (r - reach[1]) * f
         return np.array([[-1, 0, self.size[0] - 1 + shift[0]], [0, -1, self.size[1] - 1 + shift[1]], [0, 0, 1]])
 
     @property
@@ -350,6 +369,19 @@ class Reference:
     def fields(self) -> tuple[Patch | None, ...]:
         """For each field the print of its frame and around it; None where there is none."""
         return tuple(self.around(spec.box) for spec in self.spec.fields)
+
+    @cached_property
+    def rulings(self) -> tuple[tuple[bool, npt.NDArray[np.intp]], ...]:
+        """The borders of columns and of rows, each whether it is upright, and which of the lines of `frames` are on it:
+        sides of several fields that are in line.
+        """
+        _, _, points, _ = self.frames
+        ends = points[:, _ASIDE][:, [0, -1]].reshape(len(points), 4)
+        upright = np.abs(ends[:, 3] - ends[:, 1]) > np.abs(ends[:, 2] - ends[:, 0])
+        at = np.where(upright, ends[:, 0], ends[:, 1])
+        key = 2 * np.rint(at).astype(np.int64) + upright
+        groups = ((bool(one % 2), np.flatnonzero(key == one)) for one in np.unique(key))
+        return tuple((way, group) for way, group in groups if len(group) >= _IN_LINE)
 
     @cached_property
     def frames(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_], Matrix, npt.NDArray[np.float64]]:
@@ -427,7 +459,7 @@ def spectrum(picture: Contrast) -> Spectrum:
     return np.asarray(cv2.dft(padded, nonzeroRows=h), np.float32)
 
 
-def shifted(one: Spectrum, other: Spectrum, shape: tuple[int, ...], reach: tuple[int, int]) -> Contrast:
+def shifted(one: Spectrum, other: Spectrum, reach: tuple[int, int]) -> Contrast:
     """Sums of products of two pictures for shifts of the other by -reach..reach down and across."""
     rx, ry = reach
     full = cv2.idft(cv2.mulSpectrums(one, other, 0, conjB=True), flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)

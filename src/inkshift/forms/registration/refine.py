@@ -33,6 +33,12 @@ _MOST_BEND = 60
 # Places whose corners differ by less than this share of the form look at the same sheet.
 _NEARBY = 0.016
 _DISAGREES = 5.0
+# A patch that was seen is looked for again no farther than it lay from where those around it say, and so many pixels.
+_BESIDE, _NEAREST = 2, 4
+# A border of a column or a row that is seen less than this of what is usual is not in its place; one that is as plain
+# as this of it is one, so many pixels from that place at least. So few lack where all others are seen so much.
+_GONE, _AS_PLAIN, _ELSEWHERE = 0.3, 0.5, 5
+_FEW_GONE, _ALL_PLAIN = 2, 0.6
 # Pixels around a scan that its contrast is made of, more than the window.
 _AROUND = 36
 
@@ -86,19 +92,21 @@ def refine(
     held: the homography is exact, as four corner marks are, so that all that lies off it is the paper's bend.
     """
     place = Place(matrix)
-    alone = np.array([patch.alone for patch in reference.patches], np.int64)
+    far = np.array([patch.alone for patch in reference.patches], np.int64)
     middles, unit = reference.middles, max(reference.size) / FINE
     for reach, coarser in rounds:
         bent = np.clip(place.bend(middles * unit, max(reference.size)) / unit, -_MOST_BEND, _MOST_BEND)
         border = reach + int(np.ceil(np.abs(bent).max(initial=0))) + 2
         seen = look(scan, reference, place.matrix, border, coarser)
-        found, sights = find(reference.patches, seen, np.minimum(alone, reach), bent, coarser, border)
+        found, sights = find(reference.patches, seen, np.minimum(far, reach), bent, coarser, border)
         if found.sum() < 6:
             break
         better = (matrix, sights) if held else _homography(place.matrix, sights, reference)
         if better is None:
             break
         place = Place(better[0], _agreeing(better[1]))
+        left = np.abs(better[1].moved - place.bend(better[1].at * unit, max(reference.size)) / unit).max(1)
+        far[found] = np.minimum(far[found], np.maximum(np.ceil(left) + _BESIDE, _NEAREST).astype(np.int64))
     return place
 
 
@@ -179,8 +187,7 @@ def seen_there(
     picture = scan.through(matrix @ inverse(finer), full, bent)
     plain = closer**2 * made.size - picture.size
     made[part] = reference.seen(picture, longer, plain)
-    made[~there] = 0
-    return made, there
+    return np.asarray(cv2.copyTo(made, there.view(np.uint8)), np.float32), there
 
 
 def _sheet(scan: Scan, reference: Reference, matrix: Matrix) -> Sheet:
@@ -346,15 +353,44 @@ def snap(place: Place, reference: Reference, seen: Contrast, border: int) -> tup
 
 def frames_seen(
     reference: Reference, seen: Contrast, moves: Points, border: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """How much of the line of each field's frame that is seen least is seen, (N,), 0 to 1: of its sides, and of the
-    walls between its cells; NaN where no line is known.
+    walls between its cells; NaN where no line is known. And whether a border of its column or row is not there, (N,):
+    it is elsewhere, or lacks alone.
 
     moves: where the fields lie, (N, 2), see `snap`. seen: as `look` gives it, with `border`.
     """
     owner, wall, points, dark = reference.frames
-    unit = max(reference.size) / FINE
-    there = darkest_along(seen, points + (moves[owner] / unit)[:, None, None] + border)
-    least = np.full((2, len(reference.spec.fields)), np.nan)
-    np.fmin.at(least, (wall.astype(np.intp), owner), np.clip(there / dark, 0, 1))
-    return least[0], least[1]
+    at = points + (moves[owner] * (FINE / max(reference.size)))[:, None, None] + border
+    shares = darkest_along(seen, at) / dark
+    least = np.full((2, len(moves)), np.nan)
+    np.fmin.at(least, (wall.astype(np.intp), owner), np.clip(shares, 0, 1))
+    moved = np.zeros(len(moves), np.bool_)
+    for upright in (True, False):
+        some = [group for way, group in reference.rulings if way == upright]
+        plain = np.array([np.clip(shares[group], 0, 1).mean() for group in some])
+        side = np.array([not wall[group].any() for group in some], np.bool_)
+        gone, there = plain < _GONE, plain[side & (plain >= _GONE)]
+        # One or two that lack where all the others are plain are not faint.
+        alone = side & (len(there) > 0 and int((gone & side).sum()) <= _FEW_GONE and there.min() > _ALL_PLAIN)
+        for k in np.flatnonzero(gone):
+            if alone[k] or _is_beside(reference, seen, at[some[k]], some[k]):
+                moved[owner[some[k]]] = True
+    return least[0], least[1], moved
+
+
+def _is_beside(reference: Reference, seen: Contrast, at: Matrix, group: npt.NDArray[np.intp]) -> bool:
+    """Whether lines that are one border of a column or a row, and not in their place, are beside it all along, as plain
+    as print is and nearer than the next. at: (L, B, P, 2), pixels of `seen`; group: (L,), which of `frames` they are.
+    """
+    owner, _, _, dark = reference.frames
+    middle = at[:, at.shape[1] // 2]
+    level = int(np.ptp(middle[0, :, 0]) > np.ptp(middle[0, :, 1]))
+    fields = [reference.spec.fields[k] for k in owner[group]]
+    room = min(one.box[3] if level else one.box[2] / max(one.cells, 1) for one in fields)
+    farthest = int(room * FINE / max(reference.size)) - _ELSEWHERE
+    steps = np.array([step for step in range(-farthest, farthest + 1) if abs(step) > _ELSEWHERE])
+    beside = np.rint(middle[:, None] + steps[:, None, None] * np.array([1 - level, level])).astype(np.intp)
+    columns, rows = (np.clip(beside[..., k], 0, seen.shape[1 - k] - 1) for k in (0, 1))
+    along = np.median(seen[rows, columns].mean(2) / dark[group][:, None], axis=0)
+    return float(along.max(initial=0)) > _AS_PLAIN

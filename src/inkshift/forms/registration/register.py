@@ -14,9 +14,11 @@ import numpy.typing as npt
 
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.registration import candidates
-from inkshift.forms.registration.labels import label_probability, labels_of
+from inkshift.forms.registration.labels import label_probability, labels_of, rows_of
 from inkshift.forms.registration.proof import (
     MOSTLY,
+    MOVED,
+    PLAIN,
     UNPRINTED,
     Evidence,
     View,
@@ -24,6 +26,8 @@ from inkshift.forms.registration.proof import (
     fine,
     frame_probability,
     glance,
+    is_even,
+    is_plain,
     lead,
     margin_over,
     probability,
@@ -36,7 +40,7 @@ from inkshift.forms.registration.reference import FINE, Reference, printed_lines
 from inkshift.forms.registration.refine import NEAR, WIDE, Place, frames_seen, look, refine, snap
 from inkshift.forms.registration.scan import Contrast, Scan, inverse
 from inkshift.forms.template import Box, PageSpec
-from inkshift.reframe import median_of, to_gray
+from inkshift.reframe import to_gray
 
 Gray = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
@@ -69,11 +73,17 @@ _FAX_DARK, _FAX_LIGHT, _FAX_GRAY = 48, 208, 0.02
 _SMALLEST_FAX = 800  # pixels of its longer side: a page has 1,728 columns
 # A place in a fax of half the rows that is not squashed as it is takes up half of it.
 _MOST_OF_SCAN = 0.75
+# A form of which this share is on the scan may lie there, with blank margins cut off.
+_ON_SCAN = 0.9
 # Of a form's own page two of a thousand fields are not where they should be: a tenth of them, and two at least, are
 # another form's. A field is not there where it is less probably in its place than this.
 _MISSING, _MISSING_FIELDS, _NOT_THERE = 0.1, 2, 0.1
+# Fields that make a row of a table.
+_A_ROW = 3
 # Pixels around the form that a laid page is looked at with, so that what lies beside its place is found.
 _AROUND = 24
+# How many points of a box, each way, tell whether it lies on paper.
+_LOOKS = 12
 _OPEN = (
     "the way up is open: what the template knows of the print looks the same upside down; "
     'give the template a picture of the empty form ("reference")'
@@ -140,10 +150,12 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
         raise UnknownFormError(f"the template's {wanted} are not on this page; is it this form, and scanned whole?")
     best = tried[0]
     _refuse_unproved(best, known)
-    places = [_closer(scan, known, best.place) if known.drawn and not best.closest else best.place]
-    if known.alike_turned:
-        places.append(refine(scan, known, best.place.matrix @ known.upside_down))
-    found = [_laid(image, scan, known, place, best) for place in places]
+    place = _closer(scan, known, best.place) if known.drawn and not best.closest else best.place
+    found = [_laid(image, scan, known, place, best)]
+    turned = known.upside_down if known.alike_turned else known.upside_down_afar
+    if turned is not None and (known.alike_turned or _is_on(place.matrix @ turned, scan, known)):
+        over = refine(scan, known, best.place.matrix @ turned, NEAR)
+        found.append(_laid(image, scan, known, over, best))
     _refuse_another_version(found[0], known, best)
     return found
 
@@ -294,6 +306,14 @@ def _squashed(scan: Scan, known: Reference, tried: Sequence[_Tried]) -> list[_Tr
     return [_among(known, proved), *proved[1:]]
 
 
+def _is_on(matrix: Matrix, scan: Scan, known: Reference) -> bool:
+    """Whether the form at a place lies on the scan, but for a strip at its edges."""
+    high, wide = scan.gray.shape
+    ends = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float32)
+    own = outline_of(matrix, known).astype(np.float32)
+    return float(cv2.intersectConvexConvex(own, ends)[0]) > _ON_SCAN * cv2.contourArea(own)
+
+
 def _covers(matrix: Matrix, scan: Scan, known: Reference) -> bool:
     """Whether the form at a place takes up most of the scan, which then has the form's own proportions."""
     high, wide = scan.gray.shape
@@ -324,7 +344,8 @@ def _among(known: Reference, tried: Sequence[_Tried]) -> _Tried:
     for k, other in enumerate(tried):
         if k == first or not _is_rival(best, other, known):
             continue
-        if known.alike_turned and _same(other.place.matrix @ known.upside_down, best.place.matrix, known, 0.02):
+        turned = known.upside_down if known.alike_turned else known.upside_down_afar
+        if turned is not None and _same(other.place.matrix @ turned, best.place.matrix, known, 0.02):
             continue
         margin = over[first, k] if (first, k) in over else _margins(known, best, other)[0]
         if not known.alike_turned and _is_turned(best.place, other.place):
@@ -447,7 +468,7 @@ def _roughly(scan: Scan, known: Reference, place: Place) -> float:
 
 def _closer(scan: Scan, known: Reference, place: Place) -> Place:
     """A place laid once more, if that is better: of strokes alone it may be proved before it fits them to the pixel."""
-    again = refine(scan, known, place.matrix, NEAR)
+    again = refine(scan, known, place.matrix, NEAR[1:])
     return again if _roughly(scan, known, again) > _roughly(scan, known, place) else place
 
 
@@ -462,28 +483,41 @@ def _try(scan: Scan, known: Reference, place: Place) -> list[_Tried]:
         again = _closer(scan, known, place)
         closest = replace(made[0], judged=made[0].evidence, closest=True)
         made = [closest if again is place else _look_at(scan, known, again)]
+    _add_beside(scan, known, made)
+    best = max(made, key=lambda one: one.explained)
+    if best.evidence.turned < 0.5 and best.evidence.gain > 0.15 and not known.alike_turned:
+        over = _look_at(scan, known, refine(scan, known, best.place.matrix @ known.upside_down, NEAR))
+        made.append(over)
+        # Where that is the better one, it is what its own neighbours are rivals of.
+        if over.explained > best.explained:
+            _add_beside(scan, known, made)
+    return made
+
+
+def _add_beside(scan: Scan, known: Reference, made: list[_Tried]) -> None:
+    """Adds to places the rivals beside the best of them, then beside the best of these, while any is better."""
     across, down = known.period
     for _ in range(_MOST_ROWS_OFF):
         here = max(made, key=lambda one: one.explained)
         if not _is_open(here):
-            break
+            return
         for shift in (here.evidence.shift, *(((across, down), (-across, -down)) if known.drawn else ())):
             made += _beside_it(scan, known, here, shift, made)
         if max(one.explained for one in made) <= here.explained:
-            break
-    best = max(made, key=lambda one: one.explained)
-    if best.evidence.turned < 0.5 and best.evidence.gain > 0.15 and not known.alike_turned:
-        made.append(_look_at(scan, known, refine(scan, known, best.place.matrix @ known.upside_down, NEAR)))
-    return made
+            return
 
 
 def _look_at(scan: Scan, known: Reference, place: Place) -> _Tried:
+    """A place to be proved: by what was seen from nearby where that, a little blurred, leaves nothing open."""
+    rough = _Tried(scan, known, place, view(scan, known, place, rough=True))
+    if is_even(rough.looks, known) and is_plain(rough.evidence):
+        return rough
     return _Tried(scan, known, place, view(scan, known, place))
 
 
 def _is_open(one: _Tried) -> bool:
     """Whether what is printed fits a place, and may fit as well beside it."""
-    return one.evidence.margin < 0.6 and one.evidence.gain > 0.15
+    return one.evidence.margin < PLAIN and one.evidence.gain > 0.15
 
 
 def _beside_it(
@@ -534,9 +568,13 @@ def _refuse_another_version(page: Registered, known: Reference, best: _Tried) ->
     # A box to tick is often drawn over until its lines cannot be seen.
     own = [spec for spec, patch in zip(known.spec.fields, known.fields, strict=True) if patch is not None]
     printed = [spec for spec in own if spec.kind != "tick"]
-    there = [spec.name for spec in printed if _shows_paper(page, spec.box)]
+    paper = _shows_paper(page, [spec.box for spec in printed])
+    there = [spec.name for spec, shown in zip(printed, paper, strict=True) if shown]
     missing = [name for name in there if page.fields[name] < _NOT_THERE * page.quality]
-    if len(missing) >= max(_MISSING_FIELDS, _MISSING * len(there)):
+    rows = [[known.spec.fields[k].name for k in row] for row in rows_of(known)] if known.drawn else []
+    # A whole row that lacks is one that the page does not have; what is written in the others may be of other rows.
+    lacks = any(len(row) >= _A_ROW and set(row) <= set(missing) for row in rows)
+    if lacks or len(missing) >= max(_MISSING_FIELDS, _MISSING * len(there)):
         error = UnknownFormError(
             f"the page is like the template, but {len(missing)} of its {len(there)} fields are not where they should "
             f"be, or beside other names, such as {missing[0]!r}; is it another version "
@@ -545,15 +583,16 @@ def _refuse_another_version(page: Registered, known: Reference, best: _Tried) ->
         raise _near(error, best, known)
 
 
-def _shows_paper(page: Registered, box: Box) -> bool:
-    """Whether a box of the template lies on the page, and on no part that was torn off over a dark bed."""
-    x, y, w, h = box
-    at = candidates.project(np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]), page.map_of(box))
-    (high, wide), (x0, y0), (x1, y1) = page.image.shape[:2], at.min(0).astype(int), np.ceil(at.max(0)).astype(int)
-    if x0 < 0 or y0 < 0 or x1 > wide or y1 > high:
-        return False
-    step = max(1, (y1 - y0) // 16)
-    return median_of(page.image[y0:y1:step, x0:x1:step]) > page.paper - _BED
+def _shows_paper(page: Registered, boxes: Sequence[Box]) -> npt.NDArray[np.bool_]:
+    """Which boxes of the template, (N,), lie on the page, and on no part that was torn off over a dark bed."""
+    steps = np.array([(x, y) for y in np.linspace(0.0, 1.0, _LOOKS) for x in np.linspace(0.0, 1.0, _LOOKS)])
+    points = [candidates.project(np.array([x, y]) + steps * (w, h), page.map_of((x, y, w, h))) for x, y, w, h in boxes]
+    at = np.rint(points).astype(np.intp).reshape(-1, len(steps), 2)
+    high, wide = page.image.shape[:2]
+    inside = ((at >= 0) & (at <= (wide, high))).all((1, 2))
+    levels = page.image[np.clip(at[..., 1], 0, high - 1), np.clip(at[..., 0], 0, wide - 1)]
+    middle = np.array([np.median(some) for some in levels])
+    return np.asarray(inside & (middle > page.paper - _BED), np.bool_)
 
 
 def _aside(shift: tuple[float, float]) -> str:
@@ -578,17 +617,18 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     moves, likenesses = snap(place, known, seen, _AROUND)
     whole = to_upright @ place.matrix
     usual = typical(likenesses[[patch is not None for patch in known.fields]])
-    framed = frame_probability(*frames_seen(known, seen, moves, _AROUND))
-    for k, (spec, patch) in enumerate(zip(known.spec.fields, known.fields, strict=True)):
-        corners, bend, sure = outlines[k], bends[k], UNPRINTED
-        if patch is not None:
-            extra = moves[k] - bend.mean(0)
-            sure = field_probability(float(likenesses[k]), float(np.abs(extra).max()) / spec.box[3], usual)
-            bend = bend + extra
-        step = cv2.getPerspectiveTransform(corners.astype(np.float32), (corners + bend).astype(np.float32))
-        own[spec.box] = whole @ np.asarray(step, np.float64)
-        there = _on_scan(candidates.project(corners + bend, place.matrix), scan)
-        fields[spec.name] = best.probability * sure * float(framed[k]) * there
+    sides, walls, elsewhere = frames_seen(known, seen, moves, _AROUND)
+    framed = np.where(elsewhere, MOVED, 1.0) * frame_probability(sides, walls)
+    sure = np.full(len(boxes), UNPRINTED)
+    for k in (k for k, patch in enumerate(known.fields) if patch is not None):
+        extra = moves[k] - bends[k].mean(0)
+        sure[k] = field_probability(float(likenesses[k]), float(np.abs(extra).max()) / boxes[k, 3], usual)
+        bends[k] += extra
+    there = _on_scan(candidates.project((outlines + bends).reshape(-1, 2), place.matrix).reshape(-1, 4, 2), scan)
+    for k, step in enumerate(_perspectives(outlines, outlines + bends)):
+        spec = known.spec.fields[k]
+        own[spec.box] = whole @ step
+        fields[spec.name] = best.probability * float(sure[k] * framed[k] * there[k])
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
     page = Registered(
@@ -603,21 +643,34 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
         outline_of(place.matrix, known),
     )
     unit = max(known.size) / FINE
-    labels = [one for one in labels_of(known) if _shows_paper(page, one.patch.box(unit))]
+    labels = labels_of(known)
+    paper_there = _shows_paper(page, [one.patch.box(unit) for one in labels])
+    labels = tuple(one for one, shown in zip(labels, paper_there, strict=True) if shown)
     for name, sure in zip(fields, label_probability(labels, known, place, seen, _AROUND), strict=True):
         fields[name] *= sure
     return page
 
 
-def _on_scan(corners: Matrix, scan: Scan) -> float:
-    """The share of a field, (4, 2) corners, that is on the scan: nothing is known of what was written beyond it."""
+def _perspectives(corners: Matrix, others: Matrix) -> Matrix:
+    """The maps, (N, 3, 3), that take four corners each to four others, (N, 4, 2) both."""
+    (x, y), (u, v) = (np.moveaxis(some, 2, 0) for some in (corners, others))
+    o, z = np.ones_like(x), np.zeros_like(x)
+    across = np.stack([x, y, o, z, z, z, -x * u, -y * u], 2)
+    down = np.stack([z, z, z, x, y, o, -x * v, -y * v], 2)
+    known = np.linalg.solve(np.concatenate([across, down], 1), np.concatenate([u, v], 1)[..., None])[..., 0]
+    return np.concatenate([known, np.ones((len(known), 1))], 1).reshape(-1, 3, 3)
+
+
+def _on_scan(corners: Matrix, scan: Scan) -> npt.NDArray[np.float64]:
+    """The share of each field, (N, 4, 2) corners, that is on the scan: nothing is known of what was written beyond."""
     high, wide = scan.gray.shape
-    if (corners >= 0).all() and (corners <= (wide, high)).all():
-        return 1.0
-    ends = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float64)
-    whole = cv2.contourArea(corners.astype(np.float32))
-    shared = cv2.intersectConvexConvex(corners.astype(np.float32), ends.astype(np.float32))[0]
-    return min(float(shared) / max(whole, 1e-6), 1.0)
+    shares = np.ones(len(corners))
+    ends = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float32)
+    for k in np.flatnonzero(((corners < 0) | (corners > (wide, high))).any((1, 2))).tolist():
+        own = corners[k].astype(np.float32)
+        shared = cv2.intersectConvexConvex(own, ends)[0]
+        shares[k] = min(float(shared) / max(cv2.contourArea(own), 1e-6), 1.0)
+    return shares
 
 
 def on_each_other(one: Registered, other: Registered) -> bool:

@@ -37,8 +37,7 @@ def contrast(gray: Gray, window: int, plain: int = 0) -> Contrast:
     for at in range(0, len(gray), _ROWS):
         around, spread = mean[at : at + _ROWS], made[at : at + _ROWS]
         spread -= cv2.multiply(around, around)
-        np.maximum(spread, 0, out=spread)
-        spread += np.float32(floor**2)
+        spread += np.float32(floor**2)  # more than rounding can leave below 0
         np.sqrt(spread, out=spread)
         around -= gray[at : at + _ROWS].astype(np.float32)
         np.divide(around, spread, out=spread)
