@@ -142,17 +142,18 @@ def hear_cells(
     """Those of some rows of cells, or single digits, that leave a doubt, heard by a view of the row too; by all, and by
     the second reader, where that leaves one.
 
-    cells: the rows as they were read cell by cell. glance: by one view alone.
+    cells: the rows as they were read cell by cell. glance: none is heard.
     """
     doubted = [(job, reading) for job, reading in zip(work, cells, strict=True) if is_doubted(reading)]
-    if not doubted:
+    if not doubted or glance:
         return []
     shown = [(crop, Line(crop, dark)) for crop, dark in (cutout.seen(job) for job, _ in doubted)]
     seen, _ = _look_again(replace(reader, second=None), shown, reader.views[:1], spent)
     # Where a second reader can be asked, one view settles nothing.
-    all_heard = reader.second is not None and not glance
-    heard = [own for _, own in doubted] if all_heard else _heard(reader, doubted, seen, (), spent)
-    open_ = [k for k, reading in enumerate(heard) if not glance and is_doubted(reading)]
+    heard = [own for _, own in doubted] if reader.second else _heard(reader, doubted, seen, (), spent)
+    open_ = [
+        k for k, reading in enumerate(heard) if is_doubted(reading, sum(c.probability for c in reading.candidates))
+    ]
     if not open_:
         return heard
     again = [doubted[k] for k in open_]
@@ -199,9 +200,21 @@ def _left_to_digits(job: cutout.Job, before: FieldReading, after: FieldReading) 
     return 1 - max(crossed, default=0.0) / max(total, 1e-9)
 
 
-def is_doubted(reading: FieldReading) -> bool:
-    """Whether a row of cells, or a digit, as it was read by itself, is to be heard as a whole as well."""
-    return reading.confidence < SURE and reading.state != "overflow" and len(reading.candidates) > 1
+def is_doubted(reading: FieldReading, total: float = 1.0) -> bool:
+    """Whether a row of cells, or a digit, as it was read by itself, is to be heard as a whole as well.
+
+    Whether a digit was taken back is no doubt that hearing the row ends: a reading that says the same of the digits,
+    some of them crossed out, speaks for them. total: the probability of all readings.
+    """
+    if reading.state == "overflow" or len(reading.candidates) < 2:
+        return False
+    best = reading.written
+    same = (
+        one.probability
+        for one in reading.candidates
+        if all(symbol in (own, CROSSED) for symbol, own in zip(one.written, best, strict=True))
+    )
+    return sum(same) < SURE * total
 
 
 def multiplied(
