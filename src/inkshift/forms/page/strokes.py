@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
+from inkshift.forms.field.segment import components
 from inkshift.forms.registration.register import Registered
 
 Gray = npt.NDArray[np.uint8]
@@ -21,7 +22,8 @@ Lines = npt.NDArray[np.float64]
 # Pixels that a field of the page is brought to before strokes are looked for: its height.
 _HEIGHT = 24
 # In heights of a field: the shortest stroke that counts, how far its ink may be interrupted. Share of it that is ink.
-_SHORTEST, _GAP, _INKED = 1.8, 0.15, 0.95
+# In heights again: the shortest level or upright line that is surely printed.
+_SHORTEST, _GAP, _INKED, _PRINTED = 1.8, 0.15, 0.95, 2.5
 # Degrees from the form's axes within which a straight line may be printed. Share of a box's height or width that a
 # stroke goes through, to pass it, the margins of the box left out by the second.
 _AXES, _THROUGH, _INSIDE = 4.0, 0.6, 0.1
@@ -65,7 +67,10 @@ def _laid(page: Registered, dark: Gray, places: Lines) -> tuple[Gray, Lines]:
 
 def _long_lines(ink: Gray) -> Lines:
     """Straight strokes, rows x0, y0, x1, y1, that lean as no printed line does and are ink nearly everywhere."""
-    found = cv2.HoughLinesP(ink, 1, np.pi / 360, 30, None, _SHORTEST * _HEIGHT, _GAP * _HEIGHT)
+    some = _with_long_pieces(ink)
+    if not some.any():
+        return np.zeros((0, 4))
+    found = cv2.HoughLinesP(some, 1, np.pi / 360, 30, None, _SHORTEST * _HEIGHT, _GAP * _HEIGHT)
     if found is None:
         return np.zeros((0, 4))
     lines = np.asarray(found, np.float64).reshape(-1, 4)
@@ -73,6 +78,19 @@ def _long_lines(ink: Gray) -> Lines:
     lines = lines[(away > _AXES) & (away < 90 - _AXES)]
     wide = inks.grown(ink, 3, 3)
     return np.array([line for line in lines if _inked(wide, line) >= _INKED]).reshape(-1, 4)
+
+
+def _with_long_pieces(ink: Gray) -> Gray:
+    """Ink near pieces of it so large that such a stroke may be in them: digits by themselves are not looked through.
+
+    Printed lines, which join what is written in many boxes, are straight along the form's axes for longer than any
+    stroke that leans.
+    """
+    free = ink & ~(inks.runs(ink, 1, round(_PRINTED * _HEIGHT)) | inks.runs(ink, round(_PRINTED * _HEIGHT), 1))
+    reach = round(_GAP * _HEIGHT) | 1
+    labels, stats = components(inks.grown(free, reach, reach))
+    large = np.hypot(stats[:, 2], stats[:, 3]) >= _SHORTEST * _HEIGHT
+    return np.asarray(ink * np.concatenate([[False], large])[labels], np.uint8)
 
 
 def _inked(ink: Gray, line: npt.NDArray[np.float64]) -> float:
