@@ -248,17 +248,23 @@ def decode_cells(symbols: Sequence[dict[str, float]]) -> tuple[Candidate, ...]:
 
 def gaps_doubted(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Readings of a field of cells, those less probable that leave a gap in a number, or marks on both sides of it."""
-    odds = [one.probability / (_GAP if _has_gap(one.written) or _between(one.written) else 1.0) for one in candidates]
+    gaps = [_has_gap(one.written) for one in candidates]
+    if not any(gaps) and not any(_between(one.written) for one in candidates):
+        return tuple(candidates)
+    odds = [
+        one.probability / (_GAP if gap or _between(one.written) else 1.0)
+        for one, gap in zip(candidates, gaps, strict=True)
+    ]
     scale = sum(one.probability for one in candidates) / max(sum(odds), 1e-12)
-    left = [p * scale * (_OPEN if _has_gap(one.written) else 1.0) for one, p in zip(candidates, odds, strict=True)]
+    left = [p * scale * (_OPEN if gap else 1.0) for gap, p in zip(gaps, odds, strict=True)]
     weighed = [Candidate(one.written, p) for one, p in zip(candidates, left, strict=True)]
     return tuple(sorted(weighed, key=lambda one: -one.probability))
 
 
 def _has_gap(written: str) -> bool:
     """Whether a cell without a digit, or more, stands between digits."""
-    unused = CROSSED_OUT + EMPTY
-    return any(symbol in unused for symbol in written.strip(unused))
+    inner = written.strip(CROSSED_OUT + EMPTY)
+    return CROSSED_OUT in inner or EMPTY in inner
 
 
 def _between(written: str) -> bool:

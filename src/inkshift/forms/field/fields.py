@@ -433,7 +433,7 @@ def _cross_out(table: Probabilities, cells: Sequence[Cell]) -> None:
         if told[k + 1] > 0.5:
             odds = _BEFORE_MARK * told[k] / max(1 - told[k], 1e-6)
             sure[k] = max(sure[k], float(odds / (1 + odds)))
-        if k < len(cells) - 2:
+        if k < len(cells) - 2 and max(told[k], told[k + 1]) > _MAY_BE:
             like = likeness(cells[k].views[0], cells[k + 1].views[0]) ** 2
             both = 1 - (1 - told[k] * like) * (1 - told[k + 1] * like)
             for one in (k, k + 1):
