@@ -103,7 +103,7 @@ _SEEN = 0.1
 _LEAST_ODDS = 5.0
 # Fields that are read both ways up before all are, and more where these do not tell, on a page that has at least twice
 # as many: they must be so many times surer than all.
-_SAMPLES, _SURER = (8, 32), 2.0
+_SAMPLES, _SURER = (4, 8, 32), 2.0
 
 # Barcodes whose check digits no chance reading passes.
 _CHECKED = zxingcpp.barcode_formats_from_str("Code128,EANUPC,PDF417,QRCode,DataMatrix,Aztec")
