@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components, stroke_lean
-from inkshift.forms.field.struck import line_beyond
+from inkshift.forms.field.struck import taken_back
 
 Gray = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -60,9 +60,6 @@ _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
 # backwards. Share of a line through a loop that is ink.
 _LOW, _WIDE, _ONCE, _LIMB = 0.45, (1.25, 1.5), 0.7, 0.6
 _LEANING, _BACKWARDS, _COVERED = (0.55, 0.75), 0.4, 0.93
-# How far a line goes beyond the digit that it strikes out, perhaps or likely, in shares of the larger side of both: the
-# bars of a few digits in a hundred, and of hardly any.
-_STRUCK = (0.12, 0.2)
 # Of the tooth of a comb: shares of a cell's width, how far aside it stands and how thick it is at most; shares of its
 # height, how far from the field's foot or head it ends and how high it is at most.
 _TOOTH_ASIDE, _TOOTH_THICK, _TOOTH_FOOT, _TOOTH_HIGH = 0.1, 0.22, 0.15, 0.5
@@ -247,12 +244,6 @@ def slash_or_struck_zero(picture: Gray) -> float:
     """How sure it is, 0 to 1, that what looks like a digit is a slash, or has a stroke through its loop."""
     ink = picture > 0
     return max(_slash(ink), _OPEN if _stroke_through_loop(ink) else 0.0)
-
-
-def taken_back(picture: Gray) -> float:
-    """How sure it is, 0 to 1, that a straight line takes back one digit, or two or three: it goes beyond them."""
-    beyond = line_beyond(picture)
-    return _LIKELY if beyond > _STRUCK[1] else _OPEN if beyond > _STRUCK[0] else 0.0
 
 
 def _goes_across_once(ink: npt.NDArray[np.bool_]) -> bool:

@@ -16,7 +16,6 @@ from inkshift.forms.field.cells import (
     cells_of_field,
     likeness,
     slash_or_struck_zero,
-    taken_back,
     views_of_digit,
 )
 from inkshift.forms.field.cutout import (
@@ -37,7 +36,7 @@ from inkshift.forms.field.cutout import (
 )
 from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells, gaps_doubted
 from inkshift.forms.field.ends import left_by_ends
-from inkshift.forms.field.struck import struck_odds
+from inkshift.forms.field.struck import struck_odds, taken_back
 from inkshift.forms.reading import (
     CROSSED,
     DIGITS,

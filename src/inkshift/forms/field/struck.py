@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from inkshift.forms.field.ink import grown, padded
 from inkshift.forms.field.segment import components
-from inkshift.reframe import percentile_of
 
 Gray = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
@@ -139,16 +138,21 @@ def _loops(figure: Gray) -> int:
 
 
 # Of a digit by itself: so much of a line is ink; of the other ink at least such a share lies on each side of it, it is
-# such a share of all, and reaches so far across the line, in shares of SIZE. So flat a line is level.
-INKED, EITHER_SIDE, OTHER_INK, REACHES, LEVEL = 0.93, 0.13, 0.2, 0.4, 0.4
+# such a share of all, and reaches so far across the line, in shares of SIZE. So flat a line is level. Lines of which
+# so much less is ink are as good. Ink so many strokes beside a line is near it.
+INKED, EITHER_SIDE, OTHER_INK, REACHES, LEVEL, _ALIKE, _NEAR = 0.93, 0.13, 0.2, 0.4, 0.4, 0.02, 2.2
+# How far such a line goes beyond the digit, perhaps or likely taking it back, in shares of SIZE, and how sure that
+# makes it at most, and at least. Log odds, fitted to drawn ones, of any, of how far it goes beyond all of the digit and
+# what of it is near, and of the width of the pen, in shares of SIZE.
+_GOES_BEYOND, _LIKELY, _OPEN, _PERHAPS = (0.12, 0.2), 0.9, 0.45, 0.12
+_LINE, _BEYOND, _BEYOND_NEAR, _PEN = 0.2, 14.9, 11.7, -23.5
 
 
-def line_beyond(ink: Gray) -> float:
-    """How far a straight line through a digit goes beyond it at either end, as a share of the larger side of both; 0
-    where no line goes through it.
+def taken_back(ink: Gray) -> float:
+    """How sure it is, 0 to 1, that a straight line takes back one digit, or two or three: it goes beyond them.
 
-    ink: (H, W) uint8, tightly cut. The bar of a 7 or a 4 ends beside the rest of the digit or hardly beyond it; a
-    stroke that takes the digit back begins before it and ends after it.
+    ink: (H, W) uint8, tightly cut. The bar of a 7 or a 4 ends beside the rest of the digit or hardly beyond it, and the
+    long stroke of an 8 bends into its loops; a stroke that takes the digit back begins before it and ends after it.
     """
     h, w = ink.shape
     if min(h, w) < SMALLEST:
@@ -161,45 +165,64 @@ def line_beyond(ink: Gray) -> float:
         return 0.0
     left, right = found
     run, rise = figure.shape[1] - 1, right - left
+    long, pen = math.hypot(run, rise), _thickness(figure)
     y, x = np.nonzero(figure)
-    away = ((y - left) * run - x * rise) / math.hypot(run, rise)
-    rest = np.abs(away) > 0.9 * _thickness(figure)
+    away = ((y - left) * run - x * rise) / long
+    rest = np.abs(away) > 0.9 * pen
     x, y, away = x[rest], y[rest], away[rest]
-    if len(x) < OTHER_INK * len(rest) or np.ptp(away) < REACHES * SIZE:
+    if len(x) < OTHER_INK * len(rest) or away.max() - away.min() < REACHES * SIZE:
         return 0.0
     above = np.count_nonzero(away < 0) / len(away)
-    if min(above, np.count_nonzero(away > 0) / len(away)) < EITHER_SIDE:
+    if not EITHER_SIDE <= above <= 1 - EITHER_SIDE:
         return 0.0
-    if abs(rise) < LEVEL * run:
-        first, last = (percentile_of(x.astype(np.uint8), percent) for percent in (2, 98))
-        return float(min(first, run - last)) / SIZE
-    hull = cv2.convexHull(np.stack([x, y], 1).astype(np.float32))
-    steps = np.linspace(0, 1, 2 * SIZE).tolist()
-    # It is convex: the line is in it from the first step inside to the last.
-    within = [
-        next((t for t in along if cv2.pointPolygonTest(hull, (run * t, left + rise * t), False) >= 0), None)
-        for along in (steps, steps[::-1])
-    ]
-    if within[0] is None or within[1] is None:
+    if abs(rise) < LEVEL * run:  # the bar of a 7 has ink above and below, and ends beside it
+        first, last = np.interp(np.multiply((0.02, 0.98), len(x) - 1), np.arange(len(x)), np.sort(x))
+        beyond = beyond_near = min(first, run - last)
+    else:
+        near = np.abs(away) < _NEAR * pen
+        along = (x[near] * run + (y[near] - left) * rise) / long
+        beyond_near = min(along.min(), long - along.max()) if len(along) else 0.0
+        beyond = _beyond_hull(x, y, left, run, rise)
+    if beyond <= _GOES_BEYOND[0] * SIZE:
         return 0.0
-    return float(min(within[0], 1 - within[1])) * math.hypot(run, rise) / SIZE
+    odds = _LINE + (_BEYOND * beyond + _BEYOND_NEAR * beyond_near + _PEN * pen) / SIZE
+    most = _LIKELY if beyond > _GOES_BEYOND[1] * SIZE else _OPEN
+    return min(most, max(1 / (1 + math.exp(-odds)), _PERHAPS))
+
+
+def _beyond_hull(x: npt.NDArray[np.intp], y: npt.NDArray[np.intp], left: int, run: int, rise: int) -> float:
+    """How far, in pixels, a line goes beyond the hull of some pixels at its nearer end; 0 where it misses them.
+
+    left, run, rise: its row at the left side, how far it goes to the right, and how far down.
+    """
+    hull = cv2.convexHull(np.stack([x, y], 1).astype(np.float32))[:, 0].astype(np.float64)
+    steps = np.linspace(0, 1, 2 * SIZE)
+    side = np.roll(hull, -1, axis=0) - hull
+    off_x, off_y = run * steps[:, None] - hull[:, 0], left + rise * steps[:, None] - hull[:, 1]
+    turn = side[:, 0] * off_y - side[:, 1] * off_x
+    within = steps[(turn >= 0).all(1) | (turn <= 0).all(1)]
+    return float(min(within[0], 1 - within[-1])) * math.hypot(run, rise) if len(within) else 0.0
 
 
 def _widest_line(figure: Gray) -> tuple[int, int] | None:
     """Rows at the left and right side of a figure between which a straight line is ink nearly all along, if any is."""
     left, right, places = _lines_of(*figure.shape)
-    covered = np.add.reduce(figure.ravel().take(places), axis=0, dtype=np.uint8) / len(places)
-    if covered.max() < INKED:
+    flat, most = figure.ravel(), 1 + int((1 - INKED + _ALIKE) * len(places))
+    # Of so many columns at either end one at least is ink: of a thousand lines a few are left.
+    ends = [flat.take(places[end]).any(0) for end in (slice(most), slice(-most, None))]
+    some = np.flatnonzero(ends[0] & ends[1])
+    covered = np.add.reduce(flat.take(places[:, some]), axis=0, dtype=np.uint8) / len(places)
+    if covered.max(initial=0.0) < INKED:
         return None
-    good = np.flatnonzero(covered >= covered.max() - 0.02)
+    good = some[covered >= covered.max() - _ALIKE]
     middle = good[len(good) // 2]
     return int(left[middle]), int(right[middle])
 
 
 def _thickness(figure: Gray) -> float:
     """About how thick the strokes of a 0/1 mask are, in pixels."""
-    edges = int(np.count_nonzero(np.diff(figure, axis=0))) + int(np.count_nonzero(np.diff(figure, axis=1)))
-    return max(1.5, 2 * int(np.count_nonzero(figure)) / max(edges, 1))
+    edges = np.count_nonzero(figure[1:] != figure[:-1]) + np.count_nonzero(figure[:, 1:] != figure[:, :-1])
+    return max(1.5, 2 * np.count_nonzero(figure) / max(edges, 1))
 
 
 # Of a number by itself. Shares of SIZE and of the number's width: how long a level stroke is that no digit has. Share
