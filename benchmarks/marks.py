@@ -3,8 +3,9 @@
     python benchmarks/marks.py [--count 200] [--seed 1] [--fit] [--out docs/results/marks.md]
 
 Numbers are composed of UNIPEN's digits, which nothing is trained on, and of straight 1s drawn as one stroke. --fit:
-print the log odds of a border (`_ODDS` of `inkshift.forms.field.printed`) and of a gap (`_GAPS` and `_LONE` of its
-`signs`) instead. Needs $INKSHIFT_DATA, or ../shared/data.
+print the log odds of a border (`_ODDS` of `inkshift.forms.field.printed`), of a gap (`_GAPS` and `_LONE` of its
+`signs`) and of a line that takes a digit back (`_BACK` of its `struck`) instead. Needs $INKSHIFT_DATA, or
+../shared/data.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from inkshift.datasets import catalog
 from inkshift.forms.field import cutout, segment, signs
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field import printed as prints
+from inkshift.forms.field import struck as struck_out
 from printed import options, show
 
 Plane = npt.NDArray[np.float64]
@@ -255,6 +257,22 @@ def in_cells(rng: Rng, strike: bool) -> Case:
     return scanned(np.pad(ink, 6), rng, 150, print_, 110), None if strike else text
 
 
+def through_digit(rng: Rng, strike: bool) -> Gray:
+    """The ink of a digit, tightly cut, with a line of any lean through its middle that goes beyond it, or none."""
+    body, pen = hand(rng)
+    part = glyph(str(rng.integers(10)), body * rng.uniform(0.8, 1), pen, rng)
+    (h, w), room = part.shape, round(0.8 * body)
+    plane = np.pad(part, room)
+    if strike:
+        lean = np.radians(rng.uniform(-78, 78))
+        way = np.array([np.cos(lean), np.sin(lean)])
+        middle = np.array([room + w / 2, room + h * rng.uniform(0.38, 0.62)])
+        ends = min(w / 2 / abs(way[0]), h / 2 / max(abs(way[1]), 1e-3)) + rng.uniform(0.05, 0.3, 2) * body
+        start, end = middle - ends[0] * way, middle + ends[1] * way
+        line(plane, (start[0], start[1]), (end[0], end[1]), pen)
+    return (_tight(plane) * 255 * (_tight(plane) > 0.28)).astype(np.uint8)
+
+
 IN_STEP = 0.4  # share of the numbers whose digits stand in cells that are not seen
 TIGHT, SOME, WIDE = (0.0, 0.03), (0.03, 0.2), (0.1, 1.2)
 BORDERS: dict[str, Callable[[Rng], Case]] = {
@@ -319,6 +337,9 @@ def fit(count: int, seed: int) -> Iterator[str]:
             measured_gaps.append(signs.gap_measures(widths, steps, int(np.argmax(widths))))
             parting.append(two)
     yield f"_GAPS = {odds(measured_gaps, parting)}"
+    back = [(through_digit(np.random.default_rng([seed, n]), n % 2 == 0), n % 2 == 0) for n in range(10 * count)]
+    lines_ = [(found, struck) for ink, struck in back if (found := struck_out.line_measures(ink)) is not None]
+    yield f"_BACK = {odds([found for found, _ in lines_], [struck for _, struck in lines_])}  # {len(lines_)} lines"
 
 
 def odds(values: list[tuple[float, ...]], yes: list[bool]) -> tuple[float, ...]:

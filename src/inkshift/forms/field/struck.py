@@ -141,11 +141,10 @@ def _loops(figure: Gray) -> int:
 # such a share of all, and reaches so far across the line, in shares of SIZE. So flat a line is level. Lines of which
 # so much less is ink are as good. Ink so many strokes beside a line is near it.
 INKED, EITHER_SIDE, OTHER_INK, REACHES, LEVEL, _ALIKE, _NEAR = 0.93, 0.13, 0.2, 0.4, 0.4, 0.02, 2.2
-# How far such a line goes beyond the digit, perhaps or likely taking it back, in shares of SIZE, and how sure that
-# makes it at most, and at least. Log odds, fitted to drawn ones, of any, of how far it goes beyond all of the digit and
-# what of it is near, and of the width of the pen, in shares of SIZE.
+# How far such a line goes beyond the digit, perhaps or likely taking it back, as `line_measures` has it, and how sure
+# that makes it at most, and at least; log odds of all that it measures: `benchmarks/marks.py --fit`.
 _GOES_BEYOND, _LIKELY, _OPEN, _PERHAPS = (0.12, 0.2), 0.9, 0.45, 0.12
-_LINE, _BEYOND, _BEYOND_NEAR, _PEN = 0.2, 14.9, 11.7, -23.5
+_BACK = (0.8, 14.8, 7.4, -22.7)
 
 
 def taken_back(ink: Gray) -> float:
@@ -154,15 +153,27 @@ def taken_back(ink: Gray) -> float:
     ink: (H, W) uint8, tightly cut. The bar of a 7 or a 4 ends beside the rest of the digit or hardly beyond it, and the
     long stroke of an 8 bends into its loops; a stroke that takes the digit back begins before it and ends after it.
     """
+    measured = line_measures(ink)
+    if measured is None or measured[0] <= _GOES_BEYOND[0]:
+        return 0.0
+    odds = _BACK[0] + sum(weight * value for weight, value in zip(_BACK[1:], measured, strict=True))
+    most = _LIKELY if measured[0] > _GOES_BEYOND[1] else _OPEN
+    return min(most, max(1 / (1 + math.exp(-odds)), _PERHAPS))
+
+
+def line_measures(ink: Gray) -> tuple[float, float, float] | None:
+    """Of the straight line through a digit, where there is one with ink on both sides: how far it goes beyond all of
+    the other ink at its nearer end, and beyond what of it is near; and how wide the pen is. Shares of the larger side.
+    """
     h, w = ink.shape
     if min(h, w) < SMALLEST:
-        return 0.0
+        return None
     size = max(3, round(w * SIZE / max(h, w))), max(3, round(h * SIZE / max(h, w)))
     full = (ink > 0).view(np.uint8) * np.uint8(255)
     figure = (np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA)) > 110).astype(np.uint8)
     found = _widest_line(figure)
     if found is None:
-        return 0.0
+        return None
     left, right = found
     run, rise = figure.shape[1] - 1, right - left
     long, pen = math.hypot(run, rise), _thickness(figure)
@@ -171,10 +182,10 @@ def taken_back(ink: Gray) -> float:
     rest = np.abs(away) > 0.9 * pen
     x, y, away = x[rest], y[rest], away[rest]
     if len(x) < OTHER_INK * len(rest) or away.max() - away.min() < REACHES * SIZE:
-        return 0.0
+        return None
     above = np.count_nonzero(away < 0) / len(away)
     if not EITHER_SIDE <= above <= 1 - EITHER_SIDE:
-        return 0.0
+        return None
     if abs(rise) < LEVEL * run:  # the bar of a 7 has ink above and below, and ends beside it
         first, last = np.interp(np.multiply((0.02, 0.98), len(x) - 1), np.arange(len(x)), np.sort(x))
         beyond = beyond_near = min(first, run - last)
@@ -183,11 +194,7 @@ def taken_back(ink: Gray) -> float:
         along = (x[near] * run + (y[near] - left) * rise) / long
         beyond_near = min(along.min(), long - along.max()) if len(along) else 0.0
         beyond = _beyond_hull(x, y, left, run, rise)
-    if beyond <= _GOES_BEYOND[0] * SIZE:
-        return 0.0
-    odds = _LINE + (_BEYOND * beyond + _BEYOND_NEAR * beyond_near + _PEN * pen) / SIZE
-    most = _LIKELY if beyond > _GOES_BEYOND[1] * SIZE else _OPEN
-    return min(most, max(1 / (1 + math.exp(-odds)), _PERHAPS))
+    return beyond / SIZE, beyond_near / SIZE, pen / SIZE
 
 
 def _beyond_hull(x: npt.NDArray[np.intp], y: npt.NDArray[np.intp], left: int, run: int, rise: int) -> float:
