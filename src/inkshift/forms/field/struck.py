@@ -188,11 +188,11 @@ def line_measures(ink: Gray) -> tuple[float, float, float] | None:
         return None
     if abs(rise) < LEVEL * run:  # the bar of a 7 has ink above and below, and ends beside it
         first, last = np.interp(np.multiply((0.02, 0.98), len(x) - 1), np.arange(len(x)), np.sort(x))
-        beyond = beyond_near = min(first, run - last)
+        beyond = beyond_near = float(min(first, run - last))
     else:
         near = np.abs(away) < _NEAR * pen
         along = (x[near] * run + (y[near] - left) * rise) / long
-        beyond_near = min(along.min(), long - along.max()) if len(along) else 0.0
+        beyond_near = float(min(along.min(), long - along.max())) if len(along) else 0.0
         beyond = _beyond_hull(x, y, left, run, rise)
     return beyond / SIZE, beyond_near / SIZE, pen / SIZE
 
