@@ -112,13 +112,15 @@ def compose(rng: np.random.Generator, digits: Glyphs, letters: Glyphs, style: St
     for r in range(style.rows):
         if style.numbered:
             others.append(
-                _print(page, "row number", f"{r + 1}.", font, round(0.55 * h), int(edges[0]) + 3, int(tall[r]), pitch)
+                print_text(
+                    page, "row number", f"{r + 1}.", font, round(0.55 * h), int(edges[0]) + 3, int(tall[r]), pitch
+                )
             )
         if style.labels:
             x = int(edges[at - 1]) + 4
             if style.rows % 2:
                 word = str(rng.choice(WORDS))
-                others.append(_print(page, "label", word, font, round(0.6 * h), x, int(tall[r]), pitch))
+                others.append(print_text(page, "label", word, font, round(0.6 * h), x, int(tall[r]), pitch))
             else:
                 small = replace(hand, height=0.7 * h)
                 others.append(_word(page, "label", rng, letters, small, x, int(tall[r]), pitch, 4 * h))
@@ -162,7 +164,7 @@ def _heads(
     h = style.height
     if style.head == "title":
         return [
-            _print(
+            print_text(
                 page, "head", " ".join(rng.choice(WORDS, 3)), FONTS[2], round(0.7 * h), int(edges[0]) + h, top, pitch
             )
         ]
@@ -171,14 +173,14 @@ def _heads(
         room = int(edges[c + 1] - edges[c])
         if style.head == "print":
             size = round(min(0.6 * h, room / 4.2))
-            out.append(_print(page, "head", str(rng.choice(WORDS)), FONTS[0], size, int(edges[c]) + 5, top, pitch))
+            out.append(print_text(page, "head", str(rng.choice(WORDS)), FONTS[0], size, int(edges[c]) + 5, top, pitch))
         else:
             small = replace(hand, height=0.7 * h)
             out.append(_word(page, "head", rng, letters, small, int(edges[c]) + 5, top, pitch, room - 8))
     return out
 
 
-def _print(page: Plane, mark: str, text: str, font: str, size: int, x: int, top: int, pitch: int) -> Cell:
+def print_text(page: Plane, mark: str, text: str, font: str, size: int, x: int, top: int, pitch: int) -> Cell:
     name, _, weight = font.partition(":")
     path = font_manager.findfont(font_manager.FontProperties(family=name, weight=weight or "normal"))
     canvas = Image.new("L", page.shape[::-1], 0)
@@ -188,7 +190,7 @@ def _print(page: Plane, mark: str, text: str, font: str, size: int, x: int, top:
     drawn.text((x, top + (pitch - box[3] - box[1]) // 2), text, fill=255, font=type_)
     page -= (page - 30) * (np.asarray(canvas, np.float32) / 255)
     left, above, right, below = canvas.getbbox() or (x, top, x + 1, top + 1)
-    return Cell(text, mark, _quad(left, above, right, below))
+    return Cell(text, mark, quad(left, above, right, below))
 
 
 def _word(
@@ -207,7 +209,7 @@ def _word(
     ink = ink[:pitch, : max(4, min(room, page.shape[1] - x - 2))]
     y = top + (pitch - ink.shape[0]) // 2
     lay_ink(page, ink, x, y, hand.ink, rng)
-    return Cell("", mark, _quad(x, y, x + ink.shape[1], y + ink.shape[0]))
+    return Cell("", mark, quad(x, y, x + ink.shape[1], y + ink.shape[0]))
 
 
 def _cell(
@@ -229,9 +231,9 @@ def _cell(
         y, x = round(top + pitch / 2), round((x0 + x1) / 2)
         half = round(h * rng.uniform(0.3, min(1.2, (x1 - x0) / h / 2 - 0.3)))
         cv2.line(page, (x - half, y), (x + half, y + int(rng.integers(-3, 4))), hand.ink, pen, cv2.LINE_AA)
-        return Cell("", "dash", _quad(x - half, y - 3, x + half, y + 3))
+        return Cell("", "dash", quad(x - half, y - 3, x + half, y + 3))
     if chance < style.dashes + style.blanks:
-        return Cell("", "blank", _quad(x0, top, x1, top + pitch))
+        return Cell("", "blank", quad(x0, top, x1, top + pitch))
     text = "".join(rng.choice(list("0123456789"), rng.integers(lengths[0], lengths[1] + 1)))
     ink = write_digits(text, digits, rng, hand)[:, : x1 - x0 - 8]
     high, wide = ink.shape
@@ -249,17 +251,17 @@ def _cell(
         cv2.line(
             page, (x - over, round(middle + lean)), (x + wide + over, round(middle - lean)), hand.ink, pen, cv2.LINE_AA
         )
-    return Cell(text, mark, _quad(x, y, x + wide, y + high))
+    return Cell(text, mark, quad(x, y, x + wide, y + high))
 
 
-def _quad(x0: float, y0: float, x1: float, y1: float) -> Quad:
+def quad(x0: float, y0: float, x1: float, y1: float) -> Quad:
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
 
 
 def _seen(page: Plane, columns: list[list[Cell]], others: list[Cell], style: Style, rng: np.random.Generator) -> Page:
     """Turned on a scanner, or photographed from a corner, with shade and noise."""
     h, w = page.shape
-    corners = _quad(0, 0, w, h)
+    corners = quad(0, 0, w, h)
     turn = np.deg2rad(style.turn)
     middle = corners.mean(0)
     spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -13,7 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from inkshift.forms.design.landmarks import corner_marks
-from inkshift.forms.design.propose import Proposal, propose, straighten
+from inkshift.forms.design.propose import Proposal, propose, straighten, table_fields
 from inkshift.forms.design.starter import start
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.registration.candidates import project
@@ -124,3 +124,24 @@ def test_a_low_picture_of_a_form_gives_a_template_as_well() -> None:
     cv2.putText(picture, "TOTAL", (20, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (0,), 2)
     (example,) = start([picture], "low", "low.png").template.pages[0].fields
     assert example.name == "example" and min(example.box[2:]) >= 4
+
+
+def test_the_cells_of_a_ruled_table_become_fields_named_by_row_and_column() -> None:
+    page = np.full((460, 640), 250, np.uint8)
+    for r in range(6):
+        cv2.line(page, (40, 50 + 60 * r), (520, 50 + 60 * r), (90,), 2)
+    for c in range(5):
+        cv2.line(page, (40 + 120 * c, 50), (40 + 120 * c, 350), (90,), 2)
+    for r in range(5):
+        for c in range(4):
+            where = 62 + 120 * c, 96 + 60 * r
+            cv2.putText(page, str(100 + 17 * r + 211 * c), where, cv2.FONT_HERSHEY_SIMPLEX, 1.3, (20,), 3)
+    fields = {field.name: field.box for field in table_fields(page)}
+    assert sorted(fields) == [f"r{r:02}c{c}" for r in range(1, 6) for c in range(1, 5)]
+    for name, box in fields.items():
+        row, column = int(name[1:3]), int(name[4:])
+        assert np.allclose(box, (40 + 120 * (column - 1), 50 + 60 * (row - 1), 120, 60), atol=8)
+
+
+def test_a_page_without_a_table_gives_no_cells() -> None:
+    assert table_fields(np.full((300, 200), 250, np.uint8)) == ()

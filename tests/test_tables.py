@@ -19,8 +19,8 @@ from inkshift import Reader
 from inkshift.datasets.synth import shapes
 from inkshift.forms.field import signs
 from inkshift.forms.reading import Candidate, FieldReading
-from inkshift.forms.table.judge import doubted, struck_out
-from inkshift.forms.table.tables import Cell, find_table
+from inkshift.forms.table.judge import doubted, struck_out, tell_apart
+from inkshift.forms.table.tables import Cell, Table, find_table
 from specimens.pen import Glyphs, draw_hand, lay_ink, mnist_test_glyphs, write_digits
 
 Gray = npt.NDArray[np.uint8]
@@ -591,6 +591,80 @@ def test_a_stroke_with_a_digit_at_its_end_is_no_dash() -> None:
     for cell in find_table(page).column(1):
         assert cell.kind == "number"
         assert cell.box[0] <= 300
+
+
+@pytest.mark.parametrize("lead", [60, 160])
+def test_a_stroke_that_leads_to_a_number_is_cut_off_and_the_bar_of_a_seven_is_not(lead: int) -> None:
+    page = np.full((560, 460), 250, np.uint8)
+    for k, number in enumerate(("358", "742", "731", "905", "768")):
+        y = 90 + 100 * k
+        cv2.putText(page, number, (240, y), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (20,), 4, cv2.LINE_AA)
+        cv2.line(page, (235 - lead, y - 20), (235, y - 20), (20,), 4)
+    for k, cell in enumerate(find_table(page).column(1)):
+        assert cell.box[0] > 200
+        digits = np.flatnonzero((page[90 + 100 * k - 45 : 90 + 100 * k - 30] < 100).any(0))
+        assert cell.box[0] <= digits[0]
+
+
+@pytest.mark.parametrize("sway", [12, -20])
+def test_lines_that_bend_are_followed(sway: int) -> None:
+    page = np.full((460, 640), 250, np.uint8)
+    draw_cells(page, 40, 50, 5, 4)
+    xs, ys = np.meshgrid(np.arange(640, dtype=np.float32), np.arange(460, dtype=np.float32))
+    bent = cv2.remap(page, xs, ys - sway * np.sin(xs / 640 * 4), cv2.INTER_LINEAR, borderValue=(250,))
+    table = find_table(np.asarray(bent, np.uint8))
+    assert sorted((c.row, c.column) for c in table.cells if c.kind == "number") == [
+        (r, c) for r in range(1, 6) for c in range(1, 5)
+    ]
+    for cell in table.cells:
+        x = 40 + 120 * (cell.column - 1) + 60
+        y = 50 + 60 * (cell.row - 1) + 30 + sway * np.sin(x / 640 * 4)
+        assert cell.box[0] < x < cell.box[2]
+        assert cell.box[1] < y < cell.box[3]
+
+
+def test_ditto_marks_are_no_eleven() -> None:
+    page = np.full((400, 300), 250, np.uint8)
+    draw_cells(page, 30, 30, 5, 2)
+    page[154:206, 34:146] = 250
+    for x in (84, 96):
+        cv2.line(page, (x + 1, 170), (x, 182), (20,), 2)
+    cells = {(cell.row, cell.column): cell for cell in find_table(page).cells}
+    assert [cells[r, 1].kind for r in range(1, 6)] == ["number", "number", "unused", "number", "number"]
+    assert cells[3, 1].sure <= 0.5
+
+
+def test_a_scanner_edge_and_punched_holes_are_no_numbers() -> None:
+    page = np.full((500, 700), 250, np.uint8)
+    draw_cells(page, 150, 80, 5, 4)
+    plain = [(c.row, c.column, c.kind) for c in find_table(page).cells]
+    page[:, 680:], page[:9] = 20, 20
+    for y in (150, 350):
+        cv2.circle(page, (60, y), 24, (30,), -1)
+    assert [(c.row, c.column, c.kind) for c in find_table(page).cells] == plain
+
+
+def test_two_lines_in_a_cell_are_one_doubtful_row() -> None:
+    page = np.full((420, 460), 250, np.uint8)
+    draw_cells(page, 30, 30, 5, 3)
+    page[154:206, 34:146] = 250
+    for text, y in (("41", 176), ("87", 204)):
+        cv2.putText(page, text, (60, y), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (20,), 2)
+    table = find_table(page)
+    assert table.rows == 5
+    assert next(c for c in table.cells if (c.row, c.column) == (3, 1)).gap > 0.2
+
+
+def test_row_numbers_of_a_second_table_are_known_too() -> None:
+    image = np.full((20, 40), 255, np.uint8)
+    cell = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), image, image < 128)
+    high, even = {1: 0.6, 2: 1.0, 3: 0.6, 4: 1.0}, {1: 0.01, 2: 0.1, 3: 0.01, 4: 0.1}
+    cells = tuple(
+        replace(cell, row=r, column=c, height=high[c], even=even[c]) for r in range(1, 6) for c in range(1, 5)
+    )
+    values = {(c.row, c.column): (str(c.row if c.column % 2 else 7 * c.row * c.row), 0.99) for c in cells}
+    known = tell_apart(Table(5, 4, cells, True), values)
+    assert {c.column for c in known.cells if c.kind == "header"} == {1, 3}
 
 
 LEDGER = [["402", "85", "630", "274", "58"], ["53", "620", "47", "302", "864"]]

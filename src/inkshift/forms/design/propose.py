@@ -13,6 +13,7 @@ from inkshift.forms.design.landmarks import corner_marks, long_rules
 from inkshift.forms.design.printed import level
 from inkshift.forms.field.ink import FAINTEST, darkness, grown, runs
 from inkshift.forms.registration.lines import Line, masks
+from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import Box, FieldSpec, Mark
 from inkshift.reframe import to_gray
 
@@ -30,6 +31,8 @@ _CELL = 1.45
 _ROUNDS = 20
 # The longest that a written stroke is, as a share of the page's side, and the most degrees that a page lies askew.
 _STROKE = 0.15
+# A cell at the side of a table that is so many times larger than most is no cell.
+_OUTER = 5.0
 _CROOKED = 4.0
 
 
@@ -54,6 +57,30 @@ def propose(image: Pixels) -> Proposal:
     fields = tuple(_field(f"f{n:02}", row, gray.shape) for n, row in enumerate(rows, 1))
     clean = level(gray)
     return Proposal(corner_marks(clean), long_rules(clean), fields)
+
+
+def table_fields(image: Pixels) -> tuple[FieldSpec, ...]:
+    """The cells of a ruled table, (H, W) or (H, W, 3) uint8, as fields that are named as `read --as table` names them.
+
+    Empty where lines part no rows, or there is no second column. What is filled in tells where the columns are.
+    """
+    table = find_table(image)
+    if not table.ruled or table.columns < 2:
+        return ()
+    rooms = {(cell.row, cell.column): cell.room for cell in table.cells if cell.row}
+    usual = np.median([(x1 - x0, y1 - y0) for x0, y0, x1, y1 in rooms.values()], axis=0)
+    out = []
+    for (row, column), (x0, y0, x1, y1) in rooms.items():
+        at_side = (column in (1, table.columns), row in (1, table.rows))
+        # Without a line beyond it, a cell at the side of the table reaches to the border of the picture.
+        if any(
+            edge and size > _OUTER * most for edge, size, most in zip(at_side, (x1 - x0, y1 - y0), usual, strict=True)
+        ):
+            continue
+        most = max(1, min(20, round((x1 - x0) / (y1 - y0) / 0.6)))
+        box = (float(x0), float(y0), float(x1 - x0), float(y1 - y0))
+        out.append(FieldSpec(name=f"r{row:02}c{column}", box=box, digits=(0, most)))
+    return tuple(out)
 
 
 def straighten(image: Pixels) -> Pixels:

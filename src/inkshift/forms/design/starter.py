@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from inkshift.errors import InputError, RegistrationError
 from inkshift.forms.design.printed import Gray, blanked, learn_print, level
-from inkshift.forms.design.propose import propose, straighten
+from inkshift.forms.design.propose import propose, straighten, table_fields
 from inkshift.forms.page.files import PageRef, find_files, page_refs
 from inkshift.forms.registration.register import Registered, register
 from inkshift.forms.template import FieldSpec, PageSpec, Template
@@ -50,8 +50,11 @@ def start(pages: Sequence[Gray], name: str, reference: str) -> Started:
     if float((picture < 160).mean()) < _LEAST_PRINT:
         raise RegistrationError("nothing printed was found; give a page of the form, or three or more filled ones")
     found = propose(picture)
+    fields = found.fields
+    if not found.marks and len(table := table_fields(picture)) > len(fields):
+        fields = table
     if len(printed.used) == 1:
-        picture = blanked(picture, [(f.box, f.cells) for f in found.fields])
+        picture = blanked(picture, [(f.box, f.cells) for f in fields])
     h, w = picture.shape
     # With fewer lines each way a page cannot be laid, and fewer are little to go by.
     plumb = [line for line in found.lines if abs(line[0] - line[2]) < abs(line[1] - line[3])]
@@ -63,7 +66,7 @@ def start(pages: Sequence[Gray], name: str, reference: str) -> Started:
         max=999,
         frame=False,
     )
-    fields = found.fields or (example,)
+    fields = fields or (example,)
     page = PageSpec(size=(w, h), marks=found.marks, lines=lines, reference=reference, fields=fields)
     return Started(Template(name=name, pages=(page,)), picture, printed.used, printed.left_out)
 

@@ -3,9 +3,14 @@
 Lines that are parallel on paper meet in a photograph. How the slope of level lines changes from top to bottom, and of
 upright ones from left to right, gives the four sides of what was a rectangle (the idea of Liebowitz and Zisserman,
 "Metric rectification for perspective images of planes", CVPR 1998, with no need of the vanishing points themselves).
+
+Level lines that bend, as on paper that does not lie flat, are straightened by their own slopes: these follow a
+polynomial over the page, whose integral is how far each point is to move up or down.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -28,13 +33,119 @@ _LEAN, _AGREE, _LEVEL = 0.31, 0.012, 0.0015
 # Shares of the shorter side: the shortest stretch of a line that is heard, so that strokes of digits are not. Of the
 # side along the family: how much of its lines there must be.
 _STRETCH, _ENOUGH = 0.12, 0.7
+# Pieces of lines whose slopes are taken: shares of the width that they are long, and that a line is at least. How many
+# widths of them there must be, in how many tenths of the width.
+_WINDOW, _LINE, _WIDTHS, _TENTHS = 0.05, 0.1, 2.0, 6
+# Pixels at `_SIZE`: no line is shorter, since strokes of digits are.
+_SHORTEST = 40
+# Powers of x in the slope; slopes that differ by so much are another line's; a bend of less than so many pixels at
+# `_SIZE` is none; so much of the slopes' deviation must go with it.
+_POWERS, _OTHER, _BENT, _EXPLAINED = 4, 0.02, 1.5, 0.5
 
 
-def flatten(image: Image) -> tuple[Image, Matrix]:
-    """The picture with its lines level and upright, and the 3x3 homography from its pixels to the flat ones.
+def flatten(image: Image) -> tuple[Image, Callable[[Floats], Floats]]:
+    """The picture with its lines level, upright and straight, and what gives the points of the picture, (N, 2) x and y
+    in pixels, that points of the flat one show.
 
-    image: (H, W) or (H, W, 3) uint8. What lies straight already comes back as it is, with the identity.
+    image: (H, W) or (H, W, 3) uint8. What lies straight already comes back as it is.
     """
+    turned, matrix = _turned(image)
+    back = np.linalg.inv(matrix).astype(np.float64)
+    straight, shift = _straightened(turned)
+
+    def to_picture(points: Floats) -> Floats:
+        x, y = points.T
+        moved = np.column_stack([x, y + shift(x, y)])
+        return np.asarray(cv2.perspectiveTransform(moved[None].astype(np.float64), back)[0], np.float64)
+
+    return straight, to_picture
+
+
+def _straightened(image: Image) -> tuple[Image, Callable[[Floats, Floats], Floats]]:
+    """The picture with its level lines straight, and how many pixels further down each of its points, x and y, was."""
+    gray = to_gray(image)
+    h, w = gray.shape
+    found = _bend(gray)
+    if found is None:
+        return image, lambda x, _: np.zeros_like(x)
+    factors, low, high = found
+
+    def shift(x: Floats, y: Floats) -> Floats:
+        x, y = np.clip(x / w - 0.5, low, high), np.clip(y / h - 0.5, -0.5, 0.5)
+        powers = [x ** (i + 1) / (i + 1) * y**j for j in range(2) for i in range(_POWERS)]
+        return np.asarray(w * np.tensordot(factors, np.stack(powers), 1), np.float64)
+
+    xs, ys = np.meshgrid(np.arange(w, dtype=np.float64), np.arange(h, dtype=np.float64))
+    rows = (ys + shift(xs, ys)).astype(np.float32)
+    paper = [float(np.median(channel)) for channel in image[::8, ::8].reshape(-1, 1 if image.ndim == 2 else 3).T]
+    flat = cv2.remap(
+        image, xs.astype(np.float32), rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=tuple(paper)
+    )
+    return np.asarray(flat, np.uint8), shift
+
+
+def _bend(gray: Gray) -> tuple[Floats, float, float] | None:
+    """Factors of the slope of level lines, by powers of x then those times y, and from where to where along the width
+    lines tell it, all in shares of the sides from the middle; None where they are straight, or too few."""
+    pieces = _line_pieces(gray)
+    w = gray.shape[1]
+    if not len(pieces):
+        return None
+    x, y, slope, length = pieces.T
+    if length.sum() < _WIDTHS or len(set((10 * x).astype(int))) < _TENTHS:
+        return None
+    x, y = x - 0.5, y - 0.5
+    terms = np.column_stack([x**i * y**j for j in range(2) for i in range(_POWERS)])
+    factors, weight = np.zeros(terms.shape[1]), length
+    for _ in range(10):
+        root = np.sqrt(weight)[:, None]
+        factors = np.linalg.lstsq(terms * root, slope * root[:, 0], rcond=1e-3)[0]
+        weight = length / (1 + np.square((slope - terms @ factors) / _OTHER))
+    off, before = slope - terms @ factors, slope
+    near = np.abs(off) < 2 * _OTHER
+    low, high = np.quantile(x, [0.02, 0.98]).tolist()
+    along = np.linspace(low, high, 50)
+    path = w * sum(factors[i] * along ** (i + 1) / (i + 1) for i in range(_POWERS))
+    if np.ptp(path) * min(1.0, _SIZE / max(gray.shape)) < _BENT or near.mean() < 0.7:
+        return None
+    if np.average(np.abs(off), weights=length) > _EXPLAINED * np.average(np.abs(before), weights=length):
+        return None
+    return factors, low, high
+
+
+def _line_pieces(gray: Gray) -> Floats:
+    """Short pieces of thin level lines: x and y of their middle, slope, length: (N, 4), in shares of the sides but for
+    the slope, which is in pixels down for each pixel right."""
+    h, w = gray.shape
+    factor = min(1.0, _SIZE / max(h, w))
+    small = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else gray
+    sh, sw = small.shape
+    if min(sh, sw) < 60:
+        return np.zeros((0, 4))
+    notch = cv2.morphologyEx(small, cv2.MORPH_BLACKHAT, np.ones((5, 1), np.uint8))
+    mask = (notch > max(8.0, 0.25 * float(np.percentile(notch, 98)))).astype(np.uint8)
+    joined = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, 5), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
+    out, step = [], max(20, round(_WINDOW * sw))
+    for k, (x, y, wide, high, area) in enumerate(stats.tolist()):
+        if k == 0 or wide < max(_LINE * sw, _SHORTEST) or high > 0.5 * wide or area > 8 * wide:
+            continue
+        own = labels[y : y + high, x : x + wide] == k
+        rows, columns = own.sum(0), np.arange(wide)
+        middle = (own * np.arange(high)[:, None]).sum(0) / np.maximum(rows, 1)
+        for a in range(0, wide - step // 2, step):
+            part = slice(a, min(a + step, wide))
+            at = columns[part][rows[part] > 0]
+            if len(at) < 0.8 * (part.stop - part.start):
+                continue
+            slope, offset = np.polyfit(at, middle[at], 1)
+            if np.abs(middle[at] - offset - slope * at).mean() < 0.6 and abs(slope) < _LEAN:
+                out.append(((x + at.mean()) / sw, (y + offset + slope * at.mean()) / sh, slope, len(at) / sw))
+    return np.array(out).reshape(-1, 4)
+
+
+def _turned(image: Image) -> tuple[Image, Matrix]:
+    """The picture with its lines level and upright, and the 3x3 homography from its pixels to the turned ones."""
     gray = to_gray(image)
     level, upright = _slopes(gray)
     if level is None:

@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from inkshift.forms.field import signs
 from inkshift.forms.field.cutout import Job, as_job
 from inkshift.forms.field.struck import CROSSING
 from inkshift.forms.reading import CROSSED, EMPTY, Candidate, FieldReading, state_of, value_of
-from inkshift.forms.table.tables import Cell, Kind, Table
+from inkshift.forms.table.slots import Kind
+from inkshift.forms.table.tables import Cell, Table
 
 WRITTEN = "number", "struck"
 # Log-odds of a number against a word: by the logit of the reader's confidence, by the logarithm of its height. Below so
@@ -38,13 +40,15 @@ def read_cells(
     written = [cell for cell in table.cells if cell.kind in WRITTEN]
     jobs = [as_job(cell.crop, _place(cell), "number", digits, cell.ink) for cell in written]
     readings = {(cell.row, cell.column): _unread(cell) for cell in table.cells}
+    values = {}
     for cell, reading in zip(written, read(jobs), strict=True):
-        readings[cell.row, cell.column] = doubted(struck_out(reading, cell), cell)
-    values = {(cell.row, cell.column): best_value(readings[cell.row, cell.column]) for cell in written}
-    known = tell_apart(table, values).cells
-    pairs = [(new, readings[old.row, old.column]) for old, new in zip(table.cells, known, strict=True)]
+        known = struck_out(reading, cell)
+        values[cell.row, cell.column] = best_value(known)
+        readings[cell.row, cell.column] = doubted(known, cell)
+    judged = tell_apart(table, values).cells
+    pairs = [(new, readings[old.row, old.column]) for old, new in zip(table.cells, judged, strict=True)]
     pairs = [(cell, reading) for cell, reading in pairs if cell.kind != "header" and cell.row]
-    words = {cell.column for cell in known if cell.kind == "header" and cell.row}
+    words = {cell.column for cell in judged if cell.kind == "header" and cell.row}
     columns = {cell.column for cell, _ in pairs if cell.kind in WRITTEN or cell.column not in words}
     return [
         (cell, replace(_plain(reading), name=_place(cell), box=cell.box))
@@ -77,8 +81,12 @@ def tell_apart(table: Table, values: Mapping[tuple[int, int], tuple[str, float]]
     headers; rows are counted anew from the first that is none. Where nothing would be left, nothing is changed.
     """
     own = [cell for cell in table.cells if (cell.row, cell.column) in values]
-    high = float(np.median([cell.height for cell in own])) if own else 1.0
-    odds = {(cell.row, cell.column): _odds(cell, high, *values[cell.row, cell.column]) for cell in own}
+    heights: dict[int, list[float]] = {}
+    for cell in own:
+        heights.setdefault(cell.column, []).append(cell.height)
+    all_high = float(np.median([cell.height for cell in own])) if own else 1.0
+    high = {c: max(float(np.median(of_column)), all_high) for c, of_column in heights.items()}
+    odds = {(c.row, c.column): _odds(c, high[c.column], *values[c.row, c.column]) for c in own}
     by_column: dict[int, list[float]] = {}
     for (_, column), value in odds.items():
         by_column.setdefault(column, []).append(value)
@@ -106,12 +114,12 @@ def tell_apart(table: Table, values: Mapping[tuple[int, int], tuple[str, float]]
 
 
 def _odds(cell: Cell, high: float, value: str, confidence: float) -> float:
-    """Log-odds that a cell holds a number, not a word. high: what most cells are, as `Cell.height`."""
+    """Log-odds that a cell holds a number, not a word. high: as `Cell.height`, of most cells of its column."""
     if cell.kind == "struck":
         return STRUCK  # which is hard to read, but words are hardly struck out
     sure = confidence if value else 0.02
     logit = float(np.clip(np.log((sure + 1e-3) / (1 - sure + 1e-3)), -2, 3))
-    low = float(np.clip(np.log(max(cell.height / max(high, 1e-6), 0.2)), -0.5, 0.1))
+    low = float(np.clip(np.log(max(cell.height / max(high, 1e-6), 0.2)), -0.8, 0.1))
     return SURE * logit + LOW * low + OFFSET
 
 
@@ -123,28 +131,32 @@ def _worst_run(score: list[list[float]], least: float) -> int:
 
 
 def _row_numbers(table: Table, values: Mapping[tuple[int, int], tuple[str, float]], columns: list[int]) -> set[int]:
-    """The first column, where it counts the rows and is print: of one height, or smaller than what is written."""
-    if len(columns) < 2:
-        return set()
-    first = columns[0]
-    own = {r: int(v) for (r, c), (v, _) in values.items() if c == first and v and len(v) < 4}
-    steps = [value - row for row, value in own.items()]
-    counted = max((steps.count(step) for step in set(steps)), default=0)
-    if counted < 3 or counted < COUNTED * len(own):
-        return set()
+    """Columns that count the rows and are print: of one height, or smaller than what is written in the others."""
     cells = [cell for cell in table.cells if cell.kind == "number"]
-    heights = [np.median([cell.height for cell in cells if cell.column == c] or [0.0]) for c in columns]
-    even = min((cell.even for cell in cells if cell.column == first), default=1.0)
-    return {first} if even < EVEN or heights[0] < SMALLER * np.median(heights[1:]) else set()
+    high = {c: float(np.median([cell.height for cell in cells if cell.column == c] or [0.0])) for c in columns}
+    counted = {c for c in columns if _counts({r: v for (r, own), (v, _) in values.items() if own == c})}
+    others = [high[c] for c in columns if c not in counted]
+    even = {cell.column: cell.even for cell in cells}
+    return {c for c in counted if others and (even.get(c, 1.0) < EVEN or high[c] < SMALLER * np.median(others))}
+
+
+def _counts(values: Mapping[int, str]) -> bool:
+    """Whether the values of a column, by row, go on by one from row to row."""
+    own = {r: int(v) for r, v in values.items() if v and len(v) < 4}
+    steps = [value - row for row, value in own.items()]
+    most = max((steps.count(step) for step in set(steps)), default=0)
+    return most >= 3 and most >= COUNTED * len(own)
 
 
 def best_value(reading: FieldReading) -> tuple[str, float]:
-    """The likeliest number of a reading, struck out or not, and how probable it is."""
+    """The likeliest number of a reading, struck out or not, and how probable it is: points and gaps take nothing."""
     share = next((c.probability for c in reading.candidates if c.written == CROSSED), 0.0)
     number = next((c for c in reading.candidates if value_of(c.written)), None)
     if number is None:
         return "", 0.0
-    return value_of(number.written), min(number.probability / max(1 - share, 1e-6), 1.0)
+    beside = [signs.Sign(m, 1.0, 1, 1) for m in reading.marks if m in (signs.POINT, signs.COMMA, signs.GAP)][:1]
+    left = (1 - share) * signs.doubt(tuple(beside))
+    return value_of(number.written), min(number.probability / max(left, 1e-6), 1.0)
 
 
 def struck_out(reading: FieldReading, cell: Cell) -> FieldReading:

@@ -22,6 +22,8 @@ Labels = npt.NDArray[np.int32]
 # for so much of its length: digits side by side leave gaps. Upright ones stray from a straight line by less than so
 # many pixels for each pixel of their length.
 LONG, SHARE, FILLED, WHOLE, STRAIGHT = 5.0, (0.3, 0.5), 0.85, 0.98, 0.006
+# Of a line of writing, three quarters of its columns of pixels are so many times thicker than a tenth of them.
+UNEVEN = 3.0
 # A part of an upright line that spanning cells break is at most so many times shorter than a line is at least.
 PARTS = 3
 # Pieces that a broken line has at least, and shares of the side that it reaches over and fills. Dashes of a row may lie
@@ -149,6 +151,8 @@ def _lines(across: Gray, faint: Mask, long: int) -> tuple[Labels, Labels]:
     found: list[tuple[int, int, int, int]] = []
     for k, (x, y, w, h) in stats:
         own = (labels[y : y + h, x : x + w] == k) & faint[y : y + h, x : x + w]
+        if _is_writing(own):
+            continue
         stretches = runs(_bridged(own.view(np.uint8), gap), 1, max(long // 2, 3))
         if _is_filled(np.asarray(stretches.any(0), np.bool_), long):
             found.append((x, y, w, h))
@@ -180,6 +184,15 @@ def _walls(down: Gray, faint: Mask, long: int, *, ruled: bool) -> tuple[Mask, La
             found[-1] = _prolong(wall, len(found), faint, found[-1])
     dark = ((wall > 0) & faint).view(np.uint8)
     return grown(dark, 3, 1) > 0, np.array(found, np.int32).reshape(-1, 4)
+
+
+def _is_writing(own: Mask) -> bool:
+    """Whether what looks like a level line is a line of small print or writing: it is not of one thickness."""
+    thick = own.sum(0)[own.any(0)]
+    if not len(thick):
+        return True
+    thin, thicker = np.percentile(thick, [10, 75])
+    return bool(thicker >= UNEVEN * thin and thicker > thin + 2)
 
 
 def _is_filled(columns: npt.NDArray[np.bool_], long: int) -> bool:
