@@ -78,8 +78,8 @@ _ON_SCAN = 0.9
 # Of a form's own page two of a thousand fields are not where they should be: a tenth of them, and two at least, are
 # another form's. A field is not there where it is less probably in its place than this.
 _MISSING, _MISSING_FIELDS, _NOT_THERE = 0.1, 2, 0.1
-# Fields that make a row of a table.
-_A_ROW = 3
+# Fields that make a row of a table, and how much paper, in heights of a field, is around one that is not cut off.
+_A_ROW, _EDGE = 3, 0.1
 # Pixels around the form that a laid page is looked at with, so that what lies beside its place is found.
 _AROUND = 24
 # How many points of a box, each way, tell whether it lies on paper.
@@ -568,12 +568,16 @@ def _refuse_another_version(page: Registered, known: Reference, best: _Tried) ->
     # A box to tick is often drawn over until its lines cannot be seen.
     own = [spec for spec, patch in zip(known.spec.fields, known.fields, strict=True) if patch is not None]
     printed = [spec for spec in own if spec.kind != "tick"]
-    paper = _shows_paper(page, [spec.box for spec in printed])
+    boxes = [spec.box for spec in printed]
+    paper = _shows_paper(page, boxes)
     there = [spec.name for spec, shown in zip(printed, paper, strict=True) if shown]
     missing = [name for name in there if page.fields[name] < _NOT_THERE * page.quality]
     rows = [[known.spec.fields[k].name for k in row] for row in rows_of(known)] if known.drawn else []
     # A whole row that lacks is one that the page does not have; what is written in the others may be of other rows.
-    lacks = any(len(row) >= _A_ROW and set(row) <= set(missing) for row in rows)
+    # One at the edge of the scan may be cut off.
+    grown = [(x - _EDGE * h, y - _EDGE * h, w + 2 * _EDGE * h, (1 + 2 * _EDGE) * h) for x, y, w, h in boxes]
+    within = {spec.name for spec, shown in zip(printed, _shows_paper(page, grown), strict=True) if shown}
+    lacks = any(len(row) >= _A_ROW and set(row) <= within.intersection(missing) for row in rows)
     if lacks or len(missing) >= max(_MISSING_FIELDS, _MISSING * len(there)):
         error = UnknownFormError(
             f"the page is like the template, but {len(missing)} of its {len(there)} fields are not where they should "
