@@ -154,7 +154,7 @@ def best_value(reading: FieldReading) -> tuple[str, float]:
     number = next((c for c in reading.candidates if value_of(c.written)), None)
     if number is None:
         return "", 0.0
-    beside = [signs.Sign(m, 1.0, 1, 1) for m in reading.marks if m in (signs.POINT, signs.COMMA, signs.GAP)][:1]
+    beside = [signs.Sign(m, 1.0, 1, 1) for m in reading.marks if m in (signs.POINT, signs.COMMA)][:1]
     left = (1 - share) * signs.doubt(tuple(beside))
     return value_of(number.written), min(number.probability / max(left, 1e-6), 1.0)
 
