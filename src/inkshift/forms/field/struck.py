@@ -228,8 +228,8 @@ def _widest_line(figure: Gray) -> tuple[int, int] | None:
 
 def _thickness(figure: Gray) -> float:
     """About how thick the strokes of a 0/1 mask are, in pixels."""
-    edges = np.count_nonzero(figure[1:] != figure[:-1]) + np.count_nonzero(figure[:, 1:] != figure[:, :-1])
-    return max(1.5, 2 * np.count_nonzero(figure) / max(edges, 1))
+    edges = int(np.count_nonzero(figure[1:] != figure[:-1])) + int(np.count_nonzero(figure[:, 1:] != figure[:, :-1]))
+    return max(1.5, 2 * int(np.count_nonzero(figure)) / max(edges, 1))
 
 
 # Of a number by itself. Shares of SIZE and of the number's width: how long a level stroke is that no digit has. Share
