@@ -204,7 +204,7 @@ def test_a_column_is_read_from_the_top() -> None:
 
 
 def test_the_digits_of_a_model_of_digits_are_still_cut_out() -> None:
-    found = Reader(read_as="number", model="digits").read_page(written("48", 3)).fields[0]
+    found = Reader(read_as="number", model="digits").read_page(written("48", 5)).fields[0]
     assert found.value == "48" and len(found.cells) == 2
 
 
