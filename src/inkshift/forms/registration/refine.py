@@ -38,7 +38,7 @@ _BESIDE, _NEAREST = 2, 4
 # A border of a column or a row that is seen less than this of what is usual is not in its place; one that is as plain
 # as this of it is one, so many pixels from that place at least. So few lack where all others are seen so much.
 _GONE, _AS_PLAIN, _ELSEWHERE = 0.3, 0.5, 5
-_FEW_GONE, _ALL_PLAIN = 2, 0.6
+_FEW_GONE, _ALL_PLAIN, _OTHERS = 2, 0.6, 3
 # Pixels around a scan that its contrast is made of, more than the window.
 _AROUND = 36
 
@@ -368,12 +368,12 @@ def frames_seen(
     moved = np.zeros(len(moves), np.bool_)
     for upright in (True, False):
         some = [group for way, group in reference.rulings if way == upright]
-        plain = np.array([np.clip(shares[group], 0, 1).mean() for group in some])
+        plain = np.array([np.median(np.clip(shares[group], 0, 1)) for group in some])
         side = np.array([not wall[group].any() for group in some], np.bool_)
         gone, there = plain < _GONE, plain[side & (plain >= _GONE)]
-        # One or two that lack where all the others are plain are not faint.
-        alone = side & (len(there) > 0 and int((gone & side).sum()) <= _FEW_GONE and there.min() > _ALL_PLAIN)
-        for k in np.flatnonzero(gone):
+        # One or two that lack where all the others, and enough of them, are plain are not faint.
+        alone = side & (len(there) >= _OTHERS and int((gone & side).sum()) <= _FEW_GONE and there.min() > _ALL_PLAIN)
+        for k in np.flatnonzero(gone & side):
             if alone[k] or _is_beside(reference, seen, at[some[k]], some[k]):
                 moved[owner[some[k]]] = True
     return least[0], least[1], moved
