@@ -244,7 +244,7 @@ class TestFormats:
         frames[2].putpixel((4, 5), 0)
         frames[0].save(path, save_all=True, append_images=frames[1:], compression="group4")
         refs = page_refs(path)
-        assert refs == [PageRef(str(path), n) for n in (1, 2, 3)]
+        assert refs == [PageRef(str(path), n, count=3) for n in (1, 2, 3)]
         pages = [load_page(ref) for ref in refs]
         assert [page.shape for page in pages] == [(10, 20), (10, 21), (10, 22)]
         assert np.argwhere(pages[2] == 0).tolist() == [[5, 4]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def upload(page: sync_api.Page, name: str, keying: str, pages: list[Path]) -> No
     page.get_by_label("Keying").select_option(keying)
     page.locator("#pages").set_input_files(pages)
     page.get_by_role("button", name="Upload and read").click()
-    page.get_by_text("forms were read").wait_for(timeout=READ)
+    page.get_by_text(re.compile("forms? (was|were) read")).wait_for(timeout=READ)
 
 
 def key(page: sync_api.Page, batch: int, answers: dict[tuple[str, str], str], most: int = 10_000) -> int:
