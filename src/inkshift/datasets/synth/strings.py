@@ -190,10 +190,12 @@ def compose(
     return paper.scan(paper.lay(ink, print_, papers, dice, fair), hand.body, papers, dice, fair), written
 
 
-def compose_digits(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) -> tuple[Gray, str]:
+def compose_digits(
+    glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None, ordinary: float = ORDINARY
+) -> tuple[Gray, str]:
     """One number and its digits alone: none is struck out, and marks around them are not told."""
     text = draw_label(Dice(rng)) if label is None else label
-    return compose(glyphs, papers, rng, text)[0], text
+    return compose(glyphs, papers, rng, text, ordinary)[0], text
 
 
 def _cut_out(page: marks.Page, hand: Hand, dice: Dice, in_cells: bool) -> tuple[Plane, Plane]:
@@ -519,13 +521,13 @@ def epoch(
     count: int,
     seed: Sequence[int],
     frame: Reframing,
-    ordinary: float | None = None,
+    marked: bool = False,
+    ordinary: float = ORDINARY,
 ) -> tuple[Lines, npt.NDArray[np.int64]]:
-    """`count` numbers framed for a recogniser, and their digits as `encode` gives them; where the share of `ordinary`
-    ones is given, see `compose`, their marks too."""
-    rng = np.random.default_rng(list(seed))
-    if ordinary is None:
-        made = [compose_digits(glyphs, papers, rng) for _ in range(count)]
-    else:
-        made = [compose(glyphs, papers, rng, ordinary=ordinary) for _ in range(count)]
+    """`count` numbers framed for a recogniser, and their digits as `encode` gives them; marked: their marks too.
+
+    ordinary: see `compose`.
+    """
+    rng, make = np.random.default_rng(list(seed)), compose if marked else compose_digits
+    made = [make(glyphs, papers, rng, ordinary=ordinary) for _ in range(count)]
     return Lines([frame(picture) for picture, _ in made]), encode([label for _, label in made])

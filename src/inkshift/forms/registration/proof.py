@@ -132,7 +132,7 @@ def weigh(seen: View, reference: Reference) -> Evidence:
     """The evidence for a place from which the scan looks like this. Margins are those of the whole print where these
     are plain, and else of the part of it that tells more.
     """
-    visible = reference.coarse if seen.seen > _WHOLE else np.asarray(reference.coarse * seen.there, np.float32)
+    visible = _visible(seen, reference)
     page, part = spectrum(seen.contrast), None if seen.seen > _WHOLE else spectrum(visible)
     margin = _margins(seen, reference, page, part, visible, turned=False)
     dy, dx = np.indices(margin.shape) - np.array(reference.reach[::-1])[:, None, None]
@@ -181,6 +181,11 @@ def _margins(
     return best
 
 
+def _visible(seen: View, reference: Reference) -> Contrast:
+    """The print that lies on the scan."""
+    return reference.coarse if seen.seen > _WHOLE else np.asarray(reference.coarse * seen.there, np.float32)
+
+
 def _poorer(seen: View, reference: Reference, visible: Contrast) -> float:
     """The share that is seen of the level strokes, the upright ones or the corner marks, whichever is least."""
     marks = reference.marks
@@ -190,13 +195,13 @@ def _poorer(seen: View, reference: Reference, visible: Contrast) -> float:
 
 def is_even(seen: View, reference: Reference) -> bool:
     """Whether so much of all parts of the form is seen that more would say nothing."""
-    visible = reference.coarse if seen.seen > _WHOLE else np.asarray(reference.coarse * seen.there, np.float32)
+    visible = _visible(seen, reference)
     return _even(seen.contrast, visible) >= _MOST and _poorer(seen, reference, visible) >= _MOST
 
 
 def is_plain(evidence: Evidence) -> bool:
-    """Whether a place is as probable as any can be, and no rival of it is open."""
-    return min(evidence.even, evidence.poorer) >= _MOST and min(evidence.margin, evidence.turned) >= PLAIN
+    """Whether no rival of a place is open."""
+    return min(evidence.margin, evidence.turned) >= PLAIN
 
 
 def shares(seen: View, reference: Reference) -> tuple[float, ...]:

@@ -220,7 +220,7 @@ class _Composed(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tenso
         frame, pool = parse(self.recipe.reframing), 0
         while True:
             seed = [*self.seed, worker, pool]
-            lines, labels = strings.epoch(glyphs, papers, _POOL * self.batch, seed, frame, self.ordinary)
+            lines, labels = strings.epoch(glyphs, papers, _POOL * self.batch, seed, frame, True, self.ordinary)
             by_width = np.argsort(lines.widths, kind="stable")
             for part in np.random.default_rng(pool).permutation(_POOL):
                 rows = by_width[part * self.batch : (part + 1) * self.batch]
