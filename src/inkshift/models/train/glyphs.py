@@ -28,7 +28,7 @@ MNIST_CITE = "LeCun, Cortes, Burges 1998, The MNIST database of handwritten digi
 RECIPE = Path(__file__).with_name("numbers.toml")
 
 _HELD_OUT = 12
-_DRAWN = 1000
+_DRAWN = 4000
 _LETTERS = 4000
 LETTERS = "letters"
 _SOURCES = TypeAdapter(list[Source])
