@@ -2,12 +2,12 @@
 
 Each allograph, of `allographs.toml`, is one or more strokes through control points; every drawing moves the points a
 little, so that no two are alike. Which shapes are needed was learned from what readers of American digits take for
-something else: 0 small, open above, with a bar, or with a stroke before or after it; 1 with a flag, a foot, a long
-lead-in or a loop, or like a slash; 2 with a loop at its foot or its head, or like a Q; 4 open or closed, in one stroke
-or like an h; 5 with its flag apart or like an S, an r or a root sign; 6 like a b, or its stem apart; 7 with a bar, a
-hook or a loop, or like an f; 8 open above, of two rings, like a B or with one small loop; 9 straight, looped, open,
-hooked, like a P, or like an S whose head is closed. No foot of a 9 runs on to the right: that is a 2 with a ring for
-its head.
+something else: 0 small, open above, with a bar, curled in, or with a stroke before or after it; 1 with a flag, a foot,
+a long lead-in or a loop, or like a slash; 2 with a loop at its foot or its head, or like a Q; 3 with a flat, wavy or
+curled head; 4 open or closed, in one stroke or like an h; 5 with its flag apart or like an S, an r or a root sign; 6
+like a b, or its stem apart; 7 with a bar, a hook or a loop, or like an f; 8 open above, of two rings, like a B or with
+one small loop; 9 straight, looped, open, hooked, with a long tail, like a P, or like an S whose head is closed. No
+foot of a 9 runs on to the right: that is a 2 with a ring for its head.
 """
 
 from __future__ import annotations

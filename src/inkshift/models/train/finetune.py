@@ -248,9 +248,10 @@ def redrawn(picture: Gray, rng: np.random.Generator) -> Gray:
 def steps_of(net: nn.Module, lines: strings.Lines) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """What `net` makes of each picture: its place, and probabilities (T, classes) of its steps, padded ones too."""
     net.eval()
+    device = next(net.parameters()).device
     for rows in lines.batches(np.arange(len(lines)), 64):
         with torch.inference_mode():
-            found = net(as_input(torch.from_numpy(lines[rows]))).softmax(-1).numpy()
+            found = net(as_input(torch.from_numpy(lines[rows]).to(device))).softmax(-1).cpu().numpy()
         yield from zip(rows.tolist(), found, strict=True)
 
 
