@@ -268,7 +268,7 @@ ABOUT = (
     "confidence; all else would go to a person. A third of the pages are read by the template as it is, with marks or",
     "lines, a third by a picture of the blank page alone (reference), a third by both. Digits are such as nobody",
     "misreads (of MNIST's test digits those whose five nearest neighbours bear the same label, and that keep their",
-    "loops when drawn thinner or thicker): what is measured is how pages come, not how hands differ.",
+    "loops and their height when drawn thinner or thicker): what is measured is how pages come, not how hands differ.",
 )
 HEAD = (
     "| {0} | pages | refused | lie wrong | fields | right above 0.9 | right at all | **wrong above 0.9** | per 1,000 "

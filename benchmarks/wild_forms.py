@@ -445,14 +445,25 @@ def _glyphs() -> tuple[npt.NDArray[np.int8], list[npt.NDArray[np.int64]]]:
     return maps, [np.flatnonzero(labels == d) for d in range(10)]
 
 
+_AS_HIGH = 0.75  # share of a digit's height that is left where it is drawn as thin as a pen may be
+
+
 def _bears_any_pen(field: Plane) -> bool:
-    """Whether a digit keeps its loops and its pieces when it is drawn thinner or thicker: no 5 that closes to a 6."""
+    """Whether a digit keeps its loops, its pieces and its height when it is drawn thinner or thicker: no 5 that closes
+    to a 6, and no 9 that loses its stem.
+    """
+    if _height(field, float(field[field > 0].mean())) < _AS_HIGH * _height(field, 0.0):
+        return False
     forms_ = set()
     for level in (0.7, 0.0, -2.2):
         _, tree = cv2.findContours((field > level).view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         outer = 0 if tree is None else int((tree[0, :, 3] < 0).sum())
         forms_.add((outer, 0 if tree is None else len(tree[0]) - outer))
     return len(forms_) == 1
+
+
+def _height(field: Plane, level: float) -> int:
+    return int((field > level).any(1).sum())
 
 
 def _unmistakable(images: Picture, labels: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.int64]:

@@ -39,6 +39,8 @@ _BESIDE, _NEAREST = 2, 4
 # as this of it is one, so many pixels from that place at least. So few lack where all others are seen so much.
 _GONE, _AS_PLAIN, _ELSEWHERE = 0.3, 0.5, 5
 _FEW_GONE, _ALL_PLAIN, _OTHERS = 2, 0.6, 3
+# Share of a field's width by which paper that bends may bring its border in.
+_FORESHORTENED = 0.1
 # Pixels around a scan that its contrast is made of, more than the window.
 _AROUND = 36
 
@@ -388,8 +390,10 @@ def _is_beside(reference: Reference, seen: Contrast, at: Matrix, group: npt.NDAr
     level = int(np.ptp(middle[0, :, 0]) > np.ptp(middle[0, :, 1]))
     fields = [reference.spec.fields[k] for k in owner[group]]
     room = min(one.box[3] if level else one.box[2] / max(one.cells, 1) for one in fields)
-    farthest = int(room * FINE / max(reference.size)) - _ELSEWHERE
-    steps = np.array([step for step in range(-farthest, farthest + 1) if abs(step) > _ELSEWHERE])
+    wide = room * FINE / max(reference.size)
+    nearest = max(_ELSEWHERE, _FORESHORTENED * wide)
+    farthest = int(wide) - _ELSEWHERE
+    steps = np.array([step for step in range(-farthest, farthest + 1) if abs(step) > nearest])
     beside = np.rint(middle[:, None] + steps[:, None, None] * np.array([1 - level, level])).astype(np.intp)
     columns, rows = (np.clip(beside[..., k], 0, seen.shape[1 - k] - 1) for k in (0, 1))
     along = np.median(seen[rows, columns].mean(2) / dark[group][:, None], axis=0)
