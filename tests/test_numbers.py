@@ -112,6 +112,16 @@ def test_a_number_in_a_wide_box_is_read_as_in_a_narrow_one(reader: Reader, noise
             assert field.cells[-1].box[2] <= page.shape[1] - right * high + high // 4
 
 
+def test_ink_as_large_as_a_digit_that_is_not_read_leaves_a_doubt(reader: Reader) -> None:
+    """What stands beside a number may be a digit that nobody could read: a blot where a 9 was."""
+    page = np.pad(written("47", 2), ((6, 6), (10, 90)), constant_values=245)
+    plain = reader.read_page(page).fields[0]
+    assert plain.value == "47" and plain.confidence > 0.9
+    cv2.ellipse(page, (page.shape[1] - 50, len(page) // 2), (11, 15), 0, 180, 360, (60,), -1)
+    blotted = reader.read_page(page).fields[0]
+    assert blotted.value != "47" or blotted.confidence < 0.9
+
+
 @pytest.mark.parametrize("pale", [0, -1])
 def test_a_pale_digit_beside_dark_ones_is_not_cut_off(reader: Reader, pale: int) -> None:
     right = 0

@@ -162,6 +162,12 @@ def own_ink(job: Job, reference: float | None = None) -> Gray:
     return inks.extract(_own_dark(job), inks.threshold_of(job.dark, reference))
 
 
+def faint_ink(job: Job) -> Gray:
+    """All of a field's own ink that the paper's noise hardly reaches, however much paler than the rest."""
+    dark = _own_dark(job)
+    return inks.extract(dark, inks.faintest(dark))
+
+
 def _own_dark(job: Job) -> Gray:
     return job.dark if job.ink is None else job.dark * job.ink
 

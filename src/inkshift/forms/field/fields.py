@@ -24,6 +24,7 @@ from inkshift.forms.field.cutout import (
     SPECK_SPREAD,
     Job,
     around,
+    faint_ink,
     inner,
     meets_frame,
     no_ink,
@@ -74,6 +75,8 @@ _PALE, _THICK, _PALEST, _PALE_LEFT = 0.3, 0.27, 0.18, 0.5
 _FEW = 3
 # Share of its probability that a number loses of which a stroke meets the frame.
 _HIDDEN = 0.5
+# Ink by itself that is so large and so far from the middle of any digit, in heights of the number, and what it leaves.
+_AS_LARGE, _BESIDE_DIGITS, _UNREAD = (0.45, 1.4), 0.4, 0.8
 # Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
 _LINE, _DUST = 64, 0.25
 # Odds by which ink before a mark for an unused cell is one too; how likely a mark must be for its neighbour to speak.
@@ -129,6 +132,8 @@ class PreparedNumber:
             # The shadow of an upright fold looks like a 1 to a recogniser.
             shadow = set(best) == {"1"} and no_ink(job) > 0.5
             left = (0.5 if shadow else 1.0) * left_by_ends(job.ends, self.written, read.cells)
+            if read.confidence > _PLAIN and self._leaves_ink(read.cells):
+                left *= _UNREAD
             return less_sure(_perhaps_struck(read, struck), left * self.whole(len(best)))
         given = tuple(Candidate(t, p) for t, p in list(texts.items())[:MOST_CANDIDATES] if t)
         return _overflow(job, given, _digits(job, self.line, given[0].written, views))
@@ -137,6 +142,24 @@ class PreparedNumber:
         """A field that holds no number; the stroke of a fraction looks like one that strikes out."""
         fractions = tuple(sign for sign in self.beside if sign.name == signs.FRACTION)
         return replace(less_sure(reading, signs.doubt(fractions)), marks=signs.names(fractions))
+
+    def _leaves_ink(self, digits: Sequence[CellReading]) -> bool:
+        """Whether ink as large as a digit, perhaps far paler, stands beside those that were read, and no mark is seen
+        that it may be."""
+        if self.beside or not digits:
+            return False
+        (top, bottom), (x0, y0, x1, y1) = self.line.band, self.job.frame
+        rows, _ = around(self.job)
+        high, first = bottom - top, top + rows.start
+        _, stats = segment.components(faint_ink(self.job))
+        x, y, w, h, _ = stats.T
+        size = np.maximum(w, h) / high
+        middles = np.array([(one.box[0] + one.box[2]) / 2 for one in digits])
+        apart = np.maximum(middles - (x + w)[:, None], x[:, None] - middles).min(1, initial=np.inf)
+        within = (x > x0) & (y > y0) & (x + w < x1) & (y + h < y1)
+        level = (y + h / 2 > first) & (y + h / 2 < first + high)
+        large = (size > _AS_LARGE[0]) & (size < _AS_LARGE[1])
+        return bool(np.any(within & level & large & (apart > _BESIDE_DIGITS * high)))
 
     def whole(self, digits: int) -> float:
         """How sure the form of its ink leaves it, 0 to 1, that what reads as so many digits is that and not a mark."""

@@ -11,12 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.reframe import ground_of, median_of, to_gray
+from inkshift.reframe import ground_of, median_of, percentile_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 
 # Ink is at least this much darker than its paper (gray levels): less is show-through.
 FAINTEST = 12
+# So many times the upper quartile of a crop's darkness is no noise of its paper.
+_NOISE = 5.0
 # Pixels so much more saturated than their paper (0 to 255) are coloured print; pens stay below it or share no rule.
 COLOURED = 45
 # Paper darker than this (0 to 255) is dark paper with light ink.
@@ -183,6 +185,11 @@ def threshold_of(dark: Gray, reference: float | None = None) -> float:
     noise = float(mean[0, 0] + 3 * spread[0, 0])
     floor = 0.33 * reference if reference is not None else 0.0
     return max(0.85 * level, noise, floor, FAINTEST)
+
+
+def faintest(dark: Gray) -> float:
+    """The darkness that the paper's own noise hardly reaches: a digit may be far paler than its neighbours."""
+    return max(_NOISE * percentile_of(dark, 75), FAINTEST)
 
 
 def ink_level(darks: Sequence[Gray]) -> float:

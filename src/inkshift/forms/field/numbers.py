@@ -16,7 +16,7 @@ from inkshift.forms.field.segment import components
 from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align, allowed, collapse, fold
 from inkshift.models.package import Model
 from inkshift.models.runtime import Recogniser, symbol_recogniser
-from inkshift.reframe import Reframing, median_of, percentile_of, to_gray
+from inkshift.reframe import Reframing, median_of, to_gray
 
 Gray = npt.NDArray[np.uint8]
 
@@ -25,9 +25,8 @@ Gray = npt.NDArray[np.uint8]
 # a digit may be. Pixels: digits are at least so high. Of a small number's height: what is seen of the crop around it.
 # A dot is round: of its box so much is ink, where its edge is drawn in a few pixels.
 _LOW, _LOWEST_SHARE, _LOWEST, _AROUND, _ROUND = 0.3, 0.035, 8, 0.35, 0.62
-# Heights of a number that are seen beside it; so many times the upper quartile of a line's darkness is no noise of its
-# paper.
-_BESIDE, _NOISE = 1.0, 5.0
+# Heights of a number that are seen beside it.
+_BESIDE = 1.0
 _ROOM = 0.14
 
 
@@ -127,8 +126,8 @@ def _with_ink(dark: Gray, room: int, reference: float | None) -> tuple[int, int]
     the paper's own noise hardly reaches: a digit may be far paler than its neighbours.
     """
     width = dark.shape[1]
-    noise = min(_NOISE * percentile_of(dark, 75), 0.5 * inks.threshold_of(dark, reference))
-    columns = np.flatnonzero(np.count_nonzero(dark > max(noise, inks.FAINTEST), axis=0) > 1)
+    level = max(min(inks.faintest(dark), 0.5 * inks.threshold_of(dark, reference)), inks.FAINTEST)
+    columns = np.flatnonzero(np.count_nonzero(dark > level, axis=0) > 1)
     first, last = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (width // 2, width // 2)
     return max(first - room, 0), min(last + room, width)
 
