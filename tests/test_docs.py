@@ -66,12 +66,19 @@ def test_targets_that_contributing_names_are_those_of_the_makefile() -> None:
     assert set(re.findall(r"`make ([a-z-]+)`", CONTRIBUTING)) == targets - {"help"}
 
 
-def test_layers_that_contributing_names_are_those_that_are_held() -> None:
+def test_layers_that_the_pages_name_are_those_that_are_held() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
     layers = " -> ".join(contracts[0]["layers"]).replace("inkshift.", "")
     assert f"`{layers}`" in CONTRIBUTING
+    assert f"    {layers}\n" in (DOCS / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_pages_install_extras_as_a_clone_does() -> None:
+    """An index has no `inkshift` yet; troubleshooting explains the hint, and models names extras."""
+    for page in {ROOT / "README.md", *DOCS.glob("*.md")} - {DOCS / "troubleshooting.md"}:
+        assert "install 'inkshift[" not in page.read_text(encoding="utf-8"), page
 
 
 def test_what_the_architecture_names_is_in_the_code() -> None:

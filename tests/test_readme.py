@@ -95,3 +95,16 @@ def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, made as code hosts make them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_figures_of_the_readme_are_those_of_the_results_pages() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text[text.index("<!-- results:start -->") : text.index("<!-- results:end -->")]
+    printed = (ROOT / "docs/results/reading.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|.*", shown, re.MULTILINE)
+    assert len(rows) > 10 and all(row in printed for row in rows), "run make readme"
+    results = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/results").rglob("*.md"))
+    known = set(re.findall(r"\d+\.\d+", results))
+    prose = re.sub(r"```.*?```", "", text.replace(shown, ""), flags=re.DOTALL)
+    claimed = re.findall(r"(\d+\.\d+) ?%", prose)
+    assert set(claimed) <= known, f"no results page has {sorted(set(claimed) - known)}"

@@ -336,6 +336,18 @@ class TestPages:
         page = browser.get("/data/1/audit").text
         assert "#field-7" in page and f"now {values[7]}" in page
 
+    def test_what_was_typed_stays_beside_the_error(self, browser: TestClient) -> None:
+        for path, page in (("/data", "/data"), ("/models/teach", "/models")):
+            answer = browser.post(path, data={"csrf": token(browser), "name": "Votes of May"})
+            assert answer.status_code == 400 and "expected at least one batch" in answer.text
+            assert 'value="Votes of May"' in answer.text and f'action="{path}"' in answer.text, page
+
+    def test_open_fields_are_read_anew_from_the_page(self, store: Store, browser: TestClient) -> None:
+        assert self.send(browser, "/batches/1/reread") == "/models"
+        assert 'aria-label="Reading open fields anew"' in browser.get("/models").text
+        wait(store, 1)
+        assert 'aria-label="Reading open fields anew"' in browser.get("/models").text
+
     def test_models_are_taught_chosen_and_given_up(
         self, store: Store, browser: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

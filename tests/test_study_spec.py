@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +129,20 @@ def test_a_wrong_setting_is_named(tmp_path: Path, changes: dict[str, Any], messa
 def test_a_data_set_misspelt_is_told_with_the_nearest() -> None:
     with pytest.raises(SettingError, match=r"no data set is called 'minst'; .*did you mean 'mnist'"):
         Task(data="minst", labels="digits").load("train")
+
+
+def test_a_data_set_misspelt_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    """By the command, without torch: which file, which set, which name."""
+    one = settings()["set"][0] | {"target": {"data": "minst", "labels": "digits"}}
+    spec = tmp_path / "wrong.py"
+    spec.write_text(f"study = {settings(set=[one])!r}\n", encoding="utf-8")
+    found = "set '1', target.data: no data set is called 'minst'; .*did you mean 'mnist'"
+    with pytest.raises(SettingError, match=found):
+        Study.load(spec)
+    command = [sys.executable, "-X", "importtime", "-m", "inkshift", "study", "run", str(spec), "--dry-run"]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.returncode == 2 and "'minst'" in told.stderr
+    assert not re.search(r"\| +torch$", told.stderr, re.MULTILINE)
 
 
 def test_files_that_are_no_study(tmp_path: Path) -> None:

@@ -155,8 +155,8 @@ class Task(BaseModel):
         ]
 
     def _part(self, name: str, split: Split) -> LabelledImages:
-        if name in CATALOG or not ("/" in name or Path(name).exists()):
-            return catalog.load(name, split)  # which names the nearest, where it knows none of this name
+        if is_catalogued(name):
+            return catalog.load(name, split)
         data = formats.load_path(Path(name), split)
         outside = sorted(set(data.labels.tolist()) - set(self.labels))
         if outside:
@@ -172,9 +172,19 @@ class Task(BaseModel):
         return np.array([index.get(str(name), -1) for name in names], np.int64)[inverse]
 
 
+def is_catalogued(name: str) -> bool:
+    """Whether a name is that of a data set of the catalogue, not a path.
+
+    Raises SettingError with the nearest name where it is neither.
+    """
+    if name not in CATALOG and not ("/" in name or Path(name).exists()):
+        catalog.find(name)
+    return name in CATALOG
+
+
 def load_all(name: str) -> LabelledImages:
     """All images of a data set of the catalogue or of one's own, whatever parts they come in."""
-    load = catalog.load if name in CATALOG else lambda name, split: formats.load_path(Path(name), split)
+    load = catalog.load if is_catalogued(name) else lambda name, split: formats.load_path(Path(name), split)
     return _joined([load(name, part) for part in parts_of(name)])
 
 

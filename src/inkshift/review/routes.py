@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Path, Query
 from pydantic import Field
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from inkshift.errors import MissingExtraError, SettingError
+from inkshift.errors import DataError, MissingExtraError, SettingError
 from inkshift.models.package import show_value
 from inkshift.review import datasets, reread, studies, teach
 from inkshift.review.core import models, tasks
@@ -25,6 +26,7 @@ from inkshift.review.web.security import At, Id, Supervisor, Visit, there
 router = APIRouter()
 
 SETS, NUMBERS, MOST_DOUBTS = 20, 60, 200
+NOTHING: Mapping[str, Any] = MappingProxyType({})  # typed into a form that was not sent yet
 PLACES = {"teach": "/models", "reread": "/models", "study": "/studies"}
 POLICY = (
     "default-src 'none'; sandbox; style-src 'unsafe-inline'; img-src data:; "
@@ -39,14 +41,24 @@ Batches = Annotated[list[Annotated[int, Field(ge=1, le=2**31 - 1)]], Form(defaul
 @router.get("/data")
 def show_data(who: Supervisor, at: At = 1, batches: At = 1) -> HTMLResponse:
     """The data sets, and the batches that one can be made of. at, batches: page of either list."""
-    sets = listed(datasets.listing(who.files), at, SETS)
-    return page(who, "data.html", sets=sets, available=available_page(who.store, batches))
+    return _data_sets(who, at, batches)
+
+
+def _data_sets(
+    who: Visit, at: int = 1, batches: int = 1, error: str = "", given: Mapping[str, Any] = NOTHING
+) -> HTMLResponse:
+    sets, available = listed(datasets.listing(who.files), at, SETS), available_page(who.store, batches)
+    status = 400 if error else 200
+    return page(who, "data.html", sets=sets, available=available, error=error, given=given, status=status)
 
 
 @router.post("/data")
-def make_data(who: Supervisor, batches: Batches, name: Annotated[str, Form(max_length=200)] = "") -> RedirectResponse:
+def make_data(who: Supervisor, batches: Batches, name: Annotated[str, Form(max_length=200)] = "") -> Response:
     """Make a data set of the settled fields of some batches."""
-    return RedirectResponse(f"/data/{datasets.make(who.store, who.files, batches, name)}", 303)
+    try:
+        return RedirectResponse(f"/data/{datasets.make(who.store, who.files, batches, name)}", 303)
+    except (DataError, SettingError) as e:
+        return _data_sets(who, error=str(e), given={"name": name, "batches": batches})
 
 
 @router.get("/data/{data}")
@@ -109,6 +121,18 @@ def _data(who: Visit, data: int) -> DataSet:
 @router.get("/models")
 def show_models(who: Supervisor, at: At = 1, batches: At = 1, waiting: At = 1, choices: At = 1) -> HTMLResponse:
     """at, batches, waiting, choices: page of the models taught here, and of the lists below them."""
+    return _models(who, at, batches, waiting, choices)
+
+
+def _models(
+    who: Visit,
+    at: int = 1,
+    batches: int = 1,
+    waiting: int = 1,
+    choices: int = 1,
+    error: str = "",
+    given: Mapping[str, Any] = NOTHING,
+) -> HTMLResponse:
     return page(
         who,
         "models.html",
@@ -126,6 +150,9 @@ def show_models(who: Supervisor, at: At = 1, batches: At = 1, waiting: At = 1, c
         available=available_page(who.store, batches),
         open_batches=reread.batches_with_pages(who.store, waiting),
         cannot_teach=models.missing_to_teach(),
+        error=error,
+        given=given,
+        status=400 if error else 200,
     )
 
 
@@ -137,11 +164,14 @@ def show_model(who: Supervisor, digest: Digest) -> HTMLResponse:
 
 
 @router.post("/models/teach")
-def start_teaching(who: Supervisor, batches: Batches, name: Name = "") -> RedirectResponse:
-    if not batches:
-        raise SettingError("teach: expected at least one batch, found none; tick one")
-    name = "".join(c for c in name if c.isprintable()).strip() or f"model {len(tasks.tasks(who.store, 'teach')) + 1}"
-    who.tasks.start("teach", teach.request(who.store, batches, name))
+def start_teaching(who: Supervisor, batches: Batches, name: Name = "") -> Response:
+    named = "".join(c for c in name if c.isprintable()).strip() or f"model {len(tasks.tasks(who.store, 'teach')) + 1}"
+    try:
+        if not batches:
+            raise SettingError("teach: expected at least one batch, found none; tick one")
+        who.tasks.start("teach", teach.request(who.store, batches, named))
+    except (DataError, SettingError) as e:
+        return _models(who, error=str(e), given={"name": name, "batches": batches})
     return RedirectResponse("/models", 303)
 
 

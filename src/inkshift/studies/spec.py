@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from inkshift.datasets import catalog
 from inkshift.datasets.numbers import check_name
-from inkshift.datasets.tasks import Task, parts_of
+from inkshift.datasets.tasks import Task, is_catalogued, parts_of
 from inkshift.errors import DataError, InkshiftError, SettingError, nearest
 from inkshift.files import parse_toml, read_text, reason, write_whole
 from inkshift.reframe import parse
@@ -293,9 +293,23 @@ class Study(AnyStudy):
             )
         kind = StringStudy if "kind" in content else Study
         try:
-            return kind.model_validate(content)
+            study = kind.model_validate(content)
         except ValidationError as e:
             raise SettingError(f"{path}: {explain(e, kind)}") from None
+        if isinstance(study, Study):
+            _refuse_unknown_data(path, study)
+        return study
+
+
+def _refuse_unknown_data(path: Path, study: Study) -> None:
+    """Before anything is loaded: raises SettingError for a name that is neither a data set's nor a path."""
+    for one in study.sets:
+        for part, task in (("source", one.source), ("target", one.target)):
+            for name in task.names:
+                try:
+                    is_catalogued(name)
+                except SettingError as e:
+                    raise SettingError(f"{path}: set {one.name!r}, {part}.data: {e}") from None
 
 
 class Teaching(BaseModel):

@@ -121,7 +121,7 @@ def draw_hand(dice: Dice, text: str, fair: bool = False) -> Hand:
         soft=dice.uniform(0.6, 1.1) if fair else dice.uniform(0.7, 1.8),
         slant=dice.normal(0, 0.05) if upright else min(max(dice.normal(0.1, 0.22), -0.45), 0.8),
         one=0.0 if upright else dice.uniform(0.15, 0.55) if leaning else None,
-        gap=dice.uniform(*((0.5, 0.95) if cramped < 0.03 else (0.12, 0.6) if cramped < 0.25 else (-0.02, 0.22))),
+        gap=dice.uniform(*((0.4, 1.0) if cramped < 0.08 else (0.12, 0.6) if cramped < 0.28 else (-0.02, 0.22))),
         gap_spread=dice.uniform(0.02, 0.12),
         touch=(0.0, 0.1, 0.5)[dice.below(3)] if fair or cramped < 0.75 else dice.uniform(0.3, 1.0),
         drift=dice.uniform(0.0, 0.07),
@@ -141,7 +141,7 @@ def draw_label(dice: Dice) -> str:
         return ""
     at = dice.random() * _LENGTHS[-1]
     n = 1 + next(i for i, share in enumerate(_LENGTHS) if at <= share)
-    if n <= 3 and dice.random() < 0.25 / n:
+    if n <= 5 and dice.random() < 0.25 / n:
         return "1" * n
     digits = [str(dice.below(10)) for _ in range(n)]
     if n > 2 and dice.random() < 0.22:
