@@ -75,6 +75,8 @@ _PALE, _THICK, _PALEST, _PALE_LEFT = 0.3, 0.27, 0.18, 0.5
 _FEW = 3
 # Share of its probability that a number loses of which a stroke meets the frame.
 _HIDDEN = 0.5
+# Share of the likeliest candidate's probability from which on another is looked at as closely.
+_NEARLY = 0.5
 # Ink by itself that is so large and so far from the middle of any digit, in heights of the number, and what it leaves.
 _AS_LARGE, _BESIDE_DIGITS, _UNREAD = (0.45, 1.4), 0.4, 0.8
 # Of a text: pixels that a line is high at most, of a box for several, and the share of it that a few specks come to.
@@ -128,10 +130,11 @@ class PreparedNumber:
         if total > _FAR_FETCHED or (fitting and share < _PLAIN):
             scale = total + texts.get("", 0.0)
             given = tuple(Candidate(t, p / scale) for t, p in list(fitting.items())[:MOST_CANDIDATES])
-            read = _with_signs(job, _reading(job, given, _digits(job, self.line, given[0].written, views)), self.beside)
+            given, digits = self._by_ends(given, views)
+            best = given[0].written
+            read = _with_signs(job, _reading(job, given, digits), self.beside)
             # The shadow of an upright fold looks like a 1 to a recogniser.
-            shadow = set(best) == {"1"} and no_ink(job) > 0.5
-            left = (0.5 if shadow else 1.0) * left_by_ends(job.ends, self.written, read.cells)
+            left = 0.5 if set(best) == {"1"} and no_ink(job) > 0.5 else 1.0
             if read.confidence > _PLAIN and self._leaves_ink(read.cells):
                 left *= _UNREAD
             return less_sure(_perhaps_struck(read, struck), left * self.whole(len(best)))
@@ -142,6 +145,26 @@ class PreparedNumber:
         """A field that holds no number; the stroke of a fraction looks like one that strikes out."""
         fractions = tuple(sign for sign in self.beside if sign.name == signs.FRACTION)
         return replace(less_sure(reading, signs.doubt(fractions)), marks=signs.names(fractions))
+
+    def _by_ends(
+        self, given: tuple[Candidate, ...], views: Lines
+    ) -> tuple[tuple[Candidate, ...], tuple[CellReading, ...]]:
+        """The candidates, less sure by what stands at their ends, the likeliest first; and the digits of that one.
+
+        Those that are nearly as likely as the first are looked at by themselves: strokes far apart may be ones, or the
+        borders of a table, and one that passes a stroke over is worse.
+        """
+        digits = {
+            one.written: _digits(self.job, self.line, one.written, views)
+            for one in given
+            if one is given[0] or one.probability > _NEARLY * given[0].probability
+        }
+        left = {text: left_by_ends(self.job.ends, self.written, own) for text, own in digits.items()}
+        least = left[given[0].written]
+        weighed = [Candidate(one.written, one.probability * left.get(one.written, least)) for one in given]
+        weighed.sort(key=lambda one: -one.probability)
+        first = next(one for one in weighed if one.written in digits)
+        return (first, *(one for one in weighed if one is not first)), digits[first.written]
 
     def _leaves_ink(self, digits: Sequence[CellReading]) -> bool:
         """Whether ink as large as a digit, perhaps far paler, stands beside those that were read, and no mark is seen
