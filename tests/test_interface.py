@@ -93,6 +93,7 @@ def test_a_form_is_asked_like_a_mapping_in_order() -> None:
     assert "A" in form and "C" not in form
     assert bool(FormReading("nothing"))
     assert repr(form) == "<FormReading 'c1 <01>': A=012, <B>=blank>"
+    assert repr(form["A"]) == "<FieldReading 'A': 012, 0.93>"
 
 
 def test_a_form_as_plain_data() -> None:

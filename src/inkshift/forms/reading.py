@@ -74,7 +74,10 @@ class FieldReading:
     box: tuple[float, float, float, float] | None = None
     marks: tuple[str, ...] = ()
     kind: Kind = "number"
-    crop: Image | None = field(default=None, compare=False, repr=False)
+    crop: Image | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<FieldReading {self.name!r}: {self.value or self.state}, {self.confidence:.2f}>"
 
 
 @dataclass(frozen=True, slots=True)
