@@ -85,9 +85,9 @@ def solve(
 ) -> Solution:
     """Posteriors and the likeliest assignment of all numbers together.
 
-    Exact but where rules are linked in so many rings that too many cases are to be told apart: there `linked`
-    searches, with as much work on any machine. What hangs together in the fewest terms comes first, so that it is
-    settled whatever the others take of `work`. offered: numbers that hang together as their links make them.
+    Exact but where rules are linked in so many rings, or so many unclear numbers added up, that it takes too much work:
+    there `linked` searches, with as much work on any machine. What hangs together in the fewest terms comes first, so
+    that it is settled whatever the others take of `work`. offered: numbers that hang together as their links make them.
     """
     work = work or Work()
     posteriors = [_shares(number.weights) for number in numbers]
@@ -114,11 +114,21 @@ def _parts(count: int, links: Sequence[Link]) -> Iterator[tuple[list[int], list[
 
 
 def _settled(numbers: Sequence[Number], links: Sequence[Link], work: Work) -> tuple[list[Floats], list[int]]:
-    """Posteriors and the likeliest assignment of numbers that hang together. Raises UnfinishedError."""
-    found = infer(numbers, links, ALL, work)
+    """Posteriors and the likeliest assignment of numbers that hang together: exact where half of the work suffices.
+
+    Raises UnfinishedError.
+    """
+    share = work.left // 2
+    exact = Work(share)
+    try:
+        found = infer(numbers, links, ALL, exact)
+        places = _likeliest(numbers, links, exact) if found else []
+    except UnfinishedError:
+        found = None
+    work.spend(share - max(exact.left, 0))
     if found is None:
         return linked.search(numbers, links, work=work)
-    return [_shares(weights) for weights in found], _likeliest(numbers, links, work)
+    return [_shares(weights) for weights in found], places
 
 
 def _likeliest(numbers: Sequence[Number], links: Sequence[Link], work: Work) -> list[int]:

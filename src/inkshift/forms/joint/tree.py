@@ -339,26 +339,38 @@ def _strongest(sums: Ints, weights: Floats) -> tuple[Ints, Floats]:
 def partners(numbers: Sequence[Number], link: Link, work: Work) -> dict[int, list[int]]:
     """For each number of an equality its values that would make it hold with known values of the others, the likeliest
     first; those of a number are left out where nothing is known of another. Raises UnfinishedError."""
-    out: dict[int, list[int]] = {}
-    # The sums of the numbers before each are put together once, those of the numbers behind for each anew.
-    before: _Sums | None = _NOTHING
     each = [_lift(c * numbers[v].values, numbers[v].weights, ALL) for v, c in link.terms]
-    for k, (v, own) in enumerate(link.terms):
-        sums = before
-        for one in each[k + 1 :]:
-            sums = _with_likely(sums, one, work)
-        if sums is not None:
-            order = np.argsort(-sums.weights, kind="stable")
-            wanted = (link.bound - sums.sums[order]).tolist()
-            out[v] = [value // own for value in wanted if value % own == 0 and value // own >= 0]
+    work.spend(20 * len(each))
+    # What can be one value only moves the sums of the others; with none, there are no sums at all.
+    fixed = sum(int(one.sums[0]) for one in each if len(one.sums) == 1)
+    none = [k for k, one in enumerate(each) if not len(one.sums)]
+    open_ = [k for k, one in enumerate(each) if len(one.sums) > 1]
+    # The sums of the numbers before each are put together once, those of the numbers behind for each anew.
+    out: dict[int, list[int]] = {}
+    before, sums = _NOTHING, {}
+    for place, k in enumerate(open_):
+        others = before
+        for other in open_[place + 1 :]:
+            others = _with_likely(others, each[other], work)
+        sums[k] = _bound_less(link.bound - fixed, others)
         before = _with_likely(before, each[k], work)
+    of_all = _bound_less(link.bound - fixed, before)
+    for k, (v, own) in enumerate(link.terms):
+        if not set(none) - {k}:
+            apart = int(each[k].sums[0]) if len(each[k].sums) == 1 else 0
+            wanted = sums.get(k, of_all)
+            out[v] = [(x + apart) // own for x in wanted if (x + apart) % own == 0 and (x + apart) // own >= 0]
     return out
 
 
-def _with_likely(sums: _Sums | None, one: _Sums, work: Work) -> _Sums | None:
-    """The likeliest sums of one of each; None where nothing is known of one."""
-    if sums is None or not len(one.sums):
-        return None
+def _bound_less(bound: int, sums: _Sums) -> list[int]:
+    """What is left of a bound by each sum, the likeliest first."""
+    order = np.argsort(-sums.weights, kind="stable")
+    return [bound - x for x in sums.sums[order].tolist()]
+
+
+def _with_likely(sums: _Sums, one: _Sums, work: Work) -> _Sums:
+    """The likeliest sums of one of each."""
     joined = _join(sums, one, ALL, work)
     if len(joined.sums) <= 64:
         return joined

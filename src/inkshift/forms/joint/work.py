@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-WORK = 1_500_000
+WORK = 2_000_000
 """Steps for all fields of a form, each about a microsecond of a processor."""
 
 
