@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from inkshift.forms.joint.tree import Link, Number
+from inkshift.forms.reading import Candidate, FieldReading, FormReading
+from inkshift.forms.rules import Rule, parse_rule
+from inkshift.forms.template import FieldSpec
 
 
 def table(rows: int, columns: int, seed: int) -> tuple[list[Number], list[Link]]:
@@ -31,3 +34,19 @@ def table(rows: int, columns: int, seed: int) -> tuple[list[Number], list[Link]]
     sums = [*at, *(list(column) for column in zip(*at, strict=True))]
     links = [Link((*((v, 1) for v in one[:-1]), (one[-1], -1)), True, 0, 2e-6, (2e-6, 1e-4)) for one in sums]
     return numbers, links
+
+
+def form(rows: int, columns: int, seed: int) -> tuple[FormReading, list[Rule], list[FieldSpec], list[str]]:
+    """The same table as a form read field by field, its rules, and what was truly written."""
+    numbers, links = table(rows, columns, seed)
+    names = [f"f{v}" for v in range(len(numbers))]
+    fields = []
+    for name, number in zip(names, numbers, strict=True):
+        read = zip(map(str, number.values.tolist()), number.weights[:-1].tolist(), strict=True)
+        given = tuple(Candidate(text, p) for text, p in sorted(read, key=lambda one: -one[1]))
+        first = given[0]
+        fields.append(FieldReading(name, first.written, first.written, "written", first.probability, given))
+    texts = [" + ".join(names[v] for v, c in link.terms if c > 0) + f" = {names[link.terms[-1][0]]}" for link in links]
+    specs = [FieldSpec(name=name, box=(0, 0, 60, 20), digits=(1, 6)) for name in names]
+    truth = [str(number.values[0]) for number in numbers]
+    return FormReading("crossed", tuple(fields)), [parse_rule(text, names) for text in texts], specs, truth

@@ -27,8 +27,8 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 import fuzz
 from bench_read import machine
-from crossed import table
-from inkshift.forms.joint import linked
+from crossed import form
+from inkshift.forms.joint.form import decode_form
 from inkshift.forms.judge.drift import drift
 from inkshift.forms.judge.guarantee import Labelled
 from inkshift.forms.trust import DECIMALS, scores, usual
@@ -187,24 +187,26 @@ def reading(pages: Path, out: Path, kind: str) -> subprocess.Popen[bytes]:
 
 
 def ringed() -> Iterator[str]:
-    yield "Tables whose cells are summed across and down, read with several candidates each; seconds of the processor,"
-    yield "and whether all bytes are the same while four processes keep the processor busy.\n"
+    yield "Tables whose cells are summed across and down, read with several candidates each, and settled by"
+    yield "`decode_form`; seconds of the processor, and whether all bytes are the same while four processes keep the"
+    yield "processor busy.\n"
     yield "| fields | right before | right | seconds | same bytes beside busy processes |"
     yield "|---|---|---|---|---|"
     for rows in (5, 9, 13):
-        numbers, links = table(rows, rows, 0)
-        before = sum(int(number.weights[:-1].argmax()) == 0 for number in numbers)
+        given, rules, specs, truth = form(rows, rows, 0)
         begun = time.process_time()
-        quiet = linked.search(numbers, links)
+        quiet = decode_form(given, rules, specs)
         seconds = time.process_time() - begun
         busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
-        loaded = linked.search(numbers, links)
+        loaded = decode_form(given, rules, specs)
         for process in busy:
             process.kill()
             process.wait()
-        same = [p.tobytes() for p in quiet[0]] == [p.tobytes() for p in loaded[0]] and quiet[1] == loaded[1]
-        right = sum(int(k) == 0 for k in quiet[1])
-        yield f"| {len(numbers)} | {before} | {right} | {seconds:.1f} | {'yes' if same else '**no**'} |"
+        before, right = (
+            sum(field.value == value for field, value in zip(one.fields, truth, strict=True)) for one in (given, quiet)
+        )
+        same = repr(quiet) == repr(loaded)
+        yield f"| {len(truth)} | {before} | {right} | {seconds:.1f} | {'yes' if same else '**no**'} |"
 
 
 PARTS: Parts = {

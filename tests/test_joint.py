@@ -17,10 +17,11 @@ from crossed import table
 from inkshift import Reader
 from inkshift.datasets.labels import read_labels
 from inkshift.forms.assemble import alone, assemble
-from inkshift.forms.joint import linked, tree
+from inkshift.forms.joint import linked, tree, work
 from inkshift.forms.joint.domain import prior_of
 from inkshift.forms.joint.form import decode_form, solve
 from inkshift.forms.joint.tree import Link, Number
+from inkshift.forms.joint.work import WORK, Work
 from inkshift.forms.reading import (
     Candidate,
     FieldReading,
@@ -332,6 +333,61 @@ def test_fields_that_cannot_be_settled_stay_as_they_are_and_go_to_a_person(monke
         assert all("not settled" in message for message in after.rules_broken[:2])
         assert not acceptable(after.state, after.rules_broken)
     assert joint.fields[3].rules_broken == ()
+
+
+def dense(sums: int, terms: int, seed: int = 0) -> tuple[FormReading, list[Rule], list[FieldSpec]]:
+    """196 unclear fields of four cells, and true sums of so many of them each."""
+    rng = np.random.default_rng(seed)
+    names = [f"f{v}" for v in range(196)]
+    values = rng.integers(1000, 9000, len(names))
+    fields = []
+    for name, value in zip(names, values.tolist(), strict=True):
+        texts = [str(value + by) for by in (0, *range(1, 10), *range(10, 100, 10))]
+        fields.append(field(name, **{f"_{text}": 0.5 if text == str(value) else 0.02 for text in texts}))
+    rules = []
+    for _ in range(sums):
+        mine = rng.choice(len(names), terms, replace=False)
+        text = " + ".join(names[v] for v in mine) + f" = {values[mine].sum()}"
+        rules.append(parse_rule(text, names))
+    specs = [FieldSpec(name=name, box=(0, 0, 60, 20), cells=4, digits=(0, 4)) for name in names]
+    return form(*fields), rules, specs
+
+
+@pytest.mark.parametrize(("sums", "terms"), [(30, 100), (200, 20), (200, 100)])
+def test_dense_rules_end_by_counted_steps_and_go_to_a_person(
+    sums: int, terms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+    spend = Work.spend
+
+    def noted(own: Work, steps: int) -> None:
+        left.append(own.left)
+        spend(own, steps)
+
+    monkeypatch.setattr(Work, "spend", noted)
+    given, some, specs = dense(sums, terms)
+    joint = decode_form(given, some, specs)
+    ruled = {name for rule in some for name in rule.fields}
+    assert left[0] == WORK and all(steps >= 0 for steps in left), "nothing is done once the steps are used up"
+    assert len(left) < WORK / 2
+    for before, after in zip(given.fields, joint.fields, strict=True):
+        assert (after.written, after.confidence) == (before.written, before.confidence)
+        assert any("not settled" in message for message in after.rules_broken) == (after.name in ruled)
+
+
+def test_what_hangs_together_in_few_terms_is_settled_beside_what_is_not() -> None:
+    given, some, specs = dense(60, 100)
+    beside = decode_form(form(*given.fields, *PLAIN.fields), [*some, *rules(SUMS[0])], [*specs, *SPECS])
+    assert "not settled" in beside["f0"].rules_broken[0]
+    by_itself = read(PLAIN, SUMS[0])
+    assert [beside[name] for name in ("r01", "r02", "A")] == list(by_itself.fields)
+
+
+def test_the_work_of_a_form_is_the_limit_of_its_proposals_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "WORK", 100)
+    joint = read(PLAIN, SUMS[0])
+    assert [(f.written, f.confidence) for f in joint.fields] == [(f.written, f.confidence) for f in PLAIN.fields]
+    assert all("not settled" in f.rules_broken[0] for f in joint.fields)
 
 
 def test_real_tallies(shared_data: Path, shipped_model: str) -> None:

@@ -88,12 +88,8 @@ def fits(text: str, spec: FieldSpec) -> bool:
     )
 
 
-def most_numbers(domains: Sequence[Domain]) -> int:
-    """How many numbers the largest of these fields can hold, by its longest candidate and by its limits."""
-    return max(_numbers(domain) for domain in domains)
-
-
-def _numbers(domain: Domain) -> int:
+def most_numbers(domain: Domain) -> int:
+    """How many numbers a field can hold, by its longest candidate and by its limits."""
     limit = domain.spec.limit
     longest = max((len(digits_of(text)) for text in domain.given), default=0) or limit.digits[1]
     free = int("9" * min(limit.cells or longest, limit.digits[1])) + 1

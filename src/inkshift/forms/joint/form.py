@@ -9,7 +9,7 @@ that is overwritten or overflows may hold any number.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -18,6 +18,7 @@ import numpy as np
 from inkshift.forms.joint import linked
 from inkshift.forms.joint.domain import Domain, Prior, domain_of, most_numbers, with_proposals
 from inkshift.forms.joint.tree import ALL, LIKELIEST, Floats, Link, Number, components, infer, partners
+from inkshift.forms.joint.work import UnfinishedError, Work
 from inkshift.forms.kinds import number_of
 from inkshift.forms.reading import Candidate, CellReading, FieldReading, FormReading, state_of, value_of
 from inkshift.forms.rules import COUNTED, Rule, unsettled
@@ -25,6 +26,9 @@ from inkshift.forms.template import FieldSpec
 
 # A number proposed for a field that cannot be read is shown from this probability on.
 _SHOWN = 0.01
+
+
+Offered = Callable[[Sequence[int], Sequence[Link]], list[Number]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,15 @@ def decode_form(
         return form
     by_name, prior = {spec.name: spec for spec in specs}, dict(priors or {})
     domains = {name: domain_of(there[name], by_name[name], prior.get(name)) for name in names}
+    work = Work()
+
+    def offered(members: Sequence[int], links: Sequence[Link]) -> list[Number]:
+        own = _proposed({names[v]: domains[names[v]] for v in members}, links, prior, work)
+        domains.update(own)
+        return [domain.number for domain in own.values()]
+
     links = _links(used, domains, names)
-    domains = _proposed(domains, links, prior)
-    solved = solve([domains[name].number for name in names], links)
+    solved = solve([domains[name].number for name in names], links, work, offered)
     open_ = {names[v] for v in solved.unsettled}
     doubted = _doubted(used, domains, dict(zip(names, solved.best, strict=True)))
     read = {
@@ -65,33 +75,29 @@ def decode_form(
         for name, posterior, best in zip(names, solved.posteriors, solved.best, strict=True)
         if name not in open_
     }
-    read |= {
-        name: replace(there[name], rules_broken=tuple(unsettled(rule) for rule in used if name in rule.fields))
-        for name in open_
-    }
+    said = _said(used, open_)
+    read |= {name: replace(there[name], rules_broken=tuple(said[name])) for name in open_}
     return replace(form, fields=tuple(read.get(field.name, field) for field in form.fields))
 
 
-def solve(numbers: Sequence[Number], links: Sequence[Link]) -> Solution:
+def solve(
+    numbers: Sequence[Number], links: Sequence[Link], work: Work | None = None, offered: Offered | None = None
+) -> Solution:
     """Posteriors and the likeliest assignment of all numbers together.
 
-    Exact but where rules are linked in so many rings that too many cases are to be told apart: there `linked`
-    searches, with as much work on any machine.
+    Exact but where rules are linked in so many rings, or so many unclear numbers added up, that it takes too much work:
+    there `linked` searches, with as much work on any machine. What hangs together in the fewest terms comes first, so
+    that it is settled whatever the others take of `work`. offered: numbers that hang together as their links make them.
     """
+    work = work or Work()
     posteriors = [_shares(number.weights) for number in numbers]
     best = [int(number.weights.argmax()) for number in numbers]
     left: list[int] = []
-    for members, own in components(len(numbers), links):
-        at = {v: place for place, v in enumerate(members)}
-        part = [numbers[v] for v in members]
-        mine = [replace(link, terms=tuple((at[v], c) for v, c in link.terms)) for link in own]
-        found = infer(part, mine, ALL)
+    for members, own in _parts(len(numbers), links):
         try:
-            if found is None:
-                shares, places = linked.search(part, mine)
-            else:
-                shares, places = [_shares(weights) for weights in found], _likeliest(part, mine)
-        except linked.UnfinishedError:
+            part = offered(members, own) if offered else [numbers[v] for v in members]
+            shares, places = _settled(part, own, work)
+        except UnfinishedError:
             left += members
             continue
         for v, share, place in zip(members, shares, places, strict=True):
@@ -99,11 +105,37 @@ def solve(numbers: Sequence[Number], links: Sequence[Link]) -> Solution:
     return Solution(posteriors, best, tuple(left))
 
 
-def _likeliest(numbers: Sequence[Number], links: Sequence[Link]) -> list[int]:
+def _parts(count: int, links: Sequence[Link]) -> Iterator[tuple[list[int], list[Link]]]:
+    """The numbers that hang together, and their links by the places of these among them; the fewest terms first."""
+    parts = components(count, links)
+    for members, own in sorted(parts, key=lambda part: sum(len(link.terms) for link in part[1])):
+        at = {v: place for place, v in enumerate(members)}
+        yield members, [replace(link, terms=tuple((at[v], c) for v, c in link.terms)) for link in own]
+
+
+def _settled(numbers: Sequence[Number], links: Sequence[Link], work: Work) -> tuple[list[Floats], list[int]]:
+    """Posteriors and the likeliest assignment of numbers that hang together: exact where half of the work suffices.
+
+    Raises UnfinishedError.
+    """
+    share = work.left // 2
+    exact = Work(share)
+    try:
+        found = infer(numbers, links, ALL, exact)
+        places = _likeliest(numbers, links, exact) if found else []
+    except UnfinishedError:
+        found = None
+    work.spend(share - max(exact.left, 0))
+    if found is None:
+        return linked.search(numbers, links, work=work)
+    return [_shares(weights) for weights in found], places
+
+
+def _likeliest(numbers: Sequence[Number], links: Sequence[Link], work: Work) -> list[int]:
     """The places of the values of the likeliest assignment; where several are as likely, of one of them."""
     numbers = list(numbers)
     while True:
-        found = infer(numbers, links, LIKELIEST) or []
+        found = infer(numbers, links, LIKELIEST, work) or []
         open_ = [v for v, number in enumerate(numbers) if np.count_nonzero(number.weights) > 1]
         tied = [v for v in open_ if np.count_nonzero(found[v] >= found[v].max() * (1 - 1e-9)) > 1]
         if not tied:
@@ -121,9 +153,10 @@ def _shares(weights: Floats) -> Floats:
 def _links(rules: Sequence[Rule], domains: Mapping[str, Domain], names: Sequence[str]) -> list[Link]:
     """Each two neighbouring sides of each rule as a link."""
     place = {name: v for v, name in enumerate(names)}
+    most = {name: most_numbers(domain) for name, domain in domains.items()}
     links = []
     for rule in rules:
-        many = most_numbers([domains[name] for name in rule.fields])
+        many = max(most[name] for name in rule.fields)
         for left, right in pairwise(rule.sides):
             terms = Counter(place[name] for name in left.fields)
             terms.subtract(place[name] for name in right.fields)
@@ -137,15 +170,33 @@ def _links(rules: Sequence[Rule], domains: Mapping[str, Domain], names: Sequence
     return links
 
 
-def _proposed(domains: Mapping[str, Domain], links: Sequence[Link], prior: Mapping[str, Prior]) -> dict[str, Domain]:
-    """The domains with the numbers that would make an equality hold, given the others' candidates."""
+def _proposed(
+    domains: Mapping[str, Domain], links: Sequence[Link], prior: Mapping[str, Prior], work: Work
+) -> dict[str, Domain]:
+    """The domains with the numbers that would make an equality hold, given the others' candidates.
+
+    Raises UnfinishedError: fields are not settled without the numbers that their rules ask for, as what is left might
+    look surer than it is.
+    """
     out, names = dict(domains), list(domains)
     numbers = [domain.number for domain in domains.values()]
     for link in links:
-        for v, wanted in partners(numbers, link).items() if link.equal else ():
+        for v, wanted in partners(numbers, link, work).items() if link.equal else ():
             if domains[names[v]].patterns:
+                work.spend(5 * len(wanted) * len(domains[names[v]].patterns))
                 out[names[v]] = with_proposals(out[names[v]], wanted, prior.get(names[v]))
     return out
+
+
+def _said(rules: Sequence[Rule], names: Collection[str]) -> dict[str, list[str]]:
+    """What each of these fields says of its rules, where it is not settled."""
+    said: dict[str, list[str]] = {name: [] for name in names}
+    for rule in rules:
+        message = unsettled(rule)
+        for name in rule.fields:
+            if name in said:
+                said[name].append(message)
+    return said
 
 
 def _doubted(rules: Sequence[Rule], domains: Mapping[str, Domain], best: Mapping[str, int]) -> set[str]:

@@ -12,43 +12,42 @@ Work is counted in steps, not in seconds: the result is the same on any machine 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from inkshift.forms.joint.tree import Floats, Link, Number
+from inkshift.forms.joint.work import UnfinishedError, Work
 
 STEPS = 40_000
 """How many changes are weighed at most to find the likeliest assignment, and as many again to find how sure it is: each
-for less than a second of a processor."""
+for less than a second of a processor where a number is in few rules. What more it takes is counted as `Work`."""
 # Partial repairs taken up for each value beside the likeliest, and how many nats less probable it may be to be searched
 # for: beyond them, what all that wait come to at least stands for them.
 _LOOK, _REACH = 100, 9.0
 _MODULUS = 8191
 
 
-class UnfinishedError(Exception):
-    """The steps were used up before the search was finished."""
-
-
 def search(
-    numbers: Sequence[Number], links: Sequence[Link], steps: int | None = None
+    numbers: Sequence[Number], links: Sequence[Link], steps: int | None = None, work: Work | None = None
 ) -> tuple[list[Floats], list[int]]:
     """For each number the probability of each of its values, last of an unknown one, and the place of its value in
     the likeliest assignment.
 
     A value that is not in it weighs what the likeliest assignments with it weigh that change no more than it brings
     with it, or as much as these can weigh at most: a number is hardly ever surer than it should be. Raises
-    UnfinishedError where `steps` do not suffice.
+    UnfinishedError where `steps` do not suffice, or those left of `work`.
     """
-    steps = STEPS if steps is None else steps
+    steps, work = STEPS if steps is None else steps, work or Work()
     costs = [_costs(number.weights) for number in numbers]
-    best = _best(_Puzzle(numbers, links, costs, [int(cost.argmin()) for cost in costs]), steps)
+    best = _best(_Puzzle(numbers, links, costs, [int(cost.argmin()) for cost in costs], work), _Steps(steps, work))
     beside = [cost - cost[k] for cost, k in zip(costs, best, strict=True)]
-    puzzle = _Puzzle(numbers, links, [cost.clip(0) for cost in beside], best)
+    puzzle = _Puzzle(numbers, links, [cost.clip(0) for cost in beside], best, work)
     standing = frozenset(f for f, off in enumerate(puzzle.offs) if not puzzle.holds(f, off))
-    whole, work = _log_weight(numbers, links, best), _Work(steps)
+    whole, left = _log_weight(numbers, links, best), _Steps(steps, work)
+    size = len(numbers) + sum(len(link.terms) for link in links)
     odds = [np.eye(len(cost))[place] for cost, place in zip(costs, best, strict=True)]
     found: dict[frozenset[tuple[int, int]], float] = {}
     for v in range(len(numbers)):
@@ -58,13 +57,13 @@ def search(
         for k in (k for k in puzzle.ways[v] if k != best[v]):
             spent = -back + min(0.0, beside[v][k])
             start = _Node({}, {}, standing - open_, frozenset(), spent, dict.fromkeys(open_, 0.0))
-            node = _changed(puzzle, start, {}, v, k, np.inf)
-            assert node is not None
-            for step, (least, repair, waiting) in enumerate(_repairs(puzzle, node, _REACH, work)):
-                if step == _LOOK or least > _REACH or work.left < 0:
+            node = _changed(puzzle, start, (0, 0), v, k)
+            for step, (least, repair, waiting) in enumerate(_repairs(puzzle, node, _REACH, left)):
+                if step == _LOOK or least > _REACH or left.left < 0:
                     odds[v][k] += np.exp(np.minimum(0.0, [-least, *(-each for each, _, _ in waiting)])).sum()
                     break
                 if not repair.todo:
+                    work.spend(size // 2)
                     places = [repair.changed.get(u, place) for u, place in enumerate(best)]
                     moved = frozenset((u, p) for u, p in repair.changed.items() if p != best[u])
                     found[moved] = np.exp(min(0.0, _log_weight(numbers, links, places) - whole))
@@ -74,16 +73,15 @@ def search(
     return [own / own.sum() for own in odds], best
 
 
-def _best(puzzle: _Puzzle, steps: int) -> list[int]:
+def _best(puzzle: _Puzzle, steps: _Steps) -> list[int]:
     """The likeliest assignment. Raises UnfinishedError."""
     standing = {f: puzzle.least(f, off) for f, off in enumerate(puzzle.offs) if not puzzle.holds(f, off)}
     reach = sum(puzzle.broken[f] for f in standing) + 1e-6
     start = _Node({}, {}, frozenset(), frozenset(), 0.0, standing)
-    work = _Work(steps)
-    for _, node, _ in _repairs(puzzle, start, reach, work):
+    for _, node, _ in _repairs(puzzle, start, reach, steps):
         if not node.todo:
             return [node.changed.get(v, k) for v, k in enumerate(puzzle.start)]
-        if work.left < 0:
+        if steps.left < 0:
             break
     raise UnfinishedError
 
@@ -100,19 +98,26 @@ def _log_weight(numbers: Sequence[Number], links: Sequence[Link], places: Sequen
     return float(own + sum(np.log(link.weight(values)) for link in links))
 
 
-class _Work:
-    """Changes that may be weighed yet."""
+@dataclass(slots=True)
+class _Steps:
+    """left: changes that may be weighed yet. work: what is left to the form."""
 
-    def __init__(self, left: int) -> None:
-        self.left = left
+    left: int
+    work: Work
 
 
 class _Puzzle:
     """Numbers at a start, and what changing each costs. at: the links of each number, with its coefficient there."""
 
     def __init__(
-        self, numbers: Sequence[Number], links: Sequence[Link], costs: Sequence[Floats], start: Sequence[int]
+        self,
+        numbers: Sequence[Number],
+        links: Sequence[Link],
+        costs: Sequence[Floats],
+        start: Sequence[int],
+        work: Work,
     ) -> None:
+        work.spend(sum(len(costs[v]) for link in links for v, _ in link.terms) // 2)
         self.links, self.costs, self.start = links, costs, tuple(start)
         self.values = [[*map(int, number.values), None] for number in numbers]
         self.ways = [np.flatnonzero(np.isfinite(cost)).tolist() for cost in costs]
@@ -130,7 +135,7 @@ class _Puzzle:
         change = [min(own, default=np.inf) for own in shares]
         self.give_up = [min(b, s + c) for b, s, c in zip(self.broken, self.several, change, strict=True)]
         self.cheapest = [min(b, s, c) for b, s, c in zip(self.broken, self.several, change, strict=True)]
-        self.tables = [self._table(f) if link.equal else np.zeros(0) for f, link in enumerate(links)]
+        self.tables = [self._table(f, work) if link.equal else np.zeros(0) for f, link in enumerate(links)]
         self.offs = [self._off(link) for link in links]
 
     def _off(self, link: Link) -> tuple[int, int]:
@@ -138,7 +143,7 @@ class _Puzzle:
         values = [(c, self.values[v][self.start[v]]) for v, c in link.terms]
         return sum(c * (x or 0) for c, x in values) - link.bound, sum(x is None for _, x in values)
 
-    def _table(self, f: int) -> Floats:
+    def _table(self, f: int, work: Work) -> Floats:
         """(m,) the least that changes cost the link which together change its sum by r, modulo m, for each r.
 
         The cost of a change is shared out among the links of its number, so that what several links cost adds up. What
@@ -152,6 +157,7 @@ class _Puzzle:
                     changes.setdefault(v, []).append((c * (value - now), self.costs[v][k] / len(self.at[v])))
         span = sum(max(abs(by) for by, _ in own) for own in changes.values())
         m = min(2 * span + 1, _MODULUS)
+        work.spend(sum(map(len, changes.values())) * (2 + m // 700))
         table = np.full(m, np.inf)
         table[0] = 0.0
         for own in changes.values():
@@ -198,58 +204,58 @@ class _Node:
         return self.spent + sum(self.todo.values())
 
 
-_Heap = list[tuple[float, int, _Node]]
+_Heap = list[tuple[float, int, Callable[[], _Node]]]
 
 
-def _repairs(puzzle: _Puzzle, node: _Node, reach: float, work: _Work) -> Iterator[tuple[float, _Node, _Heap]]:
+def _repairs(puzzle: _Puzzle, node: _Node, reach: float, steps: _Steps) -> Iterator[tuple[float, _Node, _Heap]]:
     """Each partial repair that is taken up and what it comes to, at least, the least first, all up to `reach`; and
-    those that wait.
+    those that wait. These are made only when they are taken up: most never are.
 
     The first that leaves nothing to do is the cheapest complete one.
     """
-    count, heap = 0, [(node.least, 0, node)]  # what it comes to, then which came first
+    first, count = node, 0
+    heap: _Heap = [(node.least, 0, lambda: first)]  # what it comes to, then which came first
     while heap:
-        least, _, node = heapq.heappop(heap)
+        least, _, make = heapq.heappop(heap)
+        node = make()
+        steps.work.spend(10 + (len(node.changed) + len(node.offs) + len(node.todo)) // 2)
         yield least, node, heap
-        for child in _children(puzzle, node, reach, work) if node.todo else ():
+        for reached, child in _children(puzzle, node, reach, steps) if node.todo else ():
             count += 1
-            heapq.heappush(heap, (child.least, count, child))
+            heapq.heappush(heap, (reached, count, child))
 
 
-def _children(puzzle: _Puzzle, node: _Node, reach: float, work: _Work) -> Iterator[_Node]:
+def _children(puzzle: _Puzzle, node: _Node, reach: float, steps: _Steps) -> Iterator[tuple[float, Callable[[], _Node]]]:
     """The link that costs most yet: given up, made void by unknown numbers, or with one of its numbers changed."""
     f = max(node.todo, key=lambda f: (node.todo[f], -f))
-    rest = {g: cost for g, cost in node.todo.items() if g != f}
     off = node.offs.get(f, puzzle.offs[f])
     if f not in node.void:
+        rest = {g: cost for g, cost in node.todo.items() if g != f}
         spent = node.spent + puzzle.broken[f]
         up = _Node(node.changed, node.offs, node.given_up | {f}, node.void, spent, rest)
         if up.least <= reach:
-            yield up
+            yield up.least, lambda: up
         if puzzle.links[f].equal:
             todo = rest if off[1] > 1 else {**rest, f: 0.0}
             spent = node.spent + puzzle.several[f]
             void = _Node(node.changed, node.offs, node.given_up, node.void | {f}, spent, todo)
             if void.least <= reach:
-                yield void
-    stay = dict(node.changed)
-    for v, _ in puzzle.links[f].terms:
+                yield void.least, lambda: void
+    for place, (v, _) in enumerate(puzzle.links[f].terms):
         if v in node.changed:
             continue
         for k in puzzle.ways[v]:
             if k != puzzle.start[v] and (f not in node.void or puzzle.values[v][k] is None):
-                work.left -= 1
-                child = _changed(puzzle, node, stay, v, k, reach)
-                if child:
-                    yield child
-        stay = {**stay, v: puzzle.start[v]}  # a number that comes before the one that is changed stays as it is
+                steps.left -= 1
+                steps.work.spend(5 + 2 * len(puzzle.at[v]) + len(node.todo) // 20)
+                spent = node.spent + puzzle.costs[v][k]
+                least = spent + sum(_moved(puzzle, node, v, k)[0].values()) if spent <= reach else spent
+                if least <= reach:
+                    yield least, partial(_changed, puzzle, node, (f, place), v, k)
 
 
-def _changed(puzzle: _Puzzle, node: _Node, stay: dict[int, int], v: int, k: int, reach: float) -> _Node | None:
-    """The node with a number changed; None where that comes to more than `reach`."""
-    spent = node.spent + puzzle.costs[v][k]
-    if spent > reach:
-        return None
+def _moved(puzzle: _Puzzle, node: _Node, v: int, k: int) -> tuple[dict[int, float], dict[int, tuple[int, int]]]:
+    """What is to do yet where a number is changed, and what its links miss then."""
     todo, moved = dict(node.todo), {}
     for g, c in puzzle.at[v]:
         off = moved[g] = puzzle.moved(node.offs.get(g, puzzle.offs[g]), v, c, k)
@@ -259,6 +265,13 @@ def _changed(puzzle: _Puzzle, node: _Node, stay: dict[int, int], v: int, k: int,
                 todo[g] = 0.0
         elif g not in node.given_up and not puzzle.holds(g, off):
             todo[g] = puzzle.least(g, off)
-    if spent + sum(todo.values()) > reach:
-        return None
-    return _Node({**stay, v: k}, node.offs | moved, node.given_up, node.void, spent, todo)
+    return todo, moved
+
+
+def _changed(puzzle: _Puzzle, node: _Node, before: tuple[int, int], v: int, k: int) -> _Node:
+    """The node with a number changed; before: a link and a place in it, up to which its other numbers stay."""
+    todo, moved = _moved(puzzle, node, v, k)
+    f, place = before
+    stay = {u: puzzle.start[u] for u, _ in puzzle.links[f].terms[:place] if u not in node.changed}
+    spent = node.spent + puzzle.costs[v][k]
+    return _Node({**node.changed, **stay, v: k}, node.offs | moved, node.given_up, node.void, spent, todo)

@@ -7,6 +7,7 @@ them are fixed to each of their values in turn.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -14,6 +15,8 @@ from math import prod
 
 import numpy as np
 import numpy.typing as npt
+
+from inkshift.forms.joint.work import Work
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -84,18 +87,18 @@ class _Sums:
 _NOTHING = _Sums(np.zeros(1, np.int64), np.ones(1))
 
 
-def infer(numbers: Sequence[Number], links: Sequence[Link], way: Way) -> list[Floats] | None:
+def infer(numbers: Sequence[Number], links: Sequence[Link], way: Way, work: Work) -> list[Floats] | None:
     """For each number the weight, summed or largest by `way`, of all assignments in which it has each value.
 
     None where links close too many rings (`CASES`, `TERMS`). Weights are relative, the same for all numbers that hang
-    together.
+    together. Raises UnfinishedError.
     """
     out: list[Floats] = [number.weights for number in numbers]
     for members, own in components(len(numbers), links):
-        cut = _cut(numbers, members, own)
+        cut = _cut(numbers, members, own, work)
         if cut is None:
             return None
-        for v, weights in _by_cases(numbers, members, own, cut, way).items():
+        for v, weights in _by_cases(numbers, members, own, cut, way, work).items():
             out[v] = weights
     return out
 
@@ -106,17 +109,19 @@ def components(count: int, links: Sequence[Link]) -> list[tuple[list[int], list[
 
     def root(v: int) -> int:
         while group[v] != v:
-            v = group[v]
+            group[v] = v = group[group[v]]
         return v
 
     for link in links:
         for v, _ in link.terms:
             group[root(v)] = root(link.terms[0][0])
-    roots = dict.fromkeys(root(link.terms[0][0]) for link in links)
-    return [
-        ([v for v in range(count) if root(v) == r], [link for link in links if root(link.terms[0][0]) == r])
-        for r in roots
-    ]
+    parts: dict[int, tuple[list[int], list[Link]]] = {root(link.terms[0][0]): ([], []) for link in links}
+    for v in range(count):
+        if root(v) in parts:
+            parts[root(v)][0].append(v)
+    for link in links:
+        parts[root(link.terms[0][0])][1].append(link)
+    return list(parts.values())
 
 
 def is_tree(links: Sequence[Link]) -> bool:
@@ -126,38 +131,40 @@ def is_tree(links: Sequence[Link]) -> bool:
     return all(sum(len(link.terms) for link in own) == len(own) + len(members) - 1 for members, own in parts)
 
 
-def _cut(numbers: Sequence[Number], members: Sequence[int], links: Sequence[Link]) -> list[int] | None:
+def _cut(numbers: Sequence[Number], members: Sequence[int], links: Sequence[Link], work: Work) -> list[int] | None:
     """Numbers without which no ring is left: those in most links first, of them those with fewest values.
 
     None where they would be fixed in too many ways.
     """
     cut: list[int] = []
-    most = min(CASES, TERMS // sum(len(link.terms) for link in links))
-    while prod(len(numbers[v].weights) for v in cut) <= max(most, 1):
-        left = [Link(terms, True, 0, 1, (1, 1)) for link in links if (terms := _without(link, cut))]
+    terms = sum(len(link.terms) for link in links)
+    while prod(len(numbers[v].weights) for v in cut) <= max(min(CASES, TERMS // terms), 1):
+        work.spend(terms + len(members))
+        left = [Link(some, True, 0, 1, (1, 1)) for link in links if (some := _without(link, set(cut)))]
         if is_tree(left):
             return cut
-        uses = {v: sum(v in dict(link.terms) for link in left) for v in members if v not in cut}
-        cut.append(max(uses, key=lambda v: (uses[v], -len(numbers[v].weights))))
+        uses = Counter(v for link in left for v, _ in link.terms)
+        cut.append(max(uses, key=lambda v: (uses[v], -len(numbers[v].weights), -v)))
     return None
 
 
-def _without(link: Link, cut: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def _without(link: Link, cut: set[int]) -> tuple[tuple[int, int], ...]:
     return tuple(term for term in link.terms if term[0] not in cut)
 
 
 def _by_cases(
-    numbers: Sequence[Number], members: Sequence[int], links: Sequence[Link], cut: Sequence[int], way: Way
+    numbers: Sequence[Number], members: Sequence[int], links: Sequence[Link], cut: Sequence[int], way: Way, work: Work
 ) -> dict[int, Floats]:
     """As `infer`, for numbers that hang together, each number in `cut` fixed to each of its values in turn."""
     copies: dict[int, int] = {}
+    closing = set(cut)
     opened = []
     values = {v: numbers[v].values for v in members}
     for link in links:
         terms = []
         for v, c in link.terms:
             name = v
-            if v in cut:
+            if v in closing:
                 name = len(numbers) + len(copies)
                 copies[name], values[name] = v, numbers[v].values
             terms.append((name, c))
@@ -168,7 +175,7 @@ def _by_cases(
         fixed = dict(zip(cut, case, strict=True))
         weights = {v: numbers[v].weights for v in members if v not in fixed}
         weights |= {name: np.eye(len(numbers[v].weights))[fixed[v]] for name, v in copies.items()}
-        found, whole = _forest(weights, values, opened, way)
+        found, whole = _forest(weights, values, opened, way, work)
         own = float(np.prod([numbers[v].weights[k] for v, k in fixed.items()]))
         for v in members:
             share = own * (np.eye(len(out[v]))[fixed[v]] * whole if v in fixed else found[v])
@@ -177,7 +184,7 @@ def _by_cases(
 
 
 def _forest(
-    weights: dict[int, Floats], values: dict[int, Ints], links: Sequence[Link], way: Way
+    weights: dict[int, Floats], values: dict[int, Ints], links: Sequence[Link], way: Way, work: Work
 ) -> tuple[dict[int, Floats], float]:
     """The weight of each value of each number, and that of all assignments together; without rings."""
     at: dict[int, list[int]] = {v: [] for v in weights}
@@ -187,12 +194,13 @@ def _forest(
     inbox: dict[tuple[int, int], Floats] = {}
 
     def belief(v: int, besides: int = -1) -> Floats:
+        work.spend(2 + len(at[v]))
         heard = [inbox[f, v] for f in at[v] if f != besides and (f, v) in inbox]
         return np.asarray(np.prod([weights[v], *heard], axis=0))
 
     def say(f: int, to: Sequence[int]) -> None:
         names = [u for u, _ in links[f].terms]
-        told = _messages(links[f], [values[u] for u in names], [belief(u, f) for u in names], way, to)
+        told = _messages(links[f], [values[u] for u in names], [belief(u, f) for u in names], way, to, work)
         inbox.update({(f, u): message for u, message in told.items()})
 
     def ask(f: int, v: int) -> None:
@@ -223,6 +231,7 @@ def _forest(
         part = tell(v)
         out |= {u: belief(u) for u in part}
         wholes.append((part, way.whole(out[v])))
+    work.spend(len(wholes) ** 2 // 10)
     return _together(out, wholes)
 
 
@@ -235,18 +244,19 @@ def _together(out: dict[int, Floats], wholes: Sequence[tuple[list[int], float]])
 
 
 def _messages(
-    link: Link, values: Sequence[Ints], beliefs: Sequence[Floats], way: Way, to: Sequence[int]
+    link: Link, values: Sequence[Ints], beliefs: Sequence[Floats], way: Way, to: Sequence[int], work: Work
 ) -> dict[int, Floats]:
     """What a link says to each of the numbers `to`: (n + 1,) the weight of each of its values, given the others'."""
     parts = [_lift(c * x, belief, way) for (_, c), x, belief in zip(link.terms, values, beliefs, strict=True)]
     before, after = [_NOTHING], [_NOTHING]
     for part in parts[:-1]:
-        before.append(_join(before[-1], part, way))
+        before.append(_join(before[-1], part, way, work))
     for part in parts[:0:-1]:
-        after.append(_join(part, after[-1], way))
+        after.append(_join(part, after[-1], way, work))
     out = {}
     for k, (v, c) in enumerate(link.terms):
         if v in to:
+            work.spend(len(values[k]) * (20 + len(before[k].sums) // 20))
             out[v] = _message(link, c * values[k], before[k], after[-1 - k], way)
     return out
 
@@ -276,14 +286,19 @@ def _lift(terms: Ints, belief: Floats, way: Way) -> _Sums:
     return _Sums(sums, weights, float(belief[-1]))
 
 
-def _join(p: _Sums, q: _Sums, way: Way) -> _Sums:
+def _join(p: _Sums, q: _Sums, way: Way, work: Work) -> _Sums:
     """The sums of one of each."""
     _, one, many = _totals(p, q, way)
     few, more = (p, q) if len(p.sums) < len(q.sums) else (q, p)
+    work.spend(20 + len(more.sums) // 50)
     if not len(few.sums):
         return _Sums(few.sums, few.weights, one, many)
+    if len(few.sums) == 1:
+        return _Sums(*_strongest(more.sums + few.sums[0], few.weights[0] * more.weights), one, many)
+    work.spend(len(few.sums) * len(more.sums) // 20)
     first, last = int(p.sums[0] + q.sums[0]), int(p.sums[-1] + q.sums[-1])
     if last - first < _DENSE:
+        work.spend(3 * len(few.sums) + (last - first) // 1000)
         table = np.zeros(last - first + 1)
         for value, weight in zip(few.sums.tolist(), few.weights.tolist(), strict=True):
             at = more.sums + (value - first)
@@ -321,29 +336,43 @@ def _strongest(sums: Ints, weights: Floats) -> tuple[Ints, Floats]:
     return sums[keep], weights[keep]
 
 
-def partners(numbers: Sequence[Number], link: Link) -> dict[int, list[int]]:
+def partners(numbers: Sequence[Number], link: Link, work: Work) -> dict[int, list[int]]:
     """For each number of an equality its values that would make it hold with known values of the others, the likeliest
-    first; those of a number are left out where nothing is known of another."""
-    out: dict[int, list[int]] = {}
-    # The sums of the numbers before each are put together once, those of the numbers behind for each anew.
-    before: _Sums | None = _NOTHING
+    first; those of a number are left out where nothing is known of another. Raises UnfinishedError."""
     each = [_lift(c * numbers[v].values, numbers[v].weights, ALL) for v, c in link.terms]
+    work.spend(20 * len(each))
+    # What can be one value only moves the sums of the others; with none, there are no sums at all.
+    fixed = sum(int(one.sums[0]) for one in each if len(one.sums) == 1)
+    none = [k for k, one in enumerate(each) if not len(one.sums)]
+    open_ = [k for k, one in enumerate(each) if len(one.sums) > 1]
+    # The sums of the numbers before each are put together once, those of the numbers behind for each anew.
+    out: dict[int, list[int]] = {}
+    before, sums = _NOTHING, {}
+    for place, k in enumerate(open_):
+        others = before
+        for other in open_[place + 1 :]:
+            others = _with_likely(others, each[other], work)
+        sums[k] = _bound_less(link.bound - fixed, others)
+        before = _with_likely(before, each[k], work)
+    of_all = _bound_less(link.bound - fixed, before)
     for k, (v, own) in enumerate(link.terms):
-        sums = before
-        for one in each[k + 1 :]:
-            sums = _with_likely(sums, one)
-        if sums is not None:
-            order = np.argsort(-sums.weights, kind="stable")
-            wanted = (link.bound - sums.sums[order]).tolist()
-            out[v] = [value // own for value in wanted if value % own == 0 and value // own >= 0]
-        before = _with_likely(before, each[k])
+        if not set(none) - {k}:
+            apart = int(each[k].sums[0]) if len(each[k].sums) == 1 else 0
+            wanted = sums.get(k, of_all)
+            out[v] = [(x + apart) // own for x in wanted if (x + apart) % own == 0 and (x + apart) // own >= 0]
     return out
 
 
-def _with_likely(sums: _Sums | None, one: _Sums) -> _Sums | None:
-    """The likeliest sums of one of each; None where nothing is known of one."""
-    if sums is None or not len(one.sums):
-        return None
-    joined = _join(sums, one, ALL)
+def _bound_less(bound: int, sums: _Sums) -> list[int]:
+    """What is left of a bound by each sum, the likeliest first."""
+    order = np.argsort(-sums.weights, kind="stable")
+    return [bound - x for x in sums.sums[order].tolist()]
+
+
+def _with_likely(sums: _Sums, one: _Sums, work: Work) -> _Sums:
+    """The likeliest sums of one of each."""
+    joined = _join(sums, one, ALL, work)
+    if len(joined.sums) <= 64:
+        return joined
     few = np.sort(np.argsort(-joined.weights, kind="stable")[:64])
     return _Sums(joined.sums[few], joined.weights[few])
