@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from inkshift.forms.page.files import ONE_PAGE, find_files, page_refs, passed_ov
 from inkshift.forms.reader import Progress, Reader, stamp
 from inkshift.forms.reading import FormReading
 from inkshift.jobs import digest
+from inkshift.scratch import no_scratch, scratch
 
 # Fewer pages than this are read before further processes have started.
 FEW_PAGES = 8
@@ -185,8 +185,13 @@ def _journal(out: Path | str | None) -> Iterator[Path]:
     That of a database lies in the folder that one is in, named by the address.
     """
     if out is None:
-        with tempfile.TemporaryDirectory(prefix="inkshift-") as folder:
-            yield Path(folder, "journal")
+        with scratch() as folder:
+            try:
+                yield folder / "journal"
+            except InputError as e:
+                if isinstance(e.__cause__, OSError) and str(e).startswith(str(folder)):
+                    raise no_scratch(e.__cause__) from None
+                raise
         return
     path, what = journal_path(Path(out)), str(out)
     if is_address(out):

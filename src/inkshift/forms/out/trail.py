@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,11 +24,12 @@ from typing import IO, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from inkshift.errors import DataError, InkshiftError, InputError, SettingError
-from inkshift.files import MOST_SETTINGS, file_digest, is_file, locked, parse_json, whole_file, writing
+from inkshift.files import MOST_SETTINGS, file_digest, is_file, locked, parse_json, whole_file
 from inkshift.forms.out.export import AddForm
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FieldReading, FormReading, State
 from inkshift.remote import address_of
+from inkshift.scratch import in_scratch, scratch_file
 
 Record = dict[str, Any]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -78,10 +78,10 @@ def open_trail(path: Path, reader: Reader) -> Iterator[AddForm]:
 
     Raises DataError where the trail that is there is torn, SettingError where it cannot be written.
     """
-    with tempfile.TemporaryFile() as made:
+    with scratch_file("w+b") as made:
 
         def add(record: Record) -> None:
-            with writing(path):
+            with in_scratch(Path(made.name)):
                 made.write(_line(record) + b"\n")
 
         add({"kind": "settings", "time": _now(), **described(reader)})
@@ -100,7 +100,8 @@ def open_trail(path: Path, reader: Reader) -> Iterator[AddForm]:
 
         yield add_form
         add({"kind": "end", "lines": count})
-        made.seek(0)
+        with in_scratch(Path(made.name)):
+            made.seek(0)
         with locked(path, wait=True):  # two readings that end together come one after the other
             _append(path, made)
 
