@@ -15,7 +15,7 @@ from inkshift.forms.assemble import Called, Roll, call_roll
 from inkshift.forms.out.columns import address_of
 from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of, is_address, open_readings, write_forms
 from inkshift.forms.out.html import open_report
-from inkshift.forms.out.trail import end_of, open_trail
+from inkshift.forms.out.trail import end_of, open_trail, seal_of
 from inkshift.forms.page.files import ONE_PAGE, find_files, page_refs, passed_over
 from inkshift.forms.reader import Progress, Reader, stamp
 from inkshift.forms.reading import FormReading
@@ -61,7 +61,8 @@ class Target:
     def files(self) -> tuple[Path, ...]:
         """The files that are written."""
         out = None if is_address(self.out) or self.out is None else Path(self.out)
-        return tuple(path for path in (out, self.report, self.trail) if path is not None)
+        seal = None if self.trail is None else seal_of(self.trail)
+        return tuple(path for path in (out, self.report, self.trail, seal) if path is not None)
 
     @property
     def shows_crops(self) -> bool:
