@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from inkshift.forms.out.batch import Target, journal_path, read_into
 from inkshift.forms.out.export import open_readings, write_forms
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
+from inkshift.scratch import PREFIX, in_scratch, scratch
 
 FORM = FormReading("f", (FieldReading("a", "12", "12", "written", 0.9, crop=np.full((20, 40), 200, np.uint8)),))
 
@@ -119,6 +121,98 @@ def test_a_second_reading_into_one_file_is_told(
     assert "another inkshift is at work on it" in capfd.readouterr().err and not out.exists()
 
 
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the temporary one, of processes that are started too."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
+def written_page(path: Path) -> Path:
+    picture = np.full((60, 120), 255, np.uint8)
+    cv2.putText(picture, "47", (20, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0,), 3)
+    cv2.imwrite(str(path), picture)
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks of folders")
+def test_temporary_folders_of_killed_runs_go_and_those_of_running_ones_stay(tmp_path: Path, temporary: Path) -> None:
+    def reading(name: str) -> subprocess.Popen[bytes]:
+        return another(
+            "import numpy as np\nfrom inkshift.forms.out.sheet import open_sheet, png\n"
+            f"with open_sheet(Path({str(tmp_path / name)!r}), 'r', ['form', 'crop']) as add:\n"
+            "    add({'form': 'a'}, png(np.full((20, 40), 200, np.uint8)), 'number')"
+        )
+
+    (temporary / "inkshift-mine").mkdir()
+    killed, runs = reading("a.xlsx"), reading("b.xlsx")
+    try:
+        assert len(list(temporary.glob(f"{PREFIX}*/2.png"))) == 2
+    finally:
+        end(killed)
+    try:
+        assert len(list(temporary.iterdir())) == 3
+        with scratch() as mine:
+            (left,) = {path for path in temporary.glob(f"{PREFIX}*") if path != mine}
+            assert (left / "2.png").exists() and runs.poll() is None
+        assert {path.name for path in temporary.iterdir()} == {left.name, "inkshift-mine"}
+    finally:
+        end(runs)
+    write_forms([FORM], open_readings(tmp_path / "b.xlsx"))
+    assert [path.name for path in temporary.iterdir()] == ["inkshift-mine"]
+
+
+@pytest.mark.parametrize("name", ["csv", "json"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_below_standard_output_is_told_in_one_line(tmp_path: Path, shipped_model: str, name: str) -> None:
+    page, kept = written_page(tmp_path / "n.png"), tmp_path / "r.trail"
+    command = [sys.executable, "-m", "inkshift", "read", str(page), "--as", "number", "--format", name]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*command, "--trail", str(kept)], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 2 and not kept.exists()
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"error: standard output: cannot be written ({os.strerror(errno.ENOSPC)})")
+
+
+@pytest.mark.parametrize("given", [("--out", "r.xlsx"), ("--out", "r.csv", "--trail", "r.trail"), ()], ids=str)
+def test_that_there_is_no_temporary_folder_is_told_in_one_line(
+    tmp_path: Path,
+    shipped_model: str,
+    given: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    page = written_page(tmp_path / "n.png")
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(tempfile, "tempdir", None)
+        patch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+        main(["read", str(page), "--as", "number", *given])
+    assert ended.value.code == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: TMPDIR: expected a temporary folder") and str(tmp_path / "gone") in line
+    assert not list(tmp_path.glob("r.*"))
+
+
+def test_a_full_temporary_folder_is_named_and_not_the_output(
+    tmp_path: Path, shipped_model: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, told = written_page(tmp_path / "n.png"), f"^{temporary}: the temporary folder cannot be written"
+    with monkeypatch.context() as patch, pytest.raises(SettingError, match=told):
+        patch.setattr(Path, "write_bytes", FullDisk(1, errno.ENOSPC).wrap(Path.write_bytes))
+        write_forms([FORM], open_readings(tmp_path / "r.xlsx"))
+    with monkeypatch.context() as patch, pytest.raises(SettingError, match=told):
+        journal = __import__("inkshift.jobs").jobs.Journal
+        patch.setattr(journal, "_append", FullDisk(1, errno.ENOSPC).wrap(journal._append))
+        read_into(Reader(read_as="number"), [page], Target())
+    with scratch() as folder, pytest.raises(SettingError, match=told), in_scratch(folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(temporary.iterdir()) and not (tmp_path / "r.xlsx").exists()
+
+
 def test_a_spreadsheet_is_the_same_bytes_later(tmp_path: Path) -> None:
     paths = [tmp_path / "a.xlsx", tmp_path / "b.xlsx"]
     for path in paths:
@@ -147,10 +241,7 @@ class FullDisk:
 def test_a_disk_that_fails_at_any_write_costs_one_message_and_no_file(
     tmp_path: Path, shipped_model: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page, out, kept = tmp_path / "n.png", tmp_path / "r.csv", tmp_path / "r.trail"
-    picture = np.full((60, 120), 255, np.uint8)
-    cv2.putText(picture, "47", (20, 45), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0,), 3)
-    cv2.imwrite(str(page), picture)
+    page, out, kept = written_page(tmp_path / "n.png"), tmp_path / "r.csv", tmp_path / "r.trail"
     reader, target = Reader(read_as="number"), Target(out, trail=kept)
     out.write_text("before")
     at, failed = 0, 0

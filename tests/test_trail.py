@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from inkshift.cli.app import app
 from inkshift.errors import DataError, SettingError
 from inkshift.forms.out.batch import Target, read_into
 from inkshift.forms.out.export import write_forms
-from inkshift.forms.out.trail import check, files_as_read, open_trail, read_again
+from inkshift.forms.out.trail import check, files_as_read, open_trail, read_again, seal_of
 from inkshift.forms.page import files as pages
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.page.place import on_page
@@ -74,7 +75,12 @@ def edited(made: tuple[Path, bytes], change: Callable[[bytes], bytes]) -> Path:
     trail, whole = made
     other = trail.with_name("edited.trail")
     other.write_bytes(change(whole))
+    seal_of(other).write_bytes(seal_of(trail).read_bytes())
     return other
+
+
+def first_run(whole: bytes) -> bytes:
+    return whole[: whole.index(b"\n", whole.index(b'"kind": "end"')) + 1]
 
 
 def test_a_value_has_its_file_place_model_and_candidates(made: tuple[Path, bytes], reader: Reader) -> None:
@@ -104,11 +110,68 @@ def test_any_changed_byte_is_found(made: tuple[Path, bytes], data: st.DataObject
 
 
 @given(st.data())
-def test_a_trail_cut_off_anywhere_but_between_runs_is_found(made: tuple[Path, bytes], data: st.DataObject) -> None:
-    whole = made[1]
-    first = whole.index(b"\n", whole.index(b'"kind": "end"')) + 1
-    at = data.draw(st.integers(1, len(whole) - 1).filter(lambda n: n != first))
+def test_a_trail_cut_off_anywhere_is_found(made: tuple[Path, bytes], data: st.DataObject) -> None:
+    at = data.draw(st.integers(1, len(made[1]) - 1))
     assert check(edited(made, lambda b: b[:at])).faults
+
+
+def test_a_last_run_that_was_taken_out_is_told_and_nothing_is_added(made: tuple[Path, bytes], reader: Reader) -> None:
+    trail = edited(made, first_run)
+    told = CliRunner().invoke(app, ["verify", str(trail), "--quick"])
+    assert told.exit_code == 1
+    assert "expected 2 runs, as its seal edited.trail.seal says, found 1" in told.stdout.replace("\n", " ")
+    with pytest.raises(DataError, match="found 1; the last were taken out; nothing is added"):
+        write_forms([], open_trail(trail, reader))
+    trail.unlink()
+    with pytest.raises(DataError, match="found 0; the last were taken out; nothing is added"):
+        write_forms([], open_trail(trail, reader))
+
+
+def test_a_seal_that_is_gone_or_changed_is_told(made: tuple[Path, bytes], reader: Reader) -> None:
+    trail = edited(made, first_run)
+    seal_of(trail).unlink()
+    (fault,) = check(trail).faults
+    assert fault.message == "expected its seal edited.trail.seal beside it, found none; put it there"
+    with pytest.raises(DataError, match=r"seal beside it, found none"):
+        write_forms([], open_trail(trail, reader))
+    for spoiled, told in (
+        ("{}", "it was changed"),
+        ("\0", "it was changed"),
+        (json.dumps({"runs": 1, "sha256": "0" * 64}), "run 1 does not end as its seal"),
+    ):
+        seal_of(trail).write_text(spoiled)
+        (fault,) = check(trail).faults
+        assert told in fault.message
+
+
+def test_a_run_added_since_the_seal_holds_as_a_kill_between_the_two_leaves_it(
+    made: tuple[Path, bytes], tmp_path: Path, reader: Reader
+) -> None:
+    trail, added = tmp_path / "t", edited(made, lambda b: b)
+    write_forms([], open_trail(trail, reader))
+    before = seal_of(trail).read_bytes()
+    write_forms([], open_trail(trail, reader))
+    seal_of(trail).write_bytes(before)
+    assert check(trail).faults == ()
+    write_forms([], open_trail(added, reader))
+    assert check(added).faults == () and json.loads(seal_of(added).read_text())["runs"] == 3
+
+
+def test_a_trail_from_before_there_were_seals_holds_and_has_one_from_its_next_run(
+    made: tuple[Path, bytes], tmp_path: Path, reader: Reader
+) -> None:
+    trail, lines, before = tmp_path / "old", list[bytes](), "0" * 64
+    for record in records(made[0]):
+        record.pop("runs", None)
+        lines.append(json.dumps(record | {"previous": before}).encode())
+        before = hashlib.sha256(lines[-1]).hexdigest()
+    trail.write_bytes(b"\n".join(lines) + b"\n")
+    assert faults(trail) == []
+    whole = trail.read_bytes()
+    write_forms([], open_trail(trail, reader))
+    assert faults(trail) == []
+    trail.write_bytes(whole)
+    assert "expected 3 runs" in str(faults(trail))
 
 
 def test_a_line_taken_out_moved_or_put_in_is_found(made: tuple[Path, bytes]) -> None:
@@ -144,7 +207,8 @@ def test_a_torn_trail_is_repaired_by_name(made: tuple[Path, bytes], capsys: pyte
 def rewritten(made: tuple[Path, bytes], reader: Reader, **changes: object) -> Path:
     """A trail that was written with other contents in its first value, whole as a chain."""
     trail = made[0].with_name("rewritten.trail")
-    trail.unlink(missing_ok=True)
+    for file in (trail, seal_of(trail)):
+        file.unlink(missing_ok=True)
     (form,) = reader.read([made[0].with_name("3.png")])
     write_forms([replace(form, fields=(replace(form.fields[0], **changes),))], open_trail(trail, reader))  # type: ignore[arg-type]
     return trail

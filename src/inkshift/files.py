@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import hashlib
 import io
 import json
@@ -20,6 +19,7 @@ from typing import Any
 
 from inkshift.errors import DataError, InputError, SettingError
 from inkshift.remote import address_of, at_hand
+from inkshift.scratch import NO_ROOM
 
 Rows = list[tuple[int, dict[str, str]]]
 
@@ -68,7 +68,7 @@ def writing(path: Path, *others: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        if e.filename in map(str, (path, *others)) or e.errno in _NO_ROOM:
+        if e.filename in map(str, (path, *others)) or e.errno in NO_ROOM:
             raise cannot_write(path, e) from None
         raise
 
@@ -99,7 +99,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
             try:
                 yield part
             except OSError as e:
-                if e.errno not in _NO_ROOM:
+                if e.errno not in NO_ROOM:
                     raise
                 raise cannot_write(out, e, "free its disk, then start again") from None
             if out.exists():
@@ -117,7 +117,6 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
 # Seconds.
 _PATIENCE = 60
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inkshift.errors import InkshiftError, InputError, need
+from inkshift.scratch import in_scratch, make_scratch
 
 # A path keeps one of the two slashes; a drive has but one letter.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])")
@@ -68,10 +67,10 @@ class _Copy:
 
     def __init__(self, address: str, stamp: str = "") -> None:
         self.address, self.stamp = address, stamp
-        folder = tempfile.mkdtemp(prefix="inkshift-page-")
-        self.go = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        folder, remove = make_scratch()
+        self.go = weakref.finalize(self, remove)
         self.file = Path(folder, address.rsplit("/", 1)[-1])
-        with _asking(address) as (store, place):
+        with _asking(address) as (store, place), in_scratch(folder):
             store.get_file(place, str(self.file))
 
 
@@ -119,6 +118,8 @@ def _asking(address: str) -> Iterator[tuple[Any, str]]:
     fsspec = need("fsspec", "stores", address)
     try:
         yield fsspec.core.url_to_fs(address)
+    except InkshiftError:
+        raise
     except ImportError:
         need("s3fs", "stores", address)  # of the stores that the extra brings
         kind = address.split("://")[0]

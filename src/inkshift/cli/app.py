@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -135,12 +138,32 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        whole_app()(arguments, prog_name="inkshift")
+        with _whole_output():
+            whole_app()(arguments, prog_name="inkshift")
     except SettingError as e:
         _fail(e, 2)
     except InkshiftError as e:
         _fail(e, 1)
     sys.exit(0)
+
+
+@contextmanager
+def _whole_output() -> Iterator[None]:
+    """Raises SettingError where standard output does not take what was printed, as on a full disk.
+
+    A program that reads no further, such as `head`, is no error of ours.
+    """
+    try:
+        yield
+    finally:
+        try:
+            print(end="", flush=True)
+        except OSError as e:
+            with suppress(OSError), Path(os.devnull).open("w") as nowhere:  # else Python tries again as it ends
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            if e.errno == errno.EPIPE:
+                sys.exit(1)
+            raise cannot_write("standard output", e, "free its disk, or send it elsewhere") from None
 
 
 def _fail(error: InkshiftError, status: int) -> NoReturn:

@@ -63,7 +63,7 @@ Trail = Annotated[
     Path | None,
     typer.Option(
         metavar="JSONL",
-        help="Add where each value comes from to this file, which `inkshift verify` checks.",
+        help="Add where each value comes from to this file, with its seal beside it; `inkshift verify` checks both.",
         show_default=False,
     ),
 ]

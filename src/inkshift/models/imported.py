@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import os
 import re
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from inkshift.models.graphs import check_graph
 from inkshift.models.metrics import scores
 from inkshift.models.package import Input, Manifest, Model, save_package
 from inkshift.reframe import Reframing, parse
+from inkshift.scratch import scratch
 
 # Layers, and what configures them, that hold numbers only: no Lambda, nothing that calls or loads anything.
 _KERAS_CLASSES = """
@@ -163,15 +163,15 @@ def _open_keras(path: Path, size: tuple[int, int]) -> _Foreign:
     if lacks("keras", "h5py", "torch"):
         raise MissingExtraError("keras", "importing a Keras model")
     _refuse_code(path)
-    with tempfile.TemporaryDirectory() as scratch:
-        os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": scratch}  # none of the user's settings
+    with scratch() as folder:
+        os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": str(folder)}  # none of the user's settings
         keras: Any = importlib.import_module("keras")
         if keras.config.backend() != "torch":
             raise ModelError(f"{path}: Keras runs on {keras.config.backend()} here; import it in a process of its own")
         try:
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
             model(np.zeros([1, *(dim or size[0] for dim in model.input_shape[1:])], np.float32))
-            out = Path(scratch) / "model.onnx"
+            out = folder / "model.onnx"
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of traces that fit one size only: `fit` tries that out
                 model.export(str(out), format="onnx", verbose=False)

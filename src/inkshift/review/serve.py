@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import ssl
-import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +33,7 @@ from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import ADDRESS, Tasks
 from inkshift.review.web.security import LOOPBACK, has_accounts
 from inkshift.review.web.sessions import IDLE
+from inkshift.scratch import scratch
 
 Say = Callable[[str], object]
 _PACKAGE = Path(__file__).parents[1]
@@ -244,7 +244,7 @@ def is_local(host: str) -> bool:
 
 @contextmanager
 def _opened(url: str, files: str, demo: bool) -> Iterator[tuple[Store, Path]]:
-    with tempfile.TemporaryDirectory(prefix="inkshift-demo-") as folder:
+    with scratch() as folder:
         store = stores.open(f"sqlite:///{folder}/review.db" if demo else url)
         try:
             with _alone(store):

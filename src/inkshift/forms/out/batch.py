@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -16,11 +15,12 @@ from inkshift.forms.assemble import Called, Roll, call_roll
 from inkshift.forms.out.columns import address_of
 from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of, is_address, open_readings, write_forms
 from inkshift.forms.out.html import open_report
-from inkshift.forms.out.trail import end_of, open_trail
+from inkshift.forms.out.trail import end_of, open_trail, seal_of
 from inkshift.forms.page.files import ONE_PAGE, find_files, page_refs, passed_over
 from inkshift.forms.reader import Progress, Reader, stamp
 from inkshift.forms.reading import FormReading
 from inkshift.jobs import digest
+from inkshift.scratch import no_scratch, scratch
 
 # Fewer pages than this are read before further processes have started.
 FEW_PAGES = 8
@@ -61,7 +61,8 @@ class Target:
     def files(self) -> tuple[Path, ...]:
         """The files that are written."""
         out = None if is_address(self.out) or self.out is None else Path(self.out)
-        return tuple(path for path in (out, self.report, self.trail) if path is not None)
+        seal = None if self.trail is None else seal_of(self.trail)
+        return tuple(path for path in (out, self.report, self.trail, seal) if path is not None)
 
     @property
     def shows_crops(self) -> bool:
@@ -185,8 +186,13 @@ def _journal(out: Path | str | None) -> Iterator[Path]:
     That of a database lies in the folder that one is in, named by the address.
     """
     if out is None:
-        with tempfile.TemporaryDirectory(prefix="inkshift-") as folder:
-            yield Path(folder, "journal")
+        with scratch() as folder:
+            try:
+                yield folder / "journal"
+            except InputError as e:
+                if isinstance(e.__cause__, OSError) and str(e).startswith(str(folder)):
+                    raise no_scratch(e.__cause__) from None
+                raise
         return
     path, what = journal_path(Path(out)), str(out)
     if is_address(out):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inkshift.errors import MissingExtraError, SettingError, need
 from inkshift.files import whole_file, writing
+from inkshift.scratch import in_scratch, scratch_file
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -96,9 +96,15 @@ def open_table(url: str, run: str, columns: tuple[str, ...]) -> Iterator[AddType
         with engine.begin() as connection:  # before hours of reading
             table.create(connection, checkfirst=True)
             connection.execute(sa.select(*table.c).limit(0))
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as kept:
-            yield lambda rows: kept.writelines(json.dumps(row) + "\n" for row in rows)
-            kept.seek(0)
+        with scratch_file("w+", encoding="utf-8") as kept:
+
+            def add(rows: Iterable[Row]) -> None:
+                with in_scratch(Path(kept.name)):
+                    kept.writelines(json.dumps(row) + "\n" for row in rows)
+
+            yield add
+            with in_scratch(Path(kept.name)):
+                kept.seek(0)
             with engine.begin() as connection:
                 connection.execute(table.delete().where(table.c[RUN] == run))
                 while batch := list(itertools.islice(kept, _BATCH)):

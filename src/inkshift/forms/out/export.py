@@ -32,6 +32,8 @@ AddForm = Callable[[FormReading], Any]
 AddItems = Callable[[Iterable[Any]], Any]
 Output = AbstractContextManager[AddForm]
 BINARY = ("parquet", "xlsx")
+STDOUT = Path("standard output")
+"""What messages call it."""
 
 COLUMNS = (
     "form",
@@ -134,15 +136,22 @@ def open_readings(path: Path | str | None, fmt: Format | None = None, run: str =
     shown: Callable[[Row], Any] = dict if fmt == "csv" else typed
     if path is None or to_stdout:
         with TEXT[fmt](sys.stdout) as add:
-            yield lambda form: add(shown(row(form, field)) for field in form.fields)
+            yield _adding(STDOUT, add, shown)
+        with writing(STDOUT):
+            sys.stdout.flush()
         return
     with open_text(path) as file, TEXT[fmt](file) as add:
+        yield _adding(path, add, shown)
 
-        def add_form(form: FormReading) -> None:
-            with writing(path):
-                add(shown(row(form, field)) for field in form.fields)
 
-        yield add_form
+def _adding(path: Path, add: AddItems, shown: Callable[[Row], Any]) -> AddForm:
+    """What adds a form's rows to a text. Raises SettingError that names `path` where its disk is full."""
+
+    def add_form(form: FormReading) -> None:
+        with writing(path):
+            add(shown(row(form, field)) for field in form.fields)
+
+    return add_form
 
 
 @contextmanager

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from PIL import Image as Pillow
 from inkshift.files import whole_file
 from inkshift.forms.kinds import WITH_DIGITS, digits_of
 from inkshift.forms.reading import DIGITS, MINUS, POINT, Image, Kind
+from inkshift.scratch import in_scratch, scratch
 
 CROP = "crop"
 CROP_HEIGHT = 96
@@ -48,29 +48,44 @@ def open_sheet(path: Path, title: str, columns: Sequence[str]) -> Iterator[Appen
     letters = {name: get_column_letter(k) for k, name in enumerate(columns, 1)}
     for name, letter in letters.items():
         sheet.column_dimensions[letter].width = _WIDTHS.get(name, 12)
-    sheet.append(list(columns))
     last = 1
-    with whole_file(path) as temporary, tempfile.TemporaryDirectory(prefix="inkshift-crops-") as folder:
+    with scratch() as folder, whole_file(path) as temporary:
+        with in_scratch(folder):
+            _keep_in(folder, sheet)
+            sheet.append(list(columns))
 
         def append(row: dict[str, str], crop: bytes | None, kind: Kind) -> None:
             nonlocal last
             last += 1
             if crop:
-                file = Path(folder, f"{last}.png")
-                file.write_bytes(crop)
+                file = folder / f"{last}.png"
+                with in_scratch(folder):
+                    file.write_bytes(crop)
                 picture = Picture(str(file))
                 picture.width, picture.height = _shown(picture.width, picture.height)
                 sheet.add_image(picture, f"{letters[CROP]}{last}")
                 sheet.row_dimensions[last].height = 33
-            sheet.append([None if name == CROP else _cell(sheet, name, row[name], kind) for name in columns])
+            with in_scratch(folder):
+                sheet.append([None if name == CROP else _cell(sheet, name, row[name], kind) for name in columns])
 
         try:
             yield append
         except BaseException:
-            sheet.close()
+            with suppress(OSError):
+                sheet.close()
             raise
         sheet.auto_filter.ref = f"A1:{letters[columns[-1]]}{last}"
-        _save(book, temporary)
+        _save(book, temporary, folder)
+
+
+def _keep_in(folder: Path, sheet: Any) -> None:
+    """Let openpyxl keep the rows in `folder`: where it keeps them itself, they stay when the process is killed."""
+    from openpyxl.worksheet._writer import ALL_TEMP_FILES, WorksheetWriter
+
+    file = str(folder / "rows.xml")
+    ALL_TEMP_FILES.append(file)  # it takes the name out again once the book is saved
+    sheet._writer = WorksheetWriter(sheet, file)
+    sheet._writer.write_top()
 
 
 def _shown(width: float, height: float) -> tuple[int, int]:
@@ -122,18 +137,19 @@ def _harmless(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def _save(book: Any, path: Path) -> None:
+def _save(book: Any, path: Path, folder: Path) -> None:
     """Write the book without the time at which it was made, which openpyxl writes into it."""
-    with tempfile.TemporaryFile() as made:
+    made = folder / "made.xlsx"
+    with in_scratch(folder):
         book.save(made)
-        with zipfile.ZipFile(made) as parts, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
-            for part in parts.infolist():
-                entry = zipfile.ZipInfo(part.filename)
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                if part.filename == "docProps/core.xml":
-                    content = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"1980-01-01T00:00:00Z", parts.read(part))
-                    out.writestr(entry, content)
-                else:
-                    with parts.open(part) as source, out.open(entry, "w", force_zip64=True) as target:
-                        while block := source.read(2**20):
-                            target.write(block)
+    with zipfile.ZipFile(made) as parts, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for part in parts.infolist():
+            entry = zipfile.ZipInfo(part.filename)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            if part.filename == "docProps/core.xml":
+                content = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"1980-01-01T00:00:00Z", parts.read(part))
+                out.writestr(entry, content)
+            else:
+                with parts.open(part) as source, out.open(entry, "w", force_zip64=True) as target:
+                    while block := source.read(2**20):
+                        target.write(block)

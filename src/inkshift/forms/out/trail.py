@@ -2,7 +2,8 @@
 
 A trail is a JSON Lines file that is only ever added to. Each line carries the SHA-256 of the line before it, so that
 no line can be changed, taken out or put in without a trace. A run of reading is a line of settings, a line for each
-value and each page that was not read, and a line that ends it and says how many there were.
+value and each page that was not read, and a line that ends it and says how many there were. A seal beside the trail
+says how many runs it has and how the last one ends, so that none can be cut off its end without a trace.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,11 +25,12 @@ from typing import IO, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from inkshift.errors import DataError, InkshiftError, InputError, SettingError
-from inkshift.files import MOST_SETTINGS, file_digest, is_file, locked, parse_json, whole_file, writing
+from inkshift.files import MOST_SETTINGS, file_digest, is_file, locked, parse_json, read_bytes, whole_file, write_whole
 from inkshift.forms.out.export import AddForm
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FieldReading, FormReading, State
 from inkshift.remote import address_of
+from inkshift.scratch import in_scratch, scratch_file
 
 Record = dict[str, Any]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -78,10 +79,10 @@ def open_trail(path: Path, reader: Reader) -> Iterator[AddForm]:
 
     Raises DataError where the trail that is there is torn, SettingError where it cannot be written.
     """
-    with tempfile.TemporaryFile() as made:
+    with scratch_file("w+b") as made:
 
         def add(record: Record) -> None:
-            with writing(path):
+            with in_scratch(Path(made.name)):
                 made.write(_line(record) + b"\n")
 
         add({"kind": "settings", "time": _now(), **described(reader)})
@@ -100,7 +101,8 @@ def open_trail(path: Path, reader: Reader) -> Iterator[AddForm]:
 
         yield add_form
         add({"kind": "end", "lines": count})
-        made.seek(0)
+        with in_scratch(Path(made.name)):
+            made.seek(0)
         with locked(path, wait=True):  # two readings that end together come one after the other
             _append(path, made)
 
@@ -140,40 +142,93 @@ def _value(form: str, item: FieldReading) -> Record:
 def _append(path: Path, records: Iterable[bytes]) -> None:
     """Chain the records, each a line, to the trail."""
     try:
-        before, size = end_of(path)
+        before, size, runs = end_of(path)
+        if not seal_of(path).exists():  # who is killed between trail and seal leaves one that holds
+            _write_seal(path, runs, before)
         with path.open("ab") as file:
             try:
                 for record in records:
-                    line = _line({"previous": before, **json.loads(record)})
+                    content = json.loads(record)
+                    if content["kind"] == "end":
+                        content["runs"] = runs + 1
+                    line = _line({"previous": before, **content})
                     before = hashlib.sha256(line).hexdigest()
                     file.write(line + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            except OSError:  # a full disk: half a run is none
+                _write_seal(path, runs + 1, before)
+            except (OSError, SettingError):  # a full disk: half a run is none
                 os.truncate(path, size)
                 raise
     except OSError as e:
         raise SettingError(f"{path}: cannot be written ({e.strerror}); choose another place") from None
 
 
-def end_of(path: Path) -> tuple[str, int]:
-    """SHA-256 of a trail's last line, and its size. Raises DataError where that line does not end a run."""
-    if not path.exists():
-        return NOTHING, 0
-    last, size = b"", 0
-    with path.open("rb") as file:
-        for line in _lines(file, path):
-            last = line
-            size += len(line)
-    if not size:
-        return NOTHING, 0
+def end_of(path: Path) -> tuple[str, int, int]:
+    """SHA-256 of a trail's last line, its size, and how many runs it has.
+
+    Raises DataError where that line does not end a run, and where runs are gone that the trail's seal tells of.
+    """
+    last, size, ends = b"", 0, list[str]()
+    if path.exists():
+        with path.open("rb") as file:
+            for line in _lines(file, path):
+                last = line
+                size += len(line)
+                if _END in line[:_HEAD]:
+                    ends.append(_digest(line))
     record = _parsed(last.removesuffix(b"\n"))
-    if not last.endswith(b"\n") or record is None or record.get("kind") != "end":
+    if size and (not last.endswith(b"\n") or record is None or record.get("kind") != "end"):
         raise DataError(
             f"{path}: its last line does not end a run, so nothing is added to it; look at it with "
             "`inkshift verify`, and let `inkshift verify --repair` put what is torn into a file of its own"
         )
-    return hashlib.sha256(last[:-1]).hexdigest(), size
+    if told := _unsealed(path, ends, "runs" in (record or {})):
+        raise DataError(f"{path}: {told}; nothing is added to it: begin another trail, under another name")
+    return _digest(last) if size else NOTHING, size, len(ends)
+
+
+# Where a line says that it ends a run: behind `{"previous": "64 digits", `.
+_END, _HEAD = b'"kind": "end"', 100
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
+
+
+def seal_of(path: Path) -> Path:
+    """The file beside a trail that says how many runs it has and how the last one ends."""
+    return path.with_name(f"{path.name}.seal")
+
+
+def _write_seal(path: Path, runs: int, digest: str) -> None:
+    write_whole(seal_of(path), _line({"runs": runs, "sha256": digest}) + b"\n")
+
+
+def _unsealed(path: Path, ends: Sequence[str], kept: bool) -> str:
+    """What a trail's seal says against it; empty where it holds, or more was added since.
+
+    ends: SHA-256 of the line that ends each run. kept: whether the trail says that it has a seal; older ones have none.
+    """
+    seal = seal_of(path)
+    try:
+        found = _Seal.model_validate(parse_json(read_bytes(seal)))
+    except FileNotFoundError:
+        return f"expected its seal {seal.name} beside it, found none; put it there" if kept else ""
+    except (OSError, ValueError):
+        return f"expected a seal as it was written in {seal.name}, found another; it was changed"
+    if found.runs > len(ends):
+        return f"expected {found.runs} runs, as its seal {seal.name} says, found {len(ends)}; the last were taken out"
+    if found.runs and ends[found.runs - 1] != found.sha256:
+        return f"run {found.runs} does not end as its seal {seal.name} says; it was written anew"
+    return ""
+
+
+class _Seal(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    runs: Annotated[int, Field(ge=0)]
+    sha256: str
 
 
 def repair(path: Path) -> tuple[Path, int] | None:
@@ -219,10 +274,11 @@ def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
 
 
 def check(path: Path) -> Trail:
-    """Read a trail and check its chain. Raises DataError where there is no such file or nothing in it."""
+    """Read a trail and check its chain and seal. Raises DataError where there is no such file or nothing in it."""
     runs: list[Run] = []
+    ends: list[str] = []
     faults: list[Fault] = []
-    before, number, whole = NOTHING, 0, True
+    before, number, whole, kept = NOTHING, 0, True, False
     try:
         with path.open("rb") as file:
             for number, line in enumerate(_lines(file, path), 1):
@@ -234,7 +290,10 @@ def check(path: Path) -> Trail:
                 else:
                     faults += _linked(number, record, before)
                     faults += _placed(number, record, runs)
-                before = hashlib.sha256(content).hexdigest()
+                before = _digest(content)
+                if record is not None and record["kind"] == "end":
+                    ends.append(before)
+                    kept |= "runs" in record
     except OSError as e:
         raise DataError(f"{path}: no trail can be read there ({e.strerror}); check the path") from None
     if not number:
@@ -243,6 +302,8 @@ def check(path: Path) -> Trail:
         faults.append(Fault(number, _TORN))
     if runs and not runs[-1].ended:
         faults.append(Fault(runs[-1].line, "the run that begins here has no line that ends it; the rest was cut off"))
+    if told := _unsealed(path, ends, kept):
+        faults.append(Fault(number, told))
     return Trail(tuple(runs), tuple(faults), before)
 
 
@@ -277,6 +338,8 @@ def _placed(number: int, record: Record, runs: list[Run]) -> Iterator[Fault]:
         runs[-1].ended = True
         if record["lines"] != len(runs[-1].records):
             yield Fault(number, f"ends a run of {record['lines']} lines, found {len(runs[-1].records)}")
+        if record.get("runs", len(runs)) != len(runs):
+            yield Fault(number, f"ends run {record['runs']} of the trail, found it as run {len(runs)}")
     else:
         runs[-1].records.append((number, record))
 
@@ -327,6 +390,7 @@ class _Page(_Line):
 class _End(_Line):
     kind: Literal["end"]
     lines: Annotated[int, Field(ge=0)]
+    runs: Annotated[int, Field(ge=1)] = 1  # an older trail does not say how many there are so far
 
 
 _LINES: TypeAdapter[Any] = TypeAdapter(Annotated[_Settings | _Value | _Page | _End, Field(discriminator="kind")])

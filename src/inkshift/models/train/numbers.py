@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ from inkshift.models.train.finetune import steps_of
 from inkshift.models.train.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
 from inkshift.models.train.networks import DEEP_NUMBERS, NumberNet, as_input
 from inkshift.reframe import parse
+from inkshift.scratch import scratch
 
 CHECKPOINT, LOG = "numbers.safetensors", "log.csv"
 LOG_COLUMNS = "hours,numbers,rate,loss,waiting,digits,symbols,plain"
@@ -180,7 +180,7 @@ def judge_all(net: nn.Module, checks: Checks) -> Score:
 
 def together(processes: int, work: Callable[..., None], *args: Any) -> None:
     """Run `work(rank, *args)` in so many processes that train one network; torch.distributed over files, gloo."""
-    with tempfile.TemporaryDirectory(prefix="inkshift-") as folder:
+    with scratch() as folder:
         torch.multiprocessing.spawn(_join, (processes, folder, work, args), nprocs=processes)  # type: ignore[attr-defined, no-untyped-call]
 
 

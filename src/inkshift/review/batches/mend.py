@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from inkshift.review.core.intake import NOT_ACCEPTED, NewForm, add_fields, encod
 from inkshift.review.core.schema import Aside, Batch, Field, Form, Page, count_waiting, let_go
 from inkshift.review.core.store import Store
 from inkshift.review.web.pagepicture import Picture
+from inkshift.scratch import scratch
 
 Kind = Literal["aside", "right"]
 Corners = Sequence[tuple[float, float]]
@@ -87,8 +87,8 @@ def lay(store: Store, found: ToMend, shown: Picture, design: int, corners: Corne
     matrix = np.asarray(cv2.getPerspectiveTransform(box, _in_file(points, shown, found.page.turn)), np.float64)
     source = str(store.at(found.page.source))
     image = load_page(PageRef(source, found.page.number))
-    with tempfile.TemporaryDirectory(prefix="inkshift-mend-") as folder:
-        reader = _reader(store, found, Path(folder))
+    with scratch() as folder:
+        reader = _reader(store, found, folder)
         reading = reader.read_at(image, matrix, design, source, found.page.number)
     _take(store, found, reading, reader)
 
@@ -108,9 +108,9 @@ def replaced(store: Store, found: ToMend, path: Path, called: str) -> bool:
     the file is deleted.
     """
     many = len(page_refs(path))
-    with tempfile.TemporaryDirectory(prefix="inkshift-mend-") as folder:
+    with scratch() as folder:
         try:
-            reader = _reader(store, found, Path(folder))
+            reader = _reader(store, found, folder)
             readings = reader.read_pages(load_page(PageRef(str(path), 1)), str(path), 1) if many == 1 else []
         except InkshiftError as e:
             readings = [PageReading(str(path), 1, error=str(e))]

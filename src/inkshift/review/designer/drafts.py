@@ -11,7 +11,6 @@ import io
 import json
 import re
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from inkshift.review.designer.drafting import MOST_PAGES, Checked, Given, check,
 from inkshift.review.designer.tryout import straight
 from inkshift.review.web.pagepicture import jpeg
 from inkshift.review.web.uploads import MOST_BYTES, shown_name, take
+from inkshift.scratch import scratch
 
 _LONGEST = 2400
 # Names of files that a template may come with.
@@ -112,17 +112,17 @@ def open_made(store: Store, files: Path, sent: Sequence[UploadFile]) -> int:
     sent: its JSON file, or the ZIP file that the designer gives, and for each page a picture: the one that it names, or
     else a scan, which is laid onto it. Raises SettingError, InputError, TemplateError or RegistrationError.
     """
-    with tempfile.TemporaryDirectory(prefix="inkshift-open-") as home:
-        scans = _unpacked(sent, Path(home))
+    with scratch() as home:
+        scans = _unpacked(sent, home)
         try:
-            made = load_template(Path(home) / "template.json")
+            made = load_template(home / "template.json")
         except TemplateError as e:
-            raise TemplateError(str(e).replace(f"{home}/", "").replace(home, "")) from None
+            raise TemplateError(str(e).replace(f"{home}/", "").replace(str(home), "")) from None
         if len(made.pages) > MOST_PAGES:
             raise SettingError(f"{made.name}: expected at most {MOST_PAGES} pages, found {len(made.pages)}")
         named = {page.reference for page in made.pages}
         others = [path for name, path in scans.items() if name not in named]
-        pictures = [_picture_of(page, Path(home), others, n) for n, page in enumerate(made.pages, 1)]
+        pictures = [_picture_of(page, home, others, n) for n, page in enumerate(made.pages, 1)]
     plain = made.model_dump(mode="json")
     pages = with_references([{k: v for k, v in page.items() if k != "reference"} for page in plain["pages"]])
     identity = {key: value for key, value in plain["identity"].items() if value}
@@ -326,8 +326,8 @@ def _locked(session: Session, draft: int) -> Draft:
 
 def _prepared(upload: UploadFile, page: int) -> _Prepared:
     """A page out of a file, straight and not too large, with what is proposed for it."""
-    with tempfile.TemporaryDirectory(prefix="inkshift-upload-") as home:
-        kept = take(upload, Path(home), "page")
+    with scratch() as home:
+        kept = take(upload, home, "page")
         try:
             image = load_page(PageRef(str(kept), page))
         except InputError as e:

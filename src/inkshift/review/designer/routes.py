@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from inkshift.review.designer.tryout import try_on
 from inkshift.review.web.render import inline, page
 from inkshift.review.web.security import At, Id, Supervisor, Visit, there
 from inkshift.review.web.uploads import Sent, Upload, shown_name, take
+from inkshift.scratch import scratch
 
 router = APIRouter()
 
@@ -121,8 +121,8 @@ def try_it(who: Supervisor, draft: Id, sent: Upload) -> HTMLResponse:
     tried, error = [], ""
     if not checked.problems:
         try:
-            with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="inkshift-try-") as folder:
-                given = [(shown_name(file), take(file, Path(folder), str(n))) for n, file in enumerate(sent.files)]
+            with _ONE_AT_A_TIME, scratch() as folder:
+                given = [(shown_name(file), take(file, folder, str(n))) for n, file in enumerate(sent.files)]
                 reader = open_reader(who.store, _home(who, draft) / "template.json")
                 tried = try_on(reader, given or _own_pages(who, found))
         except InkshiftError as e:

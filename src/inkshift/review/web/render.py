@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from starlette.responses import FileResponse, HTMLResponse
 
 from inkshift.errors import how_to_install
 from inkshift.review.web.security import Visit
+from inkshift.scratch import make_scratch
 
 _REVIEW = Path(__file__).parents[1]
 _ROOMS = ("web", "batches", "keying", "acceptance", "designer")
@@ -48,11 +48,11 @@ def inline(png: bytes | None) -> str:
 
 def written(write: Callable[[Path], object], name: str, media: str) -> FileResponse:
     """A file that is written for this answer, and goes once it is sent. name: what the browser calls it."""
-    folder = tempfile.TemporaryDirectory(prefix="inkshift-sent-")
-    file = Path(folder.name, f"sent{Path(name).suffix}")
+    folder, remove = make_scratch()
+    file = Path(folder, f"sent{Path(name).suffix}")
     try:
         write(file)
     except BaseException:
-        folder.cleanup()
+        remove()
         raise
-    return FileResponse(file, media_type=media, filename=name, background=BackgroundTask(folder.cleanup))
+    return FileResponse(file, media_type=media, filename=name, background=BackgroundTask(remove))

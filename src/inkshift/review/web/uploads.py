@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError, InputError
 from inkshift.forms.page.files import kind_of, page_refs
 from inkshift.review.web.security import Supervisor
+from inkshift.scratch import scratch
 
 MOST_BYTES = 64 * 2**20
 MOST_PAGES = 500
@@ -68,7 +68,7 @@ def take_labels(upload: UploadFile) -> list[Label]:
     """What a CSV file says is written on forms; see `read_labels`. Raises DataError, which names the file as its owner
     does."""
     shown = shown_name(upload)
-    with tempfile.TemporaryDirectory(prefix="inkshift-labels-") as folder:
+    with scratch() as folder:
         file = Path(folder, "labels.csv")
         _copy(upload.file, file, shown)
         try:
