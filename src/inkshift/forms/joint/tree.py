@@ -378,5 +378,6 @@ def _with_likely(sums: _Sums, one: _Sums, work: Work) -> _Sums:
     joined = _join(sums, one, ALL, work)
     if len(joined.sums) <= 64:
         return joined
+    work.spend(len(joined.sums) // 20)
     few = np.sort(np.argsort(-joined.weights, kind="stable")[:64])
     return _Sums(joined.sums[few], joined.weights[few])
