@@ -383,6 +383,14 @@ def test_what_hangs_together_in_few_terms_is_settled_beside_what_is_not() -> Non
     assert [beside[name] for name in ("r01", "r02", "A")] == list(by_itself.fields)
 
 
+def test_a_rule_that_chains_a_thousand_fields_ends() -> None:
+    names = [f"f{v}" for v in range(1100)]
+    chain = form(*(field(name, _500=0.7, _501=0.2) for name in names))
+    specs = [FieldSpec(name=name, box=(0, 0, 60, 20), cells=3, digits=(0, 3)) for name in names]
+    joint = decode_form(chain, [parse_rule(" = ".join(names), names)], specs)
+    assert {item.value for item in joint.fields} == {"500"}
+
+
 def test_the_work_of_a_form_is_the_limit_of_its_proposals_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "WORK", 100)
     joint = read(PLAIN, SUMS[0])

@@ -16,7 +16,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.joint.work import Work
+from inkshift.forms.joint.work import UnfinishedError, Work
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -27,6 +27,8 @@ to `linked`."""
 # Partial sums less probable than the first, against the likeliest, are left out, and those beyond the second in number.
 # Sums that lie within so many numbers are put together in a table.
 _FAINT, _MOST_SUMS, _DENSE = 1e-12, 4096, 1 << 16
+# Links one behind the other through which messages are passed: Python goes no deeper than a thousand calls.
+_DEEPEST = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +205,14 @@ def _forest(
         told = _messages(links[f], [values[u] for u in names], [belief(u, f) for u in names], way, to, work)
         inbox.update({(f, u): message for u, message in told.items()})
 
-    def ask(f: int, v: int) -> None:
+    def ask(f: int, v: int, depth: int = 0) -> None:
         """Have link f tell v what is known behind it."""
+        if depth == _DEEPEST:
+            raise UnfinishedError
         for u, _ in links[f].terms:
             for g in at[u] if u != v else ():
                 if g != f:
-                    ask(g, u)
+                    ask(g, u, depth + 1)
         say(f, [v])
 
     def tell(v: int, source: int = -1) -> list[int]:
@@ -374,5 +378,6 @@ def _with_likely(sums: _Sums, one: _Sums, work: Work) -> _Sums:
     joined = _join(sums, one, ALL, work)
     if len(joined.sums) <= 64:
         return joined
+    work.spend(len(joined.sums) // 20)
     few = np.sort(np.argsort(-joined.weights, kind="stable")[:64])
     return _Sums(joined.sums[few], joined.weights[few])
