@@ -25,7 +25,7 @@ import pytest
 from PIL import Image
 
 from command import Run
-from inkshift.datasets import formats
+from inkshift.datasets import catalog, formats
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
@@ -523,3 +523,19 @@ def test_a_study_of_a_million_million_replicates_is_refused(tmp_path: Path) -> N
     text = Path(__file__).parents[1].joinpath("studies/kooverjee-2020-small.toml").read_text(encoding="utf-8")
     (tmp_path / "s.toml").write_text(text.replace("replicates = 5", "replicates = 1_000_000_000_000"), encoding="utf-8")
     assert_told(hostile_run("study", "run", "s.toml", "--dry-run", cwd=tmp_path), (1, 2), "replicates")
+
+
+CASES = catalog.data_root().parent / "cases/hostile"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+@pytest.mark.parametrize("name", sorted(path.name for path in CASES.glob("*")))
+def test_files_that_brought_it_down_are_told_of(name: str, tmp_path: Path) -> None:
+    """As they came from the field; a template's pattern is tried on the page whose code is made for it."""
+    file, out = str(CASES / name), ("--out", "r.csv")
+    given = {
+        ".toml": ("study", "run", file, "--dry-run"),
+        ".onnx": ("model", "import", file, "--out", "m"),
+        ".json": ("read", str(CASES / "page-qr-aaaa.png"), "--template", file, *out),
+    }.get(Path(name).suffix, ("read", file, "--as", "number", *out))
+    assert_told(hostile_run(*given, cwd=tmp_path), (0, 1, 2), "")
