@@ -94,6 +94,15 @@ def test_a_model_folder_that_is_being_trained_in_is_told(tmp_path: Path, capsys:
     assert "mine.work: another inkshift is at work on it" in capsys.readouterr().err.replace("\n", " ")
 
 
+def test_a_study_that_is_being_run_is_told_to_a_second_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    study = str(Path(__file__).parents[1] / "studies/kooverjee-2020-small.toml")
+    with locked(tmp_path / "runs"), pytest.raises(SystemExit) as ended:
+        main(["study", "run", study, "--folder", str(tmp_path / "runs")])
+    assert ended.value.code == 2
+    assert "another inkshift is at work on it" in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_a_trail_that_is_being_added_to_is_not_repaired_meanwhile(tmp_path: Path) -> None:
     """A run half added looks torn; whoever repairs waits until it is there."""
     path = tmp_path / "r.trail"

@@ -120,3 +120,12 @@ def test_those_that_are_over_are_not_listed(store: Store) -> None:
     stores.set_password(store, ana.id, "quite another one")
     again = stores.user(store, ana.id)
     assert again and not sessions_of(store, again, here)
+
+
+def test_a_clock_that_goes_back_ends_nobody_and_keeps_nobody_in(team: Store) -> None:
+    browser, clock = from_(team, FIREFOX), team.clock
+    assert isinstance(clock, Clock) and is_in(browser)
+    clock.now -= timedelta(days=1)
+    assert is_in(browser) and is_in(from_(team, EDGE))
+    clock.now += timedelta(days=2)
+    assert not is_in(browser)
