@@ -92,7 +92,7 @@ def lines() -> Iterator[str]:
     yield "| numbers | n | right before | right after | only before | only after | points | 90 % | verdict |"
     yield "|---|---|---|---|---|---|---|---|---|"
     yield row("held out by the review", of_json(facts))
-    yield row("the other half, never seen", elsewhere(other, model.folder))
+    yield row("the other half, never seen", elsewhere(other, str(FOLDER / "files" / model.folder)))
     store.close()
 
 
