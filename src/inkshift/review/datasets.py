@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from inkshift.errors import DataError, SettingError
+from inkshift.errors import SettingError
 from inkshift.files import read_csv, write_whole
 from inkshift.forms.judge.audit import audit
 from inkshift.forms.judge.evaluate import Case, Outcome
@@ -82,10 +82,8 @@ def make(store: Store, files: Path, batches: Sequence[int], name: str) -> int:
     folder = _new(files)
     try:
         written = write_labelled(store, batches, folder)
-    except BaseException as e:
+    except BaseException:
         folder.rmdir()
-        if isinstance(e, DataError):
-            raise DataError(str(e).replace(f"{folder}:", "data set:")) from None
         raise
     made = datetime.now(UTC).isoformat(timespec="seconds")
     about = DataSet(int(folder.name), name, made, tuple(names), **asdict(written))

@@ -127,7 +127,7 @@ def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Par
             rows.append((file, number.value, number.form, number.field, number.id))
             forms.add(number.form)
         if not rows:
-            raise DataError(f"{folder}: no number is settled in these forms yet; decide some fields first")
+            raise DataError("data set: no number is settled in these forms yet; decide some fields first")
         (partial / LABELS).write_bytes(as_csv([COLUMNS[:2], *(row[:2] for row in rows)]))
         (partial / NUMBERS).write_bytes(as_csv([COLUMNS, *rows]))
     return Written(len(rows), len(forms), left_out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Path, Query
@@ -26,7 +25,6 @@ from inkshift.review.web.security import At, Id, Supervisor, Visit, there
 router = APIRouter()
 
 SETS, NUMBERS, MOST_DOUBTS = 20, 60, 200
-NOTHING: Mapping[str, Any] = MappingProxyType({})  # typed into a form that was not sent yet
 PLACES = {"teach": "/models", "reread": "/models", "study": "/studies"}
 POLICY = (
     "default-src 'none'; sandbox; style-src 'unsafe-inline'; img-src data:; "
@@ -45,11 +43,11 @@ def show_data(who: Supervisor, at: At = 1, batches: At = 1) -> HTMLResponse:
 
 
 def _data_sets(
-    who: Visit, at: int = 1, batches: int = 1, error: str = "", given: Mapping[str, Any] = NOTHING
+    who: Visit, at: int = 1, batches: int = 1, error: str = "", given: Mapping[str, Any] | None = None
 ) -> HTMLResponse:
     sets, available = listed(datasets.listing(who.files), at, SETS), available_page(who.store, batches)
     status = 400 if error else 200
-    return page(who, "data.html", sets=sets, available=available, error=error, given=given, status=status)
+    return page(who, "data.html", sets=sets, available=available, error=error, given=given or {}, status=status)
 
 
 @router.post("/data")
@@ -131,7 +129,7 @@ def _models(
     waiting: int = 1,
     choices: int = 1,
     error: str = "",
-    given: Mapping[str, Any] = NOTHING,
+    given: Mapping[str, Any] | None = None,
 ) -> HTMLResponse:
     return page(
         who,
@@ -151,7 +149,7 @@ def _models(
         open_batches=reread.batches_with_pages(who.store, waiting),
         cannot_teach=models.missing_to_teach(),
         error=error,
-        given=given,
+        given=given or {},
         status=400 if error else 200,
     )
 
