@@ -525,7 +525,7 @@ def test_a_study_of_a_million_million_replicates_is_refused(tmp_path: Path) -> N
     assert_told(hostile_run("study", "run", "s.toml", "--dry-run", cwd=tmp_path), (1, 2), "replicates")
 
 
-CASES = catalog.data_root().parent / "cases/hostile"
+CASES = catalog.data_root().resolve().parent / "cases/hostile"  # each is run in a folder of its own
 OF_DIGITS = ("--classes", "0-9", "--licence", "MIT", "--reframing", "gray|square|resize(28)")
 
 
