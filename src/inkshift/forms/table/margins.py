@@ -29,15 +29,15 @@ SOLID, HOLE, ROUND = 0.4, 0.7, 0.12
 # How dark it is, as a share of the paper's gray; pixels that it is thick, beyond the picture's border counted in.
 MARGIN, LONG, DARK, THICK = 0.2, 0.3, 0.5, 9
 # Level lines that part rows: how many there are at least, and shares of one of them that the others are long and have
-# in common with it; usual steps between two lines, beyond which they part no rows. Print around a table is less than such a
-# share of the height of what is in it.
+# in common with it; usual steps between two lines, beyond which they part no rows. Print around a table is less than
+# such a share of the height of what is in it.
 LINES, ALIKE, FAR, PRINT = 4, 0.7, 3.0, 0.75
-# A page with so many letters in lines of small print, of so many at least, each no further from the next than so many of
-# its heights, has its numbers where pieces are higher: letters are at most such a share of their height, numbers are no
-# further below each other than so many of their heights, and there are so many pieces of them, over so many heights.
+# A page with so many letters in lines of small print, of so many at least, each no further from the next than so many
+# of its heights, has its numbers where pieces are higher: letters are at most such a share of their height, numbers are
+# no further below each other than so many of their heights, and there are so many pieces of them, over so many heights.
 MUCH, LETTERS, WORDS_APART, SMALLER, BESIDE, FEWEST, ROWS = 60, 15, 1.2, 0.5, 6.0, 4, 4.0
-# Dots that lead to a number: so many at least; in digit heights, how large one is, how far the next one is, and how much
-# higher or lower, all at most; how much the steps differ from the usual one, in shares of it.
+# Dots that lead to a number: so many at least; in digit heights, how large one is, how far the next one is, and how
+# much higher or lower, all at most; how much the steps differ from the usual one, in shares of it.
 LEADERS, DOT, STEP, OFF, STEADY = 6, 0.5, 1.2, 0.12, 0.35
 
 
