@@ -397,7 +397,7 @@ def ink_or_none(job: Job) -> FieldReading:
     sizes = pieces_of(job)[:, 2:4].max(1) / min(job.frame[3] - job.frame[1], _LINE)
     specks = float(sizes[sizes <= SPECK].sum())
     ink = float(sizes.sum()) - min(specks, _DUST)
-    void = float(1 / (1 + np.exp((ink - 1.5 * SPECK) / SPECK_SPREAD)))
+    void = float(1 / (1 + np.exp(min((ink - 1.5 * SPECK) / SPECK_SPREAD, 700.0))))
     if void > 0.5:
         return FieldReading(job.name, "", EMPTY, "blank", void, (Candidate(EMPTY, void),))
     return FieldReading(job.name, "", UNREADABLE, "unread", 0.0)

@@ -35,6 +35,7 @@ LINES, ALIKE, FAR, PRINT = 4, 0.7, 3.0, 0.75
 # A page with so many letters in lines of small print, of so many at least, each no further from the next than so many
 # of its heights, has its numbers where pieces are higher: letters are at most such a share of their height, numbers are
 # no further below each other than so many of their heights, and there are so many pieces of them, over so many heights.
+LETTERS_OF_PAGE = 20_000  # more are specks
 MUCH, LETTERS, WORDS_APART, SMALLER, BESIDE, FEWEST, ROWS = 60, 15, 1.2, 0.5, 6.0, 4, 4.0
 # Dots that lead to a number: so many at least; in digit heights, how large one is, how far the next one is, and how
 # much higher or lower, all at most; how much the steps differ from the usual one, in shares of it.
@@ -131,6 +132,8 @@ def _with(ruling: Ruling, kept: Mask) -> Ruling:
 
 def _between_print(pieces: Labels) -> tuple[float, float] | None:
     """Top and bottom, in pixels, of what is higher than the letters of a page with many lines of small print."""
+    if len(pieces) > LETTERS_OF_PAGE:
+        return None
     y, high = pieces[:, 1], pieces[:, 3]
     print_ = _lines_of_print(pieces)
     if np.count_nonzero(print_) < MUCH:
