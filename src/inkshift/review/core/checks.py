@@ -17,7 +17,7 @@ from inkshift.errors import InkshiftError
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.rules import COUNTED, Broken, Limit, Rule, as_written, broken_rules, side_sums
 from inkshift.forms.template import Template
-from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, stands
+from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, of_batch, stands
 from inkshift.review.core.store import Store
 
 Checks = Sequence[Rule | Limit]
@@ -52,7 +52,7 @@ class Value(NamedTuple):
 
 def checks_of(session: Session, store: Store, batch_id: int) -> Checks:
     """What the fields of a batch must keep; nothing without a template."""
-    created = session.execute(sa.select(Batch.created).where(Batch.id == batch_id)).scalar_one()
+    created, _ = of_batch(session, batch_id)
     if store.checks.get(batch_id, (None,))[0] != created:
         template = session.execute(sa.select(Batch.template).where(Batch.id == batch_id)).scalar_one()
         store.checks[batch_id] = created, Template.model_validate(template).checks if template else ()
