@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inkshift import jobs
 from inkshift.errors import InkshiftError, MissingExtraError, SettingError
-from inkshift.jobs import Crew, Job, Journal, portable
+from inkshift.jobs import Crew, Job, portable
 
 if TYPE_CHECKING:
     import ray
@@ -49,24 +49,11 @@ def run(
         return jobs.run(work, items, workers=workers, **how)
     if workers < 0:
         raise SettingError(f"workers: expected 0 or more, found {workers}; 0 is one a core of the cluster")
-    return _run_on_ray(work, items, address, workers, **how)
-
-
-def _run_on_ray(
-    work: Callable[[T], R],
-    items: Iterable[tuple[str, T]],
-    address: str,
-    workers: int,
-    setup: Callable[..., None] | None = None,
-    setup_args: tuple[Any, ...] = (),
-    journal: Journal | None = None,
-    on_crash: Callable[[str], R] | None = None,
-    fresh: bool = False,
-) -> Generator[tuple[str, R], None, None]:
     ray_ = _connected(address, workers)
     size = workers or max(1, int(ray_.cluster_resources().get("CPU", 1)))
-    duty = (_here(), work, setup, setup_args)
-    return jobs.work_through(_Hands(ray_, size, duty, journal, on_crash, fresh), items)
+    duty = (_here(), work, how.get("setup"), how.get("setup_args", ()))
+    hands: Crew[T, R] = _Hands(ray_, size, duty, how.get("journal"), how.get("on_crash"), how.get("fresh", False))
+    return jobs.work_through(hands, items)
 
 
 def _connected(address: str, workers: int) -> Any:
