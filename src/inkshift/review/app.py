@@ -15,6 +15,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -97,6 +98,7 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(InkshiftError, _failed)
+    app.add_exception_handler(ClientDisconnect, _nobody)
     return app
 
 
@@ -124,6 +126,11 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, error: Exception) -> Response:
     return _error_page(request, 409 if isinstance(error, TakenError) else 400, str(error))
+
+
+def _nobody(request: Request, error: Exception) -> Response:
+    """Who asked is gone: the browser asks anew at each key that is typed, and drops what it asked before."""
+    return Response(status_code=499)
 
 
 def _error_page(request: Request, status: int, message: str) -> Response:
