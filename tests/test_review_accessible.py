@@ -90,7 +90,7 @@ EMPTY = ("/", "/new-batch", "/templates", "/data", "/models", "/studies", "/peop
 # What is said in English on a page that is in Spanish, but for code and what says that it is English.
 LEFT_ENGLISH = """(() => { const copy = document.querySelector("main").cloneNode(true);
 copy.querySelectorAll("[lang=en], code, pre, script").forEach((one) => one.remove());
-return copy.textContent.match(/\\b(the|with|which|expected|found|labels?|numbers)\\b[^.]*/g) || []; })()"""
+return copy.textContent.match(/\\b(the|with|which|expected|found)\\b[^.]*/g) || []; })()"""
 SIZES = {"en": ((390, 844), (1280, 800), (820, 1180)), "es": ((390, 844), (820, 1180))}  # phone, laptop, tablet
 
 
