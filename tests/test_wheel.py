@@ -77,8 +77,7 @@ def test_the_package_alone_reads_and_names_the_extras(bare: Path, wheel: Path, t
     assert "[study]" in asked.stderr and wheel.as_uri() in asked.stderr
     for extra, command in EXTRAS.items():
         asked = run(bare, tmp_path, *command)
-        named = "review" if extra == "postgres" else extra  # of two that are missing the first is named
-        assert asked.returncode == 2 and f"[{named}]" in asked.stderr, f"{extra}: {asked.stderr}"
+        assert asked.returncode and f"[{extra}]" in asked.stderr, f"{extra}: {asked.stderr}"
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
@@ -90,7 +89,7 @@ def test_an_extra_does_what_it_is_for(wheel: Path, extra: str, tmp_path: Path) -
         reach = around.enter_context(bucket()) if extra == "stores" else {}
         done = run(commands, tmp_path, *EXTRAS[extra], **reach)
     if extra == "postgres":  # there is none, as its driver found
-        assert done.returncode == 2 and "cannot be opened (connection" in done.stderr, done.stderr
+        assert done.returncode and "cannot be opened (connection" in done.stderr, done.stderr
         return
     assert done.returncode == 0, done.stderr
     if extra == "trust":
