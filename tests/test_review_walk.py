@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from inkshift.forms.page.files import PageRef, load_page
@@ -24,7 +25,7 @@ from review_browser import answering, chromium, needs_chromium, store, sync_api,
 
 __all__ = ["chromium", "store"]
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]  # more than a minute
 
 READ = 180_000
 # What a browser's console calls an error and is none: an answer of 400 to what was mistyped, and a sum that was asked
