@@ -28,6 +28,7 @@ from inkshift.models import ctc
 from inkshift.models.package import GRAPH, WEIGHTS, Model, load_model, save_package
 from inkshift.models.runtime import Recogniser, recogniser
 from inkshift.models.train import glyphs
+from inkshift.reframe import pad
 
 CHECKS, RANGES, MAY_LOSE = 2000, 256, 0.003
 
@@ -36,7 +37,7 @@ class Pictures(CalibrationDataReader):
     """Composed numbers, one by one, for the ranges of activations."""
 
     def __init__(self, lines: strings.Lines) -> None:
-        self.batches = iter([{"images": strings.pad([picture])} for picture in lines.pictures])
+        self.batches = iter([{"images": pad([picture])} for picture in lines.pictures])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.batches, None)

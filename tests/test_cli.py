@@ -288,6 +288,9 @@ class TestTemplate:
         for found, true in zip(made["marks"], json.loads(TEMPLATE.read_text())["pages"][0]["marks"], strict=True):
             assert found == pytest.approx(true, abs=1.5)
         assert run("template", "check", out).status == 0
+        plain = load_template(out)
+        assert any("digits [fewest, most]" in line for line in plain.notes), "what each key is stands in the file"
+        assert "notes" not in plain.model_dump(), "but is no part of the template"
         before = out.read_bytes()
         answer = run("template", "new", SCAN, "--out", out)
         assert (answer.status, out.read_bytes()) == (2, before)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 
 from inkshift.errors import InputError, SettingError
 from inkshift.forms.page.files import PageRef, load_page
@@ -250,3 +251,25 @@ def test_a_database_has_one_server(url: str) -> None:
         pass
     store.close()
     other.close()
+
+
+def test_a_supervisor_shuts_a_keyer_out_at_once_and_lets_them_in_again(store: Store) -> None:
+    for name, role in (("sue", "supervisor"), ("ana", "keyer")):
+        stores.add_user(store, name, role, PASSWORD)  # type: ignore[arg-type]
+    sue, ana = logged_in(store, "sue"), logged_in(store, "ana")
+    (keyer,) = (user.id for user in stores.users(store) if user.name == "ana")
+    assert ana.get("/").status_code == 200
+
+    def give(browser: TestClient, user: int, password: str) -> int:
+        return browser.post(f"/people/{user}/password", data={"csrf": token(browser), "password": password}).status_code
+
+    assert give(ana, keyer, "") == 403, "that is a supervisor's"
+    assert give(sue, keyer, "") == 303
+    assert ana.get("/").headers["location"] == "/login", "what they had open ends with it"
+    assert "shut out" in sue.get("/people").text
+    refused = client(store).post("/login", data={"name": "ana", "password": PASSWORD})
+    assert refused.status_code == 403
+    (herself,) = (user.id for user in stores.users(store) if user.name == "sue")
+    assert give(sue, herself, "") == 404, "the last supervisor stays"
+    assert give(sue, keyer, "another long password") == 303
+    assert client(store).post("/login", data={"name": "ana", "password": "another long password"}).status_code == 303

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -365,3 +366,21 @@ def test_every_text_is_there_in_each_language_with_the_same_blanks() -> None:
     assert language("", "es-AR,es;q=0.9,en;q=0.8").code == "es"
     assert language("en", "es").code == "en"
     assert language("xx", "de").code == "en"
+
+
+def test_a_browser_that_drops_what_it_asked_is_no_error(local: TestClient) -> None:
+    """htmx asks for the sums anew at each digit, and breaks off what it asked before."""
+    said = []
+
+    async def drop() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def answer(message: dict[str, object]) -> None:
+        said.append(message.get("status"))
+
+    headers = {"host": "127.0.0.1:8571", "content-type": "application/x-www-form-urlencoded", "content-length": "99"}
+    given = {"type": "http", "method": "POST", "path": "/batches/1/whole/check", "query_string": b"", "scheme": "http"}
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {**given, "headers": pairs, "client": ("127.0.0.1", 9), "server": ("127.0.0.1", 8571), "root_path": ""}
+    asyncio.run(local.app({**scope, "http_version": "1.1"}, drop, answer))  # type: ignore[arg-type]
+    assert said[0] == 499

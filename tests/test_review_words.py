@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from inkshift.forms.reading import FormReading, PageNote
+from inkshift.models.package import load_model, shipped, show_value
 from inkshift.review.app import Settings
 from inkshift.review.core.intake import add_batch
 from inkshift.review.core.words import CATALOGUES, LANGUAGES, MESSAGES, Words, _pattern, language
@@ -156,3 +158,36 @@ def test_pages_show_messages_in_the_language_of_who_asks(tmp_path: Path) -> None
         assert "Lee de una vez un número entero" in browser.get("/models").text
         browser.headers["Accept-Language"] = "en"
         assert f"{why}scanned whole?" in browser.get("/pages/1").text.replace("a.png page 1", "scans/a.png page 1")
+
+
+def test_the_card_of_a_model_is_said() -> None:
+    """Names of sets, licences that are names, dates and figures stay as they are."""
+    for folder in shipped().values():
+        manifest = load_model(folder).manifest
+        texts = [manifest.licence, *(source.licence for source in manifest.sources)]
+        for part in (manifest.training, manifest.scores, manifest.calibration):
+            texts += [*part, *map(show_value, part.values())]
+        for code, text in itertools.product(OTHERS, texts):
+            if re.search("[a-z]{3}", text) and not re.fullmatch(r"\S*\d\S*", text):
+                assert Words(code).card(text) != text, text
+
+
+# Words that only a `tú` or a `vos` is told, and what begins a clause where one of them is told to do something: within
+# a clause "usa" is what somebody else does.
+TUTEO = re.compile(
+    r"\b(tú|tus?|te|ti|contigo|tuy[oa]s?|vos|puedes|podés|quieres|querés|debes|debés|tienes|tenés|necesitas|eres|"
+    r"[a-z]+aste|hiciste|elegiste|escribiste|[a-z]+[aei]rás|[a-z]+[áé]te|haz|elegí|abrí|hacé|poné|asegúrate|fíjate)\b"
+    r"|(?:^|[.;:¿¡(]) ?(?:no )?(abre|agrega|añade|aparta|archiva|arrastra|arregla|borra|busca|cambia|cierra|"
+    r"comprueba|confirma|copia|corrige|da|decide|deja|detén|devuelve|dibuja|di|elige|envía|escanea|escoge|escribe|espera|"
+    r"gira|guarda|habla|indica|ingresa|inicia|intenta|libera|llama|mira|muestra|pide|pon|presiona|"
+    r"pulsa|quita|recorta|recuerda|repite|resuelve|revisa|selecciona|sube|toca|toma|usa|ve|verifica|vuelve)\b",
+    re.IGNORECASE,
+)
+
+
+def test_spanish_says_usted_throughout() -> None:
+    catalogue = {key: text for key, text in CATALOGUES["es"].items() if not key.startswith("d_key_")}  # what a key does
+    texts = [said for text in catalogue.values() for said in said_as(text)] + [*MESSAGES["es"].values()]
+    assert {text: found[0] for text in texts if (found := TUTEO.search(text))} == {}
+    for tu in ("Elige un lote.", "no existe; elige otro", "¿Qué quieres hacer?", "Guardaste tu clave"):
+        assert TUTEO.search(tu), tu

@@ -15,11 +15,12 @@ import safetensors.torch  # noqa: E402
 
 from inkshift.errors import DataError, ModelError  # noqa: E402
 from inkshift.models.train.networks import build, final_layer  # noqa: E402
-from inkshift.studies.characters import regimes  # noqa: E402
+from inkshift.studies.characters import deliver, regimes  # noqa: E402
 from inkshift.studies.characters.frozen import train_frozen  # noqa: E402
 from inkshift.studies.characters.plan import Run, plan  # noqa: E402
 from inkshift.studies.characters.work import shown, source_weights, splits_of, train_run  # noqa: E402
 from inkshift.studies.record import WEIGHTS  # noqa: E402
+from inkshift.studies.spec import Study  # noqa: E402
 from test_study_speed import folder as folder  # noqa: E402
 from test_study_speed import prepare, study  # noqa: E402
 
@@ -105,3 +106,14 @@ def test_few_images_are_shown_again(folder: Path) -> None:
     assert len(images) == 20 and np.array_equal(classes[8:16], classes[:8])
     [(_, record, stopped)] = train_frozen([run], folder)
     assert stopped == "epochs" and len(record.rows) == 2
+
+
+def test_the_card_of_a_split_set_counts_what_was_learned_from(folder: Path) -> None:
+    given = study(folder, CONVNET, "control", 1).model_dump()
+    given["set"] = given.pop("sets")
+    given["set"][0]["target"]["test_share"] = 0.25
+    (run,) = plan(Study.model_validate(given)).targets
+    (source,) = deliver._sources(run.task)
+    splits = splits_of(run)
+    assert source.images == len(splits.train.classes) == 66
+    assert len(splits.test.classes) == 22, "a quarter of both parts together"

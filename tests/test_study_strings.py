@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 from inkshift.datasets.numbers import load_numbers
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.models.package import DEFAULT_MODEL, Manifest, save_package, shipped
+from inkshift.review.core.words import Words
 from inkshift.studies.spec import StringStudy, Study, Teaching
 
 torch = pytest.importorskip("torch")
@@ -34,6 +37,7 @@ from inkshift.studies.numbers.plan import StringPlan, plan  # noqa: E402
 from inkshift.studies.numbers.work import deal, edit_distance  # noqa: E402
 from inkshift.studies.report import number_page as strings_report  # noqa: E402
 from inkshift.studies.report import number_results as strings_results  # noqa: E402
+from inkshift.studies.stats import Interval, Verdict  # noqa: E402
 
 STUDIES = Path(__file__).parents[1] / "studies"
 SPEC = """
@@ -393,3 +397,24 @@ def test_the_command_line(done: tuple[StringStudy, Path], root: Path, tmp_path: 
 
 def test_kinds_go_by_study_and_run(study: StringStudy) -> None:
     assert kind_of(study) is kind_of(plan(study).runs[0])
+
+
+def study_answers() -> Iterator[str]:
+    """What a report answers, for each verdict, with intervals and without."""
+    wide, only = Interval(0.1, 0.05, 0.15, 0.9, 5), Interval(0.1, None, None, 0.9, 1)
+    arms = [strings_results.Arm("fine-tuned", labels, {}, 1, (taught(1, "110", "abc"),)) for labels in (50, 20)]
+    results = strings_results.StringResults(Path(), "", "", 0, 0.01, {}, {}, "", {}, (), {}, ())
+    for verdict, over, numbers in itertools.product(get_args(Verdict), (wide, only), (wide, only)):
+        found = strings_results.Difference(arms[0], arms[1], over, numbers, verdict)
+        row = strings_results.Summary(arms[0], wide, 0.1, 0.7, 0.6, wide, found, found)
+        for rows in ((row,), ()):
+            yield from strings_report.answers(strings_results.Analysis(results, rows, (found,), (found,)))
+    yield "Nothing to compare: no replicate is finished in two regimes."
+
+
+def test_review_says_the_answers_in_its_other_languages() -> None:
+    texts = {*study_answers()}
+    assert len(texts) > 20
+    for text in texts:
+        said = Words("es").told(text)
+        assert not re.search(r"\b(the|of|with|labels|points|over|right|fine-tuned|against)\b", said), said

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -232,6 +232,15 @@ def _deslant(pixels: Gray, ground: int) -> Framed:
     matrix = np.array([[1, -shear, (shear * (h - 1) + extra) / 2], [0, 1, 0]], np.float32)
     out = cv2.warpAffine(pixels, matrix, (w + extra, h), borderValue=(ground,))
     return np.asarray(out, np.uint8), ground
+
+
+def pad(pictures: Sequence[Gray], step: int = 8) -> Gray:
+    """Pictures (H, W) of one height as (N, H, widest) uint8, zeros at the right; the width a multiple of `step`."""
+    widest = max(picture.shape[1] for picture in pictures)
+    out = np.zeros((len(pictures), pictures[0].shape[0], -(-widest // step) * step), np.uint8)
+    for row, picture in zip(out, pictures, strict=True):
+        row[:, : picture.shape[1]] = picture
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,8 +72,6 @@ from inkshift.forms.registration.register import (
     turned_in_place,
     without,
 )
-from inkshift.forms.table.judge import WRITTEN, read_cells
-from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import FieldSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
@@ -573,6 +571,9 @@ class Reader:
 
     def _read_table(self, image: Pixels, source: str, page: int) -> PageReading:
         """The cells of a table, row by row; headers and what is printed beside the rows are left out."""
+        from inkshift.forms.table.judge import WRITTEN, read_cells
+        from inkshift.forms.table.tables import find_table
+
         start = time.process_time()
         table = find_table(image)
         self._spent("find", start)

@@ -217,9 +217,13 @@ AnyRule = Annotated[Annotated[RuleText, Tag("text")] | Annotated[RuleSpec, Tag("
 
 
 class Template(_Strict):
-    """A form design. rules: what its fields must add up to, such as `r01 + r02 = A` (see docs/rules.md)."""
+    """A form design. rules: what its fields must add up to, such as `r01 + r02 = A` (see docs/rules.md).
+
+    notes: for whoever edits the file, which can hold no comments; nothing reads them, and dumps leave them out.
+    """
 
     name: Name
+    notes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
     version: int = 1
     pages: Annotated[tuple[PageSpec, ...], Field(min_length=1, max_length=MOST_PAGES)]
     identity: Identity = Identity()

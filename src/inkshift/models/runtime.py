@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from inkshift.datasets.synth.strings import pad
 from inkshift.errors import ModelError
 from inkshift.models import ctc
 from inkshift.models.ctc import STRIDE
 from inkshift.models.graphs import check_graph
 from inkshift.models.package import GRAPH, Input, Model, shipped
+from inkshift.reframe import pad
 
 Classifier = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 Recogniser = Callable[[Sequence[npt.NDArray[np.uint8]]], list[npt.NDArray[np.float32]]]

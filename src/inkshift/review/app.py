@@ -17,6 +17,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
@@ -102,6 +103,7 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Shield, hosts=settings.hosts, root=settings.root)
     for kind in (HTTPException, RequestValidationError, InkshiftError):
         app.add_exception_handler(kind, _refused)
+    app.add_exception_handler(ClientDisconnect, _nobody)
     return app
 
 
@@ -123,6 +125,11 @@ def _refused(request: Request, error: Exception) -> Response:
     message = str(error) if isinstance(error, InkshiftError) else ""
     known = status if status in (400, 403, 404, 405, 409) else 400
     return page(visit(request), "error.html", status=status, what=f"error_{known}", message=message)
+
+
+def _nobody(request: Request, error: Exception) -> Response:
+    """Who asked is gone: the browser asks anew at each key that is typed, and drops what it asked before."""
+    return Response(status_code=499)
 
 
 def health(request: Request) -> PlainTextResponse:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from inkshift.datasets.synth import augment, marks, paper
 from inkshift.datasets.synth.augment import Dice, Rng
 from inkshift.datasets.synth.paper import Papers, Plane
-from inkshift.reframe import Reframing
+from inkshift.reframe import Reframing, pad
 
 Gray = npt.NDArray[np.uint8]
 
@@ -492,15 +492,6 @@ class Lines:
             parts = [by_width[i : i + size] for i in range(0, len(by_width), size)]
             out += [parts[i] for i in np.argsort([part[0] * 2654435761 % 2**32 for part in parts], kind="stable")]
         return out
-
-
-def pad(pictures: Sequence[Gray], step: int = 8) -> Gray:
-    """Pictures (H, W) of one height as (N, H, widest) uint8, zeros at the right; the width a multiple of `step`."""
-    widest = max(picture.shape[1] for picture in pictures)
-    out = np.zeros((len(pictures), pictures[0].shape[0], -(-widest // step) * step), np.uint8)
-    for row, picture in zip(out, pictures, strict=True):
-        row[:, : picture.shape[1]] = picture
-    return out
 
 
 def encode(labels: Sequence[str]) -> npt.NDArray[np.int64]:

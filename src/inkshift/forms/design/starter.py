@@ -22,6 +22,17 @@ from inkshift.forms.template import FieldSpec, PageSpec, Template
 from inkshift.reframe import to_gray
 
 MOST_PAGES = 24
+NOTES = (
+    "These notes are for you; delete them when you like. Sizes and places are pixels of the reference picture.",
+    "Of each field: name; box [x, y, width, height]; cells, where walls between them are printed; digits [fewest, "
+    "most] of a free box; max, its largest value; frame false, where the box is not printed; kind, if it is no whole "
+    "number: decimal, tick, text or date.",
+    'Beside pages say what must add up, such as "rules": ["f01..f12 = f13"]: it is used in reading, and checked.',
+    "And what a form is called, if not after its file: "
+    '"identity": {"by": "barcode"} or {"by": "field", "field": "f01"}.',
+    "Then check it: inkshift template check; see it on a page: inkshift template try; what each key means: inkshift "
+    "template schema.",
+)
 """Pages that a template is learnt from, at most: more show no more of the print."""
 
 # Less of the page is print on no form: an empty sheet has specks.
@@ -68,7 +79,7 @@ def start(pages: Sequence[Gray], name: str, reference: str) -> Started:
     )
     fields = fields or (example,)
     page = PageSpec(size=(w, h), marks=found.marks, lines=lines, reference=reference, fields=fields)
-    return Started(Template(name=name, pages=(page,)), picture, printed.used, printed.left_out)
+    return Started(Template(name=name, notes=NOTES, pages=(page,)), picture, printed.used, printed.left_out)
 
 
 def learn_reference(pages: Sequence[Gray], spec: PageSpec) -> Printed:
@@ -136,8 +147,9 @@ def with_reference(text: str, page: int, picture: str) -> str:
 
 
 def as_json(template: Template) -> str:
-    """The template as a file to edit: a line for each mark, line and field, defaults left out."""
-    return _compact(template.model_dump(mode="json", exclude_defaults=True))
+    """The template as a file to edit: a line for each note, mark, line and field, defaults left out."""
+    said = {"name": template.name} | ({"notes": list(template.notes)} if template.notes else {})
+    return _compact(said | template.model_dump(mode="json", exclude_defaults=True))
 
 
 def _compact(data: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from inkshift import remote
 from inkshift.errors import InputError, SettingError
@@ -15,7 +16,6 @@ from inkshift.forms.assemble import Called, Roll, call_roll
 from inkshift.forms.out.columns import address_of
 from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of, is_address, open_readings, write_forms
 from inkshift.forms.out.html import open_report
-from inkshift.forms.out.trail import end_of, open_trail, seal_of
 from inkshift.forms.page.files import ONE_PAGE, find_files, page_refs, passed_over
 from inkshift.forms.reader import Progress, Reader, stamp
 from inkshift.forms.reading import FormReading
@@ -61,8 +61,8 @@ class Target:
     def files(self) -> tuple[Path, ...]:
         """The files that are written."""
         out = None if is_address(self.out) or self.out is None else Path(self.out)
-        seal = None if self.trail is None else seal_of(self.trail)
-        return tuple(path for path in (out, self.report, self.trail, seal) if path is not None)
+        trail = () if self.trail is None else (self.trail, _trails().seal_of(self.trail))
+        return tuple(path for path in (out, self.report, *trail) if path is not None)
 
     @property
     def shows_crops(self) -> bool:
@@ -111,7 +111,7 @@ def read_into(
     """
     _keep_apart(reader, paths, target)
     if target.trail is not None:
-        end_of(target.trail)
+        _trails().end_of(target.trail)
     with _journal(target.out) as journal:
         forms = reader.read(paths, workers=workers, journal=journal, progress=progress, cluster=cluster)
         tally = _Tally({template.name: len(template.pages) for template in reader.templates})
@@ -121,6 +121,13 @@ def read_into(
     return tally.summary(expected, passed_over(paths))
 
 
+def _trails() -> ModuleType:
+    """What trails need, for those who keep one: it takes a while to load."""
+    from inkshift.forms.out import trail
+
+    return trail
+
+
 def _outputs(target: Target, reader: Reader, paths: Sequence[str | Path]) -> Iterator[Output]:
     run = ""
     if is_address(target.out):  # the same files as they are now, read with the same settings
@@ -128,7 +135,7 @@ def _outputs(target: Target, reader: Reader, paths: Sequence[str | Path]) -> Ite
         run = digest(reader.fingerprint(), *(f"{remote.address_of(f) or f.resolve()}#{stamp(f)}" for f in files))
     # What is opened first is closed last: the trail tells of a reading once the rest of it is there.
     if target.trail is not None:
-        yield open_trail(target.trail, reader)
+        yield _trails().open_trail(target.trail, reader)
     if target.report is not None:
         yield open_report(target.report, _title(reader))
     yield open_readings(target.out, target.format, run)

@@ -2,7 +2,8 @@
 
 A script, run by `pdf.py`; it imports nothing of inkshift, so that it starts quickly. On standard input come lines of
 JSON: path, page (0: how many are there?), dpi, longest side and most pixels. For each, a line of JSON goes to standard
-output: an error, or the count, or the size of the page, followed by its pixels, RGB, 8 bits.
+output: an error, or the count, or the size of the page, followed by its pixels, RGB, 8 bits. Its two words are the
+seconds of work that a line may take and the bytes of memory that it all may.
 """
 
 from __future__ import annotations
@@ -20,25 +21,22 @@ try:
 except ImportError:  # Windows: the clock of `pdf.py` is the only limit there
     resource = None  # type: ignore[assignment]
 
-CPU_SECONDS = 8
-MEMORY = 1280 * 2**20
-
 
 class Refused(Exception):
     """Why a page is not drawn, as one line."""
 
 
-def serve() -> None:
+def serve(seconds: int, memory: int) -> None:
     """Answer until standard input ends."""
     if resource is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        resource.setrlimit(resource.RLIMIT_AS, (memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answer = sys.stdout.buffer
     for line in sys.stdin:
         if resource is not None:
             used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
             hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-            resource.setrlimit(resource.RLIMIT_CPU, (int(used) + CPU_SECONDS, hard))
+            resource.setrlimit(resource.RLIMIT_CPU, (int(used) + seconds, hard))
         pixels: Any = b""
         try:
             said, pixels = answered(**json.loads(line))
@@ -94,4 +92,4 @@ def drawn(pdf: pdfium.PdfDocument, number: int, dpi: int, longest: int, most: in
 
 
 if __name__ == "__main__":
-    serve()
+    serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import InputError
-from inkshift.forms.page.draw_pdf import CPU_SECONDS, MEMORY
 from inkshift.pictures import MAX_PIXELS, damaged
 
 MAX_SIDE = 6000
 # Seconds by the clock: more than those of the processor, for a machine that is busy.
+CPU_SECONDS, MEMORY = 8, 1280 * 2**20
 _SECONDS = 2 * CPU_SECONDS
 # Pages of one file that may cost a process; the rest of it is then not tried.
 _MOST_LOST = 2
@@ -66,7 +66,7 @@ class _Process:
 
     def _started(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("draw_pdf.py"))],
+            [sys.executable, "-P", str(Path(__file__).with_name("draw_pdf.py")), str(CPU_SECONDS), str(MEMORY)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

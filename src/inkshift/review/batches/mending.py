@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.review.batches import mend
 from inkshift.review.batches.mend import LONGEST_REASON, ToMend
+from inkshift.review.batches.routes import show_batch
 from inkshift.review.core.schema import Form as FormRow
 from inkshift.review.core.undone import called
 from inkshift.review.web.pagepicture import file_of, picture, sent
@@ -92,7 +93,7 @@ def aside_page(who: Supervisor, number: Id, reason: Reason = "") -> Response:
     try:
         mend.put_aside(who.store, who.person, found.form.id, reason, number)
     except SettingError as e:
-        return _show(who, found, str(e))
+        return _show(who, found, str(e), reason=reason)
     return RedirectResponse(f"/batches/{found.batch.id}", 303)
 
 
@@ -104,17 +105,13 @@ def page_back(who: Supervisor, number: Id) -> RedirectResponse:
 
 
 @router.post("/forms/{form}/aside")
-def aside_form(who: Supervisor, form: Id, reason: Reason = "") -> RedirectResponse:
-    batch = _batch_of(who, form)
-    mend.put_aside(who.store, who.person, form, reason)
-    return RedirectResponse(f"/batches/{batch}", 303)
+def aside_form(who: Supervisor, form: Id, reason: Reason = "") -> Response:
+    return _said_of(who, form, reason, "aside")
 
 
 @router.post("/forms/{form}/right")
-def right(who: Supervisor, form: Id, reason: Reason = "") -> RedirectResponse:
-    batch = _batch_of(who, form)
-    mend.put_aside(who.store, who.person, form, reason, kind="right")
-    return RedirectResponse(f"/batches/{batch}", 303)
+def right(who: Supervisor, form: Id, reason: Reason = "") -> Response:
+    return _said_of(who, form, reason, "right")
 
 
 @router.post("/forms/{form}/back")
@@ -126,6 +123,16 @@ def form_back(who: Supervisor, form: Id) -> RedirectResponse:
 
 def _found(who: Visit, number: int) -> ToMend:
     return there(mend.to_mend(who.store, number))
+
+
+def _said_of(who: Visit, form: int, reason: str, kind: mend.Kind) -> Response:
+    """Say why a form is left out or right, and show its batch; with what was typed where that is no reason."""
+    batch = _batch_of(who, form)
+    try:
+        mend.put_aside(who.store, who.person, form, reason, kind=kind)
+    except SettingError as e:
+        return show_batch(who, batch, str(e), reason=(form, reason))
+    return RedirectResponse(f"/batches/{batch}", 303)
 
 
 def _batch_of(who: Visit, form: int) -> int:
@@ -151,7 +158,7 @@ def _corners(text: str) -> list[tuple[float, float]]:
     return points
 
 
-def _show(who: Visit, found: ToMend, error: str = "", corners: str = "") -> HTMLResponse:
+def _show(who: Visit, found: ToMend, error: str = "", corners: str = "", reason: str = "") -> HTMLResponse:
     try:
         shown, gone = picture(file_of(who.store, found.page)), ""
     except InkshiftError as e:
@@ -170,4 +177,5 @@ def _show(who: Visit, found: ToMend, error: str = "", corners: str = "") -> HTML
         gone=gone,
         designs=designs,
         corners=corners,
+        reason=reason,
     )

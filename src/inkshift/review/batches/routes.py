@@ -64,9 +64,18 @@ def batch(who: Supervisor, batch: Id, asked: Annotated[Asked, Query()]) -> HTMLR
 
 
 def show_batch(
-    who: Visit, batch: int, error: str = "", *, done: str = "", asked: Asked | None = None, name: str | None = None
+    who: Visit,
+    batch: int,
+    error: str = "",
+    *,
+    done: str = "",
+    asked: Asked | None = None,
+    name: str | None = None,
+    reason: tuple[int, str] = (0, ""),
 ) -> HTMLResponse:
-    """The page of a batch. error: what could not be done, with the `name` that was typed for it. done: what was."""
+    """The page of a batch. error: what could not be done, with what was typed for it: the `name`, or the `reason` for
+    the form of that id. done: what was done.
+    """
     found, asked = views.batch_of(who, batch), asked or Asked()
     left = undone(who.store, batch)
     return page(
@@ -77,6 +86,7 @@ def show_batch(
         done=done,
         batch=found,
         name=found.name if name is None else name,
+        reason=reason,
         keying=views.keying(found),
         task=readpages.task_of(who.store, batch),
         batch_id=batch,

@@ -80,6 +80,10 @@ class Words:
                 return text.format(*(self.told(part, deep - 1) for part in found.groups()))
         return message
 
+    def card(self, text: str) -> str:
+        """A key or a text of a model's card in this language, as it is where the file lacks it."""
+        return self.told(f"card: {text}").removeprefix("card: ")
+
     def of(self, state: str, value: str = "") -> str:
         """A decision or reading in words: its digits, or its state."""
         return value or (self(state) if state in self._texts else state)
