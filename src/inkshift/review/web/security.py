@@ -232,7 +232,7 @@ class Shield:
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = (), root: str = "") -> None:
         self.app = app
-        self.hosts = hosts
+        self.hosts = tuple(host.lower() for host in hosts)
         self.root = root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -273,5 +273,9 @@ def most_bytes(path: str) -> int:
 
 
 def _host(header: str) -> str:
-    """The name without its port; an IPv6 address without its brackets."""
-    return header[1:].split("]")[0] if header.startswith("[") else header.rsplit(":", 1)[0]
+    """The name without its port, an IPv6 address without its brackets, in lower case; empty where it is neither."""
+    found = _HOST.fullmatch(header.lower())
+    return (found["address"] or found["name"]) if found else ""
+
+
+_HOST = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::\d*)?")
