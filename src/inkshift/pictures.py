@@ -293,7 +293,7 @@ def _on_white(image: Image.Image, mode: str) -> Pixels:
         ink = image.crop((0, top, w, min(top + _ROWS, h))).convert("RGBA")
         paper = Image.new("RGBA", ink.size, "white")
         paper.alpha_composite(ink)
-        out[top : top + _ROWS] = paper.convert(mode)
+        out[top : top + _ROWS] = np.asarray(paper.convert(mode))
     return out
 
 
