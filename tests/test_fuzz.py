@@ -25,7 +25,7 @@ def fuzz(count: int, seed: int, *more: str) -> str:
 
 @pytest.mark.parametrize(
     ("count", "groups"),
-    [(880, ["text"]), (80, ["pictures"]), (40, ["data", "model"])],
+    [(200, ["text"]), (40, ["pictures"]), (20, ["data", "model"])],
     ids=["text", "pictures", "others"],
 )
 def test_no_spoiled_file_brings_it_down(count: int, groups: list[str]) -> None:
