@@ -2,9 +2,10 @@
 
     python tests/fuzz.py --count 10000 --seed 7
 
-Every input runs in a process of its own, forked from this one. What counts as a fault: a traceback, more than SECONDS
-of the processor or MEGABYTES of memory, a death by a signal, an exit status other than 0, 1 or 2, and an error
-without a word. The same seed spoils the same files in the same way; a faulty one is kept in --keep with its command.
+Inputs run one after the other in a process forked from this one, which is replaced where an input ends it. What counts
+as a fault: a traceback, more than SECONDS of the processor or MEGABYTES of memory, a death by a signal, an exit status
+other than 0, 1 or 2, and an error without a word. The same seed spoils the same files in the same way; a faulty one is
+kept in --keep with its command.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -19,12 +21,15 @@ import pkgutil
 import random
 import re
 import resource
+import shlex
 import shutil
 import signal
+import socket
 import struct
 import sys
 import tempfile
 import time
+import traceback
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -524,51 +529,127 @@ class Ended(NamedTuple):
 
 def run(command: str, folder: Path) -> Ended:
     """`inkshift COMMAND` in `folder`, in a process forked from this one, which has imported everything."""
-    import shlex
-
-    said = folder / ".said"
-    pid = os.fork()
-    if pid == 0:
-        _be_inkshift(shlex.split(command), folder, said)
-    end = time.monotonic() + 8 * SECONDS
-    while True:
-        done, status, used = os.wait4(pid, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() > end:
-            os.killpg(pid, signal.SIGKILL)
-        time.sleep(0.002)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-    text = said.read_bytes()[-20_000:].decode(errors="replace") if said.exists() else ""
-    said.unlink(missing_ok=True)
-    return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, text)
+    with Worker() as worker:
+        return worker.run(command, folder)
 
 
-def _be_inkshift(arguments: list[str], folder: Path, said: Path) -> None:
-    import traceback
+class Worker:
+    """A process forked from this one that runs one command after the other; a new one takes its place where it dies."""
 
+    def __init__(self) -> None:
+        self._pid = 0
+        self._link: socket.socket | None = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def run(self, command: str, folder: Path) -> Ended:
+        """`inkshift COMMAND` in `folder`: how it ended, and what it said."""
+        if self._link is None:
+            self._start()
+        assert self._link is not None
+        said = folder / ".said"
+        self._link.settimeout(8 * SECONDS)
+        answer = b""
+        with contextlib.suppress(OSError):
+            self._link.sendall(json.dumps([command, str(folder), str(said)]).encode() + b"\n")
+            answer = self._link.recv(1000)
+        if answer:
+            status, seconds, megabytes = json.loads(answer)
+        else:
+            status, seconds, megabytes = self._end()
+        text = said.read_bytes()[-20_000:].decode(errors="replace") if said.exists() else ""
+        said.unlink(missing_ok=True)
+        return Ended(status, seconds, megabytes, text)
+
+    def _start(self) -> None:
+        self._link, far = socket.socketpair()
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._link.close()
+            try:
+                _work(far)
+            except BaseException:
+                traceback.print_exc()
+            os._exit(99)
+        far.close()
+
+    def _end(self) -> tuple[int, float, float]:
+        """End the process and its own, if there is one: its status, and what it took."""
+        if self._link is None:
+            return 0, 0.0, 0.0
+        self._link.close()
+        self._link = None
+        end = time.monotonic() + 1
+        done = 0
+        while not done and time.monotonic() < end:  # one that has died by itself has a status of its own
+            done, status, used = os.wait4(self._pid, os.WNOHANG)
+            time.sleep(0.002)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._pid, signal.SIGKILL)
+        if not done:
+            _, status, used = os.wait4(self._pid, 0)
+        return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def _work(link: socket.socket) -> None:
+    """The life of a worker: status, seconds and megabytes for each command."""
+    os.setsid()
+    resource.setrlimit(resource.RLIMIT_AS, (_CEILING, _CEILING))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    caches = list(_caches())
+    with link.makefile("rb") as asked:
+        for line in asked:
+            command, folder, said = json.loads(line)
+            to = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for stream in (1, 2):
+                os.dup2(to, stream)
+            os.close(to)
+            sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8", write_through=True)
+            sys.stderr = io.TextIOWrapper(
+                io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", write_through=True
+            )
+            os.chdir(folder)
+            tempfile.tempdir = folder
+            Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew
+            before = _seconds()
+            signal.setitimer(signal.ITIMER_PROF, SECONDS + 5)  # of the processor; ends this process
+            status = _be_inkshift(shlex.split(command))
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+            megabytes = int(found[1]) / 1024 if found else 0.0
+            for cache in caches:
+                cache.cache_clear()
+            link.sendall(json.dumps([status, _seconds() - before, megabytes]).encode())
+
+
+def _seconds() -> float:
+    """Of the processor, by this process and by those it waited for."""
+    return sum(os.times()[:4])
+
+
+def _caches() -> Iterator[Any]:
+    """What inkshift remembers of files by their names, which are the same for each input."""
+    for name, module in list(sys.modules.items()):
+        for value in vars(module).values() if name.startswith("inkshift") else ():
+            if hasattr(value, "cache_clear") and inspect.signature(value.__wrapped__).parameters:
+                yield value
+
+
+def _be_inkshift(arguments: list[str]) -> int:
+    """The exit status of a command; 99 where it raised what it should not."""
     from inkshift.cli import main
 
-    status = 99
     try:
-        os.setsid()
-        os.chdir(folder)
-        resource.setrlimit(resource.RLIMIT_AS, (_CEILING, _CEILING))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS + 5, SECONDS + 10))
-        to = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(to, 1)
-        os.dup2(to, 2)
-        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), "utf-8", write_through=True)
-        sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), "utf-8", "backslashreplace", write_through=True)
         main(arguments)
     except SystemExit as e:
-        status = e.code if isinstance(e.code, int) else int(e.code is not None)
+        return e.code if isinstance(e.code, int) else int(e.code is not None)
     except BaseException:
         traceback.print_exc()
-    finally:
-        os._exit(status)
+    return 99
 
 
 def import_all() -> None:
@@ -594,7 +675,7 @@ def fuzz(
     os.environ |= {"INKSHIFT_DATA": "data", "COLUMNS": "100"}
     targets = [target for target in TARGETS if target.group in groups]
     slow: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch, Worker() as worker:
         sound = Path(scratch, "sound")
         sound.mkdir()
         build(sound)
@@ -604,13 +685,11 @@ def fuzz(
             rng = random.Random(name)
             work = Path(scratch, "work")
             shutil.copytree(sound, work)
-            tempfile.tempdir = str(work)
             file = work / target.file
             file.write_bytes(rng.choice(target.spoil)(file.read_bytes(), rng))
             command = rng.choice(target.commands).format(target.file)
             spoiled = file.read_bytes()
-            ended = run(command, work)
-            tempfile.tempdir = None
+            ended = worker.run(command, work)
             slow[f"{target.file} {' '.join(command.split()[:2])}"] += round(1000 * ended.seconds)
             if ended.fault:
                 if keep is not None:

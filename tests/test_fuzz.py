@@ -23,12 +23,13 @@ def fuzz(count: int, seed: int, *more: str) -> str:
     return done.stdout
 
 
-def test_no_spoiled_text_brings_it_down() -> None:
-    assert "0 faults" in fuzz(80, 11, "--only", "text")
-
-
-def test_no_spoiled_picture_brings_it_down() -> None:
-    assert "0 faults" in fuzz(24, 11, "--only", "pictures")
+@pytest.mark.parametrize(
+    ("count", "groups"),
+    [(200, ["text"]), (40, ["pictures"]), (20, ["data", "model"])],
+    ids=["text", "pictures", "others"],
+)
+def test_no_spoiled_file_brings_it_down(count: int, groups: list[str]) -> None:
+    assert "0 faults" in fuzz(count, 11, *(word for group in groups for word in ("--only", group)))
 
 
 @pytest.mark.slow

@@ -427,13 +427,6 @@ def test_a_network_that_may_run_for_ever_is_refused_before_it_runs(tmp_path: Pat
         classifier(loops)
 
 
-def test_weights_in_another_file_are_not_fetched(templates: Any, tmp_path: Path) -> None:
-    model = onnx.load(net(tmp_path / "a.onnx", templates, ["n", 784]))
-    onnx.save(model, tmp_path / "b.onnx", save_as_external_data=True, location="passwd", size_threshold=0)
-    with pytest.raises(ModelError, match="keeps its weights in another file"):
-        bring(str(tmp_path / "b.onnx"), tmp_path)
-
-
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_graph_or_a_model_error(data: bytes) -> None:
     try:

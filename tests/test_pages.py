@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -403,3 +404,95 @@ assert len(sizes) == 48 and len(set(sizes)) == 1
 """
     done = subprocess.run([sys.executable, "-c", script, *map(str, files)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+READ_FORMS = Path(__file__).parents[1] / "docs" / "read-forms.md"
+PICTURES: dict[str, tuple[str, dict[str, object]]] = {
+    "gray.png": ("L", {}),
+    "colour.png": ("RGB", {}),
+    "alpha.png": ("RGBA", {}),
+    "clear.png": ("P", {"transparency": 3}),
+    "turned.png": ("RGBA", {"turned": True}),
+    "deep.png": ("I;16", {}),
+    "float.tif": ("F", {}),
+    "bits.tif": ("1", {"compression": "group4"}),
+    "inks.tif": ("CMYK", {"compression": "tiff_lzw"}),
+    "inks.jpg": ("CMYK", {}),
+    "turned.jpg": ("RGB", {"turned": True}),
+    "slow.jpg": ("RGB", {"progressive": True}),
+    "lossy.webp": ("RGB", {}),
+    "alpha.webp": ("RGBA", {}),
+}
+
+
+def large_picture(file: Path, mode: str, side: int, more: dict[str, object]) -> None:
+    gray = Image.new("L", (side + side // 5, side), 200)
+    gray.paste(30, (side // 4, side // 4, side // 2, side // 2))
+    image = Image.fromarray(np.asarray(gray).astype(np.uint16) * 257) if mode == "I;16" else gray.convert(mode)
+    if mode == "RGBA":
+        image.putalpha(120)
+    exif = Image.Exif()
+    if more.get("turned"):
+        exif[0x0112] = 6
+    image.save(file, exif=exif, **{name: value for name, value in more.items() if name != "turned"})
+
+
+def bytes_a_pixel(files: list[Path], kept: int) -> dict[str, float]:
+    """What loading each file takes at most beyond what was held before, by its name, in a process of its own."""
+    script = """
+import re, sys
+from pathlib import Path
+from PIL import Image
+from inkshift import pictures
+from inkshift.pictures import load_picture
+pictures.KEPT_PIXELS = int(sys.argv[1])
+def memory(what):
+    return int(re.search(what + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+for name in sys.argv[2:]:
+    with Image.open(name) as image:
+        pixels = image.width * image.height
+    load_picture(name.replace("large", "small"))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = memory("VmRSS")
+    load_picture(name)
+    print(Path(name).name, (memory("VmHWM") - before) / pixels)
+"""
+    command = [sys.executable, "-c", script, str(kept), *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {name: float(value) for name, value in (line.split() for line in done.stdout.splitlines())}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the peak of memory")
+@pytest.mark.parametrize(
+    ("side", "kept"),
+    [(1800, pictures.KEPT_PIXELS), (1800, 800_000), pytest.param(9990, pictures.KEPT_PIXELS, marks=pytest.mark.slow)],
+    ids=["kept", "shrunk", "119 megapixels"],
+)
+def test_a_page_takes_a_stated_multiple_of_its_pixels(tmp_path: Path, side: int, kept: int) -> None:
+    for folder, length in (("small", 60), ("large", side)):
+        (tmp_path / folder).mkdir()
+        for name, (mode, more) in PICTURES.items():
+            large_picture(tmp_path / folder / name, mode, length, more)
+    taken = bytes_a_pixel([tmp_path / "large" / name for name in PICTURES], kept)
+    assert set(taken) == set(PICTURES)
+    said = re.search(
+        r"at most (\d+) bytes of memory for each of its pixels",
+        " ".join(READ_FORMS.read_text(encoding="utf-8").split()),
+    )
+    assert said and {name: value for name, value in taken.items() if value > int(said[1])} == {}
+
+
+@given(
+    st.integers(1, 400),
+    st.integers(1, 400),
+    st.booleans(),
+    st.integers(1, 300),
+)
+def test_a_picture_fits_within_a_length_however_thin_it_is(h: int, w: int, colour: bool, longest: int) -> None:
+    image = np.full((h, w, 3) if colour else (h, w), 9, np.uint8)
+    small = pictures.fit_within(image, longest)
+    assert max(small.shape[:2]) == min(max(h, w), longest) and small.shape[2:] == image.shape[2:]
+    assert (small == 9).all() and small.dtype == np.uint8
+    shorter = min(h, w) * min(1.0, longest / max(h, w))
+    assert abs(min(small.shape[:2]) - shorter) <= 1

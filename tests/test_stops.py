@@ -25,6 +25,7 @@ from inkshift.forms.out.batch import Target, journal_path, read_into
 from inkshift.forms.out.export import open_readings, write_forms
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, FormReading
+from inkshift.models.package import GRAPH, WEIGHTS, load_model, save_package, shipped
 from inkshift.scratch import PREFIX, in_scratch, scratch
 
 FORM = FormReading("f", (FieldReading("a", "12", "12", "written", 0.9, crop=np.full((20, 40), 200, np.uint8)),))
@@ -86,12 +87,53 @@ def test_a_second_process_is_told(tmp_path: Path) -> None:
         pass
 
 
-def test_a_model_folder_that_is_being_trained_in_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [("numbers", "--hours", "0"), ("--from", "numbers", "--pages", "n.png", "--labels", "labels.csv")],
+    ids=["recipe", "from"],
+)
+def test_a_model_folder_that_is_being_trained_in_is_told(
+    tmp_path: Path, given: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("torch")
     with locked(tmp_path / "mine.work"), pytest.raises(SystemExit) as ended:
-        main(["model", "train", "numbers", "--out", str(tmp_path / "mine"), "--hours", "0"])
+        main(["model", "train", *given, "--out", str(tmp_path / "mine")])
     assert ended.value.code == 2
     assert "mine.work: another inkshift is at work on it" in capsys.readouterr().err.replace("\n", " ")
+
+
+IMPORT = ("--classes", "0-9", "--reframing", "gray|light_ink|resize(28)", "--licence", "MIT", "--scale", "0..255")
+
+
+def test_a_model_folder_that_is_being_imported_into_is_told(
+    tmp_path: Path, shipped_model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    graph = str(shipped()["mnist-as-published"] / GRAPH)
+    with locked(tmp_path / "mine"), pytest.raises(SystemExit) as ended:
+        main(["model", "import", graph, "--out", str(tmp_path / "mine"), *IMPORT])
+    assert ended.value.code == 2
+    assert "mine: another inkshift is at work on it" in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_models_that_end_in_one_folder_at_the_same_time_are_each_whole(tmp_path: Path, shipped_model: str) -> None:
+    """Whoever comes second is told, or takes the other's place; nobody finds a folder that is half the other's."""
+    known = [load_model(path) for path in shipped().values()]
+
+    def save(at: int) -> str:
+        model = known[at % len(known)]
+        weights, graph = ((model.folder / name).read_bytes() for name in (WEIGHTS, GRAPH))
+        try:
+            return save_package(tmp_path / "mine", model.manifest, weights, graph).manifest.name
+        except SettingError as e:
+            assert "another inkshift is at work on it" in str(e)
+            return ""
+
+    with ThreadPoolExecutor(4) as pool:
+        named = list(pool.map(save, range(12)))
+    assert any(named) and load_model(tmp_path / "mine").manifest.name in named
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_study_that_is_being_run_is_told_to_a_second_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,17 +105,28 @@ def whole_folder(out: Path) -> Iterator[Path]:
                 if e.errno not in NO_ROOM:
                     raise
                 raise cannot_write(out, e, "free its disk, then start again") from None
-            if out.exists():
-                out.replace(old)
-            try:
-                part.replace(out)
-            except OSError as e:
-                kept = Path(tempfile.mkdtemp(prefix=f"{out.name}-", dir=out.parent))
-                part.replace(kept)
-                raise cannot_write(out, e, f"what was made is in {kept}; move it there") from None
+            _take_place(part, out, old)
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _take_place(part: Path, out: Path, old: Path) -> None:
+    """Put `part` where `out` is, which is put aside meanwhile, and comes back where that fails."""
+    try:
+        if out.exists():
+            out.replace(old)
+        part.replace(out)
+    except OSError as e:
+        mend = "free its disk, then start again"
+        with suppress(OSError):
+            if old.exists() and not out.exists():
+                old.replace(out)
+        with suppress(OSError):  # it may have taken hours
+            kept = Path(tempfile.mkdtemp(prefix=f"{out.name}-", dir=out.parent))
+            part.replace(kept)
+            mend = f"what was made is in {kept}; move it there"
+        raise cannot_write(out, e, mend) from None
 
 
 # Seconds.

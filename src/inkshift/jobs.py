@@ -62,7 +62,8 @@ class Journal:
         try:
             self._replay(_line({"fingerprint": fingerprint}))
         except BaseException:
-            self._file.close()
+            with suppress(OSError):  # a full disk takes what is left to be written no more than before
+                self._file.close()
             raise
 
     def _replay(self, header: bytes) -> None:

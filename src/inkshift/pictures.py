@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pi_heif
@@ -25,9 +26,11 @@ T = TypeVar("T")
 
 # No paper is longer (A0 at 600 dots per inch has 28,087), and what is 100 times as long as wide is none.
 MAX_PIXELS, MAX_SIDE, MAX_RATIO = 120_000_000, 30_000, 100
-# Pixels of a page that are kept: A4 at 600 dots per inch. Larger ones are shrunk by whole numbers, so that no page
-# takes more than a gigabyte on its way.
+# Pixels of a page that are kept: A4 at 600 dots per inch. Larger ones are shrunk by whole numbers.
 KEPT_PIXELS = 36_000_000
+
+# Rows that are worked on at a time.
+_ROWS = 256
 
 _ENDINGS = ".png .apng .jpg .jpeg .jpe .jfif .jif .tif .tiff .heic .heif .hif .webp .bmp .dib .gif"
 ENDINGS = frozenset(_ENDINGS.split())
@@ -63,6 +66,18 @@ def as_pixels(picture: npt.NDArray[np.uint8] | Image.Image) -> Pixels:
     if not picture.size:
         raise InputError(f"picture: expected pixels, found none ({picture.shape}); check what was cut out")
     return np.ascontiguousarray(picture)
+
+
+def fit_within(image: Pixels, longest: int) -> Pixels:
+    """A picture, (H, W) or (H, W, 3) uint8, its longer side at most `longest` pixels, the other at least one."""
+    h, w = image.shape[:2]
+    zoom = longest / max(h, w)
+    if zoom >= 1:
+        return image
+    if round(min(h, w) * zoom) < 1:  # which OpenCV refuses
+        size = max(1, round(w * zoom)), max(1, round(h * zoom))
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def ending_of(head: bytes) -> str:
@@ -264,12 +279,22 @@ def _pixels(image: Image.Image) -> Pixels:
         values = np.asarray(image)
         return _to_8_bits(values, _full(values, (1, 255)))
     gray = image.mode in ("1", "L", "LA", "La")
-    if image.has_transparency_data:
-        ink = image.convert("RGBA")
-        image = Image.new("RGBA", ink.size, "white")
-        image.alpha_composite(ink)
     mode = "L" if gray else "RGB"
+    if image.has_transparency_data:
+        return _on_white(image, mode)
     return np.array(image if image.mode == mode else image.convert(mode), dtype=np.uint8)
+
+
+def _on_white(image: Image.Image, mode: str) -> Pixels:
+    """A picture with transparency as one of `mode`, L or RGB; some rows at a time: the steps take 12 bytes a pixel."""
+    w, h = image.size
+    out = np.empty((h, w) if mode == "L" else (h, w, 3), np.uint8)
+    for top in range(0, h, _ROWS):
+        ink = image.crop((0, top, w, min(top + _ROWS, h))).convert("RGBA")
+        paper = Image.new("RGBA", ink.size, "white")
+        paper.alpha_composite(ink)
+        out[top : top + _ROWS] = np.asarray(paper.convert(mode))
+    return out
 
 
 def _full(values: npt.NDArray[np.generic], low: tuple[float, ...]) -> float:
@@ -287,7 +312,7 @@ def _full(values: npt.NDArray[np.generic], low: tuple[float, ...]) -> float:
 def _to_8_bits(values: npt.NDArray[np.generic], full: float) -> Pixels:
     """Scale 0..full to 0..255, some rows at a time: the numbers in between take four times the memory."""
     out = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), 256):
-        rows = np.nan_to_num(values[top : top + 256].astype(np.float32))
-        out[top : top + 256] = np.clip(rows * (255 / full), 0, 255).round()
+    for top in range(0, len(values), _ROWS):
+        rows = np.nan_to_num(values[top : top + _ROWS].astype(np.float32))
+        out[top : top + _ROWS] = np.clip(rows * (255 / full), 0, 255).round()
     return out

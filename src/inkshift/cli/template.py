@@ -89,7 +89,6 @@ def new(
       inkshift template new scans/ --out form.json
     """
     from inkshift.errors import InputError, RegistrationError
-    from inkshift.files import write_whole
     from inkshift.forms.design.printed import as_reference
     from inkshift.forms.design.starter import as_json, some_pages, start
     from inkshift.forms.page.files import load_page
@@ -114,8 +113,7 @@ def new(
     except RegistrationError as e:
         raise RegistrationError(f"{refs[0].source}: {e}") from None
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write_picture(picture, started.picture)
-    write_whole(file, as_json(started.template).encode())
+    _write_both(file, as_json(started.template), picture, started.picture)
     page = started.template.pages[0]
     proposed = [spec.name for spec in page.fields if spec.name != "example"]
     note(f"wrote {file} and {picture}")
@@ -148,7 +146,6 @@ def reference(file: Template, pages: Pages) -> None:
     Example: inkshift template reference form.json scans/
     """
     from inkshift.errors import InputError, RegistrationError
-    from inkshift.files import write_whole
     from inkshift.forms.design.starter import flattened, learn_reference, register_on_any, some_pages, with_reference
     from inkshift.forms.page.files import load_page
     from inkshift.forms.reader import references
@@ -180,8 +177,8 @@ def reference(file: Template, pages: Pages) -> None:
             wrong.append(f"{file}: no page of these is page {n + 1} of the template; it stays without a picture")
             continue
         learnt = learn_reference([gray for _, gray in found], template.pages[n])
-        _write_picture(pictures[n], learnt.picture)
-        write_whole(file, with_reference(file.read_text(encoding="utf-8-sig"), n, pictures[n].name).encode())
+        text = with_reference(file.read_text(encoding="utf-8-sig"), n, pictures[n].name)
+        _write_both(file, text, pictures[n], learnt.picture)
         note(f"wrote {pictures[n]}, named in {file}; print: {_learnt_from(len(learnt.used))}")
         wrong += [f"{found[i][0]}: does not show the same form as the others; left out" for i in learnt.left_out]
     _finish(wrong)
@@ -223,13 +220,20 @@ def _must_be_new(*files: Path) -> None:
             raise SettingError(f"{file}: is there already and is not overwritten; choose another name, or move it away")
 
 
-def _write_picture(file: Path, picture: Gray) -> None:
+def _write_both(file: Path, text: str, picture: Path, pixels: Gray) -> None:
+    """A template and the picture that it names; without the one there is not the other."""
     from PIL import Image
 
-    from inkshift.files import whole_file
+    from inkshift.errors import SettingError
+    from inkshift.files import whole_file, write_whole
 
-    with whole_file(file) as temporary:
-        Image.fromarray(picture).save(temporary, "PNG", optimize=True)
+    with whole_file(picture) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG", optimize=True)
+    try:
+        write_whole(file, text.encode())
+    except SettingError:
+        picture.unlink(missing_ok=True)
+        raise
 
 
 def _learnt_from(pages: int) -> str:

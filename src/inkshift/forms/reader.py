@@ -284,9 +284,13 @@ class Reader:
             )
             with closing(results):
                 yield from self._signed(self._pages(refs, results, len(files), progress))
-        finally:
+        except BaseException:
             if keep:
-                keep.close()
+                with suppress(InkshiftError):  # of a full disk, what failed first is told
+                    keep.close()
+            raise
+        if keep:
+            keep.close()
 
     def _signed(self, pages: Iterable[PageReading]) -> Generator[FormReading, None, None]:
         """The forms of the pages, as the policy decides of them."""

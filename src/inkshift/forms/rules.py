@@ -192,7 +192,8 @@ def broken_rules(rules: Sequence[Rule | Limit], written: Mapping[str, str]) -> l
     written: field name to its cells as read, such as `X57`. A rule that names a field which is not in
     `written` or has an unreadable cell is unchecked, and not returned.
     """
-    checked = (_over(rule, written) if isinstance(rule, Limit) else _check(rule, written) for rule in rules)
+    counted = {name: number_of(cells) for name, cells in written.items() if state_of(cells) in COUNTED}
+    checked = (_over(rule, written) if isinstance(rule, Limit) else _check(rule, written, counted) for rule in rules)
     return [broken for broken in checked if broken is not None]
 
 
@@ -209,10 +210,14 @@ def mark_rules(form: FormReading, rules: Sequence[Rule | Limit]) -> FormReading:
     Fields whose state is `overwritten` or `overflow` leave their rules unchecked. What is `unsettled` stays so.
     """
     broken = broken_rules(rules, {f.name: f.written for f in form.fields if f.state in COUNTED})
+    of_field: dict[str, list[str]] = {}
+    for each in broken:
+        for name in dict.fromkeys(each.fields):
+            of_field.setdefault(name, []).append(each.message)
 
     def messages(field: FieldReading) -> tuple[str, ...]:
         open_ = [message for message in field.rules_broken if _UNSETTLED in message]
-        return (*open_, *(b.message for b in broken if field.name in b.fields))
+        return (*open_, *of_field.get(field.name, ()))
 
     return replace(form, fields=tuple(replace(field, rules_broken=messages(field)) for field in form.fields))
 
@@ -251,11 +256,10 @@ def _over(limit: Limit, written: Mapping[str, str]) -> Broken | None:
     return Broken(name, code, "error", (name,), f"{code} {name}: {said}", found, may)
 
 
-def _check(rule: Rule, written: Mapping[str, str]) -> Broken | None:
+def _check(rule: Rule, written: Mapping[str, str], values: Mapping[str, int]) -> Broken | None:
     names = rule.fields
-    if any(name not in written or state_of(written[name]) not in COUNTED for name in names):
+    if not all(name in values for name in names):
         return None
-    values = {name: number_of(written[name]) for name in names}
     sides = rule.broken_at(values)
     if sides is None:
         return None
@@ -272,7 +276,7 @@ def _check(rule: Rule, written: Mapping[str, str]) -> Broken | None:
     else:
         side = left if left.fields else right
         said = f"{side.text} is {terms(side)}"
-    zeros = tuple((n, state_of(written[n])) for n in names if not value_of(written[n]))
+    zeros = tuple((n, state_of(written[n])) for n in names if not (values[n] or value_of(written[n])))
     note = f" ({', '.join(f'{name} counted as 0: {state}' for name, state in zeros)})" if zeros else ""
     head = f"warning {rule.code}" if rule.level == "warning" else rule.code
     message = f"{head} {rule.text}: {said}{note}"

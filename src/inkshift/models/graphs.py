@@ -11,10 +11,11 @@ from inkshift.errors import ModelError
 
 # Numbers of the fields in onnx.proto3, by the message that has them.
 _GRAPH, _FUNCTIONS = 7, 25  # ModelProto
-_NODE, _INITIALIZER = 1, 5  # GraphProto
-_NODE_OF_FUNCTION = 7
+_NODE, _INITIALIZER, _SPARSE_INITIALIZER = 1, 5, 15  # GraphProto
+_NODE_OF_FUNCTION, _ATTRIBUTE_OF_FUNCTION = 7, 11  # FunctionProto
 _OP_TYPE, _ATTRIBUTE = 4, 5  # NodeProto
-_TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS = 5, 6, 10, 11  # AttributeProto
+_TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS, _SPARSE_TENSOR, _SPARSE_TENSORS = 5, 6, 10, 11, 22, 23  # AttributeProto
+_VALUES, _INDICES = 1, 2  # SparseTensorProto
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # TensorProto
 
 
@@ -43,24 +44,39 @@ def _check(graph: memoryview, file: str, nodes: int, scan: bool) -> None:
             _check_node(value, file, scan)
         elif number == _INITIALIZER and nodes == _NODE:
             _check_tensor(value, file)
+        elif number == _SPARSE_INITIALIZER and nodes == _NODE:
+            _check_sparse(value, file)
+        elif number == _ATTRIBUTE_OF_FUNCTION and nodes == _NODE_OF_FUNCTION:
+            _check_attribute(value, file, "of a function", False)
 
 
 def _check_node(node: memoryview, file: str, scan: bool) -> None:
     fields = list(_fields(node))
     operator = next((bytes(value).decode() for number, value in fields if number == _OP_TYPE), "")
     for number, attribute in fields:
-        if number != _ATTRIBUTE:
-            continue
-        for part, value in _fields(attribute):
-            if part in (_SUBGRAPH, _SUBGRAPHS):
-                if not (scan and operator == "Scan"):
-                    raise ModelError(
-                        f"{file}: holds the operator {operator}, which may run for ever; "
-                        "expected plain layers only: export the network without loops and branches"
-                    )
-                _check(value, file, _NODE, False)
-            elif part in (_TENSOR, _TENSORS):
-                _check_tensor(value, file)
+        if number == _ATTRIBUTE:
+            _check_attribute(attribute, file, operator, scan)
+
+
+def _check_attribute(attribute: memoryview, file: str, operator: str, scan: bool) -> None:
+    for part, value in _fields(attribute):
+        if part in (_SUBGRAPH, _SUBGRAPHS):
+            if not (scan and operator == "Scan"):
+                raise ModelError(
+                    f"{file}: holds the operator {operator}, which may run for ever; "
+                    "expected plain layers only: export the network without loops and branches"
+                )
+            _check(value, file, _NODE, False)
+        elif part in (_TENSOR, _TENSORS):
+            _check_tensor(value, file)
+        elif part in (_SPARSE_TENSOR, _SPARSE_TENSORS):
+            _check_sparse(value, file)
+
+
+def _check_sparse(tensor: memoryview, file: str) -> None:
+    for number, value in _fields(tensor):
+        if number in (_VALUES, _INDICES):
+            _check_tensor(value, file)
 
 
 def _check_tensor(tensor: memoryview, file: str) -> None:

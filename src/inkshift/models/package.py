@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -158,7 +158,8 @@ def save_package(folder: Path, manifest: Manifest, weights: bytes, graph: bytes)
             (part / name).write_bytes(data)
         (part / MANIFEST).write_text(json.dumps(manifest.model_dump(), indent=2) + "\n", encoding="utf-8")
         (part / CARD).write_text(card(manifest), encoding="utf-8")
-    return load_model(folder)
+        model = load_model(part)
+    return replace(model, folder=folder)  # not read anew: another may be putting theirs there
 
 
 def card(manifest: Manifest) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from inkshift.forms.field.ink import FAINTEST
 from inkshift.forms.registration.candidates import straighten
 from inkshift.forms.template import Box
+from inkshift.pictures import fit_within
 from inkshift.reframe import to_gray
 
 Gray = npt.NDArray[np.uint8]
@@ -53,11 +54,7 @@ class Printed:
 
 def as_reference(image: Pixels) -> Gray:
     """A page, (H, W) or (H, W, 3) uint8, as a reference picture: gray, paper 255, scanner edges gone, not too large."""
-    gray = to_gray(image)
-    zoom = LONGEST / max(gray.shape)
-    if zoom < 1:
-        gray = np.asarray(cv2.resize(gray, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA), np.uint8)
-    return level(gray)
+    return level(fit_within(to_gray(image), LONGEST))
 
 
 def level(gray: Gray) -> Gray:
@@ -238,8 +235,7 @@ Keypoints = tuple[Floats, Floats]
 
 def _keypoints(page: Gray) -> Keypoints:
     """Places (N, 2) in pixels and descriptors (N, 128): SIFT (Lowe 2004), its root taken (Arandjelovic 2012)."""
-    zoom = min(1.0, _SEARCHED / max(page.shape))
-    small = cv2.resize(page, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+    small, zoom = fit_within(page, _SEARCHED), min(1.0, _SEARCHED / max(page.shape))
     points, codes = cv2.SIFT.create(4000).detectAndCompute(cv2.GaussianBlur(small, (0, 0), 1.0), None)
     if codes is None or len(points) < 2:
         return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
@@ -368,10 +364,9 @@ def _step(a: Floats, b: Floats, window: float) -> Floats:
 
 def likeness(a: Gray, b: Gray) -> float:
     """How alike two pages that lie on each other are, -1 to 1: the correlation of their print, slightly blurred."""
-    zoom = min(1.0, _COMPARED / max(a.shape))
     seen = []
     for page in (a, b):
-        small = cv2.resize(255 - page, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = fit_within(np.asarray(255 - page, np.uint8), _COMPARED).astype(np.float32)
         # Dark bars count no more than letters do: edges are compared, not areas.
         fine = cv2.GaussianBlur(small, (0, 0), 1.5) - cv2.GaussianBlur(small, (0, 0), 6)
         seen.append((fine - fine.mean()).ravel())

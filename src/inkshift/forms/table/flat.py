@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
+from inkshift.pictures import fit_within
 from inkshift.reframe import to_gray
 
 Image = npt.NDArray[np.uint8]
@@ -116,9 +117,7 @@ def _bend(gray: Gray) -> tuple[Floats, float, float] | None:
 def _line_pieces(gray: Gray) -> Floats:
     """Short pieces of thin level lines: x and y of their middle, slope, length: (N, 4), in shares of the sides but for
     the slope, which is in pixels down for each pixel right."""
-    h, w = gray.shape
-    factor = min(1.0, _SIZE / max(h, w))
-    small = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else gray
+    small = fit_within(gray, _SIZE)
     sh, sw = small.shape
     if min(sh, sw) < 60:
         return np.zeros((0, 4))
@@ -174,9 +173,7 @@ def _turned(image: Image) -> tuple[Image, Matrix]:
 def _slopes(gray: Gray) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
     """Of level lines, pixels down for each pixel right, and of upright ones, right for each down: slope in the middle
     and how much it changes from one side to the other; None where there are too few lines."""
-    h, w = gray.shape
-    factor = min(1.0, _SIZE / max(h, w))
-    small = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else gray
+    small = fit_within(gray, _SIZE)
     if min(small.shape) < 20:
         return None, None
     # What is darker than both sides of it, faint print as strong as ink: edges of shadows and of the paper are not.

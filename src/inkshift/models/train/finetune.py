@@ -22,7 +22,6 @@ from torch import nn
 
 from inkshift.datasets.synth import strings
 from inkshift.errors import DataError, ModelError
-from inkshift.files import whole_file
 from inkshift.models import ctc
 from inkshift.models.package import WEIGHTS, Model
 from inkshift.models.train import loop
@@ -201,9 +200,7 @@ def go_back(
 
 
 def _remember(path: Path, history: list[Epoch], best: dict[str, torch.Tensor]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as part:
-        torch.save({"history": [astuple(epoch) for epoch in history], "best": best}, part)
+    loop.save_state(path, {"history": [astuple(epoch) for epoch in history], "best": best})
 
 
 def _remembered(path: Path | None, epochs: int) -> tuple[list[Epoch], dict[str, torch.Tensor]]:

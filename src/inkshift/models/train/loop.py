@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from inkshift.errors import ModelError
-from inkshift.files import whole_file
+from inkshift.files import write_whole
 from inkshift.models.ctc import BLANK
 from inkshift.models.train.networks import as_input
 
@@ -215,9 +216,14 @@ def _save(path: Path, done: int, ended: bool, parts: dict[str, Any], settings: S
         "random": torch.get_rng_state(),
         **{name: part.state_dict() for name, part in parts.items()},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as part:
-        torch.save(state, part)
+    save_state(path, state)
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """A checkpoint, whole or not at all. Raises SettingError where it cannot be written."""
+    held = io.BytesIO()  # where a disk is full, torch raises what does not say so
+    torch.save(state, held)
+    write_whole(path, held.getvalue())
 
 
 def epochs_of(checkpoint: Path, settings: Settings) -> int:

@@ -34,6 +34,7 @@ from inkshift.forms.design.starter import as_json
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.registration.register import register
 from inkshift.forms.template import Box, PageSpec, Template, load_template
+from inkshift.pictures import fit_within
 from inkshift.reframe import to_gray
 from inkshift.review.core.schema import Draft
 from inkshift.review.core.store import Store, in_turn
@@ -332,10 +333,7 @@ def _prepared(upload: UploadFile, page: int) -> _Prepared:
             image = load_page(PageRef(str(kept), page))
         except InputError as e:
             raise InputError(str(e).replace(str(kept), shown_name(upload))) from None
-    zoom = _LONGEST / max(image.shape[:2])
-    if zoom < 1:
-        image = np.asarray(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA), np.uint8)
-    return _proposed_for(straighten(image))
+    return _proposed_for(straighten(fit_within(image, _LONGEST)))
 
 
 def _proposed_for(flat: npt.NDArray[np.uint8]) -> _Prepared:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from inkshift.errors import InputError
 from inkshift.files import file_digest, is_there
 from inkshift.forms.page.files import PageRef, load_page
+from inkshift.pictures import fit_within
 from inkshift.remote import at_hand
 from inkshift.review.core.schema import Field, Form, Page
 from inkshift.review.core.store import Store
@@ -124,8 +125,7 @@ def _picture(source: str, number: int, sha256: str, turn: int) -> Picture:
         image = load_page(PageRef(str(file), number))
     high, wide = image.shape[:2]
     zoom = min(1.0, _LONGEST / max(high, wide))
-    small = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA) if zoom < 1 else image
-    upright = np.ascontiguousarray(np.rot90(small, -turn // 90), np.uint8)
+    upright = np.ascontiguousarray(np.rot90(fit_within(image, _LONGEST), -turn // 90), np.uint8)
     return Picture(jpeg(upright, _QUALITY), (upright.shape[1], upright.shape[0]), zoom, (wide, high))
 
 

@@ -232,7 +232,7 @@ class Shield:
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = (), root: str = "") -> None:
         self.app = app
-        self.hosts = hosts
+        self.hosts = tuple(host.lower() for host in hosts)
         self.root = root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -256,9 +256,7 @@ class Shield:
                     out.append("Set-Cookie", cookie)
             await send(message)
 
-        host = headers.get("host", "")  # with its port; an IPv6 address in brackets
-        name = host[1:].split("]")[0] if host.startswith("[") else host.rsplit(":", 1)[0]
-        if self.hosts and name not in self.hosts:
+        if self.hosts and _host(headers.get("host", "")) not in self.hosts:
             note_access(scope, "another host's name refused")
             await PlainTextResponse("wrong host", 400)(scope, receive, answer)
         elif not (size := headers.get("content-length", "0")).isdigit() or int(size) > most_bytes(scope["path"]):
@@ -272,3 +270,12 @@ class Shield:
 def most_bytes(path: str) -> int:
     """How much may be sent to a path."""
     return next((most for pattern, most in MORE_BYTES if re.fullmatch(pattern, path)), MOST_BYTES)
+
+
+def _host(header: str) -> str:
+    """The name without its port, an IPv6 address without its brackets, in lower case; empty where it is neither."""
+    found = _HOST.fullmatch(header.lower())
+    return (found["address"] or found["name"]) if found else ""
+
+
+_HOST = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::\d*)?")
