@@ -63,7 +63,7 @@ def page(analysis: Analysis, drawn: Sequence[Picture], given: str) -> Iterator[s
     yield from missing(results)
     yield from verdicts(analysis)
     yield from _scores(analysis)
-    yield from _findings(results, arms)
+    yield from findings(results, arms)
     yield from ["## What the paper leaves open", ""]
     for number, question, answer in questions(analysis, arms):
         yield from [f"**{number}. {question}** {answer}", ""]
@@ -166,7 +166,7 @@ def _scores(analysis: Analysis) -> Iterator[str]:
     yield from table(("set", "regime", "runs", *names), rows)
 
 
-def _findings(results: Results, arms: Arms) -> Iterator[str]:
+def findings(results: Results, arms: Arms) -> Iterator[str]:
     answers = {claim.number: judge(claim, results, arms) for claim in CLAIMS}
     count = Counter(answer.holds for answer in answers.values())
     yield from ["## The paper's findings, one by one", ""]

@@ -18,6 +18,7 @@ import kooverjee
 import kooverjee_findings as findings
 import kooverjee_polarity
 import kooverjee_rules as rules
+import kooverjee_tables
 from inkshift import jobs
 from inkshift.datasets.tasks import LABEL_SPACES
 from inkshift.studies.report import results
@@ -27,6 +28,7 @@ from inkshift.studies.report.figures import Picture, pictures
 from test_study_report import DIGITS, Folder
 
 LETTERS, BOTH = LABEL_SPACES["characters"], LABEL_SPACES["digits+characters"]
+ROOT = Path(__file__).parents[1]
 LEARNING = ["control", "frozen", "fine-tuned"]
 
 
@@ -337,3 +339,12 @@ def test_the_page_on_polarity_tells_each_and_the_long_run(two_polarities: Path) 
     )
     assert re.search(r"\| 1 \| opposite polarity, freeze_stats \| 0\.3.*\| yes \| yes \| yes \| \*\*yes\*\* \|", text)
     assert re.search(r"\| long \| 0\.9", text) and "python benchmarks/kooverjee_polarity.py FOLDER" in text
+
+
+def test_a_published_page_says_what_its_tables_give_by_the_rules_of_today() -> None:
+    spec, folder = Path("studies/kooverjee-2020-small.toml"), Path("docs/results/kooverjee-2020-small")
+    found = kooverjee_tables.load(ROOT / spec, ROOT / folder)
+    printed = (ROOT / folder / "README.md").read_text("utf-8").splitlines()
+    missing = [line for line in kooverjee_tables.lines(found, f"{spec} {folder}") if line not in printed]
+    assert [line[:40] for line in missing if "were decided on" not in line] == []
+    assert sum(len(arm.replicates) for _, arm in found.arms) == 54
