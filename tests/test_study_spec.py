@@ -219,6 +219,8 @@ def test_budgets_make_an_arm_each_and_share_what_they_can() -> None:
         ("as-is", None),
         *[("pooled", budget) for budget in (20, 50, None)],
     ]
+    names = [name for _, name, _ in planned.groups[1:5]]
+    assert names == ["control (labels 20)", "control (labels 50)", "control", "frozen (labels 20)"]
     assert len(planned.sources) == 1  # of all labels, whatever the budget
     seeds = [{run.labels_seed for run in arm.runs} for arm in planned.sets[0].arms if arm.regime != "as-is"]
     assert all(one == seeds[0] and len(one) == 3 for one in seeds)  # a draw for each replicate, the same in all arms

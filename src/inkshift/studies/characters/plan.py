@@ -79,6 +79,11 @@ class Arm:
     protocol: Protocol
     runs: tuple[Run, ...]
 
+    @property
+    def name(self) -> str:
+        """The regime, with the labels that it learns from where that is not all."""
+        return f"{self.regime} (labels {self.protocol.labels})" if self.protocol.labels else self.regime
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedSet:
@@ -108,7 +113,7 @@ class Plan:
     def groups(self) -> list[tuple[str, str, tuple[Run, ...]]]:
         """Runs as a table shows them: set, regime, and the runs; source networks first, each by itself."""
         rows = [("source networks", str(run.task), (run,)) for run in self.sources]
-        return rows + [(one.spec.name, arm.regime, arm.runs) for one in self.sets for arm in one.arms]
+        return rows + [(one.spec.name, arm.name, arm.runs) for one in self.sets for arm in one.arms]
 
 
 def plan(study: Study) -> Plan:

@@ -272,11 +272,14 @@ def _compare(
     images = None
     if measure in ("chosen epoch", "last epoch") and arm.classes == baseline.classes:
         images = _over_images(pairs, interval.mean, resampler)
-    one_source = results.settings_of(arm_set, arm).get("source_networks") == "one" and arm.regime != "control"
+    ours = results.settings_of(arm_set, arm)
+    one_source = ours.get("source_networks") == "one" and arm.regime != "control"
+    one_draw = ours.get("labels") and ours.get("samples", "one") == "one"
+    given = ["given one source network"] * bool(one_source) + ["given one draw of labels"] * bool(one_draw)
     chance = _at_chance(pairs, results)
     both = chance[0] and chance[1]
     planned = baseline.planned if _lone(arm) else min(arm.planned, baseline.planned)
-    note = _note(pairs, interval, planned, measure, one_source)
+    note = _note(pairs, interval, planned, measure, given)
     words = [f"{one.name} reads no better than chance" for one, low in zip((arm, baseline), chance, strict=True) if low]
     values = [claim_values(one, results.margin) for one in (interval, images) if one]
     return Comparison(
@@ -329,12 +332,12 @@ def _over_images(pairs: Sequence[_Pair], mean: float, resampler: Resampler) -> I
     return None if ours is None or theirs is None else basic_interval(mean, (ours - theirs).mean(axis=0), PAIRED, GAP)
 
 
-def _note(pairs: Sequence[_Pair], interval: Interval, planned: int, measure: Measure, one_source: bool) -> str:
+def _note(pairs: Sequence[_Pair], interval: Interval, planned: int, measure: Measure, given: list[str]) -> str:
     notes = []
     if interval.n > 1 and len({run.digest for run, *_ in pairs}) == 1:
         notes.append("one network against each run of control")
-    elif interval.n > 1 and one_source:
-        notes.append("given one source network")
+    elif interval.n > 1:
+        notes += given
     notes += [reason] if (reason := unfit(interval)) else []
     if interval.n < planned:
         notes.append(f"{interval.n} of {planned} pairs")

@@ -173,11 +173,9 @@ def _by_labels(
         rows = [(run, epoch_row(run, "chosen epoch")) for run in arm.distinct]
         found.append(t_interval([run.f1[-1 if row is None else row] for run, row in rows], PAIRED, SHARE))
     x, mean = [at for at, _ in points], [one.mean for one in found]
-    low, high = (
-        [one.mean if end is None else end for one, end in ends]
-        for ends in ([(one, one.low) for one in found], [(one, one.high) for one in found])
-    )
-    axes.vlines(x, low, high, color=colour, lw=1.1, alpha=0.6)
+    for at, one in zip(x, found, strict=True):
+        if one.low is not None and one.high is not None:
+            axes.vlines(at, one.low, one.high, color=colour, lw=1.1, alpha=0.6)
     axes.plot(x, mean, line, marker=marker, color=colour, lw=1.5, ms=5)
     return mean[-1], x[-1], regime, style
 

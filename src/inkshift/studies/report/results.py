@@ -256,13 +256,13 @@ def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict
 
 
 def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
-    regimes = [arm["regime"] for arm in item["arms"]]
     arms = []
     for arm in item["arms"]:
         settings = dict(arm.get("settings") or {})
         name = str(arm["regime"])
-        if regimes.count(name) > 1 and settings:
-            name += f" ({', '.join(f'{key} {value}' for key, value in settings.items())})"
+        alike = [dict(one.get("settings") or {}) for one in item["arms"] if one["regime"] == name]
+        own = [f"{key} {value}" for key, value in settings.items() if any(one.get(key) != value for one in alike)]
+        name += f" ({', '.join(own)})" if own else ""
         found = [find_run(folder, item["name"], name, i, key, _replicate) for i, key in enumerate(arm["runs"], 1)]
         missing += [run for run in found if isinstance(run, Missing)]
         finished = [run for run in found if isinstance(run, Replicate)]
