@@ -19,13 +19,13 @@ from inkshift.studies.stats import (
     CLAIMS,
     DRAWS,
     GAP,
-    PAIRED,
     SHARE,
     SINGLE,
     Counts,
     Floats,
     Interval,
     Verdict,
+    at_each_of,
     basic_interval,
     chance_f1,
     claim_values,
@@ -268,16 +268,19 @@ def _compare(
     pairs = [(a, at, b, there) for a, at, b, there in rows if at is not None and there is not None]
     if not pairs:
         return None
-    interval = t_interval([a.f1[at] - b.f1[there] for a, at, b, there in pairs], PAIRED, GAP)
+    looks = max(arm_set.looks, baseline_set.looks)
+    level = at_each_of(looks)
+    interval = t_interval([a.f1[at] - b.f1[there] for a, at, b, there in pairs], level, GAP)
     images = None
     if measure in ("chosen epoch", "last epoch") and arm.classes == baseline.classes:
-        images = _over_images(pairs, interval.mean, resampler)
+        images = _over_images(pairs, interval.mean, level, resampler)
     ours = results.settings_of(arm_set, arm)
     one_source = ours.get("source_networks") == "one" and arm.regime != "control"
     one_draw = ours.get("labels") and ours.get("samples", "one") == "one"
     given = ["given one source network"] * bool(one_source) + ["given one draw of labels"] * bool(one_draw)
     chance = _at_chance(pairs, results)
     both = chance[0] and chance[1]
+    given += [f"of {looks} looks, so its intervals are at {100 * level:.1f} %"] * (looks > 1)
     planned = baseline.planned if _lone(arm) else min(arm.planned, baseline.planned)
     note = _note(pairs, interval, planned, measure, given)
     words = [f"{one.name} reads no better than chance" for one, low in zip((arm, baseline), chance, strict=True) if low]
@@ -293,7 +296,7 @@ def _compare(
         images,
         "undecided" if both else decide_both(interval, images, results.margin),
         "; ".join([*words, note] if note else words),
-        {name: 1.0 if both or unfit(interval) else max(one[name] for one in values) for name in CLAIMS},
+        {name: 1.0 if both or unfit(interval) else min(looks * max(one[name] for one in values), 1) for name in CLAIMS},
     )
 
 
@@ -324,12 +327,12 @@ def _lone(arm: Arm) -> bool:
     return arm.regime == "as-is" and arm.planned == 1
 
 
-def _over_images(pairs: Sequence[_Pair], mean: float, resampler: Resampler) -> Interval | None:
+def _over_images(pairs: Sequence[_Pair], mean: float, level: float, resampler: Resampler) -> Interval | None:
     if not np.array_equal(pairs[0][0].true, pairs[0][2].true):
         return None
     ours = resampler.rows([(a, at) for a, at, _, _ in pairs])
     theirs = resampler.rows([(b, at) for _, _, b, at in pairs])
-    return None if ours is None or theirs is None else basic_interval(mean, (ours - theirs).mean(axis=0), PAIRED, GAP)
+    return None if ours is None or theirs is None else basic_interval(mean, (ours - theirs).mean(axis=0), level, GAP)
 
 
 def _note(pairs: Sequence[_Pair], interval: Interval, planned: int, measure: Measure, given: list[str]) -> str:

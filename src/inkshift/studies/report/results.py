@@ -143,7 +143,8 @@ class Arm:
 
 @dataclass(frozen=True, eq=False)
 class Set:
-    """One pair of source and target task. relation_text: how their label spaces relate, in the paper's terms."""
+    """One pair of source and target task. relation_text: how their label spaces relate, in the paper's terms.
+    looks: how often it may be asked whether it needs more replicates."""
 
     name: str
     source: Mapping[str, Any]
@@ -153,6 +154,7 @@ class Set:
     same_domain: bool
     settings: Mapping[str, Any]
     arms: tuple[Arm, ...]
+    looks: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,6 +278,7 @@ def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
         same_domain=bool(item["same_domain"]),
         settings=dict(item.get("settings") or {}),
         arms=tuple(arms),
+        looks=int(item.get("looks", 1)),
     )
 
 
