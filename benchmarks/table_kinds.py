@@ -294,8 +294,9 @@ def finish(
     seen = cv2.GaussianBlur(seen, (0, 0), 0.5) + s.rng.normal(0, noise, seen.shape)
     image = np.clip(np.rint(seen), 0, 255).astype(np.uint8)
     if tint is not None:
-        # Gray between ink and paper is the colour's own.
-        share = np.clip((paper - seen) / (paper - 110), 0, 1)[..., None] * (seen > 85)[..., None]
+        # Gray between ink and paper is the colour's own, but at the edges of ink.
+        print_ = cv2.dilate((seen <= 85).astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+        share = np.clip((paper - seen) / (paper - 110), 0, 1)[..., None] * print_[..., None]
         colour = seen[..., None] * (1 - share) + share * np.array(tint)
         image = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 

@@ -710,3 +710,35 @@ def test_column_reads_the_only_one_that_is_filled(at: int) -> None:
     texts[at] = LEDGER[0]
     page = draw_grid(texts, shaped(), np.random.default_rng(1), lines="grid", gap=2.5).image
     assert [f.name for f in Reader(read_as="column").read_page(page).fields] == ["1", "2", "3", "4", "5"]
+
+
+def test_dots_that_lead_from_words_to_numbers_part_them() -> None:
+    page, face = np.full((780, 960), 250, np.uint8), cv2.FONT_HERSHEY_SIMPLEX
+    rows = ("Rain", "35"), ("Total month", "4"), ("Votes", "731"), ("Sum of day", "5"), ("Mark", "28"), ("Day", "90")
+    for k, (said, number) in enumerate(rows):
+        y = 90 + 110 * k
+        cv2.putText(page, said, (40, y), face, 0.9, (60,), 2, cv2.LINE_AA)
+        for x in range(60 + cv2.getTextSize(said, face, 0.9, 2)[0][0], 470, 15):
+            cv2.circle(page, (x, y), 2, (60,), -1, cv2.LINE_AA)
+        for right in (560, 900):
+            cv2.putText(page, number, (right - 38 * len(number), y), face, 2.0, (20,), 4, cv2.LINE_AA)
+    numbers = [cell for cell in find_table(page).cells if cell.kind == "number" and cell.box[2] > 500]
+    assert len(numbers) == 12
+    assert all(cell.box[0] > 430 for cell in numbers)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_table_on_a_page_of_small_print_is_found(columns: int) -> None:
+    page, face = np.full((1500, 900), 250, np.uint8), cv2.FONT_HERSHEY_COMPLEX
+    said = "the undersigned declare that the votes were counted as"
+    for y in (*range(60, 460, 36), *range(1060, 1460, 36)):
+        cv2.putText(page, said, (40, y), face, 0.55, (40,), 1, cv2.LINE_AA)
+    for r in range(7):
+        y = 540 + 70 * r
+        cv2.line(page, (120, y), (120 + 180 * columns, y), (120,), 2)
+        for c in range(columns if r < 6 else 0):
+            place = 150 + 180 * c, y + 54
+            cv2.putText(page, str(258 + 37 * r + c), place, cv2.FONT_HERSHEY_SIMPLEX, 1.7, (20,), 4, cv2.LINE_AA)
+    found = [cell for cell in find_table(page).cells if cell.kind == "number"]
+    assert len(found) == 6 * columns
+    assert {(cell.row, cell.column) for cell in found} == {(r, c) for r in range(1, 7) for c in range(1, columns + 1)}

@@ -147,10 +147,18 @@ def _reach(page: Page, x0: float, x1: float) -> None:
 
 
 def lead_in(page: Page, body: float, pen: float, dice: Dice) -> str:
-    """What comes before a number: mostly nothing; a minus, dashes, an equals sign, `$`, `#`, a dot. Their symbols."""
+    """What comes before a number: mostly nothing; a minus, dashes, an equals sign, `$`, `#`, a dot, a printed word, or
+    a line that leaves no room for another digit. Their symbols."""
     chance = dice.random()
-    if chance > 0.26:
+    if chance > 0.3:
         return ""
+    if chance > 0.27:
+        length = dice.uniform(1.0, 3.0) * body
+        return filling(page, page.start - length - dice.uniform(-0.1, 0.3) * body, length, body, pen, dice)
+    if chance > 0.26:
+        text = _BEFORE[dice.below(len(_BEFORE))]
+        printed(page, text, page.start - (0.5 * len(text) + dice.uniform(0.3, 1.0)) * body, body, dice)
+        return "$" * len(text)
     close = dice.uniform(0.05, 0.25) if dice.random() < 0.4 else dice.uniform(0.2, 0.6)
     x = page.start - close * body
     length = dice.uniform(0.25, 1.2) * body
@@ -331,8 +339,10 @@ def run_on(page: Page, body: float, pen: float, down: float, dice: Dice) -> None
 def trail(page: Page, body: float, pen: float, slant: float, dice: Dice) -> str:
     """What comes after a number: mostly nothing; a dot, a dash or two, an equals sign, a flourish, %, a unit."""
     chance = dice.random()
-    if chance > 0.5:
+    if chance > 0.53:
         return ""
+    if chance > 0.5:
+        return filling(page, page.x1 + dice.uniform(-0.1, 0.3) * body, dice.uniform(1.0, 5.0) * body, body, pen, dice)
     x = page.x1 + dice.uniform(0.06, 0.5) * body
     length = dice.uniform(0.2, 1.0) * body
     high = (0.0, 0.0, -0.3, 0.3)[dice.below(4)] * body
@@ -367,6 +377,17 @@ def trail(page: Page, body: float, pen: float, slant: float, dice: Dice) -> str:
     return "$"
 
 
+def filling(page: Page, x: float, length: float, body: float, pen: float, dice: Dice) -> str:
+    """A long line from column x on, up to or from a digit, so that none is added there."""
+    y = page.middle + dice.normal(0, 0.12) * body
+    rise = dice.normal(0, 0.03) * length
+    points = [(x, y), (x + length / 2, y - rise / 2 + dice.normal(0, 0.03) * body), (x + length, y - rise)]
+    curve(page.ink, points, pen * body * dice.uniform(0.7, 1.0))
+    _reach(page, x, x + length)
+    return "-"
+
+
+_BEFORE = ("No", "Rs", "US", "KM", "Tot", "N", "S", "Ksh")
 _PRINTED = ("%", "%", "kg", "Rs", "EUR", "m", "cm", "mm", "KM", "Ha", "Fr", "Kn", "t", "F", "MW", "kWh")
 
 
@@ -407,6 +428,8 @@ def surround(page: Page, body: float, dice: Dice, in_cells: bool, neighbour: Cal
         _boxes(page, body, dice)
     elif dice.random() < 0.45:
         _rules(page, body, dice)
+    if dice.random() < 0.015:
+        _stamp(page, body, dice)
     if dice.random() < 0.12 and page.x1 > page.x0:
         for side in (-1, 1):
             if dice.random() < 0.6:
@@ -430,10 +453,25 @@ def _rules(page: Page, body: float, dice: Dice) -> None:
     if dice.random() < 0.12:
         page.print[:, :: 3 + dice.below(3)] = 0
     if dice.random() < 0.25:
-        for x in (page.x0 - dice.uniform(0.25, 0.9) * body, page.x1 + dice.uniform(0.25, 0.9) * body):
+        # Now and then a digit is written onto the border.
+        near = -0.1 if dice.random() < 0.3 else 0.25
+        for x in (page.x0 - dice.uniform(near, 0.9) * body, page.x1 + dice.uniform(near, 0.9) * body):
             if dice.random() < 0.75:
                 top, bottom = head if chance > 0.55 else 0, foot if chance < 0.75 else h
+                if dice.random() < 0.3:
+                    top, bottom = 0, h
                 draw(page.print, [(x, top), (x, bottom)], width, level)
+
+
+def _stamp(page: Page, body: float, dice: Dice) -> None:
+    """The ring of a stamp through the number or beside it, one or two lines."""
+    radius = dice.uniform(1.5, 6.0) * body
+    centre = dice.uniform(page.x0, page.x1), page.middle + dice.uniform(-1, 1) * (radius + 0.5 * body)
+    way = np.linspace(0, 2 * np.pi, 60)
+    level, width = dice.uniform(0.2, 0.9), dice.uniform(1.0, 0.1 * body)
+    for inner in (1.0, dice.uniform(0.8, 0.93))[: 1 + dice.below(2)]:
+        ring = np.stack([np.cos(way), np.sin(way)], 1) * inner * radius + np.array(centre)
+        draw(page.print, ring, width, level)
 
 
 def _boxes(page: Page, body: float, dice: Dice) -> None:

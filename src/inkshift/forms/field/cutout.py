@@ -220,7 +220,7 @@ def void_of(job: Job, pieces: Stats) -> float:
     """How sure it is, 0 to 1, that a field holds nothing, by its largest piece of ink: specks are far below a digit."""
     height = job.frame[3] - job.frame[1]
     largest = float(pieces[:, 2:4].max()) if len(pieces) else 0.0
-    return float(1 / (1 + np.exp((largest / height - SPECK) / SPECK_SPREAD)))
+    return float(1 / (1 + np.exp(min((largest / height - SPECK) / SPECK_SPREAD, 700.0))))
 
 
 def pieces_of(job: Job) -> Stats:

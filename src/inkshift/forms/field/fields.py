@@ -99,10 +99,12 @@ class PreparedNumber:
 
     crop: (H, W) or (H, W, 3) uint8, for a recogniser that takes crops as they are. written: its ink (`number_ink`);
     strokes: all of it, see `strokes`.
-    struck: 0 to 1, how sure it is that it was struck out. beside: what stands among its digits.
+    struck: 0 to 1, how sure it is that it was struck out. beside: what stands among its digits. by_cells: the field as
+    the row of printed cells that it is, or as it is.
     """
 
     job: Job
+    by_cells: Job
     crop: npt.NDArray[np.uint8]
     line: numbers.Line
     written: Gray
@@ -186,7 +188,7 @@ class PreparedNumber:
 
     def whole(self, digits: int) -> float:
         """How sure the form of its ink leaves it, 0 to 1, that what reads as so many digits is that and not a mark."""
-        marks = 1 - max(self._mark(digits), _mark_in_cells(self.job, digits))
+        marks = 1 - max(self._mark(digits), _mark_in_cells(self.by_cells, digits))
         return marks * (1 - (_HIDDEN if meets_frame(self.job, self.strokes) else 0.0))
 
     def _mark(self, digits: int) -> float:
@@ -248,9 +250,8 @@ def _seen_by_itself(job: Job, cell: Cell, reference: float | None) -> Cell:
 
 
 def _mark_in_cells(job: Job, digits: int) -> float:
-    """How sure the form of its ink makes it, 0 to 1, that a cell among the last so many of printed ones is a mark, or
-    was taken back: unused cells come first."""
-    job = _by_cells(job)
+    """How sure the form of its ink makes it, 0 to 1, that a cell among the last so many of a row of them is a mark, or
+    was taken back: unused cells come first. job: see `PreparedNumber.by_cells`."""
     if job.kind != "cells":
         return 0.0
     ink = inks.extract(job.dark, inks.threshold_of(inner(job)))
@@ -293,11 +294,11 @@ def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
     ink = strokes(job, reference)
     struck = max(job.struck, struck_share(ink))
     beside = signs.find_signs(written if job.ink is None else own_ink(job, reference)) + signs.find_fractions(ink)
-    if _by_cells(job).kind == "cells":  # each digit stands by itself there
+    by_cells = _by_cells(job)
+    if by_cells.kind == "cells":  # each digit stands by itself there
         beside = tuple(sign for sign in beside if sign.name != signs.GAP)
-    return PreparedNumber(
-        job, crop, numbers.Line(crop, dark, written[around(job)], reference), written, ink, struck, beside
-    )
+    line = numbers.Line(crop, dark, written[around(job)], reference)
+    return PreparedNumber(job, by_cells, crop, line, written, ink, struck, beside)
 
 
 def struck_share(ink: Gray) -> float:
@@ -396,7 +397,7 @@ def ink_or_none(job: Job) -> FieldReading:
     sizes = pieces_of(job)[:, 2:4].max(1) / min(job.frame[3] - job.frame[1], _LINE)
     specks = float(sizes[sizes <= SPECK].sum())
     ink = float(sizes.sum()) - min(specks, _DUST)
-    void = float(1 / (1 + np.exp((ink - 1.5 * SPECK) / SPECK_SPREAD)))
+    void = float(1 / (1 + np.exp(min((ink - 1.5 * SPECK) / SPECK_SPREAD, 700.0))))
     if void > 0.5:
         return FieldReading(job.name, "", EMPTY, "blank", void, (Candidate(EMPTY, void),))
     return FieldReading(job.name, "", UNREADABLE, "unread", 0.0)

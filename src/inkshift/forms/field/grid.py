@@ -33,6 +33,8 @@ def printed_cells(dark: Gray) -> tuple[tuple[int, int, int, int], int] | None:
         return None
     body = mask[top + 1 : bottom]
     cover = _thickened(body).mean(0)
+    if np.count_nonzero(cover >= _WALL) < 3:  # as most crops are left
+        return None
     walls = _middles(cover >= max(_WALL, np.quantile(cover, 0.25) + _OUT))
     found = _equal(walls, len(body))
     if found is None or found[1] - found[0] < _FILLS * w:

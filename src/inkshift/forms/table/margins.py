@@ -1,4 +1,5 @@
-"""What lies around a table and is none of it: dark edges of a scanner, punched holes, print above and below."""
+"""What lies around a table and is none of it: dark edges of a scanner, punched holes, print above and below, dots that
+lead from words to numbers."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ from inkshift.reframe import to_gray
 Image = npt.NDArray[np.uint8]
 Gray = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
 
 # Shares of the digit height: no stroke of a pen is as thick; a hole is at least as wide. How far the area of a hole is
 # from that of an ellipse of its width and height, at most.
@@ -25,9 +28,18 @@ SOLID, HOLE, ROUND = 0.4, 0.7, 0.12
 # Shares of the picture's sides: how far from one the middle of a hole lies at most; how long a dark edge is at least.
 # How dark it is, as a share of the paper's gray; pixels that it is thick, beyond the picture's border counted in.
 MARGIN, LONG, DARK, THICK = 0.2, 0.3, 0.5, 9
-# Level lines that part rows: how many there are at least, and shares of the longest that they are long and have in
-# common with it. Print around a table is less than such a share of the height of what is in it.
-LINES, ALIKE, PRINT = 4, 0.7, 0.75
+# Level lines that part rows: how many there are at least, and shares of one of them that the others are long and have
+# in common with it; usual steps between two lines, beyond which they part no rows. Print around a table is less than
+# such a share of the height of what is in it.
+LINES, ALIKE, FAR, PRINT = 4, 0.7, 3.0, 0.75
+# A page with so many letters in lines of small print, of so many at least, each no further from the next than so many
+# of its heights, has its numbers where pieces are higher: letters are at most such a share of their height, numbers are
+# no further below each other than so many of their heights, and there are so many pieces of them, over so many heights.
+LETTERS_OF_PAGE = 20_000  # more are specks
+MUCH, LETTERS, WORDS_APART, SMALLER, BESIDE, FEWEST, ROWS = 60, 15, 1.2, 0.5, 6.0, 4, 4.0
+# Dots that lead to a number: so many at least; in digit heights, how large one is, how far the next one is, and how
+# much higher or lower, all at most; how much the steps differ from the usual one, in shares of it.
+LEADERS, DOT, STEP, OFF, STEADY = 6, 0.5, 1.2, 0.12, 0.35
 
 
 def without_edges(image: Image) -> Image:
@@ -74,29 +86,108 @@ def _holes(ink: Gray) -> Mask:
 
 
 def without_print(ruling: Ruling, height: float) -> Ruling:
-    """The ruling without the small print above and below a table whose rows lines part. height: of most digits."""
-    top, bottom = _table_part(ruling, height)
+    """The ruling without the small print above and below a table. height: of most pieces."""
+    top, bottom = _between_rules(ruling, height) or _between_print(ruling.pieces) or (0.0, float(len(ruling.labels)))
     middle = ruling.pieces[:, 1] + ruling.pieces[:, 3] / 2
-    kept = (middle >= top) & (middle < bottom)
+    return _with(ruling, (middle >= top) & (middle < bottom))
+
+
+def without_leaders(ruling: Ruling, height: float) -> Ruling:
+    """The ruling without the rows of dots that lead from words to numbers. height: of most digits."""
+    x, y, w, h, _ = ruling.pieces.T
+    small = np.flatnonzero(np.maximum(w, h) <= DOT * height)
+    small = small[np.argsort(x[small], kind="stable")]
+    across, down = (x + w / 2)[small], (y + h / 2)[small]
+    kept = np.ones(len(ruling.pieces), np.bool_)
+    seen = np.zeros(len(small), np.bool_)
+    for k in range(len(small)):
+        if not seen[k]:
+            row = _row_of_dots(across, down, k, height)
+            seen[row] = True
+            steps = np.diff(across[row])
+            if len(row) >= LEADERS and (np.abs(steps - np.median(steps)) <= STEADY * np.median(steps)).mean() > 0.8:
+                kept[small[row]] = False
+    return _with(ruling, kept)
+
+
+def _row_of_dots(across: Floats, down: Floats, first: int, height: float) -> list[int]:
+    """The dots, sorted from left to right, that follow each other from one of them on."""
+    row = [first]
+    while True:
+        here = row[-1]
+        end = int(np.searchsorted(across, across[here] + STEP * height, side="right"))
+        near = np.flatnonzero(np.abs(down[here + 1 : end] - down[here]) <= OFF * height)
+        if not len(near):
+            return row
+        row.append(here + 1 + int(near[0]))
+
+
+def _with(ruling: Ruling, kept: Mask) -> Ruling:
+    """The ruling with those of its pieces alone; as it is where it would have none."""
     if kept.all() or not kept.any():
         return ruling
     number = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.int32)
     return replace(ruling, labels=number[ruling.labels], pieces=ruling.pieces[kept])
 
 
-def _table_part(ruling: Ruling, height: float) -> tuple[float, float]:
-    """Top and bottom, in pixels, of what is no small print above or below a table whose rows level lines part."""
+def _between_print(pieces: Labels) -> tuple[float, float] | None:
+    """Top and bottom, in pixels, of what is higher than the letters of a page with many lines of small print."""
+    if len(pieces) > LETTERS_OF_PAGE:
+        return None
+    y, high = pieces[:, 1], pieces[:, 3]
+    print_ = _lines_of_print(pieces)
+    if np.count_nonzero(print_) < MUCH:
+        return None
+    larger = ~print_ & (high * SMALLER > np.median(high[print_]))
+    size = digit_height(pieces[larger])
+    at = np.sort((y + high / 2)[larger & (high >= PRINT * size)])
+    at = max(np.split(at, np.flatnonzero(np.diff(at) > BESIDE * size) + 1), key=len)
+    if len(at) < FEWEST or at[-1] - at[0] < ROWS * size:  # a heading
+        return None
+    return float(at[0] - size), float(at[-1] + size)
+
+
+def _lines_of_print(pieces: Labels) -> Mask:
+    """Which pieces, (N,), are letters of lines of small print: many close to each other on one level."""
+    order = np.argsort(pieces[:, 0], kind="stable")
+    x, y, w, h, _ = pieces[order].T
+    middle, out = y + h / 2, np.zeros(len(pieces), np.bool_)
+    seen = np.zeros(len(pieces), np.bool_)
+    for first in range(len(pieces)):
+        if seen[first]:
+            continue
+        line = [first]
+        while True:
+            here = line[-1]
+            end = int(np.searchsorted(x, x[here] + w[here] + WORDS_APART * max(h[here], w[here]), side="right"))
+            near = np.flatnonzero(np.abs(middle[here + 1 : end] - middle[here]) < 0.6 * max(h[here], h[first]))
+            if not len(near):
+                break
+            line.append(here + 1 + int(near[0]))
+        seen[line] = True
+        if len(line) >= LETTERS:
+            out[order[line]] = True
+    return out
+
+
+def _between_rules(ruling: Ruling, height: float) -> tuple[float, float] | None:
+    """Top and bottom, in pixels, of what is no small print above or below a table whose rows level lines part; None
+    where they part none."""
     x, y, w, h = ruling.level.T
     whole = (0.0, float(len(ruling.labels)))
     if len(x) < LINES:
-        return whole
-    longest = int(w.argmax())
-    shared = np.minimum(x + w, x[longest] + w[longest]) - np.maximum(x, x[longest])
-    own = (w >= ALIKE * w[longest]) & (shared >= ALIKE * w[longest])
+        return None
+    shared = np.minimum((x + w)[:, None], x + w) - np.maximum(x[:, None], x)
+    alike = np.minimum(shared, w[:, None]) >= ALIKE * w
+    own = alike[:, max(range(len(x)), key=lambda k: (np.count_nonzero(alike[:, k]), w[k]))]
     at = np.sort(y[own] + h[own] / 2)
     at = at[np.concatenate([[True], np.diff(at) > CORE * height])]
+    steps = np.diff(at)
+    # A line of words may be taken for one far above or below the others.
+    groups = np.split(at, np.flatnonzero(steps > FAR * np.median(steps)) + 1) if len(steps) else [at]
+    at = max(groups, key=len)
     if len(at) < LINES:
-        return whole
+        return None
     room = max(1.5 * height, float(np.median(np.diff(at))))
     middle, high = ruling.pieces[:, 1] + ruling.pieces[:, 3] / 2, ruling.pieces[:, 3]
     tall = high >= 0.3 * height

@@ -23,6 +23,8 @@ Piece = list[int]
 # it is in. Rows are at least APART. SPECK: less is noise.
 # HIGH: as high as that, a piece may be of two rows, and does not show where one is.
 TALL, ENOUGH, APART, SPECK, HIGH = 1.8, 0.75, 0.6, 0.13, 1.4
+# How near a stroke above a digit is to it, in digit heights, and how much of it lies over it, to be its flag.
+CLOSE, FLAG = 0.2, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,20 @@ def _owners(stats: Labels, height: float, rows: int) -> tuple[Labels, Labels]:
     near = (middle >= spans[nearest, 0] - slack) & (middle <= spans[nearest, 1] + slack)
     small = ~core & near & (np.maximum(stats[:, 2], stats[:, 3]) >= SPECK * height)
     owners[small] = nearest[small] + 1
+    _add_flags(owners, stats, core, height)
     return owners, spans
+
+
+def _add_flags(owners: Labels, stats: Labels, core: npt.NDArray[np.bool_], height: float) -> None:
+    """Give strokes close above a digit, such as the flag of a 5, to its row, in place."""
+    x, y, w, h, _ = stats.T
+    digits = np.flatnonzero(core)
+    for k in np.flatnonzero(~core & (owners == 0) & (w >= SPECK * height)).tolist():
+        shared = np.minimum(x[k] + w[k], x[digits] + w[digits]) - np.maximum(x[k], x[digits])
+        gap = y[digits] - y[k] - h[k]
+        near = (shared >= FLAG * w[k]) & (gap <= CLOSE * height) & (y[k] < y[digits])
+        if near.any():
+            owners[k] = owners[digits[near][gap[near].argmin()]]
 
 
 def _span(stats: Labels) -> tuple[int, int]:

@@ -22,8 +22,9 @@ Labels = npt.NDArray[np.int32]
 # for so much of its length: digits side by side leave gaps. Upright ones stray from a straight line by less than so
 # many pixels for each pixel of their length.
 LONG, SHARE, FILLED, WHOLE, STRAIGHT = 5.0, (0.3, 0.5), 0.85, 0.98, 0.006
-# Of a line of writing, three quarters of its columns of pixels are so many times thicker than a tenth of them.
-UNEVEN = 3.0
+# Of a line of writing, a quarter of its columns of pixels are so many times thicker than a tenth of them: by the second
+# where less than the third of its columns has ink, since there is paper between words.
+UNEVEN, PARTED, GAPS = 3.0, 2.0, 0.9
 # A part of an upright line that spanning cells break is at most so many times shorter than a line is at least.
 PARTS = 3
 # Pieces that a broken line has at least, and shares of the side that it reaches over and fills. Dashes of a row may lie
@@ -188,11 +189,12 @@ def _walls(down: Gray, faint: Mask, long: int, *, ruled: bool) -> tuple[Mask, La
 
 def _is_writing(own: Mask) -> bool:
     """Whether what looks like a level line is a line of small print or writing: it is not of one thickness."""
-    thick = own.sum(0)[own.any(0)]
+    inked = own.any(0)
+    thick = own.sum(0)[inked]
     if not len(thick):
         return True
     thin, thicker = np.percentile(thick, [10, 75])
-    return bool(thicker >= UNEVEN * thin and thicker > thin + 2)
+    return bool(thicker >= (PARTED if inked.mean() < GAPS else UNEVEN) * thin and thicker > thin + 2)
 
 
 def _is_filled(columns: npt.NDArray[np.bool_], long: int) -> bool:

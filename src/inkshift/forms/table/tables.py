@@ -19,7 +19,7 @@ from inkshift.forms.field.ink import grown
 from inkshift.forms.field.struck import CORE
 from inkshift.forms.table.columns import bodies, find_columns
 from inkshift.forms.table.flat import flatten
-from inkshift.forms.table.margins import without_edges, without_holes, without_print
+from inkshift.forms.table.margins import without_edges, without_holes, without_leaders, without_print
 from inkshift.forms.table.marks import around, fill, find_dashes, lines_through, skip_fillers, strike
 from inkshift.forms.table.pieces import SMALL, Box, among, extents, runs_of
 from inkshift.forms.table.rows import Piece, find_rows
@@ -87,7 +87,7 @@ def find_table(image: Image) -> Table:
     height = digit_height(ruling.pieces)
     if not height:
         return Table(0, 0, (), False)
-    ruling = without_print(ruling, height)
+    ruling = without_leaders(without_print(ruling, height), height)
     labels, stats = ruling.labels, ruling.pieces
     height = digit_height(stats)
     dashes = find_dashes(labels, stats, height)
