@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from inkshift.datasets.tasks import Task
 from inkshift.errors import InkshiftError, SettingError
-from inkshift.studies import kinds
+from inkshift.studies import engine, kinds
 from inkshift.studies.characters.plan import index, plan
 from inkshift.studies.spec import Study, write_starter
 
@@ -239,9 +239,14 @@ def test_replicates_are_added_to_sets_that_are_undecided_up_to_the_most(
     assert index(study, plan(study))["sets"][0]["looks"] == 3 and "looks" not in index(study, plan(study))["sets"][2]
     open_sets = iter([{"soon", "never", "many"}, {"never"}, {"never"}])
     monkeypatch.setattr(kinds, "_undecided", lambda folder: next(open_sets))
-    counts = [
-        [len(planned.arms[0].runs) for planned in kind.plan(study).sets] for kind in kinds.stages(study, tmp_path)
-    ]
+    counts: list[list[int]] = []
+
+    def run(kind: engine.Kind, *given: Any, **how: Any) -> dict[str, str]:
+        counts.append([len(planned.arms[0].runs) for planned in kind.plan(study).sets])
+        return {}
+
+    monkeypatch.setattr(engine, "run", run)
+    assert study.run(tmp_path) == tmp_path
     assert counts == [[3, 3, 50], [6, 6, 50], [6, 10, 50]]
     assert len(list(kinds.stages(make(), tmp_path))) == 1
 
