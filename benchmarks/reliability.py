@@ -29,8 +29,8 @@ import fuzz
 from bench_read import machine
 from crossed import form
 from inkshift.forms.joint.form import decode_form
-from inkshift.forms.judge.drift import drift
 from inkshift.forms.judge.guarantee import Labelled
+from inkshift.forms.judge.shift import drift
 from inkshift.forms.trust import DECIMALS, scores, usual
 from printed import Parts, options, parted, show
 from trust_worlds import (

@@ -1,8 +1,9 @@
 """How long keyers wait for review: typing in a real browser, and decisions over HTTP.
 
-    python benchmarks/review.py [--out FILE]
+    python benchmarks/review.py [--parts together] [--out FILE]
 
-Numbers are drawn in a line font. Needs Chromium, and PostgreSQL for its rows.
+Each part says when it was printed, and the other parts of FILE stay as they are. Numbers are drawn in a line font.
+Needs Chromium, and PostgreSQL for its rows.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNot
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
 from inkshift.review.core.schema import Decision
-from printed import options, show
+from printed import Parts, options, parted, show
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -46,6 +47,7 @@ TYPED = 200
 TAKEN = 50_000
 MANY, KILLED = 8_000, 10
 PASSWORD = "a long password"
+WANTED = f"Load: processes that wanted the {os.cpu_count()} cores in the last minute, these here and others."
 CHROMIUM = "/usr/bin/chromium"
 _SERVER = """
 import sys, uvicorn
@@ -59,60 +61,68 @@ uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error", ser
 
 
 def main() -> None:
-    show(lines(), options(__doc__).parse_args().out)
+    parser = options(__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="to do anew (default: all)")
+    given = parser.parse_args()
+    show(parted("The speed of review, measured", PARTS, given, machine()), given.out)
 
 
-def lines() -> Iterator[str]:
-    """The page, line by line."""
-    yield "# The speed of review, measured\n"
-    yield f"Printed by `make bench-review` on {machine()}.\n"
-    yield f"Load: processes that wanted the {os.cpu_count()} cores in the last minute, these here and others.\n"
+def typing() -> Iterator[str]:
+    """What a keyer waits for."""
+    yield (
+        f"A script types {TYPED} numbers in Chromium by keyboard, without a pause. From the Enter key to the next "
+        f"field drawn, with its picture, ready for its first digit. {WANTED}\n"
+    )
+    yield "| keying | median | 95 of 100 | most | load |"
+    yield "|---|---|---|---|---|"
     with tempfile.TemporaryDirectory(prefix="inkshift-bench-") as folder:
-        yield "## What a keyer waits for\n"
-        yield (
-            f"A script types {TYPED} numbers in Chromium by keyboard, without a pause. From the Enter key to the next "
-            "field drawn, with its picture, ready for its first digit.\n"
-        )
-        yield "| keying | median | 95 of 100 | most | load |\n|---|---|---|---|---|"
         for name, double in (("single", False), ("double", True)):
             spent = _typing(Path(folder, name), double)
             yield f"| {name} | {_shown(spent)} | {1000 * max(spent):.0f} ms | {_load()} |"
-        yield "\n## A decision on the server\n"
-        yield (
-            f"{FIELDS:,} fields with pictures, double keying, accounts. From sending a decision over HTTP to the last "
-            f"byte of the next field; the decision is on disk by then. One decides {ALONE} times without a pause, "
-            f"{KEYERS} keyers once a second each, for {PACED} seconds. Asked: 95 of 100 under 50 ms.\n"
-        )
-        yield "| database | keyers | decisions | median | 95 of 100 | processor time each | load |"
-        yield "|---|---|---|---|---|---|---|"
+
+
+def deciding() -> Iterator[str]:
+    """How long a decision takes on the server."""
+    yield (
+        f"{FIELDS:,} fields with pictures, double keying, accounts. From sending a decision over HTTP to the last byte "
+        f"of the next field; the decision is on disk by then. One decides {ALONE} times without a pause, {KEYERS} "
+        f"keyers once a second each, for {PACED} seconds. Asked: 95 of 100 under 50 ms. {WANTED}\n"
+    )
+    yield "| database | keyers | decisions | median | 95 of 100 | processor time each | load |"
+    yield "|---|---|---|---|---|---|---|"
+    with tempfile.TemporaryDirectory(prefix="inkshift-bench-") as folder:
         yield from _decided("SQLite", f"sqlite:///{folder}/review.db", Path(folder, "files"))
-        found = programs()
-        if found is None:
-            yield "| PostgreSQL | is not installed | | | | |"
-        else:
+        if (found := programs()) is None:
+            yield "| PostgreSQL | is not installed | | | | | |"
+            return
+        with cluster(found, fsync=True) as address:
+            yield from _decided("PostgreSQL", address, Path(folder, "files"))
+
+
+def together() -> Iterator[str]:
+    """Many keyers on one process and on two, one of which is killed now and then."""
+    found = programs()
+    if found is None:
+        raise SystemExit("PostgreSQL: expected its programs, found none; install it, or leave this part out")
+    yield (
+        f"PostgreSQL, {MANY:,} fields with pictures, single keying, once a second each for {PACED} seconds, by "
+        f"`inkshift review --processes N`; of several processes one is killed every {KILLED} seconds. The keyers' "
+        "script has no core of its own. A decision counts as lost where it was confirmed and is not in the log, as "
+        f"doubled where a field has two. {WANTED}\n"
+    )
+    yield "| processes | keyers | decisions a second | median | 95 of 100 | killed | lost | doubled | load |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    with tempfile.TemporaryDirectory(prefix="inkshift-bench-") as folder:
+        for processes, keyers in ((1, 20), (2, 20), (1, 200), (2, 200)):
             with cluster(found, fsync=True) as address:
-                yield from _decided("PostgreSQL", address, Path(folder, "files"))
-            yield "\n## Many keyers, and processes that die\n"
-            yield (
-                f"PostgreSQL, {MANY:,} fields with pictures, single keying, once a second each for {PACED} seconds, "
-                f"by `inkshift review --processes N`; of several processes one is killed every {KILLED} seconds. The "
-                "keyers' script has no core of its own. A decision counts as lost where it was confirmed and is not in "
-                "the log, as doubled where a field has two.\n"
-            )
-            yield "| processes | keyers | decisions a second | median | 95 of 100 | killed | lost | doubled | load |"
-            yield "|---|---|---|---|---|---|---|---|---|"
-            for processes, keyers in ((1, 20), (2, 20), (1, 200), (2, 200)):
-                with cluster(found, fsync=True) as address:
-                    yield _keyed(address, Path(folder, f"files-{processes}-{keyers}"), processes, keyers)
-    yield from taken_in()
+                yield _keyed(address, Path(folder, f"files-{processes}-{keyers}"), processes, keyers)
 
 
 def taken_in() -> Iterator[str]:
     """How quickly readings come into the store."""
-    yield "\n## Readings taken in\n"
     yield (
-        f"Forms of {A_FORM} fields, as `add_batch` keeps them: {TAKEN:,} readings without pictures, "
-        f"{FIELDS // 2:,} with, whose encoding is counted. Processor time: of this process, and of the server's.\n"
+        f"Forms of {A_FORM} fields, as `add_batch` keeps them: {TAKEN:,} readings without pictures, {FIELDS // 2:,} "
+        f"with, whose encoding is counted. Processor time: of this process, and of the server's. {WANTED}\n"
     )
     yield "| database | pictures | readings a second | processor time each, here | there | load |"
     yield "|---|---|---|---|---|---|"
@@ -121,6 +131,14 @@ def taken_in() -> Iterator[str]:
     if found := programs():
         with cluster(found, fsync=True) as address:
             yield from _taken("PostgreSQL", address)
+
+
+PARTS: Parts = {
+    "typing": ("What a keyer waits for", [], lambda _: typing()),
+    "deciding": ("A decision on the server", [], lambda _: deciding()),
+    "together": ("Many keyers, and processes that die", [], lambda _: together()),
+    "taken": ("Readings taken in", [], lambda _: taken_in()),
+}
 
 
 def _taken(database: str, url: str) -> Iterator[str]:

@@ -34,11 +34,9 @@ from inkshift.datasets import catalog
 from inkshift.datasets.formats import load_npz
 from inkshift.datasets.tasks import stratified
 from inkshift.models.train.convolutions import use_shortcuts
-from inkshift.models.train.export import weights_bytes
-from inkshift.models.train.networks import as_input, build, native_bfloat16
+from inkshift.models.train.networks import as_input, build, native_bfloat16, weights_bytes
 from inkshift.reframe import parse
 from inkshift.studies.characters.plan import plan
-from inkshift.studies.characters.work import runs_folder
 from inkshift.studies.engine import RunGroup, machine, versions, work_on
 from inkshift.studies.kinds import kind_of
 from inkshift.studies.record import DONE, EPOCHS, WEIGHTS, write_json
@@ -171,7 +169,7 @@ def jobs_of(study: Study, folder: Path) -> list[RunGroup]:
     """As the engine makes them: a process a run, or one for all frozen runs of a trunk, whose weights are random."""
     planned = plan(study)
     for source in planned.sources:
-        where = runs_folder(folder) / source.key
+        where = folder / "runs" / source.key
         where.mkdir(parents=True)
         (where / WEIGHTS).write_bytes(random_weights(source.protocol.side))
         write_json(where / DONE, {})
@@ -330,7 +328,7 @@ def last_f1(study: Study) -> list[float]:
     """Macro F1 of each of a study's runs after its last epoch."""
     with tempfile.TemporaryDirectory() as folder:
         run_jobs(todo := jobs_of(study, Path(folder)))
-        written = [(runs_folder(Path(folder)) / job.runs[0].key / EPOCHS).read_text() for job in todo]
+        written = [(Path(folder) / "runs" / job.runs[0].key / EPOCHS).read_text() for job in todo]
         return [float(list(csv.DictReader(table.splitlines()))[-1]["f1"]) for table in written]
 
 

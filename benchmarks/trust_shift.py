@@ -24,8 +24,7 @@ from bench_read import machine
 from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.forms.judge.shift import MNIST, digit_probabilities
-from inkshift.forms.judge.shift_predict import LEVEL, Predicted, constants, spanned
-from inkshift.models import label_shift
+from inkshift.forms.judge.shift_predict import LEVEL, Predicted, adjust, constants, estimate, interval, spanned
 from inkshift.reframe import to_gray
 from printed import options, show
 from shift_cases import Read, read_case, readers, real_cases
@@ -130,9 +129,9 @@ def digit_shares() -> Iterator[str]:
         fields = [reader.read_page(to_gray(np.ascontiguousarray(data.images[i]))).fields[0] for i in some]
         told, true = digit_probabilities(fields), labels[some]
         first, truth = told.argmax(1), np.bincount(true, minlength=10) / len(true)
-        counted, share = np.bincount(first, minlength=10) / len(first), label_shift.estimate(told, MNIST)
-        low, high = label_shift.interval(told, MNIST, LEVEL)
-        again = label_shift.adjust(told, MNIST, share).argmax(1)
+        counted, share = np.bincount(first, minlength=10) / len(first), estimate(told, MNIST)
+        low, high = interval(told, MNIST, LEVEL)
+        again = adjust(told, MNIST, share).argmax(1)
         off = [100 * np.abs(s - truth).sum() / 2 for s in (counted, share)]
         ones = f"{counted[1]:.1%} | **{share[1]:.1%}** | {low[1]:.1%} to {high[1]:.1%}"
         good = f"{np.mean(first == true):.1%} | {np.mean(again == true):.1%}"

@@ -17,6 +17,7 @@ import inkshift.cli.data  # noqa: F401 -- registers the commands
 from inkshift.cli.app import app
 from inkshift.datasets import catalog
 from inkshift.datasets.catalog import CATALOG, DataSet, RemoteFile, data_root, fetch, load, locate
+from inkshift.datasets.formats import Split
 from inkshift.errors import DataError, SettingError
 
 DATA = Path(os.environ.get("INKSHIFT_DATA") or Path(__file__).parents[2] / "shared" / "data")
@@ -258,7 +259,7 @@ def test_commands(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("orand_car_a", "test", 3_122, 10),
     ],
 )
-def test_research_sets_load(monkeypatch: pytest.MonkeyPatch, name: str, split: catalog.Split, count: int, classes: int):
+def test_research_sets_load(monkeypatch: pytest.MonkeyPatch, name: str, split: Split, count: int, classes: int):
     monkeypatch.setenv("INKSHIFT_DATA", str(DATA))
     data = load(name, split)
     assert (len(data), len(np.unique(data.labels)), data.name) == (count, classes, f"{name}/{split}")

@@ -184,6 +184,14 @@ class TestWrongUse:
         assert words in answer.err
         assert answer.out == ""
 
+    def test_nothing_is_written_in_the_place_of_a_page(self, run: Run, tmp_path: Path) -> None:
+        page, other = tmp_path / "page", tmp_path / "readings.csv"
+        shutil.copy(SCAN, page)
+        other.symlink_to(page)
+        answer = run("read", page, "--template", TEMPLATE, "--out", other)
+        assert answer.status == 2 and "expected a file of its own to write to, found an input" in answer.err
+        assert page.read_bytes() == SCAN.read_bytes()
+
     @reads
     def test_a_path_that_is_not_there(self, run: Run) -> None:
         answer = run("read", "no-such-scan.jpg", "--template", TEMPLATE)

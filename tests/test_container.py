@@ -54,6 +54,29 @@ def test_a_container_holds_no_more_than_it_needs() -> None:
     assert len(options) >= 5 and all(option in usage for option in options)
 
 
+def test_a_cluster_is_described_as_ray_takes_it() -> None:
+    util = pytest.importorskip("ray.autoscaler._private.util")
+    wanted = yaml.safe_load((CONTAINER / "ray-up.yaml").read_text())
+    util.validate_config(util.prepare_config(wanted))
+    started = " ".join(wanted["head_start_ray_commands"] + wanted["worker_start_ray_commands"])
+    assert_known(started, [sys.executable, "-c", "from ray.scripts.scripts import cli; cli()", "start", "--help"])
+
+
+def test_a_job_on_kubernetes_gives_options_that_there_are() -> None:
+    job = yaml.safe_load((CONTAINER / "kuberay.yaml").read_text())["spec"]
+    assert_known(job["entrypoint"], [sys.executable, "-m", "inkshift", "read", "--help"])
+    groups = [job["rayClusterSpec"]["headGroupSpec"], *job["rayClusterSpec"]["workerGroupSpecs"]]
+    pods = [group["template"]["spec"] for group in groups]
+    assert len(pods) == 2 and pods[0]["volumes"] == pods[1]["volumes"], "all see the files under the same names"
+    assert pods[0]["containers"][0]["volumeMounts"] == pods[1]["containers"][0]["volumeMounts"]
+
+
+def assert_known(command: str, help_of: list[str]) -> None:
+    usage = subprocess.run(help_of, capture_output=True, text=True, check=True).stdout
+    options = {word for word in command.split() if re.fullmatch(r"--[a-z-]+", word)}
+    assert len(options) >= 4 and all(option in usage for option in options)
+
+
 @pytest.mark.slow
 def test_the_steps_of_the_container_give_a_review_that_answers(tmp_path: Path) -> None:
     try:

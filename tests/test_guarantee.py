@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from inkshift.cli import calibrate as command
 from inkshift.errors import DataError, SettingError
 from inkshift.forms.judge import guarantee
-from inkshift.forms.judge.drift import drift
 from inkshift.forms.judge.evaluate import Case
 from inkshift.forms.judge.guarantee import Labelled, needed, p_betting, p_binomial
+from inkshift.forms.judge.shift import drift
 from inkshift.forms.out.export import row
 from inkshift.forms.reading import FieldReading, FormReading, State
 from inkshift.forms.trust import load_policy, scores, usual

@@ -17,11 +17,10 @@ from crossed import table
 from inkshift import Reader
 from inkshift.datasets.labels import read_labels
 from inkshift.forms.assemble import alone, assemble
-from inkshift.forms.joint import linked, tree, work
+from inkshift.forms.joint import linked, tree
 from inkshift.forms.joint.domain import prior_of
 from inkshift.forms.joint.form import decode_form, solve
-from inkshift.forms.joint.tree import Link, Number
-from inkshift.forms.joint.work import WORK, Work
+from inkshift.forms.joint.tree import WORK, Link, Number, Work
 from inkshift.forms.reading import (
     Candidate,
     FieldReading,
@@ -392,7 +391,7 @@ def test_a_rule_that_chains_a_thousand_fields_ends() -> None:
 
 
 def test_the_work_of_a_form_is_the_limit_of_its_proposals_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "WORK", 100)
+    monkeypatch.setattr(tree, "WORK", 100)
     joint = read(PLAIN, SUMS[0])
     assert [(f.written, f.confidence) for f in joint.fields] == [(f.written, f.confidence) for f in PLAIN.fields]
     assert all("not settled" in f.rules_broken[0] for f in joint.fields)

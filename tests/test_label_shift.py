@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inkshift.models.label_shift import adjust, estimate, interval
+from inkshift.forms.judge.shift_predict import adjust, estimate, interval
 
 Shares = npt.NDArray[np.float64]
 EVEN = np.full(10, 0.1)

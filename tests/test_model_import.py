@@ -287,8 +287,7 @@ def test_the_command(drawn_digits: Gray, templates: Any, tmp_path: Path, run: Ru
 def test_weights_that_do_not_fit_the_network_are_told(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed; pip install 'inkshift[study]'")
     pytest.importorskip("timm", reason="timm is not installed; pip install 'inkshift[study]'")
-    from inkshift.models.train.export import weights_bytes
-    from inkshift.models.train.networks import mnist_convnet
+    from inkshift.models.train.networks import mnist_convnet, weights_bytes
 
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(weights_bytes(mnist_convnet(10)))
@@ -302,8 +301,7 @@ def test_weights_that_do_not_fit_the_network_are_told(tmp_path: Path) -> None:
 def test_a_timm_network_with_its_weights(framed: Gray, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed; pip install 'inkshift[study]'")
     pytest.importorskip("timm", reason="timm is not installed; pip install 'inkshift[study]'")
-    from inkshift.models.train.export import weights_bytes
-    from inkshift.models.train.networks import build, mnist_convnet
+    from inkshift.models.train.networks import build, mnist_convnet, weights_bytes
 
     torch.manual_seed(0)
     network = build("test_resnet", 10, 28, 3, shortcuts=False).eval()

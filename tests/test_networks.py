@@ -13,7 +13,7 @@ from inkshift.models.runtime import classifier, recogniser
 
 torch = pytest.importorskip("torch")
 
-from inkshift.models.train import export, loop, networks  # noqa: E402
+from inkshift.models.train import loop, networks  # noqa: E402
 
 
 def pictures(count: int = 40) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -52,7 +52,7 @@ def test_onnx_answers_as_torch_does(tmp_path: Path) -> None:
         reframing="gray|trim|resize(28)",
         licence="Apache-2.0",
     )
-    model = save_package(tmp_path / "toy", manifest, export.weights_bytes(net), export.graph_bytes(net))
+    model = save_package(tmp_path / "toy", manifest, networks.weights_bytes(net), networks.graph_bytes(net))
     run = classifier(model)
     for images in (pictures(), pictures(1), pictures(600)):
         assert np.abs(run(images) - loop.predict(net, images)).max() < 1e-5

@@ -18,8 +18,7 @@ from inkshift.datasets.synth import augment, paper, shapes, strings
 from inkshift.errors import ModelError
 from inkshift.models.runtime import recogniser, symbol_recogniser
 from inkshift.models.train import glyphs, numbers
-from inkshift.models.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from inkshift.models.train.deepen import deepened
+from inkshift.models.train.checkpoint import Progress, deepened, load_checkpoint, save_checkpoint
 from inkshift.models.train.networks import DEEP_NUMBERS, FAR_NUMBERS, NumberNet
 
 RECIPE = glyphs.load_recipe()

@@ -230,6 +230,19 @@ def test_a_store_that_does_not_answer_is_one_line(bucket: str, monkeypatch: pyte
 
 
 @pytest.mark.skipif(not package.shipped(), reason="no model package is in src/inkshift/packages")
+def test_what_a_list_names_and_is_not_there_costs_only_itself(tmp_path: Path, run: Run) -> None:
+    """Also where the name given on the command line would be a slip."""
+    gone = [tmp_path / f"gone-{k}.jpg" for k in range(2)]
+    (tmp_path / "list.txt").write_text(f"{gone[0]}\n{SCAN}\n{gone[1]}\n")
+    how = ("--template", TELEGRAM / "template.json", "--format", "jsonl")
+    status, out, said = run("read", "--from", tmp_path / "list.txt", *how)
+    assert status == 1 and "pages not read: 2" in said and len(out.splitlines()) > 10
+    assert all(f"{file}: expected a PNG" in " ".join(said.split()) for file in gone)
+    status, out, said = run("read", SCAN, gone[0], *how)
+    assert (status, out) == (1, "") and f"{gone[0]}: expected a file or folder, found nothing" in " ".join(said.split())
+
+
+@pytest.mark.skipif(not package.shipped(), reason="no model package is in src/inkshift/packages")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_read_gives_what_it_gives_of_files(bucket: str, tmp_path: Path, workers: int, run: Run) -> None:
     (tmp_path / "list.txt").write_text(f" {bucket}/scans/scan-10.jpg \n\n{bucket}/scans/gone.jpg\n")

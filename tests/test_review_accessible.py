@@ -15,7 +15,7 @@ from inkshift.datasets.labels import Label
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.models.package import NUMBER_MODEL, load_model
 from inkshift.review import datasets
-from inkshift.review.acceptance import plot
+from inkshift.review.acceptance import promise as plot
 from inkshift.review.app import Settings
 from inkshift.review.core import queue
 from inkshift.review.core import store as stores

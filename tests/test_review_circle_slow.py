@@ -26,9 +26,7 @@ PATIENCE = 1200
 
 def small_package(folder: Path) -> str:
     """A number recogniser of few weights that has learned nothing, but can be run; its digest."""
-    from inkshift.models.ctc import HEIGHT
-    from inkshift.models.train.export import line_graph_bytes, weights_bytes
-    from inkshift.models.train.networks import NUMBERS, NumberNet
+    from inkshift.models.train.networks import NUMBERS, NumberNet, line_graph_bytes, weights_bytes
 
     torch.manual_seed(0)
     net = NumberNet((4, 4, 4, 8)).eval()
@@ -43,7 +41,7 @@ def small_package(folder: Path) -> str:
         calibration=load_model("numbers").manifest.calibration,
         licence="none",
     )
-    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, HEIGHT)).digest
+    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net)).digest
 
 
 @pytest.fixture

@@ -128,6 +128,18 @@ def test_what_a_decision_costs_does_not_grow_with_what_waits(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("double", [False, True])
+def test_a_decision_asks_for_its_batch_once(store: Store, double: bool) -> None:
+    batch = grown(store, double)
+    kim = stores.add_user(store, "kim", "keyer")
+    item = queue.next_field(store, kim, batch)
+    assert item is not None
+    with statements(store) as asked:
+        queue.decide_and_next(store, kim, batch, item.field, "7", checked=True)
+    about = [statement for statement, _ in asked if "FROM batches" in statement and "template" not in statement]
+    assert len(about) == 1
+
+
+@pytest.mark.parametrize("double", [False, True])
 def test_nothing_that_a_keyer_waits_for_reads_a_big_table_from_end_to_end(store: Store, double: bool) -> None:
     batch = grown(store, double)
     stores.add_user(store, "boss", "supervisor", PASSWORD)

@@ -244,7 +244,7 @@ def test_fields_of_a_form_that_is_set_aside_wait_once_it_counts_again(store: Sto
     queue.undo(store, user, batch)
     add_forms(store, batch, [FormReading("f", (one, two), notes)])
     assert left() == 0
-    mend.call_right(store, user, 1, "it is none")
+    mend.put_aside(store, user, 1, "it is none", kind="right")
     assert left() == 2
     policy = fixed_policy(store, batch, user)
     mend.put_aside(store, user, 1, "scanned again")

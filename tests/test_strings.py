@@ -104,7 +104,8 @@ def test_dice_follow_from_their_generator_and_spread_evenly() -> None:
 @given(st.integers(0, 9), st.integers(0, 1000))
 def test_a_sharp_map_is_the_map_near_its_stroke(digit: int, seed: int) -> None:
     map_ = shapes.draw(digit, np.random.default_rng(seed))
-    back = augment.unsharpen(augment.sharpen(augment.pack(map_)))
+    sharp = augment.sharpen(augment.pack(map_)).astype(np.float32)
+    back = np.pad((sharp - 128) / 20, 6, constant_values=-6.4)
     near = np.abs(map_) < 6
     near[:6] = near[-6:] = near[:, :6] = near[:, -6:] = False
     assert back.shape == map_.shape and np.abs(back - map_)[near].max() <= 1 / 12 + 1 / 40 + 1e-6

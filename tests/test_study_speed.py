@@ -20,7 +20,7 @@ from inkshift.models.train.networks import build  # noqa: E402
 from inkshift.studies.characters import frozen  # noqa: E402
 from inkshift.studies.characters.frozen import Trained, train_frozen  # noqa: E402
 from inkshift.studies.characters.plan import Run, plan  # noqa: E402
-from inkshift.studies.characters.work import runs_folder, source_weights, train_run  # noqa: E402
+from inkshift.studies.characters.work import source_weights, train_run  # noqa: E402
 from inkshift.studies.engine import RunGroup, work_on  # noqa: E402
 from inkshift.studies.kinds import kind_of  # noqa: E402
 from inkshift.studies.record import DONE, WEIGHTS  # noqa: E402
@@ -75,7 +75,7 @@ def prepare(study: Study, folder: Path) -> tuple[Run, ...]:
     """The target runs of a study, whose source networks are trained."""
     planned = plan(study)
     for source in planned.sources:
-        if not (runs_folder(folder) / source.key / DONE).exists():
+        if not (folder / "runs" / source.key / DONE).exists():
             assert work_on(RunGroup((source,), folder, "cpu", frozenset(), kind_of(source))) == [(source.key, None)]
     return planned.targets
 
@@ -132,7 +132,7 @@ def test_replicate_7_is_the_same_alone_and_among_thirty(folder: Path, tmp_path: 
 
 def test_a_head_that_diverges_costs_no_other(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = prepare(study(folder, CONVNET, epochs=2), folder)
-    shutil.copytree(runs_folder(folder) / str(runs[0].source), runs_folder(tmp_path) / str(runs[0].source))
+    shutil.copytree(folder / "runs" / str(runs[0].source), tmp_path / "runs" / str(runs[0].source))
     drawn = frozen.Head.__init__
 
     def broken(head: frozen.Head, run: Run, *rest: Any) -> None:
@@ -146,7 +146,7 @@ def test_a_head_that_diverges_costs_no_other(folder: Path, tmp_path: Path, monke
     problem = found.pop(runs[1].key)
     assert problem is not None and runs[1].key in problem and "lower the rate" in problem
     assert found == {runs[0].key: None}
-    assert (runs_folder(tmp_path) / runs[0].key / "epochs.csv").read_text() == whole[0][1]
+    assert (tmp_path / "runs" / runs[0].key / "epochs.csv").read_text() == whole[0][1]
 
 
 @pytest.mark.parametrize("train", [lambda r, f: next(train_frozen([r], f)), train_run], ids=["heads", "loop"])

@@ -23,8 +23,11 @@ torch = pytest.importorskip("torch")
 
 from inkshift.cli.app import whole_app  # noqa: E402
 from inkshift.models.train import finetune, rehearsal  # noqa: E402
-from inkshift.models.train.export import weights_bytes  # noqa: E402
-from inkshift.models.train.networks import NUMBERS, NumberNet  # noqa: E402
+from inkshift.models.train.networks import (  # noqa: E402
+    NUMBERS,
+    NumberNet,
+    weights_bytes,
+)
 from inkshift.studies import engine  # noqa: E402
 from inkshift.studies.kinds import kind_of  # noqa: E402
 from inkshift.studies.numbers.plan import StringPlan, plan  # noqa: E402

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import socket
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inkshift import jobs
 from inkshift.errors import InkshiftError, MissingExtraError, SettingError
-from inkshift.jobs import Crew, Job, Journal, portable
+from inkshift.jobs import Crew, Job, portable
 
 if TYPE_CHECKING:
     import ray
@@ -30,6 +31,7 @@ R = TypeVar("R")
 LOCAL = "local"
 """The address of a cluster that is started on this machine, and ends with the work."""
 _SECONDS = 10.0  # that the head of a cluster has to answer
+_BEGINNINGS = 3  # that may be lost for each worker before any has begun
 _STORE = 256 * 2**20  # bytes in which a cluster of this machine alone keeps results on their way
 
 
@@ -47,30 +49,18 @@ def run(
         return jobs.run(work, items, workers=workers, **how)
     if workers < 0:
         raise SettingError(f"workers: expected 0 or more, found {workers}; 0 is one a core of the cluster")
-    return _run_on_ray(work, items, address, workers, **how)
-
-
-def _run_on_ray(
-    work: Callable[[T], R],
-    items: Iterable[tuple[str, T]],
-    address: str,
-    workers: int,
-    setup: Callable[..., None] | None = None,
-    setup_args: tuple[Any, ...] = (),
-    journal: Journal | None = None,
-    on_crash: Callable[[str], R] | None = None,
-    fresh: bool = False,
-) -> Generator[tuple[str, R], None, None]:
     ray_ = _connected(address, workers)
     size = workers or max(1, int(ray_.cluster_resources().get("CPU", 1)))
-    duty = (_here(), work, setup, setup_args)
-    return jobs.work_through(_Hands(ray_, size, duty, journal, on_crash, fresh), items)
+    duty = (_here(), work, how.get("setup"), how.get("setup_args", ()))
+    hands: Crew[T, R] = _Hands(ray_, size, duty, how.get("journal"), how.get("on_crash"), how.get("fresh", False))
+    return jobs.work_through(hands, items)
 
 
 def _connected(address: str, workers: int) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of our own sends nothing anywhere
     # That it leaves the variables of accelerators alone; else it warns that it will one day.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "."  # what it tells of a node that died would go among the readings
     try:
         import ray
     except ImportError:
@@ -121,29 +111,32 @@ class _Hand:
 
     def begin(self) -> tuple[bool, Any]:
         """Set up; the error where that fails."""
-        node, wanted, folder = platform.node(), self._there["inkshift"], self._there["folder"]
-        if (own := version("inkshift")) != wanted:
-            return False, InkshiftError(
-                f"node {node}: has inkshift {own}, expected {wanted}; install that there, or leave the node out"
-            )
-        if not Path(folder).is_dir():
-            return False, InkshiftError(
-                f"node {node}: does not see the folder {folder}; all nodes need the files under the same names"
-            )
-        os.chdir(folder)
-        os.environ |= {key: value for key, value in self._there.items() if key.isupper()}
+        wanted, folder = self._there["inkshift"], self._there["folder"]
         try:
+            if (own := version("inkshift")) != wanted:
+                raise InkshiftError(f"has inkshift {own}, expected {wanted}; install that there, or leave the node out")
+            if not Path(folder).is_dir():
+                raise InkshiftError(f"does not see the folder {folder}; all nodes need the files under the same names")
+            os.chdir(folder)
+            os.environ |= {key: value for key, value in self._there.items() if key.isupper()}
             if self._setup is not None:
                 self._setup(*self._setup_args)
         except Exception as e:
-            return False, portable(e)
+            return False, _of_node(e)
         return True, None
 
     def do(self, item: Any) -> tuple[bool, Any]:
         try:
             return True, self._work(item)
         except Exception as e:
-            return False, portable(e)
+            return False, _of_node(e)
+
+
+def _of_node(error: Exception) -> Exception:
+    """The error as the command that hands out gets it; one for a user names the node where it is to be mended."""
+    if isinstance(error, InkshiftError):
+        error.args = (f"node {platform.node()}: {error}",)
+    return portable(error)
 
 
 class _Hands(Crew[T, R]):
@@ -155,7 +148,7 @@ class _Hands(Crew[T, R]):
         self._actor = ray_.remote(num_cpus=1, max_restarts=0)(_Hand)
         self._told = ray_.put(self.duty)
         self._idle: list[Any] = []
-        self._begun = 0
+        self._begun = self._lost = 0
         errors = ray_.exceptions
         # How a worker's death shows: it is gone, was killed for its memory, or its node took the result with it.
         self._dead = (
@@ -220,9 +213,13 @@ class _Hands(Crew[T, R]):
     def _bury(self, job: Job[T, R] | None, error: Exception) -> None:
         if job is not None:
             self.crashed(job, type(error).__name__)
-        elif not self._begun:  # else a node went before its worker was ready
+            return
+        self._lost += 1  # alone, or its node before it was ready
+        if getattr(error, "actor_init_failed", False) or (not self._begun and self._lost > _BEGINNINGS * self.size):
             said = (str(error).strip().splitlines() or ["no reason given"])[-1].strip()
-            raise InkshiftError(f"a worker of the cluster could not begin ({said}); install inkshift on each node")
+            where = re.search(r"\bip=([0-9a-f.:]+)", str(error))
+            node = f"node {where[1]}" if where else "the cluster"
+            raise InkshiftError(f"{node}: a worker could not begin ({said}); install inkshift there as it is here")
 
     def stop(self) -> None:
         self._ray.shutdown()

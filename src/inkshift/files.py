@@ -15,11 +15,14 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inkshift.errors import DataError, InputError, SettingError
 from inkshift.remote import address_of, at_hand
 from inkshift.scratch import NO_ROOM
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Rows = list[tuple[int, dict[str, str]]]
 
@@ -263,6 +266,17 @@ def reason(error: Exception) -> str:
 def cannot_write(path: str | Path, error: OSError, mend: str = "choose another place") -> SettingError:
     """What is said where a file or folder cannot be written, and how to mend it."""
     return SettingError(f"{path}: cannot be written ({reason(error)}); {mend}")
+
+
+def html_templates(*folders: Path, **helpers: object) -> Environment:
+    """The templates of HTML pages in some folders, with what they may call: what is put into them is escaped, and a
+    name that is not there is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    how: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    made = Environment(loader=FileSystemLoader(folders), undefined=StrictUndefined, **how)
+    made.globals.update(helpers)
+    return made
 
 
 # How spreadsheets call the columns `file` and `form`, and the bytes by which a table's encoding is told.

@@ -395,6 +395,17 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+def end_with(parent: int, end: Callable[[], object]) -> None:
+    """Call `end` once the process that started this one is gone, in a thread of its own."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        end()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def portable(error: Exception) -> Exception:
     """The error itself where it survives the way to another process, else one that says the same."""
     try:

@@ -54,7 +54,8 @@ def show(name: Name, as_json: Json = False) -> None:
     from inkshift.datasets.catalog import find
 
     entry = find(name)
-    facts = _facts(entry) | {"classes": _class_counts(entry)}
+    facts = _facts(entry)
+    facts |= {"classes": _class_counts(entry) if facts["here"] else {}}
     if as_json:
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
@@ -143,16 +144,11 @@ def _facts(entry: DataSet) -> dict[str, Any]:
 
 
 def _class_counts(entry: DataSet) -> dict[str, dict[str, int]]:
-    """Images of each class, by split; empty where the set is not here or holds no single characters."""
+    """Images of each class of a set that is here, by split; empty where it holds no single characters."""
     import numpy as np
 
-    from inkshift.datasets.catalog import load, locate
-    from inkshift.errors import DataError
+    from inkshift.datasets.catalog import load
 
-    try:
-        locate(entry.name)
-    except DataError:
-        return {}
     counts: dict[str, dict[str, int]] = {}
     for split in entry.splits:
         labels, numbers = np.unique(load(entry.name, split).labels, return_counts=True)

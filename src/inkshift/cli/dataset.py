@@ -100,12 +100,12 @@ def compose(
 
       inkshift dataset compose --out composed --count 300
     """
-    from inkshift.forms.crops import composed
+    from inkshift.forms.crops import folder
     from inkshift.models.train import rehearsal
 
     with bars("numbers") as advance:
         memory = rehearsal.load()
-        composed.write(out, memory.held_out, count, seed, lambda done, _: advance("composing", done, count))
+        folder.write_composed(out, memory.held_out, count, seed, partial(advance, "composing"))
     note(memory.note)
     typer.echo(out)
 

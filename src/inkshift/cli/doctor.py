@@ -25,7 +25,7 @@ def doctor() -> None:
     Example: inkshift doctor
     """
     broken = 0
-    for part in (_machine, _libraries, _extras, _models, _data):
+    for part in (_machine, _libraries, _models, _data):
         for name, state, well in part():
             broken += not well
             mark, style = ("ok  ", "green") if well else ("BAD ", "red")
@@ -66,25 +66,16 @@ def _version(name: str) -> str:
 
 def _libraries() -> Iterator[Finding]:
     try:
-        needed = _requirements()[""]
+        needed = _requirements()
     except metadata.PackageNotFoundError:
         yield "libraries", "inkshift runs from its source and is not installed: versions not checked", True
         return
-    for name in needed:
+    for name in needed.pop(""):
         version = _version(name)
         yield name, version or f"missing; run  pip install {name}", bool(version)
-
-
-def _extras() -> Iterator[Finding]:
-    try:
-        extras = _requirements()
-    except metadata.PackageNotFoundError:
-        return
-    for extra, names in extras.items():
-        if extra:
-            missing = [name for name in names if not _version(name)]
-            have = "installed" if not missing else f"not installed; for it  {how_to_install(extra)}"
-            yield f"extra {extra}", have, True
+    for extra, names in needed.items():
+        have = "installed" if all(map(_version, names)) else f"not installed; for it  {how_to_install(extra)}"
+        yield f"extra {extra}", have, True
 
 
 def _models() -> Iterator[Finding]:

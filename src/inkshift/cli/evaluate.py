@@ -122,7 +122,7 @@ def _overall(every: list[Evaluation]) -> list[Line]:
 
 
 def _breakdown(every: list[Evaluation]) -> list[Line]:
-    from inkshift.forms.judge.evaluate import SYMBOLS
+    from inkshift.forms.reading import SYMBOLS
 
     states = dict.fromkeys(state for e in every for state in e.by_state)
     symbols = [symbol for symbol in SYMBOLS if any(symbol in e.by_symbol for e in every)]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from inkshift.forms.reader import Reader
     from inkshift.models.package import Model
     from inkshift.models.train.adapt import Round
-    from inkshift.models.train.finetune import Epoch
 
 model_app = typer.Typer(no_args_is_help=True, help="List and show model packages; train those that ship.")
 app.add_typer(model_app, name="model")
@@ -155,7 +154,11 @@ def train(
                 "mnist-as-published": recipes.mnist_as_published,
                 "digits": recipes.digits,
             }
-            makers[recipe](to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
+
+            def report(name: str, epochs: int, epoch: int, loss: float) -> None:
+                note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
+
+            makers[recipe](to, checkpoints, report=report, **({"epochs": epochs} if epochs else {}))
         note(f"wrote {to}; checkpoints are in {checkpoints}")
 
 
@@ -237,7 +240,9 @@ def _teach(
         shown=len(found.numbers[0].views[:2]),
         plan=plan,
         checkpoint=work / "own.pt",
-        report=_own_line,
+        report=lambda e: note(
+            f"epoch {e.epoch}: loss {e.loss:.3f}, held out {e.held_out_loss:.3f}, {e.held_out:.1%} right"
+        ),
     )
     note(done.note)
     out.print(
@@ -260,14 +265,6 @@ def _reader(model: str, template: Path | None) -> Reader:
     from inkshift.forms.reader import Reader
 
     return Reader(template or "", read_as=None if template else "number", model=model, crops=True)
-
-
-def _epoch_line(name: str, epochs: int, epoch: int, loss: float) -> None:
-    note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
-
-
-def _own_line(found: Epoch) -> None:
-    note(f"epoch {found.epoch}: loss {found.loss:.3f}, held out {found.held_out_loss:.3f}, {found.held_out:.1%} right")
 
 
 def _round_line(found: Round) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -86,6 +87,16 @@ Address = Annotated[
         show_default=False,
     ),
 ]
+
+
+def need_there(paths: Sequence[Path]) -> None:
+    """Raises InputError where a path that somebody typed is not there; what a list names costs but itself."""
+    from inkshift.errors import InputError
+    from inkshift.remote import address_of
+
+    for path in paths:
+        if not address_of(path) and not path.exists():
+            raise InputError(f"{path}: expected a file or folder, found nothing; check the path")
 
 
 def cluster_of(engine: str, address: str) -> str:

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inkshift.cli.app import app, talk
-from inkshift.cli.options import PAGES, Address, Engine, Model, Policy, ReadAs, SecondReader, Workers, cluster_of
+from inkshift.cli.options import (
+    PAGES,
+    Address,
+    Engine,
+    Model,
+    Policy,
+    ReadAs,
+    SecondReader,
+    Workers,
+    cluster_of,
+    need_there,
+)
 from inkshift.cli.show import bars, count, note, note_missing_pictures
 
 if TYPE_CHECKING:
@@ -153,6 +164,7 @@ def _listed(paths: list[Path], file: Path | None) -> list[Path]:
     from inkshift.errors import InputError, SettingError
     from inkshift.files import MOST_TABLE, read_text, reason
 
+    need_there([path for path in paths if path != Path("-")])
     if file is not None:
         try:
             listed = _lines(read_text(file, MOST_TABLE))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkshift.cli.app import app
+from inkshift.cli.options import need_there
 from inkshift.cli.show import count, note
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def review(
     need_review()
     from inkshift.review.serve import At, Batch, first_supervisor, serve
 
+    need_there(paths or ())
     pages = [str(path) for path in paths or ()]
     batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
     lasts = timedelta(minutes=idle)

@@ -51,8 +51,8 @@ def shift(
 
       inkshift shift amounts/*.png --as number --json
     """
+    from inkshift.forms.judge.shift import plain, write_shift
     from inkshift.forms.judge.shift import shift as examined
-    from inkshift.forms.judge.shift_report import plain, write_shift
     from inkshift.forms.out.batch import workers_for
     from inkshift.forms.reader import Reader
 

@@ -16,18 +16,8 @@ from typing import Any
 import numpy as np
 import pooch
 
-from inkshift.datasets import nist
-from inkshift.datasets.formats import (
-    LabelledImages,
-    PackedImages,
-    Pixels,
-    load_idx_pair,
-    load_npz,
-    read_npz,
-    read_ragged,
-)
-from inkshift.datasets.formats import Progress as Progress
-from inkshift.datasets.formats import Split as Split
+from inkshift.datasets import formats, nist
+from inkshift.datasets.formats import LabelledImages, PackedImages, Pixels, Progress, Split
 from inkshift.errors import DataError, SettingError, nearest
 
 
@@ -140,17 +130,17 @@ def pack(
 
 def _load_mnist(folder: Path, split: Split) -> LabelledImages:
     stem = "train" if split == "train" else "t10k"
-    return load_idx_pair(folder / f"{stem}-images-idx3-ubyte.gz", folder / f"{stem}-labels-idx1-ubyte.gz")
+    return formats.load_idx_pair(folder / f"{stem}-images-idx3-ubyte.gz", folder / f"{stem}-labels-idx1-ubyte.gz")
 
 
 def _load_optdigits(folder: Path, split: Split) -> LabelledImages:
     """Its 0 and 1 become 0 and 255: white ink on black."""
-    arrays = read_npz(folder / "optdigits32.npz")
+    arrays = formats.read_npz(folder / "optdigits32.npz")
     return LabelledImages(arrays[f"{split}_images"] * np.uint8(255), arrays[f"{split}_labels"].astype(str), "")
 
 
 def _load_unipen(folder: Path, _: Split) -> LabelledImages:
-    arrays = read_npz(folder / "unipen62_128px_bits.npz")
+    arrays = formats.read_npz(folder / "unipen62_128px_bits.npz")
     return LabelledImages(PackedImages(arrays["bits"]), arrays["labels"], "", arrays["source"])
 
 
@@ -159,7 +149,7 @@ def _load_orand_digits(folder: Path, split: Split) -> LabelledImages:
 
     Doubtful amounts, and those with more or fewer boxes than digits in their label, are left out.
     """
-    images, arrays = read_ragged(folder / "numbers.npz")
+    images, arrays = formats.read_ragged(folder / "numbers.npz")
     starts, boxes = arrays["box_offsets"], np.rint(arrays["boxes_xywh"]).astype(int)
     crops: list[Pixels] = []
     labels: list[str] = []
@@ -179,7 +169,7 @@ _SWISS_HELD_OUT = (3, 9, 14, 19)  # every fourth of the sixteen writers
 
 def _load_swiss(folder: Path, split: Split) -> LabelledImages:
     """Twelve writers to learn from, four held out; `writers` says whose each digit is."""
-    images, arrays = read_ragged(folder / "digits.npz")
+    images, arrays = formats.read_ragged(folder / "digits.npz")
     rows = np.flatnonzero(np.isin(arrays["writer"], _SWISS_HELD_OUT) == (split == "test"))
     labels, writers = (arrays[name][rows] for name in ("labels", "writer"))
     return LabelledImages([images[int(i)] for i in rows], labels.astype(str), "", writers)
@@ -188,14 +178,14 @@ def _load_swiss(folder: Path, split: Split) -> LabelledImages:
 _LOADERS: dict[str, Callable[[Path, Split], LabelledImages]] = {
     "mnist": _load_mnist,
     "nist-sd19": lambda folder, split: nist.load(folder / "packed", split),
-    "nist_emnist": lambda folder, split: load_npz(folder / f"{split}.npz"),
+    "nist_emnist": lambda folder, split: formats.load_npz(folder / f"{split}.npz"),
     "optdigits32": _load_optdigits,
-    "handletters62": lambda folder, _: load_npz(folder / "handletters62.npz"),
+    "handletters62": lambda folder, _: formats.load_npz(folder / "handletters62.npz"),
     "swiss": _load_swiss,
     "unipen62": _load_unipen,
-    "dida": lambda folder, _: load_npz(folder / "digits.npz"),
+    "dida": lambda folder, _: formats.load_npz(folder / "digits.npz"),
     "ufpr": lambda folder, _: replace(
-        load_npz(folder / "digits.npz"), writers=read_npz(folder / "digits.npz")["sheet"]
+        formats.load_npz(folder / "digits.npz"), writers=formats.read_npz(folder / "digits.npz")["sheet"]
     ),
     "orand_car_a": _load_orand_digits,
 }

@@ -141,11 +141,6 @@ def _begin(images: _Zip | _Folder, folder: Path) -> _Manifest:
     whole = all(path.is_file() and path.stat().st_size == size for path, size in sizes.items())
     if whole and before and before == manifest.model_copy(update={"complete": before.complete}):
         return before
-    _allocate(folder, sizes)
-    return manifest
-
-
-def _allocate(folder: Path, sizes: dict[Path, int]) -> None:
     (folder / "manifest.part").unlink(missing_ok=True)
     for path in sizes:
         path.unlink(missing_ok=True)
@@ -155,6 +150,7 @@ def _allocate(folder: Path, sizes: dict[Path, int]) -> None:
     for path, size in sizes.items():
         with path.open("wb") as file:
             file.truncate(size)
+    return manifest
 
 
 def _pack_split(

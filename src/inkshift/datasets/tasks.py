@@ -22,8 +22,8 @@ from pydantic import (
 )
 
 from inkshift.datasets import catalog, formats
-from inkshift.datasets.catalog import CATALOG, Split
-from inkshift.datasets.formats import LabelledImages, Pixels
+from inkshift.datasets.catalog import CATALOG
+from inkshift.datasets.formats import LabelledImages, Pixels, Split
 from inkshift.errors import DataError, nearest
 from inkshift.reframe import Reframing
 

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from itertools import tee
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ from inkshift.errors import (
     SettingError,
     UnknownFormError,
 )
-from inkshift.files import file_digest
+from inkshift.files import file_digest, is_there
 from inkshift.forms.assemble import alone, assemble
 from inkshift.forms.field import as_published, cutout, fields, numbers, whole
 from inkshift.forms.field import ink as inks
@@ -242,8 +243,9 @@ class Reader:
         pages: one of them or several; a picture is (H, W) or (H, W, 3) RGB uint8, or one of Pillow; the first is named
         `picture 1`. A page that cannot be read costs only itself: its form says why in `errors`. workers: processes.
         journal: file in which finished pages are kept, so that a reading that was stopped goes on.
-        progress: called with pages done and pages found. cluster: the address of a Ray cluster whose workers read,
-        `local` for one on this machine; 0 workers are one a core of it.
+        progress: called with pages done and pages in all; files have their pages counted shortly before they are read,
+        and those to come are taken to have as many as those before. cluster: the address of a Ray cluster whose workers
+        read, `local` for one on this machine; 0 workers are one a core of it.
         """
         several = [pages] if isinstance(pages, str | os.PathLike | np.ndarray | Image) else list(pages)
         pictures = [page for page in several if isinstance(page, np.ndarray | Image)]
@@ -267,12 +269,13 @@ class Reader:
         progress: Progress | None,
         cluster: str,
     ) -> Generator[FormReading, None, None]:
-        refs = list(_all_refs(find_files(paths)))
+        files = find_files(paths)
+        refs, ahead = tee(_all_refs(files))  # counted as they are handed out, not all before the first is read
         keep = jobs.Journal(journal, self.fingerprint()) if journal else None
-        items = ((f"{ref.source}#{ref.page}#{stamp(ref.source)}", ref) for ref, error in refs if not error)
+        items = ((f"{ref.source}#{ref.page}#{stamp(ref.source)}", ref) for ref, error in ahead if not error)
         try:
             results = run(
-                _read_ref,
+                _read_away if cluster else _read_ref,
                 items,
                 workers=workers,
                 setup=_open_reader,
@@ -282,7 +285,7 @@ class Reader:
                 address=cluster,
             )
             with closing(results):
-                yield from self._signed(self._pages(refs, results, progress))
+                yield from self._signed(self._pages(refs, results, len(files), progress))
         finally:
             if keep:
                 keep.close()
@@ -330,13 +333,20 @@ class Reader:
         return jobs.digest(said, *pictures)
 
     def _pages(
-        self, refs: list[tuple[PageRef, str]], results: Iterator[tuple[str, str]], progress: Progress | None
+        self,
+        refs: Iterable[tuple[PageRef, str]],
+        results: Iterator[tuple[str, str]],
+        files: int,
+        progress: Progress | None,
     ) -> Iterator[PageReading]:
+        begun = pages = 0
         for done, (ref, error) in enumerate(refs, 1):
             lines = [] if error else next(results)[1].splitlines()
             yield from map(page_from_json, lines) if lines else [PageReading(ref.source, ref.page, error=error)]
+            if ref.page == 1:
+                begun, pages = begun + 1, pages + max(ref.count, 1)
             if progress:
-                progress(done, len(refs))
+                progress(done, files * pages // begun)
 
     def alone(self, page: PageReading) -> PageReading:
         """See `assemble.alone`."""
@@ -852,6 +862,17 @@ def _read_ref(ref: PageRef) -> str:
     except Exception as e:  # a fault of ours on one page must not cost the others
         failed = f"reading failed ({type(e).__name__}: {' '.join(str(e).split())}); check its template, or report this"
         return page_to_json(PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {failed}"))
+
+
+def _read_away(ref: PageRef) -> str:
+    """As `_read_ref`, on a machine that may not see what the one that counts the pages sees: else it would fail them
+    all, and sooner than others read."""
+    if ref.count and not is_there(ref.source):
+        raise InputError(
+            f"{ref.source}: is not there, though who hands out sees it; mount its folder under the same name, or leave "
+            "the node out"
+        )
+    return _read_ref(ref)
 
 
 def _crashed(key: str) -> str:

@@ -25,6 +25,7 @@ DIGITS = "0123456789"
 CROSSED, EMPTY, UNREADABLE = "X", "_", "?"
 POINT, MINUS = ".", "-"
 SIGNS = POINT + MINUS
+SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE + SIGNS
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,17 +295,14 @@ def load_template(path: str | Path) -> Template:
         template = Template.model_validate(data)
     except ValidationError as e:
         inside = {item["loc"][:-1] for item in e.errors() if len(item["loc"]) > 1}
-        wrong = [item for item in e.errors() if not (item["type"] == "too_short" and _any_under(item["loc"], inside))]
+        # Where an error lies below a list, pydantic counts the list as empty that is only wrong.
+        above = {loc[:n] for loc in inside for n in range(len(loc) + 1)}
+        wrong = [item for item in e.errors() if not (item["type"] == "too_short" and item["loc"] in above)]
         raise TemplateError("\n".join(_explain(path, text, data, item) for item in wrong)) from None
     for page in template.pages:
         if page.reference and not is_file(path.parent / page.reference):
             raise TemplateError(f"{path}: reference picture {page.reference!r} is not beside the template")
     return template
-
-
-def _any_under(loc: tuple[Any, ...], inside: set[tuple[Any, ...]]) -> bool:
-    """Whether an error lies below `loc`: pydantic then counts a list as empty that is only wrong."""
-    return any(other[: len(loc)] == loc for other in inside)
 
 
 def _explain(path: Path, text: str, data: Any, error: Any) -> str:

@@ -228,7 +228,7 @@ def _open_timm(name: str, weights: Path | None, classes: int, size: tuple[int, i
         raise SettingError(f"--reframing: timm networks take squares, found {size[0]} x {size[1]}; add square, resize")
     import onnx
 
-    from inkshift.models.train.export import plain_graph_bytes
+    from inkshift.models.train.networks import plain_graph_bytes
 
     net, channels = _fitting_net(name, weights, classes, size[0])
     graph = onnx.load_from_string(plain_graph_bytes(net, size[0], channels))

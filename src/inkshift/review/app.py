@@ -1,4 +1,4 @@
-"""The web application of review: plain pages, htmx where a page should not load anew."""
+"""The web application of review: plain pages, htmx where a page should not load anew; and what a machine asks it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import sqlalchemy as sa
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from inkshift.errors import InkshiftError
+from inkshift.jobs import end_with
 from inkshift.review import routes as learning
 from inkshift.review.acceptance import routes as acceptance
 from inkshift.review.batches import mending
 from inkshift.review.batches import routes as batches
 from inkshift.review.core import store as stores
 from inkshift.review.core.queue import TakenError
+from inkshift.review.core.schema import Decision, Field, OpenSession, Task
 from inkshift.review.core.store import Store
-from inkshift.review.core.tasks import ADDRESS, Tasks, end_with
+from inkshift.review.core.tasks import ADDRESS, Tasks
 from inkshift.review.designer import routes as templates
-from inkshift.review.keying import forms, whole
 from inkshift.review.keying import routes as keying
-from inkshift.review.web import account, entry, health, secondfactor
+from inkshift.review.keying import whole
+from inkshift.review.web import account, entry
 from inkshift.review.web.access import access_log
 from inkshift.review.web.render import page
 from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
@@ -41,8 +46,8 @@ STATIC = [
     (f"inkshift.review{room}", "static") for room in ("", ".web", ".batches", ".keying", ".acceptance", ".designer")
 ]
 ROUTES = (
-    *(batches, mending, keying, whole, forms, acceptance, templates, learning),
-    *(entry, account, secondfactor),
+    *(batches, mending, keying, whole, acceptance, templates, learning),
+    *(entry, account),
 )
 
 
@@ -91,12 +96,12 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     app.state.store, app.state.settings, app.state.tasks = store, settings, tasks
     for module in ROUTES:
         app.include_router(module.router)
-    app.router.routes.extend(health.ROUTES)
+    # No session, no account.
+    app.router.routes.extend([Route("/health", health), Route("/metrics", metrics)])
     app.mount("/static", StaticFiles(packages=[*STATIC]), name="static")
     app.add_middleware(Shield, hosts=settings.hosts, root=settings.root)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(InkshiftError, _failed)
+    for kind in (HTTPException, RequestValidationError, InkshiftError):
+        app.add_exception_handler(kind, _refused)
     return app
 
 
@@ -109,23 +114,50 @@ def worker() -> FastAPI:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 401:
+    status = getattr(error, "status_code", 409 if isinstance(error, TakenError) else 400)
+    if isinstance(error, HTTPException) and status == 401:
         door = (error.headers or {})["Location"]
         if "hx-request" in request.headers:
             return Response(status_code=401, headers={"HX-Redirect": door})
         return RedirectResponse(door, 303)
-    return _error_page(request, error.status_code, "")
-
-
-def _invalid(request: Request, error: Exception) -> Response:
-    return _error_page(request, 400, "")
-
-
-def _failed(request: Request, error: Exception) -> Response:
-    return _error_page(request, 409 if isinstance(error, TakenError) else 400, str(error))
-
-
-def _error_page(request: Request, status: int, message: str) -> Response:
+    message = str(error) if isinstance(error, InkshiftError) else ""
     known = status if status in (400, 403, 404, 405, 409) else 400
     return page(visit(request), "error.html", status=status, what=f"error_{known}", message=message)
+
+
+def health(request: Request) -> PlainTextResponse:
+    """Whether the server answers and reaches its database."""
+    try:
+        with request.app.state.store.reading() as session:
+            session.execute(sa.select(1))
+    except sa.exc.SQLAlchemyError:
+        return PlainTextResponse("the database does not answer", 503)
+    return PlainTextResponse("ok")
+
+
+def metrics(request: Request) -> PlainTextResponse:
+    """Numbers in the text format of Prometheus, of all processes together; for this computer alone, and not through a
+    proxy on it."""
+    near = request.client is not None and request.client.host in LOOPBACK
+    if not near or "x-forwarded-for" in request.headers:
+        return PlainTextResponse("not found", 404)
+    store: Store = request.app.state.store
+    people = sa.select(sa.func.count(sa.distinct(OpenSession.user_id)))
+    people = people.where(OpenSession.until > store.clock(), ~OpenSession.waits)
+    counted = {
+        "decisions_total": ("counter", "Decisions, about; those taken back too.", sa.select(sa.func.max(Decision.id))),
+        "fields_waiting": ("gauge", "Fields that somebody is to see.", _count(Field, Field.waiting.is_(True))),
+        "people": ("gauge", "People who are logged in.", people),
+        "tasks_running": ("gauge", "Tasks in the background.", _count(Task, Task.status == "running")),
+    }
+    lines = []
+    with store.reading() as session:
+        for name, (kind, what, query) in counted.items():
+            name = f"inkshift_{name}"
+            value = session.scalar(query) or 0
+            lines += [f"# HELP {name} {what}", f"# TYPE {name} {kind}", f"{name} {value}"]
+    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def _count(of: type, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(sa.func.count()).select_from(of).where(where)

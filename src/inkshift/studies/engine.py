@@ -32,13 +32,6 @@ START_SECONDS = 8.0  # of a process that imports torch and timm
 _PACKAGES = ("inkshift", "torch", "torchvision", "timm", "numpy", "scipy", "opencv-python-headless")
 
 
-class Length(Protocol):
-    """How a run is trained, as far as the engine cares."""
-
-    @property
-    def epochs(self) -> int: ...
-
-
 class AnyRun(Protocol):
     """A run, of whichever kind: see `characters.plan.Run` and `numbers.plan.StringRun`."""
 
@@ -55,7 +48,7 @@ class AnyRun(Protocol):
     @property
     def source_task(self) -> Any: ...
     @property
-    def protocol(self) -> Length: ...
+    def protocol(self) -> Any: ...
     @property
     def batched(self) -> bool: ...
     def config(self) -> dict[str, Any]: ...
@@ -166,23 +159,19 @@ def run(
     except OSError as e:
         raise cannot_write(folder, e, "give another folder") from None
     with locked(folder):
-        return _run(kind, study, folder, workers, device, cluster)
-
-
-def _run(kind: Kind, study: AnyStudy, folder: Path, workers: int, device: str, cluster: str) -> dict[str, str]:
-    planned = kind.plan(study)
-    unfit = begin(kind, study, planned, folder)
-    problems: dict[str, str] = {}
-    packed = _packed(study, planned)
-    for stage in (planned.sources, planned.targets):
-        todo = [one for one in stage if not finished(folder, one)]
-        for done in _work(_groups(todo, folder, device, packed, kind), workers, unfit, cluster):
-            problems |= {key: problem for key, problem in done if problem}
-    if not problems:
-        shutil.rmtree(folder / "features", ignore_errors=True)
-    if not unfit:
-        kind.audit(planned, folder)
-    return problems
+        planned = kind.plan(study)
+        unfit = begin(kind, study, planned, folder)
+        problems: dict[str, str] = {}
+        packed = _packed(study, planned)
+        for stage in (planned.sources, planned.targets):
+            todo = [one for one in stage if not finished(folder, one)]
+            for done in _work(_groups(todo, folder, device, packed, kind), workers, unfit, cluster):
+                problems |= {key: problem for key, problem in done if problem}
+        if not problems:
+            shutil.rmtree(folder / "features", ignore_errors=True)
+        if not unfit:
+            kind.audit(planned, folder)
+        return problems
 
 
 def need_extra() -> None:
@@ -346,7 +335,7 @@ def watching(planned: AnyPlan, folder: Path, tell: Callable[[int], object]) -> I
 
 
 def _epochs(one: AnyRun) -> int:
-    return 1 if one.batched or one.regime == "as-is" else one.protocol.epochs
+    return 1 if one.batched or one.regime == "as-is" else int(one.protocol.epochs)
 
 
 def _rows(folder: Path, one: AnyRun) -> int:

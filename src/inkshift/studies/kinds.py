@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -19,13 +19,9 @@ from inkshift.studies.numbers import plan as numbers
 from inkshift.studies.spec import AnyStudy, Study
 
 
-def _later(module: str, name: str) -> Callable[..., Any]:
-    """A function of a module of studies; a process that is given it imports the module when it calls it."""
-    return partial(_call, f"inkshift.studies.{module}", name)
-
-
 def _call(module: str, name: str, *args: Any) -> Any:
-    return getattr(import_module(module), name)(*args)
+    """Call a function of a module of studies, which a process imports when it comes to that."""
+    return getattr(import_module(f"inkshift.studies.{module}"), name)(*args)
 
 
 def _nothing(planned: Any, folder: Path) -> None:
@@ -38,21 +34,21 @@ _KINDS = {
         plan=characters.plan,
         index=characters.index,
         checksums=characters.checksums,
-        do=_later("characters.deliver", "do"),
+        do=partial(_call, "characters.deliver", "do"),
         score=record.last_f1,
-        estimate=_later("characters.estimate", "estimate"),
-        report=_later("report.page", "write"),
-        audit=_later("characters.overlap", "audit_study"),
+        estimate=partial(_call, "characters.estimate", "estimate"),
+        report=partial(_call, "report.page", "write"),
+        audit=partial(_call, "characters.overlap", "audit_study"),
     ),
     "string": Kind(
         measure="right",
         plan=numbers.plan,
         index=numbers.index,
         checksums=numbers.checksums,
-        do=_later("numbers.work", "do"),
-        score=_later("report.number_results", "right"),
-        estimate=_later("numbers.work", "estimate"),
-        report=_later("report.number_page", "write"),
+        do=partial(_call, "numbers.work", "do"),
+        score=partial(_call, "report.number_results", "right"),
+        estimate=partial(_call, "numbers.work", "estimate"),
+        report=partial(_call, "report.number_page", "write"),
         audit=_nothing,
     ),
 }

@@ -57,11 +57,6 @@ def sharpen(packed: npt.NDArray[np.int8]) -> Gray:
     return np.asarray(_SHARP[np.ascontiguousarray(packed[..., 6:58, 6:58]).view(np.uint8)], np.uint8)
 
 
-def unsharpen(sharp: Gray) -> npt.NDArray[np.float32]:
-    """The distance map (64, 64) that `sharpen` packed, -6.4 px in its margin and beyond."""
-    return np.pad((sharp.astype(np.float32) - 128) / 20, 6, constant_values=-6.4)
-
-
 _SHARP = np.clip(128 + np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32) * (20 / 6), 0, 255)
 _SHARP = np.rint(_SHARP).astype(np.uint8)
 

@@ -39,10 +39,11 @@ class Pool:
 
 def make_pool(digits: Gray, labels: npt.NDArray[np.int64], letters: Gray, crosses: Gray) -> Pool:
     """A pool of glyphs, each (N, 28, 28) uint8, light on black."""
-    return Pool(digits, labels, *(_maps(glyphs) for glyphs in (digits, letters, crosses)))
+    return Pool(digits, labels, *(maps_of(glyphs) for glyphs in (digits, letters, crosses)))
 
 
-def _maps(glyphs: Gray) -> Maps:
+def maps_of(glyphs: Gray) -> Maps:
+    """(N, 64, 64) int8: the distance maps of (N, H, W) glyphs, packed."""
     return np.stack([augment.pack(augment.distance_map(glyph)) for glyph in glyphs])
 
 

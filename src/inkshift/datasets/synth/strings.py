@@ -181,7 +181,7 @@ def compose(
         written = _fill_cells(page, text, glyphs, hand, dice, may_strike=not plain)
     else:
         written = _write_freely(page, text, second, glyphs, hand, dice, may_strike=not plain)
-    marks.surround(page, hand.body, dice, in_cells, neighbour=lambda: _any_digit(glyphs, hand, dice))
+    marks.surround(page, hand.body, dice, in_cells, lambda: _render(glyphs, dice.below(len(glyphs.maps)), hand, dice))
     ink, print_ = _cut_out(page, hand, dice, in_cells)
     if dice.random() < (0.5 if not text else 0.13):
         marks.borders(print_, hand.body, dice)
@@ -410,10 +410,6 @@ def _unused(mark: str) -> Glyphs:
 def _source(glyphs: Glyphs, dice: Dice) -> int:
     at = dice.random() * glyphs.shares[-1]
     return next(i for i, share in enumerate(glyphs.shares) if at <= share)
-
-
-def _any_digit(glyphs: Glyphs, hand: Hand, dice: Dice) -> Plane:
-    return _render(glyphs, dice.below(len(glyphs.maps)), hand, dice)
 
 
 def _render(glyphs: Glyphs, row: int, hand: Hand, dice: Dice, size: float = 1.0, one: float | None = None) -> Plane:

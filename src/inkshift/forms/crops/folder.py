@@ -1,4 +1,4 @@
-"""The folder of a harvest: tables, contact sheets to review, and a manifest with all checksums."""
+"""The folder of a harvest: tables, contact sheets, a manifest with checksums; also of composed numbers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from inkshift.datasets.synth import paper, strings
 from inkshift.errors import SettingError
 from inkshift.files import MOST_TABLE, as_csv, file_digest, parse_json, read_text, whole_folder
 from inkshift.forms.reading import DIGITS
@@ -184,3 +185,26 @@ def _short(text: str, font: Any, width: int) -> str:
         return text
     fits = np.flatnonzero([font.getlength("…" + text[i:]) <= width for i in range(len(text) + 1)])
     return "…" + text[int(fits[0]) :] if len(fits) else ""
+
+
+def write_composed(
+    folder: Path, glyphs: strings.Glyphs, count: int, seed: int, progress: Callable[[int, int], object]
+) -> None:
+    """`count` numbers as numbers/00001.png ..., labels.csv with the columns file and value, and sheets/.
+
+    The same seed and glyphs give the same folder. Raises SettingError where `folder` is there and not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SettingError(f"{folder}: is there and not empty; choose another folder")
+    for part in ("numbers", "sheets"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    rng, papers = np.random.default_rng(seed), paper.make_papers(seed)
+    tiles = []
+    for i in range(1, count + 1):
+        picture, label = strings.compose_digits(glyphs, papers, rng)
+        path = folder / "numbers" / f"{i:05d}.png"
+        Pillow.fromarray(picture).save(path)
+        tiles.append((path, label))
+        progress(i, count)
+    (folder / "labels.csv").write_bytes(as_csv([("file", "value"), *((path.name, label) for path, label in tiles)]))
+    number_sheets(folder / "sheets", tiles)

@@ -262,7 +262,8 @@ def lay_on(onto: Gray, page: Gray, known: Keypoints | None = None, start: Matrix
     for pages that are alike everywhere such as grids, that both show the whole sheet; whichever fits better.
     """
     best, laid = _SAME_FORM, None
-    starts = (start,) if start is not None else (_by_keypoints(known or _keypoints(onto), page), _stretched(onto, page))
+    whole = np.diag([page.shape[1] / onto.shape[1], page.shape[0] / onto.shape[0], 1.0])
+    starts = (start,) if start is not None else (_by_keypoints(known or _keypoints(onto), page), whole)
     for matrix in starts:
         if matrix is None or best > _PLAIN:
             continue
@@ -289,10 +290,6 @@ def _by_keypoints(known: Keypoints, page: Gray) -> Matrix | None:
     seen = cv2.perspectiveTransform(corners, matrix).astype(np.float32)[0]
     upright = cv2.isContourConvex(seen) and cv2.contourArea(seen, oriented=True) > 0.05 * page.size
     return np.asarray(matrix, np.float64) if upright else None
-
-
-def _stretched(onto: Gray, page: Gray) -> Matrix:
-    return np.diag([page.shape[1] / onto.shape[1], page.shape[0] / onto.shape[0], 1.0])
 
 
 def _drawn(page: Gray, matrix: Matrix, shape: tuple[int, ...]) -> Gray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import InputError, RegistrationError
-from inkshift.forms.design.printed import Gray, blanked, learn_print, level
+from inkshift.forms.design.printed import Gray, Printed, blanked, learn_print, level
 from inkshift.forms.design.propose import propose, straighten, table_fields
 from inkshift.forms.page.files import PageRef, find_files, page_refs
 from inkshift.forms.registration.register import Registered, register
@@ -71,24 +71,15 @@ def start(pages: Sequence[Gray], name: str, reference: str) -> Started:
     return Started(Template(name=name, pages=(page,)), picture, printed.used, printed.left_out)
 
 
-@dataclass(frozen=True, slots=True)
-class Learnt:
-    """picture: (H, W) uint8 of the size of its page of a template. used, left_out: which of the pages given."""
-
-    picture: Gray
-    used: tuple[int, ...]
-    left_out: tuple[int, ...]
-
-
-def learn_reference(pages: Sequence[Gray], spec: PageSpec) -> Learnt:
+def learn_reference(pages: Sequence[Gray], spec: PageSpec) -> Printed:
     """The reference picture of a template's page from pages that lie on it, as `flattened` gives them.
 
     What several pages have in common; of one page, all but what lies in the template's fields.
     """
     printed = learn_print(pages)
-    one = len(printed.used) == 1
-    picture = blanked(printed.picture, [(f.box, f.cells) for f in spec.fields]) if one else printed.picture
-    return Learnt(picture, printed.used, printed.left_out)
+    if len(printed.used) > 1:
+        return printed
+    return replace(printed, picture=blanked(printed.picture, [(f.box, f.cells) for f in spec.fields]))
 
 
 def flattened(page: Registered, spec: PageSpec) -> Gray:

@@ -15,10 +15,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from inkshift.forms.joint import linked
+from inkshift.forms.joint import linked, tree
 from inkshift.forms.joint.domain import Domain, Prior, domain_of, most_numbers, with_proposals
-from inkshift.forms.joint.tree import ALL, LIKELIEST, Floats, Link, Number, components, infer, partners
-from inkshift.forms.joint.work import UnfinishedError, Work
+from inkshift.forms.joint.tree import Floats, Link, Number, UnfinishedError, Work
 from inkshift.forms.kinds import number_of
 from inkshift.forms.reading import Candidate, CellReading, FieldReading, FormReading, state_of, value_of
 from inkshift.forms.rules import COUNTED, Rule, unsettled
@@ -107,7 +106,7 @@ def solve(
 
 def _parts(count: int, links: Sequence[Link]) -> Iterator[tuple[list[int], list[Link]]]:
     """The numbers that hang together, and their links by the places of these among them; the fewest terms first."""
-    parts = components(count, links)
+    parts = tree.components(count, links)
     for members, own in sorted(parts, key=lambda part: sum(len(link.terms) for link in part[1])):
         at = {v: place for place, v in enumerate(members)}
         yield members, [replace(link, terms=tuple((at[v], c) for v, c in link.terms)) for link in own]
@@ -121,7 +120,7 @@ def _settled(numbers: Sequence[Number], links: Sequence[Link], work: Work) -> tu
     share = work.left // 2
     exact = Work(share)
     try:
-        found = infer(numbers, links, ALL, exact)
+        found = tree.infer(numbers, links, tree.ALL, exact)
         places = _likeliest(numbers, links, exact) if found else []
     except UnfinishedError:
         found = None
@@ -135,7 +134,7 @@ def _likeliest(numbers: Sequence[Number], links: Sequence[Link], work: Work) -> 
     """The places of the values of the likeliest assignment; where several are as likely, of one of them."""
     numbers = list(numbers)
     while True:
-        found = infer(numbers, links, LIKELIEST, work) or []
+        found = tree.infer(numbers, links, tree.LIKELIEST, work) or []
         open_ = [v for v, number in enumerate(numbers) if np.count_nonzero(number.weights) > 1]
         tied = [v for v in open_ if np.count_nonzero(found[v] >= found[v].max() * (1 - 1e-9)) > 1]
         if not tied:
@@ -181,7 +180,7 @@ def _proposed(
     out, names = dict(domains), list(domains)
     numbers = [domain.number for domain in domains.values()]
     for link in links:
-        for v, wanted in partners(numbers, link, work).items() if link.equal else ():
+        for v, wanted in tree.partners(numbers, link, work).items() if link.equal else ():
             if domains[names[v]].patterns:
                 work.spend(5 * len(wanted) * len(domains[names[v]].patterns))
                 out[names[v]] = with_proposals(out[names[v]], wanted, prior.get(names[v]))

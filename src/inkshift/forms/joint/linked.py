@@ -18,8 +18,7 @@ from functools import partial
 
 import numpy as np
 
-from inkshift.forms.joint.tree import Floats, Link, Number
-from inkshift.forms.joint.work import UnfinishedError, Work
+from inkshift.forms.joint.tree import Floats, Link, Number, UnfinishedError, Work
 
 STEPS = 40_000
 """How many changes are weighed at most to find the likeliest assignment, and as many again to find how sure it is: each

@@ -16,8 +16,6 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.joint.work import UnfinishedError, Work
-
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -29,6 +27,26 @@ to `linked`."""
 _FAINT, _MOST_SUMS, _DENSE = 1e-12, 4096, 1 << 16
 # Links one behind the other through which messages are passed: Python goes no deeper than a thousand calls.
 _DEEPEST = 400
+WORK = 2_000_000
+"""Steps for all fields of a form, each about a microsecond of a processor. They are counted, so that the result is the
+same on any machine under any load."""
+
+
+class UnfinishedError(Exception):
+    """The steps were used up before the work was done."""
+
+
+class Work:
+    """Steps that are left to a form."""
+
+    def __init__(self, left: int | None = None) -> None:
+        self.left = WORK if left is None else left
+
+    def spend(self, steps: int) -> None:
+        """Called before the work is done. Raises UnfinishedError where so many steps are not left."""
+        self.left -= steps
+        if self.left < 0:
+            raise UnfinishedError
 
 
 @dataclass(frozen=True, slots=True)

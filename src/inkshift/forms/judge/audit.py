@@ -103,12 +103,8 @@ def slip(written: str, meant: str) -> float:
         off = [i for i in range(n) if written[i] != meant[i]]
         if len(off) == 1:
             p += CHANGED / (9 * n)
-        if (
-            len(off) == 2
-            and off[1] == off[0] + 1
-            and written[off[0]] == meant[off[1]]
-            and written[off[1]] == meant[off[0]]
-        ):
+        pair = slice(off[0], off[-1] + 1) if off else slice(0)
+        if len(off) == 2 and off[1] == off[0] + 1 and written[pair] == meant[pair][::-1]:
             p += SWAPPED / (n - 1)
     elif n and written in {meant[:i] + meant[i + 1 :] for i in range(n)}:
         p += LEFT_OUT / n

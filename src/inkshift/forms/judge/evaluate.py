@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from inkshift.errors import DataError
 from inkshift.forms.kinds import digits_of
-from inkshift.forms.reading import CROSSED, DIGITS, EMPTY, POINT, SIGNS, UNREADABLE, State, state_of
+from inkshift.forms.reading import DIGITS, POINT, SYMBOLS, UNREADABLE, State, state_of
 from inkshift.models.metrics import macro
 
 if TYPE_CHECKING:
     from inkshift.datasets.labels import Label
 
-SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE + SIGNS
 BINS = 10
 Outcome = Literal["right", "extraction", "classification", "missing"]
 Row = Mapping[str, str]

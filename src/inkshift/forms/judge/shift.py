@@ -1,28 +1,33 @@
 """Will it hold on these pages? What share of numbers is probably read right, and what differs from the training data.
 
-Nobody has to label anything. See `shift_predict` for the share, `shift_features` for what is compared.
+Nobody has to label anything. See `shift_predict` for the share, `shift_features` for what is compared. Drift is whether
+readings still look like those that a policy was made on: the confidences of a reader show much that makes reading
+harder, and larger forms show by themselves. A reader that goes wrong more often and is as sure as before shows in
+neither: only labels tell.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import InputError, SettingError
-from inkshift.forms.judge.drift import drift
+from inkshift.files import html_templates, whole_file
+from inkshift.forms.judge import shift_predict
 from inkshift.forms.judge.guarantee import scipy
 from inkshift.forms.judge.shift_features import FEATURES, Feature, features
 from inkshift.forms.judge.shift_predict import LEVEL, Constants, Predicted, constants, predict
 from inkshift.forms.kinds import WITH_DIGITS
+from inkshift.forms.out.html import picture_of
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import DIGITS, FieldReading, FormReading
-from inkshift.models import label_shift
+from inkshift.forms.trust import Usual, usual
 
 Values = npt.NDArray[np.float64]
 Kind = Literal["number", "digit"]
@@ -249,10 +254,67 @@ def _digits(probabilities: Values, learned: Values) -> tuple[tuple[Digit, ...], 
     """The share of each digit, and how many digits would be read otherwise with these shares as a prior."""
     if not len(probabilities):
         return (), 0
-    share = label_shift.estimate(probabilities, learned)
-    low, high = label_shift.interval(probabilities, learned, LEVEL)
+    share = shift_predict.estimate(probabilities, learned)
+    low, high = shift_predict.interval(probabilities, learned, LEVEL)
     first = probabilities.argmax(1)
     counted = np.bincount(first, minlength=10) / len(first)
-    changed = int((label_shift.adjust(probabilities, learned, share).argmax(1) != first).sum())
+    changed = int((shift_predict.adjust(probabilities, learned, share).argmax(1) != first).sum())
     columns = zip(DIGITS, share, low, high, counted, MNIST, strict=True)
     return tuple(Digit(d, *map(float, values)) for d, *values in columns), changed
+
+
+ALARM = 0.01
+"""How often drift is told where there is none, at most; half of it for each of two tests."""
+
+
+def drift(then: Usual, most: int, readings: Iterable[tuple[str, float]]) -> tuple[str, ...]:
+    """What differs from the readings that a policy was made on, a sentence each; nothing where it may be chance.
+
+    then, most: of the policy. readings: (form, confidence 0 to 1) of each field; there must be one. The form is the
+    unit: mean confidences of forms by the test of Kolmogorov and Smirnov, two-sided, and the number of forms that are
+    too large by Fisher's.
+    Raises MissingExtraError without scipy.
+    """
+    now = usual(readings, most)
+    here, there = np.array(now.confidence), np.array(then.confidence)
+    at = np.union1d(here, there)
+    below = [np.searchsorted(part, at, side="right") / len(part) for part in (here, there)]
+    n = np.sqrt(now.forms * then.forms / (now.forms + then.forms))
+    p = scipy("special").kolmogorov((n + 0.12 + 0.11 / n) * np.abs(below[0] - below[1]).max())
+    told = []
+    if p < ALARM / 2:
+        middle, usually = np.median(here), np.median(there)
+        told.append(
+            f"mean confidence of a form: median {middle:.3f}, {usually:.3f} where the policy was made (p {p:.1g})"
+        )
+    table = [[round(part.larger * part.forms), part.forms] for part in (now, then)]
+    p = scipy("stats").fisher_exact([[large, forms - large] for large, forms in table]).pvalue
+    if p < ALARM / 2:
+        told.append(
+            f"forms with more than {most} fields: {100 * now.larger:.2g} %, {100 * then.larger:.2g} % where the "
+            f"policy was made (p {p:.1g})"
+        )
+    return tuple(told)
+
+
+def plain(found: Shift) -> dict[str, Any]:
+    """All of it but the pictures, for JSON; shares are from 0 to 1."""
+    far = [
+        {
+            "form": one.form,
+            "field": one.field.name,
+            "source": one.field.source,
+            "page": one.field.page,
+            "feature": one.feature,
+            "deviations": round(one.distance, 3),
+        }
+        for one in found.furthest
+    ]
+    return asdict(replace(found, furthest=())) | {"furthest": far}
+
+
+def write_shift(found: Shift, path: Path) -> None:
+    """One HTML file. Raises SettingError for a path that cannot be written."""
+    page = html_templates(Path(__file__).parent, picture=picture_of).get_template("shift.html.j2").render(shift=found)
+    with whole_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")

@@ -137,12 +137,23 @@ def _outputs(target: Target, reader: Reader, paths: Sequence[str | Path]) -> Ite
 def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:
     """Raise SettingError where what is written would take the place of what is read, or of each other."""
     given = (reader.settings.template, *reader.settings.templates, reader.settings.policy)
-    read = {path.resolve() for path in (*find_files(paths), *(Path(name) for name in given if name))}
     written = [path.resolve() for path in target.files]
+    there = [path for path in written if path.exists()]  # what is not cannot be read: no file need be looked at
+    read = (*find_files(paths), *(Path(name) for name in given if name)) if there else ()
+    taken = ({_place(path) for path in read} & set(map(_place, there))) - {None}
     for path in written:
-        if path in read or written.count(path) > 1:
-            what = "an input" if path in read else "another output"
+        if _place(path) in taken or written.count(path) > 1:
+            what = "an input" if _place(path) in taken else "another output"
             raise SettingError(f"{path}: expected a file of its own to write to, found {what}; choose another name")
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """What tells a file from all others, by whatever name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def journal_path(out: Path) -> Path:

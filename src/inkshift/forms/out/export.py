@@ -15,16 +15,7 @@ from inkshift.errors import DataError, SettingError, nearest
 from inkshift.files import MOST_TABLE, as_cell, parse_json, read_csv, read_text, reason, whole_file, writing
 from inkshift.forms.out.columns import open_parquet, open_table, typed_columns
 from inkshift.forms.out.sheet import CROP, open_sheet, png
-from inkshift.forms.reading import (
-    CROSSED,
-    DIGITS,
-    EMPTY,
-    SIGNS,
-    UNREADABLE,
-    FieldReading,
-    FormReading,
-    State,
-)
+from inkshift.forms.reading import DIGITS, SIGNS, SYMBOLS, FieldReading, FormReading, State
 
 Format = Literal["csv", "json", "jsonl", "parquet", "xlsx"]
 Row = dict[str, str]
@@ -53,7 +44,6 @@ COLUMNS = (
 )
 NEEDED = COLUMNS[:-3]
 """Columns that a file of readings must have; older ones name no marks, no template and no reader."""
-SYMBOLS = DIGITS + CROSSED + EMPTY + UNREADABLE + SIGNS
 SHOWN = 5
 """Candidates of a field that files show."""
 
@@ -221,12 +211,9 @@ TEXT: dict[str, Callable[[IO[str]], AbstractContextManager[AddItems]]] = {
 def typed(item: Mapping[str, str]) -> dict[str, Any]:
     """A row for JSON: numbers, booleans, null and lists instead of text."""
     candidates = (pair.rpartition(":") for pair in item["candidates"].split())
-    return dict(item) | {
-        "confidence": float(item["confidence"]),
-        "accepted": {"true": True, "false": False}.get(item["accepted"]),
+    return typed_columns(dict(item)) | {
         "candidates": [{"written": w, "probability": float(p)} for w, _, p in candidates],
         "rules_broken": item["rules_broken"].split("; ") if item["rules_broken"] else [],
-        "page": int(item["page"]),
         "marks": item.get("marks", "").split(),
     }
 
@@ -254,7 +241,8 @@ def _read_json(path: Path) -> Iterator[tuple[int, Row]]:
     except (OSError, ValueError) as e:
         raise DataError(f"{path}: cannot be read ({reason(e)}); give a CSV, JSON or JSON Lines file") from None
     for line, item in _list_of(path, text) if text.lstrip().startswith("[") else _lines_of(path, text):
-        _need_columns(path, line, item if isinstance(item, dict) else ())
+        if missing := [name for name in NEEDED if not (isinstance(item, dict) and name in item)]:
+            raise DataError(f"{path}:{line}: no column {', '.join(missing)}; write readings with `inkshift read --out`")
         try:
             yield line, _plain({name: item.get(name, "") for name in COLUMNS})
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
@@ -280,12 +268,6 @@ def _lines_of(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 
 def _why(error: ValueError) -> str:
     return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-
-
-def _need_columns(path: Path, line: int, found: Iterable[str]) -> None:
-    missing = [name for name in NEEDED if name not in set(found)]
-    if missing:
-        raise DataError(f"{path}:{line}: no column {', '.join(missing)}; write readings with `inkshift read --out`")
 
 
 def _checked(path: Path, line: int, item: Row) -> Row:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from inkshift.files import writing
+from inkshift.files import html_templates, writing
 from inkshift.forms.out.export import AddForm, open_text
 from inkshift.forms.out.sheet import png
 from inkshift.forms.reading import FieldReading, FormReading
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 UNSURE_BELOW = 0.9
 
@@ -49,14 +46,8 @@ def open_report(path: Path, title: str) -> Iterator[AddForm]:
     Fields show their picture where `crop` was kept. Raises SettingError for a path that cannot be written.
     """
     summary = Summary()
-    parts: Any = page_template(
-        Path(__file__).with_name("report.html.j2"),
-        doubts=doubts,
-        look=_look,
-        broken=_broken,
-        picture=picture_of,
-        percent=_percent,
-    ).module
+    helpers = {"doubts": doubts, "look": _look, "broken": _broken, "picture": picture_of, "percent": _percent}
+    parts: Any = html_templates(Path(__file__).parent, **helpers).get_template("report.html.j2").module
     with open_text(path) as file:
 
         def add(form: FormReading) -> None:
@@ -68,21 +59,6 @@ def open_report(path: Path, title: str) -> Iterator[AddForm]:
         file.write(parts.begin(title))
         yield add
         file.write(parts.end(summary))
-
-
-def page_template(file: Path, **helpers: Callable[..., object]) -> Template:
-    """A template of an HTML page in a file, with functions that it may call."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(file.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(helpers)
-    return environment.get_template(file.name)
 
 
 def doubts(item: FieldReading) -> list[str]:

@@ -43,8 +43,9 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
     An address, such as `s3://bucket/scans`, comes as a path (see `remote.address_of`); there, endings alone tell pages.
 
     Folders are searched with their subfolders, hidden files and folders left out, in natural order (page-2 before
-    page-10). What is a page is told by the ending, and by the content where the ending says nothing. Raises InputError
-    for a path that does not exist and for a folder that cannot be searched or holds no such file.
+    page-10). What is a page is told by the ending, and by the content where the ending says nothing. A file that is not
+    there, and by its ending a page, is named when it is to be read. Raises InputError for any other path that does not
+    exist, and for a folder that cannot be searched or holds no such file.
     """
     files: list[Path] = []
     for path in map(Path, paths):
@@ -70,6 +71,8 @@ def _is_folder(path: Path) -> bool:
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError as e:
+        if isinstance(e, FileNotFoundError) and path.suffix.lower() in _PAGES:
+            return False
         raise InputError(f"{path}: expected a file or folder, found {e.strerror}; check the path") from e
 
 

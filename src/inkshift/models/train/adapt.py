@@ -106,11 +106,12 @@ _Reading = tuple[str, float, bool]
 def _read(net: NumberNet, pages: Unlabelled, calibration: dict[str, float]) -> list[_Reading]:
     """Each number's likeliest text, its probability, and whether views and second reader agree on it."""
     flat = [view for views in pages.views for view in views]
-    probabilities = _probabilities(net, flat)
+    lines = strings.Lines(flat)
+    steps = {i: ctc.fold(found[: -(-int(lines.widths[i]) // ctc.STRIDE)]) for i, found in steps_of(net, lines)}
     each = len(flat) // len(pages.views)
     out = []
     for i in range(len(pages.views)):
-        seen = probabilities[i * each : (i + 1) * each]
+        seen = [steps[k] for k in range(i * each, (i + 1) * each)]
         others = [pages.second[i]] if pages.second else []
         (texts,) = weigh([seen], [others], calibration=calibration)
         text, share = next(iter(texts.items()))
@@ -118,12 +119,6 @@ def _read(net: NumberNet, pages: Unlabelled, calibration: dict[str, float]) -> l
         second = all(ctc.collapse(view.argmax(1)) == text for view in others)
         out.append((text, share, float(np.mean(votes)) >= AGREE and second))
     return out
-
-
-def _probabilities(net: NumberNet, pictures: Sequence[Gray]) -> list[ctc.LineProbabilities]:
-    lines = strings.Lines(pictures)
-    found = {i: ctc.fold(steps[: -(-int(lines.widths[i]) // ctc.STRIDE)]) for i, steps in steps_of(net, lines)}
-    return [found[i] for i in range(len(pictures))]
 
 
 def _sure(readings: Sequence[_Reading]) -> list[int]:

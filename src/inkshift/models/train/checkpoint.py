@@ -8,6 +8,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from inkshift.errors import ModelError
 from inkshift.files import write_whole
@@ -58,3 +59,22 @@ def load_checkpoint(path: Path) -> tuple[Progress, Tensors]:
         part, _, rest = name.partition("/")
         parts.setdefault(part, {})[rest] = value
     return progress, parts
+
+
+def deepened(tensors: Tensors, net: nn.Module) -> Tensors:
+    """The parts of a checkpoint (see `save_checkpoint`) for `net`, which has all layers of the checkpoint's network.
+
+    The blocks that are new start at random, but for their last norm, which is zero: the network computes what it did,
+    and learns on from there (network morphism, Chen et al. 2016; zero norms, Goyal et al. 2017). Adam takes their
+    gradients for as large as all others' are on average.
+    """
+    fresh = {
+        name: torch.zeros_like(value) if name.endswith("body.4.weight") else value.clone()
+        for name, value in net.state_dict().items()
+    }
+    grown = {part: fresh | known if part in ("net", "average") else dict(known) for part, known in tensors.items()}
+    squares = tensors["exp_avg_sq"]
+    usual = torch.cat([value.float().flatten() for value in squares.values()]).mean()
+    for name, parameter in net.named_parameters():
+        grown["exp_avg_sq"].setdefault(name, usual.expand(parameter.shape).clone())
+    return grown

@@ -162,7 +162,7 @@ def _own(
     images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], held: bool
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
     rows = np.flatnonzero((np.arange(len(labels)) % _HELD_OUT == 0) == held)
-    return _maps(images[rows]), labels[rows]
+    return crops.maps_of(images[rows]), labels[rows]
 
 
 def _regional(name: str, maps: npt.NDArray[np.int8], labels: npt.NDArray[np.int64], seed: int) -> _Group:
@@ -210,10 +210,6 @@ def _letters() -> npt.NDArray[np.uint8]:
     """Letters by hand that look like no digit, framed."""
     sets = [catalog.load(name, "train") for name in ("nist_emnist", "handletters62")]
     return np.concatenate([of_classes(data, crops.JUNK_LETTERS)[:_LETTERS] for data in sets])
-
-
-def _maps(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
-    return np.stack([augment.pack(augment.distance_map(image)) for image in images])
 
 
 def load_glyphs(recipe: Recipe, work: Path, kind: str = "train") -> strings.Glyphs:

@@ -1,10 +1,12 @@
-"""The networks, in torch: the small convnet, and any backbone of timm with a new final layer."""
+"""The networks, in torch: the small convnet, any backbone of timm with a new final layer; and what ships of one."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -102,7 +104,7 @@ class NumberNet(nn.Module):
         super().__init__()
         depth = ARCHITECTURES[architecture]
         a, b, c, d = widths
-        # A network with more blocks has the others' names for the rest, see `inkshift.models.train.deepen`.
+        # A network with more blocks has the others' names for the rest, see `inkshift.models.train.checkpoint`.
         self.trunk = nn.Sequential(
             *_convolution(1, a, 5, stride=2),
             *_convolution(a, a, 3),
@@ -220,3 +222,41 @@ def as_input(images: torch.Tensor, channels: int = 1) -> torch.Tensor:
     """(N, H, W) uint8 -> (N, channels, H, W) float32 in 0..1, the same in every channel."""
     pictures = images.unsqueeze(1).to(torch.float32) / 255
     return pictures if channels == 1 else pictures.expand(-1, channels, -1, -1)
+
+
+def weights_bytes(net: nn.Module) -> bytes:
+    """All parameters and buffers of `net` as a safetensors file."""
+    return safetensors.torch.save({name: value.contiguous() for name, value in net.state_dict().items()})
+
+
+def graph_bytes(net: nn.Module, side: int = 28, channels: int = 1) -> bytes:
+    """An ONNX file: (N, side, side) uint8 in, (N, classes) float32 logits out, any N."""
+    return _export(FromBytes(net, channels), torch.zeros(2, side, side, dtype=torch.uint8), {0: "n"})
+
+
+def line_graph_bytes(net: nn.Module) -> bytes:
+    """An ONNX file: (N, 32, 8 W) uint8 in, (N, 2 W, classes) float32 logits out, any N and W."""
+    return _export(FromBytes(net), torch.zeros(2, HEIGHT, 64, dtype=torch.uint8), {0: "n", 2: "w"})
+
+
+def plain_graph_bytes(net: nn.Module, side: int, channels: int) -> bytes:
+    """An ONNX file of the network as it is: (N, channels, side, side) float32 in, (N, classes) logits out, any N."""
+    return _export(net, torch.zeros(2, channels, side, side), {0: "n"})
+
+
+def _export(net: nn.Module, pictures: torch.Tensor, free: dict[int, str]) -> bytes:
+    need("onnxscript", "study", "writing an ONNX graph")
+    dims = {"n": torch.export.Dim("n"), "w": 8 * torch.export.Dim("w", min=1, max=400)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            net.eval(),
+            (pictures,),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({axis: dims[name] for axis, name in free.items()},),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())

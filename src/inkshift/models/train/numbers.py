@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,16 +23,14 @@ from torch import nn
 
 from inkshift.datasets.synth import paper, strings
 from inkshift.errors import ModelError
+from inkshift.jobs import end_with
 from inkshift.models import ctc
-from inkshift.models.ctc import HEIGHT
 from inkshift.models.package import Manifest, Model, save_package
 from inkshift.models.train import loop
-from inkshift.models.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from inkshift.models.train.deepen import deepened
-from inkshift.models.train.export import line_graph_bytes, weights_bytes
+from inkshift.models.train.checkpoint import Progress, deepened, load_checkpoint, save_checkpoint
 from inkshift.models.train.finetune import steps_of
 from inkshift.models.train.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
-from inkshift.models.train.networks import DEEP_NUMBERS, NumberNet, as_input
+from inkshift.models.train.networks import DEEP_NUMBERS, NumberNet, as_input, line_graph_bytes, weights_bytes
 from inkshift.reframe import parse
 from inkshift.scratch import scratch
 
@@ -150,7 +147,7 @@ def pack(folder: Path, state: Path, recipe: Recipe | None = None) -> Model:
         },
         licence=MNIST_LICENCE,
     )
-    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, HEIGHT))
+    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net))
 
 
 def _network(recipe: Recipe) -> NumberNet:
@@ -185,7 +182,7 @@ def together(processes: int, work: Callable[..., None], *args: Any) -> None:
 
 
 def _join(rank: int, processes: int, folder: str, work: Callable[..., None], args: tuple[Any, ...]) -> None:
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with(os.getppid(), lambda: os._exit(1))  # else it would write the files of the next training
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.distributed.init_process_group(
         "gloo", f"file://{folder}/meet", rank=rank, world_size=processes, timeout=timedelta(hours=2)
@@ -194,13 +191,6 @@ def _join(rank: int, processes: int, folder: str, work: Callable[..., None], arg
         work(rank, *args)
     finally:
         torch.distributed.destroy_process_group()
-
-
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent: one that was killed must leave nobody who writes the next one's files."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 class _Composed(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tensor]]):

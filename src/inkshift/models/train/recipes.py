@@ -19,25 +19,15 @@ from inkshift.datasets import catalog
 from inkshift.datasets.synth import crops
 from inkshift.models.metrics import scores
 from inkshift.models.package import Manifest, Model, Source, save_package
-from inkshift.models.train import loop
-from inkshift.models.train.export import graph_bytes, weights_bytes
-from inkshift.models.train.glyphs import (
-    MNIST_CITE,
-    MNIST_LICENCE,
-    REFRAMING,
-    arrays,
-    digit_sets,
-    of_classes,
-    other_hands,
-)
-from inkshift.models.train.networks import mnist_convnet
+from inkshift.models.train import glyphs, loop
+from inkshift.models.train.networks import graph_bytes, mnist_convnet, weights_bytes
 from inkshift.reframe import parse
 
 Report = Callable[[str, int, int, float], None]
 Data = Callable[[int], tuple[loop.Images, loop.Labels]]
 
 AS_PUBLISHED_REFRAMING = "gray|square|margin(0.2)|resize(28)|invert"
-_FRAME = parse(REFRAMING).after("trim")
+_FRAME = parse(glyphs.REFRAMING).after("trim")
 
 
 def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int = 5, report: Report) -> Model:
@@ -46,8 +36,8 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
     Trains `seeds` networks (the card states mean and range of each score on MNIST test, their Table 1)
     and packs the first. folder: the package. work: checkpoints; a killed run goes on from them.
     """
-    images, labels = arrays(catalog.load("mnist", "train"))
-    test = arrays(catalog.load("mnist", "test"))
+    images, labels = glyphs.arrays(catalog.load("mnist", "train"))
+    test = glyphs.arrays(catalog.load("mnist", "test"))
     results, first = [], None
     for seed in range(seeds):
         loop.seed_all(seed)
@@ -73,10 +63,10 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
         parameters=34826,
         classes=tuple("0123456789"),
         reframing=AS_PUBLISHED_REFRAMING,
-        sources=(Source(name="MNIST train", images=len(images), licence=MNIST_LICENCE, cite=MNIST_CITE),),
+        sources=(Source(name="MNIST train", images=len(images), licence=glyphs.MNIST_LICENCE, cite=glyphs.MNIST_CITE),),
         training=_settings(settings) | {"seeds": seeds},
         scores={f"MNIST test, {key}": _spread([r[key] for r in results]) for key in results[0]},
-        licence=MNIST_LICENCE,
+        licence=glyphs.MNIST_LICENCE,
     )
     return save_package(folder, manifest, weights_bytes(first), graph_bytes(first))
 
@@ -87,7 +77,7 @@ def digits(folder: Path, work: Path, *, epochs: int = 24, count: int = 120_000, 
     The temperature of number probabilities is fitted afterwards, by `benchmarks/fit_lattice.py --write`.
     """
     pool, sources = glyph_pool()
-    test = arrays(catalog.load("mnist", "test"))
+    test = glyphs.arrays(catalog.load("mnist", "test"))
     framed = np.stack([_FRAME(image, ground=0) for image in test[0]])
     loop.seed_all(seed)
     net = mnist_convnet(len(crops.CLASSES))
@@ -111,22 +101,22 @@ def digits(folder: Path, work: Path, *, epochs: int = 24, count: int = 120_000, 
         architecture="mnist-convnet",
         parameters=sum(p.numel() for p in net.parameters()),
         classes=crops.CLASSES,
-        reframing=REFRAMING,
+        reframing=glyphs.REFRAMING,
         sources=sources,
         training=_settings(settings) | {"pictures an epoch": count},
         scores={f"MNIST test, framed alike, {key}": value for key, value in result.items()},
-        licence=MNIST_LICENCE,
+        licence=glyphs.MNIST_LICENCE,
     )
     return save_package(folder, manifest, weights_bytes(net), graph_bytes(net))
 
 
 def glyph_pool() -> tuple[crops.Pool, tuple[Source, ...]]:
     """Glyphs of `digit_sets`, Swiss and drawn ones, the small sets several times, with letters for junk and crosses."""
-    sets = [*digit_sets(), *other_hands()]
+    sets = [*glyphs.digit_sets(), *glyphs.other_hands()]
     repeats = (1, 1, 4, 4, 3, 1)
     nist, drawn = catalog.load("nist_emnist", "train"), catalog.load("handletters62", "train")
-    letters = [of_classes(nist, crops.JUNK_LETTERS), of_classes(drawn, crops.JUNK_LETTERS)]
-    crosses = [of_classes(nist, crops.CROSS_LETTERS), of_classes(drawn, crops.CROSS_LETTERS)]
+    letters = [glyphs.of_classes(nist, crops.JUNK_LETTERS), glyphs.of_classes(drawn, crops.JUNK_LETTERS)]
+    crosses = [glyphs.of_classes(nist, crops.CROSS_LETTERS), glyphs.of_classes(drawn, crops.CROSS_LETTERS)]
     count = sum(map(len, letters)) + sum(map(len, crosses))
     note = "Letters that no digit looks like, for junk, and x, for crossed, of the two sets above."
     junk = Source(name="nist_emnist, handletters62", images=count, licence="as above", cite=note)

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from inkshift.datasets.synth import strings
-from inkshift.models.ctc import HEIGHT
 from inkshift.models.package import Model, Source, save_package
 from inkshift.models.train import rehearsal
 from inkshift.models.train.adapt import Round, Unlabelled, adapt
-from inkshift.models.train.export import line_graph_bytes, weights_bytes
 from inkshift.models.train.finetune import Epoch, Numbers, Plan, fine_tune, go_back, judge, net_of, split_by_form
-from inkshift.models.train.networks import NumberNet
+from inkshift.models.train.networks import NumberNet, line_graph_bytes, weights_bytes
 
 _HELD_OUT = 0.2
 # Composed numbers that scores are told on, and others that weights are chosen by.
@@ -143,4 +141,4 @@ def _save(net: NumberNet, base: Model, folder: Path, source: Source, scores: dic
             "digests": {},
         }
     )
-    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net, HEIGHT))
+    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net))

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from inkshift.errors import DataError
 from inkshift.forms.judge.guarantee import needed
 from inkshift.forms.trust import Policy
-from inkshift.review.acceptance import plot, promise
+from inkshift.review.acceptance import promise
 from inkshift.review.acceptance.promise import LEVELS, Evidence, Labels, Level, Outcome
 from inkshift.review.batches import reading as readpages
 from inkshift.review.core.schema import Batch
@@ -112,8 +112,8 @@ def show(
         told=told[at],
         data=json.dumps(told),
         at=at,
-        plot=plot,
-        drawn=plot.picture(levels),
+        plot=promise,
+        drawn=promise.picture(levels),
         outcome=outcome,
         refused=refused,
         least=needed(int(asked.error) / 100, int(asked.confidence) / 100),

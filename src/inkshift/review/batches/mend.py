@@ -154,17 +154,11 @@ def key_by_hand(store: Store, found: ToMend, design: int) -> None:
         _mended(session, page, None)
 
 
-def put_aside(store: Store, user_id: int, form_id: int, reason: str, page_id: int | None = None) -> None:
-    """Leave out a page or, without one, a whole form, whose fields leave the queue. Raises SettingError without one."""
-    _note(store, user_id, form_id, page_id, "aside", reason)
-
-
-def call_right(store: Store, user_id: int, form_id: int, reason: str) -> None:
-    """Say that a form which is there twice, or lacks a page, is right so. Raises SettingError without a reason."""
-    _note(store, user_id, form_id, None, "right", reason)
-
-
-def _note(store: Store, user_id: int, form_id: int, page_id: int | None, kind: Kind, reason: str) -> None:
+def put_aside(
+    store: Store, user_id: int, form_id: int, reason: str, page_id: int | None = None, kind: Kind = "aside"
+) -> None:
+    """Leave out a page or, without one, a whole form, whose fields leave the queue; or say, by the kind `right`, that a
+    form which is there twice, or lacks a page, is right so. Raises SettingError without a reason."""
     reason = reason.strip()
     if not reason:
         raise SettingError("reason: say why, so that others know; one word is enough")

@@ -113,7 +113,7 @@ def aside_form(who: Supervisor, form: Id, reason: Reason = "") -> RedirectRespon
 @router.post("/forms/{form}/right")
 def right(who: Supervisor, form: Id, reason: Reason = "") -> RedirectResponse:
     batch = _batch_of(who, form)
-    mend.call_right(who.store, who.person, form, reason)
+    mend.put_aside(who.store, who.person, form, reason, kind="right")
     return RedirectResponse(f"/batches/{batch}", 303)
 
 

@@ -143,7 +143,9 @@ def restore(path: Path, given: Manifest, store: Store, files: Path) -> None:
                 while rows := [_row(table, line) for line in islice(lines, _ROWS)]:
                     session.execute(table.insert(), rows)
             if session.get_bind().dialect.name == "postgresql" and "id" in table.c:
-                _count_on(session, table)
+                # It numbers new rows behind those that were brought back.
+                numbers = sa.func.pg_get_serial_sequence(table.name, "id")
+                session.execute(sa.select(sa.func.setval(numbers, sa.func.max(table.c.id))).select_from(table))
         with whole_folder(files) as folder:
             for name in given.files:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -180,12 +182,6 @@ def _row(table: sa.Table, line: bytes) -> dict[str, Any]:
         elif value is not None and isinstance(table.c[name].type, Moment):
             row[name] = datetime.fromisoformat(value)
     return row
-
-
-def _count_on(session: Session, table: sa.Table) -> None:
-    """Let PostgreSQL number new rows behind those that were brought back."""
-    numbers = sa.func.pg_get_serial_sequence(table.name, "id")
-    session.execute(sa.select(sa.func.setval(numbers, sa.func.max(table.c.id))).select_from(table))
 
 
 def _add(archive: zipfile.ZipFile, name: str, pieces: Iterable[bytes]) -> tuple[str, int]:

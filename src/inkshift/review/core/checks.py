@@ -17,7 +17,7 @@ from inkshift.errors import InkshiftError
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.rules import COUNTED, Broken, Limit, Rule, as_written, broken_rules, side_sums
 from inkshift.forms.template import Template
-from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, stands
+from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, of_batch, stands
 from inkshift.review.core.store import Store
 
 Checks = Sequence[Rule | Limit]
@@ -52,7 +52,7 @@ class Value(NamedTuple):
 
 def checks_of(session: Session, store: Store, batch_id: int) -> Checks:
     """What the fields of a batch must keep; nothing without a template."""
-    created = session.execute(sa.select(Batch.created).where(Batch.id == batch_id)).scalar_one()
+    created, _ = of_batch(session, batch_id)
     if store.checks.get(batch_id, (None,))[0] != created:
         template = session.execute(sa.select(Batch.template).where(Batch.id == batch_id)).scalar_one()
         store.checks[batch_id] = created, Template.model_validate(template).checks if template else ()
@@ -167,11 +167,7 @@ def form_sums(
     blind: only what they typed themselves counts.
     """
     checks = checks_of(session, store, form.batch_id)
-    if blind:
-        known = _typed_by(session, form.id, user_id)
-    else:
-        known = {one.name: one.final for one in values(session, Field.form_id == form.id) if one.final}
-    known |= typed
+    known = {**_known(session, form.id, user_id, blind, final=True), **typed}
     rules = [rule for rule in checks if isinstance(rule, Rule)]
     broken = broken_rules(checks, known)
     codes = {one.code for one in broken}
@@ -189,18 +185,16 @@ def _with_field(
     checks = checks_of(session, store, field.batch_id)
     if not checks:
         return []
-    known: Mapping[str, str]
-    if blind:
-        known = _typed_by(session, field.form_id, user_id)
-    else:
-        found = values(session, Field.form_id == field.form_id)
-        known = {one.name: cells for one in found if (cells := one.final if final else one.now)}
-    broken = broken_rules(checks, {**known, field.name: typed})
+    known = _known(session, field.form_id, user_id, blind, final)
+    broken = broken_rules(checks, known | {field.name: typed})
     return [one for one in broken if field.name in one.fields]
 
 
-def _typed_by(session: Session, form_id: int, user_id: int) -> dict[str, str]:
-    """What one person answered in a form, as cells."""
+def _known(session: Session, form_id: int, user_id: int, blind: bool, final: bool) -> dict[str, str]:
+    """The fields of a form as cells; blind: only what this person answered."""
+    if not blind:
+        found = values(session, Field.form_id == form_id)
+        return {one.name: cells for one in found if (cells := one.final if final else one.now)}
     rows = session.execute(
         sa.select(Field.name, Decision.state, Decision.value)
         .join(Field, Field.id == Decision.field_id)

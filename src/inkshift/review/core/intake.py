@@ -285,18 +285,9 @@ def urgency(item: FieldReading) -> int:
 
 def reading_row(item: FieldReading, model: str, reader: str, field: int) -> dict[str, Any]:
     """A row of `Reading`. model: digest; reader: of the form; field: id."""
-    return {
-        "field_id": field,
-        "model": model,
-        "reader": reader,
-        "value": item.value,
-        "written": item.written,
-        "state": item.state,
-        "confidence": item.confidence,
-        "accepted": item.accepted,
-        "candidates": [[c.written, c.probability] for c in item.candidates],
-        "rules_broken": list(item.rules_broken),
-    }
+    row = {name: getattr(item, name) for name in ("value", "written", "state", "confidence", "accepted")}
+    row |= {"candidates": [[c.written, c.probability] for c in item.candidates]}
+    return row | {"field_id": field, "model": model, "reader": reader, "rules_broken": list(item.rules_broken)}
 
 
 def encoded(form: FormReading) -> list[bytes | None]:

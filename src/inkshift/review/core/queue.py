@@ -23,7 +23,6 @@ from inkshift.forms.rules import Broken, Limit, as_written
 from inkshift.review.core.checks import CheckError, Sum, checks_of, form_sums, limit_of, to_ask, while_keyed
 from inkshift.review.core.schema import (
     Base,
-    Batch,
     Decision,
     Field,
     Form,
@@ -33,8 +32,9 @@ from inkshift.review.core.schema import (
     Reading,
     Status,
     User,
+    may_wait,
+    of_batch,
     stands,
-    waits,
 )
 from inkshift.review.core.store import Store
 
@@ -236,7 +236,7 @@ def check_form(store: Store, user_id: int, form_id: int, answers: Mapping[int, s
         form = session.get(Form, form_id)
         if form is None:
             return [], []
-        blind = session.execute(_DOUBLE, {"batch": form.batch_id}).scalar_one()
+        blind = of_batch(session, form.batch_id)[1]
         names = dict(session.execute(sa.select(Field.id, Field.name).where(Field.form_id == form_id)).all())
         typed = {}
         for field_id, value in answers.items():
@@ -316,7 +316,7 @@ def check(store: Store, user_id: int, field_id: int, value: str) -> list[Broken]
             answer = parse(value, limit_of(session, store, field.batch_id, field.name))
         except SettingError:
             return []
-        blind = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
+        blind = of_batch(session, field.batch_id)[1]
         return while_keyed(session, store, field, user_id, blind, as_written(*answer))
 
 
@@ -331,7 +331,7 @@ def _ask(
     checked: bool,
 ) -> list[str]:
     """The rules that an answer breaks, as the log keeps them. Raises CheckError where nobody said they checked."""
-    double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
+    double = of_batch(session, field.batch_id)[1]
     settles = standing([*decisions, Logged(0, user_id, kind, *answer, None)], double).status == "settled"
     blind = double and kind == "key"
     broken = to_ask(session, store, field, user_id, blind, as_written(*answer), settles)
@@ -446,11 +446,8 @@ _COUNT_ANEW = (
     .values(broken=None)
     .execution_options(synchronize_session=False)
 )
-_WAITS = sa.select(waits()).where(Field.id == sa.bindparam("field"))
-_DOUBLE = sa.select(Batch.double).where(Batch.id == sa.bindparam("batch"))
-_ABOUT = (
-    sa.select(Form.name, Batch.double).join(Batch, Batch.id == Form.batch_id).where(Form.id == sa.bindparam("form"))
-)
+_MAY_WAIT = sa.select(may_wait()).where(Field.id == sa.bindparam("field"))
+_NAME = sa.select(Form.name).where(Form.id == sa.bindparam("form"))
 _READING = (
     sa.select(Reading.state, Reading.value, Reading.rules_broken)
     .where(Reading.field_id == sa.bindparam("field"))
@@ -513,11 +510,10 @@ def _append(
     place = {"field_id": field.id, "number": len(decisions) + 1, "time": store.clock(), "seconds": seconds}
     place["checked"] = list(checked)
     number = session.execute(_APPEND, new | place).scalar_one()
-    double = session.execute(_DOUBLE, {"batch": field.batch_id}).scalar_one()
+    double = of_batch(session, field.batch_id)[1]
     now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
+    field.waiting = now.status != "settled" and session.execute(_MAY_WAIT, {"field": field.id}).scalar_one()
     field.status, field.state, field.value = now.status, now.state, now.value
-    session.flush()
-    field.waiting = session.execute(_WAITS, {"field": field.id}).scalar_one()
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
     session.execute(_COUNT_ANEW, {"form": field.form_id})
     session.execute(_LET_GO, {"field": field.id, "user": user_id, "all": not field.waiting})
@@ -525,7 +521,7 @@ def _append(
 
 
 def _item(session: Session, store: Store, field: Field) -> Item:
-    form, blind = session.execute(_ABOUT, {"form": field.form_id}).one()
+    form, (_, blind) = session.execute(_NAME, {"form": field.form_id}).scalar_one(), of_batch(session, field.batch_id)
     reading = None if blind else session.execute(_READING, {"field": field.id}).first()
     suggestion = ""
     if reading is not None:

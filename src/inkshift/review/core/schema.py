@@ -409,8 +409,25 @@ def left_out() -> sa.ColumnElement[bool]:
 
 def waits() -> sa.ColumnElement[bool]:
     """That somebody is to see a field: what `Field.waiting` is to be, whatever changed."""
+    return sa.and_(Field.status != "settled", may_wait())
+
+
+def may_wait() -> sa.ColumnElement[bool]:
+    """That somebody is to see a field as long as it is not settled."""
     aside = sa.exists().where(Aside.form_id == Field.form_id, Aside.page_id.is_(None), Aside.kind == "aside")
-    return sa.and_(Field.status != "settled", Field.accepted_by.is_(None), ~aside)
+    return sa.and_(Field.accepted_by.is_(None), ~aside)
+
+
+def of_batch(session: Session, batch_id: int) -> tuple[datetime, bool]:
+    """When a batch was made and whether two key it, neither of which changes: asked for once in a session."""
+    known: dict[int, tuple[datetime, bool]] = session.info.setdefault("batches", {})
+    if batch_id not in known:
+        created, double = session.execute(_OF_BATCH, {"batch": batch_id}).one()
+        known[batch_id] = created, double
+    return known[batch_id]
+
+
+_OF_BATCH = sa.select(Batch.created, Batch.double).where(Batch.id == sa.bindparam("batch"))
 
 
 def count_waiting(session: Session, which: sa.ColumnElement[bool]) -> None:

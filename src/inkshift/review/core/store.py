@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Store:
         self._writers = {
             durable: engine.execution_options(immediate=True, durable=durable) for durable in (True, False)
         }
-        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -57,18 +57,10 @@ class Store:
         durable: False does not wait for the disk, as for who holds what: a killed process loses nothing of it, but a
         power cut may. SQLite lets one write at a time: threads take turns here, more fairly and quickly than there.
         """
-        with self._my_turn(), Session(self._writers[durable], expire_on_commit=False) as session, session.begin():
-            if not durable and self._turn is None:
+        with self._turn, Session(self._writers[durable], expire_on_commit=False) as session, session.begin():
+            if not durable and self.engine.dialect.name == "postgresql":
                 session.execute(_DO_NOT_WAIT)
             yield session
-
-    @contextmanager
-    def _my_turn(self) -> Iterator[None]:
-        if self._turn is None:
-            yield
-        else:
-            with self._turn:
-                yield
 
     def use_files(self, files: Path) -> None:
         """Keep what is in this folder by its path within it, so that the folder can be moved; older rows follow."""

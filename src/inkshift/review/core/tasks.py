@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from inkshift.errors import InkshiftError, SettingError
+from inkshift.jobs import end_with
 from inkshift.review.core import store as stores
 from inkshift.review.core.schema import Task, TaskStatus
 from inkshift.review.core.store import Store, in_turn
@@ -258,17 +259,6 @@ def run(store: Store, task_id: int, files: Path) -> int:
         return 1
     _end(store, task_id, "done", "", result)
     return 0
-
-
-def end_with(server: int, end: Callable[[], None]) -> None:
-    """Call `end` once the process that started this one is gone, in a thread of its own."""
-
-    def watch() -> None:
-        while os.getppid() == server:
-            time.sleep(1)
-        end()
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def main(arguments: Sequence[str]) -> int:

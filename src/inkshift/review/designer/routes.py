@@ -123,7 +123,7 @@ def try_it(who: Supervisor, draft: Id, sent: Upload) -> HTMLResponse:
         try:
             with _ONE_AT_A_TIME, scratch() as folder:
                 given = [(shown_name(file), take(file, folder, str(n))) for n, file in enumerate(sent.files)]
-                reader = open_reader(who.store, _home(who, draft) / "template.json")
+                reader = open_reader(who.store, drafts.folder(who.files, draft) / "template.json")
                 tried = try_on(reader, given or _own_pages(who, found))
         except InkshiftError as e:
             error = str(e)
@@ -140,10 +140,6 @@ def download(who: Supervisor, draft: Id) -> Response:
 
 def _found(who: Visit, draft: int) -> Draft:
     return there(drafts.find(who.store, draft))
-
-
-def _home(who: Visit, draft: int) -> Path:
-    return drafts.folder(who.files, draft)
 
 
 def _own_pages(who: Visit, draft: Draft) -> list[tuple[str, Path]]:
@@ -191,7 +187,7 @@ def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:
         "problems": [*map(who.words.told, checked.problems)],
         "broken": [*map(who.words.told, checked.rules)],
     }
-    path = str(_home(who, draft.id) / "template.json")
+    path = str(drafts.folder(who.files, draft.id) / "template.json")
     texts = who.words.of_scripts()
     status = 400 if error else 200
     return page(who, "designer.html", draft=draft, data=data, texts=texts, path=path, error=error, status=status)

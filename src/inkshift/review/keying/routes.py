@@ -1,10 +1,12 @@
-"""The queue: one field at a time, by keyboard; the whole page that a field is on."""
+"""The queue, one field at a time, by keyboard; the page that a field is on, its form, which a supervisor may mend; and
+which digits the model takes for which."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, HTTPException, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import InkshiftError, SettingError
@@ -16,17 +18,27 @@ from inkshift.review.core.queue import Item, TakenError
 from inkshift.review.core.undone import undone
 from inkshift.review.core.words import needed
 from inkshift.review.keying import views
-from inkshift.review.web.pagepicture import FieldOnPage, outline, page_of, picture, sent
+from inkshift.review.keying.views import TheBatch
+from inkshift.review.web.pagepicture import outline, page_of, picture, sent
 from inkshift.review.web.render import inline, page
-from inkshift.review.web.security import Id, Visit, Who, there
+from inkshift.review.web.security import Id, Supervisor, Visit, Who, there
 
 router = APIRouter()
 
 FieldId = Annotated[int, Form(ge=1, le=2**31 - 1)]
 Typed = Annotated[str, Form(max_length=MOST_TEXT)]
-Asked = tuple[int, str, tuple[Broken, ...]]
-"""A field, what was typed for it, and the rules that it breaks."""
 Seconds = Annotated[float, Form(ge=0, le=86_400, allow_inf_nan=False)]
+Symbol = Annotated[str, Query(pattern="^([0-9]|∅)$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was typed for a field and not taken: the rules that it breaks, or what is wrong with it."""
+
+    field: int = 0
+    value: str = ""
+    broken: tuple[Broken, ...] = ()
+    error: str = ""
 
 
 @router.get("/batches/{batch}/queue")
@@ -53,11 +65,11 @@ def decide(
     try:
         item = queue.decide_and_next(who.store, who.person, batch, field, value, seconds, checked)
     except CheckError as e:
-        return _next(request, who, batch, asked=(field, value, e.broken))
+        return _next(request, who, batch, asked=Asked(field, value, e.broken))
     except TakenError:
         return _next(request, who, batch, "taken")
     except SettingError as e:
-        return _next(request, who, batch, needed(e), asked=(field, value, ()))
+        return _next(request, who, batch, needed(e), asked=Asked(field, value))
     return _next(request, who, batch, "", item)
 
 
@@ -87,7 +99,7 @@ def hold(who: Who, field: Id) -> Response:
 @router.get("/fields/{field}/page")
 def whole_page(who: Who, field: Id) -> HTMLResponse:
     """The page of a field, the field outlined, to be shown over the queue; says why where it cannot be shown."""
-    found = _on_page(who, field)
+    found = there(page_of(who.store, field))
     try:
         shown, error = picture(found.page), ""
     except InkshiftError as e:
@@ -98,11 +110,7 @@ def whole_page(who: Who, field: Id) -> HTMLResponse:
 
 @router.get("/fields/{field}/page.jpg")
 def page_picture(who: Who, field: Id) -> Response:
-    return sent(_on_page(who, field).page)
-
-
-def _on_page(who: Visit, field: int) -> FieldOnPage:
-    return there(page_of(who.store, field))
+    return sent(there(page_of(who.store, field)).page)
 
 
 def _next(
@@ -121,7 +129,7 @@ def _work(
     found = views.batch_of(who, batch)
     item = item or queue.next_field(who.store, who.person, batch)
     crop, left = views.crop_of(who.store, item.field) if item else None, views.left(who.store, batch)
-    typed, broken = asked[1:] if asked and item and item.field == asked[0] else ("", ())
+    asked = asked if asked and item and item.field == asked.field else Asked()
     on = page_of(who.store, item.field) if item and crop is None else None
     waits = 0 if item else len(undone(who.store, batch))
     shown: dict[str, Any] = {
@@ -133,4 +141,45 @@ def _work(
         "note": note,
         "left": left,
     }
-    return shown | {"typed": typed, "asked": broken}
+    return shown | {"typed": asked.value, "asked": asked.broken}
+
+
+@router.get("/forms/{form}")
+def form(who: Supervisor, form: Id) -> HTMLResponse:
+    return _form(who, form, Asked())
+
+
+def _form(who: Visit, form: int, asked: Asked) -> HTMLResponse:
+    found = there(views.form_page(who.store, form))
+    status = 409 if asked.broken else 400 if asked.error else 200
+    return page(who, "form.html", form=found, inline=inline, asked=asked, status=status)
+
+
+@router.post("/forms/{form}/fields/{field}/settle")
+def settle(
+    who: Supervisor, form: Id, field: Id, value: Typed = "", checked: Annotated[bool, Form()] = False
+) -> Response:
+    """Settle a field, whoever decided what before, and show it again; with what was typed where that must be asked."""
+    found = views.form_page(who.store, form)
+    if found is None or field not in {row.id for row in found.fields}:
+        raise HTTPException(404)
+    value = value.strip()
+    try:
+        queue.settle(who.store, who.person, field, value, checked=checked)
+    except CheckError as e:
+        return _form(who, form, Asked(field, value, e.broken))
+    except SettingError as e:
+        return _form(who, form, Asked(field, value, error=needed(e)))
+    return RedirectResponse(f"/forms/{form}#field-{field}", 303)
+
+
+@router.get("/batches/{batch}/confusions")
+def matrix(who: Supervisor, batch: TheBatch) -> HTMLResponse:
+    counts = views.confusions(who.store, batch.id)
+    return page(who, "confusions.html", batch=batch, counts=counts, symbols=views.SYMBOLS)
+
+
+@router.get("/batches/{batch}/confusions/cell")
+def cell(who: Supervisor, batch: TheBatch, truth: Symbol, read: Symbol) -> HTMLResponse:
+    fields = views.behind(who.store, batch.id, truth, read)
+    return page(who, "cell.html", batch=batch, fields=fields, truth=truth, read=read, inline=inline)

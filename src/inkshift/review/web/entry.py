@@ -11,12 +11,11 @@ from inkshift.errors import SettingError
 from inkshift.review.core import queue, second
 from inkshift.review.core import store as stores
 from inkshift.review.core.paging import listed
-from inkshift.review.core.passwords import MOST
 from inkshift.review.core.schema import User
 from inkshift.review.core.words import LANGUAGES
 from inkshift.review.web.access import note_access
+from inkshift.review.web.account import Code, Password, try_code
 from inkshift.review.web.render import page
-from inkshift.review.web.secondfactor import Code, try_code
 from inkshift.review.web.security import (
     At,
     Id,
@@ -36,7 +35,6 @@ from inkshift.review.web.sessions import WAITS, end_session, may_try, start_sess
 router = APIRouter()
 
 Name = Annotated[str, Form(max_length=100)]
-Password = Annotated[str, Form(max_length=MOST)]
 YEAR = 365 * 24 * 3600
 PEOPLE = 50  # of a page
 

@@ -7,24 +7,18 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, HTMLResponse
 
 from inkshift.errors import how_to_install
+from inkshift.files import html_templates
 from inkshift.review.web.security import Visit
 from inkshift.scratch import make_scratch
 
 _REVIEW = Path(__file__).parents[1]
 _ROOMS = ("web", "batches", "keying", "acceptance", "designer")
-_pages = Environment(
-    loader=FileSystemLoader([*(_REVIEW / room / "html" for room in _ROOMS), _REVIEW / "pages"]),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_pages.globals["how_to_install"] = how_to_install
+_FOLDERS = [*(_REVIEW / room / "html" for room in _ROOMS), _REVIEW / "pages"]
+_pages = html_templates(*_FOLDERS, how_to_install=how_to_install)
 # What waits is counted so far for whoever keys: the count is anew with each decision.
 MOST_LEFT = 10_000
 _pages.filters["or_more"] = lambda count: f"{count}+" if count >= MOST_LEFT else str(count)

@@ -256,7 +256,9 @@ class Shield:
                     out.append("Set-Cookie", cookie)
             await send(message)
 
-        if self.hosts and _host(headers.get("host", "")) not in self.hosts:
+        host = headers.get("host", "")  # with its port; an IPv6 address in brackets
+        name = host[1:].split("]")[0] if host.startswith("[") else host.rsplit(":", 1)[0]
+        if self.hosts and name not in self.hosts:
             note_access(scope, "another host's name refused")
             await PlainTextResponse("wrong host", 400)(scope, receive, answer)
         elif not (size := headers.get("content-length", "0")).isdigit() or int(size) > most_bytes(scope["path"]):
@@ -270,8 +272,3 @@ class Shield:
 def most_bytes(path: str) -> int:
     """How much may be sent to a path."""
     return next((most for pattern, most in MORE_BYTES if re.fullmatch(pattern, path)), MOST_BYTES)
-
-
-def _host(header: str) -> str:
-    """The name without its port; an IPv6 address without its brackets."""
-    return header[1:].split("]")[0] if header.startswith("[") else header.rsplit(":", 1)[0]

@@ -27,28 +27,14 @@ from inkshift.datasets.tasks import Task, nested
 from inkshift.errors import DataError
 from inkshift.models.package import WEIGHTS, Manifest, Model, Source, load_model, save_package
 from inkshift.models.train import loop
-from inkshift.models.train.export import graph_bytes, weights_bytes
-from inkshift.models.train.networks import CONVNET, final_layer, trunk
+from inkshift.models.train.networks import CONVNET, final_layer, graph_bytes, trunk, weights_bytes
 from inkshift.reframe import parse
-from inkshift.studies import transferability
+from inkshift.studies import stats, transferability
 from inkshift.studies.characters import regimes
 from inkshift.studies.characters.plan import Run
 from inkshift.studies.engine import replicate_seed
 from inkshift.studies.spec import Protocol, Regime
-from inkshift.studies.stats import (
-    CLAIMS,
-    PAIRED,
-    Counts,
-    Floats,
-    Interval,
-    Verdict,
-    basic_interval,
-    claim_values,
-    decide_both,
-    scipy,
-    step_down,
-    t_interval,
-)
+from inkshift.studies.stats import Counts, Floats, Interval, Verdict
 
 Tell = Callable[[str], object]
 
@@ -114,7 +100,7 @@ class Measured:
         every = (scaled * (image @ share.T)).sum(axis=1, keepdims=True)
         log_e = np.log((wrong + jeffreys[:, :1]) / (every + jeffreys.sum(axis=1, keepdims=True)))
         # Weights drawn for G writers spread less than a mean of so many does: by (G - 1) / (G + 1), and t by normal.
-        special = scipy("special")
+        special = stats.scipy("special")
         wider = special.stdtrit(count - 1, 0.95) / special.ndtri(0.95) * np.sqrt((count + 1) / (count - 1))
         spread = np.exp(log_e[0] + wider * (log_e - log_e[0]))
         return np.asarray(np.minimum(self.flattered * spread, 1), np.float64)
@@ -135,7 +121,7 @@ class Measured:
         log_a, c = self.curve
         score = np.clip(1 - np.exp(log_a - c * np.log(labels)), 0, 1)
         low, high = np.quantile(score[1:], [0.05, 0.95])
-        return Interval(float(score[0]), float(low), float(high), PAIRED, len(self.groups))
+        return Interval(float(score[0]), float(low), float(high), stats.PAIRED, len(self.groups))
 
     def needed(self, score: float) -> tuple[float, float, float]:
         """Labels that such a share read right takes: by the curve, and from and to at 90 %; infinity for never."""
@@ -149,10 +135,10 @@ class Measured:
 
 def difference(one: Measured, other: Measured) -> tuple[Interval, Interval, Verdict]:
     """`one` minus `other` in the share read right with the most labels: over replicates, over images, the verdict."""
-    replicates = t_interval(one.right - other.right, PAIRED, (-1, 1))
+    replicates = stats.t_interval(one.right - other.right, stats.PAIRED, (-1, 1))
     drawn = other.errors()[:, -1] - one.errors()[:, -1]
-    images = basic_interval(float(drawn[0]), drawn[1:], PAIRED, (-1, 1))
-    return replicates, images, decide_both(replicates, images, MARGIN)
+    images = stats.basic_interval(float(drawn[0]), drawn[1:], stats.PAIRED, (-1, 1))
+    return replicates, images, stats.decide_both(replicates, images, MARGIN)
 
 
 Gain = tuple[Measured, Interval, Interval, Verdict]
@@ -167,9 +153,11 @@ def gain_of(carried: Sequence[Measured], control: Measured) -> Gain | None:
         return None
     differences = [difference(one, control) for one in carried]
     # Of what may be claimed of one way no two can be true, so a way counts once, with its smallest p value.
-    values = [[claim_values(one, MARGIN) for one in (replicates, images)] for replicates, images, _ in differences]
-    smallest = [min(max(one[claim] for one in both) for claim in CLAIMS) for both in values]
-    stands = step_down(np.array(smallest), (1 - PAIRED) / 2)
+    values = [
+        [stats.claim_values(one, MARGIN) for one in (replicates, images)] for replicates, images, _ in differences
+    ]
+    smallest = [min(max(one[claim] for one in both) for claim in stats.CLAIMS) for both in values]
+    stands = stats.step_down(np.array(smallest), (1 - stats.PAIRED) / 2)
     verdicts: list[Verdict] = [
         alone if ok else "undecided" for ok, (*_, alone) in zip(stands, differences, strict=True)
     ]

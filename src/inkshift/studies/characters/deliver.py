@@ -13,7 +13,7 @@ from inkshift.datasets.tasks import Task
 from inkshift.errors import InkshiftError
 from inkshift.files import write_whole
 from inkshift.models.package import Manifest, Model, Source, save_package
-from inkshift.models.train.export import graph_bytes, weights_bytes
+from inkshift.models.train.networks import graph_bytes, weights_bytes
 from inkshift.studies.characters.frozen import Trained, train_frozen
 from inkshift.studies.characters.plan import Run
 from inkshift.studies.characters.work import apply_as_is, splits_of, train_run

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from inkshift.datasets.catalog import CATALOG, Split
+from inkshift.datasets.catalog import CATALOG
+from inkshift.datasets.formats import Split
 from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
 from inkshift.models.train.loop import forward, predict

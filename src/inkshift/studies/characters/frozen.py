@@ -24,17 +24,9 @@ from inkshift.files import whole_file
 from inkshift.jobs import digest
 from inkshift.models.train.loop import Settings, forward
 from inkshift.models.train.networks import final_layer, trunk
-from inkshift.studies.characters import regimes
+from inkshift.studies.characters import regimes, work
 from inkshift.studies.characters.plan import Run
-from inkshift.studies.characters.work import (
-    Splits,
-    cross_entropy,
-    measure,
-    open_record,
-    source_weights,
-    splits_of,
-    stop_reason,
-)
+from inkshift.studies.characters.work import Splits
 from inkshift.studies.record import Record
 
 Trained = tuple[nn.Module, Record, str | ModelError]
@@ -68,12 +60,12 @@ def train_frozen(runs: Sequence[Run], study: Path, device: str = "cpu") -> Itera
     It is one network that gets one final layer after another: be done with it before taking the next. The end of a
     replicate whose loss is no longer a number is a ModelError, and costs no other replicate.
     """
-    splits = splits_of(runs[0])
-    weights = source_weights(runs[0], study)
+    splits = work.splits_of(runs[0])
+    weights = work.source_weights(runs[0], study)
     how = regimes.settings(runs[0], device)
     torch.set_num_threads(1)
     features = compute_features(runs[0], splits, weights, how, study)
-    heads = [Head(r, regimes.network(r, weights), open_record(r, study, splits.test.classes)) for r in runs]
+    heads = [Head(r, regimes.network(r, weights), work.open_record(r, study, splits.test.classes)) for r in runs]
     _train_heads(heads, features, splits, how)
     net = regimes.network(runs[0], weights).eval()
     layer = final_layer(net)
@@ -158,7 +150,7 @@ def _record_epoch(head: Head, epoch: int, loss: float, features: Features, split
 
     aside = None
     if features.validation is not None and splits.validation is not None:
-        aside = cross_entropy(logits(features.validation), splits.validation.classes)
+        aside = work.cross_entropy(logits(features.validation), splits.validation.classes)
     true = splits.test.classes
-    head.record.add(measure(epoch + 1, loss, logits(features.test), true, aside, head.run.protocol), write=False)
-    head.stopped = stop_reason(head.record, head.run.protocol)
+    head.record.add(work.measure(epoch + 1, loss, logits(features.test), true, aside, head.run.protocol), write=False)
+    head.stopped = work.stop_reason(head.record, head.run.protocol)

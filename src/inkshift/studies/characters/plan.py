@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from inkshift.datasets.catalog import Split
+from inkshift.datasets.formats import Split
 from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
 from inkshift.jobs import digest

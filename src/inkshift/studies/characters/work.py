@@ -32,10 +32,6 @@ class Splits:
     test: Sample
 
 
-def runs_folder(study: Path) -> Path:
-    return study / "runs"
-
-
 @lru_cache(maxsize=2)
 def load_splits(
     task: Task,
@@ -107,7 +103,7 @@ def shown(run: Run, train: Sample) -> tuple[loop.Images, npt.NDArray[np.int64]]:
 
 def open_record(run: Run, study: Path, true: npt.NDArray[np.int64]) -> Record:
     """The run's folder, with its settings in it."""
-    folder = runs_folder(study) / run.key
+    folder = study / "runs" / run.key
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG, run.config())
     return Record(folder, run.task.labels, true)
@@ -117,7 +113,7 @@ def source_weights(run: Run, study: Path) -> Path | None:
     """The weights a run takes over. Raises ModelError where its source network is not finished."""
     if run.source is None:
         return None
-    folder = runs_folder(study) / run.source
+    folder = study / "runs" / run.source
     if not (folder / DONE).is_file() or not (folder / WEIGHTS).is_file():
         raise ModelError(f"{folder}: the source network is not finished; see its error.json, then run the study again")
     return folder / WEIGHTS

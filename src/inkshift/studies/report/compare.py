@@ -14,27 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.studies import stats
 from inkshift.studies.report.results import Arm, Replicate, Results, Set
-from inkshift.studies.stats import (
-    CLAIMS,
-    DRAWS,
-    GAP,
-    SHARE,
-    SINGLE,
-    Counts,
-    Floats,
-    Interval,
-    Verdict,
-    at_each_of,
-    basic_interval,
-    chance_f1,
-    claim_values,
-    decide_both,
-    holm,
-    scipy,
-    t_interval,
-    unfit,
-)
+from inkshift.studies.stats import Counts, Floats, Interval, Verdict
 
 Measure = Literal["chosen epoch", "last epoch", "peak", "epoch 1", "epoch 2"]
 
@@ -91,14 +73,14 @@ class Summary:
 
 
 def resampled_f1(
-    true: Counts, predicted: Counts, classes: int, draws: int = DRAWS, seed: int = 0, average: str = "macro"
+    true: Counts, predicted: Counts, classes: int, draws: int = stats.DRAWS, seed: int = 0, average: str = "macro"
 ) -> Floats:
     """(R, draws) F1 on test images drawn with replacement, as many as there are.
 
     true: (N,) class indices; predicted: (R, N), one row a replicate. The same seed and N draw the same images, so
     that two arms' results can be subtracted draw by draw. As `models.metrics.f1_score`: over classes that were drawn.
     """
-    sparse = scipy("sparse")
+    sparse = stats.scipy("sparse")
     replicates, images = predicted.shape
     column = predicted + classes * np.arange(replicates)[:, None]
     hit = predicted == true
@@ -141,7 +123,7 @@ class Resampler:
             if len(known) < len(read):
                 return None
             first = runs[0][0]
-            f1 = resampled_f1(first.true, np.stack(known), len(first.classes), DRAWS, self._seed, self._average)
+            f1 = resampled_f1(first.true, np.stack(known), len(first.classes), stats.DRAWS, self._seed, self._average)
             self._known.update(zip(todo, f1, strict=True))
         return np.stack([self._known[key] for key in keys])
 
@@ -157,13 +139,14 @@ def summarise(study_set: Set, arm: Arm, resampler: Resampler) -> Summary:
     assert draws is not None  # readings of the last epoch are always kept
     rows = [epoch_row(run, "chosen epoch") for run in runs]
     chosen = [float(run.f1[row]) for run, row in zip(runs, rows, strict=True) if row is not None]
+    was_chosen = len(chosen) == len(runs) and arm.regime != "as-is"
     return Summary(
         study_set.name,
         arm,
-        t_interval(last, SINGLE, SHARE),
-        t_interval(chosen, SINGLE, SHARE) if len(chosen) == len(runs) and arm.regime != "as-is" else None,
-        basic_interval(float(last.mean()), draws.mean(axis=0), SINGLE, SHARE),
-        t_interval([run.f1.max() for run in runs], SINGLE, SHARE),
+        stats.t_interval(last, stats.SINGLE, stats.SHARE),
+        stats.t_interval(chosen, stats.SINGLE, stats.SHARE) if was_chosen else None,
+        stats.basic_interval(float(last.mean()), draws.mean(axis=0), stats.SINGLE, stats.SHARE),
+        stats.t_interval([run.f1.max() for run in runs], stats.SINGLE, stats.SHARE),
         (float(curve.mean[best]), int(curve.epochs[best])),
         float(np.mean([run.accuracy[-1] for run in runs])),
         float(last.std(ddof=1)) if len(runs) > 1 else None,
@@ -242,7 +225,7 @@ def main_rows(rows: Sequence[Comparison]) -> list[Comparison]:
 def with_holm(*groups: Sequence[Comparison]) -> list[list[Comparison]]:
     """The groups of comparisons with the verdict of each main one among all main ones (see `stats.holm`)."""
     main = [row for group in groups for row in main_rows(group)]
-    together = dict(zip(map(id, main), holm([dict(row.values) for row in main]), strict=True))
+    together = dict(zip(map(id, main), stats.holm([dict(row.values) for row in main]), strict=True))
     return [[replace(row, holm=together.get(id(row))) for row in group] for group in groups]
 
 
@@ -269,8 +252,8 @@ def _compare(
     if not pairs:
         return None
     looks = max(arm_set.looks, baseline_set.looks)
-    level = at_each_of(looks)
-    interval = t_interval([a.f1[at] - b.f1[there] for a, at, b, there in pairs], level, GAP)
+    level = stats.at_each_of(looks)
+    interval = stats.t_interval([a.f1[at] - b.f1[there] for a, at, b, there in pairs], level, stats.GAP)
     images = None
     if measure in ("chosen epoch", "last epoch") and arm.classes == baseline.classes:
         images = _over_images(pairs, interval.mean, level, resampler)
@@ -284,7 +267,7 @@ def _compare(
     planned = baseline.planned if _lone(arm) else min(arm.planned, baseline.planned)
     note = _note(pairs, interval, planned, measure, given)
     words = [f"{one.name} reads no better than chance" for one, low in zip((arm, baseline), chance, strict=True) if low]
-    values = [claim_values(one, results.margin) for one in (interval, images) if one]
+    values = [stats.claim_values(one, results.margin) for one in (interval, images) if one]
     return Comparison(
         arm_set.name,
         arm.name,
@@ -294,9 +277,12 @@ def _compare(
         setting,
         interval,
         images,
-        "undecided" if both else decide_both(interval, images, results.margin),
+        "undecided" if both else stats.decide_both(interval, images, results.margin),
         "; ".join([*words, note] if note else words),
-        {name: 1.0 if both or unfit(interval) else min(looks * max(one[name] for one in values), 1) for name in CLAIMS},
+        {
+            name: 1.0 if both or stats.unfit(interval) else min(looks * max(one[name] for one in values), 1)
+            for name in stats.CLAIMS
+        },
     )
 
 
@@ -307,7 +293,7 @@ def _at_chance(pairs: Sequence[_Pair], results: Results) -> tuple[bool, bool]:
     """Whether arm and baseline are within the margin of what their readings, dealt out at random, would score."""
 
     def low(runs: Sequence[tuple[Replicate, int]]) -> bool:
-        above = [run.f1[at] - chance_f1(run.confusions[at], results.average) for run, at in runs]
+        above = [run.f1[at] - stats.chance_f1(run.confusions[at], results.average) for run, at in runs]
         return bool(np.mean(above) < results.margin)
 
     return low([(a, at) for a, at, _, _ in pairs]), low([(b, at) for _, _, b, at in pairs])
@@ -332,7 +318,9 @@ def _over_images(pairs: Sequence[_Pair], mean: float, level: float, resampler: R
         return None
     ours = resampler.rows([(a, at) for a, at, _, _ in pairs])
     theirs = resampler.rows([(b, at) for _, _, b, at in pairs])
-    return None if ours is None or theirs is None else basic_interval(mean, (ours - theirs).mean(axis=0), level, GAP)
+    if ours is None or theirs is None:
+        return None
+    return stats.basic_interval(mean, (ours - theirs).mean(axis=0), level, stats.GAP)
 
 
 def _note(pairs: Sequence[_Pair], interval: Interval, planned: int, measure: Measure, given: list[str]) -> str:
@@ -341,7 +329,7 @@ def _note(pairs: Sequence[_Pair], interval: Interval, planned: int, measure: Mea
         notes.append("one network against each run of control")
     elif interval.n > 1:
         notes += given
-    notes += [reason] if (reason := unfit(interval)) else []
+    notes += [reason] if (reason := stats.unfit(interval)) else []
     if interval.n < planned:
         notes.append(f"{interval.n} of {planned} pairs")
     runs = [(a, b) for a, _, b, _ in pairs]

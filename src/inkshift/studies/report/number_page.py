@@ -207,16 +207,8 @@ def tables(analysis: Analysis) -> dict[str, Rows]:
 def _summary_rows(analysis: Analysis) -> Iterator[Sequence[Any]]:
     yield (
         *("regime", "labels", "planned", "finished", "right", "low_95", "high_95", "digit_errors"),
-        *(
-            "learned",
-            "held_out",
-            "seconds",
-            "old_before",
-            "old_after",
-            "forgotten",
-            "forgotten_low_90",
-            "forgotten_high_90",
-        ),
+        *("learned", "held_out", "seconds"),
+        *("old_before", "old_after", "forgotten", "forgotten_low_90", "forgotten_high_90"),
     )
     for row in analysis.summaries:
         arm = row.arm

@@ -13,22 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import DataError
+from inkshift.studies import stats
 from inkshift.studies.numbers.plan import arm_name
 from inkshift.studies.record import read_json
 from inkshift.studies.report.results import Missing, StudyResults, find_run, read_index
-from inkshift.studies.stats import (
-    DRAWS,
-    GAP,
-    PAIRED,
-    SHARE,
-    SINGLE,
-    Counts,
-    Interval,
-    Verdict,
-    basic_interval,
-    decide_both,
-    t_interval,
-)
+from inkshift.studies.stats import Counts, Interval, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,11 +211,11 @@ def _summary(results: StringResults, arm: Arm) -> Summary:
     as_is, control = results.arm("as-is"), results.arm("control", arm.budget)
     return Summary(
         arm,
-        t_interval([run.right for run in arm.replicates], SINGLE, SHARE),
+        stats.t_interval([run.right for run in arm.replicates], stats.SINGLE, stats.SHARE),
         sum(run.scores["digit_errors"] for run in arm.replicates) / sum(run.scores["digits"] for run in arm.replicates),
         float(np.mean([item["before"] for item in known])) if known else None,
         float(np.mean([item["after"] for item in old])),
-        t_interval(changes, PAIRED) if learns and changes else None,
+        stats.t_interval(changes, stats.PAIRED) if learns and changes else None,
         compare(results, arm, as_is) if as_is and arm.regime != "as-is" else None,
         compare(results, arm, control) if control and learns else None,
     )
@@ -238,9 +227,9 @@ def compare(results: StringResults, arm: Arm, baseline: Arm) -> Difference | Non
     pairs = [(run, others[run.number]) for run in arm.replicates if run.number in others]
     if not pairs:
         return None
-    replicates = t_interval([a.right - b.right for a, b in pairs], PAIRED, GAP)
+    replicates = stats.t_interval([a.right - b.right for a, b in pairs], stats.PAIRED, stats.GAP)
     numbers = over_numbers(pairs, results.seed)
-    return Difference(arm, baseline, replicates, numbers, decide_both(replicates, numbers, results.margin))
+    return Difference(arm, baseline, replicates, numbers, stats.decide_both(replicates, numbers, results.margin))
 
 
 def over_numbers(pairs: Sequence[tuple[Taught, Taught]], seed: int) -> Interval:
@@ -257,6 +246,6 @@ def over_numbers(pairs: Sequence[tuple[Taught, Taught]], seed: int) -> Interval:
     forms = sorted(gain)
     gains, counts = (np.array([table[form] for form in forms], np.float64) for table in (gain, count))
     even = np.full(len(forms), 1 / len(forms))
-    weights = np.random.default_rng(seed).multinomial(len(forms), even, DRAWS).astype(np.float64)
+    weights = np.random.default_rng(seed).multinomial(len(forms), even, stats.DRAWS).astype(np.float64)
     mean = float(gains.sum() / counts.sum())
-    return basic_interval(mean, weights @ gains / (weights @ counts), PAIRED, GAP)
+    return stats.basic_interval(mean, weights @ gains / (weights @ counts), stats.PAIRED, stats.GAP)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from inkshift.errors import DataError
-from inkshift.files import write_whole
+from inkshift.files import html_templates, write_whole
 from inkshift.studies.report import analysis as analyses
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison, main_rows
@@ -103,15 +103,9 @@ def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
 
 def environment() -> Environment:
     """What templates are rendered with: pages of any kind of study share its filters and its style sheet."""
-    made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    helpers = {"address": _address, "sentence": sentence, "stopped": _stopped, "sheet": _sheet, "NONE": NONE}
+    made = html_templates(Path(__file__).parent, **helpers)
     made.filters.update(f1=f1, points=points, bounds=bounds, gap=gap, epochs=epoch_counts, labels=labels)
-    made.globals.update(address=_address, sentence=sentence, stopped=_stopped, sheet=_sheet, NONE=NONE)
     return made
 
 
@@ -230,18 +224,15 @@ def epoch_counts(epochs: Sequence[int | None] | None) -> str:
         return NONE
     count = Counter(epochs)
     known = sorted(epoch for epoch in count if epoch is not None)
-    parts = [f"{epoch} ({_plural(count[epoch], 'run')})" for epoch in known]
-    return ", ".join(parts + ([f"never ({_plural(count[None], 'run')})"] if count[None] else []))
+    runs = {epoch: f"{n} run" + ("" if n == 1 else "s") for epoch, n in count.items()}
+    parts = [f"{epoch} ({runs[epoch]})" for epoch in known]
+    return ", ".join(parts + ([f"never ({runs[None]})"] if count[None] else []))
 
 
 def labels(task: Mapping[str, Any]) -> str:
     """A task in words: its data, how many classes, and which."""
     names = [str(name) for name in task["labels"]]
     return f"{task['data']}, {len(names)} classes: {('' if all(len(n) == 1 for n in names) else ' ').join(names)}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -226,19 +226,11 @@ def read_index(
     index = read_json(path, "run the study first: inkshift study run SPEC")
     missing: list[Missing] = []
     try:
-        return kind(
-            **own(folder, index, missing),
-            folder=folder,
-            name=str(index["name"]),
-            title=str(index["title"]),
-            seed=int(index["seed"]),
-            margin=float(index["margin"]),
-            settings=dict(index["settings"]),
-            versions=dict(index["versions"]),
-            machine=words(index["machine"]),
-            data=dict(index["data"]),
-            missing=tuple(missing),
-        )
+        parts = own(folder, index, missing)
+        makers: dict[str, Callable[[Any], Any]] = {"name": str, "title": str, "seed": int, "margin": float}
+        makers |= {"settings": dict, "versions": dict, "machine": words, "data": dict}
+        shared = {name: make(index[name]) for name, make in makers.items()}
+        return kind(**parts, **shared, folder=folder, missing=tuple(missing))
     except KeyError as e:
         raise DataError(f"{path}: {e.args[0]!r} is not there; write the index again: inkshift study run SPEC") from None
     except (TypeError, ValueError, AttributeError) as e:
