@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,9 @@ from inkshift.models.train import loop
 from inkshift.reframe import parse
 from inkshift.studies.characters import advise
 from inkshift.studies.engine import machine
-from inkshift.studies.stats import Counts
+from inkshift.studies.stats import PAIRED, Counts, scipy
+
+Predicted = tuple[dict[str, float], float]  # what scores said of a source before training, and what it gained
 
 MOST_TESTED = 3000
 MOST_WRITERS = 12  # up to which every way to deal them is gone through
@@ -55,8 +57,8 @@ def dealt(data: LabelledImages, labels: int, seed: int) -> tuple[LabelledImages,
     return rows_of(data, np.sort(chosen)), rows_of(data, np.sort(rng.permutation(rest)[:MOST_TESTED]))
 
 
-def measure(name: str, labels: int, replicates: int, runs: int, seed: int) -> Iterator[str]:
-    """The lines on one set."""
+def measure(name: str, labels: int, replicates: int, runs: int, seed: int, predicted: list[Predicted]) -> Iterator[str]:
+    """The lines on one set; what scores said of each source is added to `predicted`."""
     data = load_all(name)
     own, rest = dealt(data, labels, seed)
     models = [load_model(model) for model in ("digits", "mnist-as-published")]
@@ -73,6 +75,7 @@ def measure(name: str, labels: int, replicates: int, runs: int, seed: int) -> It
     yield ""
     yield "| way | expected of all labels | 90 % | measured on the rest | inside |"
     yield "|---|---|---|---|---|"
+    on_rest: dict[str, float] = {}
     for one in found.measured:
         model = by_name.get(one.way.source)
         framing = parse(advise.protocol(model).reframing)
@@ -87,12 +90,38 @@ def measure(name: str, labels: int, replicates: int, runs: int, seed: int) -> It
                 read = loop.predict(net, test).argmax(axis=1)
             scores.append(float((read == true).mean()))
         interval, score = one.expected(len(own.labels)), float(np.mean(scores))
+        on_rest[str(one.way)] = score
         assert interval.low is not None and interval.high is not None
         inside = "yes" if interval.low <= score <= interval.high else "**no**"
         span = f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
         yield f"| {one.way} | {100 * interval.mean:.1f} | {span} | {100 * score:.1f} | {inside} |"
+    predicted += [
+        (said, on_rest[f"frozen from {source}"] - on_rest["control"]) for source, said in found.scores.items()
+    ]
     yield ""
     yield from of_writers(data, own, rest, labels)
+
+
+def told_before(predicted: Sequence[Predicted]) -> Iterator[str]:
+    """How well each score, which needs no training, told what a frozen source gains over control: Spearman's rank
+    correlation over all sources and sets, with an interval by Fisher's z (Fieller, Hartley and Pearson 1957)."""
+    if len(predicted) < 5:
+        return
+    stats, special = scipy("stats"), scipy("special")
+    yield from ["## Do scores before training tell the gain?", ""]
+    yield f"Rank correlation of each with the gain of frozen over control on the rest, {len(predicted)} pairs of both."
+    yield from ["", "| score | rank correlation | 90 % |", "|---|---|---|"]
+    gains = [gain for _, gain in predicted]
+    for name in [name for name in predicted[0][0] if all(name in said for said, _ in predicted)]:
+        values = [said[name] for said, _ in predicted]
+        if len({round(value, 6) for value in values}) == 1:
+            yield f"| {name} | none: it is the same for all | |"
+            continue
+        r = float(stats.spearmanr(values, gains).statistic)
+        half = float(special.ndtri(0.5 + PAIRED / 2)) * np.sqrt(1.06 / (len(predicted) - 3))
+        low, high = np.tanh(np.arctanh(np.clip(r, -0.999, 0.999)) + np.array([-half, half]))
+        yield f"| {name} | {r:+.2f} | {low:+.2f} to {high:+.2f} |"
+    yield ""
 
 
 def of_writers(data: LabelledImages, own: LabelledImages, rest: LabelledImages, labels: int) -> Iterator[str]:
@@ -155,10 +184,11 @@ def main() -> None:
         "Share of digits read right, in %. Not quiet: seconds are of processor time.",
         "",
     ]
-    for name in given.sets:
-        for line in measure(name, given.labels, given.replicates, given.runs, given.seed):
-            print(line, flush=True)
-            text.append(line)
+    predicted: list[Predicted] = []
+    parts = [measure(name, given.labels, given.replicates, given.runs, given.seed, predicted) for name in given.sets]
+    for line in chain(*parts, told_before(predicted)):
+        print(line, flush=True)
+        text.append(line)
     if given.out:
         given.out.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
 

@@ -16,7 +16,7 @@ from inkshift.datasets.tasks import LABEL_SPACES
 from inkshift.studies.report import page as report
 from inkshift.studies.report.analysis import Reach, reaches
 from inkshift.studies.report.results import Arm, Curve, Replicate, Results, Set
-from inkshift.studies.stats import FEWEST, PAIRED, SHARE, Floats, Interval, decide, scipy, t_interval, unfit
+from inkshift.studies.stats import FEWEST, GAP, PAIRED, SHARE, Interval, decide, scipy, t_interval, unfit
 
 Holds = Literal["yes", "no", "cannot be told"]
 Read = Callable[[Replicate], float]
@@ -37,11 +37,15 @@ class Answer(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What a claim is about: arms by role, such as `1 frozen`, each with a finished run, and which two to compare."""
+    """What a claim is about: arms by role, such as `1 frozen`, each with a finished run, and which two to compare.
+
+    level: of the intervals that decide it.
+    """
 
     results: Results
     arms: dict[str, Arm]
     pairs: list[tuple[str, str]]
+    level: float = PAIRED
 
 
 class Rule(NamedTuple):
@@ -71,19 +75,16 @@ def at(epoch: int) -> Read:
     return read
 
 
-def paired(arm: Arm, other: Arm, read: Read, other_read: Read | None = None) -> Interval:
-    """90 % interval of arm minus other over the replicates that both finished. Raises Unknown if there is none."""
+def paired(arm: Arm, other: Arm, read: Read, other_read: Read | None = None, level: float = PAIRED) -> Interval:
+    """Interval of arm minus other, both shares, over the replicates that both finished. Raises Unknown if there is
+    none."""
     theirs = {run.number: run for run in other.replicates}
     runs = [(run, theirs[run.number]) for run in arm.replicates if run.number in theirs]
     values = np.array([read(a) - (other_read or read)(b) for a, b in runs])
-    return _interval(values)
-
-
-def _interval(values: Floats) -> Interval:
     values = values[np.isfinite(values)]
     if not len(values):
         raise Unknown("no replicate is finished in both, or none reaches that epoch")
-    return t_interval(values, PAIRED)
+    return t_interval(values, level, GAP)
 
 
 def beyond(interval: Interval, limit: float, margin: float) -> Holds:
@@ -120,7 +121,7 @@ def near(value: float, within: float, at_full_size: bool = False) -> Rule:
 
     def apply(case: Case) -> Answer:
         found = {
-            name: t_interval([peak(run) for run in arm.distinct], PAIRED, SHARE) for name, arm in case.arms.items()
+            name: t_interval([peak(run) for run in arm.distinct], case.level, SHARE) for name, arm in case.arms.items()
         }
         holds = all_of([inside(one, value - within, value + within) for one in found.values()])
         text = "; ".join(f"{called(name)} {report.f1(one.mean)} ({report.bounds(one)})" for name, one in found.items())
@@ -150,7 +151,7 @@ def settled(epochs: int = 3) -> Rule:
             if last < epochs:
                 raise Unknown(f"fewer than {epochs} epochs")
             found += [
-                (f"{called(name)} epoch {last} − {before}", paired(arm, arm, at(last), at(before)))
+                (f"{called(name)} epoch {last} − {before}", paired(arm, arm, at(last), at(before), case.level))
                 for before in range(last - epochs + 1, last)
             ]
         flat = {"alike": "yes", "ahead": "no", "behind": "no"}
@@ -172,7 +173,10 @@ def ahead(reads: Mapping[str, Read], by: float = 0.0) -> Rule:
 
     def apply(case: Case) -> Answer:
         found = [
-            (_versus(a, b) + (f", {word}" if len(reads) > 1 else ""), paired(case.arms[a], case.arms[b], read))
+            (
+                _versus(a, b) + (f", {word}" if len(reads) > 1 else ""),
+                paired(case.arms[a], case.arms[b], read, level=case.level),
+            )
             for a, b in case.pairs
             for word, read in reads.items()
         ]
@@ -204,6 +208,10 @@ def at_start(rule: Rule) -> Rule:
     return Rule(f"{rule.words} Only where an epoch takes as many steps as in the paper, to a tenth.", apply)
 
 
+def _number(case: Case, arm: Arm) -> str:
+    return next(name for name, one in case.arms.items() if one is arm)[0]
+
+
 def _places(case: Case) -> Iterator[tuple[Set, Arm]]:
     wanted = {id(arm) for arm in case.arms.values()}
     for study_set in case.results.sets:
@@ -213,7 +221,7 @@ def _places(case: Case) -> Iterator[tuple[Set, Arm]]:
 def alike(word: str, read: Read) -> Rule:
     def apply(case: Case) -> Answer:
         ((a, b),) = case.pairs
-        interval = paired(case.arms[a], case.arms[b], read)
+        interval = paired(case.arms[a], case.arms[b], read, level=case.level)
         verdict = "undecided" if unfit(interval) else decide(interval, case.results.margin)
         holds: Holds = "yes" if verdict == "alike" else "cannot be told" if verdict == "undecided" else "no"
         return Answer(holds, f"{_versus(a, b)}, {word}: {told(interval)}, {verdict}")
@@ -223,7 +231,7 @@ def alike(word: str, read: Read) -> Rule:
 
 def not_ahead() -> Rule:
     def apply(case: Case) -> Answer:
-        found = [(_versus(a, b), paired(case.arms[a], case.arms[b], peak)) for a, b in case.pairs]
+        found = [(_versus(a, b), paired(case.arms[a], case.arms[b], peak, level=case.level)) for a, b in case.pairs]
         holds = all_of([_without(beyond(interval, case.results.margin, case.results.margin)) for _, interval in found])
         return Answer(holds, "at the peak, " + "; ".join(f"{name}: {told(interval)}" for name, interval in found))
 
@@ -252,7 +260,7 @@ def not_sooner() -> Rule:
             )
             both = sorted(ours.keys() & theirs.keys())
             sooner = sum((ours[n] or np.inf) <= (theirs[n] or np.inf) - 1 for n in both if ours[n] is not None)
-            found.append((a[0], share_interval(sooner, len(both), PAIRED), sooner))
+            found.append((a[0], share_interval(sooner, len(both), case.level), sooner))
         holds = all_of([_without(beyond(one, 0.5, 0)) if one.n >= FEWEST else "cannot be told" for _, one, _ in found])
         text = [f"set {number}: {sooner} of {one.n} runs ({report.bounds(one)})" for number, one, sooner in found]
         return Answer(holds, f"within the margin of control's peak a whole epoch sooner than it: {'; '.join(text)}")
@@ -273,10 +281,15 @@ def rising(over: int = 5) -> Rule:
             last = int(arm.curve("f1").epochs[-1])
             if last < LAST:
                 raise Unknown(f"{called(name)} ends at epoch {last}")
-            found.append((name, paired(arm, arm, at(last), at(last - over))))
+            found.append((name, paired(arm, arm, at(last), at(last - over), case.level)))
         holds = all_of([beyond(interval, 0, case.results.margin / 10) for _, interval in found])
         text = "; ".join(f"{called(name)} {told(interval)}" for name, interval in found)
-        return Answer(holds, f"rise over the last {over} epochs: {text}")
+        steps = [
+            f"set {number}: {each * int(arm.curve('f1').epochs[-1]):,} steps, {PAPER_STEPS[number] * LAST:,} there"
+            for s, arm in _places(case)
+            if (each := case.results.steps_of(s, arm)) and (number := _number(case, arm))
+        ]
+        return Answer(holds, f"rise over the last {over} epochs: {'; '.join([text, *steps])}")
 
     words = f"The rise over the last {over} of at least {LAST} epochs: yes if its interval lies wholly above 0, "
     return Rule(f"{words}no if wholly below, or within a tenth of the margin on both sides.", apply)
@@ -289,7 +302,7 @@ def peak_near(low: int, high: int) -> Rule:
             curve = _long_curve(arm)
             near_by = (curve.epochs >= low) & (curve.epochs <= high)
             best, other = (int(curve.epochs[part][curve.mean[part].argmax()]) for part in (near_by, ~near_by))
-            found.append((f"{called(name)}, epoch {best} − {other}", paired(arm, arm, at(best), at(other))))
+            found.append((f"{called(name)}, epoch {best} − {other}", paired(arm, arm, at(best), at(other), case.level)))
         holds = [beyond(one, -case.results.margin, case.results.margin) for _, one in found]
         text = f"best of epochs {low} to {high} minus best of the others: "
         return _full_size(case, Answer(all_of(holds), text + "; ".join(f"{name}: {told(one)}" for name, one in found)))
@@ -308,7 +321,7 @@ def falls() -> Rule:
             top = int(curve.mean.argmax())
             around = {int(epoch) for epoch in curve.epochs[max(top - 1, 0) : top + 2]}
             end, start = (_mean_at({int(e) for e in curve.epochs[-5:]}), _mean_at(around))
-            found.append((called(name), paired(arm, arm, start, end)))
+            found.append((called(name), paired(arm, arm, start, end, case.level)))
         holds = all_of([beyond(one, case.results.margin, case.results.margin) for _, one in found])
         text = "; ".join(f"{name} {told(one)}" for name, one in found)
         return _full_size(case, Answer(holds, f"the peak minus the end: {text}"))
@@ -335,13 +348,12 @@ def less_variance() -> Rule:
     def apply(case: Case) -> Answer:
         f = importlib.import_module("scipy.stats").f
         values = {name: np.array([run.f1[0] for run in arm.distinct]) for name, arm in case.arms.items()}
-        if any(len(one) < 2 for one in values.values()):
-            raise Unknown("a spread needs two runs in each")
+        if any(len(one) < FEWEST for one in values.values()):
+            raise Unknown(f"a spread needs {FEWEST} runs in each")
         first, second = values.values()
         ratio = max(second.var(ddof=1), 1e-12) / max(first.var(ddof=1), 1e-12)
-        needed, other = (
-            f.ppf(0.95, *d) for d in ((len(second) - 1, len(first) - 1), (len(first) - 1, len(second) - 1))
-        )
+        free, one_sided = (len(second) - 1, len(first) - 1), (1 + case.level) / 2
+        needed, other = f.ppf(one_sided, *free), f.ppf(one_sided, *free[::-1])
         holds: Holds = "yes" if ratio > needed else "no" if 1 / ratio > other else "cannot be told"
         text = "; ".join(f"{called(name)} {report.points(one.std(ddof=1))}" for name, one in values.items())
         return Answer(holds, f"standard deviation over runs after epoch 1, in points: {text}")
@@ -362,7 +374,7 @@ def better_classes() -> Rule:
     def apply(case: Case) -> Answer:
         ((_, arm),) = case.arms.items()
         d, c = _mean_of(digits, -1), _mean_of(letters, -1)
-        interval = paired(arm, arm, d, c)
+        interval = paired(arm, arm, d, c, case.level)
         means = [float(np.mean([read(run) for run in arm.distinct])) for read in (d, c)]
         text = f"mean accuracy of a digit {means[0]:.3f}, of a letter {means[1]:.3f}: {told(interval)}"
         return Answer(beyond(interval, MUCH, case.results.margin), text)
@@ -373,23 +385,30 @@ def better_classes() -> Rule:
 def nine_wrong() -> Rule:
     def apply(case: Case) -> Answer:
         ((_, arm),) = case.arms.items()
-        first = np.mean([run.per_class()[0] for run in arm.distinct], axis=0)
-        by_name = dict(zip(arm.classes, first.tolist(), strict=True))
-        zero = [name for name in NINE if by_name[name] == 0]
-        some = [f"{name} {by_name[name]:.3f}" for name in NINE if by_name[name] != 0]
-        others = [name for name, value in by_name.items() if value == 0 and name not in NINE]
-        text = f"0 in every run: {' '.join(zero) or 'none'}; not 0: {', '.join(some) or 'none'}"
-        text += f"; 0 besides these: {' '.join(others) or 'none'}"
-        return Answer("no" if some else "yes", text)
+        first = np.array([run.per_class()[0] for run in arm.distinct])
+        by_name = dict(zip(arm.classes, first.T, strict=True))
+        each = 1 - (1 - case.level) / len(NINE)  # nine are tested at once
+        nine = {name: t_interval(by_name[name], each, SHARE) for name in NINE}
+        some = [f"{name} {one.mean:.3f}" for name, one in nine.items() if one.mean > 0]
+        others = [name for name, values in by_name.items() if not values.any() and name not in NINE]
+        text = f"0 in every run: {' '.join(n for n in NINE if not by_name[n].any()) or 'none'}; "
+        text += f"not 0: {', '.join(some) or 'none'}; 0 besides these: {' '.join(others) or 'none'}"
+        if len(first) >= FEWEST and not some:
+            return Answer("yes", text)
+        surely = any(beyond(one, 0, 0) == "yes" for one in nine.values())
+        return Answer("no" if surely else "cannot be told", text)
 
-    return Rule("Each of the nine has an accuracy of 0 after epoch 1 in every run.", apply)
+    words = (
+        f"Yes if each of the nine has an accuracy of 0 after epoch 1 in every one of {FEWEST} runs or more; no if the "
+    )
+    return Rule(f"{words}interval of one's mean lies wholly above 0, the nine tested at once.", apply)
 
 
 def little_gain() -> Rule:
     def apply(case: Case) -> Answer:
         ((_, arm),) = case.arms.items()
         last, first = _mean_of(NINE, -1), _mean_of(NINE, 0)
-        interval = paired(arm, arm, last, first)
+        interval = paired(arm, arm, last, first, case.level)
         ends = [float(np.mean([read(run) for run in arm.distinct])) for read in (first, last)]
         text = f"mean accuracy of the nine, first and last epoch: {ends[0]:.3f}, {ends[1]:.3f}: {told(interval)}"
         return Answer(_without(beyond(interval, MUCH, case.results.margin)), text)
@@ -401,7 +420,7 @@ def little_gain() -> Rule:
 def regained() -> Rule:
     def apply(case: Case) -> Answer:
         ((a, b),) = case.pairs
-        interval = paired(case.arms[a], case.arms[b], _mean_of(NINE, -1))
+        interval = paired(case.arms[a], case.arms[b], _mean_of(NINE, -1), level=case.level)
         return Answer(
             beyond(interval, MUCH, case.results.margin), f"{_versus(a, b)}, the nine, last epoch: {told(interval)}"
         )

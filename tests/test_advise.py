@@ -28,6 +28,8 @@ from inkshift.studies.characters import regimes  # noqa: E402
 from inkshift.studies.characters.advise import Advice, Measured, Way, choose, difference, gain_of  # noqa: E402
 from inkshift.studies.transferability import probe  # noqa: E402
 
+import advise as larger  # noqa: E402  isort: skip
+
 LABELS = np.array([40, 80, 160])
 
 
@@ -293,3 +295,19 @@ def test_it_tries_says_trains_and_packs(tmp_path: Path, monkeypatch: pytest.Monk
     packed = load_model(tmp_path / "model").manifest
     assert packed.classes == tuple("0123456789") and packed.training["depth"] == 1
     assert packed.sources[-1].images == 100
+
+
+def test_scores_are_held_against_what_a_source_gained() -> None:
+    gains = np.linspace(0, 0.3, 40)
+    noise = np.random.default_rng(0).permutation(40)
+    rows = [
+        ({"tells": gain**3, "noise": float(n), "same": 9.0, "some": 1.0} | ({} if i else {"few": 1.0}), float(gain))
+        for i, (gain, n) in enumerate(zip(gains, noise, strict=True))
+    ]
+    told = {line.split(" | ")[0].strip("| "): line for line in larger.told_before(rows) if line.startswith("| ")}
+    assert list(told) == ["score", "tells", "noise", "same", "some"]
+    assert told["tells"].startswith("| tells | +1.00 | +1.00 to")
+    low, high = (float(end) for end in told["noise"].split(" | ")[2].strip(" |").split(" to "))
+    assert low < 0 < high < 0.5
+    assert "the same for all" in told["same"]
+    assert not list(larger.told_before(rows[:4]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from inkshift.studies.report.results import Arm, Replicate, Results, Set
 from inkshift.studies.stats import (
     Interval,
     Verdict,
+    at_each_of,
     basic_interval,
     chance_f1,
     claim_values,
@@ -309,6 +311,37 @@ def test_the_interval_over_images_covers_the_score_of_all_images() -> None:
         held["percentile"] += bool(low <= truth <= high)
     assert held["basic"] >= 88  # 95 % of 100 less three standard deviations
     assert held["basic"] > held["percentile"] + 8
+
+
+def test_replicates_added_until_decided_give_no_more_wrong_verdicts_than_one_look() -> None:
+    """Differences that are just the margin, so that neither alike nor ahead is true, looked at with 3, 6, 12 and 24
+    replicates: a verdict is wrong whenever there is one."""
+    rng, looks = np.random.default_rng(7), (3, 6, 12, 24)
+
+    def wrong(values: np.ndarray[Any, Any], level: float) -> bool:
+        return any(decide(t_interval(values[:n], level), 0.01) != "undecided" for n in looks)
+
+    drawn = rng.normal(0.01, 0.004, (1000, looks[-1]))
+    spent = np.mean([wrong(values, at_each_of(len(looks))) for values in drawn])
+    plain = np.mean([wrong(values, 0.9) for values in drawn])
+    assert spent <= 0.10 + 3 * np.sqrt(0.1 * 0.9 / len(drawn))  # alike or ahead, 5 % each
+    assert plain > 0.10 + 3 * np.sqrt(0.1 * 0.9 / len(drawn))
+    assert at_each_of(1) == 0.9
+
+
+def test_a_set_that_is_looked_at_more_often_needs_wider_intervals() -> None:
+    scores = {"control": [0.9, 0.902, 0.904], "frozen": [0.9305, 0.9345, 0.9348]}
+    arms = [arm(regime, [run(i, [f1]) for i, f1 in enumerate(each, 1)]) for regime, each in scores.items()]
+    found = []
+    for looks in (1, 2000):
+        results = study(({}, arms))
+        results = replace(results, sets=tuple(replace(one, looks=looks) for one in results.sets))
+        (row,) = main_rows(against_control(results, Resampler(1)))
+        found.append((row.verdict, row.note))
+    assert found == [
+        ("ahead", ""),
+        ("undecided", "of 2000 looks, so its intervals are at 100.0 %"),
+    ]
 
 
 def test_an_exact_share_interval_is_that_of_statsmodels() -> None:

@@ -16,8 +16,8 @@ import pytest
 
 from inkshift.errors import DataError, SettingError
 from inkshift.models import metrics
+from inkshift.studies.report import figures, results
 from inkshift.studies.report import page as report
-from inkshift.studies.report import results
 from inkshift.studies.report.analysis import analyse
 from inkshift.studies.report.tables import write_tables, write_whole
 
@@ -380,3 +380,42 @@ def test_set_names_become_different_file_names() -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.00123, "+0.12"), (-0.5, "−50.00"), (-1e-9, "0.00"), (None, "–")])
 def test_differences_are_signed_points(value: float | None, text: str) -> None:
     assert report.gap(value) == text
+
+
+def test_a_set_with_several_numbers_of_labels_says_with_which_transfer_helps(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, images=400)
+    for labels in (20, None):
+        folder.add("few and all", DIGITS, ["control", "frozen"], 3)
+        for arm in folder.sets[-1]["arms"] if labels else ():
+            arm["settings"] = {"source_networks": "one", "labels": labels}
+            for i, digest in enumerate(arm["runs"]):  # with few labels control reads little
+                path = tmp_path / "runs" / digest / "epochs.csv"
+                rows = [line.split(",") for line in path.read_text().splitlines()]
+                for row in rows[1:]:
+                    row[4] = repr(0.2 + i / 1000 if arm["regime"] == "control" else 0.7 + i / 900)
+                path.write_text("\n".join(map(",".join, rows)) + "\n")
+    more = folder.sets.pop()["arms"]
+    for arm in more:
+        arm["settings"] = {"source_networks": "one"}
+    folder.sets[0]["arms"] += more
+    found = results.load(folder.index())
+    analysis = analyse(found)
+    assert [arm.name for arm in found.sets[0].arms] == [
+        "control (labels 20)",
+        "frozen (labels 20)",
+        "control",
+        "frozen",
+    ]
+    assert report.by_labels(found.sets[0], analysis) == ["Frozen against control, by labels: 20 helps, all hurts."]
+    assert report.answers(found.sets[0], analysis)[0].startswith("Frozen against control, by labels: ")
+    drawn_once = [row for row in analysis.comparisons if "given one draw of labels" in row.note]
+    assert {row.arm for row in drawn_once} == {"frozen (labels 20)"}
+    assert [(arm.regime, label) for arm, label in figures.labels_of(found, found.sets[0])] == [
+        ("control", 20),
+        ("frozen", 20),
+        ("control", None),
+        ("frozen", None),
+    ]
+    (drawn,) = [one for one in figures.pictures(found, ["few"]) if one.kind == "budget"]
+    assert drawn.name == "labels-few" and drawn.svg.startswith(b"<?xml")
+    assert not report.by_labels(results.load(whole_study(tmp_path / "other")).sets[0], analysis)

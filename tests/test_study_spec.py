@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from inkshift.datasets.tasks import Task
 from inkshift.errors import InkshiftError, SettingError
+from inkshift.studies import engine, kinds
 from inkshift.studies.characters.plan import index, plan
 from inkshift.studies.spec import Study, write_starter
 
@@ -219,11 +220,35 @@ def test_budgets_make_an_arm_each_and_share_what_they_can() -> None:
         ("as-is", None),
         *[("pooled", budget) for budget in (20, 50, None)],
     ]
+    names = [name for _, name, _ in planned.groups[1:5]]
+    assert names == ["control (labels 20)", "control (labels 50)", "control", "frozen (labels 20)"]
     assert len(planned.sources) == 1  # of all labels, whatever the budget
     seeds = [{run.labels_seed for run in arm.runs} for arm in planned.sets[0].arms if arm.regime != "as-is"]
     assert all(one == seeds[0] and len(one) == 3 for one in seeds)  # a draw for each replicate, the same in all arms
     pooled = planned.sets[0].arms[-1].runs[0]
     assert pooled.source is None and pooled.source_task is not None
+
+
+def test_replicates_are_added_to_sets_that_are_undecided_up_to_the_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = settings()["set"][0]
+    named = [one | {"name": "soon"}, one | {"name": "never"}, one | {"name": "many", "replicates": 50}]
+    study = make(set=named, replicates=3, most_replicates=10, protocol={"precision": "float32"})
+    assert [study.looks(each) for each in study.sets] == [[3, 6, 10], [3, 6, 10], [50]]
+    assert index(study, plan(study))["sets"][0]["looks"] == 3 and "looks" not in index(study, plan(study))["sets"][2]
+    open_sets = iter([{"soon", "never", "many"}, {"never"}, {"never"}])
+    monkeypatch.setattr(kinds, "_undecided", lambda folder: next(open_sets))
+    counts: list[list[int]] = []
+
+    def run(kind: engine.Kind, *given: Any, **how: Any) -> dict[str, str]:
+        counts.append([len(planned.arms[0].runs) for planned in kind.plan(study).sets])
+        return {}
+
+    monkeypatch.setattr(engine, "run", run)
+    assert study.run(tmp_path) == tmp_path
+    assert counts == [[3, 3, 50], [6, 6, 50], [6, 10, 50]]
+    assert len(list(kinds.stages(make(), tmp_path))) == 1
 
 
 def test_what_nothing_learns_is_one_run_whatever_the_depth() -> None:

@@ -75,7 +75,7 @@ def run(
     import os
 
     from inkshift.studies import engine as engines
-    from inkshift.studies.kinds import kind_of
+    from inkshift.studies.kinds import kind_of, stages
     from inkshift.studies.spec import Study
 
     study = Study.load(spec)
@@ -83,16 +83,19 @@ def run(
     cluster = cluster_of(engine, address)
     count = workers or os.cpu_count() or 1
     engines.need_extra()
-    kind = kind_of(study)
-    planned = kind.plan(study)
     if dry_run:
-        _show_estimate(kind.estimate(study, planned, where, count), count)
+        kind = kind_of(study)
+        _show_estimate(kind.estimate(study, kind.plan(study), where, count), count)
         return
     try:
-        with _progress_bar(planned, where):
-            problems = engines.run(
-                kind, study, where, workers=workers or 0 if cluster else count, device=device, cluster=cluster
-            )
+        for kind in stages(study, where):
+            planned = kind.plan(study)
+            with _progress_bar(planned, where):
+                problems = engines.run(
+                    kind, study, where, workers=workers or 0 if cluster else count, device=device, cluster=cluster
+                )
+            if problems:
+                break
     except KeyboardInterrupt:
         note("stopped; run the same command again to go on")
         raise typer.Exit(130) from None

@@ -194,10 +194,12 @@ class AnyStudy(BaseModel):
     def run(self, folder: str | Path | None = None, *, workers: int = 1, device: str = "cpu") -> Path:
         """Run what is not finished yet in `runs/NAME`, or `folder`; returns it. See `inkshift.studies.engine.run`."""
         from inkshift.studies.engine import run, study_folder
-        from inkshift.studies.kinds import kind_of
+        from inkshift.studies.kinds import stages
 
         where = study_folder(self, folder)
-        run(kind_of(self), self, where, workers=workers, device=device)
+        for kind in stages(self, where):
+            if run(kind, self, where, workers=workers, device=device):
+                break
         return where
 
     def report(self, out: str | Path | None = None, folder: str | Path | None = None) -> Path:
@@ -213,6 +215,8 @@ class Study(AnyStudy):
 
     margin: a difference of F1 within it, either way, counts as alike. packages: which trained networks are kept as
     model packages, `first` being replicate 0 of each arm. regime: settings of one regime in all sets.
+    most_replicates: a set that has a verdict against control undecided is run with twice as many replicates, again and
+    again, up to so many.
 
     >>> Study.load("studies/kooverjee-2020.toml")
     <Study 'kooverjee-2020': sets 3, runs at most 270>
@@ -221,6 +225,7 @@ class Study(AnyStudy):
     kind: ClassVar[str] = "characters"
 
     packages: Literal["none", "first", "all"] = "first"
+    most_replicates: int | None = Field(default=None, ge=3, le=MOST_REPLICATES)
     protocol: Protocol = Protocol()
     regime: dict[Regime, dict[str, Any]] = {}
     sets: tuple[TransferSet, ...] = Field(alias="set", min_length=1, max_length=MOST_SETS)
@@ -232,7 +237,14 @@ class Study(AnyStudy):
     @property
     def runs(self) -> int:
         """How many there are at most: each arm of each set, as often as it is repeated; sets may share some."""
-        return sum((one.replicates or self.replicates) * len(one.arms) for one in self.sets)
+        return sum(self.looks(one)[-1] * len(one.arms) for one in self.sets)
+
+    def looks(self, one: TransferSet) -> list[int]:
+        """Replicates of a set each time that it is asked whether more are needed; one number where none are added."""
+        found = [one.replicates or self.replicates]
+        while found[-1] < (self.most_replicates or 0):
+            found.append(min(2 * found[-1], self.most_replicates or 0))
+        return found
 
     def __repr__(self) -> str:
         return f"<Study {self.name!r}: sets {len(self.sets)}, runs at most {self.runs:,}>"

@@ -57,6 +57,12 @@ def t_interval(values: npt.ArrayLike, level: float, within: tuple[float, float] 
     return Interval(mean, max(mean - half, within[0]), min(mean + half, within[1]), level, n, error)
 
 
+def at_each_of(looks: int, level: float = PAIRED) -> float:
+    """The level of intervals that are looked at so many times, while replicates are added: the chance that any look
+    gives a wrong verdict is at most that of a single one at `level` (Bonferroni)."""
+    return 1 - (1 - level) / looks
+
+
 def basic_interval(mean: float, draws: Floats, level: float, within: tuple[float, float] = ANY) -> Interval:
     """Basic bootstrap interval (Davison and Hinkley 1997, section 5.2) of `mean` from (draws,) resampled ones.
 

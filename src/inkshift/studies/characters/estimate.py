@@ -76,7 +76,7 @@ def _line(name: str, arm: Arm, todo: list[Run]) -> Line:
         step = speed.forward if run.regime == "frozen" else speed.learned
         each = run.protocol.epochs * (train * step + rest * speed.forward)
         total = len(todo) * (each + START_SECONDS)
-    regime = run.regime if run.role == "target" else str(run.task)
+    regime = arm.name if run.role == "target" else str(run.task)
     return Line(name, regime, len(arm.runs), len(todo), run.protocol.epochs, train, each, total)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -79,6 +80,11 @@ class Arm:
     protocol: Protocol
     runs: tuple[Run, ...]
 
+    @property
+    def name(self) -> str:
+        """The regime, with the labels that it learns from where that is not all."""
+        return f"{self.regime} (labels {self.protocol.labels})" if self.protocol.labels else self.regime
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedSet:
@@ -108,14 +114,18 @@ class Plan:
     def groups(self) -> list[tuple[str, str, tuple[Run, ...]]]:
         """Runs as a table shows them: set, regime, and the runs; source networks first, each by itself."""
         rows = [("source networks", str(run.task), (run,)) for run in self.sources]
-        return rows + [(one.spec.name, arm.regime, arm.runs) for one in self.sets for arm in one.arms]
+        return rows + [(one.spec.name, arm.name, arm.runs) for one in self.sets for arm in one.arms]
 
 
-def plan(study: Study) -> Plan:
-    """The runs of a study. Raises SettingError or MissingExtraError where `precision = "auto"` cannot be settled."""
+def plan(study: Study, counts: Mapping[str, int] | None = None) -> Plan:
+    """The runs of a study. counts: replicates of sets, by name, where they are not those of the specification.
+
+    Raises SettingError or MissingExtraError where `precision = "auto"` cannot be settled.
+    """
     sources: dict[str, Run] = {}
     sets = []
     for one in study.sets:
+        one = one.model_copy(update={"replicates": (counts or {}).get(one.name, one.replicates)})
         arms = [_arm(study, one, regime, budget, sources) for regime, budget in one.arms]
         sets.append(PlannedSet(one, tuple(arms)))
     return Plan(tuple(sources.values()), tuple(sets))
@@ -184,6 +194,10 @@ def _settled(protocol: Protocol) -> Protocol:
 def index(study: Study, planned: Plan) -> dict[str, Any]:
     """What `index.json` says of the plan: sets, relations, arms, the keys of their runs."""
     shared = _settled(study.protocol)
+    sets = [_set_entry(one, shared.model_dump(mode="json")) for one in planned.sets]
+    for entry, one in zip(sets, study.sets, strict=True):
+        if len(looks := study.looks(one)) > 1:
+            entry["looks"] = len(looks)
     return {
         "name": study.name,
         "title": study.title or study.name,
@@ -191,7 +205,7 @@ def index(study: Study, planned: Plan) -> dict[str, Any]:
         "margin": study.margin,
         "settings": shared.stored(),
         "choices": list(CHOICES),
-        "sets": [_set_entry(one, shared.model_dump(mode="json")) for one in planned.sets],
+        "sets": sets,
     }
 
 

@@ -251,15 +251,21 @@ def _compare(
     pairs = [(a, at, b, there) for a, at, b, there in rows if at is not None and there is not None]
     if not pairs:
         return None
-    interval = stats.t_interval([a.f1[at] - b.f1[there] for a, at, b, there in pairs], stats.PAIRED, stats.GAP)
+    looks = max(arm_set.looks, baseline_set.looks)
+    level = stats.at_each_of(looks)
+    interval = stats.t_interval([a.f1[at] - b.f1[there] for a, at, b, there in pairs], level, stats.GAP)
     images = None
     if measure in ("chosen epoch", "last epoch") and arm.classes == baseline.classes:
-        images = _over_images(pairs, interval.mean, resampler)
-    one_source = results.settings_of(arm_set, arm).get("source_networks") == "one" and arm.regime != "control"
+        images = _over_images(pairs, interval.mean, level, resampler)
+    ours = results.settings_of(arm_set, arm)
+    one_source = ours.get("source_networks") == "one" and arm.regime != "control"
+    one_draw = ours.get("labels") and ours.get("samples", "one") == "one"
+    given = ["given one source network"] * bool(one_source) + ["given one draw of labels"] * bool(one_draw)
     chance = _at_chance(pairs, results)
     both = chance[0] and chance[1]
+    given += [f"of {looks} looks, so its intervals are at {100 * level:.1f} %"] * (looks > 1)
     planned = baseline.planned if _lone(arm) else min(arm.planned, baseline.planned)
-    note = _note(pairs, interval, planned, measure, one_source)
+    note = _note(pairs, interval, planned, measure, given)
     words = [f"{one.name} reads no better than chance" for one, low in zip((arm, baseline), chance, strict=True) if low]
     values = [stats.claim_values(one, results.margin) for one in (interval, images) if one]
     return Comparison(
@@ -273,7 +279,10 @@ def _compare(
         images,
         "undecided" if both else stats.decide_both(interval, images, results.margin),
         "; ".join([*words, note] if note else words),
-        {name: 1.0 if both or stats.unfit(interval) else max(one[name] for one in values) for name in stats.CLAIMS},
+        {
+            name: 1.0 if both or stats.unfit(interval) else min(looks * max(one[name] for one in values), 1)
+            for name in stats.CLAIMS
+        },
     )
 
 
@@ -304,22 +313,22 @@ def _lone(arm: Arm) -> bool:
     return arm.regime == "as-is" and arm.planned == 1
 
 
-def _over_images(pairs: Sequence[_Pair], mean: float, resampler: Resampler) -> Interval | None:
+def _over_images(pairs: Sequence[_Pair], mean: float, level: float, resampler: Resampler) -> Interval | None:
     if not np.array_equal(pairs[0][0].true, pairs[0][2].true):
         return None
     ours = resampler.rows([(a, at) for a, at, _, _ in pairs])
     theirs = resampler.rows([(b, at) for _, _, b, at in pairs])
     if ours is None or theirs is None:
         return None
-    return stats.basic_interval(mean, (ours - theirs).mean(axis=0), stats.PAIRED, stats.GAP)
+    return stats.basic_interval(mean, (ours - theirs).mean(axis=0), level, stats.GAP)
 
 
-def _note(pairs: Sequence[_Pair], interval: Interval, planned: int, measure: Measure, one_source: bool) -> str:
+def _note(pairs: Sequence[_Pair], interval: Interval, planned: int, measure: Measure, given: list[str]) -> str:
     notes = []
     if interval.n > 1 and len({run.digest for run, *_ in pairs}) == 1:
         notes.append("one network against each run of control")
-    elif interval.n > 1 and one_source:
-        notes.append("given one source network")
+    elif interval.n > 1:
+        notes += given
     notes += [reason] if (reason := stats.unfit(interval)) else []
     if interval.n < planned:
         notes.append(f"{interval.n} of {planned} pairs")

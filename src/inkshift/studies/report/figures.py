@@ -19,8 +19,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from inkshift.studies.report.compare import epoch_row
 from inkshift.studies.report.results import Arm, Curve, Results, Set
-from inkshift.studies.stats import Floats
+from inkshift.studies.stats import PAIRED, SHARE, Floats, t_interval
 
 PictureKind = Literal["f1", "frozen", "per-class", "losses", "confusion", "budget"]
 Style = tuple[str, str, str]  # colour, marker, line
@@ -72,6 +73,9 @@ def pictures(results: Results, slugs: Sequence[str]) -> Iterator[Picture]:
             each = steps.pop() if len(steps) == 1 else None
             alt = f"{name}: F1 on the test images by epoch"
             yield make(f"f1-{slug}", "f1", alt, f1_by_epoch(study_set, arms, shared, each))
+            if len({label for _, label in labels_of(results, study_set)}) > 1:
+                alt = f"{name}: F1 by number of labels, a line for each regime"
+                yield make(f"labels-{slug}", "budget", alt, f1_by_labels(results, study_set))
             yield make(
                 f"per-class-{slug}",
                 "per-class",
@@ -123,6 +127,57 @@ def f1_by_epoch(
         panels[0].set_title("all regimes, scaled as every set", loc="left", fontsize=9, color=SOFT)
         panels[1].set_title(f"{' and '.join(arm.name for arm in pair)}, closer", loc="left", fontsize=9, color=SOFT)
     return figure
+
+
+def labels_of(results: Results, study_set: Set) -> list[tuple[Arm, int | None]]:
+    """The arms of a set that learn and have a finished run, with the labels that each learns from: None is all."""
+    arms = [arm for arm in study_set.arms if arm.replicates and arm.regime != "as-is"]
+    return [(arm, results.settings_of(study_set, arm).get("labels")) for arm in arms]
+
+
+def f1_by_labels(results: Results, study_set: Set) -> Figure:
+    """F1 by labels on a scale of doublings, `all` at the end: mean and 90 % interval over replicates, at the epoch that
+    validation images chose, else the last. as-is, which learns from none, is a level line."""
+    figure, (axes,) = canvas(6.4, 3.9, 1, study_set.name)
+    learned = labels_of(results, study_set)
+    place = {label: float(np.log2(label)) for label in sorted({label for _, label in learned if label})}
+    ticks = {f"{label:,}": x for label, x in place.items()}
+    if any(label is None for _, label in learned):
+        ticks["all"] = max(place.values()) + 1
+    ends: list[tuple[float, float, str, Style]] = []
+    for regime in dict.fromkeys(arm.regime for arm, _ in learned):
+        style = STYLES.get(regime, SPARE[4])
+        points = [(ticks[f"{label:,}" if label else "all"], arm) for arm, label in learned if arm.regime == regime]
+        ends.append(_by_labels(axes, regime, style, sorted(points, key=lambda one: one[0])))
+    last = max(ticks.values())
+    for arm in study_set.arms:
+        if arm.regime == "as-is" and arm.replicates:
+            f1 = float(np.mean([run.f1[-1] for run in arm.distinct]))
+            axes.axhline(f1, ls=STYLES["as-is"][2], color=STYLES["as-is"][0], lw=1.5)
+            ends.append((f1, last, arm.name, STYLES["as-is"]))
+    axes.set_xticks(list(ticks.values()), list(ticks))
+    axes.set(xlabel="labels", ylabel="F1")
+    axes.grid(axis="y", color="#e4e7eb", lw=0.6)
+    axes.set_xlim(min(ticks.values()) - 0.3, last + 0.2)
+    end_labels(axes, ends, last)
+    return figure
+
+
+def _by_labels(
+    axes: Axes, regime: str, style: Style, points: Sequence[tuple[float, Arm]]
+) -> tuple[float, float, str, Style]:
+    """Draw one regime; its end: height, place, name, style."""
+    colour, marker, line = style
+    found = []
+    for _, arm in points:
+        rows = [(run, epoch_row(run, "chosen epoch")) for run in arm.distinct]
+        found.append(t_interval([run.f1[-1 if row is None else row] for run, row in rows], PAIRED, SHARE))
+    x, mean = [at for at, _ in points], [one.mean for one in found]
+    for at, one in zip(x, found, strict=True):
+        if one.low is not None and one.high is not None:
+            axes.vlines(at, one.low, one.high, color=colour, lw=1.1, alpha=0.6)
+    axes.plot(x, mean, line, marker=marker, color=colour, lw=1.5, ms=5)
+    return mean[-1], x[-1], regime, style
 
 
 def frozen_by_epoch(arms: Sequence[tuple[str, Arm]]) -> Figure:

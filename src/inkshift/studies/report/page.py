@@ -19,7 +19,7 @@ from inkshift.files import html_templates, write_whole
 from inkshift.studies.report import analysis as analyses
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison, main_rows
-from inkshift.studies.report.figures import Picture, pictures
+from inkshift.studies.report.figures import Picture, labels_of, pictures
 from inkshift.studies.report.results import Arm, Missing, Results, Set, StudyResults, load
 from inkshift.studies.report.tables import write_tables
 from inkshift.studies.stats import Interval, unfit
@@ -32,6 +32,8 @@ VERDICTS = {
     "behind": "{arm} is behind {baseline}",
     "undecided": "{arm} against {baseline} is undecided",
 }
+
+HELPS = {"ahead": "helps", "alike": "equivalent", "behind": "hurts", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,28 @@ def environment() -> Environment:
 def answers(study_set: Set, analysis: Analysis) -> list[str]:
     """The verdicts of one set, in sentences: at the epoch that validation images chose, else at the last one."""
     rows = [row for row in (*analysis.comparisons, *analysis.settings) if row.set == study_set.name]
-    found = [sentence(row, analysis.results.margin) for row in main_rows(rows)]
+    found = by_labels(study_set, analysis) + [sentence(row, analysis.results.margin) for row in main_rows(rows)]
     if not any(arm.replicates for arm in study_set.arms):
         return ["No run is finished yet."]
     return found or ["Nothing to compare: no replicate is finished both in a control and in another regime."]
+
+
+def by_labels(study_set: Set, analysis: Analysis) -> list[str]:
+    """Of a set with several numbers of labels: with which of them each regime helps against a control of as many."""
+    rows = {row.arm: row for row in main_rows(analysis.comparisons) if row.set == study_set.name}
+    learned = [(arm, label) for arm, label in labels_of(analysis.results, study_set) if arm.name in rows]
+    if len({label for _, label in learned}) < 2:
+        return []
+    learned.sort(key=lambda one: one[1] or np.inf)
+    said = []
+    for regime in dict.fromkeys(arm.regime for arm, _ in learned):
+        each = [
+            f"{'all' if label is None else f'{label:,}'} {HELPS[rows[arm.name].verdict]}"
+            for arm, label in learned
+            if arm.regime == regime
+        ]
+        said.append(f"{regime[0].upper()}{regime[1:]} against control, by labels: {', '.join(each)}.")
+    return said
 
 
 def sentence(row: Comparison, margin: float) -> str:

@@ -143,7 +143,8 @@ class Arm:
 
 @dataclass(frozen=True, eq=False)
 class Set:
-    """One pair of source and target task. relation_text: how their label spaces relate, in the paper's terms."""
+    """One pair of source and target task. relation_text: how their label spaces relate, in the paper's terms.
+    looks: how often it may be asked whether it needs more replicates."""
 
     name: str
     source: Mapping[str, Any]
@@ -153,6 +154,7 @@ class Set:
     same_domain: bool
     settings: Mapping[str, Any]
     arms: tuple[Arm, ...]
+    looks: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,13 +250,13 @@ def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict
 
 
 def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
-    regimes = [arm["regime"] for arm in item["arms"]]
     arms = []
     for arm in item["arms"]:
         settings = dict(arm.get("settings") or {})
         name = str(arm["regime"])
-        if regimes.count(name) > 1 and settings:
-            name += f" ({', '.join(f'{key} {value}' for key, value in settings.items())})"
+        alike = [dict(one.get("settings") or {}) for one in item["arms"] if one["regime"] == name]
+        own = [f"{key} {value}" for key, value in settings.items() if any(one.get(key) != value for one in alike)]
+        name += f" ({', '.join(own)})" if own else ""
         found = [find_run(folder, item["name"], name, i, key, _replicate) for i, key in enumerate(arm["runs"], 1)]
         missing += [run for run in found if isinstance(run, Missing)]
         finished = [run for run in found if isinstance(run, Replicate)]
@@ -268,6 +270,7 @@ def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
         same_domain=bool(item["same_domain"]),
         settings=dict(item.get("settings") or {}),
         arms=tuple(arms),
+        looks=int(item.get("looks", 1)),
     )
 
 
