@@ -192,7 +192,8 @@ def broken_rules(rules: Sequence[Rule | Limit], written: Mapping[str, str]) -> l
     written: field name to its cells as read, such as `X57`. A rule that names a field which is not in
     `written` or has an unreadable cell is unchecked, and not returned.
     """
-    counted = {name: number_of(cells) for name, cells in written.items() if state_of(cells) in COUNTED}
+    named = {name for rule in rules if isinstance(rule, Rule) for name in rule.fields}  # dates and texts are in none
+    counted = {n: number_of(cells) for n, cells in written.items() if n in named and state_of(cells) in COUNTED}
     checked = (_over(rule, written) if isinstance(rule, Limit) else _check(rule, written, counted) for rule in rules)
     return [broken for broken in checked if broken is not None]
 
