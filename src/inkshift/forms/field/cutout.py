@@ -220,7 +220,12 @@ def void_of(job: Job, pieces: Stats) -> float:
     """How sure it is, 0 to 1, that a field holds nothing, by its largest piece of ink: specks are far below a digit."""
     height = job.frame[3] - job.frame[1]
     largest = float(pieces[:, 2:4].max()) if len(pieces) else 0.0
-    return float(1 / (1 + np.exp(min((largest / height - SPECK) / SPECK_SPREAD, 700.0))))
+    return void_of_size(largest / height)
+
+
+def void_of_size(size: float) -> float:
+    """How sure ink so large leaves it, 0 to 1, that a field holds nothing. size: in heights of the field."""
+    return float(1 / (1 + np.exp(min((size - SPECK) / SPECK_SPREAD, 700.0))))  # beyond that a float ends
 
 
 def pieces_of(job: Job) -> Stats:

@@ -21,7 +21,6 @@ from inkshift.forms.field.cells import (
 from inkshift.forms.field.cutout import (
     INSET,
     SPECK,
-    SPECK_SPREAD,
     Job,
     around,
     faint_ink,
@@ -34,6 +33,7 @@ from inkshift.forms.field.cutout import (
     seen,
     strokes,
     void_of,
+    void_of_size,
 )
 from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells, gaps_doubted
 from inkshift.forms.field.ends import left_by_ends
@@ -397,7 +397,7 @@ def ink_or_none(job: Job) -> FieldReading:
     sizes = pieces_of(job)[:, 2:4].max(1) / min(job.frame[3] - job.frame[1], _LINE)
     specks = float(sizes[sizes <= SPECK].sum())
     ink = float(sizes.sum()) - min(specks, _DUST)
-    void = float(1 / (1 + np.exp(min((ink - 1.5 * SPECK) / SPECK_SPREAD, 700.0))))
+    void = void_of_size(ink - SPECK / 2)
     if void > 0.5:
         return FieldReading(job.name, "", EMPTY, "blank", void, (Candidate(EMPTY, void),))
     return FieldReading(job.name, "", UNREADABLE, "unread", 0.0)

@@ -3,6 +3,7 @@ lead from words to numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -32,11 +33,12 @@ MARGIN, LONG, DARK, THICK = 0.2, 0.3, 0.5, 9
 # in common with it; usual steps between two lines, beyond which they part no rows. Print around a table is less than
 # such a share of the height of what is in it.
 LINES, ALIKE, FAR, PRINT = 4, 0.7, 3.0, 0.75
-# A page with so many letters in lines of small print, of so many at least, each no further from the next than so many
-# of its heights, has its numbers where pieces are higher: letters are at most such a share of their height, numbers are
-# no further below each other than so many of their heights, and there are so many pieces of them, over so many heights.
+# A page with so many letters in lines of small print, of so many at least, each no further from the next, and no higher
+# or lower, than so many of its heights, has its numbers where pieces are higher: letters are at most such a share of
+# their height, numbers are no further below each other than so many of their heights, and there are so many pieces of
+# them, over so many heights.
 LETTERS_OF_PAGE = 20_000  # more are specks
-MUCH, LETTERS, WORDS_APART, SMALLER, BESIDE, FEWEST, ROWS = 60, 15, 1.2, 0.5, 6.0, 4, 4.0
+MUCH, LETTERS, WORDS_APART, LEVEL, SMALLER, BESIDE, FEWEST, ROWS = 60, 15, 1.2, 0.6, 0.5, 6.0, 4, 4.0
 # Dots that lead to a number: so many at least; in digit heights, how large one is, how far the next one is, and how
 # much higher or lower, all at most; how much the steps differ from the usual one, in shares of it.
 LEADERS, DOT, STEP, OFF, STEADY = 6, 0.5, 1.2, 0.12, 0.35
@@ -94,32 +96,36 @@ def without_print(ruling: Ruling, height: float) -> Ruling:
 
 def without_leaders(ruling: Ruling, height: float) -> Ruling:
     """The ruling without the rows of dots that lead from words to numbers. height: of most digits."""
-    x, y, w, h, _ = ruling.pieces.T
-    small = np.flatnonzero(np.maximum(w, h) <= DOT * height)
-    small = small[np.argsort(x[small], kind="stable")]
-    across, down = (x + w / 2)[small], (y + h / 2)[small]
+    small = np.flatnonzero(np.maximum(ruling.pieces[:, 2], ruling.pieces[:, 3]) <= DOT * height)
+    dots = ruling.pieces[small]
     kept = np.ones(len(ruling.pieces), np.bool_)
-    seen = np.zeros(len(small), np.bool_)
-    for k in range(len(small)):
-        if not seen[k]:
-            row = _row_of_dots(across, down, k, height)
-            seen[row] = True
-            steps = np.diff(across[row])
-            if len(row) >= LEADERS and (np.abs(steps - np.median(steps)) <= STEADY * np.median(steps)).mean() > 0.8:
-                kept[small[row]] = False
+    for row in _in_lines(dots, np.full(len(dots), STEP * height), np.full(len(dots), OFF * height)):
+        steps = np.diff(dots[row, 0])
+        if len(row) >= LEADERS and (np.abs(steps - np.median(steps)) <= STEADY * np.median(steps)).mean() > 0.8:
+            kept[small[row]] = False
     return _with(ruling, kept)
 
 
-def _row_of_dots(across: Floats, down: Floats, first: int, height: float) -> list[int]:
-    """The dots, sorted from left to right, that follow each other from one of them on."""
-    row = [first]
-    while True:
-        here = row[-1]
-        end = int(np.searchsorted(across, across[here] + STEP * height, side="right"))
-        near = np.flatnonzero(np.abs(down[here + 1 : end] - down[here]) <= OFF * height)
-        if not len(near):
-            return row
-        row.append(here + 1 + int(near[0]))
+def _in_lines(pieces: Labels, far: Floats, off: Floats) -> Iterator[list[int]]:
+    """The pieces, (N, 5), in lines from left to right, each in one: the next of a piece begins no further to the right
+    of it than `far` of it, its middle no higher or lower than `off` of it, (N,) pixels both."""
+    order = np.argsort(pieces[:, 0], kind="stable")
+    x, y, w, h, _ = pieces[order].T
+    middle, far, off = y + h / 2, far[order], off[order]
+    seen = np.zeros(len(pieces), np.bool_)
+    for first in range(len(pieces)):
+        if seen[first]:
+            continue
+        line = [first]
+        while True:
+            here = line[-1]
+            end = int(np.searchsorted(x, x[here] + w[here] + far[here], side="right"))
+            near = np.flatnonzero(np.abs(middle[here + 1 : end] - middle[here]) <= off[here])
+            if not len(near):
+                break
+            line.append(here + 1 + int(near[0]))
+        seen[line] = True
+        yield order[line].tolist()
 
 
 def _with(ruling: Ruling, kept: Mask) -> Ruling:
@@ -149,24 +155,9 @@ def _between_print(pieces: Labels) -> tuple[float, float] | None:
 
 def _lines_of_print(pieces: Labels) -> Mask:
     """Which pieces, (N,), are letters of lines of small print: many close to each other on one level."""
-    order = np.argsort(pieces[:, 0], kind="stable")
-    x, y, w, h, _ = pieces[order].T
-    middle, out = y + h / 2, np.zeros(len(pieces), np.bool_)
-    seen = np.zeros(len(pieces), np.bool_)
-    for first in range(len(pieces)):
-        if seen[first]:
-            continue
-        line = [first]
-        while True:
-            here = line[-1]
-            end = int(np.searchsorted(x, x[here] + w[here] + WORDS_APART * max(h[here], w[here]), side="right"))
-            near = np.flatnonzero(np.abs(middle[here + 1 : end] - middle[here]) < 0.6 * max(h[here], h[first]))
-            if not len(near):
-                break
-            line.append(here + 1 + int(near[0]))
-        seen[line] = True
-        if len(line) >= LETTERS:
-            out[order[line]] = True
+    high, out = pieces[:, 3], np.zeros(len(pieces), np.bool_)
+    for line in _in_lines(pieces, WORDS_APART * np.maximum(high, pieces[:, 2]), LEVEL * high):
+        out[line] = len(line) >= LETTERS
     return out
 
 
