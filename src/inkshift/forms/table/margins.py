@@ -156,7 +156,7 @@ def _between_print(pieces: Labels) -> tuple[float, float] | None:
 def _lines_of_print(pieces: Labels) -> Mask:
     """Which pieces, (N,), are letters of lines of small print: many close to each other on one level."""
     high, out = pieces[:, 3], np.zeros(len(pieces), np.bool_)
-    for line in _in_lines(pieces, WORDS_APART * np.maximum(high, pieces[:, 2]), LEVEL * high):
+    for line in _in_lines(pieces, WORDS_APART * np.maximum(high, pieces[:, 2]), np.asarray(LEVEL * high)):
         out[line] = len(line) >= LETTERS
     return out
 
