@@ -53,6 +53,16 @@ def test_pictures_read_as_files_do(reader: Reader, tmp_path: Path) -> None:
     assert names == ["picture 1", "picture 2"]
 
 
+def test_two_readers_side_by_side_read_each_its_own_way(reader: Reader, tmp_path: Path) -> None:
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    for file in files:
+        cv2.imwrite(str(file), number("347"))
+    short = Reader(read_as="number", digits=(1, 2))
+    both = list(zip(reader.read(files), short.read(files), strict=True))
+    assert [form["number"].value for form, _ in both] == ["347", "347"]
+    assert all(other["number"].value != "347" for _, other in both)
+
+
 def test_pictures_of_any_mode_are_taken_as_files_are(tmp_path: Path) -> None:
     glass = Image.fromarray(np.dstack([np.zeros((60, 140, 3), np.uint8), 255 - number()]), "RGBA")
     deep = Image.fromarray(number().astype(np.uint16) * 257)

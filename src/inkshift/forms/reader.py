@@ -271,17 +271,14 @@ class Reader:
         refs, ahead = tee(_all_refs(files))  # counted as they are handed out, not all before the first is read
         keep = jobs.Journal(journal, self.fingerprint()) if journal else None
         items = ((f"{ref.source}#{ref.page}#{stamp(ref.source)}", ref) for ref, error in ahead if not error)
+        how: dict[str, Any] = {"workers": workers, "journal": keep, "on_crash": _crashed, "address": cluster}
         try:
-            results = run(
-                _read_away if cluster else _read_ref,
-                items,
-                workers=workers,
-                setup=_open_reader,
-                setup_args=(self.settings,),
-                journal=keep,
-                on_crash=_crashed,
-                address=cluster,
-            )
+            if workers == 1 and not cluster:
+                cv2.setNumThreads(1)
+                results = run(self._read_ref, items, **how)
+            else:
+                work = _read_away if cluster else _read_ref
+                results = run(work, items, setup=_open_reader, setup_args=(self.settings,), **how)
             with closing(results):
                 yield from self._signed(self._pages(refs, results, len(files), progress))
         except BaseException:
@@ -291,6 +288,20 @@ class Reader:
             raise
         if keep:
             keep.close()
+
+    def _read_ref(self, ref: PageRef) -> str:
+        """The pages of one scan in lines of JSON, as workers answer and journals keep them."""
+        try:
+            image = load_page(ref)
+        except InputError as e:
+            return page_to_json(PageReading(ref.source, ref.page, error=str(e)))
+        try:
+            pages = self.read_pages(image, ref.source, ref.page, ref.count)
+            return "\n".join(page_to_json(self.alone(page)) for page in pages)
+        except Exception as e:  # a fault of ours on one page must not cost the others
+            said = f"{type(e).__name__}: {' '.join(str(e).split())}"
+            failed = f"{ref.source} page {ref.page}: reading failed ({said}); check its template, or report this"
+            return page_to_json(PageReading(ref.source, ref.page, error=failed))
 
     def _signed(self, pages: Iterable[PageReading]) -> Generator[FormReading, None, None]:
         """The forms of the pages, as the policy decides of them."""
@@ -857,16 +868,7 @@ def _open_reader(settings: Settings) -> None:
 
 
 def _read_ref(ref: PageRef) -> str:
-    try:
-        image = load_page(ref)
-    except InputError as e:
-        return page_to_json(PageReading(ref.source, ref.page, error=str(e)))
-    try:
-        pages = _READER[0].read_pages(image, ref.source, ref.page, ref.count)
-        return "\n".join(page_to_json(_READER[0].alone(page)) for page in pages)
-    except Exception as e:  # a fault of ours on one page must not cost the others
-        failed = f"reading failed ({type(e).__name__}: {' '.join(str(e).split())}); check its template, or report this"
-        return page_to_json(PageReading(ref.source, ref.page, error=f"{ref.source} page {ref.page}: {failed}"))
+    return _READER[0]._read_ref(ref)
 
 
 def _read_away(ref: PageRef) -> str:
