@@ -18,7 +18,8 @@ from inkshift.forms.registration.candidates import project, quarter_turn
 from inkshift.forms.registration.proof import fine, frame_probability, lead, margin_over
 from inkshift.forms.registration.reference import Reference
 from inkshift.forms.registration.refine import NEAR, Place, refine
-from inkshift.forms.registration.register import Registered, lay_at, register
+from inkshift.forms.registration.register import lay_at, register
+from inkshift.forms.registration.registered import Registered
 from inkshift.forms.registration.scan import Scan
 from inkshift.forms.template import PageSpec
 

@@ -11,8 +11,8 @@ import pytest
 
 from inkshift.errors import RegistrationError
 from inkshift.forms.page.files import PageRef, load_page
-from inkshift.forms.registration import register as registration
 from inkshift.forms.registration.register import register
+from inkshift.forms.registration.registered import cut
 from inkshift.forms.template import PageSpec, Template, load_template
 from inkshift.reframe import to_gray
 from specimens.specimen import Layout, Text, draw_blank
@@ -235,7 +235,7 @@ def test_a_crop_shows_its_box_and_the_margin_around_it() -> None:
     page = draw_blank(spec)
     found = register(page, spec)[0]
     box = spec.fields[2].box
-    crop, scale = registration.cut(page, found, box, 10, 255)
+    crop, scale = cut(page, found, box, 10, 255)
     assert scale == pytest.approx(1, abs=0.02)
     assert crop.shape == pytest.approx((box[3] + 20, box[2] + 20), abs=3)
     assert crop[:6].min() > 200 and crop[:, :6].min() > 200

@@ -30,7 +30,7 @@ from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.page.place import on_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, page_from_json, page_to_json
-from inkshift.forms.registration.register import Registered
+from inkshift.forms.registration.registered import Registered
 from inkshift.remote import address_of
 
 pytestmark = pytest.mark.usefixtures("shipped_model")

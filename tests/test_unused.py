@@ -14,7 +14,7 @@ from inkshift.forms.field import cutout
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.cells import likeness
 from inkshift.forms.page.strokes import strokes_through
-from inkshift.forms.registration.register import Registered
+from inkshift.forms.registration.registered import Registered
 
 Gray = npt.NDArray[np.uint8]
 SIDE, MARGIN = 44, 8

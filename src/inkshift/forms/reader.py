@@ -62,16 +62,10 @@ from inkshift.forms.reading import (
     page_from_json,
     page_to_json,
 )
-from inkshift.forms.registration.register import (
-    Matrix,
-    Registered,
-    lay_at,
-    on_each_other,
-    overlap,
-    register,
-    turned_in_place,
-    without,
-)
+from inkshift.forms.registration.places import overlap
+from inkshift.forms.registration.register import lay_at, register
+from inkshift.forms.registration.registered import Registered, on_each_other, turned_in_place, without
+from inkshift.forms.registration.scan import Matrix
 from inkshift.forms.template import FieldSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
 from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model

@@ -17,7 +17,8 @@ from inkshift.errors import InputError, RegistrationError
 from inkshift.forms.design.printed import Gray, Printed, blanked, learn_print, level
 from inkshift.forms.design.propose import propose, straighten, table_fields
 from inkshift.forms.page.files import PageRef, find_files, page_refs
-from inkshift.forms.registration.register import Registered, register
+from inkshift.forms.registration.register import register
+from inkshift.forms.registration.registered import Registered
 from inkshift.forms.template import FieldSpec, PageSpec, Template
 from inkshift.reframe import to_gray
 

@@ -16,7 +16,7 @@ from inkshift.forms.field.tick import ROOM
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.page.place import Box
 from inkshift.forms.page.strokes import PASSED, strokes_through
-from inkshift.forms.registration.register import TALLEST_FIELD, Registered, cut
+from inkshift.forms.registration.registered import TALLEST_FIELD, Registered, cut
 from inkshift.forms.template import FieldSpec, PageSpec
 from inkshift.reframe import to_gray
 

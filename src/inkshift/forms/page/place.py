@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from inkshift.forms.registration.candidates import project
-from inkshift.forms.registration.register import Registered
+from inkshift.forms.registration.registered import Registered
 
 Box = tuple[float, float, float, float]
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components
-from inkshift.forms.registration.register import Registered
+from inkshift.forms.registration.registered import Registered
 
 Gray = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]

@@ -18,7 +18,7 @@ from inkshift.forms.out.sheet import png
 from inkshift.forms.page.files import load_page, page_refs
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, PageReading
-from inkshift.forms.registration.register import Registered
+from inkshift.forms.registration.registered import Registered
 from inkshift.forms.template import Box, PageSpec
 from inkshift.review.web.pagepicture import jpeg
 
