@@ -32,6 +32,7 @@ lint: .venv/.test ## ruff, mypy and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file benchmarks/mypy.ini benchmarks/*.py
 	$(BIN)/lint-imports
 
 bench-read: .venv/.test ## accuracy and speed of reading on the sets in $INKSHIFT_DATA

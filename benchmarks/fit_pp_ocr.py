@@ -45,7 +45,7 @@ def look(given: argparse.Namespace) -> tuple[list[str], list[Seen]]:
     """The model's classes, and what it sees in composed numbers."""
     recipe = glyphs.load_recipe()
     held_out, papers = glyphs.load_glyphs(recipe, given.work, "held-out"), paper.make_papers(recipe.seed + 2)
-    session = pp_ocr._session(pp_ocr.model_file(), 1)
+    session = pp_ocr._session(pp_ocr.model_file())
     known, name = pp_ocr.characters(session), session.get_inputs()[0].name
     columns = [known.index(c) for c in (*"0123456789", "")]
     rng = np.random.default_rng([recipe.seed, 17])

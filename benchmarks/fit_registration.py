@@ -29,7 +29,7 @@ import wild
 import wild_pages
 from bench_read import machine
 from inkshift.forms.page.which import is_blank_page
-from inkshift.forms.registration import proof, register
+from inkshift.forms.registration import places, proof
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.registration.reference import Reference
 from inkshift.forms.registration.refine import NEAR, Place, look, refine, snap
@@ -108,21 +108,21 @@ def _laid(
 ) -> Iterator[Laid]:
     """The best place, where there is any."""
     if start is None:
-        tried = [] if is_blank_page(scan.gray) else register._places(scan, known)
+        tried = [] if is_blank_page(scan.gray) else places.find_places(scan, known)
     else:
-        tried = register._try(scan, known, refine(scan, known, start, NEAR))
+        tried = places._try(scan, known, refine(scan, known, start, NEAR))
         tried.sort(key=lambda one: -one.explained)
-        tried = [register._judged(scan, known, tried)]
+        tried = [places._judged(scan, known, tried)]
     if not tried:
         return
     best = tried[0]
     evidence = {name: float(v) for name, v in asdict(best.evidence).items() if name not in _LEFT_OUT}
     evidence["told"] = float(best.evidence.turned != 1)
-    places = [best.place]
+    laid = [best.place]
     if known.alike_turned:
-        places.append(refine(scan, known, best.place.matrix @ known.upside_down))
+        laid.append(refine(scan, known, best.place.matrix @ known.upside_down))
     looks = []
-    for place in places:
+    for place in laid:
         off, fields = _fields(scan, known, place, truths)
         if off is not None:
             looks.append((_middling(off), off, fields, place))

@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inkshift import jobs
+from inkshift.files import write_whole
 from inkshift.studies.report import page as report
 from inkshift.studies.report.analysis import Analysis, analyse, states
 from inkshift.studies.report.compare import Comparison
 from inkshift.studies.report.figures import Picture, pictures
 from inkshift.studies.report.results import Results, load
-from inkshift.studies.report.tables import write_tables, write_whole
+from inkshift.studies.report.tables import write_tables
 from kooverjee_findings import CLAIMS, Arms, held_together, judge, main_set, reasons, roles
 from kooverjee_questions import questions
 from kooverjee_rules import Answer

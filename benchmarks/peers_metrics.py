@@ -64,8 +64,9 @@ def beside(labels: Sequence[str], found: Sequence[tuple[str, float]], image: int
     texts = [text for text, _ in found]
     pairs: list[Read] = []
     for _, a, b, c, d in SequenceMatcher(None, labels, texts, autojunk=False).get_opcodes():
-        both = zip_longest(labels[a:b], found[c:d])
-        pairs += [Read(label or "", *(one or ("", 0.0)), image) for label, one in both]
+        for label, one in zip_longest(labels[a:b], found[c:d]):
+            text, confidence = one or ("", 0.0)
+            pairs.append(Read(label or "", text, confidence, image))
     return pairs
 
 

@@ -173,7 +173,8 @@ def compose(
 
     def digit(label: int) -> Gray:
         source = int(np.searchsorted(glyphs.shares, rng.random() * glyphs.shares[-1], side="right"))
-        field = augment.unsharpen(glyphs.maps[int(rng.choice(glyphs.rows[source, label]))])
+        sharp = glyphs.maps[int(rng.choice(glyphs.rows[source, label]))].astype(np.float32)
+        field = np.pad((sharp - 128) / 20, 6, constant_values=-6.4)  # see `augment.sharpen`
         return augment.ink(augment.bend(field, rng), rng)
 
     label = int(rng.integers(10))

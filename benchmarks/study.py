@@ -159,7 +159,7 @@ def study(data: Path, side: int, regime: str, replicates: int, epochs: int, **pr
     settings = {"reframing": f"gray|light_ink|resize({side})", "batch": BATCH, "rate": RATE, "epochs": epochs}
     one = {"name": "one", "source": task, "target": task, "same_domain": True, "regimes": [regime]}
     protocol = settings | {"stop": "never"} | protocol
-    return Study(name="speed", replicates=replicates, packages="none", protocol=protocol, sets=(one,))
+    return Study(name="speed", replicates=replicates, packages="none", protocol=protocol, set=(one,))
 
 
 random_weights = cache(lambda side: weights_bytes(build("resnet18", 10, side)))
@@ -252,6 +252,9 @@ def frozen(data: Path, side: int, size: Size, workers: int) -> Iterator[str]:
         images = runs * EPOCHS_FROZEN * (size.train + size.test)
         asked = 18 if side == 64 else 0
         yield row(f"{side} px, {name}, {EPOCHS_FROZEN} epochs", images, [runs * t for t in theirs], ours[name], asked)
+
+
+_together: Any = None  # what the epochs of several processes wait at for each other
 
 
 def begin_together(barrier: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from inkshift.datasets import catalog
 from inkshift.datasets.overlap import nearest_correlation, threshold_between, twins
 from inkshift.datasets.tasks import Task
-from inkshift.models.train.recipes import REFRAMING
+from inkshift.models.train.glyphs import REFRAMING
 from inkshift.reframe import parse
 
 PAIRS = (

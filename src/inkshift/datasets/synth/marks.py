@@ -146,15 +146,15 @@ def _reach(page: Page, x0: float, x1: float) -> None:
     page.x0, page.x1 = min(page.x0, max(round(x0), 0)), max(page.x1, round(x1))
 
 
-def lead_in(page: Page, body: float, pen: float, dice: Dice) -> str:
-    """What comes before a number: mostly nothing; a minus, dashes, an equals sign, `$`, `#`, a dot, a printed word, or
-    a line that leaves no room for another digit. Their symbols."""
+def lead_in(page: Page, text: str, body: float, pen: float, dice: Dice) -> str:
+    """What comes before the number `text`: mostly nothing; a minus, dashes, an equals sign, `$`, `#`, a dot, a printed
+    word, or a line that leaves no room for another digit. Their symbols."""
     chance = dice.random()
     if chance > 0.3:
         return ""
     if chance > 0.27:
-        length = dice.uniform(1.0, 3.0) * body
-        return filling(page, page.start - length - dice.uniform(-0.1, 0.3) * body, length, body, pen, dice)
+        length = dice.uniform(1.6, 3.5) * body
+        return filling(page, page.start - length - _apart(text[:1], dice) * body, length, body, pen, dice)
     if chance > 0.26:
         text = _BEFORE[dice.below(len(_BEFORE))]
         printed(page, text, page.start - (0.5 * len(text) + dice.uniform(0.3, 1.0)) * body, body, dice)
@@ -336,13 +336,14 @@ def run_on(page: Page, body: float, pen: float, down: float, dice: Dice) -> None
     curve(page.ink, [(x, y), (x + reach / 2, y + sag - rise / 3), (x + reach, y - rise)], pen * body)
 
 
-def trail(page: Page, body: float, pen: float, slant: float, dice: Dice) -> str:
-    """What comes after a number: mostly nothing; a dot, a dash or two, an equals sign, a flourish, %, a unit."""
+def trail(page: Page, text: str, body: float, pen: float, slant: float, dice: Dice) -> str:
+    """What comes after the number `text`: mostly nothing; a dot, dashes, an equals sign, a flourish, %, a unit."""
     chance = dice.random()
     if chance > 0.53:
         return ""
     if chance > 0.5:
-        return filling(page, page.x1 + dice.uniform(-0.1, 0.3) * body, dice.uniform(1.0, 5.0) * body, body, pen, dice)
+        x = page.x1 + _apart(text[-1:], dice) * body
+        return filling(page, x, dice.uniform(1.6, 5.0) * body, body, pen, dice)
     x = page.x1 + dice.uniform(0.06, 0.5) * body
     length = dice.uniform(0.2, 1.0) * body
     high = (0.0, 0.0, -0.3, 0.3)[dice.below(4)] * body
@@ -375,6 +376,12 @@ def trail(page: Page, body: float, pen: float, slant: float, dice: Dice) -> str:
         return "".join(c if c == "%" else "$" for c in text)
     currency(page, x, body, pen, dice)
     return "$"
+
+
+def _apart(digit: str, dice: Dice) -> float:
+    """How far a line ends from the digit that it leads to or comes from, in digit heights: it may touch it, but for a
+    1, which it would make a 7."""
+    return dice.uniform(0.1 if digit == "1" else -0.1, 0.35)
 
 
 def filling(page: Page, x: float, length: float, body: float, pen: float, dice: Dice) -> str:

@@ -237,7 +237,7 @@ def _write_freely(
 ) -> str:
     """Numbers in a row, with marks before, between and after them; gives what is written."""
     source = _source(glyphs, dice)
-    written = marks.lead_in(page, hand.body, hand.pen, dice) if text or dice.random() < 0.3 else ""
+    written = marks.lead_in(page, text, hand.body, hand.pen, dice) if text or dice.random() < 0.3 else ""
     if not text:
         page.x1 += round(dice.uniform(0.2, 5) * hand.body)
     if may_strike and text and not second and dice.random() < 0.06:
@@ -256,7 +256,7 @@ def _write_freely(
             marks.draw(page.print, [(x, 0), (x, page.print.shape[0])], dice.uniform(1, 3), dice.uniform(0.4, 1.0))
         written += " " + _digits(page, second, glyphs, hand, dice, source)
     if text:
-        written += marks.trail(page, hand.body, hand.pen, _slash(hand), dice)
+        written += marks.trail(page, second or text, hand.body, hand.pen, _slash(hand), dice)
         if len(glyphs.letters) and dice.random() < 0.025:
             written += _letters(page, glyphs, hand, dice)
     return written
@@ -270,12 +270,15 @@ def _digits(
     zeros, zeros_size = _linked_zeros(text, dice)
     chained = zeros if dice.random() < 0.3 else 0
     written, before = "", 0
+    uneven = dice.random() < 0.06  # the pen is pressed less for some digits
     for at, symbol in enumerate(text):
         row = _glyph(glyphs, source, symbol, own, dice)
         size = float(np.exp(hand.trend * at / max(len(text) - 1, 1)))
         linked = at >= len(text) - zeros
         one = hand.one if symbol == "1" else None
         stroke = _render(glyphs, row, hand, dice, size * (zeros_size if linked else 1.0), one)
+        if uneven and dice.random() < 0.4:
+            stroke = np.asarray(cv2.convertScaleAbs(stroke, alpha=dice.uniform(0.35, 0.8)), np.uint8)
         down = dice.normal(0, hand.drift) * hand.body + (dice.uniform(-0.1, 0.3) * hand.body if linked else 0)
         gap = dice.normal(hand.gap, hand.gap_spread) * hand.body
         overlap = None
