@@ -1,4 +1,5 @@
-"""What nothing may break: promises in every world, files that are spoiled, runs that are killed, sums in rings.
+"""What nothing may break: promises in every world, files that are spoiled, runs that are killed, disks that fail, sums
+in rings.
 
     python benchmarks/reliability.py [--parts killed rings] [--draws 300] [--inputs 10000] [--kills 20] [--out FILE]
 
@@ -10,13 +11,13 @@ is made on them as `inkshift calibrate` does, and what share of the accepted fie
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from scipy.stats import beta
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
+import failing_disk
 import fuzz
 from bench_read import machine
 from crossed import form
@@ -131,17 +133,11 @@ def drifting(draws: int) -> Iterator[str]:
             )
 
 
-def spoiled(inputs: int) -> Iterator[str]:
-    yield f"{inputs:,} files of every kind, each spoiled and given to a command that takes it (`tests/fuzz.py`, seed"
-    yield f"1): a fault is a traceback, more than {fuzz.SECONDS} s of the processor or {fuzz.MEGABYTES:,} MB, a death,"
-    yield "or an error without a word.\n"
-    yield "| kind | files | faults |"
-    yield "|---|---|---|"
-    for group in fuzz.GROUPS:
-        count = inputs // len(fuzz.GROUPS)
-        faults = Counter(fault.what for fault in fuzz.fuzz(count, 1, [group]))
-        named = ", ".join(f"{number} {what}" for what, number in faults.items())
-        yield f"| {group} | {count:,} | **{faults.total()}** {named}|"
+def spoiled(inputs: int, minutes: float) -> Iterator[str]:
+    yield f"{inputs:,} files of every kind, or as many as {minutes:g} minutes allow, each spoiled and given to a"
+    yield "command that takes it (`tests/fuzz.py`, seed 1), the cheap kinds most often: a fault is a traceback, more"
+    yield f"than {fuzz.SECONDS} s of the processor or {fuzz.MEGABYTES:,} MB, a death, or an error without a word.\n"
+    yield from fuzz.counted(fuzz.told(fuzz.fuzz(inputs, 1, keep=Path("out", "fuzz"), minutes=minutes)))
 
 
 def killed(kills: int) -> Iterator[str]:
@@ -186,6 +182,28 @@ def reading(pages: Path, out: Path, kind: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, "--out", str(out / f"out.{kind}")], stdout=quiet, stderr=quiet)
 
 
+def failed() -> Iterator[str]:
+    yield "A small run of each command, once for each call by which it makes, fills, renames or seals a file (of a"
+    yield "study, every thirteenth), and each way to fail: the disk is full from there on, or that one call fails. A"
+    yield "fault is more than one message, one that does not say it, anything half written, and a next start that does"
+    yield "not go on.\n"
+    yield "| command | calls that fail in turn | faults |"
+    yield "|---|---|---|"
+    tests = Path(fuzz.__file__).parent
+    with tempfile.TemporaryDirectory() as name:
+        disk = Path(name, "failing_disk.so")
+        made = ["cc", "-shared", "-fPIC", "-O1", "-o", disk, tests / "failing_disk.c", "-ldl"]
+        subprocess.run(made, check=True)
+        for case in failing_disk.CASES:
+            every = "13" if case == "study" else "1"
+            command = [sys.executable, tests / "failing_disk.py", case, "--every", every]
+            done = subprocess.run(
+                command, env=os.environ | {"LD_PRELOAD": str(disk)}, stdout=subprocess.PIPE, text=True
+            )
+            _, calls, faults = done.stdout.splitlines()[0].split(": ")
+            yield f"| {case} | {calls.split()[0]} | **{faults.split()[0]}** |"
+
+
 def ringed() -> Iterator[str]:
     yield "Tables whose cells are summed across and down, read with several candidates each, and settled by"
     yield "`decode_form`; seconds of the processor, and whether all bytes are the same while four processes keep the"
@@ -212,8 +230,9 @@ def ringed() -> Iterator[str]:
 PARTS: Parts = {
     "promise": ("The promise, simulated", ["draws"], lambda given: simulation(given.draws)),
     "drift": ("Drift after calibration", ["draws"], lambda given: drifting(min(given.draws, 200))),
-    "spoiled": ("Spoiled files", ["inputs"], lambda given: spoiled(given.inputs)),
+    "spoiled": ("Spoiled files", ["inputs", "minutes"], lambda given: spoiled(given.inputs, given.minutes)),
     "killed": ("Killed runs", ["kills"], lambda given: killed(given.kills)),
+    "disk": ("Disks that fail", [], lambda given: failed()),
     "rings": ("Sums in rings", [], lambda given: ringed()),
 }
 
@@ -223,6 +242,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="to do anew (default: all)")
     parser.add_argument("--draws", type=int, default=300, help="of each world (default: 300)")
     parser.add_argument("--inputs", type=int, default=10000, help="spoiled files (default: 10000)")
+    parser.add_argument("--minutes", type=float, default=120, help="for the spoiled files, at most (default: 120)")
     parser.add_argument("--kills", type=int, default=20, help="of runs of each output (default: 20)")
     given = parser.parse_args()
     show(parted("Reliability", PARTS, given, machine()), given.out)

@@ -38,8 +38,13 @@ class Way(NamedTuple):
     half: bool
 
 
-# What SQLite says of either.
-_SQLITE = ("disk I/O error", "unable to open database file", "database or disk is full")
+# What SQLite says of either, the last where it then opened the file to read it.
+_SQLITE = (
+    "disk I/O error",
+    "unable to open database file",
+    "database or disk is full",
+    "attempt to write a readonly database",
+)
 WAYS = (
     Way(errno.ENOSPC, ("No space left on device", *_SQLITE), once=False, half=True),
     Way(errno.EIO, ("Input/output error", *_SQLITE), once=True, half=False),

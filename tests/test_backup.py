@@ -132,6 +132,38 @@ def test_a_bit_that_turned_is_found(kept: Path, data: st.DataObject) -> None:
         assert backup.check(spoiled) == backup.check(kept)
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+def test_a_device_is_no_backup() -> None:
+    with pytest.raises(InputError, match="/dev/zero: expected a backup of review, whole; found none"):
+        backup.check(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"[]\n",
+        b"7\n",
+        b'{"id": {}}\n',
+        b'{"no such column": 1}\n',
+        b'{"id": "x", "name": []}\n',
+        b"{}\n{",
+        b"[" * 9999,
+        b"\xff\n",
+    ],
+)
+def test_rows_that_are_none_of_ours_are_told_and_nothing_comes_back(kept: Path, tmp_path: Path, lines: bytes) -> None:
+    """Made by hand, with the digests that belong to them."""
+    name = "tables/batches.jsonl"
+    with zipfile.ZipFile(kept) as archive:
+        own = json.loads(archive.read(backup.MANIFEST))["digests"]
+    changed(kept, name, lines, digests=own | {name: hashlib.sha256(lines).hexdigest()})
+    with closing(stores.open(f"sqlite:///{tmp_path / 'other.db'}")) as other:
+        before = rows(other)
+        with pytest.raises(InputError, match="expected a backup of review, whole"):
+            backup.restore(kept, backup.check(kept), other, tmp_path / "back")
+        assert rows(other) == before and not (tmp_path / "back").exists()
+
+
 def test_a_folder_that_is_missed_is_asked_for(kept: Path, tmp_path: Path) -> None:
     with closing(stores.open(f"sqlite:///{tmp_path / 'review.db'}")) as store:
         with store.writing() as session:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -523,6 +524,38 @@ def test_a_study_of_a_million_million_replicates_is_refused(tmp_path: Path) -> N
     text = Path(__file__).parents[1].joinpath("studies/kooverjee-2020-small.toml").read_text(encoding="utf-8")
     (tmp_path / "s.toml").write_text(text.replace("replicates = 5", "replicates = 1_000_000_000_000"), encoding="utf-8")
     assert_told(hostile_run("study", "run", "s.toml", "--dry-run", cwd=tmp_path), (1, 2), "replicates")
+
+
+NO_FILES = ("/dev/zero", "pipe", "folder.png", "loop", "pipe.png", "folder.json", "pipe.toml", "pipe.csv", "pipe.trail")
+TAKERS = (
+    "read {} --as number --out q.csv", "read n.png --as number --policy {}", "read n.png --as number --expected {}",
+    "read n.png --template {}", "read n.png --as number --model {}", "read n.png --as number --out r.csv --trail {}",
+    "evaluate {} l.csv", "evaluate r.csv {}", "calibrate {} l.csv", "verify {}", "study run {} --dry-run",
+    "template check {}", "restore {}",
+    "model import {} --out m --classes 0-9 --licence MIT --reframing 'gray|resize(28)'",
+)  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo") or not Path("/dev/zero").exists(), reason="no pipes, or no /dev/zero")
+@pytest.mark.parametrize("taker", TAKERS)
+def test_what_is_no_file_is_told_of_in_one_line_and_waited_for_by_nobody(
+    taker: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices, pipes that nobody fills, folders with the name of a file, links to themselves."""
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("n.png", np.full((60, 120), 255, np.uint8))
+    for name in ("r.csv", "l.csv"):
+        Path(name).write_text("form,field,value,state,confidence,reader\nn,,47,written,0.9,x\n")
+    for name in NO_FILES:
+        if name.startswith("pipe"):
+            os.mkfifo(name)
+        elif name.startswith("folder"):
+            Path(name).mkdir()
+    Path("loop").symlink_to("loop")
+    for name in NO_FILES:
+        done = run(*shlex.split(taker.format(name)))
+        assert done.status in (1, 2), (name, done)
+        assert name in done.out + done.err and len(done.err.splitlines()) <= 3, (name, done.err)
 
 
 CASES = catalog.data_root().resolve().parent / "cases/hostile"  # each is run in a folder of its own

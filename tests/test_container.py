@@ -78,6 +78,21 @@ def assert_known(command: str, help_of: list[str]) -> None:
 
 
 @pytest.mark.slow
+def test_the_bill_of_materials_names_what_the_container_installs(tmp_path: Path) -> None:
+    """By the line of `make sbom`."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
+    if subprocess.run([tmp_path / "env/bin/python", "-m", "pip", "install", "--quiet", "cyclonedx-bom"]).returncode:
+        pytest.skip("the package index does not answer")
+    (line,) = re.findall(r"cyclonedx-py (.*) --output-file", (ROOT / "Makefile").read_text())
+    said = subprocess.run(
+        [tmp_path / "env/bin/cyclonedx-py", *line.split()], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    named = {(one["name"], one["version"]) for one in json.loads(said.stdout)["components"]}
+    kept = re.findall(r"^([a-z0-9-]+)==(\S+)", (CONTAINER / "requirements.txt").read_text(), re.MULTILINE)
+    assert len(kept) > 50 and named == set(kept)
+
+
+@pytest.mark.slow
 def test_the_steps_of_the_container_give_a_review_that_answers(tmp_path: Path) -> None:
     try:
         urllib.request.urlopen("https://pypi.org/simple/hatchling/", timeout=10).close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.errors import DataError
-from inkshift.files import as_cell, read_csv, whole_file, whole_folder
+from inkshift.files import as_cell, read_bytes, read_csv, whole_file, whole_folder
 from inkshift.forms.out.batch import expected_forms
 from inkshift.pictures import ending_of
 
@@ -137,6 +140,24 @@ def test_no_cell_begins_like_a_formula_and_all_come_back(text: str) -> None:
 @pytest.mark.parametrize(("text", "cell"), [("-350", "-350"), ("-", "'-"), ("'a", "'a"), ("'=a", "''=a"), ("", "")])
 def test_numbers_stay_numbers(text: str, cell: str) -> None:
     assert as_cell(text) == cell
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_read_to_its_end_and_one_that_nobody_fills_is_empty(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert read_bytes(tmp_path / "pipe") == b""
+    out, into = os.pipe()
+    sent = b"x" * 3_000_000
+
+    def fill() -> None:
+        with os.fdopen(into, "wb") as file:
+            time.sleep(0.1)
+            file.write(sent)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(fill)
+        assert read_bytes(f"/dev/fd/{out}") == sent
+    os.close(out)
 
 
 def test_a_file_that_says_it_has_a_thousand_million_brands_is_told_at_once() -> None:

@@ -23,15 +23,12 @@ def fuzz(count: int, seed: int, *more: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    ("count", "groups"),
-    [(200, ["text"]), (40, ["pictures"]), (20, ["data", "model"])],
-    ids=["text", "pictures", "others"],
-)
-def test_no_spoiled_file_brings_it_down(count: int, groups: list[str]) -> None:
-    assert "0 faults" in fuzz(count, 11, *(word for group in groups for word in ("--only", group)))
+def test_no_spoiled_file_brings_it_down() -> None:
+    """A thousand of the kinds that cost little; the slow test takes all."""
+    only = [word for group in ("text", "model", "data", "pictures") for word in ("--only", group)]
+    assert "| all | 1,000 | **0** |" in fuzz(1000, 11, *only)
 
 
 @pytest.mark.slow
 def test_ten_thousand_spoiled_files() -> None:
-    assert "0 faults" in fuzz(10_000, 2026)
+    assert "| all | 10,000 | **0** |" in fuzz(10_000, 2026)

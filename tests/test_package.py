@@ -118,6 +118,16 @@ def test_the_card_tells_what_the_manifest_says(folder: Path) -> None:
     assert "gray\\|light_ink\\|trim\\|resize(28)" in text
 
 
+def test_the_card_shows_whatever_scores_a_stranger_wrote() -> None:
+    over = {"mean": 0.5, "lowest": 0.25, "highest": 0.75, "n": 3}
+    strange = [over | {"mean": [1]}, over | {"n": None}, over | {"more": 1}, {}, [], None, "x", True]
+    manifest = Manifest.model_validate(
+        PLAIN.model_dump() | {"scores": {"f1": over} | dict(zip("abcdefgh", strange, strict=True))}
+    )
+    assert "| f1 | 0.5000 (0.2500 to 0.7500 over 3 seeds) |" in card(manifest)
+    assert Manifest.model_validate(manifest.model_dump()) == manifest
+
+
 def test_every_shipped_package_is_whole(shipped_model: str) -> None:
     for name, folder in package.shipped().items():
         model = load_model(name)

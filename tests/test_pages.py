@@ -496,3 +496,20 @@ def test_a_picture_fits_within_a_length_however_thin_it_is(h: int, w: int, colou
     assert (small == 9).all() and small.dtype == np.uint8
     shorter = min(h, w) * min(1.0, longest / max(h, w))
     assert abs(min(small.shape[:2]) - shorter) <= 1
+
+
+def test_a_picture_of_endless_pages_is_refused_and_one_with_the_most_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page of a TIFF is found by way of all before it."""
+    monkeypatch.setattr(pictures, "MAX_PAGES", 3)
+    sides = [Image.new("L", (40, 30 + k), 200) for k in range(4)]
+    for pages in (3, 4):
+        sides[0].save(tmp_path / f"{pages}.tif", save_all=True, append_images=sides[1:pages])
+    assert pictures.count_pages(tmp_path / "3.tif") == 3
+    assert [pictures.load_picture(tmp_path / "3.tif", page).shape[0] for page in (1, 2, 3)] == [30, 31, 32]
+    for page in (0, 4):
+        with pytest.raises(InputError, match=f"expected a page from 1 to 3, found page {page}"):
+            pictures.load_picture(tmp_path / "3.tif", page)
+    with pytest.raises(InputError, match="expected at most 3 pages, found more; save it in parts"):
+        pictures.count_pages(tmp_path / "4.tif")

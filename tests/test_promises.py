@@ -122,6 +122,8 @@ def test_a_page_with_three_marks_is_registered(corner: int, telegram: Path) -> N
         ({"digits": [3, 3], "max": 9}, "max 9 has fewer"),
         ({"cells": 2, "digits": [3, 4]}, "in 2 cells"),
         ({"box": [10, 10, 0.3, 0.3]}, "at least 4 wide"),
+        ({"name": "a\0"}, "no control characters"),
+        ({"name": "\x1b[2J"}, "no control characters"),
     ],
 )
 def test_a_template_that_cannot_work_is_refused(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -99,7 +102,7 @@ def test_a_model_folder_that_is_being_trained_in_is_told(
     with locked(tmp_path / "mine.work"), pytest.raises(SystemExit) as ended:
         main(["model", "train", *given, "--out", str(tmp_path / "mine")])
     assert ended.value.code == 2
-    assert "mine.work: another inkshift is at work on it" in capsys.readouterr().err.replace("\n", " ")
+    assert "mine: another inkshift is at work on it" in capsys.readouterr().err.replace("\n", " ")
 
 
 IMPORT = ("--classes", "0-9", "--reframing", "gray|light_ink|resize(28)", "--licence", "MIT", "--scale", "0..255")
@@ -115,6 +118,71 @@ def test_a_model_folder_that_is_being_imported_into_is_told(
     assert ended.value.code == 2
     assert "mine: another inkshift is at work on it" in capsys.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "mine").exists()
+
+
+MAKERS = {
+    "import": f"model import model.onnx --out mine {shlex.join(IMPORT)}",
+    "train": "model train --from numbers --pages n --labels labels.csv --epochs 1 --out mine",
+    "adapt": "model adapt --pages n --rounds 1 --out mine",
+    "study": "study run tiny.toml --folder mine --workers 1",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="stops a process for a while")
+@pytest.mark.parametrize(
+    ("first", "second", "made"),
+    [
+        ("import", "import", "package.json"),
+        ("train", "adapt", ""),
+        ("adapt", "import", ""),
+        ("study", "study", "index.json"),
+    ],
+)
+def test_the_second_of_two_processes_that_make_one_folder_is_told_and_ends(
+    first: str, second: str, made: str, tmp_path: Path, shipped_model: str
+) -> None:
+    """The first is stopped once it holds the folder, so that both are there. It then ends as if it were alone, or is
+    killed, where that takes minutes, and leaves nothing half made."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from test_study import SPEC, write_study
+
+    write_study(tmp_path, SPEC.replace("replicates = 2", "replicates = 1").replace(', "frozen", "fine-tuned"', ""))
+    shutil.copy(shipped()["mnist-as-published"] / GRAPH, tmp_path / "model.onnx")
+    (tmp_path / "n").mkdir()
+    names = [written_page(tmp_path / "n" / f"{k}.png").stem for k in range(3)]
+    (tmp_path / "labels.csv").write_text("form,value\n" + "".join(f"{name},47\n" for name in names))
+    one = stopped_with_lock(MAKERS[first], tmp_path)
+    try:
+        other = inkshift(MAKERS[second], tmp_path)
+        said = other.communicate()[0].decode()
+        assert other.returncode == 2
+        assert said.startswith("error: mine: another inkshift is at work on it; wait") and said.count("\n") == 1
+        one.send_signal(signal.SIGCONT)
+        assert not made or one.wait() == 0
+    finally:
+        end(one)
+    assert (tmp_path / "mine").exists() == bool(made) and (not made or (tmp_path / "mine" / made).is_file())
+    assert not [path.name for path in tmp_path.glob(".*.part")]
+
+
+def inkshift(line: str, folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "inkshift", *shlex.split(line)]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def stopped_with_lock(line: str, folder: Path) -> subprocess.Popen[bytes]:
+    """A process of inkshift that has just locked what it makes, and does nothing until it may go on."""
+    while True:
+        process = inkshift(line, folder)
+        while process.poll() is None:
+            if list(folder.glob(".*.lock")):
+                process.send_signal(signal.SIGSTOP)
+                if list(folder.glob(".*.lock")):
+                    return process
+                process.send_signal(signal.SIGCONT)
+            time.sleep(0.005)
+        assert process.returncode == 0, process.communicate()[0].decode()  # it was done before it was seen
 
 
 def test_models_that_end_in_one_folder_at_the_same_time_are_each_whole(tmp_path: Path, shipped_model: str) -> None:

@@ -363,6 +363,34 @@ def test_a_folder_without_a_whole_index_is_an_error_that_names_it(
     assert str(tmp_path / "index.json") in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("sets", 0, "target", "labels"), ["0", ["a", "b"]]),
+        (("sets", 0, "source"), []),
+        (("sets", 0, "settings"), {"train_images": "all"}),
+        (("sets", 0, "arms", 0, "settings"), {"labels": [1]}),
+        (("settings", "batch"), 0),
+        (("data", "mnist/train", "images"), "many"),
+        (("data", "mnist/train"), 3),
+    ],
+)
+def test_an_index_whose_parts_are_of_another_type_is_told_before_the_report(
+    place: tuple[Any, ...], value: Any, tmp_path: Path
+) -> None:
+    folder = Folder(tmp_path)
+    folder.add("one", DIGITS, ["control"], 1)
+    path = folder.index() / "index.json"
+    index = inside = json.loads(path.read_text())
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    path.write_text(json.dumps(index))
+    with pytest.raises(DataError, match="not an index of a study") as caught:
+        results.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_place_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingError, match="cannot be written"):

@@ -146,6 +146,16 @@ def test_a_data_set_misspelt_is_told_before_anything_is_loaded(tmp_path: Path) -
     assert not re.search(r"\| +torch$", told.stderr, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    "key", [".".join("a" * 100_000), "[" + " . ".join(['"a"', "'a'"] * 50_000) + "]", "[[" + "a." * 99 + "a]]"]
+)
+def test_a_key_of_endless_parts_is_refused_before_it_takes_hours(key: str, tmp_path: Path) -> None:
+    """The parser of TOML takes time by the square of a key's parts."""
+    (tmp_path / "s.toml").write_text(f"{key} = 1\n")
+    with pytest.raises(SettingError, match="nested too deeply"):
+        Study.load(tmp_path / "s.toml")
+
+
 def test_files_that_are_no_study(tmp_path: Path) -> None:
     for name, text in (("a.toml", "x = ["), ("b.py", "x = 1")):
         (tmp_path / name).write_text(text)

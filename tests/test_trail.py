@@ -342,3 +342,9 @@ def test_the_box_of_a_telegram_field_survives_the_journal(telegram: Path) -> Non
     boxes = np.array([field.box for field in read.fields])
     assert (boxes[:, 2:] > boxes[:, :2]).all()
     assert (boxes >= 0).all() and (boxes <= np.tile(page.shape[1::-1], 2)).all()
+
+
+def test_a_file_of_endless_faults_is_not_read_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "r.trail").write_text('{"kind": "settings"}\n' * 3000)
+    found = check(tmp_path / "r.trail").faults
+    assert len(found) == 1001 and "1,000 faults were found; what follows was not read" in found[-1].message

@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from inkshift.errors import DataError, InputError, SettingError
 from inkshift.remote import address_of, at_hand
@@ -191,9 +191,21 @@ def is_there(path: str | Path) -> bool:
     return bool(address_of(path)) or is_file(path)
 
 
+def opened(path: str | Path) -> BinaryIO:
+    """A file to be read; a named pipe that nobody fills is empty, where others would wait for ever. Raises OSError."""
+
+    def open_at_once(name: str, flags: int) -> int:
+        number = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        if hasattr(os, "O_NONBLOCK"):
+            os.set_blocking(number, True)  # one that somebody fills, such as <(...) of a shell, is read to its end
+        return number
+
+    return open(path, "rb", opener=open_at_once)
+
+
 def read_bytes(path: str | Path, most: int = MOST_SETTINGS) -> bytes:
     """What a file holds. Raises OSError where it cannot be read, ValueError where it is larger than `most` bytes."""
-    with Path(path).open("rb") as file:
+    with opened(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"larger than {most / 2**20:g} MiB")
@@ -231,6 +243,8 @@ def parse_json(text: str | bytes, *, halves: bool = False) -> Any:
 
 def parse_toml(text: str) -> dict[str, Any]:
     """What TOML says. Raises ValueError, of which tomllib.TOMLDecodeError is one, as `parse_json` does."""
+    if _LONG_KEY.search(text):  # tomllib takes time by the square of a key's parts
+        raise ValueError(_TOO_DEEP)
     try:
         found = _not_too_deep(tomllib.loads(text, parse_float=_finite_number))
     except RecursionError:
@@ -243,6 +257,8 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 _TOO_DEEP = "brackets nested too deeply"
+# A key of TOML of too many parts, such as a.a.a.
+_LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_MOST_DEPTH}}}""")
 _TOO_LONG = f"a whole number of more than {_MOST_DIGITS} digits"
 
 

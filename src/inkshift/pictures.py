@@ -20,12 +20,15 @@ import pi_heif
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inkshift.errors import InputError
+from inkshift.files import opened
 
 Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
 # No paper is longer (A0 at 600 dots per inch has 28,087), and what is 100 times as long as wide is none.
 MAX_PIXELS, MAX_SIDE, MAX_RATIO = 120_000_000, 30_000, 100
+# Pages of a TIFF, in which a page is found by way of all before it.
+MAX_PAGES = 2000
 # Pixels of a page that are kept: A4 at 600 dots per inch. Larger ones are shrunk by whole numbers.
 KEPT_PIXELS = 36_000_000
 
@@ -101,7 +104,7 @@ def is_picture(path: Path) -> bool:
 def head_of(path: str | Path) -> bytes:
     """The first bytes of a file, enough to tell what it is. Raises InputError where it cannot be opened."""
     try:
-        with Path(path).open("rb") as file:
+        with opened(path) as file:
             return file.read(_HEAD)
     except OSError as e:
         raise InputError(f"{path}: cannot be opened ({e.strerror}); check the path and its permissions") from e
@@ -112,9 +115,9 @@ def count_pages(path: str | Path) -> int:
 
     def count(image: Image.Image) -> int:
         _check_size(path, *image.size)
-        return _count(image)
+        return _count(path, image)
 
-    with reading(path), Path(path).open("rb") as file:
+    with reading(path), opened(path) as file:
         return _from(file, count)
 
 
@@ -125,7 +128,7 @@ def load_picture(path: str | Path, page: int = 1) -> Pixels:
     InputError for what is no PNG, JPEG, TIFF, HEIC, WebP, BMP or GIF, is damaged, cut off or lacks that page, and,
     before pixels are decoded, for more than 120 megapixels, 30,000 on a side, or 100 times as long as wide.
     """
-    with reading(path), Path(path).open("rb") as file:
+    with reading(path), opened(path) as file:
         return _load(file, path, page)
 
 
@@ -177,10 +180,10 @@ def _from(file: IO[bytes], use: Callable[[Image.Image], T]) -> T:
 
 def _load(file: IO[bytes], name: str | Path, page: int) -> Pixels:
     def load(image: Image.Image) -> Pixels:
-        count = _count(image)
-        if not 1 <= page <= count:
-            raise InputError(f"{name}: expected a page from 1 to {count}, found page {page}")
-        image.seek(page - 1)
+        try:
+            image.seek(page - 1 if page == 1 or image.format == "TIFF" else -1)
+        except EOFError:
+            raise InputError(f"{name}: expected a page from 1 to {_count(name, image)}, found page {page}") from None
         _check_size(name, *image.size)
         image.load()
         small = _shrunk(image)
@@ -232,9 +235,16 @@ def _is_sound(entry: bytes, order: str, length: int) -> bool:
     return tag not in _VALUES or value in _VALUES[tag]
 
 
-def _count(image: Image.Image) -> int:
+def _count(name: str | Path, image: Image.Image) -> int:
     """Only a TIFF has pages: the further frames of a JPEG are a camera's previews, those of a GIF a film."""
-    return int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
+    if image.format != "TIFF":
+        return 1
+    for count in range(MAX_PAGES + 1):  # `n_frames` walks through however many there are
+        try:
+            image.seek(count)
+        except EOFError:
+            return count
+    raise InputError(f"{name}: expected at most {MAX_PAGES:,} pages, found more; save it in parts")
 
 
 def _check_size(name: str | Path, width: int, height: int) -> None:

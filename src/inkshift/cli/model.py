@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -84,13 +85,31 @@ def show(name: Name, as_json: Json = False) -> None:
         typer.echo(card(manifest), nl=False)
 
 
-def check_out(to: Path) -> None:
-    """Raises SettingError where a package cannot go to `--out`, as something else is there."""
+@contextmanager
+def making(to: Path, work: Path) -> Iterator[None]:
+    """Nobody else makes the package `to`, or trains in `work`, meanwhile.
+
+    Raises SettingError where another does, or something else than a package is there.
+    """
     from inkshift.errors import SettingError
+    from inkshift.files import cannot_write, locked
     from inkshift.models.package import MANIFEST
 
     if to.exists() and not (to / MANIFEST).is_file():
         raise SettingError(f"--out {to}: is there already and is no model package; choose another folder")
+    with ExitStack() as held:
+        for place, named in {work: work, work_of(to): to}.items():
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as e:
+                raise cannot_write(named, e) from None
+            held.enter_context(locked(place, named))
+        yield
+
+
+def work_of(to: Path) -> Path:
+    """Where the checkpoints of a package lie if nothing else is said."""
+    return to.with_name(f"{to.name}.work")
 
 
 @model_app.command()
@@ -130,14 +149,12 @@ def train(
       inkshift model train --from numbers --pages amounts/ --labels labels.csv --out models/mine
     """
     from inkshift.errors import SettingError
-    from inkshift.files import locked
 
-    _check(to)
+    _check()
     if (recipe is None) == (not base):
         raise SettingError("give the name of a recipe (digits, numbers ...), or --from MODEL with --pages and --labels")
-    checkpoints = work or to.with_name(f"{to.name}.work")
-    checkpoints.parent.mkdir(parents=True, exist_ok=True)
-    with locked(checkpoints):
+    checkpoints = work or work_of(to)
+    with making(to, checkpoints):
         if recipe is None:
             _teach(base, pages or [], labels, template, to, checkpoints, epochs)
             return
@@ -193,24 +210,27 @@ def adapt(
     """
     from inkshift.errors import SettingError
 
-    _check(to)
+    _check()
     if bool(check_pages) != bool(labels):
         raise SettingError("--check and --labels belong together: labelled pages, and what is written on them")
     from inkshift.forms.crops import teach
     from inkshift.models.train.adapt import Unlabelled
     from inkshift.models.train.teaching import adapt_to
 
-    reader = _reader(base, template)
-    found = teach.unlabelled(reader, pages, second_reader)
-    note(f"{len(found.numbers):,} numbers on the pages")
-    given = Unlabelled([n.views for n in found.numbers], [n.form for n in found.numbers], found.second)
-    assert reader.number_model is not None
-    model, _ = adapt_to(reader.number_model, given, to, rounds=rounds, report=_round_line)
-    if check_pages and labels:
-        for name, folder in (("before", base), ("after", str(model.folder))):
-            right, n = teach.score(_reader(folder, template), check_pages, labels)
-            out.print(f"labelled pages, {name}: {right:,} of {n:,} numbers right ({right / n:.1%})", highlight=False)
-    note(f"wrote {to}")
+    with making(to, work_of(to)):
+        reader = _reader(base, template)
+        found = teach.unlabelled(reader, pages, second_reader)
+        note(f"{len(found.numbers):,} numbers on the pages")
+        given = Unlabelled([n.views for n in found.numbers], [n.form for n in found.numbers], found.second)
+        assert reader.number_model is not None
+        model, _ = adapt_to(reader.number_model, given, to, rounds=rounds, report=_round_line)
+        if check_pages and labels:
+            for name, folder in (("before", base), ("after", str(model.folder))):
+                right, n = teach.score(_reader(folder, template), check_pages, labels)
+                out.print(
+                    f"labelled pages, {name}: {right:,} of {n:,} numbers right ({right / n:.1%})", highlight=False
+                )
+        note(f"wrote {to}")
 
 
 def _teach(
@@ -253,12 +273,11 @@ def _teach(
     note(f"wrote {to}; read with  inkshift read ... --model {to}")
 
 
-def _check(to: Path) -> None:
+def _check() -> None:
     from inkshift.errors import MissingExtraError, lacks
 
     if lacks("torch", "onnx", "onnxscript"):
         raise MissingExtraError("study", "training a model")
-    check_out(to)
 
 
 def _reader(model: str, template: Path | None) -> Reader:
@@ -313,24 +332,24 @@ def import_(
     """
     from inkshift.models.imported import import_model
 
-    check_out(to)
-    manifest = import_model(
-        file,
-        to,
-        classes=classes,
-        reframing=reframing,
-        licence=licence,
-        scale=scale,
-        weights=weights,
-        name=name,
-        summary=summary,
-        test=test,
-    ).manifest
+    with making(to, work_of(to)):
+        manifest = import_model(
+            file,
+            to,
+            classes=classes,
+            reframing=reframing,
+            licence=licence,
+            scale=scale,
+            weights=weights,
+            name=name,
+            summary=summary,
+            test=test,
+        ).manifest
     if as_json:
         typer.echo(manifest.model_dump_json(indent=2))
     else:
         facts = {"parameters": manifest.parameters, "classes": len(manifest.classes)} | manifest.training
-        for key, value in (facts | manifest.scores).items():
+        for key, value in {**facts, **manifest.scores}.items():
             out.print(f"{key:24} {_shown(value)}", markup=False, highlight=False)
     note(f"wrote {to}" + ("" if test else "; not tested: give --test"))
 

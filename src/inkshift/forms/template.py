@@ -7,6 +7,7 @@ A template is geometry, and names a picture of what is printed on each page, by 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import re2
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -41,7 +43,14 @@ _QUIET.log_errors = False
 # somebody who means harm, cannot make reading endless.
 MOST_PAGES, MOST_FIELDS, MOST_LINES, MOST_RULES = 200, 2000, 2000, 500
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _without_controls(text: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError("must hold no control characters, which terminals obey and databases refuse")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_controls)]
 Place = Annotated[float, Field(ge=-MAX_SIDE, le=2 * MAX_SIDE)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 RuleText = Annotated[str, Field(max_length=4000)]

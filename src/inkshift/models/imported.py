@@ -272,7 +272,7 @@ def _misfit(state: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 def _labelled(test: Path, names: tuple[str, ...]) -> LabelledImages:
     """Pictures whose labels are among the classes, named by their folder."""
-    where = test.resolve()
+    where = Path(os.path.realpath(test))
     if where.is_file():
         data = load_npz(where) if where.suffix == ".npz" else load_csv(where)
     else:

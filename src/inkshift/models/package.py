@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -50,6 +51,17 @@ class Input(BaseModel):
     shares: bool = False
 
 
+class Over(BaseModel):
+    """A score over `n` seeds: its mean, lowest and highest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    mean: float
+    lowest: float
+    highest: float
+    n: int
+
+
 class Manifest(BaseModel):
     """What `package.json` says.
 
@@ -72,7 +84,7 @@ class Manifest(BaseModel):
     calibration: dict[str, Annotated[float, Field(ge=-1e6, le=1e6)]] = {}
     sources: tuple[Source, ...] = ()
     training: dict[str, Any] = {}
-    scores: dict[str, Any] = {}
+    scores: Mapping[str, Over | Any] = {}
     licence: str
     digests: dict[str, str] = {}
 
@@ -181,6 +193,6 @@ def card(manifest: Manifest) -> str:
 
 def show_value(value: Any) -> str:
     """A value of a manifest as its card shows it."""
-    if isinstance(value, dict) and {"mean", "lowest", "highest", "n"} <= set(value):
-        return f"{value['mean']:.4f} ({value['lowest']:.4f} to {value['highest']:.4f} over {value['n']} seeds)"
+    if isinstance(value, Over):
+        return f"{value.mean:.4f} ({value.lowest:.4f} to {value.highest:.4f} over {value.n} seeds)"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

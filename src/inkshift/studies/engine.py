@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from inkshift import jobs
 from inkshift.cluster import run as run_items
 from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError, lacks
-from inkshift.files import cannot_write, locked, read_text
+from inkshift.files import cannot_write, locked, read_text, reason
 from inkshift.studies.record import DONE, EPOCHS, ERROR, read_json, write_json
 from inkshift.studies.spec import AnyStudy
 
@@ -270,8 +270,10 @@ def work_on(job: RunGroup) -> Outcome:
     """Do the runs of a job, each into its folder; returns (key, problem or None) for each."""
     try:
         return job.kind.do(job)
-    except (InkshiftError, OSError) as e:
+    except InkshiftError as e:
         return fail(job, str(e))
+    except OSError as e:
+        return fail(job, f"{e.filename or job.folder}: {reason(e)}; free its disk, then run the study again")
     except Exception as e:  # a fault of ours or of a library must not cost the other runs
         return fail(job, f"{type(e).__name__}: {e}")
 

@@ -27,6 +27,9 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 MOST_REPLICATES, MOST_EPOCHS, MOST_NUMBERS, MOST_BATCH = 10_000, 100_000, 10_000_000, 100_000
 MOST_SETS, MOST_BUDGETS, MOST_RUNS = 100, 100, 50_000
 
+# Bytes of a specification: a hundred times the longest of ours.
+_MOST_BYTES = 2**20
+
 _STARTER = Path(__file__).with_name("starter.toml")
 
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -284,7 +287,7 @@ class Study(AnyStudy):
             if path.suffix == ".py":
                 content: Any = runpy.run_path(str(path)).get("study")
             else:
-                text = read_text(path)
+                text = read_text(path, _MOST_BYTES)
         except (OSError, ValueError) as e:
             raise SettingError(
                 f"{path}: cannot be read ({reason(e)}); give the TOML or Python file of a study"

@@ -144,7 +144,7 @@ def _outputs(target: Target, reader: Reader, paths: Sequence[str | Path]) -> Ite
 def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:
     """Raise SettingError where what is written would take the place of what is read, or of each other."""
     given = (reader.settings.template, *reader.settings.templates, reader.settings.policy)
-    written = [path.resolve() for path in target.files]
+    written = [Path(os.path.realpath(path)) for path in target.files]  # `resolve` raises where a link leads to itself
     there = [path for path in written if path.exists()]  # what is not cannot be read: no file need be looked at
     read = (*find_files(paths), *(Path(name) for name in given if name)) if there else ()
     taken = ({_place(path) for path in read} & set(map(_place, there))) - {None}

@@ -70,12 +70,12 @@ def open_sheet(path: Path, title: str, columns: Sequence[str]) -> Iterator[Appen
 
         try:
             yield append
+            sheet.auto_filter.ref = f"A1:{letters[columns[-1]]}{last}"
+            _save(book, temporary, folder)
         except BaseException:
-            with suppress(OSError):
+            with suppress(Exception):  # it may be closed, or full; open, it would write once more when it is forgotten
                 sheet.close()
             raise
-        sheet.auto_filter.ref = f"A1:{letters[columns[-1]]}{last}"
-        _save(book, temporary, folder)
 
 
 def _keep_in(folder: Path, sheet: Any) -> None:
@@ -139,9 +139,12 @@ def _harmless(text: str) -> str:
 
 def _save(book: Any, path: Path, folder: Path) -> None:
     """Write the book without the time at which it was made, which openpyxl writes into it."""
+    from openpyxl.writer.excel import ExcelWriter
+
     made = folder / "made.xlsx"
-    with in_scratch(folder):
-        book.save(made)
+    # As `book.save` does, but for the archive, which that leaves open where it fails.
+    with in_scratch(folder), zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        ExcelWriter(book, archive).save()
     with zipfile.ZipFile(made) as parts, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
         for part in parts.infolist():
             entry = zipfile.ZipInfo(part.filename)

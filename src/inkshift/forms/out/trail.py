@@ -25,7 +25,17 @@ from typing import IO, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from inkshift.errors import DataError, InkshiftError, InputError, SettingError
-from inkshift.files import MOST_SETTINGS, file_digest, is_file, locked, parse_json, read_bytes, whole_file, write_whole
+from inkshift.files import (
+    MOST_SETTINGS,
+    file_digest,
+    is_file,
+    locked,
+    opened,
+    parse_json,
+    read_bytes,
+    whole_file,
+    write_whole,
+)
 from inkshift.forms.out.export import AddForm
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FieldReading, FormReading, State
@@ -167,11 +177,14 @@ def _append(path: Path, records: Iterable[bytes]) -> None:
 def end_of(path: Path) -> tuple[str, int, int]:
     """SHA-256 of a trail's last line, its size, and how many runs it has.
 
-    Raises DataError where that line does not end a run, and where runs are gone that the trail's seal tells of.
+    Raises InputError for what is no file, DataError where that line does not end a run, and where runs are gone that
+    the trail's seal tells of.
     """
     last, size, ends = b"", 0, list[str]()
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a trail or nothing, found what is no file; choose another place")
     if path.exists():
-        with path.open("rb") as file:
+        with opened(path) as file:
             for line in _lines(file, path):
                 last = line
                 size += len(line)
@@ -245,7 +258,7 @@ def repair(path: Path) -> tuple[Path, int] | None:
 def _repair_alone(path: Path, torn: Path) -> tuple[Path, int] | None:
     try:
         end = place = lines = 0
-        with path.open("rb") as file:
+        with opened(path) as file:
             for line in _lines(file, path):
                 place, lines = place + len(line), lines + 1
                 record = _parsed(line.removesuffix(b"\n"))
@@ -280,7 +293,7 @@ def check(path: Path) -> Trail:
     faults: list[Fault] = []
     before, number, whole, kept = NOTHING, 0, True, False
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             for number, line in enumerate(_lines(file, path), 1):
                 whole = line.endswith(b"\n")
                 content = line.removesuffix(b"\n")
@@ -294,6 +307,11 @@ def check(path: Path) -> Trail:
                 if record is not None and record["kind"] == "end":
                     ends.append(before)
                     kept |= "runs" in record
+                if len(faults) >= _MOST_FAULTS:
+                    faults.append(
+                        Fault(number, f"is where {_MOST_FAULTS:,} faults were found; what follows was not read")
+                    )
+                    break
     except OSError as e:
         raise DataError(f"{path}: no trail can be read there ({e.strerror}); check the path") from None
     if not number:
@@ -306,6 +324,9 @@ def check(path: Path) -> Trail:
         faults.append(Fault(number, told))
     return Trail(tuple(runs), tuple(faults), before)
 
+
+# In a trail: no more are of use to anybody, and files of lines that are none of ours would fill the screen for hours.
+_MOST_FAULTS = 1000
 
 _TORN = "is torn: it does not end as a line; what was being written when writing stopped, or the file was cut off"
 _NOT_OURS = "is not a line of a trail as it was written; it was changed"

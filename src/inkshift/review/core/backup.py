@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from inkshift.errors import InputError, SettingError
-from inkshift.files import parse_json, whole_file, whole_folder
+from inkshift.files import is_file, parse_json, whole_file, whole_folder
 from inkshift.review.core.schema import Base, Batch, Moment, Page, TrainedModel
 from inkshift.review.core.store import Store
 
@@ -34,8 +34,12 @@ MANIFEST = "backup.json"
 # Nobody stays logged in, and wrong passwords are forgotten.
 _LEFT_OUT = {"sessions", "tries"}
 _ROWS, _BYTES = 500, 2**20
+# Bytes of what a backup says of itself, which names each file, and of a row: who means harm packs more into little.
+_MOST_SAID, _MOST_ROW = 256 * 2**20, 16 * 2**20
 # What a zip archive raises that is none, or not whole any more; `RuntimeError` where a bit says that it is encrypted.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
+# What a row that is none of ours comes to besides.
+_NO_ROW = (TypeError, AttributeError, sa.exc.SQLAlchemyError)
 
 
 class Manifest(BaseModel):
@@ -101,7 +105,11 @@ def check(path: Path, shown: Path | None = None) -> Manifest:
     """
     shown = shown or path
     try:
+        if not is_file(path):  # a device would never end
+            raise ValueError("no file is there")
         with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(MANIFEST).file_size > _MOST_SAID:
+                raise ValueError(f"{MANIFEST} is larger than {_MOST_SAID >> 20} MiB")
             given = Manifest.model_validate(parse_json(archive.read(MANIFEST)))
             for name, digest in given.digests.items():
                 with archive.open(name) as member:
@@ -109,9 +117,13 @@ def check(path: Path, shown: Path | None = None) -> Manifest:
                 if found != digest:
                     raise InputError(f"{shown}: {name} is not as it was written; take another copy of the backup")
     except _DAMAGED as e:
-        reason = " ".join(str(e).split())[:200] or type(e).__name__
-        raise InputError(f"{shown}: expected a backup of review, whole; found none ({reason})") from None
+        raise _no_backup(shown, e) from None
     return given
+
+
+def _no_backup(shown: Path, why: Exception) -> InputError:
+    reason = " ".join(str(why).split())[:200] or type(why).__name__
+    return InputError(f"{shown}: expected a backup of review, whole; found none ({reason})")
 
 
 def restore(path: Path, given: Manifest, store: Store, files: Path) -> None:
@@ -139,9 +151,13 @@ def restore(path: Path, given: Manifest, store: Store, files: Path) -> None:
                 shown = store.engine.url.render_as_string(hide_password=True)
                 raise SettingError(f"{shown}: is not empty ({table.name}); give a new database with --db")
         for table in _tables():
-            with archive.open(f"tables/{table.name}.jsonl") as lines:
-                while rows := [_row(table, line) for line in islice(lines, _ROWS)]:
-                    session.execute(table.insert(), rows)
+            try:
+                with archive.open(f"tables/{table.name}.jsonl") as file:
+                    lines = iter(partial(file.readline, _MOST_ROW), b"")
+                    while rows := [_row(table, line) for line in islice(lines, _ROWS)]:
+                        session.execute(table.insert(), rows)
+            except (*_DAMAGED, *_NO_ROW) as e:
+                raise _no_backup(path, e) from None
             if session.get_bind().dialect.name == "postgresql" and "id" in table.c:
                 # It numbers new rows behind those that were brought back.
                 numbers = sa.func.pg_get_serial_sequence(table.name, "id")
@@ -175,7 +191,7 @@ def _plain(value: Any) -> Any:
 
 
 def _row(table: sa.Table, line: bytes) -> dict[str, Any]:
-    row: dict[str, Any] = json.loads(line)
+    row: dict[str, Any] = parse_json(line, halves=True)
     for name, value in row.items():
         if value is not None and isinstance(table.c[name].type, sa.LargeBinary):
             row[name] = base64.b64decode(value)

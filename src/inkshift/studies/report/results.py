@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
 from inkshift.datasets.formats import read_npz
 from inkshift.datasets.tasks import Task
@@ -208,7 +209,25 @@ class Results(StudyResults):
 
 
 def _task(entry: Mapping[str, Any]) -> Task:
-    return Task.model_validate(dict(entry))
+    """Raises ValueError, in one line, for what is no task."""
+    try:
+        return Task.model_validate(dict(entry))
+    except ValidationError as e:
+        first = e.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+# Settings that are counts, of which steps are made.
+_COUNTS = ("validation", "train_images", "labels", "least", "batch")
+
+
+def _settings(entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    settings = dict(entry or {})
+    for name in _COUNTS:
+        count = settings.get(name)
+        if not isinstance(count, int | None) or (name == "batch" and count is not None and count < 1):
+            raise ValueError(f"{name}: expected a count, found {str(count)[:100]!r}")
+    return settings
 
 
 AnyResults = TypeVar("AnyResults", bound=StudyResults)
@@ -244,6 +263,10 @@ def load(folder: Path) -> Results:
 
 def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict[str, Any]:
     sets = tuple(_set(folder, item, missing) for item in index["sets"])
+    _settings(index["settings"])
+    for name, facts in dict(index["data"]).items():
+        if not isinstance(facts.get("images"), int | None):
+            raise ValueError(f"images of {str(name)[:100]!r}: expected a count")
     known = {str(digest) for item in index["sets"] for arm in item["arms"] for digest in arm["runs"]}
     missing += _other_failures(folder, known)
     return {"choices": tuple(index["choices"]), "sets": sets}
@@ -251,8 +274,10 @@ def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict
 
 def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
     arms = []
+    for task in (item["source"], item["target"]):
+        _task(task)  # or the report would find out
     for arm in item["arms"]:
-        settings = dict(arm.get("settings") or {})
+        settings = _settings(arm.get("settings"))
         name = str(arm["regime"])
         alike = [dict(one.get("settings") or {}) for one in item["arms"] if one["regime"] == name]
         own = [f"{key} {value}" for key, value in settings.items() if any(one.get(key) != value for one in alike)]
@@ -268,7 +293,7 @@ def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
         relation=str(item["relation"]),
         relation_text=str(item["relation_text"]),
         same_domain=bool(item["same_domain"]),
-        settings=dict(item.get("settings") or {}),
+        settings=_settings(item.get("settings")),
         arms=tuple(arms),
         looks=int(item.get("looks", 1)),
     )
