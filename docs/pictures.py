@@ -56,7 +56,7 @@ def answering(folder: Path) -> Iterator[str]:
     store = stores.open(f"sqlite:///{folder}/review.db")
     read_batch(store, demo_batch())
     _settle(store)
-    datasets.make(store, folder / "files", [(1, "Demo")], "Votes")
+    datasets.make(store, folder / "files", [1], "Votes")
     _label(store)
     scan = TELEGRAM / "scan-1.jpg"
     drafts.begin(store, folder / "files", "Telegram", UploadFile(io.BytesIO(scan.read_bytes()), filename=scan.name), 1)

@@ -61,10 +61,10 @@ def said() -> Iterator[list[str]]:
     assert found == [], found
 
 
-def tab(chromium: sync_api.Browser, address: str, said: list[str]) -> sync_api.Page:
-    """A browser of its own, with its own cookies."""
+def tab(chromium: sync_api.Browser, address: str, said: list[str], wait: int = WAIT) -> sync_api.Page:
+    """A browser of its own, with its own cookies, that waits for so many milliseconds."""
     page = chromium.new_context(base_url=address, viewport={"width": 1180, "height": 800}).new_page()
-    page.set_default_timeout(WAIT)
+    page.set_default_timeout(wait)
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: None if request.url.startswith((address, "data:")) else said.append(request.url))

@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,6 +79,19 @@ def test_what_is_no_picture_is_named(reader: Reader, tmp_path: Path) -> None:
             list(reader.read(wrong))
     with pytest.raises(SettingError, match="read them apart"):
         list(reader.read([number(), str(tmp_path)]))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"read_as": "numbr"}, "read_as: found 'numbr'; .* did you mean 'number'?"),
+        ({"read_as": "number", "method": "as_published"}, "did you mean 'as-published'?"),
+        ({"read_as": "number", "second_reader": "tesseract"}, "second_reader: found 'tesseract'; known: pp-ocrv6"),
+    ],
+)
+def test_a_misspelt_setting_is_answered_with_those_that_are(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        Reader(**given)
 
 
 def test_what_is_public_says_what_it_is(reader: Reader, telegram: Path) -> None:

@@ -77,6 +77,16 @@ def test_free_boxes_rows_of_cells_and_columns_of_tables_become_fields_and_print_
         assert np.abs(np.array(spec.box) - box).max() <= 2
 
 
+@pytest.mark.parametrize("cells", [3, 4, 5])
+def test_a_row_of_cells_below_boxes_of_its_width_stays_a_row_of_cells(cells: int) -> None:
+    page = np.full((1400, 1000), 250, np.uint8)
+    for i in range(4):
+        cv2.rectangle(page, (700, 300 + 60 * i), (700 + 45 * cells, 360 + 60 * i), (20,), 3)
+    for i in range(cells):
+        cv2.rectangle(page, (700 + 45 * i, 550), (745 + 45 * i, 610), (20,), 3)
+    assert [spec.cells for spec in propose(page).fields] == [0, 0, 0, 0, cells]
+
+
 @settings(max_examples=8, phases=[Phase.generate])
 @given(st.floats(-3, 3), st.booleans(), st.integers(0, 2**32 - 1))
 def test_a_page_that_lies_askew_is_laid_straight_and_its_boxes_found(tilt: float, marks: bool, seed: int) -> None:

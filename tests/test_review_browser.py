@@ -133,6 +133,30 @@ def test_a_whole_form_is_keyed_without_the_mouse(chromium: sync_api.Browser, sto
     assert views.left(store, batch) == 5 * 13
 
 
+def test_a_broken_whole_form_shows_what_breaks_and_is_settled_by_c(
+    chromium: sync_api.Browser, store: Store, said: list[str]
+) -> None:
+    batch = add_batch(store, "tallies", [tally("f", "001", "002", "3")], template=TALLY)
+    with answering(store) as address:
+        page = tab(chromium, address, said)
+        page.set_viewport_size({"width": 1280, "height": 400})
+        page.goto(f"/batches/{batch}/whole")
+        page.keyboard.press("Enter")
+        page.keyboard.type("b")
+        page.locator("#sums .fails", has_text="1 … 3").wait_for()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        page.locator("#ask", has_text="1 + 0 = 1, but total = 3").wait_for()
+        assert page.evaluate("document.activeElement.labels[0].innerText") == "total"
+        button = page.get_by_role("button", name="I checked the paper").bounding_box()
+        assert button is not None and button["y"] + button["height"] < 401
+        page.keyboard.press("c")
+        page.get_by_role("heading", name="All done").wait_for()
+        page.close()
+    found = views.form_page(store, 1)
+    assert found is not None and [bool(row.history[-1].checked) for row in found.fields] == [False, False, True]
+
+
 def test_two_people_at_once_never_get_the_same_field(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:
     stores.add_user(store, "sue", "supervisor", PASSWORD)
     stores.add_user(store, "ana", "keyer", PASSWORD)

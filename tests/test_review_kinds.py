@@ -14,6 +14,7 @@ from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.template import FieldSpec, PageSpec, Template
 from inkshift.review.batches.exchange import lines, write_table
 from inkshift.review.core import store as stores
+from inkshift.review.core.agreement import agreement
 from inkshift.review.core.intake import add_batch
 from inkshift.review.core.queue import decide, next_field, next_form
 from inkshift.review.core.store import Store
@@ -67,11 +68,12 @@ def test_each_kind_is_keyed_as_what_it_is(store: Store, tmp_path: Path) -> None:
     expected = {"votes": "12", "yes": "0", "name": "Zoë d'Arc 3rd", "day": "2026-11-03"}
     assert decided(store, batch) == {name: (value, "written") for name, value in expected.items()}
     assert confusions(store, batch) == {("1", "1"): 1, ("2", "2"): 1}, "only digits of numbers are compared"
+    assert [(pair.fields, pair.agreed) for pair in agreement(store, batch)] == [(2, 1)], "texts are left to people"
     write_table(store, batch, tmp_path / "out.xlsx")
     rows = list(openpyxl.load_workbook(tmp_path / "out.xlsx").active.iter_rows(values_only=True))
     column = rows[0].index("decided")
     out = {row[1]: row[column] for row in rows[1:]}
-    assert out == {"votes": "12", "yes": False, "name": "Zoë d'Arc 3rd", "day": datetime(2026, 11, 3)}
+    assert out == {"votes": 12, "yes": False, "name": "Zoë d'Arc 3rd", "day": datetime(2026, 11, 3)}
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def uploaded(page: sync_api.Page, pages: list[Path]) -> None:
     page.select_option("#keying", "double")
     page.locator("#pages").set_input_files(pages)
     press(page, "upload_read")
-    page.get_by_text(re.compile("^Se ley")).wait_for(timeout=READ)
+    page.get_by_text(re.compile("^Se ley")).wait_for()
     page.goto("/batches/1")
     assert page.locator("#undone li").count() == len(pages) - 1
     looks_right(page)
@@ -198,7 +198,7 @@ def taken_in(page: sync_api.Page, telegram: Path) -> None:
     page.goto("/batches/1")
     page.locator("#pages").set_input_files(telegram / "scan-3.jpg")
     press(page, "upload_read")
-    page.get_by_role("link", name="T-0003").wait_for(timeout=READ)
+    page.get_by_role("link", name="T-0003").wait_for()
     page.locator("#file").set_input_files(telegram / "labels.csv")
     press(page, "labels_take")
     assert "labels.csv" in page.locator("[role=status]").inner_text()
@@ -262,7 +262,7 @@ def test_a_team_from_its_first_account_to_a_folder_that_moved(
     (tmp_path / "list.pdf").write_text("no page at all")
     corners = where_fields_lie(telegram, telegram / "scan-4.jpg")
     with answering(store, Settings(files=files)) as address:
-        sue, ana = tab(chromium, address, said), tab(chromium, address, said)
+        sue, ana = tab(chromium, address, said, READ), tab(chromium, address, said, READ)
         first_people(sue)
         template_from_elsewhere(sue, telegram, files)
         uploaded(sue, [telegram / "scan-2.jpg", *pages, tmp_path / "list.pdf"])
@@ -287,7 +287,7 @@ def test_a_team_from_its_first_account_to_a_folder_that_moved(
     moved.parent.mkdir()
     files.rename(moved)
     with answering(store, Settings(files=moved)) as address:
-        sue = tab(chromium, address, said)
+        sue = tab(chromium, address, said, READ)
         sue.context.add_cookies([{"name": "language", "value": "es", "url": address}])
         enter(sue, "sue")
         both = [row for row in rows_of(sue) if row["decided_by"] == "ana, labels.csv"]

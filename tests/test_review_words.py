@@ -99,6 +99,10 @@ def test_counts_and_moments_are_said_as_the_language_does() -> None:
         "Se leyó de nuevo 1 campo.",
         "Se leyeron de nuevo 1000000 campos.",
     ]
+    assert [words.grouped("9999 of 38028, 0.12345") for words in (english, spanish)] == [
+        "9999 of 38,028, 0.12345",
+        "9999 of 38\u202f028, 0.12345",
+    ]
     moment = datetime(2026, 11, 9, 15, 3, tzinfo=UTC)
     assert english.when(moment).replace("\u202f", " ") == "Nov 9, 2026, 3:03 PM UTC"
     assert (spanish.day(moment), spanish.when(moment)) == ("9 nov 2026", "9 nov 2026, 15:03 UTC")

@@ -132,7 +132,7 @@ def review(
         raise SettingError("--supervisor: the database of --demo goes when you stop; leave one of them out")
     if model_keys and not double:
         raise SettingError("--model-keys: the reader keys as one of two; give --double as well")
-    need_review()
+    need_review(db)
     from inkshift.review.serve import At, Batch, first_supervisor, serve
 
     need_there(paths or ())
@@ -148,11 +148,13 @@ def review(
     serve(db, batch, at, files=str(files or ""), demo=demo, browser=not no_browser, say=note)
 
 
-def need_review() -> None:
-    """Raises MissingExtraError where the extra `review` is not installed."""
+def need_review(db: str) -> None:
+    """Raises MissingExtraError where the extra `review` is not installed; for PostgreSQL the one that brings both."""
     from inkshift.errors import MissingExtraError, lacks
 
     if lacks("alembic", "babel", "fastapi", "python_multipart", "segno", "uvicorn", "zxcvbn"):
+        if db.startswith("postgresql"):
+            raise MissingExtraError("postgres", "review in a PostgreSQL database")
         raise MissingExtraError("review", "review")
 
 
@@ -173,7 +175,7 @@ def backup(
 
       inkshift backup night.zip --db postgresql://count@db/review --files /srv/review-files
     """
-    need_review()
+    need_review(db)
     from inkshift.review.core.backup import back_up
 
     with _opened(db, files, there=True) as (store, folder):
@@ -195,7 +197,7 @@ def restore(
 
       inkshift restore review-2026-11-29.zip --db postgresql://count@db/review
     """
-    need_review()
+    need_review(db)
     from inkshift.review.core import backup
 
     given = backup.check(kept)  # before a database is made for it

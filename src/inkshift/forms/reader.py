@@ -14,7 +14,7 @@ from functools import partial
 from importlib.metadata import version
 from itertools import tee
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ from inkshift.errors import (
     RegistrationError,
     SettingError,
     UnknownFormError,
+    nearest,
 )
 from inkshift.files import file_digest, is_there
 from inkshift.forms.assemble import alone, assemble
@@ -173,6 +174,13 @@ class Reader:
             raise SettingError(
                 "give a template, or say what each picture shows (number, digit, table or column): one of the two"
             )
+        for name, value, known in (
+            ("read_as", read_as, ReadAs),
+            ("method", method, Method),
+            ("second_reader", second_reader, SecondReader),
+        ):
+            if value is not None and value not in get_args(known):
+                raise SettingError(f"{name}: found {value!r}; {nearest(str(value), get_args(known))}")
         files = find_templates(template)
         fewest, most = _digits(digits, read_as)
         self.settings = Settings(

@@ -183,13 +183,17 @@ def _printed(box: Box, across: Gray, down: Gray) -> float:
 
 
 def _over(cells: list[Box], box: Box) -> list[Box] | None:
-    """The cells that a further box takes the place of, all of them smaller; None where it is one of them already."""
+    """The cells that a further box takes the place of, all of them smaller; None where it is one of them already, or a
+    row of equal cells, which strokes that happen to cross a box do not make of it."""
     x, y, w, h = np.array(cells).T
     across = np.minimum(x + w, box[0] + box[2]) - np.maximum(x, box[0])
     down = np.minimum(y + h, box[1] + box[3]) - np.maximum(y, box[1])
     shared, size = np.maximum(across, 0) * np.maximum(down, 0), box[2] * box[3]
     over = shared > 0.3 * np.minimum(w * h, size)
-    return None if (over & (w * h >= 0.8 * size)).any() else [cells[i] for i in np.nonzero(over)[0]]
+    row = [cells[i] for i in np.nonzero(over)[0]]
+    if (over & (w * h >= 0.8 * size)).any() or (len(row) > 2 and len(_split(sorted(row))) == 1):
+        return None
+    return row
 
 
 def _walls(gray: Gray) -> tuple[Gray, Gray]:

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from inkshift.files import whole_file
 from inkshift.forms.kinds import WITH_DIGITS, digits_of
-from inkshift.forms.reading import DIGITS, MINUS, POINT, Image, Kind
+from inkshift.forms.reading import MINUS, POINT, Image, Kind
 from inkshift.scratch import in_scratch, scratch
 
 CROP = "crop"
@@ -119,7 +119,7 @@ def _cell(sheet: Any, name: str, text: str, kind: Kind) -> Any:
         return date.fromisoformat(text)
     if kind == "tick" and name in VALUES and text:
         return text == "1"
-    if kind in WITH_DIGITS and (name == "value" or (name in VALUES and text.strip(DIGITS))) and text:
+    if kind in WITH_DIGITS and name in VALUES and text:
         digits = digits_of(text)
         if len(digits) > _KEPT:
             return _harmless(text)

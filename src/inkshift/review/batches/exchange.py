@@ -79,7 +79,7 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
             yield Line(read | dict(decided), by, keyers, checked, field.crop, bool(field.readings), reading.model, kind)
 
 
-_UNREAD = Reading(model="", reader="", value="", written="?", state="overwritten", confidence=0.0, rules_broken=[])
+_UNREAD = Reading(model="", reader="", value="", written="?", state="unread", confidence=0.0, rules_broken=[])
 _UNREAD.candidates = []
 """In place of the reading of a field that was keyed without one."""
 

@@ -136,7 +136,7 @@ class _Answered(NamedTuple):
 
 def agreement(store: Store, batch_id: int) -> list[Pair]:
     """Every two who answered the same fields of a batch, those with most fields in common first; without forms that
-    were set aside."""
+    were set aside. What the model leaves to people, as texts, is no answer of it."""
     with store.reading() as session:
         fields = _answers(session, batch_id)
     pairs: defaultdict[tuple[str, str], list[tuple[Answer, Answer, Answer | None]]] = defaultdict(list)
@@ -156,7 +156,7 @@ def _answers(session: Session, batch_id: int) -> list[_Answered]:
         sa.select(Reading.field_id, Reading.state, Reading.value)
         .join(Field, Field.id == Reading.field_id)
         .join(Field.form)
-        .where(Field.batch_id == batch_id, ~left_out())
+        .where(Field.batch_id == batch_id, Reading.state != "unread", ~left_out())
         .order_by(Reading.id)
     )
     for field, state, value in session.execute(readings):

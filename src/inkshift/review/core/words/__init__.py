@@ -82,7 +82,11 @@ class Words:
 
     def card(self, text: str) -> str:
         """A key or a text of a model's card in this language, as it is where the file lacks it."""
-        return self.told(f"card: {text}").removeprefix("card: ")
+        return self.grouped(self.told(f"card: {text}").removeprefix("card: "))
+
+    def grouped(self, text: str) -> str:
+        """A text whose whole numbers of five digits and more are parted in threes, as this language does."""
+        return re.sub(r"\b(?<!\.)\d{5,}\b", lambda found: f"{int(found[0]):,}".replace(",", self("thousands")), text)
 
     def of(self, state: str, value: str = "") -> str:
         """A decision or reading in words: its digits, or its state."""

@@ -1,8 +1,10 @@
-// A whole form by keyboard: Enter and the arrows go from field to field, and the page shows where each is.
+// A whole form by keyboard: Enter and the arrows go from field to field, c says that the paper was checked where that
+// is asked, and the page shows where each is.
 "use strict";
 
 const form = document.getElementById("whole"), begun = performance.now();
 const inputs = form ? [...form.querySelectorAll("input[data-field]")] : [];
+const ask = document.getElementById("ask");
 
 function show(input) {
   document.querySelectorAll(".box.here").forEach((box) => box.classList.remove("here"));
@@ -19,6 +21,7 @@ inputs.forEach((input, i) => {
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || (event.key === "Enter" && i + 1 < inputs.length)) go(inputs[i + 1]);
     else if (event.key === "ArrowUp") go(inputs[i - 1]);
+    else if (event.key === "c" && ask && form.elements[`kind-${input.dataset.field}`]?.value !== "text") form.elements.checked.click();
     else return;
     event.preventDefault();
   });
@@ -27,6 +30,7 @@ form?.addEventListener("submit", () => {
   form.elements.seconds.value = ((performance.now() - begun) / 1000).toFixed(2);
 });
 if (inputs.length) {
-  go(inputs.find((input) => !input.value) || inputs[0]);
+  go(inputs.findLast((input) => ask && "asked" in input.dataset) || inputs.find((input) => !input.value) || inputs[0]);
+  ask?.nextElementSibling.scrollIntoView({ block: "nearest" });
   show(document.activeElement);
 }
