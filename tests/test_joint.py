@@ -234,6 +234,14 @@ def test_a_sum_decides_between_candidates() -> None:
     assert all(sum(c.probability for c in f.candidates) <= 1 + 1e-9 for f in joint.fields)
 
 
+@pytest.mark.parametrize("sure", [0.78, 0.9, 0.95])
+def test_a_total_one_too_high_that_is_plainly_written_is_not_mended_above_09(sure: float) -> None:
+    """Who adds up wrong is mostly off by one digit, as who reads wrong is: the sum alone does not tell which it was."""
+    total = field("A", _227=sure, _127=(1 - sure) / 2, _221=(1 - sure) / 4)
+    joint = read(form(field("r01", _100=0.995), field("r02", _128=0.995), total), SUMS[0])
+    assert joint["A"].confidence < 0.9
+
+
 def test_without_rules_or_where_nobody_keeps_them_each_field_is_read_by_itself() -> None:
     assert read(PLAIN) == PLAIN
     assert decode_form(PLAIN, rules(SUMS[0], slip=1.0), SPECS) == PLAIN

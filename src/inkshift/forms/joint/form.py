@@ -1,9 +1,10 @@
 """A form's fields read together: its rules decide between candidates, but never over what is clearly written.
 
-The model: a writer keeps each rule with probability 1 - slip; else what should be the sum is any of V numbers, so that
-a broken sum costs slip / V, V the numbers that the rule's longest field can hold; a broken `<=` costs slip. Each field
-has its candidates, a little left for numbers that are not among them, and a prior over numbers if one is given. A field
-that is overwritten or overflows may hold any number.
+The model: a writer keeps each rule with probability 1 - slip; else what should be the sum is, as often as not, wrong in
+one of its D digits, so that a broken sum costs slip / 18 D, and where a number is unknown slip / V, V the numbers that
+the rule's longest field can hold; a broken `<=` costs slip. Each field has its candidates, a little left for numbers
+that are not among them, and a prior over numbers if one is given. A field that is overwritten or overflows may hold any
+number.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from inkshift.forms.reading import Candidate, CellReading, FieldReading, FormRea
 from inkshift.forms.rules import COUNTED, Rule, unsettled
 from inkshift.forms.template import FieldSpec
 
+# Every second wrong sum is wrong in one digit: a slip is one of so many numbers for each digit.
+_SLIPS = 18
 # A number proposed for a field that cannot be read is shown from this probability on.
 _SHOWN = 0.01
 
@@ -163,8 +166,9 @@ def _links(rules: Sequence[Rule], domains: Mapping[str, Domain], names: Sequence
             if not some:
                 continue
             kept = 1 - rule.slip + rule.slip / many
-            broken = rule.slip / many / kept if rule.operator == "=" else rule.slip
-            lost = (broken, 1 / many / kept) if rule.operator == "=" else (1.0, 1.0)
+            slipped = min(many, _SLIPS * len(str(many - 1)))
+            broken = rule.slip / slipped / kept if rule.operator == "=" else rule.slip
+            lost = (rule.slip / many / kept, 1 / many / kept) if rule.operator == "=" else (1.0, 1.0)
             links.append(Link(some, rule.operator == "=", right.number - left.number, broken, lost))
     return links
 
