@@ -21,7 +21,8 @@ def options(doc: str | None) -> argparse.ArgumentParser:
 
 def parted(title: str, parts: Parts, given: argparse.Namespace, where: str) -> Iterator[str]:
     """A page of parts: those of `given.parts` anew, each with the command that prints it and where that was; the others
-    as they stand in `given.out`. Its benchmark takes hours, and is run a part at a time."""
+    as they stand in `given.out`, to which each line is written as it comes: its benchmark takes hours, and is run a
+    part at a time, and stopped."""
     there = given.out.read_text("utf-8").split("\n## ")[1:] if given.out and given.out.exists() else []
     old = {name: rest.strip("\n") for name, _, rest in (part.partition("\n") for part in there)}
     yield f"# {title}"
@@ -33,8 +34,14 @@ def parted(title: str, parts: Parts, given: argparse.Namespace, where: str) -> I
             yield old[heading]
             continue
         how = "".join(f" --{amount} {vars(given)[amount]}" for amount in amounts)
-        yield f"Printed by `python benchmarks/{Path(sys.argv[0]).name} --parts {name}{how}` on {where}.\n"
-        yield from lines(given)
+        old[heading] = f"Printed by `python benchmarks/{Path(sys.argv[0]).name} --parts {name}{how}` on {where}.\n"
+        yield old[heading]
+        for line in lines(given):
+            yield line
+            old[heading] += f"\n{line}"
+            if given.out:
+                there = [f"\n## {one}\n\n{old[one]}\n" for one, _, _ in parts.values() if one in old]
+                given.out.write_text(f"# {title}\n{''.join(there)}", encoding="utf-8")
 
 
 def show(lines: Iterable[str], out: Path | None) -> None:

@@ -1,14 +1,15 @@
 """What many machines bring, and many keyers: what a page costs the process that hands pages out, from how many nodes on
 that is the limit, and a store of a million fields. Run by `make bench-scale`.
 
-    python benchmarks/scale.py [--parts killed] [--read 200] [--items 2000] [--pages 12] [--kills 60] [--fields 1000000]
-        [--out FILE]
+    python benchmarks/scale.py [--parts killed] [--read 200] [--items 2000] [--pages 12] [--each 600] [--kills 60]
+        [--lines 1000000] [--fields 1000000] [--out FILE]
 
 Each part says when it was printed, and the other parts of FILE stay as they are.
 
 Measured on this machine: the processor's time that a page takes to read, and that an item costs the process that hands
-it out, puts its form together and writes its readings, with the crew of this machine and with Ray. For many nodes it
-is simulated by discrete events, fed with these. --kills: see `killed`. --fields: of a store of review, see `grown`.
+it out, puts its form together and writes its readings, with the crew of this machine and with Ray, and that a page
+costs to fetch from a store. For many nodes it is simulated by discrete events, fed with these. --kills: see `killed`.
+--lines: see `listed`. --fields: of a store of review, see `grown`.
 """
 
 from __future__ import annotations
@@ -36,25 +37,34 @@ from inkshift.forms.out.export import open_readings, write_forms
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reading import page_from_json, page_to_json
 from inkshift.forms.template import load_template
+from inkshift.remote import at_hand
 from killed import killed
+from listed import listed
 from printed import Parts, options, parted, show
+from stored import served
 
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
-# Of the simulation. Cores of a node; pages for each core; seconds of a message there and back, between machines of one
+PAGE_BYTES = mean(file.stat().st_size for file in TELEGRAM.glob("scan-*.jpg"))
+# Of the simulation. Cores of a node; seconds of a message there and back, between machines of one
 # hall; of a worker to begin; between failures of a node, and until it is back; goal for the share of time that reads.
-CORES, EACH, MESSAGE, BEGIN = 16, (300, 1200), 0.0005, 3.0
+CORES, MESSAGE, BEGIN = 16, 0.0005, 3.0
 FAILS, BACK, GOAL = 24 * 3600.0, 300.0, 0.95
 NODES = (1, 10, 100, 1000)
+# Of a store: bytes a second that it gives to all nodes, 100 Gbit; seconds until it answers. Workers of a node that has
+# its pages from there, and how often each bundled page is fetched to measure that.
+STORE_RATE, STORE_ANSWERS, MORE, FETCHES = 12.5e9, 0.03, 18, 10
 # Nodes that one command has at most, where the pages are parted.
 PART = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds. pages: of the processor, of each of some pages. item: of the process that hands out, for an item."""
+    """Seconds of the processor. pages: of each of some pages. item: of the process that hands out, for an item. fetch:
+    to have a page from a store."""
 
     pages: Sequence[float]
     item: float
+    fetch: float
 
 
 def pages(count: int) -> tuple[list[float], str]:
@@ -92,45 +102,68 @@ def handed_out(text: str, items: int, address: str) -> float:
     return spent / (items - 1)
 
 
-def efficiency(parts: Sequence[int], cost: Cost, each: int) -> float:
-    """The share of all cores' time that reads, of so many pages a core that a process for each part hands out to so
-    many nodes; it lasts until the last part ends."""
-    found = [simulated(nodes, cost, each, seed) for seed, nodes in enumerate(parts, 1)]
-    return sum(useful for useful, _ in found) / (sum(parts) * CORES * max(end for _, end in found))
+def fetched() -> float:
+    """Seconds of the processor that it takes a worker to fetch a page from an S3-compatible server on this machine."""
+    with served() as bucket:
+        addresses = [f"{bucket}/{file.name}" for file in sorted(TELEGRAM.glob("scan-*.jpg"))] * FETCHES
+        for k, address in enumerate(addresses):
+            if k == 1:
+                begun = time.process_time()
+            with at_hand(address):
+                pass
+        return (time.process_time() - begun) / (len(addresses) - 1)
 
 
-def simulated(nodes: int, cost: Cost, each: int, seed: int) -> tuple[float, float]:
-    """Seconds of all cores that read, and when the last page is there, of pages that one process hands out.
+def simulated(
+    parts: Sequence[int], cost: Cost, each: int, from_store: bool = False, workers: int = CORES
+) -> tuple[float, float]:
+    """The share of the cores' time that reads, until the last part ends and until each one does, of so many pages a
+    core that a process for each part hands out to so many nodes, with so many workers each.
 
-    A worker has one page at a time; its answer waits for the process, which takes them one after another. A node that
-    fails loses what its workers hold, which is read again, and comes back.
+    A worker has one page at a time. Its answer waits for the process, which takes one after another; the next page is
+    fetched in its turn, from a store that all share, and waits for a core of the node. A node that fails loses what its
+    workers hold, which is read again, and comes back.
     """
-    dice = random.Random(seed)
-    workers = nodes * CORES
-    todo, free, done, useful = workers * each, 0.0, 0, 0.0
-    fails = [dice.expovariate(1 / FAILS) for _ in range(nodes)]  # when each node fails next
-    answers = [(BEGIN + dice.random(), worker, 0.0) for worker in range(workers)]
+    dice = random.Random(18)
+    part_of = [part for part, nodes in enumerate(parts) for _ in range(nodes)]
+    todo = [nodes * CORES * each for nodes in parts]
+    free, ends, useful, store = [0.0] * len(parts), [0.0] * len(parts), 0.0, 0.0
+    fails = [dice.expovariate(1 / FAILS) for _ in part_of]  # when each node fails next
+    idle: list[list[int]] = [[] for _ in parts]  # nodes of the workers that have nothing to do
+    cores = [[0.0] * CORES for _ in part_of]  # when each is free
+    answers = [(BEGIN + dice.random(), node, 0.0) for node in range(len(part_of)) for _ in range(workers)]
     heapq.heapify(answers)
-    at = 0.0
+    carried = PAGE_BYTES / STORE_RATE
     while answers:
-        at, worker, spent = heapq.heappop(answers)
-        node = worker // CORES
+        at, node, spent = heapq.heappop(answers)
+        part = part_of[node]
         if at > fails[node]:  # what the worker held is lost, and it is away until its node is back
             back = fails[node] + BACK
             if at > back:
                 fails[node] = back + dice.expovariate(1 / FAILS)
-            heapq.heappush(answers, (max(at, back) + BEGIN, worker, 0.0))
-            todo += spent > 0
+                cores[node] = [back] * CORES
+            heapq.heappush(answers, (max(at, back) + BEGIN, node, 0.0))
+            todo[part] += spent > 0
+            if spent and idle[part]:
+                heapq.heappush(answers, (at, idle[part].pop(), 0.0))
             continue
-        done += spent > 0
         useful += spent
-        free = max(free, at) + cost.item
-        if todo:
-            todo -= 1
-            page = cost.pages[dice.randrange(len(cost.pages))]
-            heapq.heappush(answers, (free + MESSAGE + page, worker, page))
-    assert done == workers * each
-    return useful, max(at, free)
+        free[part] = max(free[part], at) + cost.item * (spent > 0)
+        ends[part] = free[part] if spent else ends[part]
+        if not todo[part]:
+            idle[part].append(node)
+        else:
+            todo[part] -= 1
+            page, ready = cost.pages[dice.randrange(len(cost.pages))], free[part] + MESSAGE
+            took = page
+            if from_store:
+                store = max(store, ready) + carried
+                ready, took = max(ready + STORE_ANSWERS, store), page + cost.fetch
+            done = max(ready, cores[node][0]) + took
+            heapq.heapreplace(cores[node], done)
+            heapq.heappush(answers, (done, node, page))
+    held = sum(nodes * end for nodes, end in zip(parts, ends, strict=True))
+    return useful / (len(part_of) * CORES * max(ends)), useful / (CORES * held)
 
 
 def handing_out(given: argparse.Namespace) -> Iterator[str]:
@@ -147,26 +180,38 @@ def handing_out(given: argparse.Namespace) -> Iterator[str]:
     yield "|---|---|---|---|"
     for (name, item), asked in zip(costs.items(), (3, 5), strict=True):
         yield f"| {name} | {1000 * item:.2f} | {100 * item / mean(spent):.1f} % | below {asked} % |"
-    few, more = EACH
+    yield from many_nodes(Cost(spent, costs["Ray"], fetched()), given.each)
+
+
+def many_nodes(cost: Cost, each: int) -> Iterator[str]:
+    """How much of many nodes reads, by what was measured here."""
+    rate, size = STORE_RATE / 1e9, PAGE_BYTES / 1e6
     yield (
-        f"\nFor many nodes it is simulated: nodes of {CORES} cores, {few} or {more:,} pages a core as long as those "
-        f"measured; a message takes {1000 * MESSAGE} ms, a worker {BEGIN:.0f} s to begin; a node fails once a day and "
-        f"is back in {BACK:.0f} s. *One command*: one process hands out and writes, at the cost measured for Ray; a "
-        f"worker has a page at a time. *Parted*: a command for each {PART} nodes, each with its part of the pages, a "
-        "journal and an output of its own; the last to end counts.\n"
+        f"\nFor many nodes it is simulated: nodes of {CORES} cores, {each} pages a core as long as those measured; a "
+        f"message takes {1000 * MESSAGE} ms, a worker {BEGIN:.0f} s to begin; a node fails once a day and is back in "
+        f"{BACK:.0f} s. *One command*: one process hands out and writes, at the cost measured for Ray; a worker has a "
+        f"page at a time. *Parted*: a command for each {PART} nodes, each with its part of the pages, a journal and an "
+        "output of its own. *From a store*: each page is fetched from one that all nodes share, which gives "
+        f"{rate:.1f} GB a second in all, the first byte after {1000 * STORE_ANSWERS:.0f} ms; a page has {size:.1f} MB, "
+        f"and costs a core {1000 * cost.fetch:.1f} ms to fetch (measured with moto's server). {MORE} workers on the "
+        f"{CORES} cores: some fetch while others read.\n"
     )
-    yield f"| nodes | cores | share that reads: one command, {few} | parted, {few} | parted, {more:,} | goal |"
-    yield "|---|---|---|---|---|---|"
-    cost = Cost(spent, costs["Ray"])
+    yield f"| nodes | cores | one command | parted | parted, from a store | from a store, {MORE} workers | goal |"
+    yield "|---|---|---|---|---|---|---|"
     for nodes in NODES:
         parts = [min(PART, nodes)] * -(-nodes // PART)
-        found = [efficiency([nodes], cost, few), *(efficiency(parts, cost, each) for each in EACH)]
-        shown = " | ".join(f"{100 * share:.0f} %" for share in found)
+        few = each if nodes <= NODES[1] else each // 10  # one process is full by then, and takes hours to simulate
+        found = [simulated([nodes], cost, few), simulated(parts, cost, each)]
+        found += [simulated(parts, cost, each, from_store=True, workers=workers) for workers in (CORES, MORE)]
+        shown = " | ".join(f"{100 * last:.0f} % ({100 * own:.0f} %)" for last, own in found)
         yield f"| {nodes:,} | {nodes * CORES:,} | {shown} | {100 * GOAL:.0f} % |"
-    full = mean(spent) / costs["Ray"]
+    full = mean(cost.pages) / cost.item
+    needs = PAGE_BYTES * CORES / mean(cost.pages)
     yield (
-        f"\nOne process is busy all the time from about {full:,.0f} cores on, {full / CORES:.0f} nodes: more do not "
-        "read faster."
+        "\nShare of the cores' time that reads: of all nodes until the last part ends, and in brackets of each part's "
+        "nodes until that part ends, as they are free for other work then: a part of which a node fails ends late. One "
+        f"process is busy all the time from about {full:,.0f} cores on, {full / CORES:.0f} nodes: more do not read "
+        f"faster. The store is from {STORE_RATE / needs:,.0f} nodes on."
     )
 
 
@@ -189,8 +234,9 @@ def speed(count: int) -> Iterator[str]:
 
 PARTS: Parts = {
     "speed": ("One machine", ["read"], lambda given: speed(given.read)),
-    "handing": ("Handing out", ["items", "pages"], handing_out),
+    "handing": ("Handing out", ["items", "pages", "each"], handing_out),
     "killed": ("Killed while they read", ["kills"], lambda given: killed(given.kills)),
+    "listed": ("A long list", ["lines"], lambda given: listed(given.lines)),
     "grown": ("A store that grew", ["fields"], lambda given: grown(given.fields)),
 }
 
@@ -201,7 +247,9 @@ def main() -> None:
     parser.add_argument("--read", type=int, default=200, help="pages to read by each engine (default: 200)")
     parser.add_argument("--items", type=int, default=2000, help="items that cost nothing, to measure handing out")
     parser.add_argument("--pages", type=int, default=12, help="pages to read (default: 12)")
+    parser.add_argument("--each", type=int, default=600, help="pages a core, simulated (default: 600)")
     parser.add_argument("--kills", type=int, default=60, help="workers, raylets and commands to kill (default: 60)")
+    parser.add_argument("--lines", type=int, default=1_000_000, help="pages in the list (default: 1000000)")
     parser.add_argument("--fields", type=int, default=1_000_000, help="fields of the store (default: 1000000)")
     given = parser.parse_args()
     show(parted("Many machines, many keyers", PARTS, given, machine()), given.out)

@@ -93,10 +93,12 @@ def serving(
     thread.start()
     try:
         while not (servers and servers[0].started):
+            assert thread.is_alive(), "the server did not begin"
             time.sleep(0.01)
         yield port, said
     finally:
-        servers[0].should_exit = servers[0].force_exit = True
+        for server in servers:
+            server.should_exit = server.force_exit = True
         thread.join()
 
 

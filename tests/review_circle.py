@@ -20,7 +20,7 @@ from inkshift.review.core.schema import Task
 from inkshift.review.core.store import Store
 
 HERE = Path(__file__).parent
-PATIENCE = 120
+PATIENCE = 600
 
 
 def settled(store: Store, forms: int = 30, name: str = "Cheques") -> int:

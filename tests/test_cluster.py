@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inkshift.cli.options import cluster_of
+from inkshift.cluster import _Hand
 from inkshift.errors import InputError, SettingError
 from inkshift.forms.page.files import PageRef
 from inkshift.forms.reader import _read_away
+from inkshift.models.package import load_model
 
 pytest.importorskip("ray")
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
+PATIENCE = 900  # seconds that a run may take on a busy machine; alone it takes ten
 
 # In a process of its own: Ray starts threads and warns of its own libraries. The first worker is lost as it
 # begins; items kill their worker once, or always.
@@ -116,13 +123,13 @@ def test_a_worker_that_dies_costs_its_own_item_alone(work: tuple[list[str], dict
     the journal holds is not done again."""
     command, own = work
     wanted = [[str(n), "gone" if n == 7 else n * n] for n in range(24)]
-    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == wanted
     tried = [line.split()[0] for line in (tmp_path / "done").read_text().splitlines()]
     assert sorted(tried, key=int) == sorted([*map(str, range(24)), "3", "7"], key=int)
     assert len((tmp_path / "began").read_text().splitlines()) <= 2 + 3, "workers stay warm"
-    again = subprocess.run(command, env=own, capture_output=True, text=True, timeout=240)
+    again = subprocess.run(command, env=own, capture_output=True, text=True, timeout=PATIENCE)
     assert json.loads(again.stdout.splitlines()[-1]) == wanted
     assert len((tmp_path / "done").read_text().splitlines()) == len(tried)
 
@@ -131,7 +138,7 @@ def test_workers_that_died_idle_cost_no_item(work: tuple[list[str], dict[str, st
     """As where a node goes while none of its workers had anything to do: no item was there to kill them."""
     command, own = work
     (tmp_path / "work.py").write_text(IDLE)
-    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [[str(n), n * n] for n in range(24) if n not in (3, 7)]
 
@@ -141,7 +148,7 @@ def test_a_result_that_cannot_be_sent_is_raised_in_its_place(
 ) -> None:
     command, own = work
     (tmp_path / "work.py").write_text(UNSENT)
-    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == ["0", "1"]
 
@@ -161,11 +168,43 @@ def test_a_page_that_a_node_does_not_see_is_no_page_that_cannot_be_read(tmp_path
         _read_away(PageRef(str(tmp_path / "gone.jpg"), 1, 1))
 
 
+def test_readings_are_those_of_this_machine_byte_for_byte(tmp_path: Path, shipped_model: str) -> None:
+    command = [sys.executable, "-m", "inkshift", "read", str(TELEGRAM / "scan-1.jpg"), str(TELEGRAM / "scan-2.jpg")]
+    command += ["--template", str(TELEGRAM / "template.json"), "--workers", "1", "--out"]
+    for out, more in (("here.csv", []), ("there.csv", ["--engine", "ray"])):
+        done = subprocess.run([*command, str(tmp_path / out), *more], capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("there", "setup", "says"),
+    [
+        ({"inkshift": "0.0.1"}, None, r"has inkshift .*, expected 0\.0\.1; install that there, or leave the node out"),
+        ({"folder": "/no such folder"}, None, r"does not see the folder /no such folder; all nodes need the files"),
+        ({}, load_model, r"/no model: no model of this name"),
+    ],
+    ids=["version", "folder", "model"],
+)
+def test_what_a_node_lacks_is_told_with_its_name(there: dict[str, str], setup: Any, says: str) -> None:
+    duty = ({"inkshift": version("inkshift"), "folder": str(Path.cwd()), **there}, str, setup, ("/no model",))
+    good, error = _Hand(duty).begin()
+    assert not good and re.match(f"node {re.escape(platform.node())}: .*{says}", str(error)), error
+
+
+def test_a_full_disk_of_a_node_is_told_with_its_name() -> None:
+    def full(item: str) -> str:
+        raise SettingError("/tmp: the temporary folder cannot be written (No space left on device); free its disk")
+
+    good, error = _Hand(({}, full, None, ())).do("a page")
+    assert not good and str(error).startswith(f"node {platform.node()}: /tmp: the temporary folder cannot be written")
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "head", "127.0.0.1:99999"])
 def test_where_no_cluster_answers_one_line_says_so(address: str) -> None:
     command = [sys.executable, "-m", "inkshift", "read", str(TELEGRAM / "scan-1.jpg"), "--template"]
     command += [str(TELEGRAM / "template.json"), "--engine", "ray", "--address", address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2, done.stderr
     assert f"--address {address}: " in done.stderr and "Traceback" not in done.stderr
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkshift.errors import DataError
+from inkshift.errors import DataError, SettingError
 from inkshift.files import as_cell, read_bytes, read_csv, whole_file, whole_folder
 from inkshift.forms.out.batch import expected_forms
 from inkshift.pictures import ending_of
+from inkshift.scratch import Names
 
 ROWS = [{"form": "T-1", "value": "7"}, {"form": "Ñandú 2", "value": "008"}]
 PLAIN = "form,value\nT-1,7\nÑandú 2,008\n"
@@ -163,3 +164,22 @@ def test_a_pipe_is_read_to_its_end_and_one_that_nobody_fills_is_empty(tmp_path: 
 def test_a_file_that_says_it_has_a_thousand_million_brands_is_told_at_once() -> None:
     rest = b"ftypmif1\0\0\0\0" + b"heic" * 4
     assert ending_of(b"\xff\xff\xff\xf0" + rest) == ending_of(b"\0\0\0\x20" + rest) == ".heic"
+
+
+@given(st.lists(st.tuples(st.text(st.characters(codec=None), max_size=3), st.integers(0, 2**62)), max_size=30))
+def test_names_are_kept_as_a_dict_keeps_them(given: list[tuple[str, int]]) -> None:
+    """Also those of files that are not Unicode."""
+    names, plain = Names(), dict[str, int]()
+    for name, number in given:
+        assert names.put(name, number) == (name not in plain)
+        plain[name] = number
+    assert list(names) == list(plain) and len(names) == len(plain)
+    assert all(names.get(name) == number for name, number in plain.items()) and names.get("none of them") is None
+
+
+def test_where_there_is_no_room_for_names_one_line_says_so() -> None:
+    names = Names()
+    names._asked("PRAGMA max_page_count = 10")  # as a full disk does
+    with pytest.raises(SettingError, match=r"the temporary folder cannot be written .*full.*; free its disk, or set"):
+        for k in range(100_000):
+            names.put(f"a page {k}")

@@ -13,7 +13,7 @@ import pytest
 
 from inkshift import Reader, load_model, load_template
 from inkshift.errors import SettingError, TemplateError
-from inkshift.forms.assemble import Called, assemble, call_roll
+from inkshift.forms.assemble import Called, RollCall, assemble
 from inkshift.forms.out.batch import Target, read_into
 from inkshift.forms.reading import PageReading
 from inkshift.forms.registration.register import register
@@ -96,7 +96,10 @@ def test_an_unread_page_leaves_its_form_incomplete() -> None:
     pages = [PageReading("a.pdf", 1, design=0), PageReading("a.pdf", 2, error="a.pdf page 2: torn")]
     (form,) = assemble(pages, two_pages())
     assert form.errors == ("a.pdf page 2: torn",)
-    roll = call_roll([Called(form.name, 1, 1, whole=2), Called("b", 0, 2, whole=2)], ["a", "b", "c"])
+    call = RollCall(["a", "b", "c"])
+    for called in (Called(form.name, 1, 1, whole=2), Called("b", 0, 2, whole=2)):
+        call.add(called)
+    roll = call.roll()
     assert (roll.incomplete, roll.missing, roll.unread_pages) == (("a",), ("c",), 1)
 
 

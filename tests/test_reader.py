@@ -13,7 +13,7 @@ from PIL import Image
 
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import ModelError, SettingError, TemplateError
-from inkshift.forms.assemble import Called, call_roll
+from inkshift.forms.assemble import Called, RollCall
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader, read
 from inkshift.forms.reading import FormReading
@@ -150,8 +150,10 @@ def test_a_form_found_twice_and_one_missing_are_told(glyphs: Glyphs, tmp_path: P
     save(pages[:2], tmp_path / "b.tif")
     (tmp_path / "c.png").write_bytes(b"no picture")
     forms = list(reader_for(template, tmp_path).read([tmp_path]))
-    called = [Called(form.name, len(form.errors), sum(not note.error for note in form.pages)) for form in forms]
-    roll = call_roll(called, {"form-0001", "form-0009"})
+    call = RollCall({"form-0001", "form-0009"})
+    for form in forms:
+        call.add(Called(form.name, len(form.errors), sum(not note.error for note in form.pages)))
+    roll = call.roll()
     assert roll.forms == 3 and roll.unread_pages == 1
     assert (roll.duplicate, roll.missing, roll.unknown) == (("form-0001",), ("form-0009",), ("form-0002",))
 

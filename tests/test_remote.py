@@ -21,7 +21,7 @@ from inkshift.errors import InputError, MissingExtraError
 from inkshift.files import file_digest
 from inkshift.forms.out import batch
 from inkshift.forms.out.batch import Target
-from inkshift.forms.page.files import find_files, load_page, page_refs, passed_over
+from inkshift.forms.page.files import find_files, load_page, page_refs
 from inkshift.forms.reader import Reader
 from inkshift.models import package
 from inkshift.remote import address_of
@@ -106,8 +106,8 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_folders_are_listed_and_pages_told_by_their_endings(bucket: str) -> None:
     found = find_files([f"{bucket}/scans"])
     assert [address_of(one) for one in found] == [f"{bucket}/scans/scan-10.jpg", f"{bucket}/scans/sub/scan-2.jpg"]
-    assert [address_of(one) for one in passed_over([f"{bucket}/scans"])] == [f"{bucket}/scans/notes.txt"]
-    assert find_files([f"{bucket}/bad/a.jpg"]) == [Path(f"{bucket}/bad/a.jpg")]
+    assert [address_of(one) for one in found.passed_over] == [f"{bucket}/scans/notes.txt"]
+    assert list(find_files([f"{bucket}/bad/a.jpg"])) == [Path(f"{bucket}/bad/a.jpg")]
 
 
 def test_a_page_is_that_of_its_file(bucket: str) -> None:

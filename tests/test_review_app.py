@@ -13,6 +13,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from inkshift.errors import SettingError
@@ -327,10 +328,17 @@ def test_whether_it_is_well_is_told_to_anybody(tmp_path: Path) -> None:
         browser = client(store)
         answer = browser.get("/health")
         assert (answer.status_code, answer.text, dict(answer.cookies)) == (200, "ok", {})
+        answer = browser.get("/ready")
+        assert (answer.status_code, answer.text, dict(answer.cookies)) == (200, "ok", {})
+        with store.writing() as session:
+            session.execute(sa.text("UPDATE alembic_version SET version_num = '0'"))
+        answer = browser.get("/ready")
+        assert (answer.status_code, browser.get("/health").text) == (503, "ok") and "tables" in answer.text
         store.engine.dispose()
         (tmp_path / "review.db").unlink()
         (tmp_path / "review.db").mkdir()
-        assert browser.get("/health").status_code == 503
+        answer = browser.get("/ready")
+        assert (answer.status_code, browser.get("/health").text) == (503, "ok") and "does not answer" in answer.text
 
 
 def test_how_much_there_is_to_do_is_told_to_this_computer_alone(tmp_path: Path) -> None:

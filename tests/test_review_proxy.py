@@ -90,7 +90,7 @@ def test_the_nginx_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def _get(port: int, path: str) -> tuple[str, str]:
     """Where an answer leads, and its text."""
-    for _ in range(200):
+    for _ in range(1200):
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as line:
             try:
                 line.request("GET", path, headers={"Host": "review.example"})

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from inkshift.errors import InkshiftError, InputError, SettingError
+from inkshift.scratch import Names
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,6 +36,11 @@ _MARK = b'{"fingerprint": '
 
 def digest(*parts: str | bytes) -> str:
     """SHA-256 of the parts, each with its length before it: 64 hex digits; ("ab", "c") is not ("a", "bc")."""
+    return digest_of(parts)
+
+
+def digest_of(parts: Iterable[str | bytes]) -> str:
+    """As `digest`, of parts that come one after another."""
     total = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
@@ -47,14 +53,14 @@ class Journal:
 
     A journal of the same fingerprint (a digest of the settings) is taken up, from a torn or damaged line on dropped;
     one of another fingerprint is started anew. A result outlives the process as soon as `add` returns,
-    and a power cut after at most a second of further work. In memory: an offset for each key.
+    and a power cut after at most a second of further work. Memory does not grow with the keys.
 
     Raises InputError if `path` holds something else or cannot be written.
     """
 
     def __init__(self, path: str | Path, fingerprint: str) -> None:
         self._path = Path(path)
-        self._offsets: dict[str, int] = {}
+        self._offsets = Names()
         self._synced = time.monotonic()
         with self._writing():
             self._path.touch()
@@ -79,7 +85,7 @@ class Journal:
                 break
             if not (isinstance(key, str) and sound and line.endswith(b"\n")):
                 break
-            self._offsets[key] = end
+            self._offsets.put(key, end)
             end += len(line)
         with self._writing():
             self._file.truncate(end)
@@ -87,18 +93,21 @@ class Journal:
                 self._append(header)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._offsets
+        return self._offsets.get(key) is not None
 
     def __getitem__(self, key: str) -> Any:
         """The result as JSON gives it back (a tuple is a list). Raises KeyError if it is not finished."""
-        self._file.seek(self._offsets[key])
+        offset = self._offsets.get(key)
+        if offset is None:
+            raise KeyError(key)
+        self._file.seek(offset)
         return json.loads(self._file.readline())["result"]
 
     def add(self, key: str, result: Any) -> None:
         """Keep a result that JSON can hold. Raises InputError if it cannot be written (a full disk)."""
         line = _line({"key": key, "crc": _crc(result), "result": result})
         with self._writing():
-            self._offsets[key] = self._append(line)
+            self._offsets.put(key, self._append(line))
             if time.monotonic() - self._synced >= _SYNC_SECONDS:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()

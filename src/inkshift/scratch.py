@@ -1,12 +1,15 @@
-"""Temporary folders that their process holds; what a process that was killed left goes when the next one is made."""
+"""What a process keeps on disk while it works: temporary folders, which go with it or when the next one is made, and
+names that would be too many for the memory."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,6 +21,8 @@ from inkshift.errors import SettingError
 PREFIX = "inkshift-scratch-"
 # What a system says where a disk is full or fails.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+# KiB of names that are held in memory.
+_HELD = 4096
 
 
 @contextmanager
@@ -74,6 +79,56 @@ def no_scratch(error: OSError) -> SettingError:
         f"{tempfile.gettempdir()}: the temporary folder cannot be written ({error.strerror}); free its disk, or set "
         "TMPDIR to a folder with room"
     )
+
+
+class Names:
+    """Names, each with a number, in the order in which they came: as a dict has them, but for the memory, of which a
+    million take no more than a few. What does not fit there is in a temporary file (SQLite).
+
+    Names may hold halves of characters, as those of files do. Raises SettingError where that file cannot be written.
+    """
+
+    def __init__(self) -> None:
+        disk = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, disk.close)
+        self._disk = disk
+        self._count = 0
+        for statement in (
+            "PRAGMA journal_mode = OFF",
+            f"PRAGMA cache_size = -{_HELD}",
+            "CREATE TABLE names (place INTEGER PRIMARY KEY, name BLOB UNIQUE, number INTEGER)",
+        ):
+            self._asked(statement)
+
+    def get(self, name: str) -> int | None:
+        found = self._asked("SELECT number FROM names WHERE name = ?", _as_bytes(name)).fetchone()
+        return None if found is None else int(found[0])
+
+    def put(self, name: str, number: int = 0) -> bool:
+        """Keep a number for a name; whether the name is new."""
+        again = "INSERT INTO names (name, number) VALUES (?, ?) ON CONFLICT DO NOTHING"
+        new = self._asked(again, _as_bytes(name), number).rowcount == 1
+        if not new:
+            self._asked("UPDATE names SET number = ? WHERE name = ?", number, _as_bytes(name))
+        self._count += new
+        return new
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        for (name,) in self._asked("SELECT name FROM names ORDER BY place"):
+            yield name.decode("utf-8", "surrogatepass")
+
+    def _asked(self, statement: str, *given: object) -> sqlite3.Cursor:
+        try:
+            return self._disk.execute(statement, given)
+        except sqlite3.OperationalError as e:
+            raise no_scratch(OSError(errno.ENOSPC, str(e))) from None
+
+
+def _as_bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
 
 
 def _root() -> Path:

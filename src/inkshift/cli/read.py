@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from inkshift.forms.reading import FormReading
 
 SHOWN = 10
+_STDIN = Path("-")
 
 TemplateFiles = Annotated[
     list[Path] | None,
@@ -159,33 +162,44 @@ def read(
     raise typer.Exit(1 if summary.unread else 0)
 
 
-def _listed(paths: list[Path], file: Path | None) -> list[Path]:
-    """The paths, with those that standard input lists in the place of `-`, and those that a file lists."""
-    from inkshift.errors import InputError, SettingError
-    from inkshift.files import MOST_TABLE, read_text, reason
+def _listed(paths: list[Path], file: Path | None) -> Iterator[Path]:
+    """The paths, with those that standard input lists in the place of `-`, and those that a file lists, none held."""
+    from inkshift.errors import SettingError
 
-    need_there([path for path in paths if path != Path("-")])
-    if file is not None:
-        try:
-            listed = _lines(read_text(file, MOST_TABLE))
-        except (OSError, ValueError) as e:
-            raise InputError(f"{file}: expected a list of paths, one a line, found none ({reason(e)})") from None
-        if not listed:
-            raise InputError(f"{file}: expected a list of paths, one a line, found none; fill it or leave out --from")
-        paths = paths + listed
-    if not paths:
+    need_there([path for path in paths if path != _STDIN])
+    if not paths and file is None:
         raise SettingError("nothing to read: give files or folders, or --from FILE with a path a line")
-    if Path("-") not in paths:
-        return paths
-    listed = _lines(sys.stdin.read())
-    if not listed:
-        raise InputError("-: expected a list of paths on standard input, one a line, found none")
-    return [path for given in paths for path in (listed if given == Path("-") else [given])]
+    listed = False
+    for path in chain(paths, _lines(file) if file else ()):
+        if path != _STDIN:
+            yield path
+        elif not listed:  # it can be read but once
+            listed = True
+            yield from _lines(path)
 
 
-def _lines(text: str) -> list[Path]:
-    """A path a line, without the blanks around it."""
-    return [Path(line.strip()) for line in text.splitlines() if line.strip()]
+def _lines(file: Path) -> Iterator[Path]:
+    """The paths that a file lists, one a line, without the blanks around them."""
+    from inkshift.errors import InputError
+    from inkshift.files import MOST_SETTINGS, reason
+
+    here = file == _STDIN
+    wanted = f"{file}: expected a list of paths{' on standard input' if here else ''}, one a line, found"
+    lines = 0
+    try:
+        with nullcontext(sys.stdin) if here else file.open(encoding="utf-8-sig") as text:
+            for line in iter(partial(text.readline, MOST_SETTINGS), ""):
+                if len(line) == MOST_SETTINGS:
+                    raise InputError(f"{wanted} a line without end; check the path")
+                if line.strip():
+                    lines += 1
+                    yield Path(line.strip())
+    except OSError as e:
+        raise InputError(f"{wanted} none ({reason(e)})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{wanted} what is not UTF-8 behind line {lines}; save it as UTF-8") from None
+    if not lines:
+        raise InputError(f"{wanted} none" + ("" if here else "; fill it or leave out --from"))
 
 
 def _digits(text: str) -> tuple[int, int]:
@@ -199,17 +213,19 @@ def _digits(text: str) -> tuple[int, int]:
 
 
 def _read(
-    reader: Reader, paths: list[Path], target: Target, workers: int | None, expected: list[str], cluster: str
+    reader: Reader, paths: Iterable[Path], target: Target, workers: int | None, expected: list[str], cluster: str
 ) -> Summary:
     """Read with a progress bar; on Ctrl+C say whether it can go on."""
     from inkshift.forms.out.batch import read_into, workers_for
+    from inkshift.forms.page.files import find_files
 
-    many = workers or (0 if cluster else workers_for(paths))
+    files = find_files(paths)
+    many = workers or (0 if cluster else workers_for(files))
     try:
         with bars("pages") as advance:
             return read_into(
                 reader,
-                paths,
+                files,
                 target,
                 workers=many,
                 cluster=cluster,

@@ -13,6 +13,7 @@ from inkshift.forms.joint.form import decode_form
 from inkshift.forms.reading import FieldReading, FormReading, PageNote, PageReading
 from inkshift.forms.rules import mark_rules
 from inkshift.forms.template import Template
+from inkshift.scratch import Names
 
 
 def assemble(
@@ -114,19 +115,31 @@ class Called(NamedTuple):
     whole: int = 1
 
 
-def call_roll(forms: Iterable[Called], expected: Collection[str] = ()) -> Roll:
-    """Count forms and compare their names with those expected."""
-    seen: Counter[tuple[str, str]] = Counter()
-    incomplete: list[str] = []
-    unread = 0
-    for form in forms:
-        unread += form.unread
-        if form.pages:
-            seen[form.name, form.template] += 1
+class RollCall:
+    """Forms that are counted as they come, and their names compared with those expected; in memory are the names of
+    what is amiss."""
+
+    def __init__(self, expected: Collection[str] = ()) -> None:
+        self.by_template: Counter[str] = Counter()
+        self._expected, self._missing = frozenset(expected), set(expected)
+        self._seen = Names()
+        self._duplicate, self._unknown = set[str](), set[str]()
+        self._incomplete: list[str] = []
+        self._unread = 0
+
+    def add(self, form: Called) -> None:
+        self._unread += form.unread
         if 0 < form.pages < form.whole:
-            incomplete.append(form.name)
-    names = {name for name, _ in seen}
-    missing = sorted(set(expected) - names)
-    unknown = sorted(names - set(expected)) if expected else []
-    duplicate = sorted({name for (name, _), n in seen.items() if n > 1})
-    return Roll(sum(seen.values()), unread, tuple(duplicate), tuple(missing), tuple(unknown), tuple(incomplete))
+            self._incomplete.append(form.name)
+        if not form.pages:
+            return
+        self.by_template[form.template] += 1
+        if not self._seen.put(f"{form.template}\0{form.name}"):
+            self._duplicate.add(form.name)
+        self._missing.discard(form.name)
+        if self._expected and form.name not in self._expected:
+            self._unknown.add(form.name)
+
+    def roll(self) -> Roll:
+        duplicate, missing, unknown = (tuple(sorted(some)) for some in (self._duplicate, self._missing, self._unknown))
+        return Roll(self.by_template.total(), self._unread, duplicate, missing, unknown, tuple(self._incomplete))

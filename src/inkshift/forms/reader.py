@@ -43,7 +43,7 @@ from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.decode import reading_classes
 from inkshift.forms.field.tick import read_tick
 from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS, as_date
-from inkshift.forms.page.files import PageRef, find_files, load_page, page_refs
+from inkshift.forms.page.files import Files, PageRef, find_files, load_page, page_refs
 from inkshift.forms.page.laid import Laid, blank_of, cut_out, darkened
 from inkshift.forms.page.place import Box, on_page
 from inkshift.forms.page.which import (
@@ -231,7 +231,7 @@ class Reader:
 
     def read(
         self,
-        pages: Source | Sequence[Source],
+        pages: Source | Sequence[Source] | Files,
         *,
         workers: int = 1,
         journal: str | Path | None = None,
@@ -240,20 +240,23 @@ class Reader:
     ) -> Generator[FormReading, None, None]:
         """Read files, and the pictures and PDFs in folders, form by form, in order.
 
-        pages: one of them or several; a picture is (H, W) or (H, W, 3) RGB uint8, or one of Pillow; the first is named
-        `picture 1`. A page that cannot be read costs only itself: its form says why in `errors`. workers: processes.
+        pages: one of them or several, or what `find_files` gives, for more than the memory should hold; a picture is
+        (H, W) or (H, W, 3) RGB uint8, or one of Pillow; the first is named `picture 1`. A page that cannot be read
+        costs only itself: its form says why in `errors`. workers: processes.
         journal: file in which finished pages are kept, so that a reading that was stopped goes on.
         progress: called with pages done and pages in all; files have their pages counted shortly before they are read,
         and those to come are taken to have as many as those before. cluster: the address of a Ray cluster whose workers
         read, `local` for one on this machine; 0 workers are one a core of it.
         """
+        if isinstance(pages, Files):
+            return self._read_files(pages, workers, journal, progress, cluster)
         several = [pages] if isinstance(pages, str | os.PathLike | np.ndarray | Image) else list(pages)
         pictures = [page for page in several if isinstance(page, np.ndarray | Image)]
         if pictures:
             if len(pictures) < len(several) or journal:
                 raise SettingError("read: expected files, or pictures without a journal, found both; read them apart")
             return self._signed(self._each_picture(pictures, progress))
-        return self._read_files([str(page) for page in several], workers, journal, progress, cluster)
+        return self._read_files(find_files(map(str, several)), workers, journal, progress, cluster)
 
     def _each_picture(self, pictures: Sequence[Pixels | Image], progress: Progress | None) -> Iterator[PageReading]:
         for number, picture in enumerate(pictures, 1):
@@ -263,13 +266,12 @@ class Reader:
 
     def _read_files(
         self,
-        paths: Sequence[str],
+        files: Files,
         workers: int,
         journal: str | Path | None,
         progress: Progress | None,
         cluster: str,
     ) -> Generator[FormReading, None, None]:
-        files = find_files(paths)
         refs, ahead = tee(_all_refs(files))  # counted as they are handed out, not all before the first is read
         keep = jobs.Journal(journal, self.fingerprint()) if journal else None
         items = ((f"{ref.source}#{ref.page}#{stamp(ref.source)}", ref) for ref, error in ahead if not error)
@@ -841,7 +843,7 @@ def _need_names(templates: Sequence[Template]) -> None:
         raise SettingError(f"two of the templates are called {doubled[0]!r}; give one of them another name")
 
 
-def _all_refs(files: Sequence[Path]) -> Iterator[tuple[PageRef, str]]:
+def _all_refs(files: Iterable[Path]) -> Iterator[tuple[PageRef, str]]:
     """Each page of each file, or the file with the error that kept its pages from being counted."""
     for path in files:
         try:

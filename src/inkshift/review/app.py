@@ -98,7 +98,7 @@ def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
     for module in ROUTES:
         app.include_router(module.router)
     # No session, no account.
-    app.router.routes.extend([Route("/health", health), Route("/metrics", metrics)])
+    app.router.routes.extend([Route("/health", health), Route("/ready", ready), Route("/metrics", metrics)])
     app.mount("/static", StaticFiles(packages=[*STATIC]), name="static")
     app.add_middleware(Shield, hosts=settings.hosts, root=settings.root)
     for kind in (HTTPException, RequestValidationError, InkshiftError):
@@ -132,14 +132,16 @@ def _nobody(request: Request, error: Exception) -> Response:
     return Response(status_code=499)
 
 
-def health(request: Request) -> PlainTextResponse:
-    """Whether the server answers and reaches its database."""
-    try:
-        with request.app.state.store.reading() as session:
-            session.execute(sa.select(1))
-    except sa.exc.SQLAlchemyError:
-        return PlainTextResponse("the database does not answer", 503)
+async def health(_: Request) -> PlainTextResponse:
+    """That the server answers; one that does not is to be started anew."""
     return PlainTextResponse("ok")
+
+
+def ready(request: Request) -> PlainTextResponse:
+    """Whether the server can work with its database; as long as not, nobody is to be sent to it. One that stops answers
+    nobody."""
+    reason = stores.why_not_ready(request.app.state.store)
+    return PlainTextResponse(reason or "ok", 503 if reason else 200)
 
 
 def metrics(request: Request) -> PlainTextResponse:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
 from inkshift import remote
 from inkshift.errors import InputError, SettingError
 from inkshift.files import locked, read_csv
-from inkshift.forms.assemble import Called, Roll, call_roll
+from inkshift.forms.assemble import Called, Roll, RollCall
 from inkshift.forms.out.columns import address_of
 from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of, is_address, open_readings, write_forms
 from inkshift.forms.out.html import open_report
-from inkshift.forms.page.files import ONE_PAGE, find_files, page_refs, passed_over
+from inkshift.forms.page.files import ONE_PAGE, Files, find_files, page_refs
 from inkshift.forms.reader import Progress, Reader, stamp
 from inkshift.forms.reading import FormReading
-from inkshift.jobs import digest
+from inkshift.jobs import digest, digest_of
 from inkshift.scratch import no_scratch, scratch
 
 # Fewer pages than this are read before further processes have started.
@@ -93,7 +94,7 @@ class Summary:
 
 def read_into(
     reader: Reader,
-    paths: Sequence[str | Path],
+    paths: Iterable[str | Path] | Files,
     target: Target,
     *,
     workers: int = 1,
@@ -102,23 +103,24 @@ def read_into(
     progress: Progress | None = None,
     watch: AddForm | None = None,
 ) -> Summary:
-    """Read `paths` and write `target`; memory does not grow with the pages. watch: is called with each form. cluster:
-    see `Reader.read`.
+    """Read `paths` and write `target`; memory does not grow with the pages, but for the names of what is amiss. watch:
+    is called with each form. cluster: see `Reader.read`.
 
     Finished pages are kept in a hidden journal beside `target.out` until all is written: the same call goes on from
     it after a stop. Raises what `Reader.read` and the writers raise, the trail's before anything is read; a page that
     cannot be read is in the summary.
     """
-    _keep_apart(reader, paths, target)
+    files = find_files(paths)
+    _keep_apart(reader, files, target)
     if target.trail is not None:
         _trails().end_of(target.trail)
     with _journal(target.out) as journal:
-        forms = reader.read(paths, workers=workers, journal=journal, progress=progress, cluster=cluster)
-        tally = _Tally({template.name: len(template.pages) for template in reader.templates})
+        forms = reader.read(files, workers=workers, journal=journal, progress=progress, cluster=cluster)
+        tally = _Tally({template.name: len(template.pages) for template in reader.templates}, RollCall(expected))
         write_forms(
-            forms, *_outputs(target, reader, paths), nullcontext(tally.add), *([nullcontext(watch)] if watch else [])
+            forms, *_outputs(target, reader, files), nullcontext(tally.add), *([nullcontext(watch)] if watch else [])
         )
-    return tally.summary(expected, passed_over(paths))
+    return tally.summary(files.passed_over)
 
 
 def _trails() -> ModuleType:
@@ -128,11 +130,11 @@ def _trails() -> ModuleType:
     return trail
 
 
-def _outputs(target: Target, reader: Reader, paths: Sequence[str | Path]) -> Iterator[Output]:
+def _outputs(target: Target, reader: Reader, files: Files) -> Iterator[Output]:
     run = ""
     if is_address(target.out):  # the same files as they are now, read with the same settings
-        files = find_files(paths)
-        run = digest(reader.fingerprint(), *(f"{remote.address_of(f) or f.resolve()}#{stamp(f)}" for f in files))
+        named = (f"{remote.address_of(f) or f.resolve()}#{stamp(f)}" for f in files)
+        run = digest_of(chain([reader.fingerprint()], named))
     # What is opened first is closed last: the trail tells of a reading once the rest of it is there.
     if target.trail is not None:
         yield _trails().open_trail(target.trail, reader)
@@ -141,13 +143,13 @@ def _outputs(target: Target, reader: Reader, paths: Sequence[str | Path]) -> Ite
     yield open_readings(target.out, target.format, run)
 
 
-def _keep_apart(reader: Reader, paths: Sequence[str | Path], target: Target) -> None:
+def _keep_apart(reader: Reader, files: Files, target: Target) -> None:
     """Raise SettingError where what is written would take the place of what is read, or of each other."""
     given = (reader.settings.template, *reader.settings.templates, reader.settings.policy)
     written = [Path(os.path.realpath(path)) for path in target.files]  # `resolve` raises where a link leads to itself
-    there = [path for path in written if path.exists()]  # what is not cannot be read: no file need be looked at
-    read = (*find_files(paths), *(Path(name) for name in given if name)) if there else ()
-    taken = ({_place(path) for path in read} & set(map(_place, there))) - {None}
+    there = set(map(_place, written)) - {None}
+    read = chain(files, map(Path, filter(None, given))) if there else ()  # what is not there cannot be read
+    taken = {place for path in read if (place := _place(path)) in there}
     for path in written:
         if _place(path) in taken or written.count(path) > 1:
             what = "an input" if _place(path) in taken else "another output"
@@ -173,7 +175,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def workers_for(paths: Sequence[str | Path]) -> int:
+def workers_for(paths: Iterable[str | Path] | Files) -> int:
     """One process for a few pages, else one a core. Raises InputError for a path that is not there.
 
     A TIFF or PDF in a store counts as many pages: it is not fetched for this.
@@ -226,36 +228,36 @@ class _Tally:
     """What the forms come to, as they are written. whole: pages that a form of each template has."""
 
     whole: dict[str, int]
+    roll_call: RollCall
     fields: int = 0
     blank: int = 0
     unread: list[str] = field(default_factory=list)
     broken: dict[tuple[str, str], None] = field(default_factory=dict)
-    called: list[Called] = field(default_factory=list)
-    accepted: list[list[bool]] = field(default_factory=list)
+    accepted: int | None = None
+    straight: int | None = None
 
     def add(self, form: FormReading) -> None:
         self.fields += len(form.fields)
         if accepted := [item.accepted for item in form.fields if item.accepted is not None]:
-            self.accepted.append(accepted)
+            self.accepted = (self.accepted or 0) + sum(accepted)
+            self.straight = (self.straight or 0) + all(accepted)
         self.unread += form.errors
         self.broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
         self.blank += sum(note.blank for note in form.pages)
         pages = sum(not (note.error or note.blank) for note in form.pages)
-        called = Called(form.name, len(form.errors), pages, form.template, self.whole.get(form.template, 1))
-        self.called.append(called)
+        self.roll_call.add(Called(form.name, len(form.errors), pages, form.template, self.whole.get(form.template, 1)))
 
-    def summary(self, expected: Collection[str], passed_over: Iterable[Path]) -> Summary:
-        used = [one.template for one in self.called if one.pages > 0]
+    def summary(self, passed_over: Iterable[Path]) -> Summary:
         return Summary(
             self.fields,
-            call_roll(self.called, expected),
+            self.roll_call.roll(),
             tuple(self.unread),
             tuple(self.broken),
-            sum(map(sum, self.accepted)) if self.accepted else None,
-            sum(map(all, self.accepted)) if self.accepted else None,
+            self.accepted,
+            self.straight,
             self.blank,
             tuple(passed_over),
-            tuple((name, used.count(name)) for name in self.whole),
+            tuple((name, self.roll_call.by_template[name]) for name in self.whole),
         )
 
 

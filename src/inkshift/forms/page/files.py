@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from inkshift import pictures
 from inkshift.errors import InputError
 from inkshift.forms.page import pdf
 from inkshift.remote import address_of, at_hand, files_at
+from inkshift.scratch import Names
 
 _WANTED = f"expected a {pictures.KINDS.replace(' or GIF', ', GIF or PDF')}"
 # Files of these endings are pages to people, and are tried, whatever is in them; others where their content is one.
@@ -37,8 +38,28 @@ class PageRef:
     count: int = 0
 
 
-def find_files(paths: Sequence[str | Path]) -> list[Path]:
-    """The files behind `paths`, each once: files as given, folders by the pictures and PDFs in them.
+class Files:
+    """Files of pages, each once, in their order; memory does not grow with them. passed_over: those of the folders that
+    are no pages, hidden ones apart, in natural order."""
+
+    def __init__(self) -> None:
+        self._names = Names()
+        self.passed_over: list[Path] = []
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[Path]:
+        return map(Path, self._names)
+
+    def add(self, files: Iterable[Path]) -> None:
+        for file in files:
+            self._names.put(str(file))
+
+
+def find_files(paths: Iterable[str | Path] | Files) -> Files:
+    """The files behind `paths`, each once: files as given, folders by the pictures and PDFs in them. Of a folder all
+    names are held while they are put in order.
 
     An address, such as `s3://bucket/scans`, comes as a path (see `remote.address_of`); there, endings alone tell pages.
 
@@ -47,22 +68,21 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
     there, and by its ending a page, is named when it is to be read. Raises InputError for any other path that does not
     exist, and for a folder that cannot be searched or holds no such file.
     """
-    files: list[Path] = []
+    if isinstance(paths, Files):
+        return paths
+    files = Files()
     for path in map(Path, paths):
         if not _is_folder(path):
-            files.append(path)
+            files.add([path])
             continue
-        found = [file for file, is_page in _in_folder(path) if is_page]
-        if not found:
+        found = list(_in_folder(path))
+        pages = [file for file, is_page in found if is_page]
+        if not pages:
             raise InputError(f"{path}: {_WANTED} in this folder, found none; check the path")
-        files += sorted(found, key=_natural)
-    return list(dict.fromkeys(files))
-
-
-def passed_over(paths: Sequence[str | Path]) -> list[Path]:
-    """The files in the folders among `paths` that `find_files` leaves out, as they are no pages, hidden ones apart."""
-    found = (file for path in map(Path, paths) if _is_folder(path) for file, is_page in _in_folder(path) if not is_page)
-    return sorted(dict.fromkeys(found), key=_natural)
+        files.add(sorted(pages, key=_natural))
+        files.passed_over += [file for file, is_page in found if not is_page]
+    files.passed_over = sorted(dict.fromkeys(files.passed_over), key=_natural)
+    return files
 
 
 def _is_folder(path: Path) -> bool:

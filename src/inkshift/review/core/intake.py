@@ -248,27 +248,47 @@ def add_fields(session: Session, store: Store, batch: Batch, forms: Sequence[Pla
     """Add the fields of readings to forms that are kept, rows in bulk. model: digest of the one that read them."""
     aside = set(session.scalars(sa.select(Form.id).where(Form.id.in_([i for i, _, _ in forms]), left_out())))
     keyer = named_user(session, MODEL, "model", store.clock()).id if batch.model_keys else None
-    ids = iter(new_ids(session, Field, sum(len(one.form.fields) for _, one, _ in forms)))
-    fields, readings, decisions = [], [], []
-    for form, one, pages in forms:
-        for item, crop in zip(one.form.fields, one.crops, strict=True):
-            field, stand = next(ids), Standing("open")
-            if keyer is not None and item.state in ("written", "blank", "crossed-out"):
-                answer = Logged(0, keyer, "model", item.state, item.value, None)
-                stand = standing([answer], batch.double)
-                decisions.append(_log_row(field, answer, store))
-            first, second = (*stand.keyers, None, None)[:2]
-            fields.append(
-                {"id": field, "batch_id": batch.id, "form_id": form, "page_id": pages.get((item.source, item.page))}
-                | {"name": item.name, "box": list(item.box) if item.box else None, "urgency": urgency(item)}
-                | {"confidence": item.confidence, "waiting": stand.status != "settled" and form not in aside}
-                | {"status": stand.status, "state": stand.state, "value": stand.value, "crop": crop}
-                | {"first_id": first, "second_id": second, "accepted_by": None}
-            )
-            readings.append(reading_row(item, model, one.form.reader, field))
-    add_rows(session, Field, fields)
-    add_rows(session, Reading, readings)
-    add_rows(session, Decision, decisions)
+    numbers = new_ids(session, Field, sum(len(one.form.fields) for _, one, _ in forms))
+    given = ((form, one, pages, k) for form, one, pages in forms for k in range(len(one.form.fields)))
+    numbered = [(field, *rest) for field, rest in zip(numbers, given, strict=True)]
+    answers = {
+        field: Logged(0, keyer, "model", item.state, item.value, None)
+        for field, _, one, _, k in numbered
+        if keyer is not None and (item := one.form.fields[k]).state in ("written", "blank", "crossed-out")
+    }
+    batch_id, double, still_open = batch.id, batch.double, Standing("open")
+
+    def field_row(field: int, form: int, one: NewForm, pages: Mapping[tuple[str, int], int], k: int) -> dict[str, Any]:
+        item = one.form.fields[k]
+        stand = standing([answers[field]], double) if field in answers else still_open
+        first, second = (*stand.keyers, None, None)[:2]
+        return {
+            "id": field,
+            "batch_id": batch_id,
+            "form_id": form,
+            "page_id": pages.get((item.source, item.page)),
+            "name": item.name,
+            "box": list(item.box) if item.box else None,
+            "urgency": urgency(item),
+            "confidence": item.confidence,
+            "waiting": stand.status != "settled" and form not in aside,
+            "status": stand.status,
+            "state": stand.state,
+            "value": stand.value,
+            "crop": one.crops[k],
+            "first_id": first,
+            "second_id": second,
+            "accepted_by": None,
+        }
+
+    # Rows are made while the server takes in those before them.
+    add_rows(session, Field, (field_row(*each) for each in numbered))
+    add_rows(
+        session,
+        Reading,
+        (reading_row(one.form.fields[k], model, one.form.reader, field) for field, _, one, _, k in numbered),
+    )
+    add_rows(session, Decision, (_log_row(field, answer, store) for field, answer in answers.items()))
 
 
 def _log_row(field: int, answer: Logged, store: Store) -> dict[str, Any]:
@@ -285,9 +305,18 @@ def urgency(item: FieldReading) -> int:
 
 def reading_row(item: FieldReading, model: str, reader: str, field: int) -> dict[str, Any]:
     """A row of `Reading`. model: digest; reader: of the form; field: id."""
-    row = {name: getattr(item, name) for name in ("value", "written", "state", "confidence", "accepted")}
-    row |= {"candidates": [[c.written, c.probability] for c in item.candidates]}
-    return row | {"field_id": field, "model": model, "reader": reader, "rules_broken": list(item.rules_broken)}
+    return {
+        "value": item.value,
+        "written": item.written,
+        "state": item.state,
+        "confidence": item.confidence,
+        "accepted": item.accepted,
+        "candidates": [[c.written, c.probability] for c in item.candidates],
+        "field_id": field,
+        "model": model,
+        "reader": reader,
+        "rules_broken": list(item.rules_broken),
+    }
 
 
 def encoded(form: FormReading) -> list[bytes | None]:

@@ -6,13 +6,16 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy.orm import Session
 
 from inkshift.errors import InputError, MissingExtraError, SettingError
@@ -194,7 +197,7 @@ def _upgrade(connection: sa.Connection, shown: str) -> None:
     config.attributes["connection"] = connection
     found = MigrationContext.configure(connection).get_current_revision()
     scripts = ScriptDirectory.from_config(config)
-    head = scripts.get_current_head()
+    head = _version()
     if found is None:
         if others := set(sa.inspect(connection).get_table_names()) & set(Base.metadata.tables):
             raise InputError(f"{shown}: holds a table {min(others)!r} of something else; give an empty database")
@@ -207,6 +210,26 @@ def _upgrade(connection: sa.Connection, shown: str) -> None:
         )
     elif found != head:
         command.upgrade(config, "head")
+
+
+@cache
+def _version() -> str | None:
+    """That of this inkshift's tables."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+def why_not_ready(store: Store) -> str:
+    """Why the database cannot be worked with: it does not answer, or its tables are not of this version. Else empty."""
+    from alembic.migration import MigrationContext
+
+    try:
+        with store.engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+    except sa.exc.SQLAlchemyError:
+        return "the database does not answer"
+    return "" if found == _version() else "the tables of the database are not those of this version; start review anew"
 
 
 def in_turn(session: Session, what: str) -> None:
@@ -226,23 +249,53 @@ def new_ids(session: Session, table: type[Base], count: int) -> Sequence[int]:
     return session.scalars(sa.select(number).select_from(sa.func.generate_series(1, count).alias())).all()
 
 
-def add_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows in bulk: to PostgreSQL by COPY. All have the same columns; the database fills in the others."""
-    if not rows:
+def add_rows(session: Session, table: type[Base], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows in bulk, as they come: to PostgreSQL by COPY. All have the same columns, in the same order; the database
+    fills in the others."""
+    coming = iter(rows)
+    first = next(coming, None)
+    if first is None:
         return
     made, connection = Base.metadata.tables[table.__tablename__], session.connection()
+    lines = _as_kept(connection.dialect, [made.c[name] for name in first], chain([first], coming))
     if connection.dialect.name == "sqlite":
-        session.execute(sa.insert(made), rows)
+        marks = ", ".join("?" * len(first))
+        connection.exec_driver_sql(f"INSERT INTO {made.name} ({', '.join(first)}) VALUES ({marks})", [*lines])
         return
-    columns = [made.c[name] for name in rows[0]]
-    as_json = [isinstance(column.type, sa.JSON) for column in columns]
     driver = connection.connection.driver_connection
     assert driver is not None
-    names = ", ".join(column.name for column in columns)
-    with driver.cursor() as cursor, cursor.copy(f"COPY {made.name} ({names}) FROM STDIN") as copy:
-        for row in rows:
-            values = zip(as_json, row.values(), strict=True)
-            copy.write_row([json.dumps(value) if is_json and value is not None else value for is_json, value in values])
+    with driver.cursor() as cursor, cursor.copy(f"COPY {made.name} ({', '.join(first)}) FROM STDIN") as copy:
+        for line in lines:
+            copy.write_row(line)
+
+
+def _as_kept(
+    dialect: sa.Dialect, columns: Sequence[sa.Column[Any]], rows: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[Any, ...]]:
+    """The values of rows as the driver takes them. SQLAlchemy's own way takes SQLite as long as all the rest."""
+    ways = [
+        _as_json
+        if isinstance(column.type, sa.JSON)
+        else column.type.dialect_impl(dialect).bind_processor(dialect)
+        if dialect.name == "sqlite"  # to PostgreSQL the driver knows the way
+        else None
+        for column in columns
+    ]
+    odd = [(k, way) for k, way in enumerate(ways) if way]
+    for row in rows:
+        values = list(row.values())
+        for k, way in odd:
+            values[k] = way(values[k])
+        yield tuple(values)
+
+
+def _as_json(value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        return to_json(value).decode()
+    except PydanticSerializationError:  # half a character, as in the name of a file
+        return json.dumps(value)
 
 
 @contextmanager
