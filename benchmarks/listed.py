@@ -28,7 +28,7 @@ def read(ref):
     field = FieldReading("number", "212", "212", "written", 0.99, (Candidate("212", 0.99),), source=ref.source)
     return page_to_json(PageReading(ref.source, ref.page, fields=(field,)))
 
-reader._read_ref, reader.page_refs = read, lambda path: [PageRef(str(path), 1, 1)]
+reader.Reader._read_ref, reader.page_refs = lambda self, ref: read(ref), lambda path: [PageRef(str(path), 1, 1)]
 sys.exit(main(["read", "--as", "number", "--workers", "1", *given]))
 """
 
