@@ -156,9 +156,9 @@ def lead_in(page: Page, text: str, body: float, pen: float, dice: Dice) -> str:
         length = dice.uniform(1.6, 3.5) * body
         return filling(page, page.start - length - _apart(text[:1], dice) * body, length, body, pen, dice)
     if chance > 0.26:
-        text = _BEFORE[dice.below(len(_BEFORE))]
-        printed(page, text, page.start - (0.5 * len(text) + dice.uniform(0.3, 1.0)) * body, body, dice)
-        return "$" * len(text)
+        word = _BEFORE[dice.below(len(_BEFORE))]
+        printed(page, word, page.start - (0.5 * len(word) + dice.uniform(0.3, 1.0)) * body, body, dice)
+        return "$" * len(word)
     close = dice.uniform(0.05, 0.25) if dice.random() < 0.4 else dice.uniform(0.2, 0.6)
     x = page.start - close * body
     length = dice.uniform(0.25, 1.2) * body
