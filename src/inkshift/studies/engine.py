@@ -273,7 +273,8 @@ def work_on(job: RunGroup) -> Outcome:
     except InkshiftError as e:
         return fail(job, str(e))
     except OSError as e:
-        return fail(job, f"{e.filename or job.folder}: {reason(e)}; free its disk, then run the study again")
+        told = f"{e.filename or job.folder}: {reason(e)}; free its disk or mend its rights, then run the study again"
+        return fail(job, told)
     except Exception as e:  # a fault of ours or of a library must not cost the other runs
         return fail(job, f"{type(e).__name__}: {e}")
 
