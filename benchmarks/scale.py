@@ -19,6 +19,8 @@ import heapq
 import json
 import os
 import random
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -55,16 +57,19 @@ NODES = (1, 10, 100, 1000)
 STORE_RATE, STORE_ANSWERS, MORE, FETCHES = 12.5e9, 0.03, 18, 10
 # Nodes that one command has at most, where the pages are parted.
 PART = 4
+# Where a scheduler starts a command for each part: pages a core in a part, and parts a node.
+EACH_PART, PARTS_A_NODE = 500, (4, 16, 64)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Seconds of the processor. pages: of each of some pages. item: of the process that hands out, for an item. fetch:
-    to have a page from a store."""
+    to have a page from a store. begin: seconds until workers have begun."""
 
     pages: Sequence[float]
     item: float
-    fetch: float
+    fetch: float = 0.0
+    begin: float = BEGIN
 
 
 def pages(count: int) -> tuple[list[float], str]:
@@ -114,6 +119,20 @@ def fetched() -> float:
         return (time.process_time() - begun) / (len(addresses) - 1)
 
 
+def begins(page: float) -> float:
+    """Seconds until the command and its two workers have begun; page: that a page takes."""
+    files = sorted(TELEGRAM.glob("scan-*.jpg"))[:2]
+    found = []
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.perf_counter()
+            command = [sys.executable, "-m", "inkshift", "--quiet", "read", *map(str, files), "--workers", "2"]
+            out = str(Path(folder) / "readings.csv")
+            subprocess.run([*command, "--template", str(TELEGRAM / "template.json"), "--out", out], check=True)
+            found.append(time.perf_counter() - begun - page)
+    return min(found)
+
+
 def simulated(
     parts: Sequence[int], cost: Cost, each: int, from_store: bool = False, workers: int = CORES
 ) -> tuple[float, float]:
@@ -131,7 +150,7 @@ def simulated(
     fails = [dice.expovariate(1 / FAILS) for _ in part_of]  # when each node fails next
     idle: list[list[int]] = [[] for _ in parts]  # nodes of the workers that have nothing to do
     cores = [[0.0] * CORES for _ in part_of]  # when each is free
-    answers = [(BEGIN + dice.random(), node, 0.0) for node in range(len(part_of)) for _ in range(workers)]
+    answers = [(cost.begin + dice.random(), node, 0.0) for node in range(len(part_of)) for _ in range(workers)]
     heapq.heapify(answers)
     carried = PAGE_BYTES / STORE_RATE
     while answers:
@@ -142,7 +161,7 @@ def simulated(
             if at > back:
                 fails[node] = back + dice.expovariate(1 / FAILS)
                 cores[node] = [back] * CORES
-            heapq.heappush(answers, (max(at, back) + BEGIN, node, 0.0))
+            heapq.heappush(answers, (max(at, back) + cost.begin, node, 0.0))
             todo[part] += spent > 0
             if spent and idle[part]:
                 heapq.heappush(answers, (at, idle[part].pop(), 0.0))
@@ -166,6 +185,33 @@ def simulated(
     return useful / (len(part_of) * CORES * max(ends)), useful / (CORES * held)
 
 
+def scheduled(nodes: int, parts: int, cost: Cost) -> float:
+    """The share of the cores' time that reads, until the last part ends, where a scheduler gives a node one of so many
+    parts after another, each read by the node's own processes. A part whose node fails goes on from its journal on the
+    node that is free next.
+    """
+    dice = random.Random(18)
+    useful = EACH_PART * mean(cost.pages)  # seconds of each core
+    takes = useful / simulated([1], cost, EACH_PART)[0] - cost.begin
+    fails = [dice.expovariate(1 / FAILS) for _ in range(nodes)]
+    free = [(0.0, node) for node in range(nodes)]
+    todo = [(0.0, 1.0)] * parts  # from when on it is there, and the share of the part that is left
+    end = 0.0
+    while todo:
+        at, node = heapq.heappop(free)
+        ready, left = heapq.heappop(todo)
+        begun = max(at, ready) + cost.begin
+        done = begun + left * takes
+        if done > fails[node]:
+            heapq.heappush(todo, (fails[node], left - max(fails[node] - begun, 0.0) / takes))
+            done = fails[node] + BACK
+            fails[node] = done + dice.expovariate(1 / FAILS)
+        else:
+            end = max(end, done)
+        heapq.heappush(free, (done, node))
+    return parts * useful / (nodes * end)
+
+
 def handing_out(given: argparse.Namespace) -> Iterator[str]:
     """What an item costs, and how far that carries."""
     spent, text = pages(given.pages)
@@ -181,6 +227,7 @@ def handing_out(given: argparse.Namespace) -> Iterator[str]:
     for (name, item), asked in zip(costs.items(), (3, 5), strict=True):
         yield f"| {name} | {1000 * item:.2f} | {100 * item / mean(spent):.1f} % | below {asked} % |"
     yield from many_nodes(Cost(spent, costs["Ray"], fetched()), given.each)
+    yield from by_a_scheduler(Cost(spent, costs["crew of this machine"], begin=begins(mean(spent))))
 
 
 def many_nodes(cost: Cost, each: int) -> Iterator[str]:
@@ -213,6 +260,26 @@ def many_nodes(cost: Cost, each: int) -> Iterator[str]:
         f"process is busy all the time from about {full:,.0f} cores on, {full / CORES:.0f} nodes: more do not read "
         f"faster. The store is from {STORE_RATE / needs:,.0f} nodes on."
     )
+
+
+def by_a_scheduler(cost: Cost) -> Iterator[str]:
+    """How much of many nodes reads where each reads parts by itself."""
+    minutes = EACH_PART * mean(cost.pages) / 60
+    yield (
+        f"\nThe same nodes without Ray, a scheduler gives each a part of {EACH_PART} pages a core after another, "
+        f"{60 * minutes:.0f} s each, read by the crew of the node at the cost measured for that. A part whose node fails "
+        f"goes on from its journal elsewhere; a command and its workers take {cost.begin:.1f} s to begin (measured).\n"
+    )
+    yield (
+        "| nodes | cores | "
+        + " | ".join(f"{parts} parts a node, {parts * minutes:.0f} min" for parts in PARTS_A_NODE)
+        + " | goal |"
+    )
+    yield "|---|---|" + "---|" * len(PARTS_A_NODE) + "---|"
+    for nodes in NODES:
+        shown = " | ".join(f"{100 * scheduled(nodes, nodes * parts, cost):.0f} %" for parts in PARTS_A_NODE)
+        yield f"| {nodes:,} | {nodes * CORES:,} | {shown} | {100 * GOAL:.0f} % |"
+    yield "\nShare of the cores' time that reads, until the last part ends: all nodes wait for the last parts."
 
 
 def speed(count: int) -> Iterator[str]:

@@ -177,6 +177,20 @@ def test_readings_are_those_of_this_machine_byte_for_byte(tmp_path: Path, shippe
     assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
 
 
+def test_a_study_has_the_digest_that_it_has_on_this_machine(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from test_study import SPEC, write_study
+
+    write_study(tmp_path, SPEC.replace("replicates = 2", "replicates = 1").replace(', "frozen", "fine-tuned"', ""))
+    command = [sys.executable, "-m", "inkshift", "study", "run", "tiny.toml", "--workers", "1", "--folder"]
+    digests = []
+    for folder, more in (("here", []), ("there", ["--engine", "ray"])):
+        done = subprocess.run([*command, folder, *more], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 0, done.stderr
+        digests += re.findall(r"^digest (\w+)", done.stdout, re.M)
+    assert len(digests) == 2 and digests[0] == digests[1]
+
+
 @pytest.mark.parametrize(
     ("there", "setup", "says"),
     [

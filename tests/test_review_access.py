@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 import socket
 import ssl
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -273,3 +276,20 @@ def test_a_supervisor_shuts_a_keyer_out_at_once_and_lets_them_in_again(store: St
     assert give(sue, herself, "") == 404, "the last supervisor stays"
     assert give(sue, keyer, "another long password") == 303
     assert client(store).post("/login", data={"name": "ana", "password": "another long password"}).status_code == 303
+
+
+def test_what_the_server_says_of_itself_is_a_line_of_json_each(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "inkshift", "review", "--db", f"sqlite:///{tmp_path / 'r.db'}", "--port", "0"]
+    with subprocess.Popen([*command, "--no-browser"], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            begun = re.search(r"127\.0\.0\.1:(\d+)/", process.stderr.readline())
+            assert begun
+            with socket.create_connection(("127.0.0.1", int(begun[1])), timeout=60) as line:
+                line.sendall(b"no request\r\n\r\n")
+                assert line.recv(100).startswith(b"HTTP/1.1 400")
+        finally:
+            process.terminate()
+        said = [json.loads(one) for one in process.stderr.read().splitlines()]
+    assert [(one["level"], one["message"]) for one in said] == [("warning", "Invalid HTTP request received.")]
+    assert dt.datetime.fromisoformat(said[0]["at"]).tzinfo

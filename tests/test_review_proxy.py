@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import shutil
 import socket
@@ -88,6 +89,33 @@ def test_the_nginx_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 process.terminate()
 
 
+def test_the_caddy_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As written, but for the port and HTTPS."""
+    caddy = shutil.which("caddy")
+    if caddy is None:
+        pytest.skip("caddy is not installed: apt-get install caddy")
+    store = stores.open(f"sqlite:///{tmp_path / 'r.db'}")
+    stores.add_user(store, "boss", "supervisor", PASSWORD)
+    store.close()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        front = free.getsockname()[1]
+    with serving(tmp_path, monkeypatch, serve.At(proxy="127.0.0.1", root=ROOT)) as (port, _):
+        written = re.search(r"^    (review\.example \{.*?^    \})$", DOCS.read_text(), re.M | re.S)
+        assert written
+        site = written[1].replace("review.example", f"http://review.example:{front}").replace(":8571", f":{port}")
+        (tmp_path / "Caddyfile").write_text(f"{{\n admin off\n}}\n{site}\n")
+        own = {**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+        with subprocess.Popen(
+            [caddy, "run", "--config", "Caddyfile"], cwd=tmp_path, env=own, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                assert f'action="{ROOT}/login"' in _get(front, f"{ROOT}/login")[1]
+                assert _get(front, f"{ROOT}/")[0] == f"{ROOT}/login"
+                assert _get(front, ROOT)[0] == f"{ROOT}/"
+            finally:
+                process.terminate()
+
+
 def _get(port: int, path: str) -> tuple[str, str]:
     """Where an answer leads, and its text."""
     for _ in range(1200):
@@ -99,4 +127,4 @@ def _get(port: int, path: str) -> tuple[str, str]:
                 continue
             answer = line.getresponse()
             return answer.headers.get("location", ""), answer.read().decode()
-    raise AssertionError("nginx did not begin")
+    raise AssertionError("the proxy did not begin")

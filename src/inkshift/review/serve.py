@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import os
 import re
 import signal
 import socket
 import ssl
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import SettingError
@@ -83,6 +87,17 @@ class At:
         return is_local(self.host) and not self.proxy
 
 
+class Line(logging.Formatter):
+    """What the server says of itself as a line of JSON each, for the programs that gather such lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"at": at, "level": record.levelname.lower(), "process": record.process, "message": record.getMessage()}
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
 def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, browser: bool, say: Say = print) -> None:
     """Answer until the process is stopped.
 
@@ -127,8 +142,12 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
 
 
 def _how(at: At) -> dict[str, Any]:
-    """What uvicorn is told."""
+    """What uvicorn is told. To a person at a terminal it speaks in plain lines."""
+    logs: dict[str, Any] = deepcopy(LOGGING_CONFIG)
+    if not sys.stderr.isatty():
+        logs["formatters"]["default"] = {"()": f"{__name__}.{Line.__name__}"}
     return {
+        "log_config": logs,
         "log_level": "warning",
         "server_header": False,
         "proxy_headers": bool(at.proxy),
