@@ -267,8 +267,9 @@ def by_a_scheduler(cost: Cost) -> Iterator[str]:
     minutes = EACH_PART * mean(cost.pages) / 60
     yield (
         f"\nThe same nodes without Ray, a scheduler gives each a part of {EACH_PART} pages a core after another, "
-        f"{60 * minutes:.0f} s each, read by the crew of the node at the cost measured for that. A part whose node fails "
-        f"goes on from its journal elsewhere; a command and its workers take {cost.begin:.1f} s to begin (measured).\n"
+        f"{60 * minutes:.0f} s each, read by the crew of the node at the cost measured for that. A part whose node "
+        "fails goes on from its journal elsewhere; "
+        f"a command and its workers take {cost.begin:.1f} s to begin, as measured.\n"
     )
     yield (
         "| nodes | cores | "

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkshift.datasets.labels import Label, read_labels
-from inkshift.errors import DataError, SettingError
+from inkshift.errors import DataError, InputError, SettingError
+from inkshift.review.core import store as stores
 
 DATA = Path(os.environ.get("INKSHIFT_DATA") or Path(__file__).parents[2] / "shared" / "data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the research data is not here")
@@ -124,6 +125,18 @@ def test_a_wrong_database_is_refused_and_none_is_made(tmp_path: Path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(DataError, match="nosuch"):
         read_labels("nosuch://host/db", "select 1")
+
+
+def test_a_damaged_database_whose_names_are_no_text_is_refused(election: str):
+    path = Path(election.removeprefix("sqlite:///"))
+    damaged = (
+        path.read_bytes().replace(b"tablevotesvotes", b"tablev\xe0tesvotes").replace(b"station text", b"stat(on text")
+    )
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match="no answer to"):
+        read_labels(election, "select station as form from votes")
+    with pytest.raises(InputError, match="cannot be opened"):
+        stores.open(election)
 
 
 def test_passwords_stay_out_of_messages():

@@ -99,7 +99,8 @@ def _read_database(url: str, query: str) -> list[tuple[int, dict[str, str]]]:
                 {key.lower(): "" if cell is None else _plain(cell) for key, cell in row.items()}
                 for row in result.mappings()
             ]
-    except (sa.exc.SQLAlchemyError, ImportError) as e:
+    # What SQLite says of a damaged file may quote bytes that are no text.
+    except (sa.exc.SQLAlchemyError, ImportError, UnicodeDecodeError) as e:
         reason = str(e).splitlines()[0]
         raise DataError(f"{_shown(url)}: no answer to {query!r} ({reason}); mend address or query") from None
     if not rows:

@@ -109,7 +109,7 @@ def open_table(url: str, run: str, columns: tuple[str, ...]) -> Iterator[AddType
                 connection.execute(table.delete().where(table.c[RUN] == run))
                 while batch := list(itertools.islice(kept, _BATCH)):
                     connection.execute(table.insert(), [{RUN: run, **_storable(json.loads(line))} for line in batch])
-    except sa.exc.SQLAlchemyError as e:
+    except (sa.exc.SQLAlchemyError, UnicodeDecodeError) as e:  # SQLite quotes a damaged file's bytes as they are
         reason = str(getattr(e, "orig", None) or e).strip().splitlines()[0]
         raise SettingError(
             f"{shown}: table {name} cannot be written ({reason}); check the address, your rights, and what it holds"

@@ -110,7 +110,7 @@ def open(url: str, connections: int = _CONNECTIONS) -> Store:
     try:
         with store.engine.execution_options(immediate=True).begin() as connection:
             _upgrade(connection, shown)
-    except sa.exc.SQLAlchemyError as e:
+    except (sa.exc.SQLAlchemyError, UnicodeDecodeError) as e:  # SQLite quotes a damaged file's bytes as they are
         store.close()
         reason = str(getattr(e, "orig", None) or e).strip().splitlines()[0]
         raise InputError(f"{shown}: cannot be opened ({reason}); check the address and who may write there") from None
