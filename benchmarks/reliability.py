@@ -11,6 +11,7 @@ is made on them as `inkshift calibrate` does, and what share of the accepted fie
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import shutil
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +32,17 @@ import failing_disk
 import fuzz
 from bench_read import machine
 from crossed import form
+from inkshift.cli.app import main as main_of_inkshift
 from inkshift.forms.joint.form import decode_form
 from inkshift.forms.judge.guarantee import Labelled
 from inkshift.forms.judge.shift import drift
-from inkshift.forms.trust import DECIMALS, scores, usual
+from inkshift.forms.trust import DECIMALS, Policy, load_policy, scores, usual
 from printed import Parts, options, parted, show
 from trust_worlds import (
     CONFIDENCE,
     ORDINARY,
     STEPS,
+    TABLE,
     Kind,
     Risk,
     World,
@@ -78,6 +82,51 @@ def simulation(draws: int) -> Iterator[str]:
                 f"| {low:.2%} to {high:.2%} | {count.none / draws:.1%} | {count.accepted:.1%} | {could_be(world):.1%} |"
             )
     yield f"\nMost broken: {worst[0]:.2%} ({worst[1]})."
+
+
+def commanded(draws: int) -> Iterator[str]:
+    """As `simulation`, by files and the command that users give; few worlds, since each draw takes a while."""
+    yield "The same of some worlds, by files: each draw is written as readings and labels, `inkshift calibrate` writes"
+    yield f"a policy or none, and what it would accept is looked up; {draws:,} draws each.\n"
+    yield "| world | promised | forms | broken | 95 % interval | no policy | accepted |"
+    yield "|---|---|---|---|---|---|---|"
+    for seed, world in enumerate((ORDINARY[0], ORDINARY[4], *TABLE)):
+        broken, none, total = 0, 0, 0.0
+        for i in range(draws):
+            policy = calibrated(draw(world, np.random.default_rng([100 + seed, i])), world.error, i)
+            if policy is None:
+                none += 1
+                continue
+            taken = scores(policy.score, np.arange(STEPS) / 10**DECIMALS) >= policy.threshold
+            accepted, wrong = judged(world, taken, policy.most)
+            broken, total = broken + (wrong > world.error), total + accepted
+        low, high = clopper_pearson(broken, draws)
+        yield (
+            f"| {world.name} | {world.error:.0%} | {world.forms:,} | **{broken / draws:.2%}** "
+            f"| {low:.2%} to {high:.2%} | {none / draws:.1%} | {total / draws:.1%} |"
+        )
+
+
+def calibrated(labelled: Labelled, error: float, seed: int) -> Policy | None:
+    """The policy that the command writes of these forms, if it does."""
+    with tempfile.TemporaryDirectory() as name:
+        readings, labels, policy = (Path(name, file) for file in ("readings.csv", "labels.csv", "policy.json"))
+        fields = list(zip(labelled.form.tolist(), labelled.confidence.tolist(), labelled.wrong.tolist(), strict=True))
+        rows = (
+            f"{form},{k},1,written,{sure:.4f},,1:{sure:.4f},,,1,1,drawn" for k, (form, sure, _) in enumerate(fields)
+        )
+        heads = "form,field,value,state,confidence,accepted,candidates,rules_broken,source,page,written,reader"
+        readings.write_text("\n".join([heads, *rows]))
+        right = (f"{form},{k},{1 + int(wrong)}" for k, (form, _, wrong) in enumerate(fields))
+        labels.write_text("\n".join(["form,field,value", *right]))
+        command = ["calibrate", str(readings), str(labels), "--error", str(error), "--confidence", str(CONFIDENCE)]
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as told:
+            try:
+                main_of_inkshift([*command, "--out", str(policy), "--seed", str(seed)])
+            except SystemExit as ended:
+                assert ended.code in (0, 1), told.getvalue()
+        assert policy.exists() or "too few labels" in told.getvalue(), told.getvalue()
+        return load_policy(policy) if policy.exists() else None
 
 
 def drifted(world: World, by: float = 0.0, times: float = 1.0, large: float = 0.0) -> World:
@@ -229,6 +278,7 @@ def ringed() -> Iterator[str]:
 
 PARTS: Parts = {
     "promise": ("The promise, simulated", ["draws"], lambda given: simulation(given.draws)),
+    "command": ("The promise, by the command", ["draws"], lambda given: commanded(given.draws)),
     "drift": ("Drift after calibration", ["draws"], lambda given: drifting(min(given.draws, 200))),
     "spoiled": ("Spoiled files", ["inputs", "minutes"], lambda given: spoiled(given.inputs, given.minutes)),
     "killed": ("Killed runs", ["kills"], lambda given: killed(given.kills)),
