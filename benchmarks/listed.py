@@ -16,7 +16,7 @@ FEW, MIB = 1000, 1024
 _COMMAND = """
 import os, sys
 from inkshift.cli.app import main
-from inkshift.forms import reader
+from inkshift.forms import reader, scans
 from inkshift.forms.page.files import PageRef
 from inkshift.forms.reading import Candidate, FieldReading, PageReading, page_to_json
 
@@ -28,7 +28,7 @@ def read(ref):
     field = FieldReading("number", "212", "212", "written", 0.99, (Candidate("212", 0.99),), source=ref.source)
     return page_to_json(PageReading(ref.source, ref.page, fields=(field,)))
 
-reader.Reader._read_ref, reader.page_refs = lambda self, ref: read(ref), lambda path: [PageRef(str(path), 1, 1)]
+reader.Reader.read_scan, scans.page_refs = lambda self, ref: read(ref), lambda path: [PageRef(str(path), 1, 1)]
 sys.exit(main(["read", "--as", "number", "--workers", "1", *given]))
 """
 

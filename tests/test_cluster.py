@@ -18,7 +18,7 @@ from inkshift.cli.options import cluster_of
 from inkshift.cluster import _Hand
 from inkshift.errors import InputError, SettingError
 from inkshift.forms.page.files import PageRef
-from inkshift.forms.reader import _read_away
+from inkshift.forms.scans import read_away
 from inkshift.models.package import load_model
 
 pytest.importorskip("ray")
@@ -165,7 +165,7 @@ def test_readings_are_the_same_whatever_is_killed() -> None:
 def test_a_page_that_a_node_does_not_see_is_no_page_that_cannot_be_read(tmp_path: Path) -> None:
     """Else a node without the folder would fail all pages, as it is the quickest."""
     with pytest.raises(InputError, match=r"gone.jpg: is not there, though who hands out sees it; mount its folder"):
-        _read_away(PageRef(str(tmp_path / "gone.jpg"), 1, 1))
+        read_away(PageRef(str(tmp_path / "gone.jpg"), 1, 1))
 
 
 def test_readings_are_those_of_this_machine_byte_for_byte(tmp_path: Path, shipped_model: str) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.field.fields import less_sure
-from inkshift.forms.reader import Reader, way_up
+from inkshift.forms.page.upright import way_up
+from inkshift.forms.reader import Reader
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.registration.candidates import project, quarter_turn
 from inkshift.forms.registration.proof import fine, frame_probability, lead, margin_over

@@ -1,4 +1,5 @@
-"""Numbers off paper: `reader` takes pages and gives readings (`reading`) by a `template`; `assemble` makes forms.
+"""Numbers off paper: `reader` takes pages and gives readings (`reading`) by a `template`; `settings` say with what,
+`scans` are what other processes read, and `assemble` makes forms.
 
 A page goes through `page`, `registration`, `field` (or `table`) and `joint`; `out` writes, `judge` says what it is
 worth.

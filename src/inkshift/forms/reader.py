@@ -9,18 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import tee
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import re2
-import zxingcpp
 from PIL.Image import Image
 
 from inkshift import jobs
@@ -35,17 +33,19 @@ from inkshift.errors import (
     UnknownFormError,
     nearest,
 )
-from inkshift.files import file_digest, is_there
+from inkshift.files import file_digest
 from inkshift.forms.assemble import alone, assemble
 from inkshift.forms.field import as_published, cutout, fields, numbers, whole
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.decode import reading_classes
 from inkshift.forms.field.tick import read_tick
-from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS, as_date
-from inkshift.forms.page.files import Files, PageRef, find_files, load_page, page_refs
+from inkshift.forms.kinds import as_date
+from inkshift.forms.page.barcode import barcode_on
+from inkshift.forms.page.files import Files, PageRef, find_files, load_page
 from inkshift.forms.page.laid import Laid, blank_of, cut_out, darkened
 from inkshift.forms.page.place import Box, on_page
+from inkshift.forms.page.upright import plainly_up, stands
 from inkshift.forms.page.which import (
     beside,
     find_templates,
@@ -65,20 +65,18 @@ from inkshift.forms.reading import (
 )
 from inkshift.forms.registration.places import overlap
 from inkshift.forms.registration.register import lay_at, register
-from inkshift.forms.registration.registered import Registered, on_each_other, turned_in_place, without
+from inkshift.forms.registration.registered import Registered, without
 from inkshift.forms.registration.scan import Matrix
+from inkshift.forms.scans import all_refs, crashed, open_reader, read_away, read_scan, stamp
+from inkshift.forms.settings import DIGITS, Method, ReadAs, SecondReader, Settings, checked_digits, models_of
 from inkshift.forms.template import FieldSpec, Template, load_template
 from inkshift.forms.trust import apply, load_policy, refuse_other
-from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, Model, load_model
+from inkshift.models.package import Model
 from inkshift.models.runtime import classifier, softmax
 from inkshift.pictures import as_pixels
 from inkshift.reframe import to_gray
-from inkshift.remote import address_of, stamp_at
 
 Pixels = npt.NDArray[np.uint8]
-ReadAs = Literal["number", "digit", "table", "column"]
-Method = Literal["default", "as-published"]
-SecondReader = Literal["pp-ocrv6"]
 Progress = Callable[[int, int], None]
 Source = str | os.PathLike[str] | Pixels | Image
 
@@ -93,47 +91,8 @@ MOST_ON_ONE, _PARTLY = 26, 0.3
 _MISSES = 2
 # From this share of a form's print on, a page that is not laid is a form that is hard to see, not a bare back.
 _SEEN = 0.1
-# Log odds by which numbers must be surer one way up than the other.
-_LEAST_ODDS = 5.0
-# Fields that are read both ways up before all are, and more where these do not tell, on a page that has at least twice
-# as many: they must be so many times surer than all.
-_SAMPLES, _SURER = (4, 8, 32), 2.0
-
-# Barcodes whose check digits no chance reading passes.
-_CHECKED = zxingcpp.barcode_formats_from_str("Code128,EANUPC,PDF417,QRCode,DataMatrix,Aztec")
-
-# Fewest and most digits of a number where nothing says how many there are.
-DIGITS = (1, 8)
-
 # Pixels of a picture that shows one number: 2,000 x 2,000, in which a number a tenth as high has 200; and its side.
 NUMBER_PIXELS, NUMBER_SIDE = 4_000_000, 4_000
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a reader reads with. template: a file; templates: files of several; read_as: instead of any, what each
-    picture shows. digits: fewest and most of a number that is read without a template.
-
-    model: a shipped package's name or a package's folder; empty for the method's own. second_reader: another reader
-    of whole numbers, reused as it is. policy: the file of an acceptance policy. crops: keep each field's picture in
-    its reading.
-    """
-
-    template: str = ""
-    read_as: ReadAs | None = None
-    model: str = ""
-    method: Method = "default"
-    second_reader: SecondReader | None = None
-    policy: str = ""
-    crops: bool = False
-    digits: tuple[int, int] = DIGITS
-    templates: tuple[str, ...] = ()
-
-    def arguments(self) -> dict[str, Any]:
-        """What makes a reader of these settings: `Reader(**settings.arguments())`."""
-        given = asdict(self)
-        several = given.pop("templates")
-        return given | ({"template": several} if several else {})
 
 
 class Reader:
@@ -182,7 +141,7 @@ class Reader:
             if value is not None and value not in get_args(known):
                 raise SettingError(f"{name}: found {value!r}; {nearest(str(value), get_args(known))}")
         files = find_templates(template)
-        fewest, most = _digits(digits, read_as)
+        fewest, most = checked_digits(digits, read_as)
         self.settings = Settings(
             files[0] if len(files) == 1 else "",
             read_as,
@@ -196,7 +155,7 @@ class Reader:
         )
         self._open_template(self.settings.template)
         self.policy = load_policy(policy) if policy else None
-        self.model, self.number_model = _models(self.settings)
+        self.model, self.number_model = models_of(self.settings)
         self._classify = classifier(self.model)
         self._frame = self.model.reframing.of_ink()
         self._numbers = numbers.number_reader(self.number_model, second_reader) if self.number_model else None
@@ -272,17 +231,18 @@ class Reader:
         progress: Progress | None,
         cluster: str,
     ) -> Generator[FormReading, None, None]:
-        refs, ahead = tee(_all_refs(files))  # counted as they are handed out, not all before the first is read
+        refs, ahead = tee(all_refs(files))  # counted as they are handed out, not all before the first is read
         keep = jobs.Journal(journal, self.fingerprint()) if journal else None
         items = ((f"{ref.source}#{ref.page}#{stamp(ref.source)}", ref) for ref, error in ahead if not error)
-        how: dict[str, Any] = {"workers": workers, "journal": keep, "on_crash": _crashed, "address": cluster}
+        how: dict[str, Any] = {"workers": workers, "journal": keep, "on_crash": crashed, "address": cluster}
         try:
             if workers == 1 and not cluster:
                 cv2.setNumThreads(1)
-                results = run(self._read_ref, items, **how)
+                results = run(self.read_scan, items, **how)
             else:
-                work = _read_away if cluster else _read_ref
-                results = run(work, items, setup=_open_reader, setup_args=(self.settings,), **how)
+                work = read_away if cluster else read_scan
+                made = partial(Reader, **replace(self.settings, policy="").arguments())
+                results = run(work, items, setup=open_reader, setup_args=(made,), **how)
             with closing(results):
                 yield from self._signed(self._pages(refs, results, len(files), progress))
         except BaseException:
@@ -293,7 +253,7 @@ class Reader:
         if keep:
             keep.close()
 
-    def _read_ref(self, ref: PageRef) -> str:
+    def read_scan(self, ref: PageRef) -> str:
         """The pages of one scan in lines of JSON, as workers answer and journals keep them."""
         try:
             image = load_page(ref)
@@ -500,16 +460,17 @@ class Reader:
     def _barcode_fits(self, image: Pixels) -> bool:
         """Whether the page has a barcode that names a form of this template."""
         rule = self.template.identity if self.template else None
-        return rule is not None and rule.pattern is not None and bool(_barcode(image, rule.pattern))
+        return rule is not None and rule.pattern is not None and bool(barcode_on(image, rule.pattern))
 
     def _read_laid(self, laid: list[Laid], source: str, page: int) -> tuple[PageReading, Registered]:
         """Read a page that lies on the template; where its way up is open, the way that the numbers in it tell."""
         start = time.process_time()
         laid = [self._darkened(one) for one in laid]
         self._spent("prepare", start)
-        laid = self._plainly_up(laid)
+        glance = partial(self._fields, glance=True)
+        laid = plainly_up(laid, glance)
         tried = [(found, self._fields(found)) for found in laid]
-        found, readings = tried[self._way_up(laid, [readings for _, readings in tried])]
+        found, readings = tried[stands(laid, [readings for _, readings in tried], glance)]
         identity = self._identity(found, readings)
         named = tuple(replace(reading, source=source, page=page) for reading in readings)
         quality = found.page.quality if found.spec else None
@@ -517,35 +478,6 @@ class Reader:
         turn = found.page.turn
         reading = PageReading(source, page, found.design, quality, turn, identity, named, template=template)
         return reading, found.page
-
-    def _plainly_up(self, laid: list[Laid]) -> list[Laid]:
-        """The ways up that are left once some of the fields of a page with many were read; all where none tells."""
-        count = min(len(one.spec.fields) if one.spec else 0 for one in laid)
-        some_of = [count // sample for sample in _SAMPLES if count >= 2 * sample] if len(laid) > 1 else []
-        for step in some_of:
-            specs = [one.spec.model_copy(update={"fields": one.spec.fields[::step]}) for one in laid if one.spec]
-            some = [self._fields(replace(one, spec=spec), glance=True) for one, spec in zip(laid, specs, strict=True)]
-            with suppress(RegistrationError):
-                if any(_tells(reading) for way in some for reading in way):
-                    return [laid[self._way_up(laid, some, _SURER * _LEAST_ODDS)]]
-        return laid
-
-    def _way_up(self, laid: list[Laid], ways: Sequence[Sequence[FieldReading]], least: float = _LEAST_ODDS) -> int:
-        """Which of two ways up a page stands, by what was read. Raises RegistrationError where that does not tell."""
-        if len(laid) == 1 or on_each_other(laid[0].page, laid[1].page):
-            return way_up(ways, least=least)
-        # In other places there may be print, which looks like numbers the wrong way up too: it is also read turned.
-        names = [{reading.name for reading in way} for way in ways]
-        specs = [
-            one.spec.model_copy(update={"fields": tuple(f for f in one.spec.fields if f.name in own)})
-            for one, own in zip(laid, names, strict=True)
-            if one.spec
-        ]
-        over = [
-            self._fields(replace(one, page=turned_in_place(one.page), spec=spec), glance=True)
-            for one, spec in zip(laid, specs, strict=True)
-        ]
-        return way_up(ways, over, least)
 
     def _fields(self, found: Laid, glance: bool = False) -> list[FieldReading]:
         """All fields of a page that lies on its template. glance: see `_readings`."""
@@ -702,7 +634,7 @@ class Reader:
         if rule.by == "field":
             return next((r.value for r in readings if r.name == rule.field), "")
         start = time.process_time()
-        text = _barcode(found.page.image, rule.pattern)
+        text = barcode_on(found.page.image, rule.pattern)
         self._spent("barcode", start)
         return text
 
@@ -710,23 +642,6 @@ class Reader:
         now = time.process_time()
         self.seconds[step] = self.seconds.get(step, 0.0) + now - start
         return now
-
-
-def _models(settings: Settings) -> tuple[Model, Model | None]:
-    """The model of digits and the model of whole numbers that these settings mean."""
-    if settings.method == "as-published":
-        if settings.second_reader:
-            raise SettingError("second reader: method as-published reads digit by digit; leave one of the two out")
-        return load_model(settings.model or AS_PUBLISHED), None
-    given = load_model(settings.model) if settings.model else None
-    if given is not None and given.manifest.reads == "digit":
-        if settings.second_reader:
-            raise SettingError(
-                f"second reader: needs a model that reads whole numbers beside it, such as {NUMBER_MODEL}; "
-                f"{settings.model} reads digits"
-            )
-        return given, None
-    return load_model(DEFAULT_MODEL), given or load_model(NUMBER_MODEL)
 
 
 def read(
@@ -744,49 +659,10 @@ def read(
     return list(Reader(template, read_as=read_as).read(pages))
 
 
-def way_up(
-    ways: Sequence[Sequence[FieldReading]], over: Sequence[Sequence[FieldReading]] = (), least: float = _LEAST_ODDS
-) -> int:
-    """Which of the readings of a page, upright and upside down, is of it as it stands, by the numbers written in it.
-
-    Blanks say nothing. over: where the fields lie in other places the other way up, what each of them holds read upside
-    down. least: log odds by which one must be surer. Raises RegistrationError where the numbers do not tell.
-    """
-    if len(ways) == 1:
-        return 0
-    written = [[r.confidence for r in way if _tells(r)] for way in ways]
-    if not any(written) and not any(r.value == "1" for way in ways for r in way):
-        return 0
-    sure = [_odds(way) for way in ways]
-    if over:
-        sure = [own - _odds(turned) for own, turned in zip(sure, over, strict=True)]
-    best, other = sorted(range(2), key=lambda k: -sure[k])
-    # Fields that lie on each other both ways show the same ink twice; others show no number at all the wrong way up.
-    same_ink = 2 * len(written[other]) >= len(written[best])
-    tells = sure[best] > least if over else same_ink or sure[other] <= 0 < sure[best] - 2 * least
-    if not tells or sure[best] - sure[other] < least:
-        raise RegistrationError(
-            "the way up is open: the form is printed alike both ways, and what is written does not tell; "
-            'give the template a picture of the empty form ("reference") that shows its heading'
-        )
-    return best
-
-
-def _odds(way: Sequence[FieldReading]) -> float:
-    """The log odds that the numbers among readings are right, added up."""
-    sure = np.clip([r.confidence for r in way if _tells(r)], 0.01, 0.99)
-    return float(np.log(sure / (1 - sure)).sum())
-
-
 def _of_kind(reading: FieldReading, spec: FieldSpec | None) -> FieldReading:
     if spec is None:
         return reading
     return replace(as_date(reading, spec.order) if spec.order else reading, kind=spec.kind)
-
-
-def _tells(reading: FieldReading) -> bool:
-    """Whether a reading says how its page stands: a tick looks the same upside down."""
-    return reading.state == "written" and reading.kind in WITH_DIGITS
 
 
 def _small(image: Pixels) -> Pixels:
@@ -807,89 +683,11 @@ def references(template: Template, folder: Path) -> list[Pixels | None]:
     ]
 
 
-def _barcode(image: Pixels, pattern: str | None) -> str:
-    """What the first barcode on a page says that matches a pattern, or its first group; empty where none does."""
-    for code in _barcodes(image):
-        if pattern is None:
-            return str(code.text)
-        # RE2 takes time in proportion to the text, whatever the pattern; the module `re` may take for ever.
-        if found := re2.fullmatch(pattern, code.text):
-            return str(found[1] if found.groups() else found[0])
-    return ""
-
-
-def _barcodes(image: Pixels) -> Iterator[zxingcpp.Barcode]:
-    """The barcodes on a page: first those that an upright page shows at half its size, a tenth of the work, of kinds
-    that check themselves."""
-    half = cv2.resize(to_gray(image), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    yield from zxingcpp.read_barcodes(half, formats=_CHECKED, try_rotate=False, try_downscale=False, try_invert=False)
-    yield from zxingcpp.read_barcodes(image)
-
-
-def _digits(digits: Sequence[int], read_as: ReadAs | None) -> tuple[int, int]:
-    fewest, most = digits
-    if not 1 <= fewest <= most <= MOST_DIGITS:
-        raise SettingError(f"digits: expected fewest and most, from 1 to {MOST_DIGITS}, found {fewest} and {most}")
-    if (fewest, most) != DIGITS and read_as in (None, "digit"):
-        what = "a template says so for each field" if read_as is None else "one digit has one"
-        raise SettingError(f"digits: are for numbers that are read without a template; {what}")
-    return fewest, most
-
-
 def _need_names(templates: Sequence[Template]) -> None:
     """Readings name their template, so two must not be called alike."""
     names = [template.name for template in templates]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise SettingError(f"two of the templates are called {doubled[0]!r}; give one of them another name")
-
-
-def _all_refs(files: Iterable[Path]) -> Iterator[tuple[PageRef, str]]:
-    """Each page of each file, or the file with the error that kept its pages from being counted."""
-    for path in files:
-        try:
-            yield from ((ref, "") for ref in page_refs(path))
-        except InkshiftError as e:
-            yield PageRef(address_of(path) or str(path), 1), str(e)
-
-
-def stamp(source: str | Path) -> str:
-    """Size and time of change of a file, by which a changed one is told; empty where there is none."""
-    if address := address_of(source):
-        return stamp_at(address)
-    try:
-        stat = Path(source).stat()
-    except OSError:
-        return ""
-    return f"{stat.st_size}-{stat.st_mtime_ns}"
-
-
-_READER: list[Reader] = []
-
-
-def _open_reader(settings: Settings) -> None:
-    cv2.setNumThreads(1)
-    _READER[:] = [Reader(**replace(settings, policy="").arguments())]
-
-
-def _read_ref(ref: PageRef) -> str:
-    return _READER[0]._read_ref(ref)
-
-
-def _read_away(ref: PageRef) -> str:
-    """As `_read_ref`, on a machine that may not see what the one that counts the pages sees: else it would fail them
-    all, and sooner than others read."""
-    if ref.count and not is_there(ref.source):
-        raise InputError(
-            f"{ref.source}: is not there, though who hands out sees it; mount its folder under the same name, or leave "
-            "the node out"
-        )
-    return _read_ref(ref)
-
-
-def _crashed(key: str) -> str:
-    source, page = key.rsplit("#", 2)[:2]
-    message = f"{source} page {page}: the process reading it died twice; is the picture too large for the memory?"
-    return page_to_json(PageReading(source, int(page), error=message))
 
 
 __all__ = ["Method", "Model", "ReadAs", "Reader", "read"]

@@ -29,6 +29,7 @@ from inkshift.forms.field.decode import decode
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.page.laid import MARGIN
 from inkshift.forms.reading import DIGITS, FieldReading, FormReading
+from inkshift.forms.settings import ReadAs
 from inkshift.forms.template import FieldSpec
 from inkshift.models.runtime import classifier, softmax
 
@@ -45,7 +46,7 @@ def build(
     out: str | Path,
     *,
     template: str | Path = "",
-    read_as: reader.ReadAs | None = None,
+    read_as: ReadAs | None = None,
     model: str | Path = "",
     exclude: str | Path | None = None,
     test_share: float = 0.2,

@@ -15,8 +15,9 @@ from inkshift.errors import DataError
 from inkshift.forms.crops import harvest
 from inkshift.forms.field import cutout, numbers
 from inkshift.forms.kinds import WITH_DIGITS
-from inkshift.forms.reader import Reader, SecondReader
+from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading
+from inkshift.forms.settings import SecondReader
 from inkshift.models.ctc import LineProbabilities
 from inkshift.reframe import Reframing
 

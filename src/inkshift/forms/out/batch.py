@@ -18,8 +18,9 @@ from inkshift.forms.out.columns import address_of
 from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of, is_address, open_readings, write_forms
 from inkshift.forms.out.html import open_report
 from inkshift.forms.page.files import ONE_PAGE, Files, find_files, page_refs
-from inkshift.forms.reader import Progress, Reader, stamp
+from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import FormReading
+from inkshift.forms.scans import stamp
 from inkshift.jobs import digest, digest_of
 from inkshift.scratch import no_scratch, scratch
 

@@ -1,1 +1,5 @@
-"""A page before it is laid on its template: files to pixels (`files`, `pdf`), and what page it is (`which`)."""
+"""A page before it is laid on its template, and as it lies.
+
+Files become pixels (`files`, `pdf`, which draws in a process of its own: `draw_pdf`); `which` page it is and what its
+`barcode` says; which way `upright` is; `place` and `laid` cut out its fields, `strokes` are those that go over several.
+"""
