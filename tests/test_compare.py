@@ -67,6 +67,7 @@ def run(number: int, f1: list[float], digest: str = "", **losses: list[float]) -
         confusions=np.stack([metrics.confusion(true, true, 2)] * len(f1)),
         true=true,
         predicted=true,
+        calibration=nothing,
     )
 
 

@@ -105,7 +105,12 @@ def test_every_run_leaves_its_folder(done: tuple[Path, Path, str]) -> None:
     for run in planned.runs:
         files = {path.name for path in (folder / "runs" / run.key).iterdir()}
         assert {"config.json", "epochs.csv", "confusion.npz", "readings.npz", "done.json"} <= files
-        readings = np.load(folder / "runs" / run.key / "readings.npz")["predicted"]
+        kept = np.load(folder / "runs" / run.key / "readings.npz")
+        readings = kept["predicted"]
+        assert (
+            kept["calibration"].shape == (len(readings),)
+            and 0 <= kept["calibration"].min() <= kept["calibration"].max() <= 1
+        )
         assert len(readings) == (1 if run.regime == "as-is" else 2) and readings.shape[1] == 12 * len(run.task.labels)
         assert not files & {"checkpoint.pt", "error.json"}
     assert printed.strip() == f"digest {engine.study_digest(plan(study), folder)}"

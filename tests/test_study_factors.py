@@ -74,6 +74,20 @@ def test_all_stages_carried_over_is_what_no_depth_is(folder: Path) -> None:
     assert changed(ours, theirs.state_dict()) == set()
 
 
+def test_each_stage_learns_at_its_share_of_the_rate_of_the_one_behind_it(folder: Path) -> None:
+    """Of Adam's first step, which is as long as the rate."""
+    protocol = {"layer_rates": 0.5, "rate": 0.01, "epochs": 1, "batch": 48}
+    run = first_run(folder, "fine-tuned", **protocol)
+    before = {k: v.clone() for k, v in regimes.network(run, source_weights(run, folder)).state_dict().items()}
+    net, _, _ = train_run(run, folder)
+    moved = {name: float((value - before[name]).abs().max()) for name, value in net.state_dict().items()}
+    assert [moved[f"{k}.weight"] for k in (0, 3, 8)] == pytest.approx([0.0025, 0.005, 0.01], rel=1e-3)
+    alike = [first_run(folder, regime, **protocol).key for regime in ("control", "frozen")]
+    assert alike == [
+        first_run(folder, regime, **protocol | {"layer_rates": 1.0}).key for regime in ("control", "frozen")
+    ]
+
+
 def test_labels_are_drawn_anew_in_each_replicate_and_test_images_are_not(folder: Path) -> None:
     small, large = (
         plan(study(folder, CONVNET, "control", 2, labels=count, samples="each")).targets for count in (8, 24)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
 Counts = npt.NDArray[np.int64]
+
+BINS = 10
 
 
 def confusion(predicted: npt.NDArray[np.int64], true: npt.NDArray[np.int64], classes: int) -> Counts:
@@ -47,6 +52,15 @@ def f1_score(confusion: Counts, average: str = "macro") -> float:
     each = 2 * hits / np.maximum(read + labelled, 1)
     weights = labelled > 0 if average == "macro" else labelled
     return float((each * weights).sum() / max(int(weights.sum()), 1))
+
+
+def calibration_error(pairs: Iterable[tuple[float, bool]]) -> float | None:
+    """How far confidences are from the share that is right, 0 to 1: the mean gap over ten bins of equal width, weighted
+    by their size (expected calibration error, Guo et al. 2017); None of none. pairs: confidence and whether right."""
+    gaps, ordered = [0.0] * BINS, sorted(pairs)
+    for confidence, right in ordered:
+        gaps[min(int(confidence * BINS), BINS - 1)] += confidence - right
+    return math.fsum(map(abs, gaps)) / len(ordered) if ordered else None
 
 
 def edit_distance(a: str, b: str) -> int:

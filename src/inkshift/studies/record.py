@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from inkshift.jobs import digest
 from inkshift.models.metrics import Counts
 
 CONFIG, EPOCHS, CONFUSION, DONE, ERROR = "config.json", "epochs.csv", "confusion.npz", "done.json", "error.json"
-# What each test image was read as after each epoch, of which confusion.npz has the last: not in a run's digest.
+# What each test image was read as after each epoch, of which confusion.npz has the last, and how far confidences were
+# from what was right: not in a run's digest.
 READINGS = "readings.npz"
 CHECKPOINT, WEIGHTS, PACKAGE = "checkpoint.pt", "weights.safetensors", "package"
 COLUMNS = ("epoch", "training_loss", "test_loss", "validation_loss", "f1", "accuracy")
@@ -31,7 +33,7 @@ class Epoch:
     """What is measured after an epoch, counted from 1; 0 stands for a network that did not learn.
 
     Losses are mean cross-entropies in nats, None where there is none. confusion: (C, C) counts on the test images, rows
-    true. predicted: (N,) class of each test image.
+    true. predicted: (N,) class of each test image. calibration: see `metrics.calibration_error`; NaN if not known.
     """
 
     number: int
@@ -41,6 +43,7 @@ class Epoch:
     f1: float
     confusion: Counts
     predicted: npt.NDArray[np.int64]
+    calibration: float = math.nan
 
     @property
     def accuracy(self) -> float:
@@ -61,6 +64,7 @@ class Record:
         self.rows: list[list[str]] = []
         self._confusions: list[Counts] = []
         self._predicted: list[npt.NDArray[np.int64]] = []
+        self._calibration: list[float] = []
 
     def take_up(self, epochs: int) -> None:
         """Read back the first `epochs` rows that an interrupted run left."""
@@ -70,8 +74,12 @@ class Record:
             self.rows = list(csv.reader(file))[1 : epochs + 1]
         arrays = read_npz(self.folder / CONFUSION)
         self._confusions = list(arrays["confusions"][:epochs].astype(np.int64))
+        self._calibration = [math.nan] * epochs
         if (self.folder / READINGS).is_file():
-            self._predicted = list(read_npz(self.folder / READINGS)["predicted"][:epochs].astype(np.int64))
+            kept = read_npz(self.folder / READINGS)
+            self._predicted = list(kept["predicted"][:epochs].astype(np.int64))
+            if "calibration" in kept:
+                self._calibration = kept["calibration"][:epochs].tolist()
         else:  # begun before they were kept: -1 is not known
             self._predicted = [np.full(len(self._true), -1, np.int64)] * epochs
             if epochs == len(arrays["confusions"]):
@@ -89,6 +97,7 @@ class Record:
         self.rows = [self.rows[i] for i in kept] + [[str(epoch.number), *row]]
         self._confusions = [self._confusions[i] for i in kept] + [epoch.confusion]
         self._predicted = [self._predicted[i] for i in kept] + [epoch.predicted]
+        self._calibration = [self._calibration[i] for i in kept] + [epoch.calibration]
         if write:
             self.write()
 
@@ -102,7 +111,8 @@ class Record:
             predicted=self._predicted[-1].astype(np.int16),
         )
         readings = io.BytesIO()
-        np.savez_compressed(readings, predicted=np.stack(self._predicted).astype(np.int16))
+        predicted = np.stack(self._predicted).astype(np.int16)
+        np.savez_compressed(readings, predicted=predicted, calibration=np.array(self._calibration))
         write_whole(self.folder / READINGS, readings.getvalue())
         write_whole(self.folder / CONFUSION, arrays.getvalue())
         write_whole(self.folder / EPOCHS, as_csv([COLUMNS, *self.rows]))

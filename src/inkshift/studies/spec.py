@@ -50,7 +50,8 @@ class Protocol(BaseModel):
     the picture, are carried over, all but the final layer if left out; the others start at random and learn, also in
     a frozen network. labels: target images to learn from, those of a small number among those of a larger one. samples:
     one draw of them for all replicates, or one each. least: images that an epoch shows at least, fewer being shown
-    again and again.
+    again and again. layer_rates: what is carried over and learns does so at so much of the rate of the stage behind it,
+    the last stage of that of the final layer (Howard and Ruder 2018, discriminative fine-tuning; they took 1 / 2.6).
     """
 
     model_config = _STRICT
@@ -76,6 +77,7 @@ class Protocol(BaseModel):
     labels: int | None = Field(default=None, ge=2, le=MOST_NUMBERS)
     samples: Literal["one", "each"] = "one"
     least: int = Field(default=0, ge=0, le=MOST_NUMBERS)
+    layer_rates: float = Field(default=1.0, gt=0, le=1)
 
     @field_validator("reframing", "source_reframing")
     @classmethod
@@ -122,7 +124,7 @@ class Protocol(BaseModel):
 
 
 # Settings of the protocol that came after the first studies: see `Protocol.stored`.
-LATER = frozenset({"source_reframing", "depth", "labels", "samples", "least"})
+LATER = frozenset({"source_reframing", "depth", "labels", "samples", "least", "layer_rates"})
 
 
 def _side(reframing: str) -> int:
@@ -145,6 +147,7 @@ CHOICES = (
     "labels",
     "samples",
     "least",
+    "layer_rates",
 )
 
 

@@ -15,12 +15,11 @@ import numpy.typing as npt
 from inkshift.errors import DataError
 from inkshift.forms.kinds import digits_of
 from inkshift.forms.reading import DIGITS, POINT, SYMBOLS, UNREADABLE, State, state_of
-from inkshift.models.metrics import macro
+from inkshift.models.metrics import calibration_error, macro
 
 if TYPE_CHECKING:
     from inkshift.datasets.labels import Label
 
-BINS = 10
 Outcome = Literal["right", "extraction", "classification", "missing"]
 Row = Mapping[str, str]
 
@@ -249,18 +248,10 @@ def _trust_measures(cases: Sequence[Case]) -> dict[str, Any]:
     policy = any(case.accepted is not None for case in cases)
     return {
         "mean_confidence": _share(math.fsum(confidence for confidence, _ in pairs), len(pairs)),
-        "calibration_error": _calibration_error(pairs),
+        "calibration_error": calibration_error(pairs),
         "accepted_share": len(accepted) / len(cases) if policy else None,
         "accepted_error": _share(accepted.count(False), len(accepted)),
     }
-
-
-def _calibration_error(pairs: Sequence[tuple[float, bool]]) -> float | None:
-    """Mean gap of confidence and share right over ten bins of equal width, weighted by their size."""
-    gaps = [0.0] * BINS
-    for confidence, right in sorted(pairs):
-        gaps[min(int(confidence * BINS), BINS - 1)] += confidence - right
-    return _share(math.fsum(map(abs, gaps)), len(pairs))
 
 
 def _share(part: float, whole: int) -> float | None:

@@ -63,6 +63,7 @@ def train(
     settings: Settings,
     *,
     mode: Callable[[nn.Module], object] = nn.Module.train,
+    shares: Callable[[nn.Parameter], float] | None = None,
     loss: Loss = nn.functional.cross_entropy,
     average: AveragedModel | None = None,
     checkpoint: Path | None = None,
@@ -71,8 +72,9 @@ def train(
     """Train in place what of `net` requires a gradient with Adam (Kingma and Ba 2015), on uint8 pictures.
 
     data: epoch, from 0, -> images (N, H, W) uint8 and labels (N,) int64. mode: puts the network in the mode it learns
-    in. loss: of logits and labels. average: from `averaged`, follows the weights after each step. Where several
-    processes of one torch.distributed group call this together, each with its own data, they take each step together.
+    in. shares: of the rate, that a parameter learns at; all at the whole of it if not given. loss: of logits and
+    labels. average: from `averaged`, follows the weights after each step. Where several processes of one
+    torch.distributed group call this together, each with its own data, they take each step together.
     report: called after each epoch with its number and mean training loss; True ends the training. checkpoint:
     file to go on from and to save to after each epoch; a run that was killed ends with the same weights as one
     that was not, and `report` hears of an epoch again if the kill came before its checkpoint was whole.
@@ -84,7 +86,7 @@ def train(
     if settings.fast:
         net.to(memory_format=torch.channels_last)
     learning = [p for p in net.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(learning, lr=settings.rate, fused=settings.fast)
+    optimiser = torch.optim.Adam(_groups(learning, settings.rate, shares), lr=settings.rate, fused=settings.fast)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
     parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
     if average is not None:
@@ -116,6 +118,16 @@ def train(
         if ended:
             break
     net.eval()
+
+
+def _groups(
+    learning: list[nn.Parameter], rate: float, shares: Callable[[nn.Parameter], float] | None
+) -> list[dict[str, Any]]:
+    """Parameters for an optimiser, those of one rate together."""
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for one in learning:
+        by_rate.setdefault(rate * (shares(one) if shares else 1.0), []).append(one)
+    return [{"params": own, "lr": each} for each, own in by_rate.items()]
 
 
 def _batches(images: Images, order: torch.Tensor, size: int) -> list[npt.NDArray[np.int64]]:

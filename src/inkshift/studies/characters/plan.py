@@ -21,7 +21,7 @@ from inkshift.studies.spec import CHOICES, Protocol, Regime, Study, TransferSet
 _BLOCK = 4096
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _ONLY_FROZEN = {"batch_norm": "freeze_stats"}
-_ONLY_TRANSFER = {"source_networks": "one", "source_epochs": 1, "depth": None}
+_ONLY_TRANSFER = {"source_networks": "one", "source_epochs": 1, "depth": None, "layer_rates": 1.0}
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,10 @@ def _relevant(protocol: Protocol, regime: Regime) -> Protocol:
         unused["source_reframing"] = None
     if regime in ("control", "pooled"):
         unused |= _ONLY_TRANSFER
+    if regime == "frozen":  # what is carried over does not learn
+        unused["layer_rates"] = 1.0
     if regime == "as-is":
-        unused |= {"depth": None, "labels": None, "samples": "one", "least": 0}
+        unused |= {"depth": None, "labels": None, "samples": "one", "least": 0, "layer_rates": 1.0}
     return protocol.model_copy(update=unused)
 
 

@@ -72,6 +72,17 @@ def stages(net: nn.Module) -> list[nn.Module]:
     return [stage for stage in learning if not any(module is last for module in stage.modules())]
 
 
+def rate_shares(run: Run, net: nn.Module) -> Callable[[nn.Parameter], float] | None:
+    """The share of the rate that each parameter learns at; None where all learn alike. See `Protocol.layer_rates`."""
+    factor = run.protocol.layer_rates
+    if factor == 1:
+        return None
+    found = stages(net)
+    carried = found[: run.protocol.depth or len(found)]
+    shares = {id(one): factor ** (len(carried) - k) for k, stage in enumerate(carried) for one in stage.parameters()}
+    return lambda one: shares.get(id(one), 1.0)
+
+
 def _take_over(net: nn.Module, weights: Path, whole: bool, depth: int | None) -> None:
     """Load all weights, or all but those of the final layer, or those of the first stages; others stay as drawn."""
     last = final_layer(net)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from inkshift.datasets.tasks import Sample, Task, nested, sample, stratified
 from inkshift.errors import DataError, ModelError
-from inkshift.models.metrics import confusion, f1_score
+from inkshift.models.metrics import calibration_error, confusion, f1_score
 from inkshift.models.train import loop
 from inkshift.reframe import parse
 from inkshift.studies.characters import regimes
@@ -131,7 +131,11 @@ def measure(
     predicted = np.asarray(logits.argmax(1), np.int64)
     counts = confusion(predicted, true, logits.shape[1])
     f1 = f1_score(counts, protocol.f1)
-    return Epoch(number, training_loss, cross_entropy(logits, true), validation_loss, f1, counts, predicted)
+    sure = torch.from_numpy(logits).softmax(1).amax(1).tolist()
+    unknown = bool(np.isnan(logits).any())
+    gap = None if unknown else calibration_error(zip(sure, (predicted == true).tolist(), strict=True))
+    loss = cross_entropy(logits, true)
+    return Epoch(number, training_loss, loss, validation_loss, f1, counts, predicted, math.nan if gap is None else gap)
 
 
 def cross_entropy(logits: npt.NDArray[np.float32], true: npt.NDArray[np.int64]) -> float:
@@ -175,6 +179,7 @@ def train_run(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, Re
         lambda epoch: (images, classes),
         how,
         mode=regimes.learning_mode(run),
+        shares=regimes.rate_shares(run, net),
         checkpoint=checkpoint,
         report=report,
     )
@@ -195,5 +200,5 @@ def apply_as_is(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, 
         out[:, run.task.labels.index(label)] = logits[:, run.source_task.labels.index(label)]
     row = measure(0, None, out, splits.test.classes, None, run.protocol)
     loss = row.test_loss if row.test_loss is not None and math.isfinite(row.test_loss) else None
-    record.add(Epoch(0, None, loss, None, row.f1, row.confusion, row.predicted))
+    record.add(replace(row, test_loss=loss))
     return net, record, "epochs"

@@ -58,7 +58,8 @@ class Summary:
 
     chosen: at the epoch of lowest validation loss, None without validation images. images: over test images, at the
     last epoch. curve_peak: the peak of the mean curve among the epochs that all
-    finished replicates have, and its epoch. spread: sample standard deviation at the last epoch, None for one run.
+    finished replicates have, and its epoch. calibration: expected calibration error, mean over replicates, last epoch;
+    NaN where runs did not keep it. spread: sample standard deviation at the last epoch, None for one run.
     """
 
     set: str
@@ -69,6 +70,7 @@ class Summary:
     peak: Interval
     curve_peak: tuple[float, int]
     accuracy: float
+    calibration: float
     spread: float | None
 
 
@@ -149,6 +151,7 @@ def summarise(study_set: Set, arm: Arm, resampler: Resampler) -> Summary:
         stats.t_interval([run.f1.max() for run in runs], stats.SINGLE, stats.SHARE),
         (float(curve.mean[best]), int(curve.epochs[best])),
         float(np.mean([run.accuracy[-1] for run in runs])),
+        float(np.mean([run.calibration[-1] for run in runs])),
         float(last.std(ddof=1)) if len(runs) > 1 else None,
     )
 

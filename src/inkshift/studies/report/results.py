@@ -31,6 +31,7 @@ class Replicate:
     """One finished run. E epochs, C classes, N test images; losses and scores (E,), NaN where none was measured.
 
     predicted: (N,) after the last epoch; readings: (E, N) after each, None in runs that kept only the last.
+    calibration: (E,) expected calibration error on the test images, NaN in runs that did not keep it.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Replicate:
     confusions: Counts
     true: Counts
     predicted: Counts
+    calibration: Floats
     readings: Counts | None = None
 
     def read_at(self, row: int) -> Counts | None:
@@ -364,9 +366,13 @@ def _replicate(run: Path, number: int, digest: str) -> Replicate:
         raise ValueError("an epoch in epochs.csv has no f1")
     if not np.array_equal(metrics.confusion(predicted, true, count), confusions[-1]):
         raise ValueError("the predictions in confusion.npz do not add up to its last confusion matrix")
-    readings = None
+    readings, calibration = None, np.full(len(table), np.nan)
     if (run / READINGS).is_file():
-        readings = read_npz(run / READINGS)["predicted"].astype(np.int64)
+        kept = read_npz(run / READINGS)
+        readings = kept["predicted"].astype(np.int64)
+        calibration = kept.get("calibration", calibration).astype(np.float64)
+        if calibration.shape != (len(table),):
+            raise ValueError(f"{READINGS} does not have an epoch for each of epochs.csv")
         if readings.shape != (len(table), len(true)) or not np.array_equal(readings[-1], predicted):
             raise ValueError(f"{READINGS} does not hold what confusion.npz does")
     seed = config.get("seed")
@@ -382,6 +388,7 @@ def _replicate(run: Path, number: int, digest: str) -> Replicate:
         confusions=confusions,
         true=true,
         predicted=predicted,
+        calibration=calibration,
         readings=readings,
     )
 

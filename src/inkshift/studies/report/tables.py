@@ -96,13 +96,14 @@ def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
         *("set", "regime", "planned", "finished", "networks"),
         *("f1_chosen", "chosen_low_95", "chosen_high_95"),
         *("f1_last", "replicates_low_95", "replicates_high_95", "images_low_95", "images_high_95", "sd_last"),
-        *("f1_peak", "peak_low_95", "peak_high_95", "curve_peak", "curve_peak_epoch", "accuracy_last"),
+        *("f1_peak", "peak_low_95", "peak_high_95", "curve_peak", "curve_peak_epoch"),
+        *("accuracy_last", "calibration_error_last"),
     )
     for row in analysis.summaries:
         yield (
             *(row.set, row.arm.name, row.arm.planned, len(row.arm.replicates), len(row.arm.distinct)),
             *(*bounds_of(row.chosen), *bounds_of(row.last), row.images.low, row.images.high, row.spread),
-            *(*bounds_of(row.peak), *row.curve_peak, row.accuracy),
+            *(*bounds_of(row.peak), *row.curve_peak, row.accuracy, row.calibration),
         )
 
 
