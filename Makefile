@@ -102,7 +102,7 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,keras,pp-ocr,trust,review,postgres,parquet,cluster,stores,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,keras,pp-ocr,trust,review,postgres,parquet,cluster,stores,imagenet,dev]'
 	@touch $@
 
 # The readers that `make bench-peers` measures ours against, apart from ours.

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from inkshift.datasets import catalog
 from inkshift.datasets.numbers import check_name
@@ -18,6 +18,7 @@ from inkshift.datasets.tasks import Task, is_catalogued, parts_of
 from inkshift.errors import DataError, InkshiftError, SettingError, nearest
 from inkshift.files import parse_toml, read_text, reason, write_whole
 from inkshift.reframe import parse
+from inkshift.studies.weights import Weights
 
 Regime = Literal["control", "frozen", "fine-tuned", "as-is", "pooled"]
 StringRegime = Literal["as-is", "fine-tuned", "control"]
@@ -151,8 +152,18 @@ CHOICES = (
 )
 
 
+def _kind_of_source(value: Any) -> str:
+    given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return "a weights" if "weights" in given else "a task"
+
+
+SourceTask = Annotated[
+    Annotated[Task, Tag("a task")] | Annotated[Weights, Tag("a weights")], Discriminator(_kind_of_source)
+]
+
+
 class TransferSet(BaseModel):
-    """A source and a target task, and what is compared on them.
+    """A source and a target task, and what is compared on them. The source may be weights that are there already.
 
     same_domain: whether source and target images come from one distribution, which only their owner can say.
     budgets: numbers of labelled target images to learn from, an arm for each regime and each of them, "all" being all;
@@ -163,7 +174,7 @@ class TransferSet(BaseModel):
     model_config = _STRICT
 
     name: str = Field(max_length=1000)
-    source: Task
+    source: SourceTask
     target: Task
     same_domain: bool
     regimes: tuple[Regime, ...] = Field(default=("control", "frozen", "fine-tuned"), max_length=5)
@@ -425,7 +436,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     A name that is none comes before all that is missing: it is one of these, misspelt.
     """
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
+    at = [part for part in first["loc"] if part not in ("a task", "a weights")]
+    where = ".".join(map(str, at))
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])
         return f"{where}: no such setting; {nearest(str(first['loc'][-1]), known)}"
@@ -448,6 +460,7 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
         "protocol": Protocol,
         "set": TransferSet,
         "source": Task,
+        "a weights": Weights,
         "target": Task,
         "training": Teaching,
     }

@@ -50,6 +50,7 @@ def save_run_package(run: Run, net: nn.Module, record: Record, folder: Path) -> 
     labels = run.task.labels if run.regime != "as-is" or run.source_task is None else run.source_task.labels
     last = record.rows[-1]
     from_where = f" from a network that learned {run.source_task}" if run.source_task else ""
+    from_where = f" from {run.weights[0]}" if run.weights else from_where
     manifest = Manifest(
         name=f"{run.regime}-{run.key}",
         summary=f"From a transfer study: {run.regime}{from_where}, target {run.task}, replicate {run.replicate}.",

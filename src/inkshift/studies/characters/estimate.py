@@ -111,7 +111,9 @@ def _count(task: Task, split: Split) -> tuple[int, bool]:
 def measure_speed(run: Run) -> Speed:
     """Time a step or two, as many passes forward and of a final layer, on blank pictures, one thread."""
     p = run.protocol
-    return _measure_speed(replace(run, regime="control", source=None, source_task=None, replicate=0, seed=0), p.side)
+    return _measure_speed(
+        replace(run, regime="control", source=None, source_task=None, weights=None, replicate=0, seed=0), p.side
+    )
 
 
 @lru_cache

@@ -80,7 +80,8 @@ def compute_features(run: Run, splits: Splits, weights: Path | None, how: Settin
     """The trunk's features of all splits, kept on disk while the study goes on, so that a kill costs no split twice."""
     net = regimes.network(run, weights).to(how.device).eval()
     p = run.protocol
-    parts = (run.source, run.task.model_dump_json(), p.reframing, p.validation, p.train_images, p.test_images)
+    given = run.weights[1] if run.weights else run.source
+    parts = (given, run.task.model_dump_json(), p.reframing, p.validation, p.train_images, p.test_images)
     shared = (*map(str, parts), str(run.sample_seed), str(p.precision))
 
     def of(split: Sample | None, name: str) -> torch.Tensor | None:

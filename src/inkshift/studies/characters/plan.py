@@ -17,6 +17,7 @@ from inkshift.errors import DataError
 from inkshift.jobs import digest
 from inkshift.studies.engine import Checksums, replicate_seed
 from inkshift.studies.spec import CHOICES, Protocol, Regime, Study, TransferSet
+from inkshift.studies.weights import Weights
 
 _BLOCK = 4096
 _SPLITS: tuple[Split, ...] = ("train", "test")
@@ -31,7 +32,8 @@ class Run:
     role: `source` for a network that others start from. source: the key of the run whose weights it takes.
     seed: of its initial weights and the order of its batches; the same for all regimes of a replicate, so that they
     differ in the regime alone. sample_seed: of the images drawn from the data sets. labels_seed: of the labelled images
-    among them, where each replicate draws its own.
+    among them, where each replicate draws its own. weights: those it takes that no run made,
+    with the SHA-256 of their file.
     """
 
     kind: ClassVar[str] = "characters"
@@ -46,6 +48,7 @@ class Run:
     source: str | None = None
     source_task: Task | None = None
     labels_seed: int | None = None
+    weights: tuple[Weights, str] | None = None
 
     def config(self) -> dict[str, Any]:
         """The settings as `config.json` has them."""
@@ -59,7 +62,14 @@ class Run:
             "seed": self.seed,
             "sample_seed": self.sample_seed,
             "protocol": self.protocol.stored(),
-        } | ({} if self.labels_seed is None else {"labels_seed": self.labels_seed})
+        } | self._later()
+
+    def _later(self) -> dict[str, Any]:
+        """Settings that came after the first studies, where they are used."""
+        found: dict[str, Any] = {} if self.labels_seed is None else {"labels_seed": self.labels_seed}
+        if self.weights is not None:
+            found["weights"] = self.weights[0].model_dump() | {"sha256": self.weights[1]}
+        return found
 
     @cached_property
     def key(self) -> str:
@@ -120,7 +130,8 @@ class Plan:
 def plan(study: Study, counts: Mapping[str, int] | None = None) -> Plan:
     """The runs of a study. counts: replicates of sets, by name, where they are not those of the specification.
 
-    Raises SettingError or MissingExtraError where `precision = "auto"` cannot be settled.
+    Raises SettingError or MissingExtraError where `precision = "auto"` cannot be settled, DataError for weights that
+    are not there.
     """
     sources: dict[str, Run] = {}
     sets = []
@@ -139,10 +150,11 @@ def _arm(
     if regime == "as-is" and protocol.source_networks == "one":
         replicates = 1  # nothing learns, so every replicate would be the same
     own_labels = protocol.samples == "each" and regime != "as-is"
+    given = one.source if isinstance(one.source, Weights) and regime != "control" else None
     runs = []
     for replicate in range(replicates):
         source = None
-        if regime not in ("control", "pooled"):
+        if regime not in ("control", "pooled") and not given:
             source = _source(study, one, protocol, 0 if protocol.source_networks == "one" else replicate)
             sources[source.key] = source
         runs.append(
@@ -155,14 +167,16 @@ def _arm(
                 sample_seed=study.seed,
                 protocol=_relevant(protocol, regime),
                 source=source.key if source else None,
-                source_task=one.source if source or regime == "pooled" else None,
+                source_task=one.source if isinstance(one.source, Task) and (source or regime == "pooled") else None,
                 labels_seed=replicate_seed(study.seed, "labels", replicate) if own_labels else None,
+                weights=(given, given.digest) if given else None,
             )
         )
     return Arm(regime, protocol, tuple(runs))
 
 
 def _source(study: Study, one: TransferSet, protocol: Protocol, replicate: int) -> Run:
+    assert isinstance(one.source, Task)
     framing = protocol.source_reframing or protocol.reframing
     own = {"epochs": protocol.source_epochs, "reframing": framing, "source_reframing": None, "labels": None}
     own |= {"samples": "one", "least": 0}

@@ -16,6 +16,7 @@ from torch import nn
 from inkshift.errors import ModelError
 from inkshift.models.train.loop import Settings, seed_all
 from inkshift.models.train.networks import build, final_layer
+from inkshift.models.train.weights import fitted
 from inkshift.studies.characters.plan import Run
 
 
@@ -44,7 +45,7 @@ def network(run: Run, source_weights: Path | None, classes: int | None = None) -
     p = run.protocol
     net = build(p.backbone, classes or len(run.task.labels), p.side, p.channels)
     if source_weights is not None:
-        _take_over(net, source_weights, run.regime == "as-is", p.depth)
+        _take_over(net, source_weights, run.regime == "as-is", p.depth, run.weights is not None)
     if run.regime == "frozen":
         net.requires_grad_(p.depth is not None)
         final_layer(net).requires_grad_(True)
@@ -83,12 +84,15 @@ def rate_shares(run: Run, net: nn.Module) -> Callable[[nn.Parameter], float] | N
     return lambda one: shares.get(id(one), 1.0)
 
 
-def _take_over(net: nn.Module, weights: Path, whole: bool, depth: int | None) -> None:
-    """Load all weights, or all but those of the final layer, or those of the first stages; others stay as drawn."""
+def _take_over(net: nn.Module, weights: Path, whole: bool, depth: int | None, given: bool) -> None:
+    """Load all weights, or all but those of the final layer, or those of the first stages; others stay as drawn.
+
+    given: they are of somebody else's training, and are fitted to the network.
+    """
     last = final_layer(net)
     own = next(name for name, module in net.named_modules() if module is last)
     try:
-        state = safetensors.torch.load_file(weights)
+        state = fitted(net, own, weights) if given else safetensors.torch.load_file(weights)
         kept = {k: v for k, v in state.items() if whole or not k.startswith(f"{own}.")}
         drawn = {name: value.clone() for name, value in net.state_dict().items()} if depth is not None else {}
         missing, unexpected = net.load_state_dict(kept, strict=False)

@@ -111,6 +111,11 @@ def open_record(run: Run, study: Path, true: npt.NDArray[np.int64]) -> Record:
 
 def source_weights(run: Run, study: Path) -> Path | None:
     """The weights a run takes over. Raises ModelError where its source network is not finished."""
+    if run.weights is not None:
+        weights, known = run.weights
+        if weights.digest != known:
+            raise ModelError(f"{weights.file}: is another file than when the study began; put that back, or begin anew")
+        return weights.file
     if run.source is None:
         return None
     folder = study / "runs" / run.source

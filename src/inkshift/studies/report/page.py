@@ -230,7 +230,9 @@ def epoch_counts(epochs: Sequence[int | None] | None) -> str:
 
 
 def labels(task: Mapping[str, Any]) -> str:
-    """A task in words: its data, how many classes, and which."""
+    """A task in words: its data, how many classes, and which; or the weights that stand for one."""
+    if "weights" in task:
+        return f"weights {task['weights']}"
     names = [str(name) for name in task["labels"]]
     return f"{task['data']}, {len(names)} classes: {('' if all(len(n) == 1 for n in names) else ' ').join(names)}"
 

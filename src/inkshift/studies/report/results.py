@@ -277,7 +277,8 @@ def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict
 def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
     arms = []
     for task in (item["source"], item["target"]):
-        _task(task)  # or the report would find out
+        if "weights" not in task:
+            _task(task)  # or the report would find out
     for arm in item["arms"]:
         settings = _settings(arm.get("settings"))
         name = str(arm["regime"])
