@@ -88,6 +88,7 @@ def _run(folder: Path, epochs: Floats, about: dict[str, str], readings: str) -> 
         confusions=np.broadcast_to(counts, (len(epochs), *counts.shape)),
         true=_none(),
         predicted=_none(),
+        calibration=np.full(len(epochs), np.nan),
     )
 
 
