@@ -62,6 +62,21 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         fitted(net, "classifier", tmp_path / "other.pth")
 
 
+@pytest.mark.parametrize("held", [b"", b"no weights", b"PK\x03\x04 no zip"])
+def test_a_file_of_no_weights_is_told_of_in_a_line(tmp_path: Path, held: bytes) -> None:
+    for name in ("none.pth", "none.safetensors"):
+        (tmp_path / name).write_bytes(held)
+        with pytest.raises(RuntimeError, match=r"\Acannot be read, .+\Z"):
+            fitted(mnist_convnet(10), "8", tmp_path / name)
+
+
+def test_weights_within_a_checkpoint_are_found(tmp_path: Path) -> None:
+    theirs = mnist_convnet(10)
+    torch.save({"epoch": 3, "state_dict": theirs.state_dict()}, tmp_path / "checkpoint.pth")
+    given = fitted(mnist_convnet(4), "8", tmp_path / "checkpoint.pth")
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in given.items()) and len(given) == 4
+
+
 def test_a_study_from_given_weights_trains_no_source(tmp_path: Path) -> None:
     spec = written(tmp_path)
     study = Study.load(spec)

@@ -22,10 +22,7 @@ def fitted(net: nn.Module, last: str, file: Path) -> dict[str, torch.Tensor]:
     Raises RuntimeError where they do not fit.
     """
     wanted = {name: value for name, value in net.state_dict().items() if not name.startswith(f"{last}.")}
-    if file.suffix == ".safetensors":
-        found = safetensors.torch.load_file(file)
-    else:
-        found = torch.load(file, weights_only=True, map_location="cpu")
+    found = _tensors(file)
     before = _before(wanted, found)
     if before is not None:
         found = {name: found.get(before + name, value) for name, value in wanted.items()}
@@ -42,6 +39,20 @@ def fitted(net: nn.Module, last: str, file: Path) -> dict[str, torch.Tensor]:
         if value.shape != wanted[name].shape:
             raise RuntimeError(f"{name} has the shape {tuple(value.shape)}, expected {tuple(wanted[name].shape)}")
     return found
+
+
+def _tensors(file: Path) -> dict[str, torch.Tensor]:
+    """What a file holds, or the one of its parts that is called `state_dict` or `model`."""
+    try:
+        if file.suffix == ".safetensors":
+            return dict(safetensors.torch.load_file(file))
+        held = torch.load(file, weights_only=True, map_location="cpu")
+    except Exception as e:  # torch raises many kinds for a file that is none of its own
+        raise RuntimeError(f"cannot be read, {(str(e).strip().splitlines() or [type(e).__name__])[0]}") from None
+    for part in ("state_dict", "model"):
+        held = held[part] if isinstance(held, dict) and isinstance(held.get(part), dict) else held
+    found = {str(name): value for name, value in held.items()} if isinstance(held, dict) else {}
+    return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
 
 
 def _before(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> str | None:

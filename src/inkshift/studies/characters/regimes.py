@@ -105,7 +105,8 @@ def _take_over(net: nn.Module, weights: Path, whole: bool, depth: int | None, gi
                     tensor.data.copy_(drawn[name])
     except (OSError, RuntimeError, safetensors.SafetensorError) as e:
         problem = str(e).splitlines()[0]
-        raise ModelError(f"{weights}: not the weights of this network ({problem}); run its source again") from None
+        mend = "give those of the set's backbone" if given else "run its source again"
+        raise ModelError(f"{weights}: not the weights of this network ({problem}); {mend}") from None
     if unexpected or any(whole or not name.startswith(f"{own}.") for name in missing):
         raise ModelError(f"{weights}: not the weights of this network; run its source again")
 
