@@ -116,6 +116,8 @@ def test_a_label_without_a_field_is_that_of_the_only_one() -> None:
 def test_labels_that_do_not_fit_are_refused_with_an_example_of_each_side() -> None:
     with pytest.raises(DataError, match=r"truth.csv \(such as form 'x' field 'A'\) .* ours.csv \(such as form '1' fi"):
         evaluate(ROWS, [label("x", "A", "7")], "ours.csv", "truth.csv")
+    with pytest.raises(DataError, match=r"such as form '101' .*such as form '0101' .*its zeros belong to the name"):
+        evaluate([read("0101", "A", "7")], [label("101", "A", "7")])
     with pytest.raises(DataError, match="there are none"):
         evaluate([], LABELS)
     with pytest.raises(DataError, match="there are none"):

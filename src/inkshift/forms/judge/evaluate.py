@@ -163,9 +163,12 @@ def match(
             continue
         cases[key] = _case(key, label, readings.get(key))
     if not cases.keys() & readings.keys():
+        ours, theirs = ({form for form, _ in keys} for keys in (readings, cases))
+        only_zeros = not ours & theirs and {*map(plain, ours)} & {*map(plain, theirs)}
+        zeros = "; where a form is called by a number, its zeros belong to the name" if only_zeros else ""
         raise DataError(
             f"no label of {label_source} ({_example(cases)}) fits a reading of {source} "
-            f"({_example(readings)}); form and field must be named alike in both"
+            f"({_example(readings)}); form and field must be named alike in both{zeros}"
         )
     return [cases[key] for key in sorted(cases)], sorted(readings.keys() - cases.keys())
 
