@@ -79,6 +79,14 @@ def test_cells_are_compared_cell_by_cell_where_both_are_known_so() -> None:
     assert not suspects[1].disagrees
 
 
+def test_a_database_keeps_no_zeros_before_a_number_but_who_learns_from_a_label_does() -> None:
+    rows = [read(f"f{i:02}", (f"0{i + 10}", 0.97), (f"0{i + 60}", 0.02)) for i in range(40)]
+    labels = [Label(f"f{i:02}", "A", str(i + 10 if i else 11), "") for i in range(40)]
+    entries, learnt = (audit(match(rows, labels)[0], rows, zeros) for zeros in (False, True))
+    assert [(s.form, s.label, s.read) for s in entries if s.disagrees] == [("f00", "11", "10")]
+    assert sum(s.disagrees for s in learnt) == 40
+
+
 @given(st.text("0123456789", min_size=1, max_size=7), st.integers(0, 2**32))
 def test_a_corrupted_value_is_another_and_a_possible_slip(value: str, seed: int) -> None:
     written = corrupted(value, np.random.default_rng(seed))

@@ -26,6 +26,7 @@ from PIL import Image
 from command import Run
 from inkshift.forms.template import load_template
 from inkshift.models import package
+from test_propose import invoice
 
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
 TEMPLATE = TELEGRAM / "template.json"
@@ -306,6 +307,12 @@ class TestTemplate:
         lines = json.loads(out.read_text())["pages"][0]["lines"]
         assert sorted(y for _, y, _, y2 in lines if y == y2) == pytest.approx([*range(100, 1101, 200)], abs=2)
         assert sorted(x for x, _, x2, _ in lines if x == x2) == pytest.approx([*range(100, 801, 100)], abs=2)
+
+    def test_new_names_wide_boxes_which_may_be_for_words(self, run: Run, tmp_path: Path) -> None:
+        Image.fromarray(invoice()[0]).save(tmp_path / "blank.png")
+        answer = run("template", "new", tmp_path / "blank.png", "--out", tmp_path / "form.json")
+        (line,) = (line for line in answer.err.splitlines() if "words may belong in them" in line)
+        assert line.endswith(": f01, f03, f05, f07, f09, f11, f12, f13, f14")
 
     def test_new_on_an_empty_page_says_what_is_missing(self, run: Run, tmp_path: Path) -> None:
         Image.new("L", (900, 1200), 240).save(tmp_path / "empty.png")

@@ -81,9 +81,13 @@ def test_a_small_case_worked_out_by_hand() -> None:
     assert found.unlabelled == (("2", "C"),)
 
 
-def test_leading_zeros_count() -> None:
-    found = evaluate([read("1", "A", "12"), read("1", "B", "012")], [label("1", "A", "012"), label("1", "B", "012")])
-    assert (found.right, found.extraction) == (1, 1)
+def test_zeros_before_a_number_count_only_cell_by_cell() -> None:
+    texts = {"A": "0942", "B": "12", "C": "0", "D": "0941", "E": "_57"}
+    rows = [read("1", name, text) for name, text in texts.items()]
+    values = [label("1", name, text) for name, text in (("A", "942"), ("B", "012"), ("C", "00"), ("D", "942"))]
+    found = evaluate(rows, [*values, label("1", "E", written="057")])
+    assert [case.field for case in found.wrong] == ["D", "E"]
+    assert found.digits[0] == 4 and found.confusion[9][9] == 1, "digits of a number that is right are right"
 
 
 def test_cells_are_compared_where_both_have_the_same_number_of_them() -> None:
@@ -112,6 +116,8 @@ def test_a_label_without_a_field_is_that_of_the_only_one() -> None:
 def test_labels_that_do_not_fit_are_refused_with_an_example_of_each_side() -> None:
     with pytest.raises(DataError, match=r"truth.csv \(such as form 'x' field 'A'\) .* ours.csv \(such as form '1' fi"):
         evaluate(ROWS, [label("x", "A", "7")], "ours.csv", "truth.csv")
+    with pytest.raises(DataError, match=r"such as form '101' .*such as form '0101' .*its zeros belong to the name"):
+        evaluate([read("0101", "A", "7")], [label("101", "A", "7")])
     with pytest.raises(DataError, match="there are none"):
         evaluate([], LABELS)
     with pytest.raises(DataError, match="there are none"):

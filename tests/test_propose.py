@@ -87,6 +87,63 @@ def test_a_row_of_cells_below_boxes_of_its_width_stays_a_row_of_cells(cells: int
     assert [spec.cells for spec in propose(page).fields] == [0, 0, 0, 0, cells]
 
 
+def invoice() -> tuple[Pixels, list[Box]]:
+    """A page with boxes for name and street, a table of what was bought, and totals; and where its numbers go."""
+    page = np.full((1400, 1000), 250, np.uint8)
+
+    def box(x: int, y: int, w: int, h: int, text: str = "", size: float = 0.8) -> Box:
+        cv2.rectangle(page, (x, y), (x + w, y + h), (20,), 3)
+        cv2.putText(page, text, (x + 10, y + h - 12), 0, size, (0,), 2)
+        return x, y, w, h
+
+    box(80, 60, 840, 60, "INVOICE")
+    cv2.putText(page, "No.", (560, 190), 0, 0.9, (0,), 2)
+    numbers = [box(620, 150, 300, 50)]
+    for i, text in enumerate(("Name", "Street")):
+        cv2.putText(page, text, (80, 290 + 70 * i), 0, 0.9, (0,), 2)
+        box(220, 250 + 70 * i, 700, 55)
+    columns = ((80, 380, "Article"), (460, 130, "Pieces"), (590, 330, "Amount in all"))
+    for x, w, text in columns:
+        box(x, 450, w, 50, text)
+    for row in range(5):
+        for x, w, _ in columns:
+            numbers += [box(x, 500 + 52 * row, w, 52)] * (x > 80)
+    for i, text in enumerate(("Without tax", "Tax", "TOTAL")):
+        box(80, 820 + 60 * i, 510, 60, text)
+        numbers.append(box(590, 820 + 60 * i, 330, 60, "$"))
+    box(80, 1050, 840, 50)
+    box(80, 1100, 380, 60, "Signature of seller")
+    return page, numbers
+
+
+def test_wide_boxes_of_amounts_become_fields_and_headings_names_and_whole_rows_do_not() -> None:
+    page, numbers = invoice()
+    assert covered(numbers, propose(page)) == (1.0, 0)
+
+
+def test_a_wide_box_that_is_written_in_is_a_field_and_one_with_a_word_is_not() -> None:
+    page, numbers = invoice()
+    for i, (x, y, _, h) in enumerate(numbers[-3:]):
+        start = int(x) + 80, int(y + h) - 10
+        cv2.putText(page, str(170_412 + 3_571 * i), start, cv2.FONT_HERSHEY_SIMPLEX, 1.6, (90,), 4)
+    assert covered(numbers, propose(page)) == (1.0, 0)
+    (x, y, _, h), rest = numbers[-1], numbers[:-1]
+    page[int(y) + 4 : int(y + h) - 4, int(x) + 60 : int(x) + 326] = 250
+    cv2.putText(page, "in words", (int(x) + 80, int(y + h) - 14), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0,), 2)
+    assert covered(rest, propose(page)) == (1.0, 0)
+
+
+def test_the_amount_of_a_cheque_becomes_a_field() -> None:
+    page = np.full((620, 1400), 250, np.uint8)
+    cv2.putText(page, "CLP", (860, 150), 0, 1.0, (0,), 2)
+    boxes = [(940, 100, 420, 72)]
+    cv2.rectangle(page, (940, 100), (1360, 172), (20,), 3)
+    for i, text in enumerate(("Pay to", "the sum of")):
+        cv2.putText(page, text, (60, 270 + 90 * i), 0, 0.9, (0,), 2)
+        cv2.rectangle(page, (260, 220 + 90 * i), (1360, 285 + 90 * i), (20,), 2)
+    assert covered(boxes, propose(page)) == (1.0, 0)
+
+
 @settings(max_examples=8, phases=[Phase.generate])
 @given(st.floats(-3, 3), st.booleans(), st.integers(0, 2**32 - 1))
 def test_a_page_that_lies_askew_is_laid_straight_and_its_boxes_found(tilt: float, marks: bool, seed: int) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 import review_forms as forms
 from inkshift.errors import SettingError
+from inkshift.forms.template import FieldSpec, PageSpec, Template
 from inkshift.review.batches import mend
+from inkshift.review.batches.exchange import lines
 from inkshift.review.core import intake, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.agreement import agreement, progress
 from inkshift.review.core.queue import LEASE, Item, TakenError, decide, next_field, renew, settle, undo
-from inkshift.review.core.schema import Decision, Field
+from inkshift.review.core.schema import Decision, Field, settled_by_people
 from inkshift.review.core.store import Store
 from review_forms import Clock, key, people, taken
 
@@ -81,10 +84,48 @@ class TestDecisions:
         ann, bob, cid = people(store, 3)
         assert key(store, ann, batch, "7") == "open"
         assert next_field(store, ann, batch) is None
-        assert key(store, bob, batch, "07") == "disputed"
+        assert key(store, bob, batch, "70") == "disputed"
         assert next_field(store, bob, batch) is None
         assert key(store, cid, batch, "7") == "settled"
         assert progress(store, batch).settled == 1
+
+    @pytest.mark.parametrize(
+        ("limit", "first", "second", "stands"),
+        [
+            ({"cells": 4, "digits": (0, 4)}, "942", "0942", "0942"),
+            ({"digits": (1, 4)}, "0942", "942", "0942"),
+            ({"digits": (1, 4)}, "0", "00", "00"),
+            ({"digits": (1, 4)}, "0", "blank", ""),
+            ({"cells": 4, "digits": (4, 4)}, "942", "0942", ""),
+            ({"cells": 3, "digits": (0, 3)}, "942", "0942", ""),
+            ({"digits": (1, 6), "kind": "decimal"}, "7.50", "007,50", "007.50"),
+            ({"digits": (1, 6), "signed": True}, "-7", "-07", "-07"),
+            ({"kind": "text"}, "942", "0942", ""),
+        ],
+    )
+    def test_zeros_before_a_number_are_no_disagreement_but_before_a_code_they_are(
+        self, store: Store, limit: dict[str, Any], first: str, second: str, stands: str
+    ) -> None:
+        spec = FieldSpec(name="a", box=(40, 40, 60, 30), **limit)
+        template = Template(name="one", pages=(PageSpec(size=(200, 300), marks=forms.MARKS, fields=(spec,)),))
+        read = forms.form("f", forms.field("a", "13", 0.1))
+        batch = intake.add_batch(store, "one", [read], double=True, template=template)
+        ann, bob = people(store, 2)
+        for user, value in ((ann, first), (bob, second)):
+            status = decide(store, user, taken(store, user, batch).field, value, checked=True).status
+        assert status == ("settled" if stands else "disputed")
+        (pair,) = (one for one in agreement(store, batch) if one.b != "model")
+        assert pair.agreed == bool(stands)
+        (line,) = lines(store, batch)
+        assert (line.row["decided"], len(line.by)) == (stands, 2 if stands else 0)
+
+    def test_a_number_that_people_typed_without_the_zeros_of_the_model_is_theirs(self, store: Store) -> None:
+        read = forms.form("f", forms.field("a", "0942", 0.1))
+        batch = intake.add_batch(store, "one", [read], double=True, model_keys=True)
+        (ann,) = people(store, 1)
+        assert key(store, ann, batch, "942") == "settled"
+        with store.reading() as session:
+            assert session.scalars(sa.select(Field.value).where(settled_by_people())).all() == ["0942"]
 
     def test_the_model_as_one_of_two(self, store: Store) -> None:
         read = (forms.field("a", "12", 0.1), forms.field("b", "13", 0.2), forms.field("c", "", 0.3))

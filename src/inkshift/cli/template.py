@@ -90,6 +90,7 @@ def new(
     """
     from inkshift.errors import InputError, RegistrationError
     from inkshift.forms.design.printed import as_reference
+    from inkshift.forms.design.propose import WIDE
     from inkshift.forms.design.starter import as_json, some_pages, start
     from inkshift.forms.page.files import load_page
 
@@ -122,6 +123,8 @@ def new(
     note(f"  beside its print, to find it by: {marks}, {len(page.lines)} lines")
     if proposed:
         note(f"  fields proposed: {len(proposed)}, from {proposed[0]} to {proposed[-1]} in reading order")
+        if wide := [s.name for s in page.fields if not s.cells and s.box[2] > WIDE * s.box[3]]:
+            note(f'  so wide that words may belong in them, then "kind": "text" for "digits": {", ".join(wide)}')
         todo = "name the fields, and delete or move those that are wrong"
     else:
         note("  no boxes to write in were found; there is one field, an example")

@@ -27,6 +27,7 @@ _CELLS: dict[Order, re.Pattern[str]] = {
     "ymd": re.compile("(?P<year>[1-9][0-9]{3})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"),
 }
 _DAY_FIRST = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
+_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 
 
 class KindError(SettingError):
@@ -114,6 +115,19 @@ def _day(cells: str, order: Order) -> str:
 def digits_of(text: str) -> str:
     """The digits of a value or of `written`, without separator and minus."""
     return "".join(symbol for symbol in value_of(text) if symbol not in SIGNS)
+
+
+def plain(value: str, fewest: int = 1) -> str:
+    """What values are compared by: a number without the zeros before it, down to `fewest` digits, and without those at
+    the end behind its separator; anything else as it is."""
+    found = _NUMBER.fullmatch(value)
+    if not found:
+        return value
+    minus, whole, behind = found[1], found[2], found[3] or ""
+    spare = min(len(whole) - 1, len(whole + behind) - fewest)
+    zeros = max(0, min(spare, len(whole) - len(whole.lstrip("0"))))
+    text = f"{whole[zeros:]}{POINT}{behind.rstrip('0')}".rstrip(POINT)
+    return f"{minus if text.strip('0' + POINT) else ''}{text}"
 
 
 def number_of(written: str) -> int:

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Literal
 
 from inkshift.errors import nearest
-from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS, digits_of, number_of, parse_value, shown
+from inkshift.forms.kinds import MOST_DIGITS, WITH_DIGITS, digits_of, number_of, parse_value, plain, shown
 from inkshift.forms.reading import CROSSED, EMPTY, UNREADABLE, FieldReading, FormReading, Kind, state_of, value_of
 
 Level = Literal["error", "warning"]
@@ -102,6 +102,14 @@ class Limit:
     def parse(self, text: str) -> str:
         """The value that a text gives; see `kinds.parse_value`."""
         return parse_value(text, self.kind, self.places, self.signed)
+
+    def compared(self, value: str) -> str:
+        """What two values of the field are compared by: 0942 is 942, unless the field must have four digits or has no
+        room for them, as a code has."""
+        fewest, most = self.digits
+        if self.kind not in WITH_DIGITS or len(digits_of(value)) > min(most, self.cells or most):
+            return value
+        return plain(value, fewest)
 
 
 @dataclass(frozen=True, slots=True)

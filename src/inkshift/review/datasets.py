@@ -159,7 +159,7 @@ def doubts(store: Store, found: Sequence[Number]) -> list[Doubt]:
         return []
     return [
         Doubt(number, at.form, s.read, s.wrong, at.value if at.value != number.value else "")
-        for s in audit(cases, rows)
+        for s in audit(cases, rows, zeros=True)
         if s.disagrees
         for number in [by_id[s.form]]
         for at in [state[number.id]]

@@ -15,6 +15,7 @@ from typing import Any
 
 from inkshift.errors import DataError, InkshiftError
 from inkshift.files import read_csv
+from inkshift.forms.kinds import digits_of, plain
 from inkshift.forms.reader import Reader
 from inkshift.models.package import MANIFEST, NUMBER_MODEL, Model, load_model
 from inkshift.review.core import models
@@ -116,8 +117,8 @@ def _compared(work: Work, package: Path, count: int) -> Paired:
     for number in settled_numbers(work.store, work.about["batches"], "test"):
         if number is None:
             continue
-        right = [reader.read_field(number.job).value == number.value for reader in (old, new)]
-        read.append(Seen(number.form, *right))
+        values = [digits_of(reader.read_field(number.job).value) for reader in (old, new)]
+        read.append(Seen(number.form, *(plain(value) == plain(number.value) for value in values)))
         if len(read) % 10 == 0:
             work.say(TRAINED + (READ - TRAINED) * len(read) / count, f"{len(read)} / {count}")
     work.say(READ, "")

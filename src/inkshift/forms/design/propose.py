@@ -20,10 +20,13 @@ from inkshift.reframe import to_gray
 Gray = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
 
-# A box to write in: its sides as shares of the page's, how much wider than high it may be; how many pieces of ink may
-# lie in it for each of its heights (print has more), how many gray levels it may be darker than paper, how much of it
-# may be ink.
-_LOWEST, _HIGHEST, _WIDEST = 0.012, 0.07, 4.5
+# A box to write in: its height as a share of the page's, or of the longer side where it is no cell, how much wider than
+# high it may be; how many pieces of ink may lie in it for each of its heights (print has more), how many gray levels it
+# may be darker than paper, how much of it may be ink.
+_LOWEST, _HIGHEST, _WIDEST = 0.012, 0.07, 9.0
+# One of more heights than WIDE may be for a text, or a gap between two tables, which is not as high as _LINE. It must
+# be empty but for a unit at its side, _UNIT heights wide, or hold digits, most of them higher than _TALL of it.
+WIDE, _LINE, _UNIT, _TALL = 4.5, 0.016, 1.2, 0.5
 _PIECES, _SHADED, _FULL = 2.2, 24, 0.3
 # Cells of one digit each are not wider than this many heights.
 _CELL = 1.45
@@ -49,8 +52,8 @@ def propose(image: Pixels) -> Proposal:
     """Registration marks, long lines and the fields of a straight page, (H, W) or (H, W, 3) uint8.
 
     A field is a printed box: a row of equal cells next to each other is one field of that many cells. Boxes that
-    hold print, are shaded or are shaped like no number are left out. On a page that is filled in some of it is taken
-    for print: a blank one is better.
+    hold print, are shaded or are shaped like no number are left out, and so are wide ones that seem to be for a text.
+    On a page that is filled in some of it is taken for print: a blank one is better.
     """
     gray = to_gray(image)
     rows = [row for cells in _rows(_cells(gray)) for row in cells]
@@ -143,22 +146,38 @@ def _cells(gray: Gray) -> list[Box]:
     paper = float(np.median(gray))
     cells = [box for box in closed if _to_write_in(gray, dark, paper, box)]
     lines = grown(_lines(gray) | across, 5, 1), grown(np.ascontiguousarray(_lines(gray.T.copy()).T) | down, 1, 5)
-    fresh = cells
+    fresh = [box for box in cells if box[2] <= WIDE * box[3]]
     for _ in range(_ROUNDS):
-        more = dict.fromkeys(box for cell in fresh for box in _further(cell, *lines) if _shaped(gray, box))
+        more = dict.fromkeys(box for cell in fresh for box in _further(cell, *lines) if _shaped(gray, box, WIDE))
         fresh = []
         for box in more:
             over = _over(cells, box)
             if over is not None and _to_write_in(gray, dark, paper, box):
                 cells = [cell for cell in cells if cell not in over] + [box]
                 fresh.append(box)
-    return cells
+    return [box for box in cells if box[2] <= WIDE * box[3] or not _before_another(box, cells)]
 
 
-def _shaped(gray: Gray, box: Box) -> bool:
-    """Whether a box has the size and shape of one to write a number in."""
+def _before_another(wide: Box, cells: list[Box]) -> bool:
+    """Whether a wide box ends where one of another width begins, as that for a name does before its number, or begins
+    where a wider one ends."""
+    x, y, w, h = wide
+    for left, top, across, high in cells:
+        level = min(y + h, top + high) - max(y, top) > 0.5 * min(h, high)
+        alike = abs(across - w) < 0.25 * w
+        after, before = abs(left - x - w) < 0.25 * h, abs(left + across - x) < 0.25 * h
+        if level and not alike and (after or (before and across > w)):
+            return True
+    return False
+
+
+def _shaped(gray: Gray, box: Box, widest: float = _WIDEST) -> bool:
+    """Whether a box has the size and shape of one to write a number in. widest: how many of its heights it may be."""
     (high, wide), (_, _, w, h) = gray.shape, box
-    return bool(_LOWEST * high <= h <= _HIGHEST * high and 0.45 * h <= w <= min(_WIDEST * h, 0.4 * wide))
+    low = (_LINE if w > WIDE * h else _LOWEST) * high
+    # By its longer side a page is small, not flat, as a cheque is; but loops of its large letters look like cells.
+    fits = low <= h <= _HIGHEST * (max(high, wide) if w > _CELL * h else high)
+    return bool(fits and 0.45 * h <= w <= min(widest * h, 0.4 * wide))
 
 
 def _further(cell: Box, across: Gray, down: Gray) -> list[Box]:
@@ -253,6 +272,10 @@ def _to_write_in(gray: Gray, dark: Gray, paper: float, box: Box) -> bool:
     pieces = stats[1:][stats[1:, cv2.CC_STAT_AREA] > max(6.0, 0.0025 * h * h)]
     high, top = pieces[:, cv2.CC_STAT_HEIGHT], pieces[:, cv2.CC_STAT_TOP]
     print_ = len(pieces) > 3 and max(high.std(), top.std()) < 0.08 * high.mean()
+    if w > WIDE * h and len(pieces):
+        start, end = pieces[:, cv2.CC_STAT_LEFT], pieces[:, cv2.CC_STAT_LEFT] + pieces[:, cv2.CC_STAT_WIDTH]
+        at_side = (end < _UNIT * h) | (start > w - 2 * edge - _UNIT * h)
+        print_ |= not at_side.all() and np.median(high[~at_side]) < _TALL * h
     return len(pieces) <= max(3.0, _PIECES * w / h) and not print_
 
 

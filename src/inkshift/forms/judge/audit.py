@@ -17,6 +17,7 @@ import numpy.typing as npt
 from inkshift.files import as_csv, whole_file
 from inkshift.forms.judge.evaluate import Case, Row
 from inkshift.forms.judge.guarantee import log_odds, scipy
+from inkshift.forms.kinds import plain
 from inkshift.forms.reading import value_of
 
 # How often a wrong entry is: a digit changed, two neighbours swapped, a digit left out, one too many, or anything.
@@ -56,15 +57,16 @@ class Curve(NamedTuple):
         return np.asarray(_logistic(self.shift + self.steepness * log_odds(confidence)))
 
 
-def audit(cases: Sequence[Case], rows: Sequence[Row]) -> list[Suspect]:
+def audit(cases: Sequence[Case], rows: Sequence[Row], zeros: bool = False) -> list[Suspect]:
     """Every labelled field that was read, the label most probably wrong first.
 
     cases: of `evaluate.match`. rows: the readings they come from, with their candidates. What is wrong so often, and
-    what a confidence is worth, is estimated from these labels themselves, most of which are right.
+    what a confidence is worth, is estimated from these labels themselves, most of which are right. zeros: a label that
+    lacks a zero before its number is wrong, as it is for who learns to read from it.
     Raises MissingExtraError without scipy.
     """
     candidates = {(row["form"], row["field"]): _listed(row) for row in rows}
-    read = [_Read.of(case, candidates[case.form, case.field]) for case in cases if case.outcome != "missing"]
+    read = [_Read.of(case, candidates[case.form, case.field], zeros) for case in cases if case.outcome != "missing"]
     curve = fit([r.confidence for r in read], [r.label == r.text for r in read])
     return sorted((r.judged(curve) for r in read), key=lambda s: (-s.odds, s.form, s.field))
 
@@ -123,12 +125,21 @@ class _Read(NamedTuple):
     others: Mapping[str, float]
 
     @classmethod
-    def of(cls, case: Case, candidates: Mapping[str, float]) -> _Read:
+    def of(cls, case: Case, candidates: Mapping[str, float], zeros: bool) -> _Read:
         cells = bool(case.label_written) and len(case.label_written) == len(case.read_written)
         label = case.label_written if cells else case.label
-        shown = {text if cells else value_of(text): 0.0 for text in (case.read_written, *candidates)}
+
+        def as_label(written: str) -> str:
+            """What is read, the label where it is the same number, and with no more zeros before it than that has."""
+            text = written if cells else value_of(written)
+            if cells or zeros or not label:
+                return text
+            spare = min(max(len(text) - len(label), 0), len(text) - len(text.lstrip("0")))
+            return label if plain(text) == plain(label) else text[spare:]
+
+        shown = {as_label(text): 0.0 for text in (case.read_written, *candidates)}
         for text, p in candidates.items():
-            shown[text if cells else value_of(text)] += p
+            shown[as_label(text)] += p
         text = next(iter(shown))
         return cls(case, label, text, case.confidence or 0.0, {t: p for t, p in shown.items() if t != text})
 

@@ -6,14 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import DataError
-from inkshift.forms.kinds import digits_of
+from inkshift.forms.kinds import digits_of, plain
 from inkshift.forms.reading import DIGITS, POINT, SYMBOLS, UNREADABLE, State, state_of
 from inkshift.models.metrics import calibration_error, macro
 
@@ -108,7 +107,7 @@ def evaluate(
     """Measure the rows of a readings file (see `export.COLUMNS`) against labels.
 
     Where label and reading are known for the same number of cells, a number is right if all cells are;
-    otherwise if its value is, leading zeros included. source, label_source: names for messages.
+    otherwise if its value is, as a number: databases keep no leading zeros. source, label_source: names for messages.
     Raises DataError where the two do not fit: nothing in common, a field read twice, an unclear label.
     """
     cases, unlabelled = match(rows, labels, source, label_source)
@@ -163,9 +162,12 @@ def match(
             continue
         cases[key] = _case(key, label, readings.get(key))
     if not cases.keys() & readings.keys():
+        ours, theirs = ({form for form, _ in keys} for keys in (readings, cases))
+        only_zeros = not ours & theirs and {*map(plain, ours)} & {*map(plain, theirs)}
+        zeros = "; where a form is called by a number, its zeros belong to the name" if only_zeros else ""
         raise DataError(
             f"no label of {label_source} ({_example(cases)}) fits a reading of {source} "
-            f"({_example(readings)}); form and field must be named alike in both"
+            f"({_example(readings)}); form and field must be named alike in both{zeros}"
         )
     return [cases[key] for key in sorted(cases)], sorted(readings.keys() - cases.keys())
 
@@ -198,7 +200,7 @@ def _case(key: tuple[str, str], label: Label, row: Row | None) -> Case:
     if cells and len(cells) == len(written):
         right = cells == written
     elif value:
-        right = value == read or (POINT in value and read != "" and Decimal(value) == Decimal(read))
+        right = plain(value) == plain(read)
     else:
         right = state in (("overwritten", "overflow") if UNREADABLE in cells else ("blank", "crossed-out"))
     outcome: Outcome = "right" if right else "classification" if len(value) == len(read) else "extraction"
@@ -225,7 +227,8 @@ def _count(marks: Sequence[tuple[str, bool]], names: Iterable[str]) -> dict[str,
 
 
 def _digit_measures(cases: Sequence[Case]) -> dict[str, Any]:
-    confusion = confusion_matrix([(digits_of(case.label), digits_of(case.read)) for case in cases])
+    read = [case.label if case.outcome == "right" else case.read for case in cases]
+    confusion = confusion_matrix([(digits_of(c.label), digits_of(text)) for c, text in zip(cases, read, strict=True)])
     digits = Counter("".join(digits_of(case.label) for case in cases))
     hits = int(np.trace(confusion))
     precision, recall, f1 = macro(confusion)

@@ -68,6 +68,14 @@ def find_bands(level: Labels, columns: list[list[Row]], height: float) -> list[t
     return found if alone >= ALONE * all_rows else []
 
 
+def within_walls(bands: list[tuple[int, int]], columns: list[list[Row]], upright: Labels) -> list[tuple[int, int]]:
+    """The strips of `find_bands` but empty ones above and below all upright lines: the sheet's edge closes these."""
+    walled = [any(y < (a + b) / 2 < y + h for _, y, _, h in upright.tolist()) for a, b in bands]
+    middles = [(row.top + row.bottom) / 2 for rows in columns for row in rows]
+    kept = [k for k, (a, b) in enumerate(bands) if walled[k] or any(a <= middle < b for middle in middles)]
+    return bands[kept[0] : kept[-1] + 1] if any(walled) else bands
+
+
 def make_slots(
     columns: list[list[Row]],
     edges: list[tuple[int, int]],

@@ -24,7 +24,7 @@ from inkshift.forms.table.marks import around, fill, find_dashes, lines_through,
 from inkshift.forms.table.pieces import SMALL, Box, among, extents, runs_of
 from inkshift.forms.table.rows import Piece, find_rows
 from inkshift.forms.table.ruling import Ruling, digit_height, find_ruling
-from inkshift.forms.table.slots import Kind, Slot, find_bands, join_spanning, make_slots, part_at_gaps
+from inkshift.forms.table.slots import Kind, Slot, find_bands, join_spanning, make_slots, part_at_gaps, within_walls
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -102,6 +102,7 @@ def find_table(image: Image) -> Table:
         columns.append(find_rows(labels, pieces, members, high) if members else [])
     through = [lines_through(rows, pieces, ruling.level, height) for rows in columns]
     bands = find_bands(ruling.level[~np.any([column.any(0) for column in through], axis=0)], columns, height)
+    bands = within_walls(bands, columns, ruling.upright)
     slots = make_slots(columns, edges, bands, labels.shape, through)
     join_spanning(slots, pieces, ruling, height)
     part_at_gaps(slots, pieces, ruling, height)

@@ -18,7 +18,8 @@ from inkshift.forms.out.sheet import CROP, open_sheet, png
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Kind
 from inkshift.forms.rules import Limit
 from inkshift.pictures import decode_picture
-from inkshift.review.core.checks import broken_in_batch, checks_of
+from inkshift.review.core.checks import broken_in_batch, checks_of, limits_of
+from inkshift.review.core.queue import ANY
 from inkshift.review.core.schema import MODEL, Decision, Field, Reading, User, left_out, stands
 from inkshift.review.core.store import Store
 
@@ -53,8 +54,8 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
     """
     with store.reading() as session:
         given = _given(session, batch_id)
-        rules = bool(checks := checks_of(session, store, batch_id))
-        kinds = {one.field: one.kind for one in checks if isinstance(one, Limit)}
+        rules = bool(checks_of(session, store, batch_id))
+        limits = limits_of(session, store, batch_id)
         broken = broken_in_batch(session, store, batch_id)
         wanted = (
             sa.select(Field)
@@ -68,15 +69,16 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
         for field in session.scalars(wanted):
             reading = field.readings[-1] if field.readings else _UNREAD
             answers = given[field.id]
-            state, value, by = _decided(field, reading, answers)
+            limit = limits.get(field.name, ANY)
+            state, value, by = _decided(field, reading, answers, limit)
             keyers = len({one.name for one in answers})
             checked = tuple(one.name for one in answers if one.checked and one.name in by)
             decided = zip(DECIDED, (value, state, ", ".join(by), str(keyers), ", ".join(checked)), strict=True)
             told = tuple(one.message for one in broken.get(field.form_id, ()) if field.name in one.fields)
             item = _as_read(field, reading, told if rules else tuple(reading.rules_broken))
             read = row(FormReading(field.form.name, reader=reading.reader), item)
-            kind = kinds.get(field.name, "number")
-            yield Line(read | dict(decided), by, keyers, checked, field.crop, bool(field.readings), reading.model, kind)
+            given_by = by, keyers, checked
+            yield Line(read | dict(decided), *given_by, field.crop, bool(field.readings), reading.model, limit.kind)
 
 
 _UNREAD = Reading(model="", reader="", value="", written="?", state="unread", confidence=0.0, rules_broken=[])
@@ -92,12 +94,15 @@ class _Answer(NamedTuple):
     checked: bool
 
 
-def _decided(field: Field, reading: Reading, given: list[_Answer]) -> tuple[str, str, tuple[str, ...]]:
+def _decided(field: Field, reading: Reading, given: list[_Answer], limit: Limit) -> tuple[str, str, tuple[str, ...]]:
     """State, digits, and who stands for them: the settled answer, else the reading where a policy accepted it."""
     if field.status == "open" and field.accepted_by is not None:
         return reading.state, reading.value, (MODEL,)
-    settled = (field.state, field.value)
-    return *settled, tuple(one.name for one in given if one.answer == settled and field.status == "settled")
+    if field.status != "settled":
+        return field.state, field.value, ()
+    same = field.state, limit.compared(field.value)
+    by = (one.name for one in given if (one.answer[0], limit.compared(one.answer[1])) == same)
+    return field.state, field.value, tuple(by)
 
 
 def _given(session: Session, batch_id: int) -> defaultdict[int, list[_Answer]]:

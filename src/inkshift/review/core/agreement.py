@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from inkshift.forms.judge.evaluate import wilson
-from inkshift.review.core.queue import WORDS
+from inkshift.review.core.checks import limits_of
+from inkshift.review.core.queue import ANY, WORDS
 from inkshift.review.core.schema import MODEL, Decision, Field, Lease, Reading, User, left_out, stands
 from inkshift.review.core.store import Store
 
@@ -128,7 +129,7 @@ def _standing(batch_id: int) -> sa.Select[int, str, str, str, float]:
 
 
 class _Answered(NamedTuple):
-    """One field: its settled (state, digits), None while it waits, and what each one answered."""
+    """One field: its settled (state, digits), None while it waits, and what each one answered, as they are compared."""
 
     settled: Answer | None
     answers: Mapping[str, Answer]
@@ -138,7 +139,7 @@ def agreement(store: Store, batch_id: int) -> list[Pair]:
     """Every two who answered the same fields of a batch, those with most fields in common first; without forms that
     were set aside. What the model leaves to people, as texts, is no answer of it."""
     with store.reading() as session:
-        fields = _answers(session, batch_id)
+        fields = _answers(session, store, batch_id)
     pairs: defaultdict[tuple[str, str], list[tuple[Answer, Answer, Answer | None]]] = defaultdict(list)
     for settled, answers in fields:
         for a, b in combinations(sorted(answers), 2):
@@ -150,7 +151,7 @@ def agreement(store: Store, batch_id: int) -> list[Pair]:
     return sorted(found, key=lambda pair: (-pair.fields, pair.a, pair.b))
 
 
-def _answers(session: Session, batch_id: int) -> list[_Answered]:
+def _answers(session: Session, store: Store, batch_id: int) -> list[_Answered]:
     given: defaultdict[int, dict[str, Answer]] = defaultdict(dict)
     readings = (
         sa.select(Reading.field_id, Reading.state, Reading.value)
@@ -164,13 +165,18 @@ def _answers(session: Session, batch_id: int) -> list[_Answered]:
     for field, name, state, value, _ in session.execute(_standing(batch_id)):
         given[field][name] = (state, value)
     stand = (
-        sa.select(Field.id, Field.status, Field.state, Field.value)
+        sa.select(Field.id, Field.name, Field.status, Field.state, Field.value)
         .join(Field.form)
         .where(Field.batch_id == batch_id, ~left_out())
     )
+    limits = limits_of(session, store, batch_id)
     return [
-        _Answered((state, value) if status == "settled" else None, given[field])
-        for field, status, state, value in session.execute(stand)
+        _Answered(
+            (state, limit.compared(value)) if status == "settled" else None,
+            {by: (said, limit.compared(digits)) for by, (said, digits) in given[field].items()},
+        )
+        for field, name, status, state, value in session.execute(stand)
+        for limit in [limits.get(name, ANY)]
     ]
 
 

@@ -62,8 +62,12 @@ def checks_of(session: Session, store: Store, batch_id: int) -> Checks:
 
 def limit_of(session: Session, store: Store, batch_id: int, name: str) -> Limit:
     """What a field may hold; a number of any size where no template says."""
-    found = (one for one in checks_of(session, store, batch_id) if isinstance(one, Limit) and one.field == name)
-    return next(found, Limit(name))
+    return limits_of(session, store, batch_id).get(name, Limit(name))
+
+
+def limits_of(session: Session, store: Store, batch_id: int) -> dict[str, Limit]:
+    """What the fields of a batch may hold, by name; nothing without a template."""
+    return {one.field: one for one in checks_of(session, store, batch_id) if isinstance(one, Limit)}
 
 
 def without_digits(template: Mapping[str, Any] | None) -> set[str]:

@@ -148,8 +148,11 @@ def effective(decisions: Sequence[Logged]) -> list[Logged]:
     return [d for d in decisions if d.kind != "undo" and d.id not in undone]
 
 
-def standing(decisions: Sequence[Logged], double: bool) -> Standing:
-    """How a field stands after all its decisions, in their order."""
+def standing(decisions: Sequence[Logged], double: bool, limit: Limit = ANY) -> Standing:
+    """How a field stands after all its decisions, in their order. limit: what it may hold.
+
+    Two who typed one number agree, and whoever typed zeros before it saw them on the paper.
+    """
     stand = effective(decisions)
     keys = [d for d in stand if d.kind != "settle"][: 2 if double else 1]
     keyers = tuple(d.user_id for d in keys)
@@ -157,9 +160,10 @@ def standing(decisions: Sequence[Logged], double: bool) -> Standing:
         return Standing("settled", settled[-1].state, settled[-1].value, keyers)
     if len(keys) < (2 if double else 1):
         return Standing("open", keyers=keyers)
-    if len({(d.state, d.value) for d in keys}) > 1:
+    if len({(d.state, limit.compared(d.value)) for d in keys}) > 1:
         return Standing("disputed", keyers=keyers)
-    return Standing("settled", keys[0].state, keys[0].value, keyers)
+    fullest = max(keys, key=lambda d: len(d.value))
+    return Standing("settled", fullest.state, fullest.value, keyers)
 
 
 def next_field(store: Store, user_id: int, batch_id: int) -> Item | None:
@@ -332,7 +336,8 @@ def _ask(
 ) -> list[str]:
     """The rules that an answer breaks, as the log keeps them. Raises CheckError where nobody said they checked."""
     double = of_batch(session, field.batch_id)[1]
-    settles = standing([*decisions, Logged(0, user_id, kind, *answer, None)], double).status == "settled"
+    limit = limit_of(session, store, field.batch_id, field.name)
+    settles = standing([*decisions, Logged(0, user_id, kind, *answer, None)], double, limit).status == "settled"
     blind = double and kind == "key"
     broken = to_ask(session, store, field, user_id, blind, as_written(*answer), settles)
     if broken and not checked:
@@ -511,7 +516,8 @@ def _append(
     place["checked"] = list(checked)
     number = session.execute(_APPEND, new | place).scalar_one()
     double = of_batch(session, field.batch_id)[1]
-    now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double)
+    limit = limit_of(session, store, field.batch_id, field.name)
+    now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double, limit)
     field.waiting = now.status != "settled" and session.execute(_MAY_WAIT, {"field": field.id}).scalar_one()
     field.status, field.state, field.value = now.status, now.state, now.value
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]

@@ -448,11 +448,13 @@ def stands() -> sa.ColumnElement[bool]:
 
 
 def settled_by_people() -> sa.ColumnElement[bool]:
-    """That a field is settled, and not by a model alone: somebody else gave that answer and did not take it back."""
+    """That a field is settled, and not by a model alone: somebody else gave that answer, however many zeros they typed
+    before it, and did not take it back."""
     backed = (
         sa.select(Decision.id)
         .join(User, User.id == Decision.user_id)
         .where(Decision.field_id == Field.id, Decision.kind != "undo", User.role != "model", stands())
-        .where(Decision.state == Field.state, Decision.value == Field.value)
+        .where(Decision.state == Field.state)
+        .where(sa.func.ltrim(Decision.value, "-0") == sa.func.ltrim(Field.value, "-0"))
     )
     return sa.and_(Field.status == "settled", backed.exists())
