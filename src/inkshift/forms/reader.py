@@ -63,8 +63,9 @@ from inkshift.forms.reading import (
     page_from_json,
     page_to_json,
 )
+from inkshift.forms.registration.apart import shows_other
 from inkshift.forms.registration.places import overlap
-from inkshift.forms.registration.register import lay_at, register
+from inkshift.forms.registration.register import lay_at, reference_of, register
 from inkshift.forms.registration.registered import Registered, on_each_other, turned_in_place, without
 from inkshift.forms.registration.scan import Matrix
 from inkshift.forms.template import FieldSpec, Template, load_template
@@ -516,7 +517,7 @@ class Reader:
         template = self.template.name if self.template else ""
         turn = found.page.turn
         reading = PageReading(source, page, found.design, quality, turn, identity, named, template=template)
-        return reading, found.page
+        return replace(reading, by_number=found.by_number), found.page
 
     def _plainly_up(self, laid: list[Laid]) -> list[Laid]:
         """The ways up that are left once some of the fields of a page with many were read; all where none tells."""
@@ -661,6 +662,8 @@ class Reader:
             for one in laid
             if one[0].page.explained > _ALIKE * best.explained and overlap(one[0].page.outline, best.outline) > 0
         ]
+        if len(alike) > 1:
+            alike = self._not_others(alike)
         if len(alike) == 1:
             return alike[0]
         expected = (number - 1) % len(specs)
@@ -673,7 +676,20 @@ class Reader:
                 + ("" if whole else f", and the file's {count} pages are not whole forms of {len(specs)}")
                 + "; give them lines or a reference picture that differ"
             )
-        return turn[0]
+        return [replace(one, by_number=True) for one in turn[0]]
+
+    def _not_others(self, alike: list[list[Laid]]) -> list[list[Laid]]:
+        """Of a page on several designs that it fits alike, those of which it shows no other's print; all where each
+        does."""
+        known = [reference_of(one[0].spec, self._references[one[0].design]) for one in alike if one[0].spec]
+        pages = [one[0].page for one in alike]
+        both = list(zip(alike, pages, known, strict=True))
+        left = [
+            one
+            for one, page, design in both
+            if not any(shows_other(page, design, over, other) for rival, over, other in both if rival is not one)
+        ]
+        return left or alike
 
     def _jobs(self, found: Laid, glance: bool = False) -> tuple[list[cutout.Job], list[Box]]:
         """What is to be read, and where on the page each of it is. glance: strokes over several fields are not."""
