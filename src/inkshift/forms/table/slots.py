@@ -35,7 +35,7 @@ ALONE = 0.7
 @dataclass(slots=True)
 class Slot:
     """A cell on the flat picture. pieces: numbers of its ink, from 0. lines: of level lines through it, from 1. begin:
-    left of this there is no digit of it, strokes at most."""
+    left of this there is no digit of it, strokes at most. parted: whether it may be a part of a number."""
 
     row: int
     column: int
@@ -47,6 +47,7 @@ class Slot:
     struck: float = 0.0
     lines: tuple[int, ...] = ()
     begin: int = 0
+    parted: bool = False
 
 
 def find_bands(level: Labels, columns: list[list[Row]], height: float) -> list[tuple[int, int]]:
@@ -111,14 +112,29 @@ def join_spanning(slots: list[Slot], pieces: list[Piece], ruling: Ruling, height
         edge = a.room[2]
         if a.row != b.row or "empty" in (a.kind, b.kind) or not any(x0 <= edge <= x1 for x0, x1 in walls):
             continue
-        x0, x1 = extent(a.pieces, pieces)[2], extent(b.pieces, pieces)[0]
-        near, (top, bottom) = round(height / 4), a.span
-        line = ruling.walls[top:bottom, max(edge - near, 0) : edge + near].any(1)
-        if x1 - x0 < CLOSE * height and line.size and line.mean() < FILLED:
+        if _are_near(a, b, pieces, ruling, height):
             b.pieces, b.lines, b.span = a.pieces + b.pieces, tuple(sorted({*a.lines, *b.lines})), a.span
             b.column, b.room = a.column, (a.room[0], a.room[1], b.room[2], b.room[3])
             joined.append(id(a))
     slots[:] = [slot for slot in slots if id(slot) not in joined]
+
+
+def doubt_parts(slots: list[Slot], pieces: list[Piece], ruling: Ruling, height: float) -> None:
+    """Mark what stands in two columns as near to each other as the digits of one number, no line between; in place.
+
+    It may be a number across both, as in a heading over two columns.
+    """
+    for a, b in pairwise(slots):
+        if a.row == b.row and a.kind == b.kind == "number" and _are_near(a, b, pieces, ruling, height):
+            a.parted = b.parted = True
+
+
+def _are_near(a: Slot, b: Slot, pieces: list[Piece], ruling: Ruling, height: float) -> bool:
+    """Whether two neighbours may be parts of one number, and no upright line shows between them."""
+    x0, x1, edge = extent(a.pieces, pieces)[2], extent(b.pieces, pieces)[0], a.room[2]
+    near, (top, bottom) = round(height / 4), a.span
+    line = ruling.walls[top:bottom, max(edge - near, 0) : edge + near].any(1)
+    return bool(x1 - x0 < CLOSE * height and line.size and line.mean() < FILLED)
 
 
 def part_at_gaps(slots: list[Slot], pieces: list[Piece], ruling: Ruling, height: float) -> None:
