@@ -96,6 +96,8 @@ _MISSES = 2
 _SEEN = 0.1
 # Log odds by which numbers must be surer one way up than the other.
 _LEAST_ODDS = 5.0
+# A page of which no more than this share of what is written is read less surely than that lies in no mirror.
+_DOUBTFUL, _SURELY = 0.2, 0.9
 # Fields that are read both ways up before all are, and more where these do not tell, on a page that has at least twice
 # as many: they must be so many times surer than all.
 _SAMPLES, _SURER = (4, 8, 32), 2.0
@@ -415,6 +417,7 @@ class Reader:
         for reader, laid in found:
             try:
                 one, lies = reader._read_laid(laid, source, page)
+                reader._refuse_mirrored(one, lies)
             except RegistrationError as e:
                 failed.append(e)
                 continue
@@ -518,6 +521,27 @@ class Reader:
         turn = found.page.turn
         reading = PageReading(source, page, found.design, quality, turn, identity, named, template=template)
         return replace(reading, by_number=found.by_number), found.page
+
+    def _refuse_mirrored(self, reading: PageReading, page: Registered) -> None:
+        """Raises RegistrationError where a page's numbers are surer in a mirror: lines and marks look the same in one,
+        and digits often like others. Not looked for where most of what is written is read surely.
+        """
+        own = [one for one in reading.fields if one.kind in WITH_DIGITS]
+        marked = [one for one in own if one.state != "blank"]
+        doubtful = sum(one.confidence < _SURELY for one in marked)
+        if self.template is None or not own or (marked and doubtful <= _DOUBTFUL * len(marked)):
+            return
+        spec, reference = self.template.pages[reading.design], self._references[reading.design]
+        try:
+            ways = register(np.ascontiguousarray(page.image[:, ::-1]), spec, reference)
+        except RegistrationError:
+            return
+        for way in ways:
+            over = self._fields(self._darkened(Laid(reading.design, way, spec)), glance=True)
+            if _odds(over) > _odds(own) + _LEAST_ODDS:
+                raise RegistrationError(
+                    "the page is mirrored: its numbers read right in a mirror; turn the picture over"
+                )
 
     def _plainly_up(self, laid: list[Laid]) -> list[Laid]:
         """The ways up that are left once some of the fields of a page with many were read; all where none tells."""
