@@ -181,6 +181,19 @@ def test_four_squares_alone_do_not_tell_up_from_down(tmp_path: Path, shipped_mod
     assert found.turn == 180
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_page_in_a_mirror_is_not_read(axis: int, tmp_path: Path, shipped_model: str) -> None:
+    """Its lines are the same in one, and many digits look like digits."""
+    sheet, _, spec = class_list()
+    (tmp_path / "t.json").write_text(json.dumps({"name": "t", "pages": [spec.model_dump(mode="json")]}))
+    page, values = sheet.copy(), [("83", "70", "35", "92")[i % 4] for i in range(len(NAMES))]
+    for i, value in enumerate(values):
+        cv2.putText(page, value, (375, TOP + ROW * i + 31), 0, 0.9, (70,), 2, cv2.LINE_AA)
+    reader = Reader(tmp_path / "t.json")
+    assert [f.value for f in reader.read_page(seen(page, moved(0.5, 0.98))).fields] == values
+    assert "mirror" in reader.read_page(seen(np.flip(page, axis), moved(0.5, 0.98))).error
+
+
 def test_print_that_looks_like_numbers_upside_down_does_not_tell_the_way_up(tmp_path: Path, shipped_model: str) -> None:
     """Marks are the same both ways; upside down the fields lie on printed numbers, more than were written."""
     corners = ((40, 40), (560, 40), (40, 810), (560, 810))

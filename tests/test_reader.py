@@ -20,7 +20,7 @@ from inkshift.forms.reading import FormReading
 from inkshift.forms.template import Template
 from specimens.pen import Glyphs
 from specimens.scanner import Wear
-from specimens.specimen import Layout, Specimen, specimen_pages
+from specimens.specimen import Layout, Specimen, Text, draw_blank, specimen_pages
 
 Gray = npt.NDArray[np.uint8]
 pytestmark = pytest.mark.usefixtures("shipped_model")
@@ -141,6 +141,46 @@ def test_of_pages_that_look_alike_the_number_tells_only_in_a_file_of_whole_forms
     reader = reader_for(template, tmp_path)
     assert "2 pages are not whole forms of 3" in reader.read_pages(image, "a.tif", 2, 2)[0].error
     assert [reader.read_pages(image, "a.tif", page, 3)[0].design for page in (2, 3)] == [1, 2]
+
+
+def read_in_order(order: str, pictured: bool, glyphs: Glyphs, folder: Path) -> tuple[dict[int, int], list[str]]:
+    """Which page of a form of three is read on each page of a file, and what is not. The last two differ in their
+    headings alone. order: pages of the form, or `b`, a blank back."""
+    first, second = two_pages({"by": "file"}).pages
+    third = second.model_copy(
+        update={"fields": tuple(f.model_copy(update={"name": f"{f.name}2"}) for f in second.fields)}
+    )
+    layouts = tuple(Layout((Text(350, 160, f"Sheet {k} of the form", 30, True, "mm"),)) for k in (1, 2, 3))
+    pages = (first, second, third)
+    if pictured:
+        for k, (page, layout) in enumerate(zip(pages, layouts, strict=True)):
+            cv2.imwrite(str(folder / f"{k}.png"), draw_blank(page, layout))
+        pages = tuple(page.model_copy(update={"reference": f"{k}.png"}) for k, page in enumerate(pages))
+    template = Template(name="three", pages=pages)
+    sides = [page.image for page in specimen_pages(template, glyphs, 1, seed=4, layouts=layouts)]
+    blank = np.full_like(sides[0], 250)
+    images = [Image.fromarray(blank if side == "b" else sides[int(side) - 1]) for side in order]
+    images[0].save(folder / "a.tif", save_all=True, append_images=images[1:])
+    forms = list(reader_for(template, folder).read([folder / "a.tif"]))
+    own = [{field.name for field in page.fields} for page in pages]
+    came = {field.page: next(k for k, names in enumerate(own, 1) if field.name in names) for f in forms for field in f}
+    return came, [error for form in forms for error in form.errors]
+
+
+@pytest.mark.parametrize("order", ["123", "132", "1b2b3b"])
+def test_a_heading_tells_pages_apart_that_are_else_alike(order: str, glyphs: Glyphs, tmp_path: Path) -> None:
+    came, errors = read_in_order(order, True, glyphs, tmp_path)
+    assert came == {k: int(side) for k, side in enumerate(order, 1) if side != "b"}
+    assert not errors
+
+
+@pytest.mark.parametrize("order", ["123", "1b2b3b"])
+def test_a_number_in_the_file_tells_pages_apart_only_where_they_follow_each_other(
+    order: str, glyphs: Glyphs, tmp_path: Path
+) -> None:
+    came, errors = read_in_order(order, False, glyphs, tmp_path)
+    assert came == {k: int(side) for k, side in enumerate(order, 1) if side == "1" or "b" not in order}
+    assert len(errors) == (2 if "b" in order else 0)
 
 
 def test_a_form_found_twice_and_one_missing_are_told(glyphs: Glyphs, tmp_path: Path) -> None:

@@ -541,6 +541,20 @@ def test_a_number_in_a_cell_that_spans_two_columns_is_one(row: int) -> None:
     assert x0 < 115 and x1 > 180
 
 
+@pytest.mark.usefixtures("shipped_model")
+@pytest.mark.parametrize("rows", [3, 6])
+def test_a_number_over_columns_whose_line_is_not_found_is_doubtful(rows: int) -> None:
+    """A heading over two columns on a page on which the lines between them are too short to be known as such."""
+    page = np.full((1300, 1100), 250, np.uint8)
+    draw_cells(page, 60, 140, rows, 4)
+    cv2.rectangle(page, (60, 80), (540, 140), (90,), 2)
+    cv2.line(page, (300, 80), (300, 140), (90,), 2)
+    for k, year in enumerate(("2022", "2023")):
+        cv2.putText(page, year, (128 + 240 * k, 126), cv2.FONT_HERSHEY_SIMPLEX, 1.3, (20,), 3)
+    first = [field for field in Reader(read_as="table").read_page(page).fields if field.box and field.box[3] < 160]
+    assert not [(f.name, f.value) for f in first if f.confidence > 0.8 and f.value and f.value not in ("2022", "2023")]
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 40), st.integers(4, 6), st.integers(60, 120))
 def test_tables_side_by_side_join_no_numbers(lower: int, rows: int, apart: int) -> None:

@@ -230,6 +230,24 @@ def test_blank_pages_part_no_form_and_pages_of_two_templates_do() -> None:
     assert [form.template for form in forms] == ["", "one", "one", "two"]
 
 
+@pytest.mark.parametrize(
+    ("before", "reads"),
+    [
+        ([PageReading("a.pdf", 1, template="one"), PageReading("a.pdf", 2, design=1, template="one")], True),
+        ([PageReading("a.pdf", 1, template="one"), PageReading("a.pdf", 2, blank=True)], False),
+        ([PageReading("a.pdf", 1, template="one"), PageReading("a.pdf", 2, error="no form")], False),
+        ([PageReading("a.pdf", 1, template="one"), PageReading("a.pdf", 2, template="one")], False),
+        ([PageReading("b.pdf", 2, design=1, template="one")], False),
+        ([], False),
+    ],
+)
+def test_a_page_known_by_its_number_must_follow_the_one_before(before: list[PageReading], reads: bool) -> None:
+    template = Template(name="one", pages=(PAGE, PAGE, PAGE))
+    page = PageReading("a.pdf", 3, design=2, template="one", quality=0.9, by_number=True)
+    note = list(assemble([*before, page], template))[-1].pages[-1]
+    assert (not note.error) == reads == (note.quality is not None)
+
+
 def test_a_barcode_pattern_cannot_run_for_ever(telegram: Path, tmp_path: Path, shipped_model: str) -> None:
     data = json.loads((telegram / "template.json").read_text())
     shutil.copy(telegram / "blank.png", tmp_path)

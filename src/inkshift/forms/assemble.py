@@ -36,13 +36,34 @@ def assemble(
         return only or next((by_name[page.template] for page in held if page.template), None)
 
     held: list[PageReading] = []
-    for page in pages:
+    for page in _in_turn(pages):
         if held and not _continues(held, page, template_of(held)):
             yield _form(held, template_of(held), together)
             held = []
         held.append(page)
     if held:
         yield _form(held, template_of(held), together)
+
+
+def _in_turn(pages: Iterable[PageReading]) -> Iterator[PageReading]:
+    """The pages, those not read that are known by their number alone and do not follow the page that comes before them
+    in the form: where backs lie among the pages, or one is missing, the number tells nothing."""
+    before: PageReading | None = None
+    for page in pages:
+        follows = (
+            before is not None
+            and not (before.error or before.blank)
+            and (before.source, before.page + 1) == (page.source, page.page)
+            and (before.template, before.design + 1) == (page.template, page.design)
+        )
+        if page.by_number and not follows:
+            why = (
+                f"{page.source} page {page.page}: the page fits several pages of the template alike, and does not "
+                "follow the one before it in this file; leave out backs, or give the template pictures that differ"
+            )
+            page = PageReading(page.source, page.page, error=why, copy=page.copy)
+        before = page
+        yield page
 
 
 def alone(page: PageReading, template: Template | None) -> PageReading:

@@ -45,7 +45,7 @@ from inkshift.forms.page.barcode import barcode_on
 from inkshift.forms.page.files import Files, PageRef, find_files, load_page
 from inkshift.forms.page.laid import Laid, blank_of, cut_out, darkened
 from inkshift.forms.page.place import Box, on_page
-from inkshift.forms.page.upright import plainly_up, stands
+from inkshift.forms.page.upright import is_mirrored, may_be_mirrored, plainly_up, stands
 from inkshift.forms.page.which import (
     beside,
     find_templates,
@@ -63,8 +63,9 @@ from inkshift.forms.reading import (
     page_from_json,
     page_to_json,
 )
+from inkshift.forms.registration.apart import shows_other
 from inkshift.forms.registration.places import overlap
-from inkshift.forms.registration.register import lay_at, register
+from inkshift.forms.registration.register import lay_at, reference_of, register
 from inkshift.forms.registration.registered import Registered, without
 from inkshift.forms.registration.scan import Matrix
 from inkshift.forms.scans import all_refs, crashed, open_reader, read_away, read_scan, stamp
@@ -374,6 +375,7 @@ class Reader:
         for reader, laid in found:
             try:
                 one, lies = reader._read_laid(laid, source, page)
+                reader._refuse_mirrored(one, lies)
             except RegistrationError as e:
                 failed.append(e)
                 continue
@@ -477,7 +479,24 @@ class Reader:
         template = self.template.name if self.template else ""
         turn = found.page.turn
         reading = PageReading(source, page, found.design, quality, turn, identity, named, template=template)
-        return reading, found.page
+        return replace(reading, by_number=found.by_number), found.page
+
+    def _refuse_mirrored(self, reading: PageReading, page: Registered) -> None:
+        """Raises RegistrationError where a page's numbers are surer in a mirror: lines and marks look the same in one,
+        and digits often like others."""
+        if self.template is None or not may_be_mirrored(reading.fields):
+            return
+        spec, reference = self.template.pages[reading.design], self._references[reading.design]
+        try:
+            ways = register(np.ascontiguousarray(page.image[:, ::-1]), spec, reference)
+        except RegistrationError:
+            return
+        for way in ways:
+            over = self._fields(self._darkened(Laid(reading.design, way, spec)), glance=True)
+            if is_mirrored(reading.fields, over):
+                raise RegistrationError(
+                    "the page is mirrored: its numbers read right in a mirror; turn the picture over"
+                )
 
     def _fields(self, found: Laid, glance: bool = False) -> list[FieldReading]:
         """All fields of a page that lies on its template. glance: see `_readings`."""
@@ -593,6 +612,8 @@ class Reader:
             for one in laid
             if one[0].page.explained > _ALIKE * best.explained and overlap(one[0].page.outline, best.outline) > 0
         ]
+        if len(alike) > 1:
+            alike = self._not_others(alike)
         if len(alike) == 1:
             return alike[0]
         expected = (number - 1) % len(specs)
@@ -605,7 +626,20 @@ class Reader:
                 + ("" if whole else f", and the file's {count} pages are not whole forms of {len(specs)}")
                 + "; give them lines or a reference picture that differ"
             )
-        return turn[0]
+        return [replace(one, by_number=True) for one in turn[0]]
+
+    def _not_others(self, alike: list[list[Laid]]) -> list[list[Laid]]:
+        """Of a page on several designs that it fits alike, those of which it shows no other's print; all where each
+        does."""
+        known = [reference_of(one[0].spec, self._references[one[0].design]) for one in alike if one[0].spec]
+        pages = [one[0].page for one in alike]
+        both = list(zip(alike, pages, known, strict=True))
+        left = [
+            one
+            for one, page, design in both
+            if not any(shows_other(page, design, over, other) for rival, over, other in both if rival is not one)
+        ]
+        return left or alike
 
     def _jobs(self, found: Laid, glance: bool = False) -> tuple[list[cutout.Job], list[Box]]:
         """What is to be read, and where on the page each of it is. glance: strokes over several fields are not."""

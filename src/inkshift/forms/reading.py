@@ -89,7 +89,7 @@ class PageReading:
     registration, 0 to 1; None without a template. turn: degrees clockwise that it was turned to stand upright.
     identity: what the page says its form is. error: why it was not read. blank: nothing is on it, which is no error.
     copy: which it is of several of the same design that lie on one picture, from 1. together: its fields were decoded
-    together already, see `assemble.alone`.
+    together already, see `assemble.alone`. by_number: its design is known by its number in its file alone.
     """
 
     source: str
@@ -104,6 +104,7 @@ class PageReading:
     blank: bool = False
     copy: int = 1
     together: bool = False
+    by_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)

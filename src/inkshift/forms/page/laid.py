@@ -31,13 +31,15 @@ _TALLEST_TEXT = 400
 @dataclass(frozen=True, slots=True)
 class Laid:
     """A page on a design of its template, or as it is, without one. dark: its darkness, (H, W) uint8. blank: the
-    darkness of the blank form, where there is a picture of it."""
+    darkness of the blank form, where there is a picture of it. by_number: the design is known by the page's number in
+    its file alone."""
 
     design: int
     page: Registered
     spec: PageSpec | None
     dark: Pixels = field(default_factory=lambda: np.zeros((0, 0), np.uint8), repr=False)
     blank: Registered | None = None
+    by_number: bool = False
 
 
 def blank_of(spec: PageSpec, reference: Pixels) -> Registered:

@@ -19,6 +19,8 @@ Glance = Callable[[Laid], list[FieldReading]]
 
 # Log odds by which numbers must be surer one way up than the other.
 _LEAST_ODDS = 5.0
+# A page of which no more than this share of what is written is read less surely than that lies in no mirror.
+_DOUBTFUL, _SURELY = 0.2, 0.9
 # Fields that are read both ways up before all are, and more where these do not tell, on a page that has at least twice
 # as many: they must be so many times surer than all.
 _SAMPLES, _SURER = (4, 8, 32), 2.0
@@ -80,6 +82,19 @@ def way_up(
             'give the template a picture of the empty form ("reference") that shows its heading'
         )
     return best
+
+
+def may_be_mirrored(readings: Sequence[FieldReading]) -> bool:
+    """Whether a page is worth a look in a mirror: not where most of what is written on it is read surely."""
+    own = [one for one in readings if one.kind in WITH_DIGITS]
+    marked = [one for one in own if one.state != "blank"]
+    doubtful = sum(one.confidence < _SURELY for one in marked)
+    return bool(own) and (not marked or doubtful > _DOUBTFUL * len(marked))
+
+
+def is_mirrored(readings: Sequence[FieldReading], over: Sequence[FieldReading]) -> bool:
+    """Whether the numbers on a page are surer in a mirror, `over`, than as they stand."""
+    return _odds(over) > _odds(readings) + _LEAST_ODDS
 
 
 def _odds(way: Sequence[FieldReading]) -> float:

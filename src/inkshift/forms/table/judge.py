@@ -24,8 +24,8 @@ WORDS, LIKELY, HEAD, FOOT = -1.0, -0.6, -2.2, -2.5
 # Printed row numbers: share of a column that counts on; digits' heights deviate less; or they are smaller than others.
 COUNTED, EVEN, SMALLER = 0.6, 0.04, 0.75
 # A gap in a cell, in digit heights, that parts two numbers as often as not, how fast that changes, and how often a
-# number is written so loosely all the same.
-APART, APART_SCALE, LOOSE = 0.8, 0.1, 0.3
+# number is written so loosely all the same; how often what is near the next column's is a number by itself.
+APART, APART_SCALE, LOOSE, PART = 0.8, 0.1, 0.3, 0.5
 
 
 def read_cells(
@@ -174,8 +174,9 @@ def struck_out(reading: FieldReading, cell: Cell) -> FieldReading:
 
 
 def doubted(reading: FieldReading, cell: Cell) -> FieldReading:
-    """What was read of a cell, less surely where a gap in it may part two numbers."""
+    """What was read of a cell, less surely where a gap in it may part two numbers, or where it may be part of one."""
     one = LOOSE + (1 - LOOSE) / (1 + math.exp((cell.gap - APART) / APART_SCALE))
+    one *= PART if cell.parted else 1.0
     if not reading.value or one > 0.99:
         return reading
     given = tuple(Candidate(c.written, c.probability * one) for c in reading.candidates)

@@ -35,7 +35,7 @@ ALONE = 0.7
 @dataclass(slots=True)
 class Slot:
     """A cell on the flat picture. pieces: numbers of its ink, from 0. lines: of level lines through it, from 1. begin:
-    left of this there is no digit of it, strokes at most."""
+    left of this there is no digit of it, strokes at most. parted: whether it may be a part of a number."""
 
     row: int
     column: int
@@ -47,6 +47,7 @@ class Slot:
     struck: float = 0.0
     lines: tuple[int, ...] = ()
     begin: int = 0
+    parted: bool = False
 
 
 def find_bands(level: Labels, columns: list[list[Row]], height: float) -> list[tuple[int, int]]:
@@ -120,13 +121,36 @@ def join_spanning(slots: list[Slot], pieces: list[Piece], ruling: Ruling, height
         if a.row != b.row or "empty" in (a.kind, b.kind) or not any(x0 <= edge <= x1 for x0, x1 in walls):
             continue
         x0, x1 = extent(a.pieces, pieces)[2], extent(b.pieces, pieces)[0]
-        near, (top, bottom) = round(height / 4), a.span
-        line = ruling.walls[top:bottom, max(edge - near, 0) : edge + near].any(1)
-        if x1 - x0 < CLOSE * height and line.size and line.mean() < FILLED:
+        if x1 - x0 < CLOSE * height and _is_open(a, b, ruling, height):
             b.pieces, b.lines, b.span = a.pieces + b.pieces, tuple(sorted({*a.lines, *b.lines})), a.span
             b.column, b.room = a.column, (a.room[0], a.room[1], b.room[2], b.room[3])
             joined.append(id(a))
     slots[:] = [slot for slot in slots if id(slot) not in joined]
+
+
+def doubt_parts(slots: list[Slot], pieces: list[Piece], ruling: Ruling, height: float) -> None:
+    """Mark what stands in two columns as near to each other as the digits of one number, no line between; in place.
+
+    It may be a number across both, as in a heading over two columns.
+    """
+    for a, b in pairwise(slots):
+        if a.row == b.row and a.kind == b.kind == "number" and _is_open(a, b, ruling, height):
+            left, right = (_digits(slot, pieces) for slot in (a, b))
+            if extent(right, pieces)[0] - extent(left, pieces)[2] < BESIDE * height:
+                a.parted = b.parted = True
+
+
+def _digits(slot: Slot, pieces: list[Piece]) -> tuple[int, ...]:
+    """The pieces of a cell that are about as high as its highest: no strokes that lead to a number."""
+    highest = max(pieces[k][3] for k in slot.pieces)
+    return tuple(k for k in slot.pieces if pieces[k][3] >= CORE * highest)
+
+
+def _is_open(a: Slot, b: Slot, ruling: Ruling, height: float) -> bool:
+    """Whether no upright line shows between two neighbours."""
+    edge, near, (top, bottom) = a.room[2], round(height / 4), a.span
+    line = ruling.walls[top:bottom, max(edge - near, 0) : edge + near].any(1)
+    return bool(line.size and line.mean() < FILLED)
 
 
 def part_at_gaps(slots: list[Slot], pieces: list[Piece], ruling: Ruling, height: float) -> None:

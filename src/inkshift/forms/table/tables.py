@@ -24,7 +24,16 @@ from inkshift.forms.table.marks import around, fill, find_dashes, lines_through,
 from inkshift.forms.table.pieces import SMALL, Box, among, extents, runs_of
 from inkshift.forms.table.rows import Piece, find_rows
 from inkshift.forms.table.ruling import Ruling, digit_height, find_ruling
-from inkshift.forms.table.slots import Kind, Slot, find_bands, join_spanning, make_slots, part_at_gaps, within_walls
+from inkshift.forms.table.slots import (
+    Kind,
+    Slot,
+    doubt_parts,
+    find_bands,
+    join_spanning,
+    make_slots,
+    part_at_gaps,
+    within_walls,
+)
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -45,7 +54,7 @@ class Cell:
     lines and the ink of other cells painted over; level lines stay, since digits stand on them. ink: (h, w) bool, where
     its own ink is in the crop. height: of its digits, and gap: the widest one between two pieces of its ink, or between
     two lines of it, in digit heights of the table. even: how little the heights of the pieces of its column vary, as
-    their deviation in shares of their mean.
+    their deviation in shares of their mean. parted: whether the number may go on in the next column, or begin there.
     """
 
     row: int
@@ -60,6 +69,7 @@ class Cell:
     height: float = 1.0
     gap: float = 0.0
     even: float = 1.0
+    parted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,7 @@ def find_table(image: Image) -> Table:
     skip_fillers(slots, labels, pieces, dashes, height)
     strike(slots, labels, pieces, ruling)
     fill(slots, dashes, pieces, height)
+    doubt_parts(slots, pieces, ruling, height)
     cells = _cells(slots, flat, image.shape, to_picture, labels, pieces, dashes, ruling, height)
     return Table(max((s.row for s in slots), default=0), len(edges), cells, bool(bands))
 
@@ -160,6 +171,7 @@ def _cells(
                 _high(slot, pieces) / height,
                 max(gap, slot.span[1] - slot.span[0] - height) / height,
                 even[slot.column],
+                slot.parted,
             )
         )
     return tuple(out)
