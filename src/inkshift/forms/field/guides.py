@@ -23,6 +23,8 @@ Gray = npt.NDArray[np.uint8]
 _FEWEST, _ASKED, _PERCENTILE, _ASIDE, _INSET = 8, 48, 25, 3, 0.06
 # Guides are dots or dashes: at least so many, each at most this share of the cell's height.
 _DOTS, _DOT = 5, 0.3
+# A cell that shows less than this share of the print lacks it; so many of all may, as where it was painted over.
+_SHOWN, _LACKING = 0.5, 0.06
 
 
 def without_guides(work: Sequence[cutout.Job]) -> list[cutout.Job]:
@@ -64,6 +66,10 @@ def find_guide(cells: Sequence[Gray]) -> Gray | None:
     free = (x > 0) & (y > 0) & (x + w < guide.shape[1]) & (y + h < guide.shape[0])  # else of the cell's frame
     dots = np.maximum(w, h)[free] <= _DOT * guide.shape[0]
     if np.count_nonzero(dots) < _DOTS or not dots.all():
+        return None
+    # Digits of a machine share their arcs; cells that nothing is written in show that these are no print.
+    lacks = np.mean(moved[:, guide > inks.FAINTEST] > inks.FAINTEST, axis=1) < _SHOWN
+    if lacks.sum() > _LACKING * len(lacks):
         return None
     return np.where(np.concatenate([[False], free])[labels], guide, 0).astype(np.uint8)
 
