@@ -141,3 +141,11 @@ def test_each_page_goes_to_the_list_whose_names_it_bears(tmp_path: Path, shipped
         assert reader.read_page(seen(filled(listing(names)), moved(1, 0.97))).template == name
     stranger = reader.read_page(seen(filled(listing(tuple(sorted(OTHERS, key=len)))), moved(1, 0.97)))
     assert not stranger.fields and "unknown form" in stranger.error
+
+
+def test_other_words_beside_few_rows_leave_a_doubt_and_the_page_is_read() -> None:
+    """They may be handwriting: a form of few fields is often shown to the designer filled in."""
+    sheet, spec, _ = class_list()
+    few = spec.model_copy(update={"fields": spec.fields[:5]})
+    (laid,) = register(seen(filled(listing(OTHERS)), moved(1, 0.97)), few, sheet)
+    assert len(laid.fields) == 5 and max(laid.fields.values()) <= 0.5

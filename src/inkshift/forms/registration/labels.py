@@ -28,16 +28,19 @@ _REACH, _FAR, _OF_ROW = 6, 14, 0.45
 # names in their place have 0.45, as much as their neighbours. Where nothing is printed there is less than `_SOMETHING`.
 _SEEN, _OVER, _OF_USUAL, _SOMETHING = 0.6, 0.1, 0.8, 0.25
 # How probable it is that a field is its own beside another row's label; beside one that is neither; and the share of
-# the labels that may be others before all are of another list, if there are as many as this.
-_NEIGHBOURS, _OTHER, _MOST_OTHER, _FEW = 0.02, 0.5, 0.5, 3
+# the labels that may be others, if there are some, before none is trusted, and all are of another list if they are of
+# many rows: of a form with few, whose picture was filled in, they may be handwriting.
+_NEIGHBOURS, _OTHER, _MOST_OTHER, _SOME, _FEW = 0.02, 0.5, 0.5, 3, 8
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Print beside a row of fields. patch: of the fine reference; reach: how far it is looked for when it is not seen
-    near its place; fields: whose it is; rivals: the labels of rows nearby that differ from it, each laid into its row.
+    """Print beside a row of fields, by its number from above. patch: of the fine reference; reach: how far it is looked
+    for when it is not seen near its place; fields: whose it is; rivals: the labels of rows nearby that differ from it,
+    each laid into its row.
     """
 
+    row: int
     patch: Patch
     reach: int
     fields: tuple[int, ...]
@@ -66,7 +69,7 @@ def labels_of(reference: Reference) -> tuple[Label, ...]:
             if right - left >= _NARROWEST and patch is not None:
                 own = _beside(left, [a for a, _ in spans], boxes)
                 fields = tuple(members[k] for k in own)
-                found.append((row, top, high, Label(patch, min(_FAR, int(_OF_ROW * high)), fields)))
+                found.append((row, top, high, Label(row, patch, min(_FAR, int(_OF_ROW * high)), fields)))
     around = cv2.copyMakeBorder(reference.fine, _FAR, _FAR, _FAR, _FAR, cv2.BORDER_CONSTANT, value=(0,))
     return tuple(_with_rivals(one, found, np.asarray(around, np.float32)) for one in found)
 
@@ -139,8 +142,11 @@ def label_probability(
     others = (rival > max(_SEEN, _OF_USUAL * usual)) & (rival > own + _OVER)
     strange = ~others & ~(there & (own > _OF_USUAL * usual))
     named = own > _SOMETHING
-    if len(labels) >= _FEW and ((others | strange) & named).sum() > _MOST_OTHER * len(labels):
-        others |= strange & named
+    if len(labels) >= _SOME and ((others | strange) & named).sum() > _MOST_OTHER * len(labels):
+        if len({label.row for label in labels}) >= _FEW:
+            others |= strange & named
+        else:
+            made[:] = _OTHER  # nor is a row without a label proved, or one whose name is alike by chance
     for label, one, other in zip(labels, others, strange, strict=True):
         at = list(label.fields)
         made[at] = np.minimum(made[at], _NEIGHBOURS if one else _OTHER if other else 1.0)
