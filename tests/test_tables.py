@@ -658,12 +658,12 @@ def test_a_scanner_edge_and_punched_holes_are_no_numbers() -> None:
     assert [(c.row, c.column, c.kind) for c in find_table(page).cells] == plain
 
 
-@pytest.mark.parametrize("at", [80, 440])
-def test_the_edge_of_the_sheet_closes_no_row_beyond_the_table(at: int) -> None:
+@pytest.mark.parametrize("around", [(20, 60, 680, 600), (20, -9, 680, 440), (-9, 440, 800, 600)])
+def test_the_edge_of_the_sheet_closes_no_row_beyond_the_table(around: tuple[int, int, int, int]) -> None:
     page = np.full((520, 700), 250, np.uint8)
     draw_cells(page, 100, 130, 4, 4)
     plain = [(c.row, c.column, c.kind) for c in find_table(page).cells]
-    cv2.line(page, (20, at), (680, at), (120,), 2)
+    cv2.rectangle(page, around[:2], around[2:], (120,), 2)
     assert [(c.row, c.column, c.kind) for c in find_table(page).cells] == plain
 
 

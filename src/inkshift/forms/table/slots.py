@@ -28,8 +28,8 @@ BESIDE, REACH, FURTHER = 0.4, 1.2, 1.5
 STACKED = 0.6
 # A row is missing where the distance of two is so near to a multiple of the pitch, and the pitch so regular.
 REGULAR, PITCH = 0.2, 0.12
-# Lines part the rows where so many of these are alone between two of them.
-ALONE = 0.7
+# Lines part the rows where so many of these are alone between two of them. How much of a row is beside an upright line.
+ALONE, WALLED = 0.7, 0.8
 
 
 @dataclass(slots=True)
@@ -69,9 +69,17 @@ def find_bands(level: Labels, columns: list[list[Row]], height: float) -> list[t
     return found if alone >= ALONE * all_rows else []
 
 
-def within_walls(bands: list[tuple[int, int]], columns: list[list[Row]], upright: Labels) -> list[tuple[int, int]]:
-    """The strips of `find_bands` but empty ones above and below all upright lines: the sheet's edge closes these."""
-    walled = [any(y < (a + b) / 2 < y + h for _, y, _, h in upright.tolist()) for a, b in bands]
+def within_walls(
+    bands: list[tuple[int, int]], columns: list[list[Row]], ruling: Ruling, height: float
+) -> list[tuple[int, int]]:
+    """The strips of `find_bands` but empty ones above and below all upright lines: the sheet's edge closes these.
+
+    Its edges beside the table are no such lines: most level ones end before them. A line seems longer than it is.
+    """
+    x, _, w, _ = (ruling.level if bands else np.zeros((1, 4))).T
+    left, right = np.median(x) - height, np.median(x + w) + height
+    inner = [(y, y + h) for x, y, w, h in ruling.upright.tolist() if left < x + w / 2 < right]
+    walled = [any(min(b, end) - max(a, top) > WALLED * (b - a) for top, end in inner) for a, b in bands]
     middles = [(row.top + row.bottom) / 2 for rows in columns for row in rows]
     kept = [k for k, (a, b) in enumerate(bands) if walled[k] or any(a <= middle < b for middle in middles)]
     return bands[kept[0] : kept[-1] + 1] if any(walled) else bands

@@ -112,7 +112,7 @@ def find_table(image: Image) -> Table:
         columns.append(find_rows(labels, pieces, members, high) if members else [])
     through = [lines_through(rows, pieces, ruling.level, height) for rows in columns]
     bands = find_bands(ruling.level[~np.any([column.any(0) for column in through], axis=0)], columns, height)
-    bands = within_walls(bands, columns, ruling.upright)
+    bands = within_walls(bands, columns, ruling, height)
     slots = make_slots(columns, edges, bands, labels.shape, through)
     join_spanning(slots, pieces, ruling, height)
     part_at_gaps(slots, pieces, ruling, height)
