@@ -37,7 +37,7 @@ def shows_other(page: Registered, design: Reference, other_page: Registered, oth
     to_fine[:2, 2] += _REACH
     size = wide + 2 * _REACH, high + 2 * _REACH
     seen, _ = seen_there(Scan(to_gray(page.image)), design, page.matrix @ inverse(to_fine), size, FINE)
-    around = cv2.copyMakeBorder(moved, *[_REACH] * 4, cv2.BORDER_CONSTANT, value=(0,))
+    around = np.pad(moved, _REACH)
     differ = _exceeds(design.fine, moved) | _exceeds(moved, design.fine)
     told = False
     words = cv2.dilate(differ.astype(np.uint8), np.ones((_WORD, _WORD), np.uint8))
@@ -47,7 +47,7 @@ def shows_other(page: Registered, design: Reference, other_page: Registered, oth
         wider = slice(rows.start, rows.stop + 2 * _REACH), slice(columns.start, columns.stop + 2 * _REACH)
         print_, others = design.fine[rows, columns], moved[rows, columns]
         # What is a little aside is no other print: the page lies on each design as it fits that one best.
-        if (alike := _likeness(np.asarray(around[wider], np.float32), print_)) > _SAME:
+        if (alike := _likeness(around[wider], print_)) > _SAME:
             continue
         over = _over(seen[wider], print_, others, alike)
         if over > _OVER:
@@ -75,6 +75,9 @@ def _likeness(window: Contrast, print_: Contrast) -> float:
     if not print_.any():
         return 0.0
     # Half a pixel aside, two digits are as like each other as each is to itself.
-    finer = [cv2.resize(part, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_CUBIC) for part in (window, print_)]
-    found = cv2.matchTemplate(*finer, cv2.TM_CCOEFF_NORMED)
-    return max(float(found.max()), 0.0)
+    found = cv2.matchTemplate(_finer(window), _finer(print_), cv2.TM_CCOEFF_NORMED)
+    return max(float(np.max(found)), 0.0)
+
+
+def _finer(picture: Contrast) -> Contrast:
+    return np.asarray(cv2.resize(picture, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_CUBIC), np.float32)
