@@ -28,9 +28,9 @@ __all__ = ["chromium", "store"]
 pytestmark = [needs_chromium, pytest.mark.slow]  # more than a minute
 
 READ = 180_000
-# What a browser's console calls an error and is none: an answer of 400 to what was mistyped, and a sum that was asked
-# for once more before it came.
-NO_FAULT = re.compile("Failed to load resource: .* status of 40[03]|htmx:(sendAbort|afterRequest)")
+# What a browser's console calls an error and is none: an answer of 400 to what was mistyped, of 401 to the page of
+# somebody who was shut out, which asks again until it is left, and a sum that was asked for once more before it came.
+NO_FAULT = re.compile("Failed to load resource: .* status of 40[013]|htmx:(sendAbort|afterRequest)")
 WIDTHS = (390, 820, 1280)
 T = Words("es")
 ENGLISH = re.compile(r"\b(the|with|expected|found|which)\b")
