@@ -72,9 +72,14 @@ def page(analysis: Analysis, drawn: Sequence[Picture], given: str) -> Iterator[s
     yield from choices(results)
 
 
-def head(results: Results, given: str, script: str = "kooverjee.py") -> Iterator[str]:
+def head(
+    results: Results,
+    given: str,
+    script: str = "kooverjee.py",
+    about: str = f"The three sets of {PAPER}, run as a study.",
+) -> Iterator[str]:
     spec = Path("studies") / f"{results.name}.toml"
-    yield from [f"# {results.title}", "", f"The three sets of {PAPER}, run as a study.", ""]
+    yield from [f"# {results.title}", "", *([about, ""] if about else [])]
     run = f"`inkshift study run {spec}`" if spec.is_file() else "`inkshift study run SPEC`"
     rows = [
         ("run by", run),
