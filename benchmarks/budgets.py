@@ -29,8 +29,8 @@ def page(analysis: Analysis, given: str) -> Iterator[str]:
         yield from (f"- {sentence}" for sentence in answers(study_set, analysis))
         yield ""
     yield from ["## Regimes", "", "F1 and how far confidences are from what is right (expected calibration error) on"]
-    yield "the test images, last epoch, mean over replicates; differences from a control of as many labels, trained for as"
-    yield from ["many epochs, in points, with 90 % intervals over replicates and over test images.", ""]
+    yield "the test images, last epoch, mean over replicates; differences from a control of as many labels, trained for"
+    yield from ["as many epochs, in points, with 90 % intervals over replicates and over test images.", ""]
     against = {(row.set, row.arm): row for row in main_rows(analysis.comparisons)}
     rows = []
     for row in analysis.summaries:
