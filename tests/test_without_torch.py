@@ -22,8 +22,8 @@ sys.meta_path.insert(0, NoTorch())
 
 IMPORTS = """
 import inkshift
-models = {"networks", "convolutions", "loop", "checkpoint", "deepen", "export", "recipes", "numbers"}
-models |= {"finetune", "adapt", "teaching"}
+models = {"networks", "convolutions", "loop", "checkpoint", "recipes", "numbers"}
+models |= {"finetune", "adapt", "teaching", "weights"}
 studies = {f"characters.{name}" for name in ("regimes", "work", "frozen", "deliver", "estimate", "advise")}
 studies |= {"numbers.work"}
 allowed = {f"inkshift.models.train.{name}" for name in models} | {f"inkshift.studies.{name}" for name in studies}
