@@ -177,6 +177,7 @@ def test_readings_are_those_of_this_machine_byte_for_byte(tmp_path: Path, shippe
     assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_study_has_the_digest_that_it_has_on_this_machine(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from test_study import SPEC, write_study
