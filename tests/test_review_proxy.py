@@ -9,7 +9,8 @@ import shutil
 import socket
 import subprocess
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,17 +62,24 @@ def test_another_path_is_refused(root: str) -> None:
         serve.serve("sqlite:///no.db", None, serve.At(root=root), files="", demo=False, browser=False)
 
 
+@contextmanager
+def behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """A free port for a proxy, and that of review behind it, which has a supervisor."""
+    store = stores.open(f"sqlite:///{folder / 'r.db'}")
+    stores.add_user(store, "boss", "supervisor", PASSWORD)
+    store.close()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        front = free.getsockname()[1]
+    with serving(folder, monkeypatch, serve.At(proxy="127.0.0.1", root=ROOT)) as (port, _):
+        yield front, port
+
+
 def test_the_nginx_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As written, but for the port, HTTPS and the path."""
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if nginx is None:
         pytest.skip("nginx is not installed: apt-get install nginx-light")
-    store = stores.open(f"sqlite:///{tmp_path / 'r.db'}")
-    stores.add_user(store, "boss", "supervisor", PASSWORD)
-    store.close()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        front = free.getsockname()[1]
-    with serving(tmp_path, monkeypatch, serve.At(proxy="127.0.0.1", root=ROOT)) as (port, _):
+    with behind(tmp_path, monkeypatch) as (front, port):
         written = re.search(r"^    (server \{.*?^    \})$", DOCS.read_text(), re.M | re.S)
         assert written
         server = written[1].replace("443 ssl", f"127.0.0.1:{front}").replace(":8571", f":{port}")
@@ -94,12 +102,7 @@ def test_the_caddy_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     caddy = shutil.which("caddy")
     if caddy is None:
         pytest.skip("caddy is not installed: apt-get install caddy")
-    store = stores.open(f"sqlite:///{tmp_path / 'r.db'}")
-    stores.add_user(store, "boss", "supervisor", PASSWORD)
-    store.close()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        front = free.getsockname()[1]
-    with serving(tmp_path, monkeypatch, serve.At(proxy="127.0.0.1", root=ROOT)) as (port, _):
+    with behind(tmp_path, monkeypatch) as (front, port):
         written = re.search(r"^    (review\.example \{.*?^    \})$", DOCS.read_text(), re.M | re.S)
         assert written
         site = written[1].replace("review.example", f"http://review.example:{front}").replace(":8571", f":{port}")

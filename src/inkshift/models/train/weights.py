@@ -71,8 +71,8 @@ def _scaled_alike(
     scaled = weight / by
     moved = (scaled * off).sum((1, 2, 3))
     module = net.get_submodule(first.removesuffix(".weight"))
-    assert isinstance(module, nn.Conv2d)
-    found[first] = scaled if module.in_channels == weight.shape[1] else scaled.sum(1, keepdim=True)
+    alike = net.state_dict()[first].shape[1] == weight.shape[1]
+    found[first] = scaled if alike else scaled.sum(1, keepdim=True)
     modules = list(net.named_modules())
     at = next(i for i, (_, one) in enumerate(modules) if one is module)
     behind = next((name for name, one in modules[at:] if isinstance(one, nn.modules.batchnorm._BatchNorm)), None)
@@ -81,3 +81,5 @@ def _scaled_alike(
         found[bias] = found[bias] - moved
     elif behind is not None:
         found[f"{behind}.running_mean"] = found[f"{behind}.running_mean"] + moved
+    elif moved.any():
+        raise RuntimeError(f"nothing behind {first} takes up the mean of the pictures that it learned from")
