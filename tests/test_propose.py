@@ -212,3 +212,13 @@ def test_the_cells_of_a_ruled_table_become_fields_named_by_row_and_column() -> N
 
 def test_a_page_without_a_table_gives_no_cells() -> None:
     assert table_fields(np.full((300, 200), 250, np.uint8)) == ()
+
+
+def test_what_lies_between_wide_boxes_is_no_table_of_them() -> None:
+    """No grid that a table finder lays over a page is taken for its printed boxes."""
+    page = np.full((1400, 1000), 255, np.uint8)
+    for k, name in enumerate(("Wheat", "Barley", "Oats", "Total")):
+        cv2.putText(page, name, (80, 265 + 140 * k), 0, 1.1, (0,), 2)
+        cv2.rectangle(page, (420, 220 + 140 * k), (780, 282 + 140 * k), (0,), 2)
+    fields = start([page], "ledger", "ledger.png").template.pages[0].fields
+    assert [tuple(round(v) for v in field.box) for field in fields] == [(420, 220 + 140 * k, 360, 62) for k in range(4)]

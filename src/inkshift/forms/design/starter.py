@@ -19,7 +19,7 @@ from inkshift.forms.design.propose import propose, straighten, table_fields
 from inkshift.forms.page.files import PageRef, find_files, page_refs
 from inkshift.forms.registration.register import register
 from inkshift.forms.registration.registered import Registered
-from inkshift.forms.template import FieldSpec, PageSpec, Template
+from inkshift.forms.template import Box, FieldSpec, PageSpec, Template
 from inkshift.reframe import to_gray
 
 MOST_PAGES = 24
@@ -63,7 +63,7 @@ def start(pages: Sequence[Gray], name: str, reference: str) -> Started:
         raise RegistrationError("nothing printed was found; give a page of the form, or three or more filled ones")
     found = propose(picture)
     fields = found.fields
-    if not found.marks and len(table := table_fields(picture)) > len(fields):
+    if not found.marks and len(table := table_fields(picture)) > len(fields) and _has(table, fields):
         fields = table
     if len(printed.used) == 1:
         picture = blanked(picture, [(f.box, f.cells) for f in fields])
@@ -166,3 +166,16 @@ def schema_json() -> str:
     """The JSON schema of template files."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Template.model_json_schema()
     return json.dumps(schema, indent=2) + "\n"
+
+
+def _has(table: Sequence[FieldSpec], boxes: Sequence[FieldSpec]) -> bool:
+    """Whether half of some printed boxes or more are cells of a table: else it was made up of what lies between them."""
+    there = sum(any(_shared(box.box, cell.box) > 0.5 for cell in table) for box in boxes)
+    return 2 * there >= len(boxes)
+
+
+def _shared(one: Box, other: Box) -> float:
+    """The area that two boxes share, as a share of what they cover together."""
+    across, down = (min(one[k] + one[k + 2], other[k] + other[k + 2]) - max(one[k], other[k]) for k in (0, 1))
+    both = max(across, 0.0) * max(down, 0.0)
+    return both / (one[2] * one[3] + other[2] * other[3] - both)
