@@ -169,7 +169,7 @@ def schema_json() -> str:
 
 
 def _has(table: Sequence[FieldSpec], boxes: Sequence[FieldSpec]) -> bool:
-    """Whether half of some printed boxes or more are cells of a table: else it was made up of what lies between them."""
+    """Whether half of some printed boxes or more are cells of a table; else it is made up of what lies between them."""
     there = sum(any(_shared(box.box, cell.box) > 0.5 for cell in table) for box in boxes)
     return 2 * there >= len(boxes)
 
