@@ -39,8 +39,9 @@ def killed(times: int) -> Iterator[str]:
         alone = _begun([*command, "--out", str(here)])
         away = [*command, "--out", str(there), "--engine", "ray", "--address", cluster.address]
         count, ended, twice = _read(cluster, [*away, "--workers", str(RAYLETS)], there, times)
-        if alone.wait():
-            raise SystemExit(f"read without Ray: {alone.communicate()[1]}")
+        said = alone.communicate()[1]
+        if alone.returncode:
+            raise SystemExit(f"read without Ray: {said}")
         yield from _told(count, ended, len(pages), _rows(here), _rows(there), twice)
         if here.read_bytes() != there.read_bytes():
             raise SystemExit("the readings are others: see above")
@@ -95,13 +96,11 @@ def _read(cluster: Any, command: list[str], out: Path, times: int) -> tuple[Coun
         time.sleep(dice.uniform(0, LATER))
         kind = KINDS[dice.randrange(3)]
         if kind == "driver":
-            driver.kill()
-            driver.wait()
+            _kill(driver)
             if dice.random() < 0.5 and count.total() + 1 < times:
                 driver = _begun(command)
                 time.sleep(dice.uniform(0, BEGINS))
-                driver.kill()
-                driver.wait()
+                _kill(driver)
                 count["driver"] += 1
         elif kind == "raylet":
             cluster.remove_node(dice.choice(sorted(cluster.worker_nodes, key=id)), allow_graceful=False)
@@ -118,6 +117,11 @@ def _read(cluster: Any, command: list[str], out: Path, times: int) -> tuple[Coun
 
 def _begun(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()  # and not wait alone, which leaves its pipes open
 
 
 def _keys(journal: Path) -> list[str]:
