@@ -447,7 +447,7 @@ def section(title: str, body: Iterable[str]) -> Iterator[str]:
 
 def main() -> None:
     parser = options(__doc__)
-    kinds = [*wild_pages.LIES, wild_pages.TWO, *REFUSE, "ink"]
+    kinds = [*wild_pages.KINDS, "ink"]
     parser.add_argument("--pages", type=int, default=2000, help="how many pages (default: 2000); 0: only the times")
     parser.add_argument("--seed", type=int, default=12, help="another seed gives other pages (default: 12)")
     listed = ", ".join(kinds).replace("%", "%%")

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wild_covers import COVERS, Cover
 from wild_forms import INKS, PRINTS, Form, Picture, Plane, Rng, Sheet, Written
 
 ROADS = ("as is", "reference", "both")
@@ -328,6 +329,19 @@ def cut_corners(sheet: Sheet, rng: Rng) -> Bed:
     return bed
 
 
+def and_a_half(sheet: Sheet, rng: Rng) -> Bed:
+    """The page, and part of another one of the form beside, above or below it, as a book or a feeder shows it."""
+    w, h = _size(sheet)
+    share, side = rng.uniform(0.2, 0.6), int(rng.integers(4))
+    aside, below = ((-1, 0), (1, 0), (0, -1), (0, 1))[side]
+    left, above = share * (aside < 0), share * (below < 0)
+    bed = Bed((round(w * (1 + share * (aside != 0))), round(h * (1 + share * (below != 0)))))
+    place = _moved(left * w, above * h)
+    bed.lay(sheet, place @ _moved(aside * w * 1.005, below * h * 1.005) @ _askew(sheet, rng))
+    bed.lay(sheet, place @ _askew(sheet, rng))
+    return bed
+
+
 LIES: dict[str, Callable[[Sheet, Rng], Bed]] = {
     "flat": flat,
     "turned up to 15 degrees": turn,
@@ -342,7 +356,7 @@ LIES: dict[str, Callable[[Sheet, Rng], Bed]] = {
     "on a white A3 bed": white_bed,
     "on a black A3 bed": black_bed,
     "cut corners": cut_corners,
-    "fax": flat,
+    "a page and a half": and_a_half,
 }
 TWO, OTHER, SIBLING, BACK = "two pages in one picture", "another form", "a form much like it", "blank back"
 REFUSE = (OTHER, SIBLING, BACK)
@@ -385,15 +399,70 @@ def _scan(image: Plane, rng: Rng) -> Picture:
 
 def _fax(made: Made, rng: Rng) -> Made:
     """One bit, 200 x 100 dots to the inch (A4), as many fax machines send; half of them made square again."""
-    h, w = made.picture.shape[:2]
     size = 1654, 1169
     gray = cv2.resize(cv2.cvtColor(made.picture, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
     level = rng.uniform(0.76, 0.84) * np.median(gray) + 6 * rng.standard_normal((size[1], size[0]))
     bits = (gray > level).astype(np.uint8) * 255
     if rng.random() < 0.5:
         bits = cv2.resize(bits, (1654, 2338), interpolation=cv2.INTER_NEAREST)
-    factor = np.array([bits.shape[1] / w, bits.shape[0] / h])
-    return Made(bits, tuple(replace(truth, quads=truth.quads * factor) for truth in made.truths))
+    return _scaled(made, bits)
+
+
+def _one_bit(made: Made, rng: Rng) -> Made:
+    """A scanner that is set to text: each pixel black or white."""
+    gray = cv2.GaussianBlur(cv2.cvtColor(made.picture, cv2.COLOR_RGB2GRAY), (0, 0), 0.5)
+    return replace(made, picture=(gray > rng.uniform(0.55, 0.8) * np.median(gray)).astype(np.uint8) * 255)
+
+
+def _at(made: Made, dpi: int) -> Made:
+    """The page, taken for A4, at so many dots to the inch."""
+    factor = dpi * 210 / 25.4 / made.picture.shape[1]
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return _scaled(made, cv2.resize(made.picture, None, fx=factor, fy=factor, interpolation=how))
+
+
+def _copied(made: Made, rng: Rng) -> Made:
+    """A copy of a copy: ink runs, the page shrinks a little each time, specks come."""
+    picture = made.picture
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    for _ in range(int(rng.integers(2, 5))):
+        gray = cv2.GaussianBlur(gray, (0, 0), rng.uniform(0.6, 1.0))
+        middle = rng.uniform(0.6, 0.75) * np.median(gray)
+        gray = 255 / (1 + np.exp(-(gray - middle) / 22))
+        gray += 4 * rng.standard_normal(gray.shape, dtype=np.float32)
+        h, w = gray.shape
+        specks = rng.integers(0, (h, w), (int(rng.uniform(20, 120)), 2))
+        gray[specks[:, 0], specks[:, 1]] = 30
+    out = np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[..., None], 3, 2)
+    return replace(made, picture=out)
+
+
+def _scaled(made: Made, picture: Picture) -> Made:
+    factor = np.array([picture.shape[1] / made.picture.shape[1], picture.shape[0] / made.picture.shape[0]])
+    return Made(picture, tuple(replace(truth, quads=truth.quads * factor) for truth in made.truths))
+
+
+def _covered(bed: Bed, cover: Cover, rng: Rng) -> None:
+    """Lay something on the bed: fields that it touches are not whole."""
+    hidden = cv2.dilate(cover(bed.image, rng), np.ones((5, 5), np.uint8))
+    for k, truth in enumerate(bed.truths):
+        shown = np.empty(len(truth.quads), bool)
+        for n, quad in enumerate(truth.quads):
+            mask = np.zeros(hidden.shape, np.uint8)
+            cv2.fillConvexPoly(mask, np.rint(quad[[0, 1, 3, 2]]).astype(np.int32), (1,))
+            shown[n] = not hidden[mask > 0].any()
+        bed.truths[k] = replace(truth, whole=truth.whole & shown)
+
+
+CAMERAS: dict[str, Callable[[Made, Rng], Made]] = {
+    "fax": _fax,
+    "one bit": _one_bit,
+    "75 dpi": lambda made, rng: _at(made, 75),
+    "600 dpi": lambda made, rng: _at(made, 600),
+    "copied again and again": _copied,
+}
+"""How a page that lies flat is taken."""
+KINDS = (*LIES, *CAMERAS, *COVERS, TWO, OTHER, SIBLING, BACK)
 
 
 # -- plan and page ---------------------------------------------------------------------------------------------------
@@ -404,7 +473,7 @@ _WEIGHT_LIES, _WEIGHT_INKS = 8.0, 6.6
 def plan(forms: Sequence[str], drawn: Sequence[str], count: int, seed: int) -> list[Task]:
     """`count` pages, kinds and forms spread evenly. forms: all; drawn: those that take inks and have siblings."""
     cells: list[tuple[float, Task]] = []
-    for kind in (*LIES, TWO, OTHER, SIBLING, BACK):
+    for kind in KINDS:
         for form in drawn if kind == SIBLING else forms:
             for road in ROADS:
                 cells.append((_WEIGHT_LIES, Task(kind, form, road, "black", PRINTS[0], ())))
@@ -439,9 +508,11 @@ def make(task: Task, forms: Mapping[str, Form], siblings: Mapping[str, Form]) ->
         bed = _two(sheet, own.fill(ink, task.style, rng), rng)
     else:
         bed = LIES.get(task.kind, flat)(sheet, rng)
+    if task.kind in COVERS:
+        _covered(bed, COVERS[task.kind], rng)
     truths = () if task.kind in REFUSE else tuple(bed.truths)
     made = Made(_scan(bed.image, rng), truths)
-    return _fax(made, rng) if task.kind == "fax" else made
+    return CAMERAS[task.kind](made, rng) if task.kind in CAMERAS else made
 
 
 def _two(sheet: Sheet, other: Sheet, rng: Rng) -> Bed:

@@ -140,6 +140,33 @@ def test_pale_grids_without_keypoints_are_both_laid() -> None:
     assert middles == pytest.approx([W / 2, 1.5 * W], abs=6)
 
 
+@pytest.mark.parametrize("bits", [False, True], ids=["gray", "one bit"])
+def test_half_a_page_of_a_bare_grid_beside_a_whole_one_is_not_read_as_one(
+    tmp_path: Path, shipped_model: str, bits: bool
+) -> None:
+    """Squashed to half its width, every second line of the form would fit there: as on a fax of half the rows."""
+    rows, columns = [20 + 54 * i for i in range(16)], [20 + 56 * i for i in range(11)]
+    sheet = np.full((H, W), 245, np.uint8)
+    for y in rows:
+        cv2.line(sheet, (columns[0], y), (columns[-1], y), (180,), 1, cv2.LINE_AA)
+    for x in columns:
+        cv2.line(sheet, (x, rows[0]), (x, rows[-1]), (180,), 1, cv2.LINE_AA)
+    boxes = {f"r{r:02}c{c}": (x, y, 56, 54) for r, y in enumerate(rows[:-1]) for c, x in enumerate(columns[:-1])}
+    lines = [[20, y, 580, y] for y in rows] + [[x, 20, x, 830] for x in columns]
+    fields = [{"name": name, "box": box, "cells": 1} for name, box in boxes.items()]
+    page = {"size": [W, H], "lines": lines, "fields": fields}
+    (tmp_path / "t.json").write_text(json.dumps({"name": "grid", "pages": [page]}), encoding="utf-8")
+    for name, (x, y, _, _) in boxes.items():
+        cv2.putText(sheet, name[-1], (x + 18, y + 38), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 0.7, (110,), 1, cv2.LINE_AA)
+    large = cv2.resize(np.hstack([sheet[:, W // 2 :], sheet]), None, fx=2.6, fy=2.6, interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(tmp_path / "scan.png"), np.where(large > 215, 255, 0).astype(np.uint8) if bits else large)
+    whole, *more = Reader(tmp_path / "t.json").read([tmp_path / "scan.png"])
+    assert not [form for form in more if form.fields]
+    found = np.array([item.box for item in whole.fields])
+    true = np.array([(x + W / 2, y, x + W / 2 + w, y + h) for x, y, w, h in boxes.values()]) * 2.6
+    assert np.abs(found - true).max() < 15
+
+
 def test_copies_of_two_designs_are_put_together_by_their_number() -> None:
     fields = [[{"name": name, "box": [9, 9, 99, 99]}] for name in ("a", "b")]
     pages = [{"size": [W, H], "reference": "e.png", "fields": own} for own in fields]

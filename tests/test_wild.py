@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import cv2
@@ -60,7 +61,7 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
 def test_a_full_plan_holds_every_situation_of_every_form_by_every_road_and_every_ink_on_every_print() -> None:
     tasks = wild_pages.plan(FORMS, DRAWN, 2000, 12)
     assert len(tasks) == len({task.seed for task in tasks}) == 2000
-    kinds = [*LIES, wild_pages.TWO, wild_pages.OTHER, wild_pages.BACK]
+    kinds = [kind for kind in wild_pages.KINDS if kind != wild_pages.SIBLING]
     seen = {(task.kind, task.form, task.road) for task in tasks}
     assert {(kind, form, road) for kind in kinds for form in FORMS for road in wild_pages.ROADS} <= seen
     inks = {(task.ink, task.style) for task in tasks if task.kind == "ink"}
@@ -91,14 +92,15 @@ def test_what_is_written_is_ink_in_its_field_and_an_empty_field_has_none(forms: 
             assert crop.min() > 110, spec.name
 
 
-@pytest.mark.parametrize("kind", [kind for kind in LIES if kind != "fax"])
+@pytest.mark.parametrize("kind", LIES)
 @pytest.mark.parametrize("seed", range(3))
 def test_fields_lie_on_the_picture_where_the_truth_says(kind: str, seed: int) -> None:
     bed = LIES[kind](spotted(), np.random.default_rng(seed))
-    (truth,) = bed.truths
-    assert truth.quads.shape == (6, 4, 2)
+    assert len(bed.truths) == (2 if kind == "a page and a half" else 1)
+    assert all(truth.quads.shape == (6, 4, 2) for truth in bed.truths)
     dark = np.clip(bed.image, 0, 255).astype(np.uint8).min(2) < 100
-    for quad, whole in zip(truth.quads, truth.whole, strict=True):
+    seen = (zip(truth.quads, truth.whole, strict=True) for truth in bed.truths)
+    for quad, whole in itertools.chain.from_iterable(seen):
         if whole:
             inside = np.zeros(dark.shape, np.uint8)
             middle = quad.mean(0)
@@ -152,6 +154,36 @@ def test_a_fax_is_of_one_bit_and_its_fields_move_with_its_pixels(forms: dict[str
         assert set(np.unique(made.picture)) == {0, 255}
         low, high = made.truths[0].quads.reshape(-1, 2).min(0), made.truths[0].quads.reshape(-1, 2).max(0)
         assert 0.6 < low[0] / made.picture.shape[1] < high[0] / made.picture.shape[1] < 0.95
+
+
+@pytest.mark.parametrize("kind", wild_pages.CAMERAS)
+def test_fields_move_with_the_pixels_of_a_camera(kind: str) -> None:
+    flat = wild_pages.flat(spotted(), np.random.default_rng(1))
+    taken = wild_pages.CAMERAS[kind](
+        wild_pages.Made(np.clip(flat.image, 0, 255).astype(np.uint8), (*flat.truths,)), np.random.default_rng(2)
+    )
+    gray = taken.picture if taken.picture.ndim == 2 else taken.picture.min(2)
+    middles = np.rint(taken.truths[0].quads.mean(1)).astype(int)
+    assert (gray[middles[:, 1], middles[:, 0]] < 100).all()
+
+
+@pytest.mark.parametrize("kind", wild_pages.COVERS)
+def test_a_field_is_whole_just_where_nothing_lies_on_it(kind: str) -> None:
+    for seed in range(6):
+        bed = wild_pages.flat(spotted(), np.random.default_rng(seed))
+        before = bed.image.copy()
+        wild_pages._covered(bed, wild_pages.COVERS[kind], np.random.default_rng(seed))
+        changed = np.abs(bed.image - before).max(2) > 40
+        for quad, whole in zip(bed.truths[0].quads, bed.truths[0].whole, strict=True):
+            (x0, y0), (x1, y1) = np.rint(quad.min(0)).astype(int) + 2, np.rint(quad.max(0)).astype(int) - 2
+            assert kind == "under a cup's ring" or not (whole and changed[y0:y1, x0:x1].any())
+
+
+def test_a_slip_covers_fields_whole_or_in_part() -> None:
+    beds = [wild_pages.flat(spotted(), np.random.default_rng(seed)) for seed in range(6)]
+    for seed, bed in enumerate(beds):
+        wild_pages._covered(bed, wild_pages.COVERS["under a slip"], np.random.default_rng(seed))
+    assert 0 < sum(int((~bed.truths[0].whole).sum()) for bed in beds) < 36
 
 
 @pytest.mark.parametrize("kind", wild_pages.REFUSE)

@@ -88,6 +88,9 @@ SIGNED = 12
 _ALIKE = 0.93
 # Pages on one picture, at most, and the share of the others' print that tells a page that is not read from no page.
 MOST_ON_ONE, _PARTLY = 26, 0.3
+# How many times wider, for its height, than the first form of a picture another one is at most, or the other way about:
+# paper that bends, or a camera, does less.
+_PROPORTION = 1.4
 # Places one after another that are no page of the form, after which no more are looked for.
 _MISSES = 2
 # From this share of a form's print on, a page that is not laid is a form that is hard to see, not a bare back.
@@ -400,8 +403,11 @@ class Reader:
         misses = 0
         while rest is not None and misses < _MISSES and len(found) + len(failed) < MOST_ON_ONE:
             try:
-                found.append(self._recognise(rest, number, count))
-                outline = found[-1][1][0].page.outline
+                one = self._recognise(rest, number, count)
+                outline = one[1][0].page.outline
+                if found and not 1 / _PROPORTION < one[1][0].stretch / found[0][1][0].stretch < _PROPORTION:
+                    raise _out_of_proportion(one[1][0].page)
+                found.append(one)
                 misses = 0
             except RegistrationError as e:
                 misses += 1
@@ -691,6 +697,13 @@ def read(
     '212'
     """
     return list(Reader(template, read_as=read_as).read(pages))
+
+
+def _out_of_proportion(page: Registered) -> RegistrationError:
+    """The error of a form that fits a part of a picture only as no paper is stretched beside the first one's."""
+    error = RegistrationError("it would be wider or narrower, for its height, than the one beside it; scan it whole")
+    error.outline, error.explained = [(float(x), float(y)) for x, y in page.outline], page.explained
+    return error
 
 
 def _of_kind(reading: FieldReading, spec: FieldSpec | None) -> FieldReading:

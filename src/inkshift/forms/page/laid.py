@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -40,6 +41,15 @@ class Laid:
     dark: Pixels = field(default_factory=lambda: np.zeros((0, 0), np.uint8), repr=False)
     blank: Registered | None = None
     by_number: bool = False
+
+    @property
+    def stretch(self) -> float:
+        """How many times wider for its height the page lies than its design is; 1 without one."""
+        if self.spec is None:
+            return 1.0
+        (wide, high), at = self.spec.size, self.page.outline
+        across, down = (at[1] - at[0], at[2] - at[3]), (at[3] - at[0], at[2] - at[1])
+        return sum(math.hypot(*one) for one in across) / sum(math.hypot(*one) for one in down) * high / wide
 
 
 def blank_of(spec: PageSpec, reference: Pixels) -> Registered:

@@ -155,9 +155,13 @@ def _by_marks(scan: Scan, known: Reference, exact: Place) -> Place:
 
 
 def _is_fax(scan: Scan) -> bool:
-    """Whether a scan is of one bit, or nearly: saved as a JPEG since; and as large as a page that was faxed."""
+    """Whether a scan is of one bit, or nearly: saved as a JPEG since; and as large as a page that was faxed.
+
+    A page with little on it, or pale lines, has few gray pixels too, but hardly any that are black.
+    """
     few = scan.gray[::3, ::3]
-    return max(scan.gray.shape) >= _SMALLEST_FAX and float(((few > _FAX_DARK) & (few < _FAX_LIGHT)).mean()) < _FAX_GRAY
+    gray, black = float(((few > _FAX_DARK) & (few < _FAX_LIGHT)).mean()), float((few <= _FAX_DARK).mean())
+    return max(scan.gray.shape) >= _SMALLEST_FAX and gray < min(_FAX_GRAY, black)
 
 
 def _squashed(scan: Scan, known: Reference, tried: Sequence[Tried]) -> list[Tried]:
