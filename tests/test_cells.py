@@ -98,6 +98,17 @@ def test_a_speck_is_no_ink(drawn_digits: Gray) -> None:
     assert not any(cell.views for cell in cells_of_field(ink, 3, FRAME, printed=False))
 
 
+def test_a_stroke_that_is_broken_into_specks_is_ink_and_dust_is_none(drawn_digits: Gray) -> None:
+    """A thin pen on a scan of one bit: no piece of the digit is as large as a speck."""
+    ink = field(drawn_digits, "_8_")
+    places = np.random.default_rng(3).integers(MARGIN + 8, MARGIN + CELL - 8, (12, 2))
+    ink[places[:, 0], places[:, 1]] = 255
+    cell = slice(MARGIN + CELL, MARGIN + 2 * CELL)
+    ink[::3, cell] = 0
+    ink[:, cell][:, ::4] = 0
+    assert [bool(cell.views) for cell in cells_of_field(ink, 3, FRAME, printed=False)] == [False, True, False]
+
+
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 60))), st.integers(1, 5), st.booleans())
 def test_any_ink_has_as_many_cells_as_asked_for(mask: npt.NDArray[np.bool_], count: int, printed: bool) -> None:
     h, w = mask.shape

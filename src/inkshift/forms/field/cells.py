@@ -29,7 +29,7 @@ class Cell:
 
     flat: its ink is a single dash, or part of a line through the field. over: 0 to 1, how much it looks as if it held
     more than its own digit: two beside each other, or part of one from outside of the field. mark: 0 to 1, how sure its
-    form makes it that it was crossed out. pale: its ink is far paler than its page's.
+    form makes it that it was crossed out. pale: its ink is far paler than its page's, or broken into specks.
     """
 
     box: Box
@@ -54,6 +54,8 @@ _CROWDED, _REACHING = 0.8, 0.7
 # it that a cell was crossed out.
 _SPECK, _DOT, _BLOB, _SMALL = 0.1, 0.16, 0.25, 0.3
 _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
+# Of a stroke that is broken into specks: how many they are at least, and how far it reaches, in heights of the cell.
+_PIECES, _BROKEN = 3, 0.2
 # Of a mark: a dash or wave is lower than this share of the cell, so many times wider than high, perhaps or likely, and
 # such a share of its columns crosses it once; no more than such a share of its height is of one stroke down.
 # Of a slash: how wide for its height, perhaps or likely, and leaning
@@ -104,6 +106,8 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     for i in range(count):
         box = (int(ends[i]), round(y0), int(ends[i + 1]), round(y1))
         cell = _cell(ink, labels, stats, np.flatnonzero(worth & (owner == i)), box, height)
+        if not cell.views and len(broken := _broken_stroke(labels, stats, np.flatnonzero(inside & (owner == i)), box)):
+            cell = replace(cell, views=(_picture(ink, labels, stats, broken),), weights=(1.0,), pale=True)
         if cell.views and struck.any():
             own = np.isin(labels, np.flatnonzero(inside & (owner == i)) + 1)
             line = bool(struck[own].mean() > 0.9)
@@ -201,6 +205,27 @@ def _cell(
     flat = len(mine) <= 2 and w > 2.2 * h and max(high for *_, high, _ in pieces) < 0.3 * height
     over = _CROWDED * _crowded(pieces, box, height)
     return Cell(box, tuple(views), tuple(weights), flat, over, _DOUBTLESS if flat else _mark(views[0], height))
+
+
+def _broken_stroke(
+    labels: npt.NDArray[np.int32], stats: npt.NDArray[np.int32], mine: npt.NDArray[np.intp], box: Box
+) -> npt.NDArray[np.intp]:
+    """Those of a cell's pieces, each no more than a speck, that lie so close together that they are a stroke: a thin
+    pen on a scan of one bit. None where what is left of a frame and dust lie by themselves, or pieces are mere dots.
+    """
+    x0, y0, x1, y1 = box
+    mine = mine[stats[mine, 2:4].max(1, initial=0) > 0.5 * _SPECK * (y1 - y0)]
+    sides = (np.full(len(mine), side, np.int32) for side in (x0, x1))
+    mine = mine[~_remains_of_frame(stats[mine], (next(sides), y0, next(sides), y1))]
+    if len(mine) < _PIECES:
+        return mine[:0]
+    kept = np.zeros(len(stats) + 1, np.uint8)
+    kept[mine + 1] = 1
+    within = slice(max(y0, 0), y1), slice(max(x0, 0), x1)
+    groups, extents = components(inks.grown(kept[labels[within]], 3, 3))
+    large = np.flatnonzero(extents[:, 2:4].max(1, initial=0) > _BROKEN * (y1 - y0)) + 1
+    own = np.unique(labels[within][np.isin(groups, large) & (kept[labels[within]] > 0)]) - 1
+    return np.asarray(own, np.intp) if len(own) >= _PIECES else mine[:0]
 
 
 def _mark(picture: Gray, height: float) -> float:
