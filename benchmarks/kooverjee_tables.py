@@ -89,6 +89,7 @@ def _run(folder: Path, epochs: Floats, about: dict[str, str], readings: str) -> 
         true=_none(),
         predicted=_none(),
         calibration=np.full(len(epochs), np.nan),
+        seconds=np.full(len(epochs), np.nan),
     )
 
 
@@ -106,7 +107,9 @@ def lines(results: Results, given: str) -> Iterator[str]:
     unread = Unread(results.seed, results.average)
     rows = compare.with_holm(compare.against_control(results, unread), compare.between_settings(results, unread))
     comparisons, settings = map(tuple, rows)
-    analysis = Analysis(results, (), comparisons, settings, tuple(stop_costs(results)), tuple(reaches(results)), (), {})
+    analysis = Analysis(
+        results, (), comparisons, settings, tuple(stop_costs(results)), tuple(reaches(results)), (), (), {}
+    )
     said = [
         f"Verdicts, scores and findings were decided on {date.today()} by",
         f"`python benchmarks/kooverjee_tables.py {given}`",

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from inkshift.models import metrics
-from inkshift.studies.report.analysis import f1_without, first_small_change, reaches, stop_costs
+from inkshift.studies.report.analysis import f1_without, first_small_change, forgotten, reaches, stop_costs
 from inkshift.studies.report.compare import (
     Comparison,
     Resampler,
@@ -68,6 +68,7 @@ def run(number: int, f1: list[float], digest: str = "", **losses: list[float]) -
         true=true,
         predicted=true,
         calibration=nothing,
+        seconds=np.arange(1.0, len(f1) + 1),
     )
 
 
@@ -456,6 +457,25 @@ def test_epochs_to_reach_control_s_peak() -> None:
     assert first.target == pytest.approx(0.89)
     assert (first.epochs, first.median) == ((2, 1), 1.5)
     assert (second.epochs[0], second.median) == (None, None)
+    assert (first.median_seconds, first.whole_seconds, second.median_seconds) == (2.0, 2.0, None)
+
+
+def test_a_source_network_s_seconds_are_shared_by_the_runs_that_start_from_it() -> None:
+    control = arm("control", [run(1, [0.5, 0.9]), run(2, [0.5, 0.9])])
+    tuned = [
+        Replicate(
+            **{**run(k, [0.9, 0.9]).__dict__, "source": "s", "source_seconds": 8.0, "source_f1": (0.9, 0.9 - k / 10)}
+        )
+        for k in (1, 2)
+    ]
+    other = Replicate(**{**run(3, [0.9]).__dict__, "source": "t", "source_seconds": NAN})
+    results = study(({}, [control, arm("fine-tuned", tuned), arm("frozen", [other])]))
+    own, carried, unknown = reaches(results)
+    assert (own.source, carried.median_seconds, carried.whole_seconds) == (0.0, 1.0, 5.0)
+    assert (unknown.median_seconds, unknown.whole_seconds) == (1.0, None)
+    (lost,) = forgotten(results)
+    assert (lost.arm, lost.before, lost.after) == ("fine-tuned", pytest.approx(0.9), pytest.approx(0.75))
+    assert lost.difference.mean == pytest.approx(-0.15)
 
 
 def test_scores_without_near_duplicates() -> None:

@@ -13,12 +13,13 @@ pytest.importorskip("timm")
 
 import safetensors.torch  # noqa: E402
 
+from inkshift.datasets.formats import read_npz  # noqa: E402
 from inkshift.errors import DataError, ModelError  # noqa: E402
 from inkshift.models.train.networks import build, final_layer  # noqa: E402
 from inkshift.studies.characters import deliver, regimes  # noqa: E402
 from inkshift.studies.characters.frozen import train_frozen  # noqa: E402
 from inkshift.studies.characters.plan import Run, plan  # noqa: E402
-from inkshift.studies.characters.work import shown, source_weights, splits_of, train_run  # noqa: E402
+from inkshift.studies.characters.work import shown, source_f1, source_weights, splits_of, train_run  # noqa: E402
 from inkshift.studies.record import WEIGHTS  # noqa: E402
 from inkshift.studies.spec import Study  # noqa: E402
 from test_study_speed import folder as folder  # noqa: E402
@@ -86,6 +87,25 @@ def test_each_stage_learns_at_its_share_of_the_rate_of_the_one_behind_it(folder:
     assert alike == [
         first_run(folder, regime, **protocol | {"layer_rates": 1.0}).key for regime in ("control", "frozen")
     ]
+
+
+def test_what_fine_tuning_forgets_is_told_by_the_source_s_own_final_layer(folder: Path) -> None:
+    plain, asked = (first_run(folder, "fine-tuned", forgetting=flag, rate=0.01) for flag in (False, True))
+    assert plain.key != asked.key
+    assert len({first_run(folder, "control", forgetting=flag).key for flag in (False, True)}) == 1
+    _, record, _ = train_run(asked, folder)
+    how = regimes.settings(asked)
+    assert record.source_f1 is not None
+    before, after = record.source_f1
+    assert after != before
+    # The source network itself has forgotten nothing, whatever stands in place of its final layer.
+    untouched = regimes.network(asked, source_weights(asked, folder))
+    assert source_f1(asked, folder, untouched, how) == (before, before)
+    record.finish("epochs")
+    kept = read_npz(record.folder / "readings.npz")
+    assert tuple(kept["source_f1"]) == (before, after)
+    assert len(kept["seconds"]) == len(record.rows) and (kept["seconds"] > 0).all()
+    assert train_run(plain, folder)[1].source_f1 is None
 
 
 def test_labels_are_drawn_anew_in_each_replicate_and_test_images_are_not(folder: Path) -> None:

@@ -21,10 +21,11 @@ from inkshift.jobs import digest
 from inkshift.models.metrics import Counts
 
 CONFIG, EPOCHS, CONFUSION, DONE, ERROR = "config.json", "epochs.csv", "confusion.npz", "done.json", "error.json"
-# What each test image was read as after each epoch, of which confusion.npz has the last, and how far confidences were
-# from what was right: not in a run's digest.
+# What each test image was read as after each epoch, of which confusion.npz has the last, how far confidences were from
+# what was right, how long it took, and what became of the source task: not in a run's digest.
 READINGS = "readings.npz"
 CHECKPOINT, WEIGHTS, PACKAGE = "checkpoint.pt", "weights.safetensors", "package"
+BESIDE = ("calibration", "seconds")
 COLUMNS = ("epoch", "training_loss", "test_loss", "validation_loss", "f1", "accuracy")
 
 
@@ -34,6 +35,7 @@ class Epoch:
 
     Losses are mean cross-entropies in nats, None where there is none. confusion: (C, C) counts on the test images, rows
     true. predicted: (N,) class of each test image. calibration: see `metrics.calibration_error`; NaN if not known.
+    seconds: of processor time that it learned for, without measuring; NaN if not known.
     """
 
     number: int
@@ -44,6 +46,7 @@ class Epoch:
     confusion: Counts
     predicted: npt.NDArray[np.int64]
     calibration: float = math.nan
+    seconds: float = math.nan
 
     @property
     def accuracy(self) -> float:
@@ -64,7 +67,8 @@ class Record:
         self.rows: list[list[str]] = []
         self._confusions: list[Counts] = []
         self._predicted: list[npt.NDArray[np.int64]] = []
-        self._calibration: list[float] = []
+        self._beside: dict[str, list[float]] = {name: [] for name in BESIDE}
+        self.source_f1: tuple[float, float] | None = None  # before and after, where that is asked for
 
     def take_up(self, epochs: int) -> None:
         """Read back the first `epochs` rows that an interrupted run left."""
@@ -74,12 +78,11 @@ class Record:
             self.rows = list(csv.reader(file))[1 : epochs + 1]
         arrays = read_npz(self.folder / CONFUSION)
         self._confusions = list(arrays["confusions"][:epochs].astype(np.int64))
-        self._calibration = [math.nan] * epochs
+        self._beside = {name: [math.nan] * epochs for name in BESIDE}
         if (self.folder / READINGS).is_file():
             kept = read_npz(self.folder / READINGS)
             self._predicted = list(kept["predicted"][:epochs].astype(np.int64))
-            if "calibration" in kept:
-                self._calibration = kept["calibration"][:epochs].tolist()
+            self._beside |= {name: kept[name][:epochs].tolist() for name in BESIDE if name in kept}
         else:  # begun before they were kept: -1 is not known
             self._predicted = [np.full(len(self._true), -1, np.int64)] * epochs
             if epochs == len(arrays["confusions"]):
@@ -97,7 +100,7 @@ class Record:
         self.rows = [self.rows[i] for i in kept] + [[str(epoch.number), *row]]
         self._confusions = [self._confusions[i] for i in kept] + [epoch.confusion]
         self._predicted = [self._predicted[i] for i in kept] + [epoch.predicted]
-        self._calibration = [self._calibration[i] for i in kept] + [epoch.calibration]
+        self._beside = {name: [all_[i] for i in kept] + [getattr(epoch, name)] for name, all_ in self._beside.items()}
         if write:
             self.write()
 
@@ -112,7 +115,10 @@ class Record:
         )
         readings = io.BytesIO()
         predicted = np.stack(self._predicted).astype(np.int16)
-        np.savez_compressed(readings, predicted=predicted, calibration=np.array(self._calibration))
+        beside = {name: np.array(values) for name, values in self._beside.items()}
+        if self.source_f1 is not None:
+            beside["source_f1"] = np.array(self.source_f1)
+        np.savez_compressed(readings, predicted=predicted, **beside)  # type: ignore[arg-type]
         write_whole(self.folder / READINGS, readings.getvalue())
         write_whole(self.folder / CONFUSION, arrays.getvalue())
         write_whole(self.folder / EPOCHS, as_csv([COLUMNS, *self.rows]))

@@ -53,6 +53,8 @@ class Protocol(BaseModel):
     one draw of them for all replicates, or one each. least: images that an epoch shows at least, fewer being shown
     again and again. layer_rates: what is carried over and learns does so at so much of the rate of the stage behind it,
     the last stage of that of the final layer (Howard and Ruder 2018, discriminative fine-tuning; they took 1 / 2.6).
+    forgetting: after a fine-tuned network's last epoch the source's test images are read by the source network, and by
+    the fine-tuned one with the source's final layer put back on it.
     """
 
     model_config = _STRICT
@@ -79,6 +81,7 @@ class Protocol(BaseModel):
     samples: Literal["one", "each"] = "one"
     least: int = Field(default=0, ge=0, le=MOST_NUMBERS)
     layer_rates: float = Field(default=1.0, gt=0, le=1)
+    forgetting: bool = False
 
     @field_validator("reframing", "source_reframing")
     @classmethod
@@ -125,7 +128,7 @@ class Protocol(BaseModel):
 
 
 # Settings of the protocol that came after the first studies: see `Protocol.stored`.
-LATER = frozenset({"source_reframing", "depth", "labels", "samples", "least", "layer_rates"})
+LATER = frozenset({"source_reframing", "depth", "labels", "samples", "least", "layer_rates", "forgetting"})
 
 
 def _side(reframing: str) -> int:

@@ -9,6 +9,7 @@ trained by itself in `models.train.loop`: tests hold that. In bfloat16 the final
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,10 @@ def train_frozen(runs: Sequence[Run], study: Path, device: str = "cpu") -> Itera
     weights = work.source_weights(runs[0], study)
     how = regimes.settings(runs[0], device)
     torch.set_num_threads(1)
+    begun = time.process_time()
     features = compute_features(runs[0], splits, weights, how, study)
     heads = [Head(r, regimes.network(r, weights), work.open_record(r, study, splits.test.classes)) for r in runs]
-    _train_heads(heads, features, splits, how)
+    _train_heads(heads, features, splits, how, begun)
     net = regimes.network(runs[0], weights).eval()
     layer = final_layer(net)
     for head in heads:
@@ -110,8 +112,9 @@ def _cached(path: Path, net: nn.Module, split: Sample, how: Settings) -> npt.NDA
     return np.asarray(np.load(path, mmap_mode="c"))
 
 
-def _train_heads(heads: list[Head], features: Features, splits: Splits, how: Settings) -> None:
-    """Adam on all final layers at once; a head that has stopped keeps what it had then."""
+def _train_heads(heads: list[Head], features: Features, splits: Splits, how: Settings, begun: float) -> None:
+    """Adam on all final layers at once; a head that has stopped keeps what it had then. begun: when, of the processor's
+    time, the first epoch did, whose features are made for all heads."""
     weight = torch.stack([head.weight for head in heads]).to(how.device).requires_grad_()
     bias = torch.stack([head.bias for head in heads]).to(how.device).requires_grad_()
     optimiser = torch.optim.Adam([weight, bias], lr=how.rate)
@@ -133,15 +136,17 @@ def _train_heads(heads: list[Head], features: Features, splits: Splits, how: Set
             each.sum().backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             total += each.detach().cpu().double() * rows.shape[1]
+        spent = (time.process_time() - begun) / len(heads)
         for head, loss, w, b in zip(heads, (total / len(y)).tolist(), weight.detach(), bias.detach(), strict=True):
             if head.stopped is None:
                 head.weight, head.bias = w.cpu().clone(), b.cpu().clone()
-                _record_epoch(head, epoch, loss, features, splits)
+                _record_epoch(head, epoch, loss, features, splits, spent)
+        begun = time.process_time()
         if all(head.stopped for head in heads):
             return
 
 
-def _record_epoch(head: Head, epoch: int, loss: float, features: Features, splits: Splits) -> None:
+def _record_epoch(head: Head, epoch: int, loss: float, features: Features, splits: Splits, spent: float) -> None:
     if not math.isfinite(loss):
         head.stopped = ModelError(f"training loss is {loss} in epoch {epoch + 1}; lower the rate")
         return
@@ -153,5 +158,6 @@ def _record_epoch(head: Head, epoch: int, loss: float, features: Features, split
     if features.validation is not None and splits.validation is not None:
         aside = work.cross_entropy(logits(features.validation), splits.validation.classes)
     true = splits.test.classes
-    head.record.add(work.measure(epoch + 1, loss, logits(features.test), true, aside, head.run.protocol), write=False)
+    row = work.measure(epoch + 1, loss, logits(features.test), true, aside, head.run.protocol, spent)
+    head.record.add(row, write=False)
     head.stopped = work.stop_reason(head.record, head.run.protocol)

@@ -23,6 +23,7 @@ _BLOCK = 4096
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _ONLY_FROZEN = {"batch_norm": "freeze_stats"}
 _ONLY_TRANSFER = {"source_networks": "one", "source_epochs": 1, "depth": None, "layer_rates": 1.0}
+_ONLY_FINE_TUNED = {"forgetting": False}
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _arm(
                 replicate=replicate,
                 seed=replicate_seed(study.seed, "target", replicate),
                 sample_seed=study.seed,
-                protocol=_relevant(protocol, regime),
+                protocol=_relevant(protocol, regime, given is not None),
                 source=source.key if source else None,
                 source_task=one.source if isinstance(one.source, Task) and (source or regime == "pooled") else None,
                 labels_seed=replicate_seed(study.seed, "labels", replicate) if own_labels else None,
@@ -180,14 +181,17 @@ def _source(study: Study, one: TransferSet, protocol: Protocol, replicate: int) 
     framing = protocol.source_reframing or protocol.reframing
     own = {"epochs": protocol.source_epochs, "reframing": framing, "source_reframing": None, "labels": None}
     own |= {"samples": "one", "least": 0}
-    training = protocol.model_copy(update={**own, **_ONLY_FROZEN, **_ONLY_TRANSFER})
+    training = protocol.model_copy(update={**own, **_ONLY_FROZEN, **_ONLY_TRANSFER, **_ONLY_FINE_TUNED})
     seed = replicate_seed(study.seed, "source", replicate)
     return Run("source", "control", one.source, replicate, seed, study.seed, training)
 
 
-def _relevant(protocol: Protocol, regime: Regime) -> Protocol:
-    """The protocol with what a regime does not use set aside, so that it makes no second run of the same."""
+def _relevant(protocol: Protocol, regime: Regime, given: bool) -> Protocol:
+    """The protocol with what a regime does not use set aside, so that it makes no second run of the same. given: it
+    starts from weights that no run made."""
     unused: dict[str, Any] = {} if regime == "frozen" else dict(_ONLY_FROZEN)
+    if regime != "fine-tuned" or given:  # weights that no run of ours trained tell no task that they could forget
+        unused |= _ONLY_FINE_TUNED
     if regime != "pooled":  # what a source network saw is in its own key, which the run names
         unused["source_reframing"] = None
     if regime in ("control", "pooled"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from inkshift.datasets.tasks import Sample, Task, nested, sample, stratified
 from inkshift.errors import DataError, ModelError
 from inkshift.models.metrics import calibration_error, confusion, f1_score
 from inkshift.models.train import loop
+from inkshift.models.train.networks import final_layer
 from inkshift.reframe import parse
 from inkshift.studies.characters import regimes
 from inkshift.studies.characters.plan import Run
@@ -68,11 +70,16 @@ def load_splits(
         own = np.random.default_rng([seed if labels_seed is None else labels_seed, 3])
         rows = np.sort(rows[nested(classes[rows], own)[:labels]])
     train = sample(data, classes, rows, framing)
+    return Splits(train, aside, test_sample(task, reframing, test_images, seed))
+
+
+def test_sample(task: Task, reframing: str, images: int | None, seed: int) -> Sample:
+    """The test images of a task, or so many that `seed` draws of them."""
     data, classes = task.load("test")
     rows = np.flatnonzero(classes >= 0)
-    if test_images is not None:
-        rows = rows[stratified(classes[rows], test_images, np.random.default_rng([seed, 2]))]
-    return Splits(train, aside, sample(data, classes, rows, framing))
+    if images is not None:
+        rows = rows[stratified(classes[rows], images, np.random.default_rng([seed, 2]))]
+    return sample(data, classes, rows, parse(reframing))
 
 
 def splits_of(run: Run) -> Splits:
@@ -131,6 +138,7 @@ def measure(
     true: npt.NDArray[np.int64],
     validation_loss: float | None,
     protocol: Protocol,
+    seconds: float = math.nan,
 ) -> Epoch:
     """What one epoch is recorded as, from the test images' logits (N, C)."""
     predicted = np.asarray(logits.argmax(1), np.int64)
@@ -140,7 +148,8 @@ def measure(
     unknown = bool(np.isnan(logits).any())
     gap = None if unknown else calibration_error(zip(sure, (predicted == true).tolist(), strict=True))
     loss = cross_entropy(logits, true)
-    return Epoch(number, training_loss, loss, validation_loss, f1, counts, predicted, math.nan if gap is None else gap)
+    gap = math.nan if gap is None else gap
+    return Epoch(number, training_loss, loss, validation_loss, f1, counts, predicted, gap, seconds)
 
 
 def cross_entropy(logits: npt.NDArray[np.float32], true: npt.NDArray[np.int64]) -> float:
@@ -165,17 +174,21 @@ def train_run(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, Re
     net = regimes.network(run, source_weights(run, study))
     checkpoint = record.folder / CHECKPOINT
     record.take_up(loop.epochs_of(checkpoint, how))
+    begun = time.process_time()
 
     def report(epoch: int, loss: float) -> bool:
+        nonlocal begun
+        spent = time.process_time() - begun
         aside = splits.validation
         held_out = None
         if aside is not None:
             held_out = cross_entropy(loop.predict(net, aside.images, settings=how), aside.classes)
         logits = loop.predict(net, splits.test.images, settings=how)
-        row = measure(epoch + 1, loss, logits, splits.test.classes, held_out, run.protocol)
+        row = measure(epoch + 1, loss, logits, splits.test.classes, held_out, run.protocol, spent)
         if not math.isfinite(row.test_loss or 0):
             raise ModelError(f"test loss is {row.test_loss} after epoch {epoch + 1}; lower the rate")
         record.add(row)
+        begun = time.process_time()
         return stop_reason(record, run.protocol) is not None
 
     images, classes = shown(run, splits.train)
@@ -188,7 +201,26 @@ def train_run(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, Re
         checkpoint=checkpoint,
         report=report,
     )
+    if run.protocol.forgetting:
+        record.source_f1 = source_f1(run, study, net, how)
     return net, record, stop_reason(record, run.protocol) or "epochs"
+
+
+def source_f1(run: Run, study: Path, net: nn.Module, how: loop.Settings) -> tuple[float, float]:
+    """F1 on the source's test images of the source network, and of `net` with the source's final layer on it."""
+    assert run.source_task is not None
+    p, labels = run.protocol, run.source_task.labels
+    test = test_sample(run.source_task, p.source_reframing or p.reframing, p.test_images, run.sample_seed)
+    source = regimes.network(replace(run, regime="as-is"), source_weights(run, study), len(labels)).to(how.device)
+
+    def f1() -> float:
+        predicted = np.asarray(loop.predict(source, test.images, settings=how).argmax(1), np.int64)
+        return f1_score(confusion(predicted, test.classes, len(labels)), p.f1)
+
+    before, last = f1(), final_layer(source)
+    head = next(f"{name}." for name, module in source.named_modules() if module is last)
+    source.load_state_dict({k: v for k, v in net.state_dict().items() if not k.startswith(head)}, strict=False)
+    return before, f1()
 
 
 def apply_as_is(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, Record, str]:

@@ -1,13 +1,14 @@
 """Everything a study's report says, worked out once from its runs.
 
 Beside the comparisons: what choosing the epoch on test data costs, how fast each arm gets where control gets, and what
-near-duplicates between source training and target test images are worth.
+near-duplicates between source training and target test images are worth, and what fine-tuning forgets.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class Analysis:
     settings: tuple[compare.Comparison, ...]
     stops: tuple[StopCost, ...]
     reaches: tuple[Reach, ...]
+    forgotten: tuple[Forgotten, ...]
     overlaps: tuple[Overlap, ...]
     worst: dict[tuple[str, str], list[WorstClass]]
 
@@ -67,6 +69,7 @@ def analyse(results: Results) -> Analysis:
         tuple(settings),
         tuple(stop_costs(results)),
         tuple(reaches(results)),
+        tuple(forgotten(results)),
         tuple(overlaps(results)),
         {(s.name, arm.name): worst_classes(arm) for s, arm in finished},
     )
@@ -197,19 +200,57 @@ class StopCost:
 
 @dataclass(frozen=True)
 class Reach:
-    """How soon runs come within the margin of control's own peak: `target` F1, the first epoch of each run."""
+    """How soon runs come within the margin of control's own peak: `target` F1, the first epoch of each run.
+
+    seconds: of processor time that each learned for until then, None where it never gets there or that is not known.
+    source: seconds that its source network learned for, by the runs of the study that start from it, the mean over
+    runs; 0 without one, None where that is not known.
+    """
 
     set: str
     arm: str
     target: float
     epochs: tuple[int | None, ...]
+    seconds: tuple[float | None, ...] = ()
+    source: float | None = None
 
     @property
     def median(self) -> float | None:
         """Median epoch, None where half of the runs or more never get there."""
-        values = sorted(float("inf") if epoch is None else epoch for epoch in self.epochs)
-        middle = float(values[len(values) // 2] + values[(len(values) - 1) // 2]) / 2
-        return middle if np.isfinite(middle) else None
+        return _median(self.epochs)
+
+    @property
+    def median_seconds(self) -> float | None:
+        """The median of `seconds`, as `median`; None too where a run that gets there does not know its own."""
+        known = all(
+            (second is None) == (epoch is None) for second, epoch in zip(self.seconds, self.epochs, strict=True)
+        )
+        return _median(self.seconds) if known else None
+
+    @property
+    def whole_seconds(self) -> float | None:
+        """The median of `seconds`, and the share of the source network's with it."""
+        own = self.median_seconds
+        return None if own is None or self.source is None else own + self.source
+
+
+def _median(found: Sequence[float | None]) -> float | None:
+    """The median where None is infinite; None where that is infinite or nothing is there."""
+    values = sorted(math.inf if value is None else value for value in found)
+    middle = (values[len(values) // 2] + values[(len(values) - 1) // 2]) / 2 if values else math.inf
+    return float(middle) if math.isfinite(middle) else None
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What fine-tuning left of the source task: mean F1 on its test images of the source network, and of the fine-tuned
+    one with the source's final layer back on it; after minus before over runs, at 90 %."""
+
+    set: str
+    arm: str
+    before: float
+    after: float
+    difference: Interval
 
 
 def first_small_change(epochs: Floats | Any, loss: Floats, tolerance: float) -> int | None:
@@ -230,16 +271,47 @@ def stop_costs(results: Results) -> list[StopCost]:
 def reaches(results: Results) -> list[Reach]:
     """One row for each arm that learns, in sets whose control has a finished run."""
     rows = []
+    uses = Counter(run.source for _, arm in results.arms for run in arm.distinct)
     for study_set in results.sets:
         controls = [arm for arm in study_set.arms if arm.regime == "control" and arm.replicates]
         if controls:
             peak = float(np.mean([run.f1.max() for run in controls[0].distinct]))
             target = max(peak - results.margin, 0.0)
             rows += [
-                Reach(study_set.name, arm.name, target, tuple(_first_at(run, target) for run in arm.distinct))
+                _reach(study_set.name, arm, target, uses)
                 for arm in study_set.arms
                 if arm.replicates and arm.regime != "as-is"
             ]
+    return rows
+
+
+def _reach(study_set: str, arm: Arm, target: float, uses: Counter[str | None]) -> Reach:
+    epochs = tuple(_first_at(run, target) for run in arm.distinct)
+    seconds = [
+        None if epoch is None else float(run.seconds[run.epochs <= epoch].sum())
+        for run, epoch in zip(arm.distinct, epochs, strict=True)
+    ]
+    source = float(np.mean([run.source_seconds / uses[run.source] for run in arm.distinct]))
+    known = tuple(None if second is None or math.isnan(second) else second for second in seconds)
+    return Reach(study_set, arm.name, target, epochs, known, None if math.isnan(source) else source)
+
+
+def forgotten(results: Results) -> list[Forgotten]:
+    """One row for each arm whose runs were asked what they forgot."""
+    rows = []
+    for study_set, arm in results.arms:
+        known = np.array([run.source_f1 for run in arm.distinct if run.source_f1 is not None])
+        if len(known):
+            before, after = known.T
+            rows.append(
+                Forgotten(
+                    study_set.name,
+                    arm.name,
+                    float(before.mean()),
+                    float(after.mean()),
+                    t_interval(after - before, PAIRED),
+                )
+            )
     return rows
 
 

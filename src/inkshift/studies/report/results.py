@@ -18,7 +18,7 @@ from inkshift.datasets.formats import read_npz
 from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
 from inkshift.models import metrics
-from inkshift.studies.record import COLUMNS, READINGS, read_json
+from inkshift.studies.record import BESIDE, COLUMNS, READINGS, read_json
 from inkshift.studies.stats import Counts, Floats
 
 Found = TypeVar("Found")
@@ -31,7 +31,10 @@ class Replicate:
     """One finished run. E epochs, C classes, N test images; losses and scores (E,), NaN where none was measured.
 
     predicted: (N,) after the last epoch; readings: (E, N) after each, None in runs that kept only the last.
-    calibration: (E,) expected calibration error on the test images, NaN in runs that did not keep it.
+    calibration: (E,) expected calibration error on the test images; seconds: (E,) of processor time that an epoch
+    learned for; NaN in runs that did not keep them. source: the run whose network it starts from; source_seconds: that
+    it learned for, NaN if not known, 0 without one. source_f1: on the source's test images, before and after, where that was asked
+    for.
     """
 
     number: int
@@ -50,7 +53,11 @@ class Replicate:
     true: Counts
     predicted: Counts
     calibration: Floats
+    seconds: Floats
     readings: Counts | None = None
+    source: str | None = None
+    source_seconds: float = 0.0
+    source_f1: tuple[float, float] | None = None
 
     def read_at(self, row: int) -> Counts | None:
         """(N,) what the test images were read as at a row of `epochs`; None where it was not kept."""
@@ -367,16 +374,20 @@ def _replicate(run: Path, number: int, digest: str) -> Replicate:
         raise ValueError("an epoch in epochs.csv has no f1")
     if not np.array_equal(metrics.confusion(predicted, true, count), confusions[-1]):
         raise ValueError("the predictions in confusion.npz do not add up to its last confusion matrix")
-    readings, calibration = None, np.full(len(table), np.nan)
+    readings, source_f1 = None, None
+    beside = {name: np.full(len(table), np.nan) for name in BESIDE}
     if (run / READINGS).is_file():
         kept = read_npz(run / READINGS)
         readings = kept["predicted"].astype(np.int64)
-        calibration = kept.get("calibration", calibration).astype(np.float64)
-        if calibration.shape != (len(table),):
+        beside = {name: kept.get(name, unknown).astype(np.float64) for name, unknown in beside.items()}
+        if any(values.shape != (len(table),) for values in beside.values()):
             raise ValueError(f"{READINGS} does not have an epoch for each of epochs.csv")
+        if "source_f1" in kept:
+            before, after = kept["source_f1"].astype(np.float64).tolist()
+            source_f1 = before, after
         if readings.shape != (len(table), len(true)) or not np.array_equal(readings[-1], predicted):
             raise ValueError(f"{READINGS} does not hold what confusion.npz does")
-    seed = config.get("seed")
+    seed, source = config.get("seed"), config.get("source")
     return Replicate(
         number=number,
         digest=digest,
@@ -389,9 +400,20 @@ def _replicate(run: Path, number: int, digest: str) -> Replicate:
         confusions=confusions,
         true=true,
         predicted=predicted,
-        calibration=calibration,
+        **beside,
         readings=readings,
+        source=source if isinstance(source, str) else None,
+        source_seconds=_seconds_of(run.parent / source) if isinstance(source, str) else 0.0,
+        source_f1=source_f1,
     )
+
+
+def _seconds_of(run: Path) -> float:
+    """Of processor time that a run learned for; NaN if that is not known."""
+    try:
+        return float(read_npz(run / READINGS)["seconds"].sum())
+    except (DataError, OSError, KeyError):
+        return math.nan
 
 
 def _other_failures(folder: Path, known: set[str]) -> list[Missing]:

@@ -34,6 +34,7 @@ def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> None
         "comparisons.csv": _comparisons((*analysis.comparisons, *analysis.settings)),
         "stopping.csv": _stopping(analysis),
         "reach.csv": _reach(analysis),
+        "forgotten.csv": _forgotten(analysis),
         "worst_classes.csv": _worst(analysis),
         "settings.csv": _settings(results),
         "data.csv": _data(results),
@@ -139,9 +140,16 @@ def _listed(epochs: Sequence[int | None] | None) -> str:
 
 
 def _reach(analysis: Analysis) -> Iterator[Sequence[Any]]:
-    yield "set", "regime", "target_f1", "median_epoch", "first_epochs"
+    names = "target_f1", "median_epoch", "first_epochs", "median_processor_seconds", "source_seconds_shared"
+    yield "set", "regime", *names
     for row in analysis.reaches:
-        yield row.set, row.arm, row.target, row.median, _listed(row.epochs)
+        yield row.set, row.arm, row.target, row.median, _listed(row.epochs), row.median_seconds, row.source
+
+
+def _forgotten(analysis: Analysis) -> Iterator[Sequence[Any]]:
+    yield "set", "regime", "source_f1_before", "source_f1_after", *(f"difference_{part}" for part in BOUNDS)
+    for row in analysis.forgotten:
+        yield row.set, row.arm, row.before, row.after, *bounds_of(row.difference)
 
 
 def _worst(analysis: Analysis) -> Iterator[Sequence[Any]]:
