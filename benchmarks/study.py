@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from inkshift import jobs
 from inkshift.datasets import catalog
@@ -313,10 +314,48 @@ def ablation(data: Path, size: Size, workers: dict[int, int]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
+def of_peak(precision: str) -> list[tuple[int, float, float, float]]:
+    """In a process of its own, on one thread: for each side, 10^9 multiplications and additions of one image forwards
+    and backwards, images a second in training, that times this, and the same of a product of two large matrices."""
+    torch.set_num_threads(1)
+    kind = getattr(torch, precision)
+    a, b = (torch.randn(2048, 2048).to(kind) for _ in range(2))
+    product = 2 * 2048**3 / 1e9 / min(seconds(lambda: a @ b) for _ in range(5))
+    out = []
+    for side in (32, 64, 128):
+        batch = [(torch.rand(BATCH // 2, 1, side, side), torch.zeros(BATCH // 2, dtype=torch.int64))]
+        with FlopCounterMode(display=False) as counter:
+            recipe_network().train()(batch[0][0][:2]).sum().backward()
+        each = counter.get_total_flops() / 2 / 1e9
+        net = recipe_network().train()
+        use_shortcuts(net)
+        net = net.to(memory_format=torch.channels_last)
+        how = frozenset({"channels-last"} | ({"bfloat16"} if precision == "bfloat16" else set()))
+        optimiser = torch.optim.Adam(net.parameters(), lr=RATE, fused=True)
+        rate = BATCH / 2 / min(seconds(lambda: learn(net, batch, optimiser, how)) for _ in range(4))  # noqa: B023
+        out.append((side, each, rate, product))
+    return out
+
+
+def peak() -> Iterator[str]:
+    """How far training is from what the processor multiplies at most: a large matrix product, as fast as it gets."""
+    yield "| precision | side | GFLOP an image | images/s | GFLOP/s | of a matrix product's | share |"
+    yield "|---|---|---|---|---|---|---|"
+    has = torch.cpu.get_capabilities()
+    for precision in ("float32", *(["bfloat16"] if has.get("avx512_bf16") or has.get("bf16") else [])):
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            for side, each, rate, product in pool.submit(of_peak, precision).result():
+                done = each * rate
+                yield (
+                    f"| {precision} | {side} px | {each:.2f} | {rate:.0f} | {done:.0f} | {product:.0f} | "
+                    f"**{done / product:.0%}** |"
+                )
+
+
 def precision_pair(data: Path, size: Size) -> str:
     """F1 with and without bfloat16, replicate by replicate, held against a study's margin."""
     if not native_bfloat16():
-        return "Not measured: this processor has no bfloat16 of its own, so `auto` takes float32 here."
+        return "Not measured: this processor has no bfloat16 that is faster, so `auto` takes float32 here."
     settings = {"side": 32, "regime": "control", "replicates": 5, "epochs": size.epochs}
     scores = [last_f1(study(data, precision=precision, **settings)) for precision in ("float32", "bfloat16")]
     found = t_interval(np.subtract(scores[1], scores[0]), 0.90)
@@ -351,7 +390,7 @@ def lines(size: Size) -> Iterator[str]:
         kind = write_pictures(data, size)
         yield "# The speed of a study, measured"
         yield f"\nPrinted by `make bench-study` on {made}.\n"
-        precision = "bfloat16" if native_bfloat16() else "float32, since this processor has no bfloat16 of its own"
+        precision = "bfloat16" if native_bfloat16() else "float32, since this processor has no bfloat16 that is faster"
         yield (
             f"ResNet-18 on {kind}, batches of {BATCH}. The recipe: one process of {torch.get_num_threads()} threads, "
             f"one run after another; the engine: {CORES} processes of one thread, in {precision}. Timed in turn, "
@@ -379,6 +418,8 @@ def tables(data: Path, size: Size, workers: dict[int, int]) -> Iterator[str]:
     )
     yield f"\n## What each measure brings alone\n\nOne epoch of training on {size.train} images.\n"
     yield from ablation(data, size, workers)
+    yield "\n## How far from the processor's peak\n\nThe engine's training on one thread, without framing.\n"
+    yield from peak()
     yield f"\n## Precision\n\n{precision_pair(data, size)}"
 
 

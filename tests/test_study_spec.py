@@ -211,6 +211,10 @@ def test_what_an_accelerator_has_changes_no_key(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(torch.cuda, "is_available", lambda emulated=emulated: emulated)
         found.append(plan(make(protocol={})).runs[0].protocol.precision)
     assert found == ["float32", "bfloat16"]
+    hidden = {"avx512_bf16": True, "avx512_fp16": True, "amx_bf16": False}  # a virtual machine without the host's AMX
+    for has, precision in ((hidden, "float32"), (hidden | {"amx_bf16": True}, "bfloat16")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
+        assert plan(make(protocol={})).runs[0].protocol.precision == precision
 
 
 def test_a_study_without_a_title_is_called_by_its_name() -> None:

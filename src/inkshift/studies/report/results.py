@@ -33,8 +33,8 @@ class Replicate:
     predicted: (N,) after the last epoch; readings: (E, N) after each, None in runs that kept only the last.
     calibration: (E,) expected calibration error on the test images; seconds: (E,) of processor time that an epoch
     learned for; NaN in runs that did not keep them. source: the run whose network it starts from; source_seconds: that
-    it learned for, NaN if not known, 0 without one. source_f1: on the source's test images, before and after, where that was asked
-    for.
+    it learned for, NaN if not known, 0 without one. source_f1: on the source's test images, before and after, where
+    that was asked for.
     """
 
     number: int
