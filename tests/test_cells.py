@@ -109,6 +109,19 @@ def test_a_stroke_that_is_broken_into_specks_is_ink_and_dust_is_none(drawn_digit
     assert [bool(cell.views) for cell in cells_of_field(ink, 3, FRAME, printed=False)] == [False, True, False]
 
 
+@pytest.mark.parametrize("thing", ["finger", "wire"])
+def test_what_lies_on_a_page_is_no_part_of_the_digit_beside_it(drawn_digits: Gray, thing: str) -> None:
+    ink, width = field(drawn_digits, "_0_", frame=True), 9
+    middle = MARGIN + CELL // 2 + CELL
+    if thing == "finger":
+        cv2.circle(ink, (middle - 30, MARGIN + CELL + 22), 24, (255,), -1)
+    else:
+        cv2.line(ink, (MARGIN + 2 * CELL - 4, 0), (MARGIN + 2 * CELL - 8, MARGIN + 14), (255,), width)
+    _, cell, last = cells_of_field(ink, 3, FRAME, printed=True)
+    assert shows(cell, drawn_digits[0]) and len(cell.views) == 1 and cell.mark == 0
+    assert not last.views
+
+
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 60))), st.integers(1, 5), st.booleans())
 def test_any_ink_has_as_many_cells_as_asked_for(mask: npt.NDArray[np.bool_], count: int, printed: bool) -> None:
     h, w = mask.shape

@@ -29,7 +29,8 @@ class Cell:
 
     flat: its ink is a single dash, or part of a line through the field. over: 0 to 1, how much it looks as if it held
     more than its own digit: two beside each other, or part of one from outside of the field. mark: 0 to 1, how sure its
-    form makes it that it was crossed out. pale: its ink is far paler than its page's, or broken into specks.
+    form makes it that it was crossed out. pale: its ink is far paler than its page's, broken into specks, or
+    beside something that lies on the page.
     """
 
     box: Box
@@ -56,6 +57,9 @@ _SPECK, _DOT, _BLOB, _SMALL = 0.1, 0.16, 0.25, 0.3
 _DOUBTLESS, _LIKELY, _OPEN = 0.97, 0.9, 0.45
 # Of a stroke that is broken into specks: how many they are at least, and how far it reaches, in heights of the cell.
 _PIECES, _BROKEN = 3, 0.2
+# Of what lies on a page: how far beyond a cell it begins at least, in heights of the cell, and how many times thicker
+# than what is written in it.
+_BEYOND, _THICKER = 0.05, 1.8
 # Of a mark: a dash or wave is lower than this share of the cell, so many times wider than high, perhaps or likely, and
 # such a share of its columns crosses it once; no more than such a share of its height is of one stroke down.
 # Of a slash: how wide for its height, perhaps or likely, and leaning
@@ -105,7 +109,11 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
     out = []
     for i in range(count):
         box = (int(ends[i]), round(y0), int(ends[i + 1]), round(y1))
-        cell = _cell(ink, labels, stats, np.flatnonzero(worth & (owner == i)), box, height)
+        mine = np.flatnonzero(worth & (owner == i))
+        foreign = _foreign(labels, stats, mine, box)
+        cell = _cell(ink, labels, stats, mine[~foreign], box, height)
+        if foreign.any():
+            cell = replace(cell, pale=True)
         if not cell.views and len(broken := _broken_stroke(labels, stats, np.flatnonzero(inside & (owner == i)), box)):
             cell = replace(cell, views=(_picture(ink, labels, stats, broken),), weights=(1.0,), pale=True)
         if cell.views and struck.any():
@@ -205,6 +213,35 @@ def _cell(
     flat = len(mine) <= 2 and w > 2.2 * h and max(high for *_, high, _ in pieces) < 0.3 * height
     over = _CROWDED * _crowded(pieces, box, height)
     return Cell(box, tuple(views), tuple(weights), flat, over, _DOUBTLESS if flat else _mark(views[0], height))
+
+
+def _foreign(
+    labels: npt.NDArray[np.int32], stats: npt.NDArray[np.int32], mine: npt.NDArray[np.intp], box: Box
+) -> npt.NDArray[np.bool_]:
+    """Which of a cell's pieces come in from beyond it and are far thicker than what is written there: a finger that
+    holds the page, the wire of a clip, a stain."""
+    x0, y0, x1, y1 = box
+    room = _BEYOND * (y1 - y0)
+    x, y, w, h, _ = stats[mine].T
+    outside = (x < x0 - room) | (y < y0 - room) | (x + w > x1 + room) | (y + h > y1 + room)
+    written = ~outside & (np.maximum(w, h) > _BROKEN * (y1 - y0))
+    if not (outside.any() and written.any()):
+        return np.zeros(len(mine), np.bool_)
+    thick = np.array(
+        [_thickness(labels, stats, k) if a or b else 0.0 for k, a, b in zip(mine, outside, written, strict=True)]
+    )
+    return np.asarray(outside & (thick > _THICKER * thick[written].max()), np.bool_)
+
+
+def _thickness(labels: npt.NDArray[np.int32], stats: npt.NDArray[np.int32], piece: np.intp) -> float:
+    """How thick a piece of ink is where it is thickest, in pixels."""
+    x, y, w, h, _ = stats[piece].tolist()
+    return thickest(labels[y : y + h, x : x + w] == piece + 1)
+
+
+def thickest(ink: npt.NDArray[np.bool_]) -> float:
+    """How thick ink, (H, W) bool, is where it is thickest, in pixels."""
+    return 2 * float(cv2.distanceTransform(inks.padded(ink, 1), cv2.DIST_L2, 3).max())
 
 
 def _broken_stroke(

@@ -96,7 +96,7 @@ def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
         if job.kind == "number":
             print_, ends = _without_borders(dark, print_)
     elif job.kind in ("number", "text") and job.printed:
-        print_ |= printed.from_box(dark, job.frame)
+        print_ |= printed.from_box(job.dark, job.frame)
     if job.ink is not None:
         print_ &= ~job.ink
     return replace(job, dark=dark * ~print_, print_=print_, ends=ends) if print_.any() else replace(job, ends=ends)

@@ -16,6 +16,7 @@ from inkshift.forms.field.cells import (
     cells_of_field,
     likeness,
     slash_or_struck_zero,
+    thickest,
     views_of_digit,
 )
 from inkshift.forms.field.cutout import (
@@ -243,7 +244,7 @@ def _seen_by_itself(job: Job, cell: Cell, reference: float | None) -> Cell:
         return cell
     ink = inks.extract(dark, max(inks.threshold_of(dark), _PALEST * (reference or 0.0)))
     _, stats = segment.components(ink)
-    if not len(stats) or stats[:, 3].max() < _PALE * (y1 - y0) or _thickest(ink) > _THICK * (y1 - y0):
+    if not len(stats) or stats[:, 3].max() < _PALE * (y1 - y0) or thickest(ink > 0) > _THICK * (y1 - y0):
         return cell
     views = views_of_digit(ink)
     return replace(cell, views=views, weights=(1.0,) * len(views), pale=True)
@@ -257,11 +258,6 @@ def _mark_in_cells(job: Job, digits: int) -> float:
     ink = inks.extract(job.dark, inks.threshold_of(inner(job)))
     used = [cell for cell in cells_of_field(ink, job.cells, job.frame, job.printed) if cell.views]
     return max((cell.mark for cell in used[-digits:]), default=0.0)
-
-
-def _thickest(ink: Gray) -> float:
-    """How thick ink, (H, W) uint8, is where it is thickest, in pixels."""
-    return 2 * float(cv2.distanceTransform(inks.padded(ink > 0, 1), cv2.DIST_L2, 3).max())
 
 
 def _by_cells(job: Job) -> Job:
