@@ -114,7 +114,7 @@ def test_what_lies_on_a_page_is_no_part_of_the_digit_beside_it(drawn_digits: Gra
     ink, width = field(drawn_digits, "_0_", frame=True), 9
     middle = MARGIN + CELL // 2 + CELL
     if thing == "finger":
-        cv2.circle(ink, (middle - 30, MARGIN + CELL + 22), 24, (255,), -1)
+        cv2.circle(ink, (middle - 14, MARGIN + CELL + 10), 20, (255,), -1)
     else:
         cv2.line(ink, (MARGIN + 2 * CELL - 4, 0), (MARGIN + 2 * CELL - 8, MARGIN + 14), (255,), width)
     _, cell, last = cells_of_field(ink, 3, FRAME, printed=True)
