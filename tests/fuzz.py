@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import hashlib
 import inspect
 import io
@@ -125,7 +126,7 @@ def spoil_tree(value: Any, rng: random.Random) -> Any:
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         places = list(_places(value))
         if not places:
-            return rng.choice(NASTY)
+            return copy.deepcopy(rng.choice(NASTY))
         path = rng.choice(places)
         inside = value
         for key in path[:-1]:
@@ -147,7 +148,7 @@ def spoil_tree(value: Any, rng: random.Random) -> Any:
             case 4:
                 inside[key] = [inside[key]]
             case _:
-                inside[key] = rng.choice(NASTY)
+                inside[key] = copy.deepcopy(rng.choice(NASTY))
     return value
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.field.fields import less_sure
-from inkshift.forms.page.upright import way_up
+from inkshift.forms.page.upright import is_mirrored, way_up
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.registration.candidates import project, quarter_turn
@@ -192,6 +192,14 @@ def test_a_page_in_a_mirror_is_not_read(axis: int, tmp_path: Path, shipped_model
     reader = Reader(tmp_path / "t.json")
     assert [f.value for f in reader.read_page(seen(page, moved(0.5, 0.98))).fields] == values
     assert "mirror" in reader.read_page(seen(np.flip(page, axis), moved(0.5, 0.98))).error
+
+
+def test_a_model_that_reads_a_page_neither_way_finds_no_mirror() -> None:
+    def page(sure: float) -> list[FieldReading]:
+        return [FieldReading(f"f{k}", "0", "0", "written", sure) for k in range(12)]
+
+    assert not is_mirrored(page(0.01), page(0.1))
+    assert is_mirrored(page(0.01), page(0.97)) and not is_mirrored(page(0.97), page(0.97))
 
 
 def test_print_that_looks_like_numbers_upside_down_does_not_tell_the_way_up(tmp_path: Path, shipped_model: str) -> None:

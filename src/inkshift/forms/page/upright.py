@@ -93,8 +93,9 @@ def may_be_mirrored(readings: Sequence[FieldReading]) -> bool:
 
 
 def is_mirrored(readings: Sequence[FieldReading], over: Sequence[FieldReading]) -> bool:
-    """Whether the numbers on a page are surer in a mirror, `over`, than as they stand."""
-    return _odds(over) > _odds(readings) + _LEAST_ODDS
+    """Whether the numbers on a page are surer in a mirror, `over`, than as they stand, and sure there: a model that can
+    read neither is in two minds of both."""
+    return _odds(over) > max(_odds(readings), 0.0) + _LEAST_ODDS
 
 
 def _odds(way: Sequence[FieldReading]) -> float:
