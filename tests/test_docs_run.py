@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sqlite3
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -98,7 +99,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, telegram: Path) -> Pat
     shutil.copytree(load_model("digits").folder, tmp_path / "models/digits")
     for name in ("review-files/models/1", "models/mine"):
         shutil.copytree(load_model("numbers").folder, tmp_path / name)
-    with sqlite3.connect(tmp_path / "votes.db") as votes:
+    with closing(sqlite3.connect(tmp_path / "votes.db")) as votes, votes:
         votes.execute("create table votes (form, field, value)")
         rows = [line.split(",")[:3] for line in (telegram / "labels.csv").read_text().splitlines()[1:]]
         votes.executemany("insert into votes values (?, ?, ?)", rows)

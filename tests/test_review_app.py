@@ -9,6 +9,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import openpyxl
@@ -266,7 +267,7 @@ def test_a_page_that_is_gone_is_said(local: TestClient) -> None:
 
 
 def test_the_telegrams_typed_are_what_the_exports_give(store: Store, telegram: Path) -> None:
-    with sqlite3.connect(telegram / "labels.sqlite") as database:
+    with closing(sqlite3.connect(telegram / "labels.sqlite")) as database, database:
         truth = {(f, n): v for f, n, v in database.execute("SELECT form, field, value FROM fields")}
     database.close()
     read_batch(store, Batch([str(telegram / f"scan-{i}.jpg") for i in (2, 4)], str(telegram / "template.json")))

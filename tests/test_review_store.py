@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class TestOpen:
         assert "\n" not in str(caught.value)
 
     def test_tables_of_something_else_are_left_alone(self, tmp_path: Path) -> None:
-        with sqlite3.connect(tmp_path / "other.db") as connection:
+        with closing(sqlite3.connect(tmp_path / "other.db")) as connection, connection:
             connection.execute("CREATE TABLE users (x)")
         connection.close()
         with pytest.raises(InputError, match="holds a table 'users' of something else"):
