@@ -41,7 +41,7 @@ def designing(
 
 
 def saved(page: sync_api.Page) -> None:
-    page.get_by_text("Saved; ready to read with").wait_for()
+    page.get_by_text("Saved; forms can be read with it").wait_for()
 
 
 def fields(page: sync_api.Page) -> list[list[Any]]:
@@ -216,7 +216,7 @@ def test_a_page_that_lies_on_its_side_is_turned(
         box = fields(page)[0][1:]
         with page.expect_navigation():
             page.get_by_role("button", name="Turn by 90°").click()
-        page.get_by_text("13 boxes proposed").wait_for()
+        page.get_by_text("Boxes proposed: 13").wait_for()
         assert fields(page)[0][3:] == box[:1:-1]
         (made,) = load_template(folder / "template.json").pages
         assert made.size == pytest.approx(size, abs=3)

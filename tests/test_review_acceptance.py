@@ -215,7 +215,7 @@ def test_the_page_asks_downloads_applies_and_takes_back_without_scripts(labelled
     assert "Take back" in browser.get("/batches/2/acceptance").text
     assert browser.post("/batches/2/acceptance/1/undo", data={"csrf": token(browser)}).status_code == 303
     assert views.left(labelled, 2) == REST
-    assert "taken back: local" in browser.get("/batches/2/acceptance").text
+    assert "taken back: this computer" in browser.get("/batches/2/acceptance").text
 
 
 def test_the_slider_knows_each_step_and_a_form_shows_any(labelled: Store) -> None:

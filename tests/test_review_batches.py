@@ -86,7 +86,7 @@ def test_a_batch_is_renamed_and_archived_on_its_page(store: Store, tmp_path: Pat
     assert "First" in browser.get("/").text
     assert go(browser, f"/batches/{batch}/archive", away="true") == (303, "/")
     assert "First" not in browser.get("/").text and "First" in browser.get("/?archived=true").text
-    assert "1 forms and 0 decisions" in browser.get(f"/batches/{batch}").text
+    assert "its forms (1), and its decisions with who made them (0)" in browser.get(f"/batches/{batch}").text
     assert go(browser, f"/batches/{batch}/delete", name="x")[0] == 400
     assert go(browser, f"/batches/{batch}/delete", name="First") == (303, "/")
     assert browser.get(f"/batches/{batch}").status_code == 404

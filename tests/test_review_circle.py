@@ -311,7 +311,7 @@ class TestPages:
         rows = datasets.numbers(tmp_path / "files", 1)
         seven = [n for n in rows if "7" in n.value and len(n.value) == 3]
         page = browser.get("/data/1?digits=7&length=3").text
-        assert page.count("<li>") == len(seven) > 0 and f"{len(seven)} of 30 numbers" in page
+        assert page.count("<li>") == len(seven) > 0 and f"Numbers: {len(seven)} of 30" in page
         picture = browser.get(f"/data/1/crops/{seven[0].row}.png")
         assert Pillow.open(io.BytesIO(picture.content)).size[1] == 44
         with zipfile.ZipFile(io.BytesIO(browser.get("/data/1/download").content)) as file:

@@ -49,7 +49,7 @@ def test_the_circle_closes(
         page.get_by_label("Cheques").press("Space")
         page.get_by_label("Name of the data set").fill("first")
         follow(page, "Make a data set")
-        page.get_by_text("30 of 30 numbers").wait_for()
+        page.get_by_text("Numbers: 30 of 30").wait_for()
         assert page.locator(".crops img").count() == 30
         page.get_by_label("Value holds").fill("7")
         page.keyboard.press("Enter")

@@ -106,6 +106,11 @@ def test_counts_and_moments_are_said_as_the_language_does() -> None:
     moment = datetime(2026, 11, 9, 15, 3, tzinfo=UTC)
     assert english.when(moment).replace("\u202f", " ") == "Nov 9, 2026, 3:03 PM UTC"
     assert (spanish.day(moment), spanish.when(moment)) == ("9 nov 2026", "9 nov 2026, 15:03 UTC")
+    assert (english.card("2026-11-09"), spanish.card("2026-11-09")) == ("Nov 9, 2026", "9 nov 2026")
+    assert [words.who(name) for words in (english, spanish) for name in ("model", "local", "ana")] == [
+        *("model", "this computer", "ana"),
+        *("modelo", "esta computadora", "ana"),
+    ]
 
 
 @pytest.mark.parametrize("code", OTHERS)
@@ -165,7 +170,7 @@ def test_pages_show_messages_in_the_language_of_who_asks(tmp_path: Path) -> None
 
 
 def test_the_card_of_a_model_is_said() -> None:
-    """Names of sets, licences that are names, dates and figures stay as they are."""
+    """Names of sets, licences that are names and figures stay as they are."""
     for folder in shipped().values():
         manifest = load_model(folder).manifest
         texts = [manifest.licence, *(source.licence for source in manifest.sources)]

@@ -30,7 +30,7 @@ class DataSet:
 
     id: int
     name: str
-    made: str
+    made: datetime
     batches: tuple[str, ...]
     numbers: int
     forms: int
@@ -85,9 +85,11 @@ def make(store: Store, files: Path, batches: Sequence[int], name: str) -> int:
     except BaseException:
         folder.rmdir()
         raise
-    made = datetime.now(UTC).isoformat(timespec="seconds")
+    made = datetime.now(UTC).replace(microsecond=0)
     about = DataSet(int(folder.name), name, made, tuple(names), **asdict(written))
-    write_whole(folder / ABOUT, json.dumps(asdict(about), indent=2, ensure_ascii=False).encode())
+    write_whole(
+        folder / ABOUT, json.dumps(asdict(about), indent=2, ensure_ascii=False, default=datetime.isoformat).encode()
+    )
     return about.id
 
 
@@ -117,7 +119,8 @@ def find(files: Path, data_id: int) -> DataSet | None:
         about = json.loads((folder_of(files, data_id) / ABOUT).read_bytes())
     except OSError:
         return None
-    return DataSet(**about | {"id": data_id, "batches": tuple(about["batches"])})
+    made = datetime.fromisoformat(about["made"])
+    return DataSet(**about | {"id": data_id, "made": made, "batches": tuple(about["batches"])})
 
 
 def numbers(files: Path, data_id: int) -> Sequence[Number]:

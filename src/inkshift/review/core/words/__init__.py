@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Words:
             text = text.get(self._locale.plural_form(given["n"]), text["other"])
         return str(text.format(**given))
 
-    def day(self, moment: datetime) -> str:
+    def day(self, moment: date) -> str:
         """A day as this language writes it."""
         return str(format_date(moment, "medium", locale=self._locale))
 
@@ -82,11 +82,16 @@ class Words:
 
     def card(self, text: str) -> str:
         """A key or a text of a model's card in this language, as it is where the file lacks it."""
-        return self.grouped(self.told(f"card: {text}").removeprefix("card: "))
+        said = self.grouped(self.told(f"card: {text}").removeprefix("card: "))
+        return re.sub(r"\b\d{4}-\d\d-\d\d\b", lambda found: self.day(date.fromisoformat(found[0])), said)
 
     def grouped(self, text: str) -> str:
         """A text whose whole numbers of five digits and more are parted in threes, as this language does."""
         return re.sub(r"\b(?<!\.)\d{5,}\b", lambda found: f"{int(found[0]):,}".replace(",", self("thousands")), text)
+
+    def who(self, name: str) -> str:
+        """Who decided: a person's name; in words, the model and whoever needs no account."""
+        return self(name) if name in ("model", "local") else name
 
     def of(self, state: str, value: str = "") -> str:
         """A decision or reading in words: its digits, or its state."""

@@ -69,6 +69,7 @@ function row(_, i) {
 
 function showTable() {
   const fields = page().fields, heads = [...$("all").tHead.rows[0].cells].map((head) => head.textContent);
+  $("table").hidden = !fields.length;
   if (rows.rows.length !== fields.length) rows.replaceChildren(...fields.map(row));
   fields.forEach((field, i) => {
     const line = rows.rows[i];
