@@ -150,6 +150,7 @@ def test_no_page_is_left_out() -> None:
 def looked_at(page: sync_api.Page, where: str, language: str) -> list[str]:
     """What is wrong with the page that is shown."""
     found = []
+    page.wait_for_load_state()  # before its style sheets are there, all is small
     assert page.locator("html").get_attribute("lang") == language
     if language != "en":
         assert page.evaluate(LEFT_ENGLISH) == [], f"{where} is partly in English"
