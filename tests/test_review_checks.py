@@ -189,7 +189,7 @@ def test_a_whole_form_is_keyed_at_once(store: Store) -> None:
     place = f"/batches/{batch}/whole"
     assert "3 = 3" in send(f"{place}/check", "", "", "")[1]
     text = send(f"{place}/check", "1", "b", "7")[1]
-    assert "1 … 7" in text and "does not hold" in text
+    assert "1 = 7" in text and "does not hold" in text
     status, text = send(place, "1", "b", "7")
     assert status == 200 and "1 + 0 = 1, but total = 7" in text and 'value="7"' in text
     buttons = re.findall(r"<button([^>]*)>", text[text.index('id="whole"') :])

@@ -254,7 +254,15 @@ def crowd(store: Store, files: Path) -> TestClient:
         stores.add_rows(session, Draft, [{"name": f"template {n}", **template} for n in numbers])
     for n in numbers:
         intake.add_batch(store, f"batch {n}")
-        about = {"id": n, "name": f"set {n}", "made": "2026", "batches": [], "numbers": 1, "forms": 1, "left_out": 0}
+        about = {
+            "id": n,
+            "name": f"set {n}",
+            "made": "2026-11-30T10:00:00+00:00",
+            "batches": [],
+            "numbers": 1,
+            "forms": 1,
+            "left_out": 0,
+        }
         study = {"name": "s", "title": f"study {n}", "seed": 1, "margin": 0.01, "settings": {}, "choices": []}
         study |= {"sets": [], "versions": {}, "machine": "x", "data": {}}
         for folder, name, text in (("datasets", "about.json", about), ("studies", "index.json", study)):
