@@ -125,10 +125,13 @@ def open_readings(path: Path | str | None, fmt: Format | None = None, run: str =
         return
     shown: Callable[[Row], Any] = dict if fmt == "csv" else typed
     if path is None or to_stdout:
-        with TEXT[fmt](sys.stdout) as add:
+        with ExitStack() as stack:
+            with writing(STDOUT):
+                add = stack.enter_context(TEXT[fmt](sys.stdout))
             yield _adding(STDOUT, add, shown)
-        with writing(STDOUT):
-            sys.stdout.flush()
+            with writing(STDOUT):
+                stack.close()
+                sys.stdout.flush()
         return
     with open_text(path) as file, TEXT[fmt](file) as add:
         yield _adding(path, add, shown)
