@@ -249,12 +249,14 @@ def test_a_database_of_before_keeps_its_decisions(url: str) -> None:
             "INSERT INTO batches (name, folder, created, double, model_keys) "
             "VALUES (:name, :folder, :created, :double, :model_keys)"
         )
-        connection.execute(given, batch)
+        moment = names["users"].c.created.type
+        connection.execute(given.bindparams(sa.bindparam("created", type_=moment)), batch)
         connection.execute(sa.text("INSERT INTO forms (batch_id, name) VALUES (1, 'f')"))
         field = "INSERT INTO fields (batch_id, form_id, name, urgency, confidence, waiting, status, state, value) "
         connection.execute(sa.text(field + "VALUES (1, 1, 'a', 1, 0.5, :w, 'settled', 'written', '7')"), {"w": False})
         log = "INSERT INTO decisions (field_id, number, user_id, kind, state, value, time, seconds) "
-        connection.execute(sa.text(log + "VALUES (1, 1, 1, 'key', 'written', '7', :now, 1.5)"), {"now": now})
+        values = sa.text(log + "VALUES (1, 1, 1, 'key', 'written', '7', :now, 1.5)")
+        connection.execute(values.bindparams(sa.bindparam("now", type_=moment)), {"now": now})
     engine.dispose()
     store = stores.open(url)
     with store.reading() as session:
