@@ -67,6 +67,8 @@ def draw(analysis: Analysis) -> Figure:
     ]
     regimes = list(dict.fromkeys(regime for regime, *_ in found))
     sizes = sorted({label for _, _, label, _ in found if label})
+    if not sizes:
+        raise SystemExit("no number of labels is finished in a control and in another regime; run the study further")
     ticks = {label: float(np.log2(label)) for label in sizes} | {None: float(np.log2(sizes[-1])) + 1}
     figure, plots = canvas(7.2 * len(regimes), 4.2, len(regimes), results.title, share=True)
     for regime, axes in zip(regimes, plots, strict=True):

@@ -257,7 +257,12 @@ def choices(results: Results) -> Iterator[str]:
     own = [(s.name, "all", s.settings) for s in results.sets] + [
         (s.name, arm.name, arm.settings) for s in results.sets for arm in s.arms
     ]
-    rows = [(name, arm, f"{key} `{value}`") for name, arm, settings in own for key, value in settings.items()]
+    rows = [
+        (name, arm, f"{key} `{value}`")
+        for name, arm, settings in own
+        for key, value in settings.items()
+        if f"{key} {value}" not in arm  # a regime of several is called by what is its own
+    ]
     if rows:
         yield from table(("set", "regime", "its own setting"), rows)
     facts = [(name, f"{item.get('images', 0):,}", f"`{item.get('sha256', '')}`") for name, item in results.data.items()]

@@ -315,8 +315,8 @@ def ablation(data: Path, size: Size, workers: dict[int, int]) -> Iterator[str]:
 
 
 def of_peak(precision: str) -> list[tuple[int, float, float, float]]:
-    """In a process of its own, on one thread: for each side, 10^9 multiplications and additions of one image forwards
-    and backwards, images a second in training, that times this, and the same of a product of two large matrices."""
+    """In a process of its own, on one thread: for each side, the GFLOP of one image forwards and backwards, images a
+    second in training, and the GFLOP a second of a product of two large matrices."""
     torch.set_num_threads(1)
     kind = getattr(torch, precision)
     a, b = (torch.randn(2048, 2048).to(kind) for _ in range(2))

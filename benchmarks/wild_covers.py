@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from wild_forms import Plane, Rng
+from wild_forms import Plane, Rng, press
 
 Cover = Callable[[Plane, Rng], Plane]
 """Draws on an image (H, W, 3) of float32, in place; gives (H, W) float32, 1 where what was there is no longer seen."""
@@ -17,8 +17,9 @@ def _none(image: Plane) -> Plane:
     return np.zeros(image.shape[:2], np.float32)
 
 
-def _paint(image: Plane, mask: Plane, colour: tuple[float, ...], strength: float = 1.0) -> None:
-    image += (np.float32(colour) - image) * (strength * cv2.GaussianBlur(mask, (0, 0), 0.8))[..., None]
+def _paint(image: Plane, mask: Plane, colour: tuple[float, ...]) -> None:
+    """Lay what hides all that is under it on `image`, in place."""
+    image += (np.float32(colour) - image) * cv2.GaussianBlur(mask, (0, 0), 0.8)[..., None]
 
 
 def fingers(image: Plane, rng: Rng) -> Plane:
@@ -75,8 +76,7 @@ def ring(image: Plane, rng: Rng) -> Plane:
     for _ in range(int(rng.integers(2, 6))):
         drop = (int(centre[0] + rng.normal(0, 40) * unit), int(centre[1] + rng.normal(0, 40) * unit))
         cv2.circle(seen, drop, int(rng.uniform(1, 4) * unit), 1, -1)
-    stain = cv2.GaussianBlur(seen, (0, 0), 0.6 * unit)[..., None] * rng.uniform(0.35, 0.8)
-    image *= 1 - stain * (1 - np.float32([170, 125, 75]) / 255)
+    press(image, cv2.GaussianBlur(seen, (0, 0), 0.6 * unit), (170, 125, 75), rng.uniform(0.35, 0.8))
     return _none(image)
 
 

@@ -253,25 +253,25 @@ def _drawn(template: Template, layout: Layout, values: Callable[[Rng], Written])
         kind = INKS[ink]
         image = np.broadcast_to(np.float32(kind.paper), (*print_.shape, 3)).copy()
         if kind.stamp:
-            _press(image, _stamps(page, rng), _STAMPS[rng.integers(len(_STAMPS))], 0.6)
-        _press(image, print_, colour)
-        _press(image, _marks(page), (15, 15, 15))
+            press(image, _stamps(page, rng), _STAMPS[rng.integers(len(_STAMPS))], 0.6)
+        press(image, print_, colour)
+        press(image, _marks(page), (15, 15, 15))
         strokes = _strokes(page, written, kind, rng)
         own = np.array([rng.uniform(a, b) for a, b in zip(kind.low, kind.high, strict=True)])
-        _press(image, strokes, tuple(own), rng.uniform(*kind.cover))
+        press(image, strokes, tuple(own), rng.uniform(*kind.cover))
         for x, y, width in layout.signatures:
             scribble = specimen._signature(width, rng)
             at = int(y - 0.62 * scribble.shape[0]), int(x)
             part = image[at[0] : at[0] + scribble.shape[0], at[1] : at[1] + scribble.shape[1]]
-            _press(part, scribble, tuple(own))
+            press(part, scribble, tuple(own))
         quads = np.stack([_corners(spec.box) for spec in page.fields])
         return Sheet(np.clip(image, 0, 255).astype(np.uint8), quads, written)
 
     def blank(style: str) -> Picture:
         print_, colour = _printed(page, layout, style, np.random.default_rng(0))
         image = np.full((*print_.shape, 3), 250, np.float32)
-        _press(image, print_, colour)
-        _press(image, _marks(page), (15, 15, 15))
+        press(image, print_, colour)
+        press(image, _marks(page), (15, 15, 15))
         return image.astype(np.uint8)
 
     return Form(template.name, template, fill, blank)
@@ -349,7 +349,7 @@ def _stamps(page: PageSpec, rng: Rng) -> Plane:
     return plane * np.clip((worn - 0.46) * 18 + 0.5, 0.1, 1).astype(np.float32)
 
 
-def _press(image: Plane, cover: Plane, colour: tuple[float, ...], strength: float = 1.0) -> None:
+def press(image: Plane, cover: Plane, colour: tuple[float, ...], strength: float = 1.0) -> None:
     """Lay ink on `image` (H, W, 3) in place; inks multiply, as what lies under a pen stroke still darkens it."""
     through = np.float32(1) - np.float32(strength) * cover[..., None] * (1 - np.float32(colour) / 255)
     image *= through

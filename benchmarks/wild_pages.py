@@ -422,9 +422,8 @@ def _at(made: Made, dpi: int) -> Made:
 
 
 def _copied(made: Made, rng: Rng) -> Made:
-    """A copy of a copy: ink runs, the page shrinks a little each time, specks come."""
-    picture = made.picture
-    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    """A copy of a copy: ink runs, pale strokes go, specks come."""
+    gray = cv2.cvtColor(made.picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     for _ in range(int(rng.integers(2, 5))):
         gray = cv2.GaussianBlur(gray, (0, 0), rng.uniform(0.6, 1.0))
         middle = rng.uniform(0.6, 0.75) * np.median(gray)

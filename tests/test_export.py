@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -296,3 +298,16 @@ def test_a_database_that_takes_no_readings_is_named_before_any(tmp_path: Path) -
         with pytest.raises(SettingError, match="expected sqlite:///FILE or postgresql") as raised:
             write_forms([FORM], open_readings(wrong))
         assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("fmt", ["csv", "json"])
+def test_standard_output_that_takes_nothing_is_told_of_at_the_first_line(
+    fmt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    with pytest.raises(SettingError, match="standard output: cannot be written"), open_readings("-", fmt):
+        pass

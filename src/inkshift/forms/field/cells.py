@@ -29,7 +29,7 @@ class Cell:
 
     flat: its ink is a single dash, or part of a line through the field. over: 0 to 1, how much it looks as if it held
     more than its own digit: two beside each other, or part of one from outside of the field. mark: 0 to 1, how sure its
-    form makes it that it was crossed out. pale: its ink is far paler than its page's, broken into specks, or
+    form makes it that it was crossed out. doubted: its ink is far paler than its page's, broken into specks, or
     beside something that lies on the page.
     """
 
@@ -39,7 +39,7 @@ class Cell:
     flat: bool = False
     over: float = 0.0
     mark: float = 0.0
-    pale: bool = False
+    doubted: bool = False
 
 
 # Shares of the height of a field's box, and of the width of a cell: what is at least so high may be a digit, and so
@@ -113,9 +113,9 @@ def cells_of_field(ink: Gray, count: int, frame: Box, printed: bool) -> tuple[Ce
         foreign = _foreign(labels, stats, mine, box)
         cell = _cell(ink, labels, stats, mine[~foreign], box, height)
         if foreign.any():
-            cell = replace(cell, pale=True)
+            cell = replace(cell, doubted=True)
         if not cell.views and len(broken := _broken_stroke(labels, stats, np.flatnonzero(inside & (owner == i)), box)):
-            cell = replace(cell, views=(_picture(ink, labels, stats, broken),), weights=(1.0,), pale=True)
+            cell = replace(cell, views=(_picture(ink, labels, stats, broken),), weights=(1.0,), doubted=True)
         if cell.views and struck.any():
             own = np.isin(labels, np.flatnonzero(inside & (owner == i)) + 1)
             line = bool(struck[own].mean() > 0.9)

@@ -70,8 +70,8 @@ _RARELY_STRUCK, _DOUBTED = 3.0, 1.5
 _VOID_ODDS, _HARDLY = 190.0, 0.15
 # Shares of a cell's height: how high ink is at least that is looked at though it is paler than its page's, and how
 # thick at most. Share of the darkness of its page's ink that it has at least; share of its probability that is left to
-# a digit so pale.
-_PALE, _THICK, _PALEST, _PALE_LEFT = 0.3, 0.27, 0.18, 0.5
+# a digit of a cell that is doubted.
+_PALE, _THICK, _PALEST, _DOUBT_LEFT = 0.3, 0.27, 0.18, 0.5
 # A line that takes a number back shows by itself in one of so many digits.
 _FEW = 3
 # Share of its probability that a number loses of which a stroke meets the frame.
@@ -247,7 +247,7 @@ def _seen_by_itself(job: Job, cell: Cell, reference: float | None) -> Cell:
     if not len(stats) or stats[:, 3].max() < _PALE * (y1 - y0) or thickest(ink > 0) > _THICK * (y1 - y0):
         return cell
     views = views_of_digit(ink)
-    return replace(cell, views=views, weights=(1.0,) * len(views), pale=True)
+    return replace(cell, views=views, weights=(1.0,) * len(views), doubted=True)
 
 
 def _mark_in_cells(job: Job, digits: int) -> float:
@@ -439,7 +439,7 @@ def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[st
         if not digit_only:
             _cross_out(table, cells)
         symbols = [
-            _symbols(row, not cell.views, digit_only, _PALE_LEFT if cell.pale else 1.0)
+            _symbols(row, not cell.views, digit_only, _DOUBT_LEFT if cell.doubted else 1.0)
             for cell, row in zip(cells, table, strict=True)
         ]
         candidates = gaps_doubted(decode_cells(symbols))

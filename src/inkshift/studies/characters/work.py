@@ -70,10 +70,10 @@ def load_splits(
         own = np.random.default_rng([seed if labels_seed is None else labels_seed, 3])
         rows = np.sort(rows[nested(classes[rows], own)[:labels]])
     train = sample(data, classes, rows, framing)
-    return Splits(train, aside, test_sample(task, reframing, test_images, seed))
+    return Splits(train, aside, sample_to_test_on(task, reframing, test_images, seed))
 
 
-def test_sample(task: Task, reframing: str, images: int | None, seed: int) -> Sample:
+def sample_to_test_on(task: Task, reframing: str, images: int | None, seed: int) -> Sample:
     """The test images of a task, or so many that `seed` draws of them."""
     data, classes = task.load("test")
     rows = np.flatnonzero(classes >= 0)
@@ -210,7 +210,7 @@ def source_f1(run: Run, study: Path, net: nn.Module, how: loop.Settings) -> tupl
     """F1 on the source's test images of the source network, and of `net` with the source's final layer on it."""
     assert run.source_task is not None
     p, labels = run.protocol, run.source_task.labels
-    test = test_sample(run.source_task, p.source_reframing or p.reframing, p.test_images, run.sample_seed)
+    test = sample_to_test_on(run.source_task, p.source_reframing or p.reframing, p.test_images, run.sample_seed)
     source = regimes.network(replace(run, regime="as-is"), source_weights(run, study), len(labels)).to(how.device)
 
     def f1() -> float:
