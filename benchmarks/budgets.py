@@ -69,8 +69,11 @@ def draw(analysis: Analysis) -> Figure:
     sizes = sorted({label for _, _, label, _ in found if label})
     if not sizes:
         raise SystemExit("no number of labels is finished in a control and in another regime; run the study further")
-    ticks = {label: float(np.log2(label)) for label in sizes} | {None: float(np.log2(sizes[-1])) + 1}
+    ticks: dict[int | None, float] = {label: float(np.log2(label)) for label in sizes}
+    if any(label is None for _, _, label, _ in found):
+        ticks[None] = ticks[sizes[-1]] + 1
     figure, plots = canvas(7.2 * len(regimes), 4.2, len(regimes), results.title, share=True)
+    drawn: list[list[tuple[float, float, str, Style]]] = []
     for regime, axes in zip(regimes, plots, strict=True):
         ends = []
         for k, name in enumerate(dict.fromkeys(one.name for one in results.sets)):
@@ -89,6 +92,8 @@ def draw(analysis: Analysis) -> Figure:
         axes.axhspan(-100 * results.margin, 100 * results.margin, color="#e4e7eb", lw=0)
         axes.set_xticks(list(ticks.values()), [f"{label:,}" if label else "all" for label in ticks])
         axes.set(title=f"{regime} minus control", xlabel="labels", ylabel="points of F1")
+        drawn.append(ends)
+    for axes, ends in zip(plots, drawn, strict=True):  # once all are drawn: they share a scale, which names fix
         end_labels(axes, ends, max(ticks.values()))
     return figure
 
