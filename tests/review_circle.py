@@ -21,6 +21,8 @@ from inkshift.review.core.store import Store
 
 HERE = Path(__file__).parent
 PATIENCE = 600
+# How far the teacher of `review_teacher` is at its second epoch.
+ROUND = "round 2 of at most 24; of your numbers kept for checking it reads 81.2 % right"
 
 
 def settled(store: Store, forms: int = 30, name: str = "Cheques") -> int:

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from inkshift.errors import ModelError
 from inkshift.models import package
-from inkshift.models.package import CARD, GRAPH, MANIFEST, WEIGHTS, Manifest, Source, card, load_model, save_package
+from inkshift.models.package import (
+    CARD,
+    GRAPH,
+    MANIFEST,
+    WEIGHTS,
+    Manifest,
+    Source,
+    card,
+    load_model,
+    save_package,
+    show_value,
+)
 from inkshift.models.runtime import classifier
 
 PLAIN = Manifest(
@@ -126,6 +137,11 @@ def test_the_card_shows_whatever_scores_a_stranger_wrote() -> None:
     )
     assert "| f1 | 0.5000 (0.2500 to 0.7500 over 3 seeds) |" in card(manifest)
     assert Manifest.model_validate(manifest.model_dump()) == manifest
+
+
+def test_small_and_large_figures_are_written_out() -> None:
+    shown = [show_value(value) for value in (1e-05, 0.89602, 1.53329, 0.5, 123456.0, 7, "x")]
+    assert shown == ["0.00001", "0.896", "1.533", "0.5", "123500", "7", "x"]
 
 
 def test_every_shipped_package_is_whole(shipped_model: str) -> None:

@@ -33,7 +33,7 @@ from inkshift.review.paired import Paired
 from inkshift.review.serve import demo_batch, read_batch
 from inkshift.studies.spec import StringStudy, Study
 from review_app import PASSWORD, client, logged_in, opened, token
-from review_circle import settled, still, teacher, wait
+from review_circle import ROUND, settled, still, teacher, wait
 from review_forms import field, form
 
 SAME = Paired(20, 20, 15, 15, (0.5, 0.9), (0.5, 0.9), 0, 0, 0.0, (-0.1, 0.1), (-0.2, 0.2), "undecided", None)
@@ -198,8 +198,8 @@ class TestTeaching:
         how("waits")
         batch = settled(store)
         task = running.start("teach", teach.request(store, [batch], "mine"))
-        at = wait(store, task, lambda one: one.note.startswith("2 / 24"))
-        assert at.note == "2 / 24: 81.2%" and at.share is not None and 0.05 < at.share < teach.TRAINED
+        at = wait(store, task, lambda one: one.note.startswith("round 2 of"))
+        assert at.note == ROUND and at.share is not None and 0.05 < at.share < teach.TRAINED
         with pytest.raises(SettingError, match="one is running already"):
             running.start("teach", teach.request(store, [batch], "again"))
         running.stop(task)
@@ -247,7 +247,7 @@ class TestTeaching:
         with subprocess.Popen([python, "-c", code], stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             task = int(server.stdout.readline())
-            wait(store, task, lambda one: one.note.startswith("2 / 24"))
+            wait(store, task, lambda one: one.note.startswith("round 2 of"))
             server.send_signal(signal.SIGKILL)
         running = Tasks(store, tmp_path / "files")
         assert wait(store, task).status == "interrupted"
@@ -354,9 +354,10 @@ class TestPages:
         how = teacher(monkeypatch, tmp_path)
         how("waits")
         assert self.send(browser, "/models/teach", batches=[1], name="mine") == "/models"
-        wait(store, 1, lambda task: task.note.startswith("2 / 24"))
+        wait(store, 1, lambda task: task.note.startswith("round 2 of"))
         part = browser.get("/tasks/1")
-        assert "2 / 24: 81.2%" in part.text and "hx-refresh" not in part.headers
+        assert f"learning · {ROUND}<" in part.text and "hx-refresh" not in part.headers
+        assert "vuelta 2 de 24 como máximo" in browser.get("/tasks/1", headers={"Accept-Language": "es"}).text
         assert 'action="/tasks/1/stop"' in browser.get("/models").text
         self.send(browser, "/tasks/1/stop")
         wait(store, 1)

@@ -8,7 +8,7 @@ import pytest
 
 from inkshift.review.core import models
 from inkshift.review.core.store import Store
-from review_circle import settled, teacher
+from review_circle import ROUND, settled, teacher
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 from test_review_browser import (
@@ -60,7 +60,7 @@ def test_the_circle_closes(
         page.get_by_label("Cheques").press("Space")
         page.get_by_label("Name of the new model").fill("mine")
         follow(page, "Teach a model")
-        page.get_by_text("learning; epoch, own numbers right · 2 / 24: 81.2%").wait_for()
+        page.get_by_text(f"learning · {ROUND}").wait_for()
         how("worse")
         page.get_by_text("Worse.").wait_for()
         assert page.locator("section.task").count() == 0, "the page was loaded anew when it had ended"

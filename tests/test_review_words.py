@@ -179,6 +179,8 @@ def test_the_card_of_a_model_is_said() -> None:
         for code, text in itertools.product(OTHERS, texts):
             if re.search("[a-z]{3}", text) and not re.fullmatch(r"\S*\d\S*", text):
                 assert Words(code).card(text) != text, text
+        for code, key in itertools.product(LANGUAGES, manifest.calibration):
+            assert Words(code).card(key) != key, "what only the program calls so"
 
 
 # Words that only a `tú` or a `vos` is told, and what begins a clause where one of them is told to do something: within

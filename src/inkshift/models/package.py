@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -192,7 +193,7 @@ def card(manifest: Manifest) -> str:
 
 
 def show_value(value: Any) -> str:
-    """A value of a manifest as its card shows it."""
+    """A value of a manifest as its card shows it: a share to four digits, without powers of ten."""
     if isinstance(value, Over):
         return f"{value.mean:.4f} ({value.lowest:.4f} to {value.highest:.4f} over {value.n} seeds)"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{Decimal(f'{value:.4g}'):f}" if isinstance(value, float) else str(value)

@@ -79,7 +79,9 @@ def _train(base: str, learn: Path, package: Path, work: Work) -> None:
     for line in run([*COMMAND, "model", "train", "--from", base, *given, *where]):
         if found := _EPOCH.search(line):
             share = 0.05 + (TRAINED - 0.05) * int(found[1]) / EPOCHS
-            work.say(share, f"{found[1]} / {EPOCHS}: {found[2]}")
+            right = found[2].replace("%", " %")
+            kept = f"of your numbers kept for checking it reads {right} right"
+            work.say(share, f"round {found[1]} of at most {EPOCHS}; {kept}")
 
 
 def _composed(model: Model) -> list[float] | None:
