@@ -307,3 +307,25 @@ def test_a_field_is_given_another_kind(
         saved(page)
         (spec,) = load_template(folder / "template.json").fields
         assert (spec.kind, spec.places, spec.signed, spec.cells) == ("tick", None, False, 0)
+
+
+def test_a_telephone_shows_the_whole_table_of_fields(
+    chromium: sync_api.Browser, store: Store, said: list[str], telegram: Path
+) -> None:
+    with designing(chromium, store, said, telegram / "blank.png") as (page, _):
+        page.get_by_role("button", name="Take all that is proposed").click()
+        page.get_by_label("Largest value f13").wait_for()
+        for wide in (390, 1280):
+            page.set_viewport_size({"width": wide, "height": 844})
+            pushed = page.locator("#table .scroll").evaluate("(box) => box.scrollWidth - box.clientWidth")
+            ends = page.locator("#all input, #all button").evaluate_all(
+                "(all) => all.map((one) => one.getBoundingClientRect().right)"
+            )
+            assert pushed <= 1 and max(ends) <= wide
+        head = "(cell) => getComputedStyle(cell, '::before').content"
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.locator("#all tbody td").nth(3).evaluate(head).startswith('"Width')
+        page.get_by_label("Width f02", exact=True).fill("80")
+        page.keyboard.press("Enter")
+        saved(page)
+        assert fields(page)[1][3] == 80

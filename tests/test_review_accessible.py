@@ -40,8 +40,8 @@ BROKEN_WORDS = """[...document.querySelectorAll("nav a")].filter((a) => a.getCli
 # Text of a picture that is too small to be read, in pixels of the screen.
 SMALL_TEXT = """[...document.querySelectorAll("main svg:not(#canvas) text")].map((text) => [text.textContent,
 parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a]).filter(([, size]) => size < 10)"""
-# On a telephone: tables that have to be pushed to and fro, but for that of the designer, and what a finger hardly hits.
-PUSHED = """[...document.querySelectorAll(".scroll:not(:has(#all))")]
+# On a telephone: tables that have to be pushed to and fro, and what a finger hardly hits.
+PUSHED = """[...document.querySelectorAll(".scroll")]
 .filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.textContent)"""
 SMALL_TARGETS = """[...document.querySelectorAll("header a:not(.brand), .tabs a, button, .button, summary, select")]
 .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 34).map((one) => one.textContent)"""

@@ -22,7 +22,7 @@ from inkshift.forms.reading import FormReading
 from inkshift.review.app import Settings, make_app
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
-from inkshift.review.core.queue import decide
+from inkshift.review.core.queue import decide, settle
 from inkshift.review.core.store import Store
 from inkshift.review.core.words import CATALOGUES, language
 from inkshift.review.keying import views
@@ -75,6 +75,17 @@ def test_every_page_shows_and_is_guarded(local: TestClient, path: str, code: str
     assert answer.headers["cache-control"] == "no-store"
     assert "http://" not in answer.text.replace("http://www.w3.org", "") and "https://" not in answer.text
     assert "style=" not in answer.text and "onclick" not in answer.text and "<more>" not in answer.text
+
+
+def test_keying_is_offered_while_a_field_waits(store: Store, local: TestClient) -> None:
+    tabs = ("/batches/1", "/batches/1/confusions", "/batches/1/acceptance", "/batches/1/export")
+    link = 'href="/batches/1/queue"'
+    assert all(link in local.get(path).text for path in tabs)
+    for number in (1, 2, 3, 4):
+        settle(store, stores.local_user(store), number, "12")
+    for path in tabs:
+        text = local.get(path).text
+        assert link not in text and "Nothing to key" in text, path
 
 
 def test_the_session_cookie_is_kept_from_scripts_and_other_sites(local: TestClient) -> None:

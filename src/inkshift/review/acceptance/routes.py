@@ -18,6 +18,7 @@ from inkshift.review.acceptance.promise import LEVELS, Evidence, Labels, Level, 
 from inkshift.review.batches import reading as readpages
 from inkshift.review.core.schema import Batch
 from inkshift.review.core.words import Words
+from inkshift.review.keying import views
 from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Visit
@@ -108,6 +109,7 @@ def show(
         asked.who,
         "acceptance.html",
         batch=asked.batch,
+        left=views.left(asked.who.store, asked.batch.id),
         asked=asked,
         told=told[at],
         data=json.dumps(told),

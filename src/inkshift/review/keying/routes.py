@@ -176,7 +176,8 @@ def settle(
 @router.get("/batches/{batch}/confusions")
 def matrix(who: Supervisor, batch: TheBatch) -> HTMLResponse:
     counts = views.confusions(who.store, batch.id)
-    return page(who, "confusions.html", batch=batch, counts=counts, symbols=views.SYMBOLS)
+    left = views.left(who.store, batch.id)
+    return page(who, "confusions.html", batch=batch, counts=counts, symbols=views.SYMBOLS, left=left)
 
 
 @router.get("/batches/{batch}/confusions/cell")

@@ -47,11 +47,15 @@ function showOne() {
   if (document.activeElement !== $("distance")) $("distance").value = rowDistance();
 }
 
+// Where the screen is narrow, what heads a column stands before each of its inputs.
+const heads = [...$("all").tHead.rows[0].cells].map((head) => head.textContent);
+
 function cell(key, i) {
   const input = document.createElement("input"), type = key === "frame" ? "checkbox" : key === "name" ? "text" : "number";
   Object.assign(input, { type, step: "any" });
   Object.assign(input.dataset, { key, i });
   const box = document.createElement("td");
+  box.dataset.is = heads[KEYS.indexOf(key)];
   box.append(input);
   return box;
 }
@@ -68,7 +72,7 @@ function row(_, i) {
 }
 
 function showTable() {
-  const fields = page().fields, heads = [...$("all").tHead.rows[0].cells].map((head) => head.textContent);
+  const { fields } = page();
   $("table").hidden = !fields.length;
   if (rows.rows.length !== fields.length) rows.replaceChildren(...fields.map(row));
   fields.forEach((field, i) => {
