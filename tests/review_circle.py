@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from inkshift.datasets.labels import Label
+from inkshift.files import as_csv
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
-from inkshift.review.core import tasks
+from inkshift.review.core import models, tasks
 from inkshift.review.core.intake import add_batch, add_labels
 from inkshift.review.core.schema import Task
 from inkshift.review.core.store import Store
@@ -25,20 +27,27 @@ PATIENCE = 600
 ROUND = "round 2 of at most 24; of your numbers kept for checking it reads 81.2 % right"
 
 
-def settled(store: Store, forms: int = 30, name: str = "Cheques") -> int:
-    """A batch of forms with one number in a line font each, all of them settled; ten are held out. Its id."""
+def settled(store: Store, forms: int = 30, name: str = "Cheques", model: str = "", wrong: int = 0) -> int:
+    """A batch of forms with one number in a line font each, all of them settled; ten are held out. Its id.
+
+    model: the digest of the one that read it. wrong: how many of the first it read wrong.
+    """
     rng = np.random.default_rng(3)
     values = [str(rng.integers(10, 1000)) for _ in range(forms)]
-    read = [FormReading(f"c{i:03}", (_field(value),), (PageNote("scans/a.pdf", 1),)) for i, value in enumerate(values)]
-    batch = add_batch(store, name, read)
+    read = [
+        FormReading(f"c{i:03}", (_field(value, i < wrong),), (PageNote("scans/a.pdf", 1),))
+        for i, value in enumerate(values)
+    ]
+    batch = add_batch(store, name, read, model=model)
     add_labels(store, batch, [Label(f"c{i:03}", "", value, "") for i, value in enumerate(values)], "labels")
     return batch
 
 
-def _field(value: str) -> FieldReading:
+def _field(value: str, wrong: bool = False) -> FieldReading:
     picture = np.full((44, 24 + 22 * len(value), 3), 235, np.uint8)
     cv2.putText(picture, value, (10, 33), cv2.FONT_HERSHEY_SIMPLEX, 1, (40, 40, 40), 2, cv2.LINE_AA)
-    return FieldReading("amount", value, value, "written", 0.9, (Candidate(value, 0.9),), crop=picture)
+    read = f"{value}0" if wrong else value
+    return FieldReading("amount", read, read, "written", 0.9, (Candidate(read, 0.9),), crop=picture)
 
 
 def teacher(patch: pytest.MonkeyPatch, folder: Path) -> Callable[[str], None]:
@@ -70,6 +79,46 @@ def wait(store: Store, task_id: int, until: Callable[[Task], bool] = ended, pati
             return found
         time.sleep(0.05)
     raise AssertionError(f"task {task_id}: {found.status} {found.share} {found.note}")
+
+
+def studied(store: Store, files: Path, data: int, gain: int, labels: int = 50, numbers: int = 40) -> int:
+    """A task `study` that is done, its folder as a study leaves it; the task's id.
+
+    Of so many test numbers the model that reads now has 8 in 10 right, and `gain` more once it is taught.
+    """
+    current = models.default(store)
+    assert current is not None
+    with store.writing() as session:
+        about = {"dataset": data, "name": "x"}
+        task = Task(kind="study", about=about, status="done", started=store.clock(), ended=store.clock())
+        session.add(task)
+        session.flush()
+        task.result, task_id = {"folder": str(task.id)}, task.id
+    folder, arms = files / "studies" / str(task_id), []
+    for regime, budget in (("as-is", None), ("fine-tuned", labels)):
+        keys = [f"{regime}-{i}" for i in (1, 2, 3)]
+        arms.append({"regime": regime, "budget": budget, "settings": {}, "runs": keys})
+        for i, key in enumerate(keys):
+            right = numbers * 8 // 10 + (gain + i % 2 if budget and gain else 0)
+            _run(folder / "runs" / key, right, numbers)
+    index: dict[str, object] = {"kind": "string", "name": "s", "title": "Cheques: how many labels?", "seed": 1}
+    index |= {"margin": 0.01, "settings": {}, "source": {"name": "numbers", "digest": current.digest}, "arms": arms}
+    (folder / "index.json").write_text(json.dumps(index | {"versions": {}, "machine": "x", "data": {}}))
+    (folder / "report.html").write_text("<h1>Cheques</h1>")
+    return task_id
+
+
+def _run(folder: Path, right: int, numbers: int) -> None:
+    """A finished run that read the first ones right."""
+    folder.mkdir(parents=True)
+    read = ["7" if i < right else "1" for i in range(numbers)]
+    rows = [("row", "form", "label", "read"), *((i, f"f{i}", "7", text) for i, text in enumerate(read))]
+    (folder / "readings.csv").write_bytes(as_csv(rows))
+    (folder / "epochs.csv").write_text("epoch,training_loss,held_out_loss,held_out_right\n")
+    scores = {"numbers": numbers, "right": right / numbers, "digits": numbers, "digit_errors": numbers - right}
+    scores |= {"learned": 0, "held_out": 0, "old_task": {"numbers": 1, "before": 1.0, "after": 1.0, "note": ""}}
+    for name, data in (("done", {"stopped": "x", "seconds": 1.0}), ("config", {"seed": 1}), ("scores", scores)):
+        (folder / f"{name}.json").write_text(json.dumps(data))
 
 
 def still(folder: str) -> list[str]:

@@ -11,12 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 stats = pytest.importorskip("scipy.stats")
 
-from inkshift.cli.advise import lines  # noqa: E402
+from inkshift.cli.advise import lines, load  # noqa: E402
 from inkshift.cli.app import whole_app  # noqa: E402
 from inkshift.datasets.formats import LabelledImages  # noqa: E402
 from inkshift.errors import DataError  # noqa: E402
@@ -26,6 +27,7 @@ from inkshift.reframe import parse  # noqa: E402
 from inkshift.studies.characters import advise as advice  # noqa: E402
 from inkshift.studies.characters import regimes  # noqa: E402
 from inkshift.studies.characters.advise import Advice, Measured, Way, choose, difference, gain_of  # noqa: E402
+from inkshift.studies.spec import StringStudy, Study  # noqa: E402
 from inkshift.studies.transferability import probe  # noqa: E402
 
 import advise as larger  # noqa: E402  isort: skip
@@ -238,8 +240,8 @@ def digits(per_class: int, seed: int) -> LabelledImages:
     [
         (digits(3, 0), "expected 80 labelled images or more, 3 or more of each class, found 30"),
         (
-            LabelledImages([np.zeros((9, 9), np.uint8)] * 2, np.array(["12", "3"]), "x"),
-            "single characters .* found '12'",
+            LabelledImages([np.zeros((9, 9), np.uint8)] * 2, np.array(["ab", "3"]), "x"),
+            "single characters .* found 'ab'",
         ),
         (LabelledImages([np.zeros((9, 9), np.uint8)] * 2, np.array(["3", "3"]), "x"), "found 1 class"),
     ],
@@ -247,6 +249,41 @@ def digits(per_class: int, seed: int) -> LabelledImages:
 def test_labels_that_say_nothing_are_refused(data: LabelledImages, said: str) -> None:
     with pytest.raises(DataError, match=said):
         advice.advise(data, [], tell=lambda text: None)
+
+
+@pytest.mark.parametrize("given", ["numbers", "numbers/numbers.csv"])
+def test_whole_numbers_are_sent_to_the_study_that_asks_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """The command that is named writes a study which can be run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "numbers").mkdir()
+    rows = ["file,value,form,field,id"]
+    for i in range(120):
+        Image.fromarray(np.full((9, 9), 200, np.uint8)).save(tmp_path / "numbers" / f"{i}.png")
+        rows.append(f"{i}.png,{i},form {i // 4},a,{i}")
+    for name in ("numbers.csv", "labels.csv"):
+        (tmp_path / "numbers" / name).write_text("\n".join(rows))
+    run = CliRunner().invoke
+    answer = run(whole_app(), ["advise", given])
+    assert isinstance(answer.exception, DataError)
+    said, command = str(answer.exception).split(": inkshift ")
+    assert "whole numbers, such as '10'" in said and "\n" not in command
+    assert command == "study new study.toml --target numbers/numbers.csv"
+    assert run(whole_app(), command.split()).exit_code == 0
+    study = Study.load("study.toml")
+    assert isinstance(study, StringStudy)
+    assert (study.data, study.source, study.budgets) == ("numbers/numbers.csv", "numbers", (50,))
+    assert "6 runs to do" in run(whole_app(), ["study", "run", "study.toml", "--dry-run"]).output
+
+
+def test_a_folder_with_a_table_of_characters_is_taken_as_one(tmp_path: Path) -> None:
+    data, rows = digits(3, 0), ["file,label"]
+    for i, (picture, label) in enumerate(zip(data.images, data.labels, strict=True)):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,{label}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    assert load(str(tmp_path)).labels.tolist() == data.labels.tolist()
 
 
 @pytest.mark.parametrize(("data", "meant"), [("minst", "did you mean 'mnist'?"), ("labelled.csv", "known: mnist")])

@@ -25,6 +25,7 @@ from inkshift.review.core.schema import Task
 from inkshift.review.designer import drafts
 from inkshift.review.serve import demo_batch, read_batch
 from review_app import PASSWORD, opened
+from review_circle import settled, studied
 from review_forms import TALLY, field, form
 from test_review_browser import CHROMIUM, answering, chromium, sync_api  # noqa: F401
 
@@ -51,7 +52,8 @@ CLIPPED = """[...document.querySelectorAll("main input:not([type=file])")]
 RAW_DATES = """(() => { const copy = document.querySelector("main").cloneNode(true);
 copy.querySelectorAll("code, pre, script").forEach((one) => one.remove());
 return copy.textContent.match(/\\d{4}-\\d\\d-\\d\\d/g) || []; })()"""
-# Batch 1 is the demo with decisions and a data set, 2 is labelled, 3 is keyed to its end, 4 has an unread page.
+# Batch 1 is the demo with decisions and a data set, 2 is labelled, 3 is keyed to its end, 4 has an unread page, 5 and 6
+# can be taught from, 5 was studied.
 ADDRESSES = (
     "/",
     "/batches/1",
@@ -76,6 +78,8 @@ ADDRESSES = (
     "/models",
     f"/models/{load_model(NUMBER_MODEL).digest}",
     "/studies",
+    "/studies?batch=1",
+    "/studies?batch=6",
     "/people",
     "/account",
     "/second-factor",
@@ -129,6 +133,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert last is not None
         queue.settle(store, sue, last, "12")
         datasets.make(store, files, [1], "Votes")
+        taught = settled(store, model=load_model(NUMBER_MODEL).digest, wrong=4)
+        settled(store, name="Cheques of May", model=load_model(NUMBER_MODEL).digest)
+        studied(store, files, datasets.make(store, files, [taught], "Cheques"), 5)
         drafts.begin(store, files, "Telegram", telegram(), 1)
         with answering(store, Settings(files=files)) as found:
             yield found

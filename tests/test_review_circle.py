@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.forms.crops.harvest import split_of
+from inkshift.forms.judge.evaluate import wilson
 from inkshift.forms.template import Template
 from inkshift.models.package import GRAPH, NUMBER_MODEL, WEIGHTS, load_model, save_package
 from inkshift.review import datasets, labelled, reread, studies, teach
@@ -26,14 +27,14 @@ from inkshift.review.app import Settings
 from inkshift.review.core import models, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
-from inkshift.review.core.schema import MODEL, Field, Reading
+from inkshift.review.core.schema import MODEL, Field, Reading, Task
 from inkshift.review.core.store import Store, named_user
 from inkshift.review.core.tasks import Tasks, Work
 from inkshift.review.paired import Paired
 from inkshift.review.serve import demo_batch, read_batch
 from inkshift.studies.spec import StringStudy, Study
 from review_app import PASSWORD, client, logged_in, opened, token
-from review_circle import ROUND, settled, still, teacher, wait
+from review_circle import ROUND, settled, still, studied, teacher, wait
 from review_forms import field, form
 
 SAME = Paired(20, 20, 15, 15, (0.5, 0.9), (0.5, 0.9), 0, 0, 0.0, (-0.1, 0.1), (-0.2, 0.2), "undecided", None)
@@ -114,6 +115,93 @@ class TestWhatTeaches:
             text = browser.get("/models", headers={"Accept-Language": code}).text
             assert text.count(said) == 1 and text.count('name="batches"') == 5
             assert text.count(" disabled>") == 3
+
+
+class TestAdvice:
+    """What stands beside each batch that can be taught from."""
+
+    @pytest.fixture
+    def browser(self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+        monkeypatch.chdir(tmp_path)
+        return client(store, Settings(files=tmp_path / "files"))
+
+    def test_all_that_people_settled_counts_for_a_model_that_ships(self, store: Store, browser: TestClient) -> None:
+        digest = load_model(NUMBER_MODEL).digest
+        batch = settled(store, model=digest, wrong=6)
+        low, high = (f"{100 * end:.1f} %" for end in wilson(24, 30))
+        for code, said in (("en", "24 of 30 right: 80.0 %"), ("es", "24 de 30 bien: 80.0 %")):
+            text = browser.get("/models", headers={"Accept-Language": code}).text
+            assert said in text and low in text and high in text, "where a form has one number, Wilson's interval"
+        assert "of all that people settled" in browser.get("/models").text
+        again = {"model": digest, "state": "written", "confidence": 0.9, "candidates": [], "rules_broken": []}
+        with store.writing() as session:
+            for one in session.scalars(sa.select(Field).where(Field.batch_id == batch)):
+                session.add(Reading(field_id=one.id, value=one.value, written=one.value, **again))
+        assert "24 of 30 right" in browser.get("/models").text, "what it reads once more does not count"
+
+    def test_zeros_before_a_number_are_no_error(self, store: Store, browser: TestClient) -> None:
+        settled(store, model=load_model(NUMBER_MODEL).digest)
+        with store.writing() as session:
+            session.execute(sa.update(Reading).where(Reading.id == 3).values(value="00" + Reading.value))
+            session.execute(sa.update(Reading).where(Reading.id == 4).values(state="crossed-out", value=""))
+        assert "29 of 30 right" in browser.get("/models").text
+
+    def test_only_what_is_held_out_counts_for_one_that_was_taught_here(
+        self, store: Store, browser: TestClient, tmp_path: Path
+    ) -> None:
+        shipped = load_model(NUMBER_MODEL).digest
+        first = settled(store, model=shipped)
+        digest = other_package(tmp_path / "models" / "1")
+        with store.writing() as session:
+            done = {"about": {"batches": [first]}, "status": "done", "started": store.clock()}
+            session.add(Task(kind="teach", **done))
+        stores.add_model(
+            store, digest, "mine", str(tmp_path / "models" / "1"), based_on=shipped, comparison=compared("better")
+        )
+        models.choose(store, digest)
+        settled(store, name="Later", model=digest, wrong=30)
+        text = browser.get("/models").text
+        assert "of those held out" in text and "has read none of its numbers" in text and "0 of 10 right: 0.0 %" in text
+        assert models.learned(store) == {"Cheques"} and "learned from this batch" in text
+        assert 'href="/studies?batch=2#study"' in text and 'href="/studies?batch=1#study"' not in text
+        for code, said in (("en", "learned from Cheques"), ("es", "aprendió de Cheques")):
+            given = {"csrf": token(browser), "batch": first}
+            refused = browser.post("/studies", data=given, headers={"Accept-Language": code})
+            assert refused.status_code == 400 and said in refused.text
+
+    @pytest.mark.parametrize(("gain", "said"), [(5, "teaching helps, from 50"), (0, "undecided, even with 50")])
+    def test_what_a_study_of_it_says(
+        self, store: Store, browser: TestClient, tmp_path: Path, gain: int, said: str
+    ) -> None:
+        settled(store, 100, model=load_model(NUMBER_MODEL).digest)
+        settled(store, name="Other", model=load_model(NUMBER_MODEL).digest)
+        data = datasets.make(store, tmp_path / "files", [1], "Spring")
+        studied(store, tmp_path / "files", data, gain)
+        (answer,) = studies.answers(store, tmp_path / "files", load_model(NUMBER_MODEL).digest).values()
+        assert answer.labels == 50 and answer.before == pytest.approx(0.8)
+        text = browser.get("/models").text
+        assert f"Study “Spring”: {said} settled numbers" in text and f'href="/studies/{answer.study}"' in text
+        assert browser.get(f"/studies/{answer.study}").text == "<h1>Cheques</h1>"
+        assert 'href="/studies?batch=1#study"' not in text and 'href="/studies?batch=2#study"' in text
+        assert studies.answers(store, tmp_path / "files", "of another model") == {}
+        (tmp_path / "files" / "studies" / "1" / "runs" / "as-is-1" / "done.json").unlink()
+        studies._told.cache_clear()
+        assert "Study “Spring”" not in browser.get("/models").text, "one that is not finished says nothing"
+
+    def test_a_study_begins_from_it(
+        self, store: Store, browser: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun: list[tuple[str, object]] = []
+        monkeypatch.setattr(Tasks, "start", lambda _, kind, about: begun.append((kind, about)))
+        settled(store, 120)
+        page = browser.get("/studies?batch=1").text
+        assert "120 settled numbers become a data set" in page and "Up to about 27 minutes" in page
+        given = {"csrf": token(browser), "batch": 1}
+        assert browser.post("/studies", data=given).headers["location"] == "/studies"
+        assert begun == [("study", {"dataset": 1, "name": "Cheques"})]
+        assert datasets.listing(tmp_path / "files")[0].numbers == 120
+        unknown = browser.get("/studies?batch=9"), browser.post("/studies", data=given | {"batch": 9})
+        assert [answer.status_code for answer in unknown] == [404, 404]
 
 
 class TestModels:
@@ -403,10 +491,10 @@ class TestPages:
             store, tmp_path / "files", tmp_path / "files" / "tasks" / "5", {"dataset": 1, "name": 'q " \n'}, print
         )
         work.folder.mkdir(parents=True)
-        (work.folder / "study.toml").write_text(studies._spec(work))
+        (work.folder / "study.toml").write_text(studies._spec(work, work.folder / "study.toml"))
         spec = Study.load(work.folder / "study.toml")
         assert isinstance(spec, StringStudy)
-        assert (spec.source, spec.budgets, spec.name) == (NUMBER_MODEL, (17,), "study-5")
+        assert (spec.source, spec.budgets, spec.name) == (NUMBER_MODEL, (18,), "study-5")
 
 
 def test_a_number_whose_field_is_gone_is_not_doubted(store: Store) -> None:

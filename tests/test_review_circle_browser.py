@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inkshift.models.package import NUMBER_MODEL, load_model
 from inkshift.review.core import models
 from inkshift.review.core.store import Store
 from review_circle import ROUND, settled, teacher
@@ -42,7 +43,7 @@ def test_the_circle_closes(
     monkeypatch.chdir(tmp_path)
     how = teacher(monkeypatch, tmp_path)
     how("waits")
-    settled(store)
+    settled(store, model=load_model(NUMBER_MODEL).digest, wrong=6)
     with answering(store) as address:
         page = tab(chromium, address, said)
         page.goto("/data")
@@ -57,6 +58,11 @@ def test_the_circle_closes(
         assert 0 < page.locator(".crops img").count() < 30
 
         follow(page, "Models", "link")
+        assert "24 of 30 right: 80.0 %" in page.locator("#advice-1").inner_text()
+        follow(page, "Study first whether it pays", "link")
+        page.get_by_text("30 settled numbers become a data set").wait_for()
+        assert page.get_by_role("button", name="Start the study").is_enabled()
+        page.go_back()
         page.get_by_label("Cheques").press("Space")
         page.get_by_label("Name of the new model").fill("mine")
         follow(page, "Teach a model")

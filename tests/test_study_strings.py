@@ -20,7 +20,7 @@ from inkshift.datasets.numbers import load_numbers
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.models.package import DEFAULT_MODEL, Manifest, save_package, shipped
 from inkshift.review.core.words import Words
-from inkshift.studies.spec import StringStudy, Study, Teaching
+from inkshift.studies.spec import StringStudy, Study, Teaching, number_budgets
 
 torch = pytest.importorskip("torch")
 
@@ -418,3 +418,14 @@ def test_review_says_the_answers_in_its_other_languages() -> None:
     for text in texts:
         said = Words("es").told(text)
         assert not re.search(r"\b(the|of|with|labels|points|over|right|fine-tuned|against)\b", said), said
+
+
+@pytest.mark.parametrize("each", [1, 13, 60])
+def test_the_budgets_that_are_proposed_are_left_to_learn_from(each: int) -> None:
+    """Whatever the deal, and of two forms at least: each form has so many numbers."""
+    for numbers in (each * n for n in (6, 20, 90)):
+        forms = [str(i // each) for i in range(numbers)]
+        budgets = number_budgets(each, numbers)
+        for seed in range(20):
+            learn, test = deal(forms, 0.4, budgets[-1], seed, "x")
+            assert len({forms[i] for i in learn[: budgets[0]]}) > 1 and len(test) >= round(0.4 * numbers)

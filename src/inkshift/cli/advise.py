@@ -22,7 +22,7 @@ def advise(
         str,
         typer.Argument(
             help="Labelled pictures of single characters: a folder with a folder for each class, or with train (and "
-            "test), a CSV with file and label, an npz, or a data set by name.",
+            "test), a CSV with file and label, or its folder, an npz, or a data set by name.",
             show_default=False,
         ),
     ],
@@ -80,6 +80,7 @@ def load(data: str) -> LabelledImages:
     """Labelled images by the name of a data set or where they lie. Raises DataError where there are none."""
     from inkshift.datasets import formats
     from inkshift.datasets.catalog import CATALOG
+    from inkshift.datasets.numbers import table_of
     from inkshift.datasets.tasks import load_all
     from inkshift.errors import DataError, nearest
 
@@ -90,7 +91,9 @@ def load(data: str) -> LabelledImages:
         raise DataError(f"{data}: no such folder or file, and no data set is called so; {nearest(data, CATALOG)}")
     if path.suffix == ".npz":
         return formats.load_npz(path)
-    return formats.load_csv(path) if path.suffix == ".csv" else formats.load_class_folders(path)
+    folders = path.is_dir() and any(one.is_dir() for one in path.iterdir())
+    table = None if folders else table_of(path)
+    return formats.load_csv(table) if table else formats.load_class_folders(path)
 
 
 def _show(found: Advice, score: float, data: str, folders: dict[str, str]) -> None:

@@ -34,14 +34,28 @@ Folder = Annotated[
 @study_app.command()
 def new(
     spec: Annotated[Path, typer.Argument(help="TOML file to write.", show_default=False)],
-    source: Annotated[str, typer.Option(help="Data set that a network learns first: a name, or a folder.")] = "mnist",
-    target: Annotated[str, typer.Option(help="Data set that it is to carry over to: a name, or a folder.")] = "ufpr",
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set that a network learns first, a name or a folder; of whole numbers, the model.",
+            show_default="mnist; numbers",
+        ),
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Data set that it is to carry over to: a name or a folder; or a CSV of whole numbers with file, value "
+            "and form, or its folder."
+        ),
+    ] = "ufpr",
 ) -> None:
     """Write a study to begin with: one question, each setting explained. `inkshift data list` names the sets.
 
     Examples:
 
       inkshift study new mine.toml --target path/to/my/digits
+
+      inkshift study new mine.toml --target path/to/my/numbers.csv
     """
     from inkshift.studies.spec import write_starter
 

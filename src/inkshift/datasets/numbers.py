@@ -11,6 +11,7 @@ from inkshift.errors import DataError, SettingError, nearest
 from inkshift.files import read_csv
 
 NUMBER_SETS = ("orand_car_a",)
+TABLES = ("numbers.csv", "labels.csv")  # the first one knows the form of each number
 Labelled = tuple[Sequence[Pixels], list[str], list[str]]
 
 
@@ -23,6 +24,14 @@ def check_name(data: str) -> str:
         return data
     what = f"{data!r} holds no whole numbers" if data in catalog.CATALOG else f"no set of numbers is called {data!r}"
     raise SettingError(f"{what}; {nearest(data, NUMBER_SETS)}, or give the path of a CSV file with file and value")
+
+
+def table_of(data: str | Path) -> Path | None:
+    """The CSV of labelled pictures that a path is, or that its folder holds as review writes it; None: neither."""
+    path = Path(data)
+    if path.is_dir():
+        return next((table for name in TABLES if (table := path / name).is_file()), None)
+    return path if path.suffix.lower() == ".csv" and path.is_file() else None
 
 
 def load_numbers(data: str) -> Labelled:

@@ -85,15 +85,7 @@ def available(store: Store, batches: Sequence[int]) -> list[Available]:
     found = []
     with store.reading() as session:
         for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches))).all():
-            counted = (
-                sa.select(Form.name, sa.func.count())
-                .join(Field.form)
-                .where(
-                    Field.batch_id == batch.id, Field.state == "written", Field.crop.is_not(None), settled_by_people()
-                )
-                .where(Field.name.not_in(without_digits(batch.template)))
-                .group_by(Form.name)
-            )
+            counted = sa.select(Form.name, sa.func.count()).join(Field.form).where(*teaches(batch)).group_by(Form.name)
             parts: defaultdict[str, dict[str, int]] = defaultdict(dict)
             for form, count in session.execute(counted):
                 part = parts[split_of(form, TEST_SHARE)]
@@ -101,6 +93,12 @@ def available(store: Store, batches: Sequence[int]) -> list[Available]:
             train, test = sum(parts["train"].values()), sum(parts["test"].values())
             found.append(Available(batch.id, batch.name, train, test, len(parts["test"]), len(parts["train"])))
     return found
+
+
+def teaches(batch: Batch) -> tuple[sa.ColumnElement[bool], ...]:
+    """That a field of a batch is a settled number with a picture."""
+    settled = Field.state == "written", Field.crop.is_not(None), settled_by_people()
+    return Field.batch_id == batch.id, *settled, Field.name.not_in(without_digits(batch.template))
 
 
 def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Part = "all") -> Written:

@@ -67,8 +67,8 @@ def compare(seen: Sequence[Seen]) -> Paired:
         len({s.form for s in seen}),
         old,
         new,
-        _share(seen, [s.old for s in seen]),
-        _share(seen, [s.new for s in seen]),
+        share_bounds(_by_form(seen, [s.old for s in seen])),
+        share_bounds(_by_form(seen, [s.new for s in seen])),
         sum(s.old and not s.new for s in seen),
         sum(s.new and not s.old for s in seen),
         (new - old) / len(seen),
@@ -83,6 +83,13 @@ def of_json(data: Mapping[str, Any]) -> Paired:
     """What `dataclasses.asdict` made of a comparison; other keys are passed over."""
     pairs = {name: tuple(data[name]) for name in ("old_interval", "new_interval", "at90", "at95")}
     return Paired(**{name: pairs.get(name, data[name]) for name in Paired.__slots__})
+
+
+def _by_form(seen: Sequence[Seen], right: Sequence[bool]) -> list[tuple[int, int]]:
+    forms: defaultdict[str, list[bool]] = defaultdict(list)
+    for s, hit in zip(seen, right, strict=True):
+        forms[s.form].append(hit)
+    return [(sum(hits), len(hits)) for hits in forms.values()]
 
 
 def _difference(seen: Sequence[Seen], level: float) -> Bounds:
@@ -101,15 +108,16 @@ def _difference(seen: Sequence[Seen], level: float) -> Bounds:
     return max(-1.0, middle - reach), min(1.0, middle + reach)
 
 
-def _share(seen: Sequence[Seen], right: Sequence[bool]) -> Bounds:
-    """The interval of Wilson (1927) with as many numbers as they are worth: those of one form are of one hand."""
-    share, n = sum(right) / len(seen), len(seen)
-    off: defaultdict[str, float] = defaultdict(float)
-    for s, hit in zip(seen, right, strict=True):
-        off[s.form] += hit - share
+def share_bounds(forms: Sequence[tuple[int, int]]) -> Bounds:
+    """The interval of Wilson (1927) with as many numbers as they are worth: those of one form are of one hand.
+
+    forms: of each, how many numbers were right, of how many.
+    """
+    right, n = (sum(counts) for counts in zip(*forms, strict=True))
+    share = right / n
     alone = n * share * (1 - share)
-    together = sum(value**2 for value in off.values())
-    worth = len(off) if not alone else n * min(1.0, alone / together) if together else n
+    together = sum((hits - share * count) ** 2 for hits, count in forms)
+    worth = len(forms) if not alone or len(forms) == 1 else n * min(1.0, alone / together) if together else n
     return wilson(share * worth, worth)
 
 

@@ -13,11 +13,12 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from inkshift.errors import DataError, MissingExtraError, SettingError
 from inkshift.models.package import show_value
 from inkshift.review import datasets, reread, studies, teach
+from inkshift.review.advice import advice
 from inkshift.review.core import models, tasks
 from inkshift.review.core.paging import listed
 from inkshift.review.core.schema import Task
 from inkshift.review.datasets import DataSet
-from inkshift.review.labelled import TEST_SHARE, available_page
+from inkshift.review.labelled import TEST_SHARE, available, available_page
 from inkshift.review.teach import TRAINED
 from inkshift.review.web.render import page, written
 from inkshift.review.web.security import At, Id, Supervisor, Visit, there
@@ -131,12 +132,16 @@ def _models(
     error: str = "",
     given: Mapping[str, Any] | None = None,
 ) -> HTMLResponse:
+    shown = available_page(who.store, batches)
+    held_out, told = advice(who.store, who.files, shown.rows)
     return page(
         who,
         "models.html",
+        advice=told,
+        advice_held_out=held_out,
         further=_further,
         stage=stage,
-        minutes=_minutes,
+        minutes=teach.minutes,
         scale=_scale,
         taught=models.taught(who.store, at),
         ships=models.ships(who.store),
@@ -145,7 +150,7 @@ def _models(
         history=models.history(who.store, choices),
         teach=_latest(who, "teach"),
         reread=_latest(who, "reread"),
-        available=available_page(who.store, batches),
+        available=shown,
         open_batches=reread.batches_with_pages(who.store, waiting),
         cannot_teach=models.missing_to_teach(),
         error=error,
@@ -203,33 +208,41 @@ def _further(held_out: int) -> str:
     return f"{round(count, 1 - math.floor(math.log10(count))):,.0f}"
 
 
-def _minutes(numbers: int) -> int:
-    """About how long teaching takes at most on two cores, as measured: an epoch shows each number at least twice."""
-    return round(2 + 7 * max(1.0, 2 * (1 - TEST_SHARE) * numbers / 512))
-
-
 def _scale(share: float, low: float, high: float) -> float:
     """Where a share lies between two others, in percent of the way, for a picture."""
     return round(100 * (min(max(share, low), high) - low) / (high - low), 2)
 
 
 @router.get("/studies")
-def show_studies(who: Supervisor, at: At = 1) -> HTMLResponse:
+def show_studies(
+    who: Supervisor, at: At = 1, batch: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+) -> HTMLResponse:
+    """batch: the one whose settled numbers are to be studied."""
+    chosen = there(next(iter(available(who.store, [batch])), None)) if batch else None
     return page(
         who,
         "studies.html",
         stage=stage,
         studies=studies.found(who.files, at),
         sets=datasets.listing(who.files),
+        chosen=chosen,
+        longest=studies.longest,
         task=_latest(who, "study"),
         cannot_run=models.missing_to_teach(),
     )
 
 
 @router.post("/studies")
-def start_study(who: Supervisor, data: Annotated[int, Form(ge=1)]) -> RedirectResponse:
-    """Study how many labels of a data set it takes."""
-    who.tasks.start("study", {"dataset": data, "name": there(datasets.find(who.files, data)).name})
+def start_study(
+    who: Supervisor,
+    data: Annotated[int | None, Form(ge=1)] = None,
+    batch: Annotated[int | None, Form(ge=1, le=2**31 - 1)] = None,
+) -> RedirectResponse:
+    """Study how many labels it takes: of a data set, or of the settled numbers of a batch, which become one."""
+    if batch and not data:
+        one = there(next(iter(available(who.store, [batch])), None))
+        data = datasets.make(who.store, who.files, [batch], one.name)
+    who.tasks.start("study", studies.request(who.store, there(datasets.find(who.files, data or 0))))
     return RedirectResponse("/studies", 303)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,24 +11,26 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
-from inkshift.errors import InkshiftError
+from inkshift.errors import InkshiftError, SettingError
 from inkshift.models.package import NUMBER_MODEL
 from inkshift.review import datasets
-from inkshift.review.core.models import default_folder
+from inkshift.review.core.models import default_folder, learned
 from inkshift.review.core.paging import Listed, listed
-from inkshift.review.core.tasks import Work
+from inkshift.review.core.store import Store
+from inkshift.review.core.tasks import Work, tasks
+from inkshift.review.datasets import DataSet
 from inkshift.review.labelled import NUMBERS
+from inkshift.review.teach import minutes
 from inkshift.studies.engine import epochs_planned, run, watching
 from inkshift.studies.kinds import kind_of
 from inkshift.studies.record import read_json
 from inkshift.studies.report import number_results as strings_results
 from inkshift.studies.report import results
-from inkshift.studies.spec import Study
+from inkshift.studies.spec import NUMBER_REPLICATES, Study, number_budgets, number_starter
+from inkshift.studies.stats import Verdict
 
 INDEX, REPORT = "index.json", "report.html"
 STUDIES = 20  # of a page
-REPLICATES, TEST_SHARE = 3, 0.4
-_BUDGETS = (50, 100, 200, 400, 800, 1600)
 _TRAINED = 0.95
 
 
@@ -106,7 +107,7 @@ def study(work: Work) -> dict[str, Any]:
     work.folder.mkdir(parents=True, exist_ok=True)
     spec, folder = work.folder / "study.toml", work.files.resolve() / "studies" / work.folder.name
     if not spec.is_file():
-        spec.write_text(_spec(work), encoding="utf-8")
+        spec.write_text(_spec(work, spec), encoding="utf-8")
     loaded = Study.load(spec)
     planned = kind_of(loaded).plan(loaded)
     total = epochs_planned(planned.runs)
@@ -118,24 +119,69 @@ def study(work: Work) -> dict[str, Any]:
     return {"folder": folder.name}
 
 
-def _spec(work: Work) -> str:
-    """The study as TOML. Budgets are what the part that is learned from allows."""
+def _spec(work: Work, spec: Path) -> str:
+    """The study as TOML."""
     data_id = work.about["dataset"]
-    count = len(datasets.numbers(work.files, data_id))
-    most = int(count * (1 - TEST_SHARE) * 0.95)  # forms are dealt whole, so a little less than its share
-    budgets = [budget for budget in _BUDGETS if budget <= most][-3:] or [max(2, most)]
+    forms = [number.form for number in datasets.numbers(work.files, data_id)]
     title = "".join(c for c in work.about["name"] if c.isprintable())
-    settings = {
-        "kind": "string",
-        "name": f"study-{work.folder.name}",
-        "title": f"{title}: how many labels, and is teaching worth it?",
-        "seed": 2026,
-        "replicates": REPLICATES,
-        "margin": 0.01,
-        "source": default_folder(work.store) or NUMBER_MODEL,
-        "data": str((datasets.folder_of(work.files, data_id) / NUMBERS).resolve()),
-        "regimes": ["as-is", "fine-tuned"],
-        "budgets": budgets,
-        "test_share": TEST_SHARE,
-    }
-    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items())
+    asked = f"{title}: how many labels, and is teaching worth it?"
+    data = (datasets.folder_of(work.files, data_id) / NUMBERS).resolve()
+    source = default_folder(work.store) or NUMBER_MODEL
+    return number_starter(spec, f"study-{work.folder.name}", asked, source, data, forms)
+
+
+def request(store: Store, data: DataSet) -> dict[str, Any]:
+    """What a task `study` is to be about. Raises SettingError where the model that reads now learned from the data."""
+    if known := sorted(set(data.batches) & learned(store)):
+        raise SettingError(f"study: the model that reads now learned from {known[0]}; study data of other batches")
+    return {"dataset": data.id, "name": data.name}
+
+
+def longest(numbers: int) -> int:
+    """About how many minutes a study of so many numbers takes at most."""
+    return NUMBER_REPLICATES * sum(minutes(budget) for budget in number_budgets(1, numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a finished study of a data set says of teaching: its `verdict` on a budget of `labels`.
+
+    right, before: shares of numbers read right with so many labels, and by the model as it was.
+    """
+
+    study: str
+    data: DataSet
+    verdict: Verdict
+    labels: int
+    right: float
+    before: float
+
+
+def answers(store: Store, files: Path, digest: str) -> dict[str, Answer]:
+    """The newest answer for each batch, by its name, of studies made here that start from a model of this digest."""
+    found: dict[str, Answer] = {}
+    for task in tasks(store, "study"):
+        data = datasets.find(files, task.about.get("dataset", 0)) if task.result else None
+        report = files / "studies" / str((task.result or {}).get("folder")) / REPORT
+        if data is None or not report.is_file():
+            continue
+        told = _told(report.parent, report.stat().st_mtime_ns)
+        if told and told[0] == digest:
+            for batch in data.batches:
+                found.setdefault(batch, Answer(_id(report), data, *told[1]))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _told(folder: Path, _: int) -> tuple[str, tuple[Verdict, int, float, float]] | None:
+    """The digest of the source of a finished study of numbers, and what it says; None where it says nothing."""
+    try:
+        loaded = strings_results.load(folder)
+        told = strings_results.worth(strings_results.analyse(loaded)) if not loaded.missing else None
+    except (InkshiftError, OSError, ValueError, AttributeError):
+        return None
+    if told is None:
+        return None
+    row, found = told
+    before = sum(run.right for run in found.baseline.replicates) / len(found.baseline.replicates)
+    return str(loaded.source["digest"]), (found.verdict, row.arm.budget or 0, row.right.mean, before)

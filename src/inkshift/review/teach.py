@@ -22,7 +22,7 @@ from inkshift.review.core import models
 from inkshift.review.core import store as stores
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
-from inkshift.review.labelled import LABELS, NUMBERS, available, settled_numbers, write_labelled
+from inkshift.review.labelled import LABELS, NUMBERS, TEST_SHARE, available, settled_numbers, write_labelled
 from inkshift.review.paired import Paired, Seen, compare
 
 COMMAND = (sys.executable, "-m", "inkshift")
@@ -36,6 +36,11 @@ def request(store: Store, batches: Sequence[int], name: str) -> dict[str, Any]:
     """What a task `teach` is to be about: the batches, the new model's name, and the model that reads now."""
     base = models.default_folder(store) or NUMBER_MODEL
     return {"batches": list(batches), "name": name, "base": base, "digest": load_model(base).digest}
+
+
+def minutes(numbers: int) -> int:
+    """About how long learning takes at most on two cores, as measured: an epoch shows each number at least twice."""
+    return round(2 + 7 * max(1.0, 2 * (1 - TEST_SHARE) * numbers / 512))
 
 
 def teach(work: Work) -> dict[str, Any]:

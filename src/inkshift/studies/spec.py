@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import runpy
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from string import Template
@@ -13,10 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from inkshift.datasets import catalog
-from inkshift.datasets.numbers import check_name
+from inkshift.datasets.numbers import check_name, table_of
 from inkshift.datasets.tasks import Task, is_catalogued, parts_of
 from inkshift.errors import DataError, InkshiftError, SettingError, nearest
-from inkshift.files import parse_toml, read_text, reason, write_whole
+from inkshift.files import parse_toml, read_csv, read_text, reason, write_whole
+from inkshift.models.package import NUMBER_MODEL
 from inkshift.reframe import parse
 from inkshift.studies.weights import Weights
 
@@ -32,6 +35,10 @@ MOST_SETS, MOST_BUDGETS, MOST_RUNS = 100, 100, 50_000
 _MOST_BYTES = 2**20
 
 _STARTER = Path(__file__).with_name("starter.toml")
+_NUMBERS_STARTER = Path(__file__).with_name("starter-numbers.toml")
+_BUDGETS = (50, 100, 200, 400, 800, 1600)
+_TEST_SHARE = 0.4
+NUMBER_REPLICATES = 3
 
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
@@ -472,14 +479,23 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
     return [field.alias or name for name, field in at.model_fields.items()]
 
 
-def write_starter(path: Path, source: str, target: str) -> None:
+def write_starter(path: Path, source: str | None, target: str) -> None:
     """Write a study of one question, from `source` to `target`: names of data sets, or folders.
 
-    A target that comes in one part is split anew. Raises SettingError where the file is there already, and for a set
+    A target that comes in one part is split anew. Of a CSV of whole numbers, or a folder with one, it is asked how many
+    labels they take; source then is a model. Raises SettingError where the file is there already, and for a set
     that is not known; DataError for a folder without images to learn from.
     """
     if path.exists():
         raise SettingError(f"{path}: is there already; choose another name, or remove it")
+    name = re.sub(r"[^a-z0-9-]+", "-", path.stem.lower()).strip("-") or "study"
+    if not any(Path(target).glob("train*")) and (table := table_of(target)):
+        forms = [row.get("form") or row["file"] for _, row in read_csv(table, "file", "value")]
+        title = f"{target}: how many labels, and is teaching worth it?"
+        text = number_starter(path, name, title, source or NUMBER_MODEL, table, forms)
+        write_whole(path, text.encode())
+        return
+    source = source or "mnist"
     for data in (source, target):
         if not Path(data).is_dir():
             catalog.find(data)
@@ -487,7 +503,29 @@ def write_starter(path: Path, source: str, target: str) -> None:
             wanted = "train.csv, train.npz or a folder train of class folders"
             raise DataError(f"{data}: expected a folder with {wanted}, found none")
     split = "" if len(parts_of(target)) > 1 else ", test_share = 0.25"
-    quoted = {key: json.dumps(text)[1:-1] for key, text in (("source", source), ("target", target))}
-    name = re.sub(r"[^a-z0-9-]+", "-", path.stem.lower()).strip("-") or "study"
+    quoted = _quoted(source=source, target=target)
     text = Template(_STARTER.read_text(encoding="utf-8")).substitute(quoted, name=name, file=path, split=split)
     write_whole(path, text.encode())
+
+
+def number_starter(file: Path, name: str, title: str, source: str, data: Path, forms: Sequence[str]) -> str:
+    """The TOML of a study of how many labels whole numbers take. forms: the one that each number of `data` is from."""
+    budgets = number_budgets(max(Counter(forms).values()), len(forms))
+    given = _quoted(name=name, title=title, source=source, data=str(data))
+    text = Template(_NUMBERS_STARTER.read_text(encoding="utf-8"))
+    return text.substitute(given, file=file, budgets=budgets, share=_TEST_SHARE, replicates=NUMBER_REPLICATES)
+
+
+def number_budgets(largest: int, numbers: int) -> list[int]:
+    """Up to three budgets that a study of so many numbers has left to learn from. largest: numbers of one form.
+
+    Forms are dealt whole, so that its test part may be too large by all but one number of a form; and what is learned
+    must be of two forms or more.
+    """
+    most = numbers - round(_TEST_SHARE * numbers) - (largest - 1)
+    return [budget for budget in _BUDGETS if largest < budget <= most][-3:] or [max(2, most)]
+
+
+def _quoted(**texts: str) -> dict[str, str]:
+    """As they stand between quotes in TOML."""
+    return {key: json.dumps(text, ensure_ascii=False)[1:-1] for key, text in texts.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from inkshift.errors import ModelError, SettingError, lacks
 from inkshift.models.package import NUMBER_MODEL, Manifest, Model, load_model, shipped
 from inkshift.review.core import store as stores
 from inkshift.review.core.paging import Listed, listed
-from inkshift.review.core.schema import Choice, TrainedModel, User
+from inkshift.review.core.schema import Batch, Choice, Task, TrainedModel, User
 from inkshift.review.core.store import Store
 from inkshift.review.paired import Paired, of_json
 
@@ -92,6 +93,19 @@ def default(store: Store) -> Known | None:
     with store.reading() as session:
         current = _current(session)
     return next((model for model in ships(store) if model.default), None) or find(store, current)
+
+
+def learned(store: Store) -> set[str]:
+    """Names of the batches that the model that reads now, or one that it was taught from, learned from."""
+    batches: set[int] = set()
+    with store.reading() as session:
+        model = session.get(TrainedModel, _current(session))
+        while model is not None:
+            task = Path(model.folder).name  # a package that was taught here lies in a folder called after its task
+            found = session.get(Task, int(task)) if task.isdigit() else None
+            batches |= set(found.about["batches"]) if found and found.kind == "teach" else set()
+            model = session.get(TrainedModel, model.based_on)
+        return set(session.scalars(sa.select(Batch.name).where(Batch.id.in_(batches))))
 
 
 def choose(store: Store, digest: str, user_id: int | None = None, *, although_worse: bool = False) -> None:

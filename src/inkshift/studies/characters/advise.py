@@ -10,6 +10,7 @@ others: what is drawn is spread as Student's t asks of so many.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -288,11 +289,16 @@ def advise(
 def _usable(data: LabelledImages, classes: tuple[str, ...]) -> Counts:
     """The rows that are measured with, at most `MOST`."""
     long = [label for label in classes if len(label) != 1]
+    if long and all(label.isascii() and label.isdigit() for label in classes):
+        table = shlex.quote(data.name) if data.name.lower().endswith(".csv") else "numbers.csv"
+        raise DataError(
+            f"{data.name}: holds whole numbers, such as {long[0]!r}, and this advice is of single characters; whether "
+            f"teaching pays, and how many labels it takes: inkshift study new study.toml --target {table}"
+        )
     if long or len(classes) < 2:
         found = repr(long[0]) if long else f"{len(classes)} class"
         raise DataError(
-            f"{data.name}: expected single characters of two classes or more, found {found}; for whole numbers run a "
-            "study of kind string (docs/run-a-study.md)"
+            f"{data.name}: expected single characters of two classes or more, found {found}; give such a set"
         )
     index = np.searchsorted(classes, data.labels)
     least = int(np.bincount(index).min())

@@ -12,7 +12,16 @@ from matplotlib.figure import Figure
 
 from inkshift.files import write_whole
 from inkshift.studies.report.figures import LINE, RC, SOFT, STYLES, Picture, canvas, end_labels, picture
-from inkshift.studies.report.number_results import Analysis, Arm, Difference, StringResults, Summary, analyse, load
+from inkshift.studies.report.number_results import (
+    Analysis,
+    Arm,
+    Difference,
+    StringResults,
+    Summary,
+    analyse,
+    load,
+    worth,
+)
 from inkshift.studies.report.page import bounds, environment, gap, lost, write_pictures
 from inkshift.studies.report.tables import Rows, bounds_of, write_table
 from inkshift.studies.stats import Interval
@@ -72,18 +81,17 @@ def answers(analysis: Analysis) -> list[str]:
         f"{one.arm.budget} labels instead of {one.baseline.budget}: {_STANDS[one.verdict]}, {_gap(one)}."
         for one in analysis.more
     ]
-    found = [_worth(tuned, analysis.results), *more, _enough(analysis)]
+    found = [_worth(analysis), *more, _enough(analysis)]
     found += [_scratch(row) for row in tuned if row.control]
     found += [_forgotten(row) for row in tuned[-1:]]
     return [text for text in found if text] or ["Nothing to compare: no replicate is finished in two regimes."]
 
 
-def _worth(tuned: Sequence[Summary], results: StringResults) -> str:
-    compared = [(row, row.as_is) for row in tuned if row.as_is]
-    if not compared:
+def _worth(analysis: Analysis) -> str:
+    told = worth(analysis)
+    if not told:
         return ""
-    ahead = [(row, found) for row, found in compared if found.verdict == "ahead"]
-    row, found = ahead[0] if ahead else compared[-1]
+    row, found = told
     text = {
         "ahead": f"Fine-tuning is worth it from {row.arm.budget} labels on",
         "alike": f"Fine-tuning makes no difference that matters, even with {row.arm.budget} labels",

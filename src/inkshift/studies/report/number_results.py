@@ -199,6 +199,13 @@ def analyse(results: StringResults) -> Analysis:
     )
 
 
+def worth(analysis: Analysis) -> tuple[Summary, Difference] | None:
+    """Is fine-tuning worth it? The smallest budget that is surely ahead of as-is, else the largest; None: none."""
+    tuned = [row for row in analysis.summaries if row.arm.regime == "fine-tuned"]
+    compared = [(row, row.as_is) for row in tuned if row.as_is]
+    return next((one for one in compared if one[1].verdict == "ahead"), compared[-1] if compared else None)
+
+
 def _some(found: Iterable[Difference | None]) -> tuple[Difference, ...]:
     return tuple(item for item in found if item is not None)
 
