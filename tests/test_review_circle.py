@@ -168,6 +168,9 @@ class TestAdvice:
             given = {"csrf": token(browser), "batch": first}
             refused = browser.post("/studies", data=given, headers={"Accept-Language": code})
             assert refused.status_code == 400 and said in refused.text
+        assert datasets.listing(tmp_path / "files") == []
+        given = {"csrf": token(browser), "data": datasets.make(store, tmp_path / "files", [1, 2], "both")}
+        assert browser.post("/studies", data=given).status_code == 400
 
     @pytest.mark.parametrize(("gain", "said"), [(5, "teaching helps, from 50"), (0, "undecided, even with 50")])
     def test_what_a_study_of_it_says(
@@ -195,7 +198,7 @@ class TestAdvice:
         monkeypatch.setattr(Tasks, "start", lambda _, kind, about: begun.append((kind, about)))
         settled(store, 120)
         page = browser.get("/studies?batch=1").text
-        assert "120 settled numbers become a data set" in page and "Up to about 27 minutes" in page
+        assert "120 settled numbers become a data set" in page and "About 9 to 27 minutes" in page
         given = {"csrf": token(browser), "batch": 1}
         assert browser.post("/studies", data=given).headers["location"] == "/studies"
         assert begun == [("study", {"dataset": 1, "name": "Cheques"})]

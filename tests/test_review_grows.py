@@ -13,6 +13,8 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from inkshift.models.package import NUMBER_MODEL, load_model
+from inkshift.review import advice, labelled
 from inkshift.review.app import Settings
 from inkshift.review.batches import keep
 from inkshift.review.core import intake, queue
@@ -21,6 +23,7 @@ from inkshift.review.core.schema import Aside, Choice, Decision, Draft, Field, F
 from inkshift.review.core.store import Store
 from inkshift.review.keying import views
 from review_app import PASSWORD, client, logged_in, shown_field, token
+from review_circle import settled
 from review_forms import TALLY, many, people, tally
 
 pytest_plugins = ["review_databases"]
@@ -153,6 +156,16 @@ def test_nothing_that_a_keyer_waits_for_reads_a_big_table_from_end_to_end(store:
         assert boss.get(f"/forms/{form}").status_code == 200
     assert len(asked) > 50
     assert scans(store, asked) == []
+
+
+def test_what_is_known_before_teaching_is_found_by_indexes(store: Store) -> None:
+    batch = settled(store, model=load_model(NUMBER_MODEL).digest, wrong=6)
+    settled(store, name="other")
+    (one,) = labelled.available(store, [batch])
+    with statements(store) as asked:
+        _, found = advice.advice(store, Path("nowhere"), [one])
+    read = found[batch].read
+    assert read is not None and (read.right, read.numbers) == (24, 30) and scans(store, asked) == []
 
 
 def test_a_scan_is_seen(store: Store) -> None:

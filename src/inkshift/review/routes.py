@@ -241,8 +241,11 @@ def start_study(
     """Study how many labels it takes: of a data set, or of the settled numbers of a batch, which become one."""
     if batch and not data:
         one = there(next(iter(available(who.store, [batch])), None))
+        studies.refuse_learned(who.store, [one.name])
         data = datasets.make(who.store, who.files, [batch], one.name)
-    who.tasks.start("study", studies.request(who.store, there(datasets.find(who.files, data or 0))))
+    found = there(datasets.find(who.files, data or 0))
+    studies.refuse_learned(who.store, found.batches)
+    who.tasks.start("study", {"dataset": found.id, "name": found.name})
     return RedirectResponse("/studies", 303)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -130,11 +131,10 @@ def _spec(work: Work, spec: Path) -> str:
     return number_starter(spec, f"study-{work.folder.name}", asked, source, data, forms)
 
 
-def request(store: Store, data: DataSet) -> dict[str, Any]:
-    """What a task `study` is to be about. Raises SettingError where the model that reads now learned from the data."""
-    if known := sorted(set(data.batches) & learned(store)):
+def refuse_learned(store: Store, batches: Iterable[str]) -> None:
+    """Raises SettingError where the model that reads now learned from one of these: a study would flatter it."""
+    if known := sorted(set(batches) & learned(store)):
         raise SettingError(f"study: the model that reads now learned from {known[0]}; study data of other batches")
-    return {"dataset": data.id, "name": data.name}
 
 
 def longest(numbers: int) -> int:
