@@ -21,7 +21,7 @@ from inkshift.studies.report import page as report
 from inkshift.studies.report.analysis import Analysis, analyse, states
 from inkshift.studies.report.compare import Comparison
 from inkshift.studies.report.figures import Picture, pictures
-from inkshift.studies.report.results import Results, load
+from inkshift.studies.report.results import Results, StudyResults, load
 from inkshift.studies.report.tables import write_tables
 from kooverjee_findings import CLAIMS, Arms, held_together, judge, main_set, reasons, roles
 from kooverjee_questions import questions
@@ -73,13 +73,14 @@ def page(analysis: Analysis, drawn: Sequence[Picture], given: str) -> Iterator[s
 
 
 def head(
-    results: Results,
+    results: StudyResults,
     given: str,
     script: str = "kooverjee.py",
     about: str = f"The three sets of {PAPER}, run as a study.",
 ) -> Iterator[str]:
     spec = Path("studies") / f"{results.name}.toml"
     yield from [f"# {results.title}", "", *([about, ""] if about else [])]
+    unit = "F1" if isinstance(results, Results) else "the share read right"
     run = f"`inkshift study run {spec}`" if spec.is_file() else "`inkshift study run SPEC`"
     rows = [
         ("run by", run),
@@ -87,9 +88,10 @@ def head(
         *_times(results.folder),
         ("machine", results.machine),
         ("versions", ", ".join(f"{name} {version}" for name, version in results.versions.items())),
-        ("seed, margin", f"{results.seed}; {results.margin:g} of F1"),
-        ("digest of the outcome", digest(results) or "none, since runs are missing"),
+        ("seed, margin", f"{results.seed}; {results.margin:g} of {unit}"),
     ]
+    if isinstance(results, Results):
+        rows.append(("digest of the outcome", digest(results) or "none, since runs are missing"))
     yield from table(("", ""), rows)
 
 

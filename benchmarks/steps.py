@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -68,13 +68,23 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
     yield ""
     yield f"| milliseconds of one core | {' | '.join(STEPS.values())} | the whole page |"
     yield "|---" * (len(STEPS) + 2) + "|"
-    for name, (template, files) in pages().items():
-        reader, best = Reader(template), []
-        for file in files[: given.pages]:
-            tries = [milliseconds(reader, file) for _ in range(given.repeats + 1)][1:]
-            best.append({step: min(one.get(step, 0.0) for one in tries) for step in (*STEPS, "page")})
-        means = [sum(one[step] for one in best) / len(best) for step in (*STEPS, "page")]
-        yield f"| {name}, mean of {len(best)} pages | {' | '.join(f'{mean:.0f}' for mean in means)} |"
+    found = pages()
+    several = [template for template, _ in found.values()]
+    for name, (template, files) in found.items():
+        yield row(f"{name}, mean of {len(files[: given.pages])} pages", Reader(template), files[: given.pages], given)
+        if len(several) > 1:
+            among = f"{name}, found among {len(several)} templates"
+            yield row(among, Reader(several), files[: given.pages], given)
+
+
+def row(title: str, reader: Reader, files: Sequence[Path], given: argparse.Namespace) -> str:
+    """A line of the table: the mean over files of each step."""
+    best = []
+    for file in files:
+        tries = [milliseconds(reader, file) for _ in range(given.repeats + 1)][1:]
+        best.append({step: min(one.get(step, 0.0) for one in tries) for step in (*STEPS, "page")})
+    means = [sum(one[step] for one in best) / len(best) for step in (*STEPS, "page")]
+    return f"| {title} | {' | '.join(f'{mean:.0f}' for mean in means)} |"
 
 
 def main() -> None:

@@ -64,10 +64,10 @@ from inkshift.forms.reading import (
     page_to_json,
 )
 from inkshift.forms.registration.apart import shows_other
-from inkshift.forms.registration.places import overlap
-from inkshift.forms.registration.register import lay_at, reference_of, register
+from inkshift.forms.registration.places import overlap, promise
+from inkshift.forms.registration.register import in_mirror, lay_at, reference_of, register
 from inkshift.forms.registration.registered import Registered, without
-from inkshift.forms.registration.scan import Matrix
+from inkshift.forms.registration.scan import Matrix, Scan
 from inkshift.forms.scans import all_refs, crashed, open_reader, read_away, read_scan, stamp
 from inkshift.forms.settings import DIGITS, Method, ReadAs, SecondReader, Settings, checked_digits, models_of
 from inkshift.forms.template import FieldSpec, Template, load_template
@@ -446,12 +446,14 @@ class Reader:
             return self, self._lay(image, number, count)
         tried: list[tuple[Reader, list[Laid]]] = []
         nearest = UnknownFormError()
-        for reader in self._readers:
+        scan = Scan(to_gray(image))
+        for reader in sorted(self._readers, key=lambda one: -max(one._promises(scan))):
             try:
-                tried.append((reader, reader._lay(image, number, count)))
+                tried.append((reader, reader._lay(image, number, count, scan)))
             except RegistrationError as e:
                 if e.explained > nearest.explained:
                     nearest.outline, nearest.explained = e.outline, e.explained
+        tried.sort(key=lambda one: self._readers.index(one[0]))
         if tried:  # what lies beside the best speaks for another page on the picture, not against this one
             best = max(tried, key=lambda one: one[1][0].page.quality)[1][0].page.outline
             tried = [one for one in tried if overlap(one[1][0].page.outline, best) > 0]
@@ -464,6 +466,11 @@ class Reader:
         if len(likely) != 1:
             raise RegistrationError(unknown_form(self.templates, [tried[i][0].template for i in likely]))
         return tried[likely[0]]
+
+    def _promises(self, scan: Scan) -> list[float]:
+        """For each design of the template how much a scan looks like it: see `promise`."""
+        specs = self.template.pages if self.template else ()
+        return [promise(scan, reference_of(*one)) for one in zip(specs, self._references, strict=True)]
 
     def _barcode_fits(self, image: Pixels) -> bool:
         """Whether the page has a barcode that names a form of this template."""
@@ -493,11 +500,7 @@ class Reader:
         if self.template is None or not may_be_mirrored(reading.fields):
             return
         spec, reference = self.template.pages[reading.design], self._references[reading.design]
-        try:
-            ways = register(np.ascontiguousarray(page.image[:, ::-1]), spec, reference)
-        except RegistrationError:
-            return
-        for way in ways:
+        for way in in_mirror(page, spec, reference):
             over = self._fields(self._darkened(Laid(reading.design, way, spec)), glance=True)
             if is_mirrored(reading.fields, over):
                 raise RegistrationError(
@@ -592,26 +595,30 @@ class Reader:
         self._spent("decode", start)
         return readings
 
-    def _lay(self, image: Pixels, number: int = 1, count: int = 0) -> list[Laid]:
+    def _lay(self, image: Pixels, number: int = 1, count: int = 0, scan: Scan | None = None) -> list[Laid]:
         """The page on the design of the template that it proves; two ways up where only what is written can tell.
 
         number: of the page in its file, which tells designs apart that the page fits alike; not where the file's
-        `count` of pages is none of whole forms, so that one is missing or too many.
+        `count` of pages is none of whole forms, so that one is missing or too many. scan: see `register`.
         """
         if self.template is None:
             return [Laid(0, Registered(image, np.eye(3), 1.0, 0), None)]
         specs = self.template.pages
+        if scan is None and len(specs) > 1:
+            scan = Scan(to_gray(image))
         laid: list[list[Laid]] = []
         failed: list[RegistrationError] = []
-        for design, (spec, reference) in enumerate(zip(specs, self._references, strict=True)):
+        likely = self._promises(scan) if scan else [0.0]
+        for design in sorted(range(len(specs)), key=lambda k: -likely[k]):  # its own first: others end sooner then
             try:
-                laid.append([Laid(design, one, spec) for one in register(image, spec, reference)])
+                ways = register(image, specs[design], self._references[design], scan)
+                laid.append([Laid(design, one, specs[design]) for one in ways])
             except RegistrationError as e:
                 failed.append(e)
         if not laid:
             # A design on which the page lies badly says more than one of which it shows nothing.
             raise min(failed, key=lambda e: isinstance(e, UnknownFormError))
-        laid.sort(key=lambda one: -one[0].page.explained)
+        laid.sort(key=lambda one: (-one[0].page.explained, one[0].design))
         best = laid[0][0].page
         alike = [
             one

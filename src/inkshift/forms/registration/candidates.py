@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.registration.reference import MOST_KEYPOINTS, Reference
-from inkshift.forms.registration.scan import Gray, Matrix, Scan, inverse
+from inkshift.forms.registration.scan import Contrast, Gray, Matrix, Scan, inverse
 from inkshift.forms.template import Box, Mark
 
 Points = npt.NDArray[np.float64]
@@ -297,11 +297,8 @@ def by_lines(scan: Scan, reference: Reference, lines: Sequence[Box]) -> list[Mat
     plumb = [(x1 + x2, y1, y2) for x1, y1, x2, y2 in lines if abs(x2 - x1) < 4 + 0.02 * abs(y2 - y1)]
     if len(level) < 2 or len(plumb) < 2:
         return []
-    small, shrunk = scan.reduced(1000 / max(scan.gray.shape))
-    straight, turn = straighten(small)
-    across, down = line_masks(straight)
-    to_scan = inverse(shrunk) @ inverse(turn)
-    scales = max(straight.shape) / max(reference.size) * np.geomspace(_SMALLEST, _LARGEST, _SCALES)
+    across, down, to_scan = ruled(scan)
+    scales = max(across.shape) / max(reference.size) * np.geomspace(_SMALLEST, _LARGEST, _SCALES)
     rows, columns = (_comb(one, scales) for one in (level, plumb))
     sums = across.sum(1), down.sum(0)
     made: list[tuple[float, Matrix]] = []
@@ -312,9 +309,18 @@ def by_lines(scan: Scan, reference: Reference, lines: Sequence[Box]) -> list[Mat
         for (fit_x, sx, tx), (fit_y, sy, ty) in itertools.product(x_ways, y_ways):
             if abs(np.log(sx / sy)) < 0.08:
                 own = np.array([[sx, 0, tx], [0, sy, ty], [0, 0, 1]], np.float64)
-                made.append((fit_x + fit_y, to_scan @ quarter_turn(quarter, straight.shape) @ own))
+                made.append((fit_x + fit_y, to_scan @ quarter_turn(quarter, across.shape) @ own))
     made.sort(key=lambda one: -one[0])
     return [matrix for _, matrix in made[:8] if is_a_page(matrix, reference.size, scan.gray.shape)]
+
+
+def ruled(scan: Scan) -> tuple[Contrast, Contrast, Matrix]:
+    """Masks of the scan's lines, see `line_masks`, turned straight, and the 3x3 map from their pixels to its own."""
+    if scan.ruled is None:
+        small, shrunk = scan.reduced(1000 / max(scan.gray.shape))
+        straight, turn = straighten(small)
+        scan.ruled = (*line_masks(straight), inverse(shrunk) @ inverse(turn))
+    return scan.ruled
 
 
 def quarter_turn(quarter: int, shape: tuple[int, ...]) -> Matrix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import cv2
@@ -32,7 +32,7 @@ from inkshift.forms.registration.scan import Contrast, Matrix, Scan, inverse
 Way = Callable[[Scan, Reference], list[Matrix]]
 # A page is read where it more probably lies right than not; how probable that is enters the confidence of each field.
 LEAST = 0.5
-_SURE = 0.95
+SURE = 0.95
 # Places that share no more than this of the smaller one are no rivals: the form may lie at both.
 _OVERLAP = 0.2
 # Maps whose corners lie within this share of the form's size of each other are the same place: 3 mm of A4.
@@ -53,10 +53,10 @@ _MOST_OF_SCAN = 0.75
 _ON_SCAN = 0.9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tried:
     """A place and what speaks for it. looks: the scan from there. judged, probability: once its rivals are known.
-    closest: whether it is no better laid once more (see `closer`)."""
+    closest: whether it is no better laid once more (see `closer`). over: its margin over others, see `_margins`."""
 
     scan: Scan
     known: Reference
@@ -65,6 +65,7 @@ class Tried:
     judged: Evidence | None = None
     probability: float = 0.0
     closest: bool = False
+    over: dict[Tried, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def explained(self) -> float:
@@ -98,9 +99,20 @@ def find_places(scan: Scan, known: Reference) -> list[Tried]:
     return _squashed(scan, known, tried) if _is_fax(scan) else tried
 
 
+def promise(scan: Scan, known: Reference) -> float:
+    """About how dark a scan is where print should be, 0 to 2, at the places that are found at once: by marks, or as a
+    form that fills it. Which of several forms to look for first."""
+    quick = [*candidates.by_marks(scan, known, (1.0,)), *candidates.by_whole_scan(scan, known)]
+    return max((glance(scan, known, matrix) for matrix in quick), default=0.0)
+
+
 def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
-    """The places that were tried, best first: each way of looking in turn, until one is proved."""
+    """The places that were tried, best first: each way of looking in turn, until one is proved.
+
+    Where another form is proved to be there, what shows far less than that is not tried (`Scan.least`).
+    """
     lines = printed_lines(known.spec)
+    enough, dark = scan.least
     ways: tuple[Way, ...] = (
         lambda scan, known: candidates.by_marks(scan, known, (1.0,)),
         candidates.by_keypoints,
@@ -112,6 +124,8 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
     best: Tried | None = None
     for way in ways:
         rough = [Place(matrix) for matrix in way(scan, known)]
+        if enough:
+            rough = [one for one in rough if glance(scan, known, one.matrix) > dark]
         looks = (
             sorted(range(len(rough)), key=lambda k: -glance(scan, known, rough[k].matrix)) if len(rough) > 1 else [0]
         )
@@ -122,17 +136,18 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
         chosen = [rough[k] for k in dict.fromkeys([*looks[:2], *first])] if rough else []
         for one in chosen:
             place = _by_marks(scan, known, one) if exact else refine(scan, known, one.matrix)
+            least = enough
             if tried:
                 alike = [
                     other.explained for other in tried if same_place(place.matrix, other.place.matrix, known, 0.01)
                 ]
-                least = max(alike, default=0.6 * max(other.explained for other in tried))
-                if _roughly(scan, known, place) <= least:
-                    continue
+                least = max(enough, max(alike, default=0.6 * max(other.explained for other in tried)))
+            if (tried or enough) and _roughly(scan, known, place) <= least:
+                continue
             tried += _try(scan, known, place)
             tried.sort(key=lambda one: -one.explained)
             best = _judged(scan, known, tried) if known.drawn or tried[0].explained > _BENT else None
-            if best and best.probability >= _SURE:
+            if best and best.probability >= SURE:
                 return [best, *tried[1:]]
         if chosen and 0.2 < max((one.explained for one in tried), default=1) < _BENT and not known.drawn:
             tried += _try(scan, known, refine(scan, known, chosen[0].matrix, WIDE))
@@ -140,7 +155,7 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
             best = None
         if tried and best is None:
             best = _judged(scan, known, tried)
-        if best and best.probability >= _SURE:
+        if best and best.probability >= SURE:
             break
     return [best, *tried[1:]] if best else []
 
@@ -178,7 +193,9 @@ def _squashed(scan: Scan, known: Reference, tried: Sequence[Tried]) -> list[Trie
     for across, down in ((1, 2), (2, 1)):
         square = cv2.resize(scan.gray, None, fx=across, fy=down, interpolation=cv2.INTER_LINEAR)
         shrink = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1]])
-        for one in _find_as_it_is(Scan(np.asarray(square, np.uint8)), known)[:1]:
+        twice = Scan(np.asarray(square, np.uint8))
+        twice.least = scan.least
+        for one in _find_as_it_is(twice, known)[:1]:
             if one.probability >= LEAST and one.explained > least:
                 there = Place(shrink @ one.place.matrix, one.place.sights)
                 proved.append(replace(one, scan=scan, place=there, closest=False))
@@ -245,13 +262,15 @@ def _is_rival(one: Tried, other: Tried, known: Reference) -> bool:
 def _margins(known: Reference, one: Tried, other: Tried) -> tuple[float, float]:
     """`Evidence.margin` of each of two places over the other; where that is not clear, by those of the template's lines
     and marks that are at one of the two alone."""
-    over, under = _margin(known, one, other), _margin(known, other, one)
-    if min(abs(over), abs(under)) > _CLEAR:
-        return over, under
-    told = lead(one.fine, other.fine, known, one.place, other.place)
-    if told is None:
-        return over, under
-    return over if abs(over) > _CLEAR else told[0], under if abs(under) > _CLEAR else told[1]
+    if other not in one.over:  # places are weighed anew with each that is added
+        over, under = _margin(known, one, other), _margin(known, other, one)
+        told = None
+        if min(abs(over), abs(under)) <= _CLEAR:
+            told = lead(one.fine, other.fine, known, one.place, other.place)
+        if told is not None:
+            over, under = over if abs(over) > _CLEAR else told[0], under if abs(under) > _CLEAR else told[1]
+        one.over[other], other.over[one] = (over, under), (under, over)
+    return one.over[other]
 
 
 def _margin(known: Reference, best: Tried, rival: Tried) -> float:

@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field.segment import components
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.registration.reference import (
     COARSE,
@@ -276,10 +275,12 @@ def _laid_over(drawn: Gray, step: Matrix, reference: Reference) -> npt.NDArray[n
 
 def _of_each(seen: Contrast, lines: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """The mean contrast of each connected piece of `lines` but the shortest."""
-    labels, stats = components(lines.view(np.uint8))
-    sums = np.bincount(labels[lines], weights=seen[lines], minlength=len(stats) + 1)[1:]
-    long = stats[:, cv2.CC_STAT_AREA] >= _SHORTEST
-    return np.asarray(sums[long] / stats[long, cv2.CC_STAT_AREA], np.float64)
+    # OpenCV's own statistics of the pieces take three times as long as to find them.
+    _, labels = cv2.connectedComponentsWithAlgorithm(lines.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_SAUF)
+    own = labels[lines]
+    areas, sums = np.bincount(own), np.bincount(own, weights=seen[lines])
+    long = areas >= _SHORTEST
+    return np.asarray(sums[long] / areas[long], np.float64)
 
 
 def fine(scan: Scan, reference: Reference, place: Place) -> Contrast:

@@ -12,13 +12,14 @@ import numpy.typing as npt
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.registration import candidates
 from inkshift.forms.registration.labels import label_probability, labels_of, rows_of
-from inkshift.forms.registration.places import LEAST, Tried, closer, find_places, is_on, outline_of, same_place
+from inkshift.forms.registration.places import LEAST, SURE, Tried, closer, find_places, is_on, outline_of, same_place
 from inkshift.forms.registration.proof import (
     MOSTLY,
     MOVED,
     UNPRINTED,
     field_probability,
     frame_probability,
+    glance,
     probability,
     typical,
     view,
@@ -40,6 +41,9 @@ _PLAIN = 0.3
 _MISSING, _MISSING_FIELDS, _NOT_THERE = 0.1, 2, 0.1
 # Fields that make a row of a table, and how much paper, in heights of a field, is around one that is not cut off.
 _A_ROW, _EDGE = 3, 0.1
+# Where a form is proved to lie on a scan, another one that shows this share of what it shows, or the second of its own
+# print, may lie there all the same; and the form itself in a mirror, where that shows the third.
+_NO_RIVAL, _A_RIVAL, _AS_WELL = 0.5, 0.3, 0.65
 # Pixels around the form that a laid page is looked at with, so that what lies beside its place is found.
 _AROUND = 24
 _OPEN = (
@@ -52,7 +56,9 @@ _MOST_REFERENCES = 32
 _SOME_BED = 0.08
 
 
-def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None = None) -> list[Registered]:
+def register(
+    image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None = None, scan: Scan | None = None
+) -> list[Registered]:
     """Lay a page, (H, W) or (H, W, 3) uint8, onto its template; `reference` is the picture that `page` names.
 
     One place; two, upright and upside down, where what is known of the print is the same both ways up, so that only
@@ -60,14 +66,16 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
     not speak against it. Raises UnknownFormError where the page shows too little of the form, a blank one too, or some
     of its fields have nothing of their print where all else is, as on another version of the form, or other rows'
     names beside them, and RegistrationError where it could lie otherwise as well; both name the place that comes
-    nearest.
+    nearest. scan: the same image, where it is looked at for several forms: once one is proved, the others are given up
+    sooner.
     """
     if max(image.shape[:2]) < _SMALLEST_PAGE:
         high, wide = image.shape[:2]
         raise RegistrationError(
             f"a page of {wide} x {high} pixels is too small to find a form on; scan it at 100 dpi or more"
         )
-    scan, known = Scan(to_gray(image)), reference_of(page, reference)
+    alone, scan, known = scan is None, scan or Scan(to_gray(image)), reference_of(page, reference)
+    scan.sheets.clear()  # of other forms: large, and not looked at again
     tried = find_places(scan, known)
     if not tried:
         wanted = "corner marks" if page.marks else "printed lines" if page.lines else "print"
@@ -81,7 +89,24 @@ def register(image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | Non
         over = refine(scan, known, best.place.matrix @ turned, NEAR)
         found.append(_laid(image, scan, known, over, best))
     _refuse_another_version(found[0], known, best)
+    if best.probability >= SURE and not alone:
+        dark = _NO_RIVAL * glance(scan, known, place.matrix)
+        scan.least = max(scan.least, (min(_NO_RIVAL * best.explained, _A_RIVAL), dark))
     return found
+
+
+def in_mirror(page: Registered, spec: PageSpec, reference: Gray | None = None) -> list[Registered]:
+    """The mirror image of a page that was laid, on the same template, as `register` gives it; none where that does not
+    show about as much of the print as the page does."""
+    image = np.ascontiguousarray(page.image[:, ::-1])
+    scan = Scan(to_gray(image))
+    known = reference_of(spec, reference)
+    dark = glance(Scan(to_gray(page.image)), known, page.matrix)
+    scan.least = _AS_WELL * page.explained, _NO_RIVAL * dark
+    try:
+        return register(image, spec, reference, scan)
+    except RegistrationError:
+        return []
 
 
 def lay_at(image: npt.NDArray[np.uint8], page: PageSpec, matrix: Matrix, reference: Gray | None = None) -> Registered:

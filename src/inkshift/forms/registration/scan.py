@@ -104,13 +104,16 @@ class Sheet:
 
 class Scan:
     """A page, (H, W) uint8, with smaller copies made when they are needed. dark: its contrast, once it was made;
-    sheets: what was seen of it.
+    ruled: its lines, see `candidates.ruled`; sheets: what was seen of it. least: what is asked of a place, where
+    another is proved already: the share of the form's print that is seen there, and how dark it is at a glance.
     """
 
     def __init__(self, gray: Gray) -> None:
         self.gray = gray
         self.dark: Contrast | None = None
+        self.ruled: tuple[Contrast, Contrast, Matrix] | None = None
         self.sheets: list[Sheet] = []
+        self.least = (0.0, 0.0)
         self._smaller: dict[int, Gray] = {0: gray}
 
     def reduced(self, factor: float) -> tuple[Gray, Matrix]:
