@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -232,6 +233,17 @@ def test_a_sum_decides_between_candidates() -> None:
     assert joint["A"].confidence > 0.9 and joint["r02"].confidence > 0.9
     assert joint["A"].candidates[0] == Candidate("127", joint["A"].confidence)
     assert all(sum(c.probability for c in f.candidates) <= 1 + 1e-9 for f in joint.fields)
+
+
+def test_a_sum_that_holds_does_not_make_a_page_lie_right() -> None:
+    """Those of the next row, or of another form, hold as well."""
+    sharp = form(field("r01", _012=0.999), field("r02", _115=0.6, _116=0.4), field("A", _129=0.7, _127=0.3))
+    aside = replace(sharp, fields=tuple(replace(f, whose=0.66) for f in sharp.fields))
+    joint = read(aside, SUMS[0])
+    assert [f.value for f in joint.fields] == [f.value for f in read(sharp, SUMS[0]).fields]
+    assert (
+        max(f.confidence for f in joint.fields) <= 0.66 < 0.9 < min(f.confidence for f in read(sharp, SUMS[0]).fields)
+    )
 
 
 @pytest.mark.parametrize("sure", [0.78, 0.9, 0.95])

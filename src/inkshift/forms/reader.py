@@ -512,12 +512,11 @@ class Reader:
         start = time.process_time()
         work, boxes = self._jobs(found, glance)
         self._spent("prepare", start)
-        sure = found.page.fields
+        page = found.page
         specs = found.spec.fields if found.spec else [None] * len(work)
-        return [
-            fields.less_sure(_of_kind(replace(reading, box=b), spec), sure.get(reading.name, 1.0))
-            for reading, b, spec in zip(self._readings(work, glance), boxes, specs, strict=True)
-        ]
+        read = zip(self._readings(work, glance), boxes, specs, strict=True)
+        placed = [_of_kind(replace(one, box=box, whose=page.whose(one.name)), spec) for one, box, spec in read]
+        return [fields.less_sure(one, page.fields.get(one.name, 1.0)) for one in placed]
 
     def read_field(self, job: cutout.Job) -> FieldReading:
         """Read one field again from the crop that was kept of it (see `crops.harvest.job_of`)."""

@@ -58,6 +58,7 @@ class FieldReading:
     slash, percent, brackets, fraction; struck first, where another number beside it was struck out.
     rules_broken: the template's rules that the values of this form break and this field is part of.
     box: xmin, ymin, xmax, ymax of the field in pixels of its page as `pages.load_page` gives it.
+    whose: probability, 0 to 1, that what is there was written for this field; no other field of the form can tell.
     crop: (H, W) or (H, W, 3) uint8, what was read; kept only where the reader was asked to.
     """
 
@@ -75,6 +76,7 @@ class FieldReading:
     box: tuple[float, float, float, float] | None = None
     marks: tuple[str, ...] = ()
     kind: Kind = "number"
+    whose: float = 1.0
     crop: Image | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:

@@ -26,6 +26,9 @@ from inkshift.forms.template import FieldSpec
 
 # Every second wrong sum is wrong in one digit: a slip is one of so many numbers for each digit.
 _SLIPS = 18
+# From this probability on that it lies right, a page is as sure as registration gets, and always did; below, a sum that
+# holds says no more of that: those of the next form or row hold as well.
+_LIES_RIGHT = 0.98
 # A number proposed for a field that cannot be read is shown from this probability on.
 _SHOWN = 0.01
 
@@ -224,6 +227,8 @@ def _read(field: FieldReading, domain: Domain, posterior: Floats, best: int, dou
     confidence = known.pop(written)
     if doubted:
         confidence = min(confidence, domain.given.get(written, 0.0))
+    if field.whose < _LIES_RIGHT:
+        confidence = min(confidence, field.whose)
     others = known | _unlisted(domain, float(posterior[-1]))
     ranked = sorted(others.items(), key=lambda one: -one[1])
     candidates = (Candidate(written, confidence), *(Candidate(text, p) for text, p in ranked))[:20]

@@ -199,7 +199,7 @@ def _aside(shift: tuple[float, float]) -> str:
 def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Place, best: Tried) -> Registered:
     """The page turned upright, and each field on its own frame."""
     seen = look(scan, known, place.matrix, _AROUND)
-    own, fields = dict[Box, Matrix](), dict[str, float]()
+    own, fields, beside = dict[Box, Matrix](), dict[str, float](), dict[str, float]()
     angle = float(np.degrees(np.arctan2(place.matrix[1, 0], place.matrix[0, 0])))
     quarters = round(-angle / 90) % 4
     upright = np.ascontiguousarray(np.rot90(image, -quarters)) if quarters else image
@@ -234,6 +234,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
         own,
         fields,
         outline_of(place.matrix, known),
+        beside,
     )
     unit = max(known.size) / FINE
     labels = labels_of(known)
@@ -241,6 +242,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     labels = tuple(one for one, shown in zip(labels, paper_there, strict=True) if shown)
     for name, sure in zip(fields, label_probability(labels, known, place, seen, _AROUND), strict=True):
         fields[name] *= sure
+        beside[name] = float(sure)
     return page
 
 

@@ -29,8 +29,9 @@ class Registered:
     probability, 0 to 1, that it lies right. turn: degrees clockwise that it was turned to stand upright. paper: gray
     level of its paper. explained: about what share of the form's print is seen on it. own: for the box of each field a
     3x3 map of its own, template to image pixels, where paper bends or the field's printed frame lies a little aside.
-    fields: for each field's name the probability that its box lies right, that of the page included. outline: the four
-    corners of the form, (4, 2), in pixels of the page as it came.
+    fields: for each field's name the probability that its box lies right, that of the page included. labels: the share
+    of it that what stands beside the field leaves, where that was looked at. outline: the four corners of the form,
+    (4, 2), in pixels of the page as it came.
     """
 
     image: npt.NDArray[np.uint8]
@@ -42,10 +43,15 @@ class Registered:
     own: Mapping[Box, Matrix] = field(default_factory=dict)
     fields: Mapping[str, float] = field(default_factory=dict)
     outline: Matrix = field(default_factory=lambda: np.zeros((4, 2)))
+    labels: Mapping[str, float] = field(default_factory=dict)
 
     def map_of(self, box: Box) -> Matrix:
         """3x3, template to image pixels, for a box of the template and what is near it."""
         return self.own.get(box, self.matrix)
+
+    def whose(self, name: str) -> float:
+        """How probable it is, 0 to 1, that a field's page lies right and its row bears its own name."""
+        return self.quality * self.labels.get(name, 1.0)
 
     @property
     def scale(self) -> float:
