@@ -494,7 +494,7 @@ class TestPages:
             store, tmp_path / "files", tmp_path / "files" / "tasks" / "5", {"dataset": 1, "name": 'q " \n'}, print
         )
         work.folder.mkdir(parents=True)
-        (work.folder / "study.toml").write_text(studies._spec(work, work.folder / "study.toml"))
+        (work.folder / "study.toml").write_text(studies._spec(work))
         spec = Study.load(work.folder / "study.toml")
         assert isinstance(spec, StringStudy)
         assert (spec.source, spec.budgets, spec.name) == (NUMBER_MODEL, (18,), "study-5")

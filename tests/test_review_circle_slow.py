@@ -68,7 +68,7 @@ def test_teaching_for_real(store: Store, running: Tasks, tmp_path: Path) -> None
     base = models.default_folder(store)
     assert base is not None
     task = running.start("teach", teach.request(store, [batch], "mine"))
-    wait(store, task, lambda one: one.note.startswith("2 / 24") or one.status != "running", PATIENCE)
+    wait(store, task, lambda one: one.note.startswith("round 2 of") or one.status != "running", PATIENCE)
     running.stop(task)
     assert wait(store, task).status == "stopped"
     running.go_on(task)

@@ -30,7 +30,7 @@ from inkshift.studies.report import results
 from inkshift.studies.spec import NUMBER_REPLICATES, Study, number_budgets, number_starter
 from inkshift.studies.stats import Verdict
 
-INDEX, REPORT = "index.json", "report.html"
+INDEX, REPORT, SPEC = "index.json", "report.html", "study.toml"
 STUDIES = 20  # of a page
 _TRAINED = 0.95
 
@@ -106,9 +106,9 @@ def study(work: Work) -> dict[str, Any]:
     Stopped, it goes on from its last epoch. Raises InkshiftError in one line where it cannot be done.
     """
     work.folder.mkdir(parents=True, exist_ok=True)
-    spec, folder = work.folder / "study.toml", work.files.resolve() / "studies" / work.folder.name
+    spec, folder = work.folder / SPEC, work.files.resolve() / "studies" / work.folder.name
     if not spec.is_file():
-        spec.write_text(_spec(work, spec), encoding="utf-8")
+        spec.write_text(_spec(work), encoding="utf-8")
     loaded = Study.load(spec)
     planned = kind_of(loaded).plan(loaded)
     total = epochs_planned(planned.runs)
@@ -120,7 +120,7 @@ def study(work: Work) -> dict[str, Any]:
     return {"folder": folder.name}
 
 
-def _spec(work: Work, spec: Path) -> str:
+def _spec(work: Work) -> str:
     """The study as TOML."""
     data_id = work.about["dataset"]
     forms = [number.form for number in datasets.numbers(work.files, data_id)]
@@ -128,7 +128,7 @@ def _spec(work: Work, spec: Path) -> str:
     asked = f"{title}: how many labels, and is teaching worth it?"
     data = (datasets.folder_of(work.files, data_id) / NUMBERS).resolve()
     source = default_folder(work.store) or NUMBER_MODEL
-    return number_starter(spec, f"study-{work.folder.name}", asked, source, data, forms)
+    return number_starter(work.folder / SPEC, f"study-{work.folder.name}", asked, source, data, forms)
 
 
 def refuse_learned(store: Store, batches: Iterable[str]) -> None:
