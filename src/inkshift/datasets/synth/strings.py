@@ -10,7 +10,7 @@ paper and scanned (`inkshift.datasets.synth.paper`). The same seed gives the sam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -49,7 +49,7 @@ class Glyphs:
     rows: dict[tuple[int, int], npt.NDArray[np.int64]]
     letters: npt.NDArray[np.int64]
     shares: list[float]
-    writers: frozenset[int] = field(default_factory=frozenset)
+    writers: frozenset[int]
 
 
 def make_glyphs(
@@ -190,12 +190,10 @@ def compose(
     return paper.scan(paper.lay(ink, print_, papers, dice, fair), hand.body, papers, dice, fair), written
 
 
-def compose_digits(
-    glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None, ordinary: float = ORDINARY
-) -> tuple[Gray, str]:
+def compose_digits(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) -> tuple[Gray, str]:
     """One number and its digits alone: none is struck out, and marks around them are not told."""
     text = draw_label(Dice(rng)) if label is None else label
-    return compose(glyphs, papers, rng, text, ordinary)[0], text
+    return compose(glyphs, papers, rng, text)[0], text
 
 
 def _cut_out(page: marks.Page, hand: Hand, dice: Dice, in_cells: bool) -> tuple[Plane, Plane]:

@@ -33,10 +33,9 @@ _CELL = 1.45
 # How many cells away a box may be that is found by the ones beside it.
 _ROUNDS = 20
 # The longest that a written stroke is, as a share of the page's side, and the most degrees that a page lies askew.
-_STROKE = 0.15
+_STROKE, _CROOKED = 0.15, 4.0
 # A cell at the side of a table that is so many times larger than most is no cell.
 _OUTER = 5.0
-_CROOKED = 4.0
 
 
 @dataclass(frozen=True, slots=True)

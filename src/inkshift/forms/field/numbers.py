@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -186,10 +186,10 @@ class NumberReader:
     frame: Reframing
     run: Recogniser
     calibration: Mapping[str, float]
-    views: Sequence[View] = VIEWS
-    second: Recogniser | None = None
-    marks: Mapping[int, str] = field(default_factory=dict)
-    struck: int | None = None
+    views: Sequence[View]
+    second: Recogniser | None
+    marks: Mapping[int, str]
+    struck: int | None
 
     def signs_seen(self, steps: LineProbabilities) -> tuple[signs.Sign, ...]:
         """What a view, (T, classes), shows beside the digits that may change their value."""

@@ -39,9 +39,9 @@ class Atom:
     """
 
     box: Box
-    weight: float = 1.0
-    cut: float | None = None
-    narrow: float = 0.0
+    weight: float
+    cut: float | None
+    narrow: float
 
 
 @dataclass(frozen=True, slots=True)

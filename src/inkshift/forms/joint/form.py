@@ -41,7 +41,7 @@ class Solution:
 
     posteriors: list[Floats]
     best: list[int]
-    unsettled: tuple[int, ...] = ()
+    unsettled: tuple[int, ...]
 
 
 def decode_form(

@@ -94,7 +94,7 @@ class Shift:
     notes: tuple[str, ...]
     errors: tuple[str, ...]
     furthest: tuple[Far, ...] = field(compare=False, repr=False)
-    drift: tuple[str, ...] = ()
+    drift: tuple[str, ...]
 
 
 def shift(reader: Reader, paths: Sequence[str | Path], *, workers: int = 1, progress: Progress | None = None) -> Shift:

@@ -42,7 +42,7 @@ class Slot:
     pieces: tuple[int, ...]
     span: tuple[int, int]
     room: Box
-    kind: Kind = "number"
+    kind: Kind
     sure: float = 1.0
     struck: float = 0.0
     lines: tuple[int, ...] = ()

@@ -66,10 +66,10 @@ class Cell:
     room: Box
     crop: Image = field(compare=False, repr=False)
     ink: Mask = field(compare=False, repr=False)
-    height: float = 1.0
-    gap: float = 0.0
-    even: float = 1.0
-    parted: bool = False
+    height: float
+    gap: float
+    even: float
+    parted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,6 @@ def adapt(
     check: tuple[strings.Lines, Sequence[str]],
     calibration: dict[str, float],
     rounds: int = 3,
-    plan: Plan = Plan(epochs=6, patience=3),
     report: Callable[[Round], None] = lambda found: None,
 ) -> list[Round]:
     """Adapt `net` in place; it keeps the weights of the last round that was kept.
@@ -86,7 +85,7 @@ def adapt(
             [pages.forms[i] for i in sure for _ in range(2)],
         )
         learn, held_out = split_by_form(numbers, 0.15, number)
-        fine_tune(net, learn, held_out, replace(plan, seed=plan.seed + number), rehearse=rehearse)
+        fine_tune(net, learn, held_out, Plan(epochs=6, patience=3, seed=number), rehearse=rehearse)
         fresh = _read(net, pages, calibration)
         found = Round(number, _agreement(fresh), len(_sure(fresh)), judge(net, *check)[1], True)
         grown = found.agreement >= history[-1].agreement + GROWTH

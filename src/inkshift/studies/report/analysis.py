@@ -211,8 +211,8 @@ class Reach:
     arm: str
     target: float
     epochs: tuple[int | None, ...]
-    seconds: tuple[float | None, ...] = ()
-    source: float | None = None
+    seconds: tuple[float | None, ...]
+    source: float | None
 
     @property
     def median(self) -> float | None:
