@@ -75,15 +75,6 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class WholeForm:
-    """A form for one person to decide at once. items: its fields that wait for them, in the form's order."""
-
-    id: int
-    name: str
-    items: tuple[Item, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Decided:
     """A decision that is in the log, and how its field stands with it. item: after an undo the field, held again by the
     same person; None where it is not theirs to decide."""
@@ -183,20 +174,20 @@ def _next(session: Session, store: Store, user_id: int, batch_id: int) -> Item |
     return None
 
 
-def next_form(store: Store, user_id: int, batch_id: int) -> WholeForm | None:
-    """The form of the most urgent field that waits for this person, with all of its fields that do, held for them."""
+def next_form(store: Store, user_id: int, batch_id: int) -> tuple[Form | None, tuple[Item, ...]]:
+    """The form of the most urgent field that waits for this person, and all of its fields that do, in its order, held
+    for them; None where nothing waits."""
     with store.writing(durable=False) as session:
         person(session, user_id)
         first = _next(session, store, user_id, batch_id)
         if first is None:
-            return None
+            return None, ()
         form = session.get_one(Field, first.field).form
         now = store.clock()
         mine = [sa.or_(column.is_(None), column != user_id) for column in (Field.first_id, Field.second_id)]
         wanted = sa.select(Field).where(Field.form_id == form.id, Field.waiting.is_(True), *mine).order_by(Field.id)
         fields = session.scalars(wanted.with_for_update().execution_options(populate_existing=True)).all()
-        items = tuple(_item(session, store, field) for field in fields if _hold(session, field.id, user_id, now))
-        return WholeForm(form.id, form.name, items)
+        return form, tuple(_item(session, store, field) for field in fields if _hold(session, field.id, user_id, now))
 
 
 def decide_form(
