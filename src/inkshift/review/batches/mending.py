@@ -168,7 +168,6 @@ def _show(who: Visit, found: ToMend, error: str = "", corners: str = "", reason:
     return page(
         who,
         "unread.html",
-        status=400 if error else 200,
         error=error,
         found=found,
         name=called(found.page),

@@ -81,7 +81,6 @@ def show_batch(
     return page(
         who,
         "batch.html",
-        status=400 if error else 200,
         error=error,
         done=done,
         batch=found,

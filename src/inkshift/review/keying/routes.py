@@ -105,7 +105,7 @@ def whole_page(who: Who, field: Id) -> HTMLResponse:
     except InkshiftError as e:
         shown, error = None, str(e) if who.supervisor else ""
     box = outline(found, shown) if shown else None
-    return page(who, "_page.html", field=found, shown=shown, box=box, error=error)
+    return page(who, "_page.html", field=found, shown=shown, box=box, error=error, status=200)
 
 
 @router.get("/fields/{field}/page.jpg")

@@ -96,7 +96,6 @@ def _show(
     return page(
         who,
         "whole.html",
-        status=400 if error else 200,
         batch=found,
         form=form,
         items=items,
