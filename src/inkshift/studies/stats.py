@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Floats
 from inkshift.errors import need
 
-Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Verdict = Literal["alike", "ahead", "behind", "undecided"]
 

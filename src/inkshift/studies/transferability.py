@@ -10,7 +10,8 @@ from importlib import import_module
 
 import numpy as np
 
-from inkshift.studies.stats import Counts, Floats, scipy
+from inkshift.arrays import Floats
+from inkshift.studies.stats import Counts, scipy
 
 
 def nce(labels: Counts, source_labels: Counts) -> float:

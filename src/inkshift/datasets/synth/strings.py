@@ -17,12 +17,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.datasets.synth import augment, marks, paper
 from inkshift.datasets.synth.augment import Dice, Rng
 from inkshift.datasets.synth.paper import Papers, Plane
 from inkshift.reframe import Reframing, pad
-
-Gray = npt.NDArray[np.uint8]
 
 # What a step of the recogniser may show; the blank comes after them.
 SYMBOLS = "0123456789" + marks.MARKS

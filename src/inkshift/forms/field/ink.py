@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.reframe import ground_of, median_of, percentile_of, to_gray
-
-Gray = npt.NDArray[np.uint8]
 
 # Ink is at least this much darker than its paper (gray levels): less is show-through.
 FAINTEST = 12

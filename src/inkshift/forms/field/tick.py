@@ -11,14 +11,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Box, Gray
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field import printed
 from inkshift.forms.field.cutout import Job
 from inkshift.forms.field.segment import components
 from inkshift.forms.reading import UNREADABLE, Candidate, FieldReading, state_of
 
-Gray = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]
 Values = npt.NDArray[np.float64]
 
 ROOM = 0.5

@@ -11,16 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.datasets.synth import strings
 from inkshift.errors import DataError
 from inkshift.models import ctc
 from inkshift.models.train.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form, steps_of
 from inkshift.models.train.networks import NumberNet
 from inkshift.models.weigh import weigh
-
-Gray = npt.NDArray[np.uint8]
 
 # Least share of views that read the same digits, and least probability of them, for a reading to become a label.
 AGREE, SURE = 0.8, 0.9

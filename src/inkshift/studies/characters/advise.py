@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from inkshift.arrays import Floats
 from inkshift.datasets import catalog
 from inkshift.datasets.catalog import CATALOG
 from inkshift.datasets.formats import LabelledImages
@@ -34,7 +35,7 @@ from inkshift.studies.characters import regimes
 from inkshift.studies.characters.plan import Run
 from inkshift.studies.engine import replicate_seed
 from inkshift.studies.spec import Protocol, Regime
-from inkshift.studies.stats import Counts, Floats, Interval, Verdict
+from inkshift.studies.stats import Counts, Interval, Verdict
 
 Tell = Callable[[str], object]
 
