@@ -189,10 +189,12 @@ def compose(
     return paper.scan(paper.lay(ink, print_, papers, dice, fair), hand.body, papers, dice, fair), written
 
 
-def compose_digits(glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None) -> tuple[Gray, str]:
+def compose_digits(
+    glyphs: Glyphs, papers: Papers, rng: Rng, label: str | None = None, ordinary: float = ORDINARY
+) -> tuple[Gray, str]:
     """One number and its digits alone: none is struck out, and marks around them are not told."""
     text = draw_label(Dice(rng)) if label is None else label
-    return compose(glyphs, papers, rng, text)[0], text
+    return compose(glyphs, papers, rng, text, ordinary)[0], text
 
 
 def _cut_out(page: marks.Page, hand: Hand, dice: Dice, in_cells: bool) -> tuple[Plane, Plane]:

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from inkshift.arrays import Gray, Pixels
+from inkshift.arrays import Floats, Gray, Pixels
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.numbers import ink_band
 from inkshift.reframe import ground_of, to_gray
-
-Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ FEATURES = (
 )
 
 
-def features(crop: Pixels, digits: int) -> Values:
+def features(crop: Pixels, digits: int) -> Floats:
     """The figures of one crop, (8,) in the order of `FEATURES`; all NaN but `digits` where there is no ink.
 
     crop: (H, W) or (H, W, 3) RGB uint8, one field. digits: how many were read in it.
