@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -61,19 +61,6 @@ class FormPage:
     def breaking(self) -> set[str]:
         """The fields of its broken rules."""
         return {name for rule in self.broken for name in rule.fields}
-
-
-@dataclass(frozen=True, slots=True)
-class Mistaken:
-    """A settled field whose reading differs from it, or one behind a cell of the confusion matrix."""
-
-    id: int
-    form_id: int
-    form: str
-    name: str
-    value: str
-    read: str
-    crop: bytes | None
 
 
 def batch_list(store: Store, archived: bool = False, page: int = 1) -> BatchList:
@@ -160,20 +147,16 @@ def confusions(store: Store, batch_id: int) -> dict[tuple[str, str], int]:
     return dict(counts)
 
 
-def behind(store: Store, batch_id: int, truth: str, read: str) -> list[Mistaken]:
-    """The fields behind one cell of the matrix, 200 at most."""
+def behind(store: Store, batch_id: int, truth: str, read: str) -> Sequence[Field]:
+    """The fields behind one cell of the matrix, 200 at most, with their forms, readings and pictures."""
     with store.reading() as session:
         found = [
             field for field, value, got in _settled_numbers(session, batch_id) if (truth, read) in aligned(value, got)
         ]
-        rows = session.execute(
-            sa.select(Field, Form.name)
-            .join(Form, Form.id == Field.form_id)
-            .where(Field.id.in_(found[:200]))
-            .order_by(Field.id)
-            .options(undefer(Field.crop), selectinload(Field.readings))
-        )
-        return [Mistaken(f.id, f.form_id, form, f.name, f.value, f.readings[-1].value, f.crop) for f, form in rows]
+        whole = undefer(Field.crop), selectinload(Field.readings), joinedload(Field.form)
+        return session.scalars(
+            sa.select(Field).where(Field.id.in_(found[:200])).order_by(Field.id).options(*whole)
+        ).all()
 
 
 def _settled_numbers(session: Session, batch_id: int) -> Iterator[tuple[int, str, str]]:
