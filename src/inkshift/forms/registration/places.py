@@ -9,6 +9,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from inkshift.arrays import Matrix
 from inkshift.forms.registration import candidates
 from inkshift.forms.registration.proof import (
     PLAIN,
@@ -27,7 +28,7 @@ from inkshift.forms.registration.proof import (
 )
 from inkshift.forms.registration.reference import Reference, printed_lines
 from inkshift.forms.registration.refine import NEAR, WIDE, Place, follow, refine, turned
-from inkshift.forms.registration.scan import Contrast, Matrix, Scan, inverse
+from inkshift.forms.registration.scan import Contrast, Scan, inverse
 
 Way = Callable[[Scan, Reference], list[Matrix]]
 # A page is read where it more probably lies right than not; how probable that is enters the confidence of each field.

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.registration.scan import Contrast, Gray, Matrix, contrast, inverse, strokes
+from inkshift.arrays import Gray, Matrix
+from inkshift.forms.registration.scan import Contrast, contrast, inverse, strokes
 from inkshift.forms.template import Box, FieldSpec, PageSpec
 
 Spectrum = npt.NDArray[np.float32]

@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Matrix, Points
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.registration.reference import COARSE, FINE, Patch, Reference, darkest_along, halved
-from inkshift.forms.registration.scan import Contrast, Matrix, Scan, Sheet, inverse, warped
-
-Points = npt.NDArray[np.float64]
+from inkshift.forms.registration.scan import Contrast, Scan, Sheet, inverse, warped
 
 # How far patches are looked for, in pixels of the fine print (0.3 mm of A4), and how many times coarser: from a rough
 # place; from one that is right or a period off; from the middle of paper that is bent a lot.
