@@ -102,7 +102,7 @@ def taught(epochs: int) -> Iterator[str]:
         numbers = Numbers(*(list(part) for part in zip(*pairs, strict=True)))
         base = load_model("numbers")
         done = teach(base, numbers, FOLDER / f"half-{half}", plan=Plan(epochs=epochs))
-        scores = f"{done.before.composed:.1%} | {done.after.composed:.1%} | {done.way:.1f}"
+        scores = f"{done.composed[0]:.1%} | {done.composed[1]:.1%} | {done.way:.1f}"
         yield f"| half {half + 1} | {len(found.numbers)} | {scores} |"
         before += read(test, template)
         after += read(test, template, str(FOLDER / f"half-{half}"))

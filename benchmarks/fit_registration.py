@@ -28,12 +28,13 @@ from scipy.optimize import minimize
 import wild
 import wild_pages
 from bench_read import machine
+from inkshift.arrays import Matrix
 from inkshift.forms.page.which import is_blank_page
 from inkshift.forms.registration import places, proof
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.registration.reference import Reference
 from inkshift.forms.registration.refine import NEAR, Place, look, refine, snap
-from inkshift.forms.registration.scan import Matrix, Scan
+from inkshift.forms.registration.scan import Scan
 from inkshift.reframe import to_gray
 from printed import options, show
 from wild_forms import Form, template_of

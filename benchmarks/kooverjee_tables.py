@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from inkshift.arrays import Floats
 from inkshift.files import write_whole
 from inkshift.studies.characters.plan import index, plan
 from inkshift.studies.record import COLUMNS
@@ -26,7 +27,7 @@ from inkshift.studies.report import page as report
 from inkshift.studies.report.analysis import Analysis, reaches, stop_costs
 from inkshift.studies.report.results import Arm, Replicate, Results, Set
 from inkshift.studies.spec import Study
-from inkshift.studies.stats import SHARE, SINGLE, Counts, Floats, t_interval
+from inkshift.studies.stats import SHARE, SINGLE, Counts, t_interval
 from kooverjee import findings, table, verdicts
 from kooverjee_findings import roles
 from kooverjee_rules import Unknown

@@ -73,7 +73,7 @@ def made(way: str, learn: Half, base: Model, given: argparse.Namespace) -> tuple
         done = teach(base, own, folder, plan=Plan(epochs=given.epochs), report=lambda e: print(e, file=sys.stderr))
         return (
             done.model,
-            f"composed numbers {done.before.composed:.1%} before, {done.after.composed:.1%} after; way {done.way:.1f}",
+            f"composed numbers {done.composed[0]:.1%} before, {done.composed[1]:.1%} after; way {done.way:.1f}",
         )
     second = pp_ocr.recogniser()(crops) if "two readers" in way else None
     pages = Unlabelled(looks, [str(i) for i in range(len(looks))], second)

@@ -24,7 +24,7 @@ Rows = npt.NDArray[np.float32]
 
 def lattice_of(count: int, longest: int = 2) -> Lattice:
     """`count` atoms in a row, each as high as the line, and every run of up to `longest` of them."""
-    atoms = tuple(Atom((20 * i, 0, 20 * i + 14, 20)) for i in range(count))
+    atoms = tuple(Atom((20 * i, 0, 20 * i + 14, 20), 1.0, None, 0.0) for i in range(count))
     runs = [(i, j) for i in range(count) for j in range(i + 1, min(i + longest, count) + 1)]
     picture = np.zeros((20, 14), np.uint8)
     return Lattice(atoms, tuple(Segment(i, j, (20 * i, 0, 20 * j - 6, 20), picture) for i, j in runs), 20.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -268,8 +269,8 @@ def test_paper_that_is_folded_between_its_corner_marks_is_laid() -> None:
         assert abs(middle[1] - (y + h / 2 + away[int(middle[1]), 0])) < h / 4
 
 
-def test_a_folded_grid_is_not_laid_a_row_aside() -> None:
-    """The place that is right fits badly at first; its rivals, laid from there, fit better, and it better than them."""
+def grid_of_marks() -> tuple[Gray, PageSpec]:
+    """A list of 30 pupils with four columns for marks, filled in; and its template, with its lines."""
     wide, high, top, row, columns = 827, 1170, 210, 29, (55, 95, 385, 480, 575, 670, 765)
     sheet = np.full((high, wide), 255, np.uint8)
     lines = [(55, top + row * k, 765, top + row * k) for k in range(31)]
@@ -283,20 +284,36 @@ def test_a_folded_grid_is_not_laid_a_row_aside() -> None:
             cv2.putText(sheet, str(17 + k), (x + 25, y + 22), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 0.6, (40,))
     boxes = [(x, y, 95, row) for y in range(top, top + 30 * row, row) for x in columns[2:6]]
     fields = [{"name": f"r{k}", "box": box, "digits": [1, 3]} for k, box in enumerate(boxes)]
-    spec = PageSpec.model_validate({"size": [wide, high], "lines": lines, "fields": fields})
-    # Two halves that lean by so many radians to the glass, seen from three times the page's height above it.
+    return sheet, PageSpec.model_validate({"size": [wide, high], "lines": lines, "fields": fields})
+
+
+def crease(u: Matrix) -> tuple[Matrix, Matrix]:
+    """Two halves that lean by so many radians to the glass: how far along and how high each point lies, in lengths."""
+    lean = np.where(u < 0.5, 0.3, 0.2)
+    return (u - 0.5) * np.cos(lean), np.abs(u - 0.5) * np.sin(lean)
+
+
+def spine(u: Matrix) -> tuple[Matrix, Matrix]:
+    """A page that rises from its middle to its head and foot, as over a spine."""
+    return np.sin(1.1 * (u - 0.45)) / 1.1, (1 - np.cos(1.1 * (u - 0.45))) / 1.1
+
+
+@pytest.mark.parametrize("shape", [crease, spine])
+def test_a_bent_grid_is_not_laid_a_row_aside(shape: Callable[[Matrix], tuple[Matrix, Matrix]]) -> None:
+    """The place that is right fits badly at first; its rivals, laid from there, fit better, and it better than them."""
+    sheet, spec = grid_of_marks()
+    high, wide = sheet.shape
     at = np.linspace(0, high, 2000)
-    lean = np.where(at < high / 2, 0.3, 0.2)
-    flat = (at - high / 2) * np.cos(lean)
+    flat, rise = shape(at / high)
     there = 0.02 * high + 0.96 * high * (flat - flat[0]) / (flat[-1] - flat[0])
-    far = 1 + np.abs(at - high / 2) * np.sin(lean) / (3 * high)
+    far = 1 + rise / 3  # seen from three times the page's height above it
     across, down = np.meshgrid(np.arange(wide, dtype=np.float64), np.arange(high, dtype=np.float64))
     back = np.interp(down, there, at, -1e4, 1e4)
     across = wide / 2 + ((across - 0.02 * wide) / 0.96 - wide / 2) * np.interp(back, at, far)
     maps = across.astype(np.float32), back.astype(np.float32)
-    folded = np.asarray(cv2.remap(sheet, *maps, cv2.INTER_LINEAR, borderValue=(255,)), np.uint8)
-    found = register(seen(folded, np.eye(3), (wide, high)), spec)[0]
-    for x, y, w, h in boxes:
+    bent = np.asarray(cv2.remap(sheet, *maps, cv2.INTER_LINEAR, borderValue=(255,)), np.uint8)
+    found = register(seen(bent, np.eye(3), (wide, high)), spec)[0]
+    for x, y, w, h in (field.box for field in spec.fields):
         middle = project(np.array([[x + w / 2, y + h / 2]]), found.map_of((x, y, w, h)))[0]
         assert abs(middle[1] - np.interp(y + h / 2, at, there)) < h / 4
 

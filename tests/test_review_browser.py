@@ -55,13 +55,13 @@ def test_the_demo_is_keyed_without_the_mouse(chromium: sync_api.Browser, store: 
         for key in ("b", "x", "u", "Enter"):
             press(page, "", key)
         page.close()
-    fields = {row.id: row for form in range(1, 7) for row in views.form_page(store, form).fields}  # type: ignore[union-attr]
-    assert [(step.kind, step.value) for step in fields[int(first)].history] == [
+    fields = {row.id: row for form in range(1, 7) for row in views.form_page(store, form).form.fields}  # type: ignore[union-attr]
+    assert [(step.kind, step.value) for step in fields[int(first)].decisions] == [
         ("key", "118"),
         ("undo", ""),
         ("key", "119"),
     ]
-    assert all(step.seconds > 0 for step in fields[int(first)].history if step.kind == "key")
+    assert all(step.seconds > 0 for step in fields[int(first)].decisions if step.kind == "key")
     states = sorted(row.state for row in fields.values() if row.status == "settled")
     assert states == ["blank", "crossed-out", "unreadable", "written", "written"]
 
@@ -109,7 +109,7 @@ def test_a_broken_rule_is_said_while_keying_and_asked_once_more(
         assert press(page, "", "c") == ""
         page.close()
     found = views.form_page(store, 1)
-    assert found is not None and [bool(row.history[-1].checked) for row in found.fields] == [False, False, True]
+    assert found is not None and [bool(row.decisions[-1].checked) for row in found.form.fields] == [False, False, True]
 
 
 def test_a_whole_form_is_keyed_without_the_mouse(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:
@@ -154,7 +154,7 @@ def test_a_broken_whole_form_shows_what_breaks_and_is_settled_by_c(
         page.get_by_role("heading", name="All done").wait_for()
         page.close()
     found = views.form_page(store, 1)
-    assert found is not None and [bool(row.history[-1].checked) for row in found.fields] == [False, False, True]
+    assert found is not None and [bool(row.decisions[-1].checked) for row in found.form.fields] == [False, False, True]
 
 
 def test_two_people_at_once_never_get_the_same_field(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:
@@ -186,7 +186,7 @@ def test_two_people_at_once_never_get_the_same_field(chromium: sync_api.Browser,
     for number in (1, 2):
         found = views.form_page(store, number)
         assert found is not None
-        assert all({step.who for step in row.history} == {"sue", "ana"} for row in found.fields)
+        assert all({step.user.name for step in row.decisions} == {"sue", "ana"} for row in found.form.fields)
 
 
 def test_each_kind_is_keyed_by_its_own_keys(chromium: sync_api.Browser, store: Store, said: list[str]) -> None:
@@ -213,7 +213,7 @@ def test_each_kind_is_keyed_by_its_own_keys(chromium: sync_api.Browser, store: S
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="All done").wait_for()
         page.close()
-    fields = views.form_page(store, 1).fields  # type: ignore[union-attr]
+    fields = views.form_page(store, 1).form.fields  # type: ignore[union-attr]
     assert {row.name: row.value or row.state for row in fields} == {
         "mark": "0",
         "name": "Box 7b, Zoe up",

@@ -135,12 +135,12 @@ def test_a_whole_form_of_all_kinds_is_keyed_at_once(store: Store) -> None:
     stores.add_user(store, "ana", "supervisor", PASSWORD)
     browser = logged_in(store, "ana")
     page = browser.get(f"/batches/{batch}/whole").text
-    whole = next_form(store, store_user(store), batch)
-    assert whole is not None
-    ids = {item.name: item.field for item in whole.items}
+    form, items = next_form(store, store_user(store), batch)
+    assert form is not None
+    ids = {item.name: item.field for item in items}
     assert f'name="kind-{ids["name"]}" value="text"' in page
     typed: dict[str, object] = {f"kind-{ids['name']}": "text", f"value-{ids['name']}": "B", f"value-{ids['day']}": "U"}
-    typed |= {f"value-{ids['votes']}": "", f"read-{ids['votes']}": "12", f"value-{ids['yes']}": "1", "form": whole.id}
+    typed |= {f"value-{ids['votes']}": "", f"read-{ids['votes']}": "12", f"value-{ids['yes']}": "1", "form": form.id}
     answer = browser.post(f"/batches/{batch}/whole", data=typed | {"csrf": token(browser)})
     assert answer.status_code == 303, answer.text
     assert decided(store, batch) == {

@@ -280,13 +280,13 @@ def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram:
     field = views.form_page(store, 1)
     assert field is not None
     sue = stores.local_user(store)
-    first = field.fields[0].id
+    first = field.form.fields[0].id
     queue.settle(store, sue, first, "7")
     assert readpages.read(work) == {"forms": 1, "files": 2}
     assert [row.name for row in form_list(store, batch).rows] == ["scan 2", "scan 4"]
     assert said == ["1 / 2", "2 / 2", "1 / 2", "2 / 2"]
     found = views.form_page(store, 1)
-    assert found is not None and found.fields[0].value == "7"
+    assert found is not None and found.form.fields[0].value == "7"
 
 
 def test_pages_that_nothing_reads_yet_can_be_read(
@@ -313,7 +313,7 @@ def test_templates_are_offered_once_and_kept_as_they_are(store: Store, files: Pa
         first = session.get(Batch, 1)
     assert first is not None
     add_batch(store, "second", template=Template.model_validate(first.template), folder=str(telegram))
-    assert [one.key for one in readpages.templates(store, files)] == ["batch-2"]
+    assert list(readpages.templates(store, files)) == ["batch-2"]
     with store.writing() as session:
         session.execute(sa.update(Batch).values(folder="/nowhere"))
     with pytest.raises(readpages.TemplateError, match="is gone"):

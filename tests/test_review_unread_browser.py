@@ -48,6 +48,6 @@ def test_corners_are_dragged_until_the_fields_lie_right(
         page.wait_for_url("**/forms/1")
         page.close()
     found = views.form_page(store, 1)
-    assert found is not None and found.name == "T-0002" and not found.broken
-    assert found.fields[-1].reading is not None and found.fields[-1].reading.value == "280"
+    assert found is not None and found.form.name == "T-0002" and not found.broken
+    assert found.form.fields[-1].readings[-1].value == "280"
     assert len(undone(store, batch)) == 0

@@ -498,9 +498,12 @@ def test_dashes_and_empty_cells_are_no_numbers(lines: str, glyphs: Glyphs) -> No
     assert {k for k, kind in kinds.items() if kind == "empty"} == {(3, 2)}
 
 
+PAPER = np.full((20, 40), 255, np.uint8)
+CELL = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), PAPER, PAPER < 128, 1.0, 0.0, 1.0, False)
+
+
 def test_a_loop_of_a_digit_is_no_stroke_through_it() -> None:
-    image = np.full((20, 40), 255, np.uint8)
-    cell = Cell(1, 1, "struck", 1.0, 0.55, (0, 0, 40, 20), (0, 0, 40, 20), image, image < 128)
+    cell = replace(CELL, kind="struck", struck=0.55)
     plain = FieldReading("n", "000", "000", "written", 0.98, (Candidate("000", 0.98),))
     assert struck_out(plain, cell).value == "000"
     assert struck_out(replace(plain, value="171", written="171"), cell).state == "crossed-out"
@@ -508,8 +511,7 @@ def test_a_loop_of_a_digit_is_no_stroke_through_it() -> None:
 
 
 def test_a_gap_inside_a_number_makes_it_doubtful() -> None:
-    image = np.full((20, 40), 255, np.uint8)
-    cell = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), image, image < 128, gap=1.1)
+    cell = replace(CELL, gap=1.1)
     plain = FieldReading("n", "1242", "1242", "written", 0.99, (Candidate("1242", 0.99),))
     assert doubted(plain, cell).confidence < 0.5
     assert doubted(plain, replace(cell, gap=0.2)) == plain
@@ -679,11 +681,9 @@ def test_two_lines_in_a_cell_are_one_doubtful_row() -> None:
 
 
 def test_row_numbers_of_a_second_table_are_known_too() -> None:
-    image = np.full((20, 40), 255, np.uint8)
-    cell = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), image, image < 128)
     high, even = {1: 0.6, 2: 1.0, 3: 0.6, 4: 1.0}, {1: 0.01, 2: 0.1, 3: 0.01, 4: 0.1}
     cells = tuple(
-        replace(cell, row=r, column=c, height=high[c], even=even[c]) for r in range(1, 6) for c in range(1, 5)
+        replace(CELL, row=r, column=c, height=high[c], even=even[c]) for r in range(1, 6) for c in range(1, 5)
     )
     values = {(c.row, c.column): (str(c.row if c.column % 2 else 7 * c.row * c.row), 0.99) for c in cells}
     known = tell_apart(Table(5, 4, cells, True), values)

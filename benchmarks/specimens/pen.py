@@ -9,9 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inkshift.arrays import Pixels
 from inkshift.datasets.formats import read_idx
 from inkshift.errors import DataError
-from inkshift.forms.reading import DIGITS, Image
+from inkshift.forms.reading import DIGITS
 from specimens.scanner import Gray
 
 TOUCH_AT = 46.0
@@ -22,8 +23,8 @@ TOUCH_AT = 46.0
 class Glyphs:
     """Single digits. images: (N, 28, 28) uint8, white ink on black; labels: (N,) uint8, 0 to 9."""
 
-    images: Image
-    labels: Image
+    images: Pixels
+    labels: Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def compose_number(
     noise: float = 0.0,
     rule: bool = False,
     box: bool = False,
-) -> Image:
+) -> Pixels:
     """A number cut out of a form, `height` pixels high: (height, W) uint8, dark on light.
 
     touch: share of gaps at which strokes overlap, by 1 to 4 px at 64 px height. noise: 0 white paper
@@ -177,7 +178,7 @@ def lay_ink(page: Gray, ink: Gray, x: int, y: int, level: float, rng: np.random.
     page[y : y + h, x : x + w] += (level - page[y : y + h, x : x + w]) * cover
 
 
-def _pick(digit: int, glyphs: Glyphs, rng: np.random.Generator, hand: Hand) -> Image:
+def _pick(digit: int, glyphs: Glyphs, rng: np.random.Generator, hand: Hand) -> Pixels:
     """One glyph of `digit` about as thick as this hand writes."""
     own = glyphs.images[glyphs.labels == digit]
     if not len(own):
@@ -187,7 +188,7 @@ def _pick(digit: int, glyphs: Glyphs, rng: np.random.Generator, hand: Hand) -> I
     return np.asarray(own[order[int(rank * len(own))]], np.uint8)
 
 
-def _stroke(glyph: Image, rng: np.random.Generator, hand: Hand) -> Gray:
+def _stroke(glyph: Pixels, rng: np.random.Generator, hand: Hand) -> Gray:
     """The glyph enlarged to the hand's height, slanted and turned, its gray made into a crisp stroke."""
     fine = 3
     scale = hand.height / 20 * rng.uniform(0.93, 1.07)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.reading import Image
+from inkshift.arrays import Pixels
 
 Gray = npt.NDArray[np.float32]
 
@@ -26,7 +26,7 @@ class Wear:
     faint_pen: bool = False
 
 
-def scan(page: Image, rng: np.random.Generator, wear: Wear = Wear()) -> Image:
+def scan(page: Pixels, rng: np.random.Generator, wear: Wear = Wear()) -> Pixels:
     """A scan of a clean page: (H, W) uint8 in, the same size out.
 
     Always: paper and lamp unevenness, skew up to 1.5 degrees, scale within 1.5 %, a slight perspective,

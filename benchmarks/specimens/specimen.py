@@ -16,8 +16,8 @@ import zxingcpp
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from inkshift.arrays import Pixels
 from inkshift.errors import SettingError
-from inkshift.forms.reading import Image
 from inkshift.forms.rules import Rule, Side
 from inkshift.forms.template import Box, FieldSpec, PageSpec, Template
 from specimens.pen import Glyphs, Hand, draw_hand, lay_ink, write_digits
@@ -62,7 +62,7 @@ class Specimen:
 
     name: str
     page: int
-    image: Image
+    image: Pixels
     values: Values
 
 
@@ -117,7 +117,7 @@ def plausible_values(template: Template, rng: np.random.Generator) -> Values:
     raise SettingError(f"template {template.name!r}: no values found that keep its rules and limits; check both")
 
 
-def draw_blank(page: PageSpec, layout: Layout = Layout(), form: str = "") -> Image:
+def draw_blank(page: PageSpec, layout: Layout = Layout(), form: str = "") -> Pixels:
     """The clean printed page, (H, W) uint8; without identity and barcode where `form` is empty."""
     w, h = page.size
     image = np.full((h, w), 255, np.uint8)
@@ -140,14 +140,14 @@ def draw_blank(page: PageSpec, layout: Layout = Layout(), form: str = "") -> Ima
 
 
 def fill(
-    blank: Image,
+    blank: Pixels,
     page: PageSpec,
     values: Mapping[str, str],
     glyphs: Glyphs,
     rng: np.random.Generator,
     hand: Hand,
     layout: Layout = Layout(),
-) -> Image:
+) -> Pixels:
     """`blank` with the page's values written in by `hand`, and its lines signed: (H, W) uint8.
 
     Digits stay inside the box, or inside their cells, which are filled from the right.
@@ -206,12 +206,12 @@ def _places(spec: FieldSpec) -> list[Box]:
     return [(x + i * w / count, y, w / count, h) for i in range(count)]
 
 
-def _draw_frame(image: Image, spec: FieldSpec) -> None:
+def _draw_frame(image: Pixels, spec: FieldSpec) -> None:
     for x, y, w, h in _places(spec):
         cv2.rectangle(image, _point(x, y), _point(x + w, y + h), PRINT, 2)
 
 
-def _print_texts(image: Image, texts: Sequence[Text], form: str) -> Image:
+def _print_texts(image: Pixels, texts: Sequence[Text], form: str) -> Pixels:
     canvas = Pillow.fromarray(image)
     pen = ImageDraw.Draw(canvas)
     for t in texts:

@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inkshift.arrays import Pixels
 from inkshift.files import write_whole
-from inkshift.forms.reading import Image
 from inkshift.forms.template import Box, FieldSpec, Identity, Mark, PageSpec, Template
 from specimens.pen import Glyphs
 from specimens.scanner import Wear
@@ -191,6 +191,6 @@ def _database(rows: list[tuple[str, str, str]]) -> bytes:
         return base.serialize()
 
 
-def _encoded(image: Image, ending: str) -> bytes:
+def _encoded(image: Pixels, ending: str) -> bytes:
     settings = [cv2.IMWRITE_JPEG_QUALITY, 85] if ending == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 9]
     return cv2.imencode(ending, image, settings)[1].tobytes()

@@ -19,10 +19,10 @@ import numpy.typing as npt
 import pi_heif
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from inkshift.arrays import Pixels
 from inkshift.errors import InputError
 from inkshift.files import opened
 
-Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
 # No paper is longer (A0 at 600 dots per inch has 28,087), and what is 100 times as long as wide is none.

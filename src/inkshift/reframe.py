@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.errors import SettingError, nearest
 
 # Steps of a reframing, and pixels of a side that was padded: longer ones are shrunk first.
 MOST_STEPS, MOST_SIDE = 40, 6000
 
-Gray = npt.NDArray[np.uint8]
 Framed = tuple[Gray, int]
 
 

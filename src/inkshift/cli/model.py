@@ -267,9 +267,9 @@ def _teach(
     note(done.note)
     out.print(
         f"own numbers: {done.learned:,} learned from, {done.held_out:,} of {done.forms:,} forms held out: "
-        f"{done.before.own:.1%} right before, {done.after.own:.1%} after"
+        f"{done.own[0]:.1%} right before, {done.own[1]:.1%} after"
     )
-    out.print(f"composed numbers, the old task: {done.before.composed:.1%} before, {done.after.composed:.1%} after")
+    out.print(f"composed numbers, the old task: {done.composed[0]:.1%} before, {done.composed[1]:.1%} after")
     note(f"wrote {to}; read with  inkshift read ... --model {to}")
 
 

@@ -11,7 +11,7 @@ from inkshift.cli.app import app
 from inkshift.cli.show import note, note_missing_pictures
 
 if TYPE_CHECKING:
-    from inkshift.forms.design.printed import Gray
+    from inkshift.arrays import Gray
 
 template_app = typer.Typer(no_args_is_help=True, help="Make, check and try templates: where a form's fields are.")
 app.add_typer(template_app, name="template")

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pooch
 
+from inkshift.arrays import Pixels
 from inkshift.datasets import formats, nist
-from inkshift.datasets.formats import LabelledImages, PackedImages, Pixels, Progress, Split
+from inkshift.datasets.formats import LabelledImages, PackedImages, Progress, Split
 from inkshift.errors import DataError, SettingError, nearest
 
 

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Pixels
 from inkshift.errors import DataError, InputError
 from inkshift.files import read_csv
 from inkshift.pictures import is_picture, load_picture
 
-Pixels = npt.NDArray[np.uint8]
 Split = Literal["train", "test"]
 
 MOST_BYTES = 1 << 30

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from inkshift.arrays import Pixels
 from inkshift.datasets import catalog
-from inkshift.datasets.formats import Pixels, read_image, read_ragged
+from inkshift.datasets.formats import read_image, read_ragged
 from inkshift.errors import DataError, SettingError, nearest
 from inkshift.files import read_csv
 

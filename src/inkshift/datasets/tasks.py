@@ -21,9 +21,10 @@ from pydantic import (
     model_serializer,
 )
 
+from inkshift.arrays import Pixels
 from inkshift.datasets import catalog, formats
 from inkshift.datasets.catalog import CATALOG
-from inkshift.datasets.formats import LabelledImages, Pixels, Split
+from inkshift.datasets.formats import LabelledImages, Split
 from inkshift.errors import DataError, nearest
 from inkshift.reframe import Reframing
 

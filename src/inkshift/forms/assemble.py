@@ -117,20 +117,17 @@ class Roll:
     """
 
     forms: int
-    unread_pages: int
     duplicate: tuple[str, ...]
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
-    incomplete: tuple[str, ...] = ()
+    incomplete: tuple[str, ...]
 
 
 class Called(NamedTuple):
-    """A form as it is called up: its name and template, how many of its pages were not read, how many were, and how
-    many it has when it is whole.
-    """
+    """A form as it is called up: its name and template, how many of its pages were read, and how many it has when it is
+    whole."""
 
     name: str
-    unread: int
     pages: int
     template: str = ""
     whole: int = 1
@@ -146,10 +143,8 @@ class RollCall:
         self._seen = Names()
         self._duplicate, self._unknown = set[str](), set[str]()
         self._incomplete: list[str] = []
-        self._unread = 0
 
     def add(self, form: Called) -> None:
-        self._unread += form.unread
         if 0 < form.pages < form.whole:
             self._incomplete.append(form.name)
         if not form.pages:
@@ -163,4 +158,4 @@ class RollCall:
 
     def roll(self) -> Roll:
         duplicate, missing, unknown = (tuple(sorted(some)) for some in (self._duplicate, self._missing, self._unknown))
-        return Roll(self.by_template.total(), self._unread, duplicate, missing, unknown, tuple(self._incomplete))
+        return Roll(self.by_template.total(), duplicate, missing, unknown, tuple(self._incomplete))

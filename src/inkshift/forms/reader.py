@@ -18,10 +18,10 @@ from typing import Any, get_args
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL.Image import Image
 
 from inkshift import jobs
+from inkshift.arrays import Matrix, Pixels
 from inkshift.cluster import run
 from inkshift.errors import (
     BlankPageError,
@@ -67,7 +67,7 @@ from inkshift.forms.registration.apart import shows_other
 from inkshift.forms.registration.places import overlap, promise
 from inkshift.forms.registration.register import in_mirror, lay_at, reference_of, register
 from inkshift.forms.registration.registered import Registered, without
-from inkshift.forms.registration.scan import Matrix, Scan
+from inkshift.forms.registration.scan import Scan
 from inkshift.forms.scans import all_refs, crashed, open_reader, read_away, read_scan, stamp
 from inkshift.forms.settings import DIGITS, Method, ReadAs, SecondReader, Settings, checked_digits, models_of
 from inkshift.forms.template import FieldSpec, Template, load_template
@@ -77,7 +77,6 @@ from inkshift.models.runtime import classifier, softmax
 from inkshift.pictures import as_pixels
 from inkshift.reframe import to_gray
 
-Pixels = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 Source = str | os.PathLike[str] | Pixels | Image
 

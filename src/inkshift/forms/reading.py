@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from inkshift.arrays import Pixels
+
 State = Literal["written", "blank", "crossed-out", "overwritten", "overflow", "unread"]
 Kind = Literal["number", "decimal", "tick", "text", "date"]
 
@@ -77,7 +77,7 @@ class FieldReading:
     marks: tuple[str, ...] = ()
     kind: Kind = "number"
     whose: float = 1.0
-    crop: Image | None = field(default=None, compare=False)
+    crop: Pixels | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"<FieldReading {self.name!r}: {self.value or self.state}, {self.confidence:.2f}>"
@@ -215,7 +215,7 @@ def _plain_field(item: FieldReading) -> dict[str, Any]:
     }
 
 
-def _as_img(crop: Image | None) -> str:
+def _as_img(crop: Pixels | None) -> str:
     if crop is None or not crop.size:
         return ""
     return f'<img style="max-height: 3em" src="data:image/png;base64,{_as_base64(crop)}" alt="">'
@@ -232,7 +232,7 @@ def _plain(item: Any) -> Any:
     return {f.name: getattr(item, f.name) for f in fields(item)}
 
 
-def _as_base64(picture: Image) -> str:
+def _as_base64(picture: Pixels) -> str:
     """A PNG file of it, as text."""
     channels = picture[..., ::-1] if picture.ndim == 3 else picture
     return base64.b64encode(cv2.imencode(".png", channels)[1].tobytes()).decode()

@@ -42,7 +42,7 @@ class Side:
 
     text: str
     fields: tuple[str, ...]
-    number: int = 0
+    number: int
 
     def value(self, values: Mapping[str, int]) -> int:
         """The sum of this side. Raises KeyError for a field that is not in `values`."""
@@ -61,8 +61,8 @@ class Rule:
     operator: Operator
     sides: tuple[Side, ...]
     code: str
-    level: Level = "error"
-    slip: float = SLIP
+    level: Level
+    slip: float
     places: int = 0
 
     @property
@@ -126,8 +126,8 @@ class Broken:
     level: Level
     fields: tuple[str, ...]
     message: str
-    left: str = ""
-    right: str = ""
+    left: str
+    right: str
     zeros: tuple[tuple[str, str], ...] = ()
 
 

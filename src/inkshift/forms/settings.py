@@ -28,15 +28,15 @@ class Settings:
     its reading.
     """
 
-    template: str = ""
-    read_as: ReadAs | None = None
-    model: str = ""
-    method: Method = "default"
-    second_reader: SecondReader | None = None
-    policy: str = ""
-    crops: bool = False
-    digits: tuple[int, int] = DIGITS
-    templates: tuple[str, ...] = ()
+    template: str
+    read_as: ReadAs | None
+    model: str
+    method: Method
+    second_reader: SecondReader | None
+    policy: str
+    crops: bool
+    digits: tuple[int, int]
+    templates: tuple[str, ...]
 
     def arguments(self) -> dict[str, Any]:
         """What makes a reader of these settings: `Reader(**settings.arguments())`."""

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from inkshift.arrays import Pixels
 from inkshift.errors import MissingExtraError, ModelError, how_to_install
 from inkshift.models.ctc import LineProbabilities
 
-Pixels = npt.NDArray[np.uint8]
 LineRecogniser = Callable[[Sequence[Pixels]], list[LineProbabilities]]
 
 MEANINGS = Path(__file__).with_name("pp_ocr.json")

@@ -47,8 +47,7 @@ def _data_sets(
     who: Visit, at: int = 1, batches: int = 1, error: str = "", given: Mapping[str, Any] | None = None
 ) -> HTMLResponse:
     sets, available = listed(datasets.listing(who.files), at, SETS), available_page(who.store, batches)
-    status = 400 if error else 200
-    return page(who, "data.html", sets=sets, available=available, error=error, given=given or {}, status=status)
+    return page(who, "data.html", sets=sets, available=available, error=error, given=given or {})
 
 
 @router.post("/data")
@@ -92,7 +91,7 @@ def audit(who: Supervisor, data: Id) -> HTMLResponse:
         doubts = datasets.doubts(who.store, datasets.numbers(who.files, data))
     except MissingExtraError as e:
         error = str(e)
-    return page(who, "audit.html", data=found, doubts=doubts[:MOST_DOUBTS], count=len(doubts), error=error)
+    return page(who, "audit.html", data=found, doubts=doubts[:MOST_DOUBTS], count=len(doubts), error=error, status=200)
 
 
 @router.get("/data/{data}/crops/{row}.png")
@@ -155,7 +154,6 @@ def _models(
         cannot_teach=models.missing_to_teach(),
         error=error,
         given=given or {},
-        status=400 if error else 200,
     )
 
 

@@ -32,7 +32,6 @@ from inkshift.studies.stats import Verdict
 
 INDEX, REPORT, SPEC = "index.json", "report.html", "study.toml"
 STUDIES = 20  # of a page
-_TRAINED = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +110,11 @@ def study(work: Work) -> dict[str, Any]:
         spec.write_text(_spec(work), encoding="utf-8")
     loaded = Study.load(spec)
     planned = kind_of(loaded).plan(loaded)
-    total = epochs_planned(planned.runs)
-    with watching(planned, folder, lambda done: work.say(_TRAINED * done / total, f"{done} / {total}")):
+    total, trained = epochs_planned(planned.runs), 0.95  # the share of the work that is left then is the report
+    with watching(planned, folder, lambda done: work.say(trained * done / total, f"{done} / {total}")):
         for problem in run(kind_of(loaded), loaded, folder).values():
             raise InkshiftError(problem)
-    work.say(_TRAINED, "")
+    work.say(trained, "")
     loaded.report(folder=folder)
     return {"folder": folder.name}
 

@@ -14,9 +14,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from inkshift import jobs
 from inkshift.cluster import run as run_items
@@ -32,26 +33,34 @@ START_SECONDS = 8.0  # of a process that imports torch and timm
 _PACKAGES = ("inkshift", "torch", "torchvision", "timm", "numpy", "scipy", "opencv-python-headless")
 
 
-class AnyRun(Protocol):
-    """A run, of whichever kind: see `characters.plan.Run` and `numbers.plan.StringRun`."""
+@dataclass(frozen=True, kw_only=True)
+class AnyRun:
+    """A run, of whichever kind: see `characters.plan.Run` and `numbers.plan.StringRun`, which say what it learns from
+    and is tested on, and how it is trained. seed: of its initial weights and the order of its batches; the same for all
+    regimes of a replicate, so that they differ in the regime alone."""
+
+    kind: ClassVar[str]
+
+    regime: str
+    task: Any
+    source_task: Any = None
+    replicate: int
+    seed: int
+    protocol: Any
+
+    def config(self) -> dict[str, Any]:
+        """The settings as `config.json` has them: those that the run's numbers depend on, and no other."""
+        raise NotImplementedError
+
+    @cached_property
+    def key(self) -> str:
+        """Names the run and its folder: the first 16 hex digits of the SHA-256 of its settings."""
+        return jobs.digest(json.dumps(self.config(), sort_keys=True))[:16]
 
     @property
-    def kind(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def regime(self) -> str: ...
-    @property
-    def replicate(self) -> int: ...
-    @property
-    def task(self) -> Any: ...
-    @property
-    def source_task(self) -> Any: ...
-    @property
-    def protocol(self) -> Any: ...
-    @property
-    def batched(self) -> bool: ...
-    def config(self) -> dict[str, Any]: ...
+    def batched(self) -> bool:
+        """Whether only a final layer learns on features that never change, so that replicates train together."""
+        return False
 
 
 class AnyPlan(Protocol):

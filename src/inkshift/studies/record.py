@@ -45,8 +45,8 @@ class Epoch:
     f1: float
     confusion: Counts
     predicted: npt.NDArray[np.int64]
-    calibration: float = math.nan
-    seconds: float = math.nan
+    calibration: float
+    seconds: float
 
     @property
     def accuracy(self) -> float:

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Floats
 from inkshift.errors import need
 
-Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Verdict = Literal["alike", "ahead", "behind", "undecided"]
 
@@ -57,10 +57,10 @@ def t_interval(values: npt.ArrayLike, level: float, within: tuple[float, float] 
     return Interval(mean, max(mean - half, within[0]), min(mean + half, within[1]), level, n, error)
 
 
-def at_each_of(looks: int, level: float = PAIRED) -> float:
+def at_each_of(looks: int) -> float:
     """The level of intervals that are looked at so many times, while replicates are added: the chance that any look
-    gives a wrong verdict is at most that of a single one at `level` (Bonferroni)."""
-    return 1 - (1 - level) / looks
+    gives a wrong verdict is at most that of a single one at `PAIRED` (Bonferroni)."""
+    return 1 - (1 - PAIRED) / looks
 
 
 def basic_interval(mean: float, draws: Floats, level: float, within: tuple[float, float] = ANY) -> Interval:
@@ -119,14 +119,14 @@ def claim_values(interval: Interval, margin: float) -> dict[Verdict, float]:
     return {"alike": max(tail(-above), tail(below)), "ahead": tail(-below), "behind": tail(above)}
 
 
-def holm(families: Sequence[dict[Verdict, float]], level: float = 0.05) -> list[Verdict]:
-    """The verdict of each comparison with the chance of any wrong one among all held at `level` (Holm 1979).
+def holm(families: Sequence[dict[Verdict, float]]) -> list[Verdict]:
+    """The verdict of each comparison with the chance of any wrong one among all held at 0.05 (Holm 1979).
 
     The family is every claim of every comparison: three for each.
     """
     if not families:
         return []
-    kept = step_down(np.array([family[claim] for family in families for claim in CLAIMS]), level)
+    kept = step_down(np.array([family[claim] for family in families for claim in CLAIMS]))
     return [
         next((claim for claim, ok in zip(CLAIMS, row, strict=True) if ok), "undecided") for row in kept.reshape(-1, 3)
     ]

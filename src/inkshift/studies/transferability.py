@@ -10,7 +10,8 @@ from importlib import import_module
 
 import numpy as np
 
-from inkshift.studies.stats import Counts, Floats, scipy
+from inkshift.arrays import Floats
+from inkshift.studies.stats import Counts, scipy
 
 
 def nce(labels: Counts, source_labels: Counts) -> float:
@@ -79,10 +80,10 @@ def parc(features: Floats, labels: Counts) -> float:
     return float(scipy("stats").spearmanr(apart[upper], (labels[:, None] != labels)[upper]).statistic)
 
 
-def probe(features: Floats, labels: Counts, folds: int = 5, seed: int = 0) -> float:
-    """Share right of logistic regression on the features, cross-validated."""
+def probe(features: Floats, labels: Counts) -> float:
+    """Share right of logistic regression on the features, cross-validated in five folds."""
     linear, selection = (import_module(f"sklearn.{name}") for name in ("linear_model", "model_selection"))
-    split = selection.StratifiedKFold(min(folds, int(np.bincount(labels).min())), shuffle=True, random_state=seed)
+    split = selection.StratifiedKFold(min(5, int(np.bincount(labels).min())), shuffle=True, random_state=0)
     spread = features.std(axis=0)
     scaled = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
     model = linear.LogisticRegression(max_iter=300, C=0.1)

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Gray = npt.NDArray[np.uint8]
+from inkshift.arrays import Gray
+
 Rng = np.random.Generator
 
 _CANVAS = 64

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.datasets.synth import augment
 from inkshift.reframe import Reframing
 
-Gray = npt.NDArray[np.uint8]
 Maps = npt.NDArray[np.int8]
 JUNK, CROSSED = 10, 11
 CLASSES = (*"0123456789", "junk", "crossed")

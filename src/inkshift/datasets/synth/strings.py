@@ -10,19 +10,18 @@ paper and scanned (`inkshift.datasets.synth.paper`). The same seed gives the sam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.datasets.synth import augment, marks, paper
 from inkshift.datasets.synth.augment import Dice, Rng
 from inkshift.datasets.synth.paper import Papers, Plane
 from inkshift.reframe import Reframing, pad
-
-Gray = npt.NDArray[np.uint8]
 
 # What a step of the recogniser may show; the blank comes after them.
 SYMBOLS = "0123456789" + marks.MARKS
@@ -49,7 +48,7 @@ class Glyphs:
     rows: dict[tuple[int, int], npt.NDArray[np.int64]]
     letters: npt.NDArray[np.int64]
     shares: list[float]
-    writers: frozenset[int] = field(default_factory=frozenset)
+    writers: frozenset[int]
 
 
 def make_glyphs(

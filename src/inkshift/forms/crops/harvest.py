@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
+from inkshift.arrays import Gray
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
 from inkshift.files import read_csv
@@ -33,7 +34,6 @@ from inkshift.forms.settings import ReadAs
 from inkshift.forms.template import FieldSpec
 from inkshift.models.runtime import classifier, softmax
 
-Gray = npt.NDArray[np.uint8]
 Exclusions = dict[tuple[str, str], str]
 
 STUCK, STRAY, EMPTY = "stuck digits", "stray marks", "empty"

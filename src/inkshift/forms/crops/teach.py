@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError
 from inkshift.forms.crops import harvest
@@ -20,8 +21,6 @@ from inkshift.forms.reading import FormReading
 from inkshift.forms.settings import SecondReader
 from inkshift.models.ctc import LineProbabilities
 from inkshift.reframe import Reframing
-
-Gray = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.forms.field.ink import FAINTEST, runs
 from inkshift.forms.registration.lines import Line
 from inkshift.forms.template import Mark
 
-Gray = npt.NDArray[np.uint8]
 Square = tuple[float, float, float]
 
 # Shares of the page's shorter side: sides of a corner mark. Of its diagonal: how far from its corner a mark lies.

@@ -10,17 +10,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray, Matrix, Pixels
 from inkshift.forms.field.ink import FAINTEST
 from inkshift.forms.registration.candidates import straighten
 from inkshift.forms.template import Box
 from inkshift.pictures import fit_within
 from inkshift.reframe import to_gray
 
-Gray = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
-Matrix = npt.NDArray[np.float64]
-Pixels = npt.NDArray[np.uint8]
 
 LONGEST = 2000
 """The longer side of a reference picture in pixels, at most: 170 dots per inch of A4, four pixels to a thin rule."""

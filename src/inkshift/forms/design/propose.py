@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray, Pixels
 from inkshift.forms.design.landmarks import corner_marks, long_rules
 from inkshift.forms.design.printed import level
 from inkshift.forms.field.ink import FAINTEST, darkness, grown, runs
@@ -16,9 +17,6 @@ from inkshift.forms.registration.lines import Line, masks
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import Box, FieldSpec, Mark
 from inkshift.reframe import to_gray
-
-Gray = npt.NDArray[np.uint8]
-Pixels = npt.NDArray[np.uint8]
 
 # A box to write in: its height as a share of the page's, or of the longer side where it is no cell, how much wider than
 # high it may be; how many pieces of ink may lie in it for each of its heights (print has more), how many gray levels it
@@ -33,10 +31,9 @@ _CELL = 1.45
 # How many cells away a box may be that is found by the ones beside it.
 _ROUNDS = 20
 # The longest that a written stroke is, as a share of the page's side, and the most degrees that a page lies askew.
-_STROKE = 0.15
+_STROKE, _CROOKED = 0.15, 4.0
 # A cell at the side of a table that is so many times larger than most is no cell.
 _OUTER = 5.0
-_CROOKED = 4.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.errors import InputError, RegistrationError
-from inkshift.forms.design.printed import Gray, Printed, blanked, learn_print, level
+from inkshift.forms.design.printed import Printed, blanked, learn_print, level
 from inkshift.forms.design.propose import propose, straighten, table_fields
 from inkshift.forms.page.files import PageRef, find_files, page_refs
 from inkshift.forms.registration.register import register

@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Box, Gray
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components, stroke_lean
 from inkshift.forms.field.struck import taken_back
 
-Gray = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]
 Ends = npt.NDArray[np.int32]
 
 

@@ -13,7 +13,6 @@ from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components, digit_height
 from inkshift.forms.reading import CROSSED, Candidate, FieldReading
 
-Gray = npt.NDArray[np.uint8]
 Read = Callable[[Sequence[cutout.Job]], Sequence[FieldReading]]
 
 STRUCK = "struck"

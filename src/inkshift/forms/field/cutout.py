@@ -9,13 +9,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray, Stats
 from inkshift.forms.field import grid, printed, segment
 from inkshift.forms.field import ink as inks
 from inkshift.reframe import median_of, to_gray
 
-Gray = npt.NDArray[np.uint8]
 Kind = Literal["cells", "number", "digit", "tick", "text"]
-Stats = npt.NDArray[np.int32]
 Ends = tuple[tuple[float, float] | None, ...]
 
 # Shares of a field's height: ink so large is as likely writing as not, how soft that limit is, and a piece so large at

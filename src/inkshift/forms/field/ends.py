@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.forms.field.segment import components, digit_height, stroke_lean
 from inkshift.forms.reading import CellReading
-
-Gray = npt.NDArray[np.uint8]
 
 # In digit heights: a stroke by itself is so high, and leans so far at most, to be a 1; a 1 is read so near to it. What
 # is higher and leans more is a slash. How many times likelier than not a recogniser tells a border from a 1; share of

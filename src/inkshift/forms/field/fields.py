@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.forms.field import amounts, grid, numbers, segment, signs
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.cells import (
@@ -53,11 +54,9 @@ from inkshift.forms.reading import (
 )
 from inkshift.models.ctc import allowed
 
-Gray = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 Lines = Sequence[Probabilities]
 Frame = Callable[[Gray], Gray]
-Stats = npt.NDArray[np.int32]
 
 # Where what a field allows is less probable than the first and what it does not allow more than the second, the
 # field is not read as something else: it overflows.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.forms.field import ink as inks
-
-Gray = npt.NDArray[np.uint8]
 
 MOST = 8
 # Printed lines may be this much fainter than ink. A wall covers this share of the height between top and bottom line,

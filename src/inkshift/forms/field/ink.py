@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.reframe import ground_of, median_of, percentile_of, to_gray
-
-Gray = npt.NDArray[np.uint8]
 
 # Ink is at least this much darker than its paper (gray levels): less is show-through.
 FAINTEST = 12
@@ -61,11 +60,9 @@ def middle_of(values: npt.NDArray[np.generic]) -> float:
     return (float(flat[(len(flat) - 1) // 2]) + float(flat[len(flat) // 2])) / 2
 
 
-def padded(mask: npt.NDArray[np.generic], by: int, value: int = 0) -> Gray:
+def padded(mask: npt.NDArray[np.generic], by: int) -> Gray:
     """A mask, (H, W) bool or uint8, with so many pixels more on each side."""
-    return np.asarray(
-        cv2.copyMakeBorder(mask.view(np.uint8), by, by, by, by, cv2.BORDER_CONSTANT, value=(value,)), np.uint8
-    )
+    return np.asarray(cv2.copyMakeBorder(mask.view(np.uint8), by, by, by, by, cv2.BORDER_CONSTANT), np.uint8)
 
 
 def on_dark_paper(gray: Gray) -> bool:

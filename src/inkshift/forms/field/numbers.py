@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field import signs
 from inkshift.forms.field.segment import components
@@ -17,9 +18,6 @@ from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align, allowe
 from inkshift.models.package import Model
 from inkshift.models.runtime import Recogniser, symbol_recogniser
 from inkshift.reframe import Reframing, median_of, to_gray
-
-Gray = npt.NDArray[np.uint8]
-
 
 # Shares of a crop's height: below the first, a number in it is small and all views look closely; the second, as low as
 # a digit may be. Pixels: digits are at least so high. Of a small number's height: what is seen of the crop around it.
@@ -186,10 +184,10 @@ class NumberReader:
     frame: Reframing
     run: Recogniser
     calibration: Mapping[str, float]
-    views: Sequence[View] = VIEWS
-    second: Recogniser | None = None
-    marks: Mapping[int, str] = field(default_factory=dict)
-    struck: int | None = None
+    views: Sequence[View]
+    second: Recogniser | None
+    marks: Mapping[int, str]
+    struck: int | None
 
     def signs_seen(self, steps: LineProbabilities) -> tuple[signs.Sign, ...]:
         """What a view, (T, classes), shows beside the digits that may change their value."""

@@ -13,13 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Box, Gray, Mask
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components, pen_width
 from inkshift.reframe import median_of, percentile_of
 
-Gray = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-Box = tuple[int, int, int, int]
 Places = npt.NDArray[np.intp]
 
 # Pixels that a field may lie off its reference picture after it was laid.

@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Gray = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]
+from inkshift.arrays import Box, Gray
 
 # All lengths are shares of the digit height, the height of the tallest ink that is no rule.
 SPECK = 0.13
@@ -39,9 +38,9 @@ class Atom:
     """
 
     box: Box
-    weight: float = 1.0
-    cut: float | None = None
-    narrow: float = 0.0
+    weight: float
+    cut: float | None
+    narrow: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,9 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray, Stats
 from inkshift.forms.field.segment import components, digit_height, pen_width, stroke_lean
 from inkshift.reframe import median_of
-
-Gray = npt.NDArray[np.uint8]
-Stats = npt.NDArray[np.int32]
 
 GAP, POINT, COMMA, DASH, SLASH, PERCENT = "gap", "point", "comma", "dash", "slash", "percent"
 BRACKETS, FRACTION = "brackets", "fraction"

@@ -10,11 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray, Labels
 from inkshift.forms.field.ink import grown, padded
 from inkshift.forms.field.segment import components
-
-Gray = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int32]
 
 # Pixels: digits are at least this high.
 SMALLEST = 8

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Box, Floats, Gray
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field import printed
 from inkshift.forms.field.cutout import Job
 from inkshift.forms.field.segment import components
 from inkshift.forms.reading import UNREADABLE, Candidate, FieldReading, state_of
-
-Gray = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]
-Values = npt.NDArray[np.float64]
 
 ROOM = 0.5
 """Share of a box's height that is looked at around it."""
@@ -35,7 +31,7 @@ _SECTORS, _BAND = 16, 0.7
 _SHORT = 0.35
 
 # Of each symbol, what each feature speaks for it; `0` is what the others are compared with. Fitted, see above.
-WEIGHTS: Values = np.array(
+WEIGHTS: Floats = np.array(
     [
         [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         [3.71, 0.98, 2.56, 3.07, 0.37, -1.34, 0.66, -2.82, 2.36, 4.41, -4.09],
@@ -58,14 +54,14 @@ def read_tick(job: Job, reference: float | None) -> FieldReading:
     return FieldReading(job.name, value, best, state_of(best), ranked[0].probability, ranked, kind="tick")
 
 
-def probabilities(rows: Values, weights: Values | None = None) -> Values:
+def probabilities(rows: Floats, weights: Floats | None = None) -> Floats:
     """Of each of `SYMBOLS`, (N, 3), from rows of features (N, F)."""
     scores = rows @ (WEIGHTS if weights is None else weights).T
     odds = np.exp(scores - scores.max(1, keepdims=True))
     return np.asarray(odds / odds.sum(1, keepdims=True))
 
 
-def features(dark: Gray, box: Box, framed: bool, reference: float | None) -> Values:
+def features(dark: Gray, box: Box, framed: bool, reference: float | None) -> Floats:
     """What the ink in and around a box looks like, `FEATURES`, each 0 to about 1.
 
     dark: (H, W) uint8, darkness of the box and its surroundings (`ink.darkness`). box: xmin, ymin, xmax, ymax in its

@@ -16,9 +16,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from inkshift.arrays import Floats
 from inkshift.forms.joint import linked, tree
 from inkshift.forms.joint.domain import Domain, Prior, domain_of, most_numbers, with_proposals
-from inkshift.forms.joint.tree import Floats, Link, Number, UnfinishedError, Work
+from inkshift.forms.joint.tree import Link, Number, UnfinishedError, Work
 from inkshift.forms.kinds import number_of
 from inkshift.forms.reading import Candidate, CellReading, FieldReading, FormReading, state_of, value_of
 from inkshift.forms.rules import COUNTED, Rule, unsettled
@@ -44,7 +45,7 @@ class Solution:
 
     posteriors: list[Floats]
     best: list[int]
-    unsettled: tuple[int, ...] = ()
+    unsettled: tuple[int, ...]
 
 
 def decode_form(

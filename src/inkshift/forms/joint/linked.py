@@ -18,7 +18,8 @@ from functools import partial
 
 import numpy as np
 
-from inkshift.forms.joint.tree import Floats, Link, Number, UnfinishedError, Work
+from inkshift.arrays import Floats
+from inkshift.forms.joint.tree import Link, Number, UnfinishedError, Work
 
 STEPS = 40_000
 """How many changes are weighed at most to find the likeliest assignment, and as many again to find how sure it is: each

@@ -16,8 +16,9 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Floats
+
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 CASES, TERMS = 400, 8_000
 """In how many ways the numbers that close rings may be fixed, and that times the terms of all links, before it is left

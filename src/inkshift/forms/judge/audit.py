@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Floats
 from inkshift.files import as_csv, whole_file
 from inkshift.forms.judge.evaluate import Case, Row
 from inkshift.forms.judge.guarantee import log_odds, scipy
@@ -25,7 +26,6 @@ CHANGED, SWAPPED, LEFT_OUT, TOO_MANY, UNRELATED = 0.5, 0.1, 0.15, 0.1, 0.15
 # Before any label is seen: one in a hundred is wrong, as if that had been found among so many labels.
 PRIOR, PRIOR_WEIGHT = 0.01, 150.0
 _UNLISTED = 0.05
-Floats = npt.NDArray[np.float64]
 
 
 class Suspect(NamedTuple):

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Floats
 from inkshift.errors import DataError, need
 from inkshift.forms.judge.evaluate import Case, Row
 from inkshift.forms.trust import Knots, Part, Policy, Source, acceptable, scores, usual
@@ -44,7 +45,6 @@ _QUANTILES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 _SPREAD = np.array([4.0, 1.0])
 _STAKE = 0.95
 _BLOCK = 64
-Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.float64] | npt.NDArray[np.bool_]
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Floats
 from inkshift.errors import InputError, SettingError
 from inkshift.files import html_templates, whole_file
 from inkshift.forms.judge import shift_predict
@@ -29,7 +29,6 @@ from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import DIGITS, FieldReading, FormReading
 from inkshift.forms.trust import Usual, usual
 
-Values = npt.NDArray[np.float64]
 Kind = Literal["number", "digit"]
 
 # How sure a difference must be, after Holm (1979), and how far apart the two distributions, to be told.
@@ -94,7 +93,7 @@ class Shift:
     notes: tuple[str, ...]
     errors: tuple[str, ...]
     furthest: tuple[Far, ...] = field(compare=False, repr=False)
-    drift: tuple[str, ...] = ()
+    drift: tuple[str, ...]
 
 
 def shift(reader: Reader, paths: Sequence[str | Path], *, workers: int = 1, progress: Progress | None = None) -> Shift:
@@ -124,7 +123,7 @@ def examine(forms: Iterable[FormReading], reader: Reader) -> Shift:
     kinds = kinds_of(reader)
     looks_like = constants("digit" if reader.settings.read_as == "digit" else _number_kind(reader))
     read: dict[Kind, list[FieldReading]] = {"number": [], "digit": []}
-    rows: list[Values] = []
+    rows: list[Floats] = []
     far: list[tuple[float, int, Far]] = []
     errors: list[str] = []
     sure: list[tuple[str, float]] = []
@@ -188,7 +187,7 @@ def _light(item: FieldReading) -> FieldReading:
     return FieldReading(item.name, item.value, item.written, item.state, item.confidence, item.candidates, item.cells)
 
 
-def differences(rows: Values, fitted: Constants) -> tuple[Difference, ...]:
+def differences(rows: Floats, fitted: Constants) -> tuple[Difference, ...]:
     """How features (n, 8) differ from those the model learned from, the most different first.
 
     Kolmogorov and Smirnov's test of two samples, with Holm's correction. Fields of one hand are alike, so with few
@@ -220,7 +219,7 @@ def _sentence(feature: Feature, above: float) -> str:
     return f"{word} than in {100 * min(share, 0.999):.0f} % of what the model learned from"
 
 
-def _distance(row: Values, fitted: Constants) -> tuple[float, str]:
+def _distance(row: Floats, fitted: Constants) -> tuple[float, str]:
     """By how many deviations the feature of a field that is furthest from the middle is away, and its name."""
     low, middle, high = np.quantile(np.array(fitted.looks), [0.16, 0.5, 0.84], axis=0)
     side = np.where(row > middle, high - middle, middle - low)
@@ -228,7 +227,7 @@ def _distance(row: Values, fitted: Constants) -> tuple[float, str]:
     return float(away.max()), FEATURES[int(away.argmax())].name
 
 
-def digit_probabilities(fields: Iterable[FieldReading]) -> Values:
+def digit_probabilities(fields: Iterable[FieldReading]) -> Floats:
     """For each digit that was read, the probability of each of the ten, (N, 10), rows that sum to 1.
 
     From a field's candidates that are as long as the likeliest: what they leave out is shared out evenly.
@@ -250,7 +249,7 @@ def digit_probabilities(fields: Iterable[FieldReading]) -> Values:
     return np.array(rows).reshape(-1, 10)
 
 
-def _digits(probabilities: Values, learned: Values) -> tuple[tuple[Digit, ...], int]:
+def _digits(probabilities: Floats, learned: Floats) -> tuple[tuple[Digit, ...], int]:
     """The share of each digit, and how many digits would be read otherwise with these shares as a prior."""
     if not len(probabilities):
         return (), 0

@@ -6,17 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Floats, Gray, Pixels
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.numbers import ink_band
 from inkshift.reframe import ground_of, to_gray
-
-Image = npt.NDArray[np.uint8]
-Gray = npt.NDArray[np.uint8]
-Values = npt.NDArray[np.float64]
-
-_BODY = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +41,7 @@ FEATURES = (
 )
 
 
-def features(crop: Image, digits: int) -> Values:
+def features(crop: Pixels, digits: int) -> Floats:
     """The figures of one crop, (8,) in the order of `FEATURES`; all NaN but `digits` where there is no ink.
 
     crop: (H, W) or (H, W, 3) RGB uint8, one field. digits: how many were read in it.
@@ -79,11 +73,12 @@ def features(crop: Image, digits: int) -> Values:
 
 def _pen(mask: Gray, size: int) -> float:
     """Width of the stroke: four times the mean distance of its pixels' middles from its edge, as in a strip."""
-    zoom = _BODY / size
+    height = 48  # pixels, so that a pen of any scan is several wide
+    zoom = height / size
     fit = max(2, round(mask.shape[1] * zoom)), max(2, round(mask.shape[0] * zoom))
     large = (cv2.resize(mask * np.uint8(255), fit, interpolation=cv2.INTER_LINEAR) > 127).view(np.uint8)
     inside = cv2.distanceTransform(np.pad(large, 1), cv2.DIST_L2, 3)
-    return 4 * (float(inside[inside > 0].mean()) - 0.5) / _BODY if large.any() else 0.0
+    return 4 * (float(inside[inside > 0].mean()) - 0.5) / height if large.any() else 0.0
 
 
 def _slant(mask: Gray, size: int) -> float:

@@ -86,11 +86,11 @@ class Summary:
     roll: Roll
     unread: tuple[str, ...]
     broken: tuple[tuple[str, str], ...]
-    accepted: int | None = None
-    straight: int | None = None
-    blank: int = 0
-    passed_over: tuple[Path, ...] = ()
-    by_template: tuple[tuple[str, int], ...] = ()
+    accepted: int | None
+    straight: int | None
+    blank: int
+    passed_over: tuple[Path, ...]
+    by_template: tuple[tuple[str, int], ...]
 
 
 def read_into(
@@ -246,7 +246,7 @@ class _Tally:
         self.broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
         self.blank += sum(note.blank for note in form.pages)
         pages = sum(not (note.error or note.blank) for note in form.pages)
-        self.roll_call.add(Called(form.name, len(form.errors), pages, form.template, self.whole.get(form.template, 1)))
+        self.roll_call.add(Called(form.name, pages, form.template, self.whole.get(form.template, 1)))
 
     def summary(self, passed_over: Iterable[Path]) -> Summary:
         return Summary(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from inkshift.arrays import Pixels
 from inkshift.errors import RegistrationError, SettingError
 from inkshift.forms.design.landmarks import share_inked
 from inkshift.forms.design.printed import level
@@ -17,8 +18,6 @@ from inkshift.forms.out.html import doubts
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
-
-Pixels = npt.NDArray[np.uint8]
 
 _LONGEST = 1600
 _THERE, _MISSING, _PLACE = (0, 90, 220), (220, 0, 0), (150, 150, 150)

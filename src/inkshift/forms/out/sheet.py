@@ -13,9 +13,10 @@ from typing import Any
 
 from PIL import Image as Pillow
 
+from inkshift.arrays import Pixels
 from inkshift.files import whole_file
 from inkshift.forms.kinds import WITH_DIGITS, digits_of
-from inkshift.forms.reading import MINUS, POINT, Image, Kind
+from inkshift.forms.reading import MINUS, POINT, Kind
 from inkshift.scratch import in_scratch, scratch
 
 CROP = "crop"
@@ -94,7 +95,7 @@ def _shown(width: float, height: float) -> tuple[int, int]:
     return round(width * scale), round(height * scale)
 
 
-def png(crop: Image) -> bytes:
+def png(crop: Pixels) -> bytes:
     """The crop, (H, W) or (H, W, 3) uint8 RGB, as a PNG file of at most 96 pixels in height."""
     picture = Pillow.fromarray(crop)
     if picture.height > CROP_HEIGHT:

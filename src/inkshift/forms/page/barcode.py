@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 import re2
 import zxingcpp
 
+from inkshift.arrays import Pixels
 from inkshift.reframe import to_gray
-
-Pixels = npt.NDArray[np.uint8]
 
 # Barcodes whose check digits no chance reading passes.
 _CHECKED = zxingcpp.barcode_formats_from_str("Code128,EANUPC,PDF417,QRCode,DataMatrix,Aztec")

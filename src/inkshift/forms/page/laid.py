@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Pixels
 from inkshift.forms.field import cutout
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.guides import without_guides
@@ -20,8 +20,6 @@ from inkshift.forms.page.strokes import PASSED, strokes_through
 from inkshift.forms.registration.registered import TALLEST_FIELD, Registered, cut
 from inkshift.forms.template import FieldSpec, PageSpec
 from inkshift.reframe import to_gray
-
-Pixels = npt.NDArray[np.uint8]
 
 # Template pixels around a field that are cut with it, as a share of its height: digits leave their boxes.
 MARGIN = 0.18

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components
 from inkshift.forms.registration.registered import Registered
 
-Gray = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 Lines = npt.NDArray[np.float64]
 

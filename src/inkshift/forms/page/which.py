@@ -9,12 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Pixels, Points
 from inkshift.errors import TemplateError
 from inkshift.forms.template import Template
 from inkshift.reframe import to_gray
-
-Pixels = npt.NDArray[np.uint8]
-Points = npt.NDArray[np.float64]
 
 # A page of fewer pixels than an eighth of its template, each way, is read by nobody: a field of 60 pixels has 7.
 _LEAST_SCALE = 1 / 8

@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray, Matrix, Points
 from inkshift.forms.registration.reference import MOST_KEYPOINTS, Reference
-from inkshift.forms.registration.scan import Contrast, Gray, Matrix, Scan, inverse
+from inkshift.forms.registration.scan import Contrast, Scan, inverse
 from inkshift.forms.template import Box, Mark
-
-Points = npt.NDArray[np.float64]
 
 # Print between 30 % and 125 % of the size at which it would fill the scan.
 _SMALLEST, _LARGEST = 0.3, 1.25

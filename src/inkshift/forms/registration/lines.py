@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.forms.field.ink import runs
 
-Gray = npt.NDArray[np.uint8]
 Line = tuple[float, float, float, float]
 
 

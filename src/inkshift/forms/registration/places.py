@@ -9,6 +9,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from inkshift.arrays import Matrix
 from inkshift.forms.registration import candidates
 from inkshift.forms.registration.proof import (
     PLAIN,
@@ -26,8 +27,8 @@ from inkshift.forms.registration.proof import (
     weigh,
 )
 from inkshift.forms.registration.reference import Reference, printed_lines
-from inkshift.forms.registration.refine import NEAR, WIDE, Place, refine
-from inkshift.forms.registration.scan import Contrast, Matrix, Scan, inverse
+from inkshift.forms.registration.refine import NEAR, WIDE, Place, follow, refine, turned
+from inkshift.forms.registration.scan import Contrast, Scan, inverse
 
 Way = Callable[[Scan, Reference], list[Matrix]]
 # A page is read where it more probably lies right than not; how probable that is enters the confidence of each field.
@@ -39,6 +40,8 @@ _OVERLAP = 0.2
 _SAME_PLACE = 0.012
 # Where no more than this of the print is seen, paper may be bent more than patches are looked for at first.
 _BENT = 0.65
+# Where between these shares of the print are seen and the place is not proved, the paper's bend is followed closely.
+_FOLLOWED = (0.35, 0.8)
 # Of two places that explain so differently much of what they differ in, no closer look is needed.
 _CLEAR = 0.25
 # A form that fills the scan just as it fills the template's page is more probably there than elsewhere.
@@ -121,6 +124,7 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
         lambda scan, known: candidates.by_lines(scan, known, lines),
     )
     tried: list[Tried] = []
+    followed: list[Matrix] = []
     best: Tried | None = None
     for way in ways:
         rough = [Place(matrix) for matrix in way(scan, known)]
@@ -154,6 +158,12 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
             tried.sort(key=lambda one: -one.explained)
             best = None
         if tried and best is None:
+            best = _judged(scan, known, tried)
+        here = best if best and best.probability < SURE and _FOLLOWED[0] < best.explained < _FOLLOWED[1] else None
+        if here and not any(same_place(here.place.matrix, one, known, _SAME_PLACE) for one in followed):
+            followed.append(here.place.matrix)
+            tried += _try(scan, known, follow(scan, known, here.place), closely=True)
+            tried.sort(key=lambda one: -one.explained)
             best = _judged(scan, known, tried)
         if best and best.probability >= SURE:
             break
@@ -373,29 +383,33 @@ def closer(scan: Scan, known: Reference, place: Place) -> Place:
     return again if _roughly(scan, known, again) > _roughly(scan, known, place) else place
 
 
-def _try(scan: Scan, known: Reference, place: Place) -> list[Tried]:
+def _try(scan: Scan, known: Reference, place: Place, closely: bool = False) -> list[Tried]:
     """A place judged, and its nearest rivals, beside it and upside down, each as well laid as the place itself.
+
+    closely: as `follow` lays it.
 
     Rivals are drawn onto the print once more than the place was, so it is too: bent paper needs it. From a rival that
     explains more the next is looked for, so that a page that was laid some rows off comes home.
     """
     made = [_look_at(scan, known, place)]
-    if _is_open(made[0]):
+    if _is_open(made[0]) and not closely:
         again = closer(scan, known, place)
         closest = replace(made[0], judged=made[0].evidence, closest=True)
         made = [closest if again is place else _look_at(scan, known, again)]
-    _add_beside(scan, known, made)
+    _add_beside(scan, known, made, closely)
     best = max(made, key=lambda one: one.explained)
     if best.evidence.turned < 0.5 and best.evidence.gain > 0.15 and not known.alike_turned:
-        over = _look_at(scan, known, refine(scan, known, best.place.matrix @ known.upside_down, NEAR))
+        matrix = best.place.matrix @ known.upside_down
+        there = follow(scan, known, turned(best.place, known, matrix)) if closely else refine(scan, known, matrix, NEAR)
+        over = _look_at(scan, known, there)
         made.append(over)
         # Where that is the better one, it is what its own neighbours are rivals of.
         if over.explained > best.explained:
-            _add_beside(scan, known, made)
+            _add_beside(scan, known, made, closely)
     return made
 
 
-def _add_beside(scan: Scan, known: Reference, made: list[Tried]) -> None:
+def _add_beside(scan: Scan, known: Reference, made: list[Tried], closely: bool) -> None:
     """Adds to places the rivals beside the best of them, then beside the best of these, while any is better."""
     across, down = known.period
     for _ in range(_MOST_ROWS_OFF):
@@ -403,7 +417,7 @@ def _add_beside(scan: Scan, known: Reference, made: list[Tried]) -> None:
         if not _is_open(here):
             return
         for shift in (here.evidence.shift, *(((across, down), (-across, -down)) if known.drawn else ())):
-            made += _beside_it(scan, known, here, shift, made)
+            made += _beside_it(scan, known, here, shift, made, closely)
         if max(one.explained for one in made) <= here.explained:
             return
 
@@ -422,12 +436,13 @@ def _is_open(one: Tried) -> bool:
 
 
 def _beside_it(
-    scan: Scan, known: Reference, one: Tried, shift: tuple[float, float], tried: Sequence[Tried]
+    scan: Scan, known: Reference, one: Tried, shift: tuple[float, float], tried: Sequence[Tried], closely: bool
 ) -> list[Tried]:
     """The place so many template pixels right and down of one, if it is none of those tried, or is laid better now."""
     moved = np.eye(3)
     moved[:2, 2] = shift
-    place = refine(scan, known, one.place.matrix @ moved, NEAR)
+    matrix = one.place.matrix @ moved
+    place = follow(scan, known, Place(matrix, one.place.sights)) if closely else refine(scan, known, matrix, NEAR)
     there = _look_at(scan, known, place)
     alike = (other.explained for other in tried if same_place(place.matrix, other.place.matrix, known, _SAME_PLACE))
     return [there] if there.explained > max(alike, default=-np.inf) else []

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray, Matrix
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.registration.reference import (
     COARSE,
@@ -28,7 +29,7 @@ from inkshift.forms.registration.reference import (
     spectrum,
 )
 from inkshift.forms.registration.refine import Place, coarse_bend, compared, seen_there
-from inkshift.forms.registration.scan import Contrast, Gray, Matrix, Scan, contrast, inverse
+from inkshift.forms.registration.scan import Contrast, Scan, contrast, inverse
 
 # Longer side, in pixels, of the scan at a glance.
 _GLANCE = 900

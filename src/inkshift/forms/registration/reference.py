@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.registration.scan import Contrast, Gray, Matrix, contrast, inverse, strokes
+from inkshift.arrays import Gray, Matrix
+from inkshift.forms.registration.scan import Contrast, contrast, inverse, strokes
 from inkshift.forms.template import Box, FieldSpec, PageSpec
 
 Spectrum = npt.NDArray[np.float32]
@@ -23,9 +24,10 @@ COARSE_WINDOW, FINE_WINDOW = 13, 27
 # Rivals are looked for as far as 25 mm of an A4 page, or as the largest field is high and wide.
 _RIVALS = 1 / 12
 _WIDEST_RIVALS = 1 / 5
-# A patch for every cell of such a grid over the form that has print in it.
-_PATCHES = (6, 8)
-_PATCH = 56
+# A patch for every cell of such a grid over the form that has print in it, and its side; and small ones, by which the
+# bend of paper is followed.
+_PATCHES, _PATCH = (6, 8), 56
+_SMALL_PATCHES, _SMALL_PATCH = (16, 22), 36
 # How far patches are looked for at most, pixels of the fine size; what share of a patch is as good as itself; and how
 # near that is of its own stroke still, 3.5 mm of A4.
 FARTHEST, _AS_GOOD, _OWN = 44, 0.8, 12
@@ -338,14 +340,23 @@ class Reference:
     @cached_property
     def patches(self) -> tuple[Patch, ...]:
         """Pieces of the fine print that tell where they are, spread over the form."""
-        across, down = _PATCHES
+        return self._spread(_PATCHES, _PATCH)
+
+    @cached_property
+    def small_patches(self) -> tuple[Patch, ...]:
+        """More and smaller ones."""
+        return self._spread(_SMALL_PATCHES, _SMALL_PATCH)
+
+    def _spread(self, cells: tuple[int, int], side: int) -> tuple[Patch, ...]:
+        """The piece of that side in each cell of a grid over the form, so many across and down, that tells most."""
+        across, down = cells
         h, w = self.fine.shape
-        energy = cv2.blur(self.fine * self.fine, (_PATCH, _PATCH))
-        tensor = _structure(self.fine, _PATCH)
+        energy = cv2.blur(self.fine * self.fine, (side, side))
+        tensor = _structure(self.fine, side)
         half = (tensor[0] + tensor[1]) / 2
         least = half - np.sqrt(np.maximum(((tensor[0] - tensor[1]) / 2) ** 2 + tensor[2] ** 2, 0))
         worth = least + 0.1 * half
-        margin = _PATCH // 2
+        margin = side // 2
         made = []
         rows, columns = np.linspace(margin, h - margin, down + 1), np.linspace(margin, w - margin, across + 1)
         for top, bottom in itertools.pairwise(rows.astype(int)):
@@ -356,7 +367,7 @@ class Reference:
                 r, c = np.unravel_index(int(np.argmax(cell)), cell.shape)
                 y, x = top + int(r), left + int(c)
                 if energy[y, x] > _LEAST_PRINT:
-                    made.append(self.piece(x - margin, y - margin, _PATCH, _PATCH))
+                    made.append(self.piece(x - margin, y - margin, side, side))
         around = np.pad(self.fine, FARTHEST)
         return tuple(replace(patch, alone=_alone(patch, around)) for patch in made if patch is not None)
 

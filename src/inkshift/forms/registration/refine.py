@@ -12,21 +12,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Matrix, Points
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.registration.reference import COARSE, FINE, Patch, Reference, darkest_along, halved
-from inkshift.forms.registration.scan import Contrast, Matrix, Scan, Sheet, inverse, warped
-
-Points = npt.NDArray[np.float64]
+from inkshift.forms.registration.scan import Contrast, Scan, Sheet, inverse, warped
 
 # How far patches are looked for, in pixels of the fine print (0.3 mm of A4), and how many times coarser: from a rough
 # place; from one that is right or a period off; from the middle of paper that is bent a lot.
 ROUNDS = ((20, 2), (12, 2), (8, 1))
 NEAR = ((10, 2), (8, 1))
+_CLOSELY = (12, 8, 6)
 WIDE = ((44, 2), (24, 2), (12, 2), (8, 1))
 # Likeness (normalised correlation, 0..1) below which a patch says nothing.
 _LEAST_LIKENESS = 0.25
-# Paper bends over about this share of the form's longer side; a patch alone moves nothing by more than a few pixels.
-_BEND_OVER = 0.12
+# Paper bends over about this share of the form's longer side; where it is followed closely, over the second. A patch
+# alone moves nothing by more than a few pixels.
+_BEND_OVER, _BEND_CLOSELY = 0.12, 0.045
 _BEND_HOLD = 0.5
 # Paper bends by less than 18 mm of A4; a patch that lies this far (pixels) from where those around it say is doubted.
 _MOST_BEND = 60
@@ -48,13 +49,15 @@ _AROUND = 36
 @dataclass(frozen=True, slots=True)
 class Sights:
     """Where N patches were found. at: (N, 2), their places in fine pixels of the template; moved: (N, 2), by how much
-    they lie off; weight: (N, 2, 2), how sure that is in which direction; likeness: (N,), 0..1.
+    they lie off; weight: (N, 2, 2), how sure that is in which direction; likeness: (N,), 0..1. over: how far around
+    each the paper is bent as it is there, as a share of the form's longer side.
     """
 
     at: Points
     moved: Points
     weight: npt.NDArray[np.float64]
     likeness: npt.NDArray[np.float64]
+    over: float = _BEND_OVER
 
     def __len__(self) -> int:
         return len(self.at)
@@ -77,7 +80,7 @@ class Place:
         weight = self.sights.weight
         pull = (weight @ self.sights.moved[..., None])[..., 0]
         away = ((points[:, None] / unit - self.sights.at[None]) ** 2).sum(2)
-        near = np.exp(-away / (2 * (_BEND_OVER * FINE) ** 2))
+        near = np.exp(-away / (2 * (self.sights.over * FINE) ** 2))
         mass = (near @ weight.reshape(-1, 4)).reshape(-1, 2, 2) + _BEND_HOLD * np.eye(2)
         return np.asarray(np.linalg.solve(mass, (near @ pull)[..., None])[..., 0] * unit, np.float64)
 
@@ -110,6 +113,31 @@ def refine(
         left = np.abs(better[1].moved - place.bend(better[1].at * unit, max(reference.size)) / unit).max(1)
         far[found] = np.minimum(far[found], np.maximum(np.ceil(left) + _BESIDE, _NEAREST).astype(np.int64))
     return place
+
+
+def follow(scan: Scan, reference: Reference, place: Place) -> Place:
+    """The place where paper that bends a lot is followed closely: by many small patches, each looked for near where
+    those around it lie."""
+    patches, unit = reference.small_patches, max(reference.size) / FINE
+    middles = np.array([patch.middle for patch in patches]).reshape(-1, 2)
+    far = np.array([patch.alone for patch in patches], np.int64)
+    for reach in _CLOSELY:
+        bent = np.clip(place.bend(middles * unit, max(reference.size)) / unit, -_MOST_BEND, _MOST_BEND)
+        border = reach + int(np.ceil(np.abs(bent).max(initial=0))) + 2
+        seen = look(scan, reference, place.matrix, border)
+        found, sights = find(patches, seen, np.minimum(far, reach), bent, 1, border)
+        if found.sum() < 6:
+            break
+        place = Place(place.matrix, _agreeing(replace(sights, over=_BEND_CLOSELY)))
+    return place
+
+
+def turned(place: Place, reference: Reference, matrix: Matrix) -> Place:
+    """A bent place upside down: on `matrix`, the paper bent as it is."""
+    if place.sights is None:
+        return Place(matrix)
+    ends = np.array(reference.size) * FINE / max(reference.size)
+    return Place(matrix, replace(place.sights, at=ends - place.sights.at, moved=-place.sights.moved))
 
 
 def _agreeing(sights: Sights) -> Sights:

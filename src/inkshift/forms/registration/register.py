@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray, Matrix
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.registration import candidates
 from inkshift.forms.registration.labels import label_probability, labels_of, rows_of
@@ -27,7 +28,7 @@ from inkshift.forms.registration.proof import (
 from inkshift.forms.registration.reference import FINE, Reference
 from inkshift.forms.registration.refine import NEAR, Place, frames_seen, look, refine, snap
 from inkshift.forms.registration.registered import BED, Registered, shows_paper
-from inkshift.forms.registration.scan import Gray, Matrix, Scan
+from inkshift.forms.registration.scan import Scan
 from inkshift.forms.template import Box, PageSpec
 from inkshift.reframe import to_gray
 

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Matrix
 from inkshift.forms.registration import candidates
-from inkshift.forms.registration.scan import Matrix, inverse
+from inkshift.forms.registration.scan import inverse
 from inkshift.forms.template import Box
 
 TALLEST_FIELD = 96

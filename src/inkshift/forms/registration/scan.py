@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Gray = npt.NDArray[np.uint8]
-Matrix = npt.NDArray[np.float64]
+from inkshift.arrays import Gray, Matrix
+
 Contrast = npt.NDArray[np.float32]
 
 # Gray levels of local deviation that plain paper has at least; and how many times its noise is taken for paper still.

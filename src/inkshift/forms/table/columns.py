@@ -7,14 +7,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Floats, Labels, Mask
 from inkshift.forms.field.struck import CORE
 from inkshift.forms.table.pieces import SMALL, STROKE, extents, runs_of
 from inkshift.forms.table.rows import peaks
 from inkshift.forms.table.ruling import Ruling
-
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float64]
 
 # In digit heights: a gap that parts columns in a tall table, and what is added to it in one of a single row; the
 # narrowest gutter between numbers of many lengths. How much wider its gaps are than the wide ones within numbers.

@@ -14,16 +14,11 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Floats, Gray, Matrix, Pixels
 from inkshift.forms.field import ink as inks
 from inkshift.pictures import fit_within
 from inkshift.reframe import to_gray
-
-Image = npt.NDArray[np.uint8]
-Gray = npt.NDArray[np.uint8]
-Matrix = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.float64]
 
 # Pixels of the longer side at which lines are looked for: a line of a pixel stays one.
 _SIZE = 1000
@@ -44,7 +39,7 @@ _SHORTEST = 40
 _POWERS, _OTHER, _BENT, _EXPLAINED = 4, 0.02, 1.5, 0.5
 
 
-def flatten(image: Image) -> tuple[Image, Callable[[Floats], Floats]]:
+def flatten(image: Pixels) -> tuple[Pixels, Callable[[Floats], Floats]]:
     """The picture with its lines level, upright and straight, and what gives the points of the picture, (N, 2) x and y
     in pixels, that points of the flat one show.
 
@@ -62,7 +57,7 @@ def flatten(image: Image) -> tuple[Image, Callable[[Floats], Floats]]:
     return straight, to_picture
 
 
-def _straightened(image: Image) -> tuple[Image, Callable[[Floats, Floats], Floats]]:
+def _straightened(image: Pixels) -> tuple[Pixels, Callable[[Floats, Floats], Floats]]:
     """The picture with its level lines straight, and how many pixels further down each of its points, x and y, was."""
     gray = to_gray(image)
     h, w = gray.shape
@@ -143,7 +138,7 @@ def _line_pieces(gray: Gray) -> Floats:
     return np.array(out).reshape(-1, 4)
 
 
-def _turned(image: Image) -> tuple[Image, Matrix]:
+def _turned(image: Pixels) -> tuple[Pixels, Matrix]:
     """The picture with its lines level and upright, and the 3x3 homography from its pixels to the turned ones."""
     gray = to_gray(image)
     level, upright = _slopes(gray)

@@ -8,20 +8,14 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Floats, Gray, Labels, Mask, Pixels
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.ink import grown
 from inkshift.forms.field.segment import components
 from inkshift.forms.field.struck import CORE
 from inkshift.forms.table.ruling import Ruling, digit_height
 from inkshift.reframe import to_gray
-
-Image = npt.NDArray[np.uint8]
-Gray = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float64]
 
 # Shares of the digit height: no stroke of a pen is as thick; a hole is at least as wide. How far the area of a hole is
 # from that of an ellipse of its width and height, at most.
@@ -44,7 +38,7 @@ MUCH, LETTERS, WORDS_APART, LEVEL, SMALLER, BESIDE, FEWEST, ROWS = 60, 15, 1.2, 
 LEADERS, DOT, STEP, OFF, STEADY = 6, 0.5, 1.2, 0.12, 0.35
 
 
-def without_edges(image: Image) -> Image:
+def without_edges(image: Pixels) -> Pixels:
     """The picture, (H, W) or (H, W, 3) uint8, with paper for what is dark along its sides, as a scanner's bed is."""
     gray = to_gray(image)
     h, w = gray.shape

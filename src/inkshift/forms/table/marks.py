@@ -5,16 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Box, Labels, Mask
 from inkshift.forms.field.struck import CORE, LONE, struck_rows
-from inkshift.forms.table.pieces import SMALL, STROKE, Box, among, extent, extents, runs_of
+from inkshift.forms.table.pieces import SMALL, STROKE, among, extent, extents, runs_of
 from inkshift.forms.table.rows import Piece, Row
 from inkshift.forms.table.ruling import Ruling, bend
 from inkshift.forms.table.slots import Slot
-
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int32]
 
 # A long piece that strays from a straight line less than this share of the digit height is none of digits.
 FLAT = 0.15

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Box, Labels, Mask
 from inkshift.forms.table.rows import Piece
-
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int32]
-Box = tuple[int, int, int, int]
 
 # Shares of the digit height: what is lower shows no column; what is lower along a column of pixels is a stroke between
 # digits.

@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Floats, Labels
 from inkshift.forms.field.struck import CORE
 
-Labels = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float64]
 Piece = list[int]
 
 # Shares of the digit height. What is higher than TALL reaches over two rows, or if ENOUGH of it stands out of the one

@@ -8,15 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Gray, Labels, Mask
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.ink import grown, runs
 from inkshift.forms.field.segment import components
 from inkshift.forms.field.struck import SMALLEST
 from inkshift.forms.registration.lines import masks
-
-Gray = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int32]
 
 # A line runs along so many digit heights, but no less and no more than these shares of the side along it, and is ink
 # for so much of its length: digits side by side leave gaps. Upright ones stray from a straight line by less than so

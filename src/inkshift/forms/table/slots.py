@@ -7,15 +7,13 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Box, Labels, Mask
 from inkshift.forms.field.struck import CORE
-from inkshift.forms.table.pieces import Box, extent
+from inkshift.forms.table.pieces import extent
 from inkshift.forms.table.rows import Piece, Row
 from inkshift.forms.table.ruling import Ruling
 
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int32]
 Kind = Literal["number", "header", "unused", "struck", "empty"]
 
 # Parts of a number across a gap in a line are closer than this share of the digit height; the line shows in less than
@@ -42,7 +40,7 @@ class Slot:
     pieces: tuple[int, ...]
     span: tuple[int, int]
     room: Box
-    kind: Kind = "number"
+    kind: Kind
     sure: float = 1.0
     struck: float = 0.0
     lines: tuple[int, ...] = ()

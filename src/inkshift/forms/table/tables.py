@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Box, Floats, Labels, Mask, Pixels
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.ink import grown
 from inkshift.forms.field.struck import CORE
@@ -21,7 +21,7 @@ from inkshift.forms.table.columns import bodies, find_columns
 from inkshift.forms.table.flat import flatten
 from inkshift.forms.table.margins import without_edges, without_holes, without_leaders, without_print
 from inkshift.forms.table.marks import around, fill, find_dashes, lines_through, skip_fillers, strike
-from inkshift.forms.table.pieces import SMALL, Box, among, extents, runs_of
+from inkshift.forms.table.pieces import SMALL, among, extents, runs_of
 from inkshift.forms.table.rows import Piece, find_rows
 from inkshift.forms.table.ruling import Ruling, digit_height, find_ruling
 from inkshift.forms.table.slots import (
@@ -34,11 +34,6 @@ from inkshift.forms.table.slots import (
     part_at_gaps,
     within_walls,
 )
-
-Image = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float64]
 
 # Shares of the digit height: paper kept around a cell's ink; how near to a level line what is left of it is.
 MARGIN, LEFT = 0.12, 0.08
@@ -64,12 +59,12 @@ class Cell:
     struck: float
     box: Box
     room: Box
-    crop: Image = field(compare=False, repr=False)
+    crop: Pixels = field(compare=False, repr=False)
     ink: Mask = field(compare=False, repr=False)
-    height: float = 1.0
-    gap: float = 0.0
-    even: float = 1.0
-    parted: bool = False
+    height: float
+    gap: float
+    even: float
+    parted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +81,7 @@ class Table:
         return tuple(cell for cell in self.cells if cell.column == number and cell.row)
 
 
-def find_table(image: Image) -> Table:
+def find_table(image: Pixels) -> Table:
     """The table that a picture shows; without cells where there is no ink.
 
     image: (H, W) gray or (H, W, 3) RGB uint8, rows level within 15 degrees where ruled, within 4 where not.
@@ -126,7 +121,7 @@ def find_table(image: Image) -> Table:
 
 def _cells(
     slots: list[Slot],
-    flat: Image,
+    flat: Pixels,
     shape: tuple[int, ...],
     to_picture: Callable[[Floats], Floats],
     labels: Labels,
@@ -208,7 +203,7 @@ def _evenness(slots: list[Slot], pieces: list[Piece]) -> float:
     return float(high.std() / high.mean()) if len(high) > 3 else 1.0
 
 
-def _painted(part: Image, gone: Mask) -> Image:
+def _painted(part: Pixels, gone: Mask) -> Pixels:
     """A copy of a part of a picture, some of it painted over with the paper around it."""
     crop = np.array(part, np.uint8)
     if not gone.any():

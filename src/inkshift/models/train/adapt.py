@@ -11,16 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from inkshift.arrays import Gray
 from inkshift.datasets.synth import strings
 from inkshift.errors import DataError
 from inkshift.models import ctc
 from inkshift.models.train.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form, steps_of
 from inkshift.models.train.networks import NumberNet
 from inkshift.models.weigh import weigh
-
-Gray = npt.NDArray[np.uint8]
 
 # Least share of views that read the same digits, and least probability of them, for a reading to become a label.
 AGREE, SURE = 0.8, 0.9
@@ -61,7 +59,6 @@ def adapt(
     check: tuple[strings.Lines, Sequence[str]],
     calibration: dict[str, float],
     rounds: int = 3,
-    plan: Plan = Plan(epochs=6, patience=3),
     report: Callable[[Round], None] = lambda found: None,
 ) -> list[Round]:
     """Adapt `net` in place; it keeps the weights of the last round that was kept.
@@ -86,7 +83,7 @@ def adapt(
             [pages.forms[i] for i in sure for _ in range(2)],
         )
         learn, held_out = split_by_form(numbers, 0.15, number)
-        fine_tune(net, learn, held_out, replace(plan, seed=plan.seed + number), rehearse=rehearse)
+        fine_tune(net, learn, held_out, Plan(epochs=6, patience=3, seed=number), rehearse=rehearse)
         fresh = _read(net, pages, calibration)
         found = Round(number, _agreement(fresh), len(_sure(fresh)), judge(net, *check)[1], True)
         grown = found.agreement >= history[-1].agreement + GROWTH

@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from inkshift.arrays import Gray
 from inkshift.datasets.synth import strings
 from inkshift.errors import DataError, ModelError
 from inkshift.models import ctc
@@ -27,7 +28,6 @@ from inkshift.models.package import WEIGHTS, Model
 from inkshift.models.train import loop
 from inkshift.models.train.networks import ARCHITECTURES, NumberNet, as_input
 
-Gray = npt.NDArray[np.uint8]
 Compose = Callable[[int, int], tuple[strings.Lines, npt.NDArray[np.int64]]]
 
 # How far weights may go from the old to the taught ones; share of the old task's numbers that may be lost.

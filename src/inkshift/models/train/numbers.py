@@ -48,12 +48,12 @@ class Sitting:
     workers: processes that compose, 0 for the training process itself.
     """
 
-    hours: float = math.inf
-    finish: bool = False
-    device: str = "cpu"
-    processes: int = 1
-    batch: int = 32
-    workers: int = 0
+    hours: float
+    finish: bool
+    device: str
+    processes: int
+    batch: int
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)

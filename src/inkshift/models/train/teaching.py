@@ -21,24 +21,18 @@ _CHECKED, _CHOSEN_BY = 400, 800
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """Share, 0 to 1, of numbers read right by one view: the user's own held out, and composed ones (the old task)."""
-
-    own: float
-    composed: float
-
-
-@dataclass(frozen=True, slots=True)
 class Taught:
-    """A model taught on labels. learned, held_out: how many numbers; forms: how many of them were held out. way: how
-    far its weights went from the old ones (0) to those that the own numbers alone ask for (1)."""
+    """A model taught on labels. learned, held_out: how many numbers; forms: how many of them were held out. own,
+    composed: share, 0 to 1, of numbers read right by one view, before and after: the user's own held out, and composed
+    ones (the old task). way: how far its weights went from the old ones (0) to those that the own numbers alone ask for
+    (1)."""
 
     model: Model
     learned: int
     held_out: int
     forms: int
-    before: Scores
-    after: Scores
+    own: tuple[float, float]
+    composed: tuple[float, float]
     way: float
     note: str
 
@@ -70,9 +64,8 @@ def teach(
     chosen_by = strings.Lines(told.pictures[_CHECKED:]), labels[_CHECKED:]
     held_lines = strings.Lines(held_out.pictures)
 
-    def score() -> Scores:
-        own = judge(net, held_lines, held_out.labels)[1]
-        return Scores(own, judge(net, *check)[1])
+    def score() -> tuple[float, float]:
+        return judge(net, held_lines, held_out.labels)[1], judge(net, *check)[1]
 
     before, old = score(), {name: tensor.clone() for name, tensor in net.state_dict().items()}
     fine_tune(net, learn, held_out, plan, rehearse=memory.compose, checkpoint=checkpoint, report=report)
@@ -82,17 +75,17 @@ def teach(
         own=lambda: judge(net, held_lines, held_out.labels)[0],
         composed=lambda: judge(net, *chosen_by)[1],
     )
-    after = score()
+    own, composed = zip(before, score(), strict=True)
     source = Source(name="own labelled numbers", images=learned, licence="the user's", cite="model train --from")
     facts: dict[str, Any] = {
-        f"own numbers held out ({held}), before and after": _pair(before.own, after.own),
-        f"composed numbers ({_CHECKED}, one view), before and after": _pair(before.composed, after.composed),
+        f"own numbers held out ({held}), before and after": _pair(*own),
+        f"composed numbers ({_CHECKED}, one view), before and after": _pair(*composed),
         "weights, from the old (0) to the fine-tuned (1)": way,
     }
     model = _save(
         net, base, folder, source, facts, f"fine-tuned on {learned} own numbers, {held} more held out to stop by"
     )
-    return Taught(model, learned, held, len(set(held_out.forms)), before, after, way, memory.note)
+    return Taught(model, learned, held, len(set(held_out.forms)), own, composed, way, memory.note)
 
 
 def adapt_to(

@@ -18,12 +18,13 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased, joinedload
 
+from inkshift.arrays import Floats
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
 from inkshift.forms import trust
 from inkshift.forms.judge import guarantee
 from inkshift.forms.judge.evaluate import Row, match
-from inkshift.forms.judge.guarantee import Floats, Lack
+from inkshift.forms.judge.guarantee import Lack
 from inkshift.forms.reading import UNREADABLE
 from inkshift.forms.trust import Policy, Source
 from inkshift.review.core.intake import ACCEPTED, NOT_ACCEPTED

@@ -33,11 +33,9 @@ LONGEST_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class ToMend:
-    """A page that was not read, with all that mending it needs."""
+    """A page that was not read, with its form and its batch, and the template of that."""
 
     page: Page
-    form: Form
-    batch: Batch
     template: Template | None
 
 
@@ -47,10 +45,8 @@ def to_mend(store: Store, page_id: int) -> ToMend | None:
         page = session.get(Page, page_id)
         if page is None or not page.error:
             return None
-        form = page.form
-        batch = form.batch
-        template = Template.model_validate(batch.template) if batch.template else None
-        return ToMend(page, form, batch, template)
+        template = page.form.batch.template
+        return ToMend(page, Template.model_validate(template) if template else None)
 
 
 def turn(store: Store, page_id: int) -> None:
@@ -144,13 +140,14 @@ def key_by_hand(store: Store, found: ToMend, design: int) -> None:
     assert found.template is not None
     with store.writing() as session:
         page = _still(session, found)
-        _need_new(session, found.form.id, [spec.name for spec in found.template.pages[design].fields])
-        for spec in found.template.pages[design].fields:
-            field = Field(form_id=found.form.id, batch_id=found.batch.id, page_id=page.id, name=spec.name)
+        form, specs = page.form, found.template.pages[design].fields
+        _need_new(session, form.id, [spec.name for spec in specs])
+        for spec in specs:
+            field = Field(form_id=form.id, batch_id=form.batch_id, page_id=page.id, name=spec.name)
             field.urgency, field.confidence = NOT_ACCEPTED, 0.0
             session.add(field)
         session.flush()
-        count_waiting(session, Field.form_id == found.form.id)
+        count_waiting(session, Field.form_id == form.id)
         _mended(session, page, None)
 
 
@@ -188,8 +185,8 @@ def _forget(session: Session, form_id: int, page_id: int | None) -> None:
 
 def _reader(store: Store, found: ToMend, folder: Path) -> Reader:
     if found.template is None:
-        raise SettingError(f"batch {found.batch.name!r}: has no template to read with; set the page aside")
-    return open_reader(store, write_template(found.template, store.at(found.batch.folder), folder))
+        raise SettingError(f"batch {found.page.form.batch.name!r}: has no template to read with; set the page aside")
+    return open_reader(store, write_template(found.template, store.at(found.page.form.batch.folder), folder))
 
 
 def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> None:
@@ -199,7 +196,7 @@ def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> 
     crops = encoded(form)
     with store.writing() as session:
         page = _still(session, found)
-        row, batch = session.get_one(Form, found.form.id), session.get_one(Batch, found.batch.id)
+        row, batch = session.get_one(Form, found.page.form_id), session.get_one(Batch, found.page.form.batch_id)
         _need_new(session, row.id, [item.name for item in form.fields])
         if reading.identity and not session.scalar(sa.select(Field.id).where(Field.form_id == row.id).limit(1)):
             row.name = form.name

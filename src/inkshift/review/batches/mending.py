@@ -57,7 +57,7 @@ def lay(
             mend.lay(who.store, found, shown, _design(found, design), _corners(corners))
     except InkshiftError as e:
         return _show(who, found, str(e).replace(str(who.store.at(found.page.source)), called(found.page)), corners)
-    return RedirectResponse(f"/forms/{found.form.id}", 303)
+    return RedirectResponse(f"/forms/{found.page.form_id}", 303)
 
 
 @router.post("/pages/{number}/key")
@@ -68,7 +68,7 @@ def key(who: Supervisor, number: Id, design: Design = 1) -> Response:
         mend.key_by_hand(who.store, found, _design(found, design))
     except SettingError as e:
         return _show(who, found, str(e))
-    return RedirectResponse(f"/batches/{found.batch.id}", 303)
+    return RedirectResponse(f"/batches/{found.page.form.batch_id}", 303)
 
 
 @router.post("/pages/{number}/replace")
@@ -84,24 +84,24 @@ def replace(who: Supervisor, number: Id, files: Upload) -> Response:
             read = mend.replaced(who.store, found, kept, shown_name(upload))
     except InkshiftError as e:
         return _show(who, found, str(e))
-    return RedirectResponse(f"/forms/{found.form.id}" if read else f"/pages/{number}", 303)
+    return RedirectResponse(f"/forms/{found.page.form_id}" if read else f"/pages/{number}", 303)
 
 
 @router.post("/pages/{number}/aside")
 def aside_page(who: Supervisor, number: Id, reason: Reason = "") -> Response:
     found = _found(who, number)
     try:
-        mend.put_aside(who.store, who.person, found.form.id, reason, number)
+        mend.put_aside(who.store, who.person, found.page.form_id, reason, number)
     except SettingError as e:
         return _show(who, found, str(e), reason=reason)
-    return RedirectResponse(f"/batches/{found.batch.id}", 303)
+    return RedirectResponse(f"/batches/{found.page.form.batch_id}", 303)
 
 
 @router.post("/pages/{number}/back")
 def page_back(who: Supervisor, number: Id) -> RedirectResponse:
     found = _found(who, number)
-    mend.take_back(who.store, found.form.id, number)
-    return RedirectResponse(f"/batches/{found.batch.id}", 303)
+    mend.take_back(who.store, found.page.form_id, number)
+    return RedirectResponse(f"/batches/{found.page.form.batch_id}", 303)
 
 
 @router.post("/forms/{form}/aside")
@@ -168,7 +168,6 @@ def _show(who: Visit, found: ToMend, error: str = "", corners: str = "", reason:
     return page(
         who,
         "unread.html",
-        status=400 if error else 200,
         error=error,
         found=found,
         name=called(found.page),

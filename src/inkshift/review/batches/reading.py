@@ -31,14 +31,6 @@ _NUMBERED = re.compile(r"upload-(\d{4,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A template that a batch may have. key: `draft-3` or `batch-5`, where it is from."""
-
-    key: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Wanted:
     """A batch as it was asked for. template: a key of `templates`; double, model_keys: see `intake.add_batch`."""
 
@@ -48,19 +40,20 @@ class Wanted:
     model_keys: bool = False
 
 
-def templates(store: Store, files: Path) -> list[Known]:
-    """The templates that were designed, as far as they are saved, and those of earlier batches, each once."""
+def templates(store: Store, files: Path) -> dict[str, str]:
+    """The templates that were designed, as far as they are saved, and those of earlier batches, each once: their names,
+    by where they are from, as `draft-3` or `batch-5`."""
     with store.reading() as session:
         drafts = session.execute(sa.select(Draft.id, Draft.name).order_by(Draft.changed.desc())).all()
         own = sa.select(Batch.id, Batch.template).where(Batch.template.is_not(None))
         batches = session.execute(own.order_by(Batch.id.desc())).all()
-    found = [Known(f"draft-{i}", name) for i, name in drafts if (_draft(files, i) / TEMPLATE).is_file()]
+    found = {f"draft-{i}": name for i, name in drafts if (_draft(files, i) / TEMPLATE).is_file()}
     seen: set[str] = set()
     for batch, template in batches:
         text = json.dumps(template, sort_keys=True)
         if text not in seen:
             seen.add(text)
-            found.append(Known(f"batch-{batch}", template["name"]))
+            found[f"batch-{batch}"] = template["name"]
     return found
 
 

@@ -81,7 +81,6 @@ def show_batch(
     return page(
         who,
         "batch.html",
-        status=400 if error else 200,
         error=error,
         done=done,
         batch=found,
@@ -173,9 +172,7 @@ def make(who: Supervisor, sent: Upload) -> Response:
         sent.texts.get("name", ""), sent.texts.get("template", ""), keying != "single", keying == "double_model"
     )
     try:
-        if keying not in KEYING or wanted.template not in {
-            one.key for one in readpages.templates(who.store, who.files)
-        }:
+        if keying not in KEYING or wanted.template not in readpages.templates(who.store, who.files):
             raise SettingError(who.words("no_template"))
         if _busy(who):
             raise SettingError(who.words("reading_other"))
@@ -216,12 +213,11 @@ def _busy(who: Visit) -> bool:
 
 
 def _form(who: Visit, given: dict[str, str], error: str = "") -> HTMLResponse:
-    known = readpages.templates(who.store, who.files)
     return page(
         who,
         "newbatch.html",
         status=400 if error else 200,
-        templates=known,
+        templates=readpages.templates(who.store, who.files),
         given=given,
         keyings=KEYING,
         error=error or (who.words("reading_other") if _busy(who) else ""),

@@ -19,7 +19,6 @@ from inkshift.review.core.queue import ANY, WORDS
 from inkshift.review.core.schema import MODEL, Decision, Field, Lease, Reading, User, left_out, stands
 from inkshift.review.core.store import Store
 
-Interval = tuple[float, float]
 Answer = tuple[str, str]
 
 
@@ -54,28 +53,17 @@ class Progress:
 class Pair:
     """Two who read the same fields; `model` is what the model read, whether it keys or not.
 
-    fields: that both answered. agreed: where alike; agreement: the 95 % interval of that share.
-    judged: fields whose settled answer somebody else than these two gave as well; the rest counts for nothing
-    below. a_wrong, b_wrong, both_wrong: against that answer. correlation: of their errors, phi from -1 to 1, None
-    where one of them made none or nothing but errors.
-    judged_agreed: fields on which they agree that somebody else judged. alike: of those, wrong in the same way, which
-    double keying does not see; alike_interval: of that share, None where nothing was judged. It says something of all
-    fields only where those that were judged are a fair sample, and not just disputes.
+    fields: that both answered. agreed: where alike; agreement: the 95 % interval of that share. correlation: of their
+    errors, phi from -1 to 1, on fields whose settled answer somebody else than these two gave as well; None where one
+    of them made none or nothing but errors.
     """
 
     a: str
     b: str
     fields: int
     agreed: int
-    agreement: Interval
-    judged: int
-    a_wrong: int
-    b_wrong: int
-    both_wrong: int
+    agreement: tuple[float, float]
     correlation: float | None
-    judged_agreed: int
-    alike: int
-    alike_interval: Interval | None
 
 
 def progress(store: Store, batch_id: int) -> Progress:
@@ -182,24 +170,9 @@ def _answers(session: Session, store: Store, batch_id: int) -> list[_Answered]:
 
 def _pair(a: str, b: str, both: list[tuple[Answer, Answer, Answer | None]]) -> Pair:
     agreed = sum(one == other for one, other, _ in both)
-    judged = [(one != truth, other != truth, one == other) for one, other, truth in both if truth is not None]
-    wrong = Counter((one, other) for one, other, _ in judged)
-    same = [one for one, _, alike in judged if alike]
-    return Pair(
-        a,
-        b,
-        len(both),
-        agreed,
-        wilson(agreed, len(both)),
-        len(judged),
-        sum(one for one, _, _ in judged),
-        sum(other for _, other, _ in judged),
-        wrong[True, True],
-        _phi(wrong[True, True], wrong[True, False], wrong[False, True], wrong[False, False]),
-        len(same),
-        sum(same),
-        wilson(sum(same), len(same)) if same else None,
-    )
+    wrong = Counter((one != truth, other != truth) for one, other, truth in both if truth is not None)
+    correlation = _phi(wrong[True, True], wrong[True, False], wrong[False, True], wrong[False, False])
+    return Pair(a, b, len(both), agreed, wilson(agreed, len(both)), correlation)
 
 
 def _phi(both: int, first: int, second: int, neither: int) -> float | None:

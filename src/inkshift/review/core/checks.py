@@ -154,13 +154,12 @@ def to_ask(
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A rule as a form is keyed. sides: what each comes to so far; whole: all of its fields are known; holds: then."""
+    """A rule as a form is keyed. sides: what each comes to so far; holds: None until all of its fields are known."""
 
     rule: str
     operator: str
     sides: tuple[str, ...]
-    whole: bool
-    holds: bool
+    holds: bool | None
 
 
 def form_sums(
@@ -176,7 +175,7 @@ def form_sums(
     broken = broken_rules(checks, known)
     codes = {one.code for one in broken}
     sums = [
-        Sum(rule.text, rule.operator, tuple(sides), whole, whole and rule.code not in codes)
+        Sum(rule.text, rule.operator, tuple(sides), rule.code not in codes if whole else None)
         for rule in rules
         for sides, whole in [side_sums(rule, known)]
     ]

@@ -13,10 +13,11 @@ import cv2
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from inkshift.arrays import Pixels
 from inkshift.datasets.labels import Label
 from inkshift.errors import InputError, SettingError
 from inkshift.files import file_digest, is_there
-from inkshift.forms.reading import UNREADABLE, FieldReading, FormReading, Image, PageNote, state_of
+from inkshift.forms.reading import UNREADABLE, FieldReading, FormReading, PageNote, state_of
 from inkshift.forms.template import Template
 from inkshift.review.core.checks import limit_of
 from inkshift.review.core.queue import Logged, Standing, parse, record, shown, standing
@@ -324,7 +325,7 @@ def encoded(form: FormReading) -> list[bytes | None]:
     return [None if item.crop is None else _png(item.crop) for item in form.fields]
 
 
-def _png(crop: Image) -> bytes:
+def _png(crop: Pixels) -> bytes:
     pixels = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 

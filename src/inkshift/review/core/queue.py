@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -67,38 +67,22 @@ class Item:
     name: str
     page: int | None
     settles: bool
-    answers: tuple[str, ...] = ()
-    suggestion: str = ""
-    rules_broken: tuple[str, ...] = ()
-    broken: tuple[Broken, ...] = ()
-    limit: Limit = ANY
-
-
-@dataclass(frozen=True, slots=True)
-class WholeForm:
-    """A form for one person to decide at once. items: its fields that wait for them, in the form's order."""
-
-    id: int
-    name: str
-    items: tuple[Item, ...]
+    answers: tuple[str, ...]
+    suggestion: str
+    rules_broken: tuple[str, ...]
+    broken: tuple[Broken, ...]
+    limit: Limit
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision that is in the log, and how its field stands with it."""
+    """A decision that is in the log, and how its field stands with it. item: after an undo the field, held again by the
+    same person; None where it is not theirs to decide."""
 
     decision: int
     field: int
     status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """What was taken back. item: the field, held again by the same person; None where it is not theirs to decide."""
-
-    field: int
-    status: Status
-    item: Item | None
+    item: Item | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +96,11 @@ class Standing:
 
 
 class Logged(NamedTuple):
-    """A line of the log as the queue needs it; see `schema.Decision`."""
+    """A line of the log as the queue needs it; see `schema.Decision`. id: 0 until it is in the log."""
 
     id: int
     user_id: int
-    kind: str
+    kind: Kind
     state: str
     value: str
     undoes: int | None
@@ -190,20 +174,20 @@ def _next(session: Session, store: Store, user_id: int, batch_id: int) -> Item |
     return None
 
 
-def next_form(store: Store, user_id: int, batch_id: int) -> WholeForm | None:
-    """The form of the most urgent field that waits for this person, with all of its fields that do, held for them."""
+def next_form(store: Store, user_id: int, batch_id: int) -> tuple[Form | None, tuple[Item, ...]]:
+    """The form of the most urgent field that waits for this person, and all of its fields that do, in its order, held
+    for them; None where nothing waits."""
     with store.writing(durable=False) as session:
         person(session, user_id)
         first = _next(session, store, user_id, batch_id)
         if first is None:
-            return None
+            return None, ()
         form = session.get_one(Field, first.field).form
         now = store.clock()
         mine = [sa.or_(column.is_(None), column != user_id) for column in (Field.first_id, Field.second_id)]
         wanted = sa.select(Field).where(Field.form_id == form.id, Field.waiting.is_(True), *mine).order_by(Field.id)
         fields = session.scalars(wanted.with_for_update().execution_options(populate_existing=True)).all()
-        items = tuple(_item(session, store, field) for field in fields if _hold(session, field.id, user_id, now))
-        return WholeForm(form.id, form.name, items)
+        return form, tuple(_item(session, store, field) for field in fields if _hold(session, field.id, user_id, now))
 
 
 def decide_form(
@@ -306,8 +290,9 @@ def _decide(
     if not field.waiting:
         raise TakenError(f"field {field.name!r}: needs nobody by now; take the next one")
     kind: Kind = "settle" if field.status == "disputed" else "key"
-    asked = _ask(session, store, field, decisions, user_id, kind, answer, checked)
-    return _append(session, store, field, decisions, user_id, kind, answer, seconds, checked=asked)
+    line = Logged(0, user_id, kind, *answer, None)
+    asked = _ask(session, store, field, decisions, line, checked)
+    return _append(session, store, field, decisions, line, seconds, asked)
 
 
 def check(store: Store, user_id: int, field_id: int, value: str) -> list[Broken]:
@@ -325,21 +310,14 @@ def check(store: Store, user_id: int, field_id: int, value: str) -> list[Broken]
 
 
 def _ask(
-    session: Session,
-    store: Store,
-    field: Field,
-    decisions: list[Logged],
-    user_id: int,
-    kind: Kind,
-    answer: tuple[str, str],
-    checked: bool,
+    session: Session, store: Store, field: Field, decisions: list[Logged], line: Logged, checked: bool
 ) -> list[str]:
     """The rules that an answer breaks, as the log keeps them. Raises CheckError where nobody said they checked."""
     double = of_batch(session, field.batch_id)[1]
     limit = limit_of(session, store, field.batch_id, field.name)
-    settles = standing([*decisions, Logged(0, user_id, kind, *answer, None)], double, limit).status == "settled"
-    blind = double and kind == "key"
-    broken = to_ask(session, store, field, user_id, blind, as_written(*answer), settles)
+    settles = standing([*decisions, line], double, limit).status == "settled"
+    blind = double and line.kind == "key"
+    broken = to_ask(session, store, field, line.user_id, blind, as_written(line.state, line.value), settles)
     if broken and not checked:
         raise CheckError(broken)
     return [one.message for one in broken]
@@ -357,11 +335,12 @@ def settle(store: Store, user_id: int, field_id: int, value: str, checked: bool 
             raise SettingError(f"user {name!r}: settling any field needs a supervisor, found a {role}")
         field, decisions = _locked(session, field_id)
         answer = parse(value, limit_of(session, store, field.batch_id, field.name))
-        asked = _ask(session, store, field, decisions, user_id, "settle", answer, checked)
-        return _append(session, store, field, decisions, user_id, "settle", answer, checked=asked)
+        line = Logged(0, user_id, "settle", *answer, None)
+        asked = _ask(session, store, field, decisions, line, checked)
+        return _append(session, store, field, decisions, line, checked=asked)
 
 
-def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
+def undo(store: Store, user_id: int, batch_id: int) -> Decided | None:
     """Take back this person's last decision in the batch that stands; None where there is none."""
     with store.writing() as session:
         person(session, user_id)
@@ -375,10 +354,10 @@ def undo(store: Store, user_id: int, batch_id: int) -> Undone | None:
         if last is None:
             return None
         field, decisions = _locked(session, last.field_id)
-        _append(session, store, field, decisions, user_id, "undo", undoes=last.id)
+        undone = _append(session, store, field, decisions, Logged(0, user_id, "undo", "", "", last.id))
         mine = field.waiting and user_id not in (field.first_id, field.second_id)
         held = mine and _hold(session, field.id, user_id, store.clock())
-        return Undone(field.id, field.status, _item(session, store, field) if held else None)
+        return replace(undone, item=_item(session, store, field)) if held else undone
 
 
 def renew(store: Store, user_id: int, field_id: int) -> bool:
@@ -406,7 +385,7 @@ def record(
     decisions = _log(session, field.id)
     if any(d.user_id == user_id for d in effective(decisions)):
         return None
-    return _append(session, store, field, decisions, user_id, kind, answer)
+    return _append(session, store, field, decisions, Logged(0, user_id, kind, *answer, None))
 
 
 def _waiting() -> sa.Select[Field]:
@@ -500,30 +479,27 @@ def _append(
     store: Store,
     field: Field,
     decisions: list[Logged],
-    user_id: int,
-    kind: Kind,
-    answer: tuple[str, str] = ("", ""),
+    line: Logged,
     seconds: float = 0.0,
-    undoes: int | None = None,
     checked: Sequence[str] = (),
 ) -> Decided:
-    """Add to the log of a field whose row is locked, and set down how it stands now.
+    """Add a line to the log of a field whose row is locked, and set down how it stands now.
 
     Its author lets go of the field, and everybody does once it is settled.
     """
-    new = {"user_id": user_id, "kind": kind, "state": answer[0], "value": answer[1], "undoes": undoes}
-    place = {"field_id": field.id, "number": len(decisions) + 1, "time": store.clock(), "seconds": seconds}
-    place["checked"] = list(checked)
-    number = session.execute(_APPEND, new | place).scalar_one()
+    new = line._asdict() | {"field_id": field.id, "number": len(decisions) + 1, "time": store.clock()}
+    new |= {"seconds": seconds, "checked": list(checked)}
+    del new["id"]
+    line = line._replace(id=session.execute(_APPEND, new).scalar_one())
     double = of_batch(session, field.batch_id)[1]
     limit = limit_of(session, store, field.batch_id, field.name)
-    now = standing([*decisions, Logged(number, user_id, kind, *answer, undoes)], double, limit)
+    now = standing([*decisions, line], double, limit)
     field.waiting = now.status != "settled" and session.execute(_MAY_WAIT, {"field": field.id}).scalar_one()
     field.status, field.state, field.value = now.status, now.state, now.value
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
     session.execute(_COUNT_ANEW, {"form": field.form_id})
-    session.execute(_LET_GO, {"field": field.id, "user": user_id, "all": not field.waiting})
-    return Decided(number, field.id, now.status)
+    session.execute(_LET_GO, {"field": field.id, "user": line.user_id, "all": not field.waiting})
+    return Decided(line.id, field.id, now.status)
 
 
 def _item(session: Session, store: Store, field: Field) -> Item:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
-from inkshift.review.core.schema import Aside, Batch, Field, Form, Page, User, left_out
+from inkshift.review.core.schema import Aside, Batch, Field, Form, Page, left_out
 from inkshift.review.core.store import Store
 
 
@@ -40,24 +40,12 @@ class OddForm:
 
 
 @dataclass(frozen=True, slots=True)
-class PutAside:
-    """What was set aside or is right so; page: 0 where it is a whole form."""
-
-    form: int
-    page: int
-    name: str
-    kind: str
-    reason: str
-    who: str
-
-
-@dataclass(frozen=True, slots=True)
 class Undone:
-    """What is left to be mended in a batch, and what was set aside."""
+    """What is left to be mended in a batch, and what was set aside or is right so, each with its name."""
 
     pages: tuple[UnreadPage, ...]
     forms: tuple[OddForm, ...]
-    aside: tuple[PutAside, ...]
+    aside: tuple[tuple[Aside, str], ...]
 
     def __len__(self) -> int:
         return len(self.pages) + len(self.forms)
@@ -81,14 +69,14 @@ def undone(store: Store, batch_id: int) -> Undone:
             )
         )
         aside = tuple(
-            PutAside(one.form_id, one.page_id or 0, called(page) if page else form, one.kind, one.reason, who)
-            for one, form, page, who in session.execute(
-                sa.select(Aside, Form.name, Page, User.name)
+            (one, called(page) if page else form)
+            for one, form, page in session.execute(
+                sa.select(Aside, Form.name, Page)
                 .join(Form, Form.id == Aside.form_id)
-                .join(User, User.id == Aside.user_id)
                 .outerjoin(Page, Page.id == Aside.page_id)
                 .where(Form.batch_id == batch_id)
                 .order_by(Aside.id)
+                .options(joinedload(Aside.user))
             )
         )
         return Undone(pages, tuple(_odd(session, batch_id)), aside)

@@ -128,7 +128,9 @@ def try_it(who: Supervisor, draft: Id, sent: Upload) -> HTMLResponse:
         except InkshiftError as e:
             error = str(e)
     problems = checked.problems
-    return page(who, "_tried.html", tried=tried, error=error, problems=problems, inline=inline, photo=_photo)
+    return page(
+        who, "_tried.html", tried=tried, error=error, problems=problems, inline=inline, photo=_photo, status=200
+    )
 
 
 @router.get("/templates/{draft}/download")
@@ -169,7 +171,7 @@ def _list(who: Visit, error: str = "", given: Mapping[str, str] = MappingProxyTy
             not drafting.check(one.template).problems,
         )
     )
-    return page(who, "templates.html", templates=shown, error=error, given=given, status=400 if error else 200)
+    return page(who, "templates.html", templates=shown, error=error, given=given)
 
 
 def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:
@@ -189,8 +191,7 @@ def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:
     }
     path = str(drafts.folder(who.files, draft.id) / "template.json")
     texts = who.words.of_scripts()
-    status = 400 if error else 200
-    return page(who, "designer.html", draft=draft, data=data, texts=texts, path=path, error=error, status=status)
+    return page(who, "designer.html", draft=draft, data=data, texts=texts, path=path, error=error)
 
 
 def _photo(jpeg: bytes) -> str:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from inkshift.arrays import Pixels
 from inkshift.errors import InkshiftError, RegistrationError, SettingError
 from inkshift.forms.assemble import assemble
 from inkshift.forms.out.html import doubts
@@ -24,8 +22,6 @@ from inkshift.review.web.pagepicture import jpeg
 
 MOST_PAGES = 24
 _LONGEST, _QUALITY = 1200, 75
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def whole_page(who: Who, field: Id) -> HTMLResponse:
     except InkshiftError as e:
         shown, error = None, str(e) if who.supervisor else ""
     box = outline(found, shown) if shown else None
-    return page(who, "_page.html", field=found, shown=shown, box=box, error=error)
+    return page(who, "_page.html", field=found, shown=shown, box=box, error=error, status=200)
 
 
 @router.get("/fields/{field}/page.jpg")
@@ -152,7 +152,7 @@ def form(who: Supervisor, form: Id) -> HTMLResponse:
 def _form(who: Visit, form: int, asked: Asked) -> HTMLResponse:
     found = there(views.form_page(who.store, form))
     status = 409 if asked.broken else 400 if asked.error else 200
-    return page(who, "form.html", form=found, inline=inline, asked=asked, status=status)
+    return page(who, "form.html", found=found, form=found.form, inline=inline, asked=asked, status=status)
 
 
 @router.post("/forms/{form}/fields/{field}/settle")
@@ -161,7 +161,7 @@ def settle(
 ) -> Response:
     """Settle a field, whoever decided what before, and show it again; with what was typed where that must be asked."""
     found = views.form_page(who.store, form)
-    if found is None or field not in {row.id for row in found.fields}:
+    if found is None or field not in {one.id for one in found.form.fields}:
         raise HTTPException(404)
     value = value.strip()
     try:

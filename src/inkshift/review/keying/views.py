@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import Depends
-from sqlalchemy.orm import Session, selectinload, undefer
+from sqlalchemy.orm import Session, joinedload, selectinload, undefer
 
 from inkshift.forms.kinds import digits_of
 from inkshift.forms.reading import DIGITS, Kind
@@ -48,47 +47,13 @@ class BatchList(Listed[BatchRow]):
 
 
 @dataclass(frozen=True, slots=True)
-class FieldRow:
-    """One field of a form. accepted: a policy took it out of the queue. history: every line of its log, in order."""
-
-    id: int
-    name: str
-    kind: Kind
-    crop: bytes | None
-    status: str
-    state: str
-    value: str
-    accepted: bool
-    reading: Reading | None
-    history: tuple[Step, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of the log. undone: it was taken back later. checked: see `schema.Decision`."""
-
-    who: str
-    kind: str
-    state: str
-    value: str
-    time: datetime
-    seconds: float
-    undone: bool
-    checked: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class FormPage:
-    """pages: source and error of each. broken: rules that it breaks as it stands. told: those that its reader named,
-    where no template is there to ask.
+    """A form with its fields, their readings and all that was decided. kinds: of its fields, where a template says.
+    broken: rules that it breaks as it stands. told: those that its reader named, where no template is there to ask.
     """
 
-    id: int
-    name: str
-    batch: int
-    batch_name: str
-    pages: tuple[tuple[str, str], ...]
-    fields: tuple[FieldRow, ...]
+    form: Form
+    kinds: dict[str, Kind]
     broken: tuple[Broken, ...]
     told: tuple[str, ...]
 
@@ -96,19 +61,6 @@ class FormPage:
     def breaking(self) -> set[str]:
         """The fields of its broken rules."""
         return {name for rule in self.broken for name in rule.fields}
-
-
-@dataclass(frozen=True, slots=True)
-class Mistaken:
-    """A settled field whose reading differs from it, or one behind a cell of the confusion matrix."""
-
-    id: int
-    form_id: int
-    form: str
-    name: str
-    value: str
-    read: str
-    crop: bytes | None
 
 
 def batch_list(store: Store, archived: bool = False, page: int = 1) -> BatchList:
@@ -165,38 +117,24 @@ def crop_of(store: Store, field_id: int) -> bytes | None:
 
 
 def form_page(store: Store, form_id: int) -> FormPage | None:
-    """A form with all its fields, what was read and everything that was decided."""
+    """A form with all that is known of it; None where there is none."""
+    fields = selectinload(Form.fields)
+    whole = (
+        joinedload(Form.batch),
+        selectinload(Form.pages),
+        fields.options(undefer(Field.crop), selectinload(Field.readings)),
+        fields.selectinload(Field.decisions).selectinload(Decision.user),
+    )
     with store.reading() as session:
-        form = session.get(Form, form_id)
+        form = session.get(Form, form_id, options=whole)
         if form is None:
             return None
-        wanted = (
-            sa.select(Field)
-            .where(Field.form_id == form_id)
-            .order_by(Field.id)
-            .options(undefer(Field.crop), selectinload(Field.readings))
-            .options(selectinload(Field.decisions).selectinload(Decision.user))
-        )
         rules = checks_of(session, store, form.batch_id)
         kinds = {rule.field: rule.kind for rule in rules if isinstance(rule, Limit)}
-        fields = tuple(_field_row(field, kinds.get(field.name, "number")) for field in session.scalars(wanted))
-        pages = tuple((page.name or page.source, page.error) for page in form.pages)
         broken = tuple(broken_now(rules, values(session, Field.form_id == form_id)))
-        read = () if rules else (rule for row in fields if row.reading for rule in row.reading.rules_broken)
-        told = tuple(dict.fromkeys(read))
-        return FormPage(form.id, form.name, form.batch_id, form.batch.name, pages, fields, broken, told)
-
-
-def _field_row(field: Field, kind: Kind) -> FieldRow:
-    undone = {d.undoes for d in field.decisions}
-    history = tuple(
-        Step(d.user.name, d.kind, d.state, d.value, d.time, d.seconds, d.id in undone, tuple(d.checked))
-        for d in field.decisions
-    )
-    reading = field.readings[-1] if field.readings else None
-    accepted = field.accepted_by is not None
-    what = field.id, field.name, kind, field.crop
-    return FieldRow(*what, field.status, field.state, field.value, accepted, reading, history)
+        readings = () if rules else (one.readings[-1] for one in form.fields if one.readings)
+        told = dict.fromkeys(rule for reading in readings for rule in reading.rules_broken)
+        return FormPage(form, kinds, broken, tuple(told))
 
 
 def confusions(store: Store, batch_id: int) -> dict[tuple[str, str], int]:
@@ -209,20 +147,16 @@ def confusions(store: Store, batch_id: int) -> dict[tuple[str, str], int]:
     return dict(counts)
 
 
-def behind(store: Store, batch_id: int, truth: str, read: str) -> list[Mistaken]:
-    """The fields behind one cell of the matrix, 200 at most."""
+def behind(store: Store, batch_id: int, truth: str, read: str) -> Sequence[Field]:
+    """The fields behind one cell of the matrix, 200 at most, with their forms, readings and pictures."""
     with store.reading() as session:
         found = [
             field for field, value, got in _settled_numbers(session, batch_id) if (truth, read) in aligned(value, got)
         ]
-        rows = session.execute(
-            sa.select(Field, Form.name)
-            .join(Form, Form.id == Field.form_id)
-            .where(Field.id.in_(found[:200]))
-            .order_by(Field.id)
-            .options(undefer(Field.crop), selectinload(Field.readings))
-        )
-        return [Mistaken(f.id, f.form_id, form, f.name, f.value, f.readings[-1].value, f.crop) for f, form in rows]
+        whole = undefer(Field.crop), selectinload(Field.readings), joinedload(Field.form)
+        return session.scalars(
+            sa.select(Field).where(Field.id.in_(found[:200])).order_by(Field.id).options(*whole)
+        ).all()
 
 
 def _settled_numbers(session: Session, batch_id: int) -> Iterator[tuple[int, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -11,7 +12,7 @@ from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.kinds import KindError
 from inkshift.review.core import queue
 from inkshift.review.core.checks import CheckError
-from inkshift.review.core.queue import TakenError, WholeForm
+from inkshift.review.core.queue import Item, TakenError
 from inkshift.review.core.undone import undone
 from inkshift.review.core.words import needed
 from inkshift.review.keying import views
@@ -88,18 +89,18 @@ def _show(
     who: Visit, batch: int, typed: dict[str, str] | None = None, *, error: str = "", asked: Any = ()
 ) -> HTMLResponse:
     found = views.batch_of(who, batch)
-    form = queue.next_form(who.store, who.person, batch)
-    answers = {item.field: item.suggestion for item in form.items if not item.settles} if form else {}
+    form, items = queue.next_form(who.store, who.person, batch)
+    answers = {item.field: item.suggestion for item in items if not item.settles}
     answers |= _answers(typed or {})
     sums, broken = queue.check_form(who.store, who.person, form.id, answers) if form else ([], [])
     return page(
         who,
         "whole.html",
-        status=400 if error else 200,
         batch=found,
         form=form,
-        sheets=_sheets(who, form) if form else [],
-        crops={item.field: inline(views.crop_of(who.store, item.field)) for item in form.items} if form else {},
+        items=items,
+        sheets=_sheets(who, items),
+        crops={item.field: inline(views.crop_of(who.store, item.field)) for item in items},
         left=views.left(who.store, batch),
         undone=0 if form else len(undone(who.store, batch)),
         typed=typed or {},
@@ -110,10 +111,10 @@ def _show(
     )
 
 
-def _sheets(who: Visit, form: WholeForm) -> list[dict[str, Any]]:
+def _sheets(who: Visit, items: Sequence[Item]) -> list[dict[str, Any]]:
     """The pages of a form's fields that can be shown, each with the boxes of its fields."""
     sheets: dict[int, dict[str, Any]] = {}
-    for item in form.items:
+    for item in items:
         found = page_of(who.store, item.field)
         if found is None or item.page is None:
             continue

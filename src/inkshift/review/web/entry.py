@@ -163,6 +163,4 @@ def _people(who: Visit, error: str = "", name: str = "", role: str = "", at: int
     users = listed([user for user in stores.users(who.store) if user.name != stores.LOCAL], at, PEOPLE)
     given = {"name": name, "role": role}
     holders = second.holders(who.store)
-    return page(
-        who, "people.html", users=users, holders=holders, error=error, given=given, status=400 if error else 200
-    )
+    return page(who, "people.html", users=users, holders=holders, error=error, given=given)

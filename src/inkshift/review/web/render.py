@@ -28,9 +28,12 @@ _ADDRESS = re.compile(r'\b(?:href|src|action|formaction|hx-get|hx-post)="(?=/)')
 
 
 def page(
-    who: Visit, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **given: object
+    who: Visit, template: str, *, status: int | None = None, headers: Mapping[str, str] | None = None, **given: object
 ) -> HTMLResponse:
-    """One page, or a part of one, in the language of who asks."""
+    """One page, or a part of one, in the language of who asks. status: 400, unless another is given, of a page that
+    says an `error`."""
+    if status is None:
+        status = 400 if given.get("error") else 200
     text = _pages.get_template(template).render(who=who, t=who.words, **given)
     return HTMLResponse(_ADDRESS.sub(rf"\g<0>{who.root}", text) if who.root else text, status, dict(headers or {}))
 

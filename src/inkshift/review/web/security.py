@@ -79,7 +79,7 @@ class Visit:
     tasks: Tasks
     words: Words
     accounts: bool
-    root: str = ""
+    root: str
     csrf: str = ""
     user: int | None = None
     name: str = ""

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from inkshift.arrays import Floats
 from inkshift.datasets import catalog
 from inkshift.datasets.catalog import CATALOG
 from inkshift.datasets.formats import LabelledImages
@@ -35,7 +36,7 @@ from inkshift.studies.characters import regimes
 from inkshift.studies.characters.plan import Run
 from inkshift.studies.engine import replicate_seed
 from inkshift.studies.spec import Protocol, Regime
-from inkshift.studies.stats import Counts, Floats, Interval, Verdict
+from inkshift.studies.stats import Counts, Interval, Verdict
 
 Tell = Callable[[str], object]
 
@@ -354,8 +355,16 @@ def _whole_writers(labels: Counts, writers: Counts, folds: int, rng: np.random.G
 
 def _run(way: Way, model: Model | None, classes: tuple[str, ...], seed: int) -> Run:
     task = Task(data="advice", labels=classes)
-    settings = protocol(model, way.depth)
-    return Run("target", way.regime, task, 0, seed, seed, settings, source=way.source or None)
+    return Run(
+        role="target",
+        regime=way.regime,
+        task=task,
+        replicate=0,
+        seed=seed,
+        sample_seed=seed,
+        protocol=protocol(model, way.depth),
+        source=way.source or None,
+    )
 
 
 def learn(
@@ -472,14 +481,14 @@ def _learned_from(model: Model) -> npt.NDArray[np.uint8] | None:
     return None
 
 
-def train(advice_way: Way, sources: Sequence[Model], data: LabelledImages, folder: Path, seed: int = 0) -> Model:
+def train(advice_way: Way, sources: Sequence[Model], data: LabelledImages, folder: Path) -> Model:
     """Train one way on all labelled images, and pack it for the reader."""
     classes = tuple(sorted(set(data.labels.tolist())))
     model = next((one for one in sources if one.manifest.name == advice_way.source), None)
     how = protocol(model, advice_way.depth)
     images = np.stack([parse(how.reframing)(image) for image in data.images])
     labels = np.asarray(np.searchsorted(classes, data.labels), np.int64)
-    net = learn(advice_way, model, classes, images, labels, seed).cpu()
+    net = learn(advice_way, model, classes, images, labels, 0).cpu()
     own = Source(name=data.name, images=len(labels), licence="your own data", cite="")
     manifest = Manifest(
         name=folder.name,
@@ -489,7 +498,7 @@ def train(advice_way: Way, sources: Sequence[Model], data: LabelledImages, folde
         classes=classes,
         reframing=how.reframing,
         sources=(*(model.manifest.sources if model else ()), own),
-        training={"regime": advice_way.regime, "source": advice_way.source, "seed": seed} | how.stored(),
+        training={"regime": advice_way.regime, "source": advice_way.source, "seed": 0} | how.stored(),
         licence="not to be passed on: trained on your own data",
     )
     return save_package(folder, manifest, weights_bytes(net), graph_bytes(net, how.side, how.channels))

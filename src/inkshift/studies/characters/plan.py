@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,8 +12,7 @@ import numpy as np
 from inkshift.datasets.formats import Split
 from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
-from inkshift.jobs import digest
-from inkshift.studies.engine import Checksums, replicate_seed
+from inkshift.studies.engine import AnyRun, Checksums, replicate_seed
 from inkshift.studies.spec import CHOICES, Protocol, Regime, Study, TransferSet
 from inkshift.studies.weights import Weights
 
@@ -26,13 +23,12 @@ _ONLY_TRANSFER = {"source_networks": "one", "source_epochs": 1, "depth": None, "
 _ONLY_FINE_TUNED = {"forgetting": False}
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, kw_only=True)
+class Run(AnyRun):
     """One network: what it learns, from where it starts, how it is trained.
 
     role: `source` for a network that others start from. source: the key of the run whose weights it takes.
-    seed: of its initial weights and the order of its batches; the same for all regimes of a replicate, so that they
-    differ in the regime alone. sample_seed: of the images drawn from the data sets. labels_seed: of the labelled images
+    sample_seed: of the images drawn from the data sets. labels_seed: of the labelled images
     among them, where each replicate draws its own. weights: those it takes that no run made,
     with the SHA-256 of their file.
     """
@@ -42,17 +38,14 @@ class Run:
     role: Literal["source", "target"]
     regime: Regime
     task: Task
-    replicate: int
-    seed: int
-    sample_seed: int
-    protocol: Protocol
-    source: str | None = None
     source_task: Task | None = None
+    protocol: Protocol
+    sample_seed: int
+    source: str | None = None
     labels_seed: int | None = None
     weights: tuple[Weights, str] | None = None
 
     def config(self) -> dict[str, Any]:
-        """The settings as `config.json` has them."""
         return {
             "role": self.role,
             "regime": self.regime,
@@ -72,14 +65,8 @@ class Run:
             found["weights"] = self.weights[0].model_dump() | {"sha256": self.weights[1]}
         return found
 
-    @cached_property
-    def key(self) -> str:
-        """Names the run and its folder: the first 16 hex digits of the SHA-256 of its settings."""
-        return digest(json.dumps(self.config(), sort_keys=True))[:16]
-
     @property
     def batched(self) -> bool:
-        """Whether only a final layer learns on features that never change, so that replicates train together."""
         return self.regime == "frozen" and self.protocol.batch_norm == "freeze_stats" and self.protocol.depth is None
 
 
@@ -183,7 +170,15 @@ def _source(study: Study, one: TransferSet, protocol: Protocol, replicate: int) 
     own |= {"samples": "one", "least": 0}
     training = protocol.model_copy(update={**own, **_ONLY_FROZEN, **_ONLY_TRANSFER, **_ONLY_FINE_TUNED})
     seed = replicate_seed(study.seed, "source", replicate)
-    return Run("source", "control", one.source, replicate, seed, study.seed, training)
+    return Run(
+        role="source",
+        regime="control",
+        task=one.source,
+        replicate=replicate,
+        seed=seed,
+        sample_seed=study.seed,
+        protocol=training,
+    )
 
 
 def _relevant(protocol: Protocol, regime: Regime, given: bool) -> Protocol:

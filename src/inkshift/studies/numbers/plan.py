@@ -5,39 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from inkshift.datasets.numbers import load_numbers
 from inkshift.errors import DataError, ModelError
-from inkshift.jobs import digest
 from inkshift.models.package import load_model
-from inkshift.studies.engine import Checksums, replicate_seed
+from inkshift.studies.engine import AnyRun, Checksums, replicate_seed
 from inkshift.studies.spec import StringRegime, StringStudy, Teaching
 
 
-@dataclass(frozen=True)
-class StringRun:
+@dataclass(frozen=True, kw_only=True)
+class StringRun(AnyRun):
     """One recogniser of whole numbers: where it starts, what it learns, what it is tested on.
 
-    task: the data. budget: labels it may use, None where nothing learns. seed: of the split, the draw of labels, the
-    initial weights and the order of batches; the same in all regimes and budgets of a replicate. source: the model
-    package that the weights are from, or, for a control, only the shape of the network; source_digest: what it held.
+    task: the data. budget: labels it may use, None where nothing learns. seed: of the split and the draw of labels too,
+    the same in all budgets of a replicate. source: the model package that the weights are from, or, for a control,
+    only the shape of the network; source_digest: what it held.
     """
 
     kind: ClassVar[str] = "string"
-    batched: ClassVar[bool] = False
-    source_task: ClassVar[None] = None
 
     regime: StringRegime
     task: str
+    protocol: Teaching
     budget: int | None
     test_share: float
-    replicate: int
-    seed: int
-    protocol: Teaching
     source: str
     source_digest: str
     reframing: str
@@ -46,7 +40,6 @@ class StringRun:
     old_task: int
 
     def config(self) -> dict[str, Any]:
-        """The settings as `config.json` has them: those that the run's numbers depend on, and no other."""
         return {
             "kind": self.kind,
             "regime": self.regime,
@@ -62,11 +55,6 @@ class StringRun:
             "composed": self.composed,
             "old_task": self.old_task,
         }
-
-    @cached_property
-    def key(self) -> str:
-        """Names the run and its folder: the first 16 hex digits of the SHA-256 of its settings."""
-        return digest(json.dumps(self.config(), sort_keys=True))[:16]
 
 
 @dataclass(frozen=True, slots=True)

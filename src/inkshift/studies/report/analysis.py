@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Floats
 from inkshift.errors import DataError
 from inkshift.files import parse_json, read_bytes
 from inkshift.models import metrics
 from inkshift.studies.report import compare
 from inkshift.studies.report.results import Arm, Replicate, Results, Set
-from inkshift.studies.stats import PAIRED, Floats, Interval, t_interval
+from inkshift.studies.stats import PAIRED, Interval, t_interval
 
 WORST = 8
 TOLERANCE = 1e-5
@@ -211,8 +212,8 @@ class Reach:
     arm: str
     target: float
     epochs: tuple[int | None, ...]
-    seconds: tuple[float | None, ...] = ()
-    source: float | None = None
+    seconds: tuple[float | None, ...]
+    source: float | None
 
     @property
     def median(self) -> float | None:

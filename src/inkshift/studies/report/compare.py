@@ -14,9 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from inkshift.arrays import Floats
 from inkshift.studies import stats
 from inkshift.studies.report.results import Arm, Replicate, Results, Set
-from inkshift.studies.stats import Counts, Floats, Interval, Verdict
+from inkshift.studies.stats import Counts, Interval, Verdict
 
 Measure = Literal["chosen epoch", "last epoch", "peak", "epoch 1", "epoch 2"]
 

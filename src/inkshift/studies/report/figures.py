@@ -19,9 +19,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from inkshift.arrays import Floats
 from inkshift.studies.report.compare import epoch_row
 from inkshift.studies.report.results import Arm, Curve, Results, Set
-from inkshift.studies.stats import PAIRED, SHARE, Floats, t_interval
+from inkshift.studies.stats import PAIRED, SHARE, t_interval
 
 PictureKind = Literal["f1", "frozen", "per-class", "losses", "confusion", "budget"]
 Style = tuple[str, str, str]  # colour, marker, line

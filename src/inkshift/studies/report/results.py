@@ -14,12 +14,13 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
+from inkshift.arrays import Floats
 from inkshift.datasets.formats import read_npz
 from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
 from inkshift.models import metrics
 from inkshift.studies.record import BESIDE, COLUMNS, READINGS, read_json
-from inkshift.studies.stats import Counts, Floats
+from inkshift.studies.stats import Counts
 
 Found = TypeVar("Found")
 State = Literal["not begun", "unfinished", "failed", "damaged"]
