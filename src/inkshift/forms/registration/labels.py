@@ -30,7 +30,7 @@ _SEEN, _OVER, _OF_USUAL, _SOMETHING = 0.6, 0.1, 0.8, 0.25
 # How probable it is that a field is its own beside another row's label; beside one that is neither; and the share of
 # the labels that may be others, if there are some, before none is trusted, and all are of another list if they are of
 # many rows: of a form with few, whose picture was filled in, they may be handwriting.
-_NEIGHBOURS, _OTHER, _MOST_OTHER, _SOME, _FEW = 0.02, 0.5, 0.5, 3, 8
+NEIGHBOURS, _OTHER, _MOST_OTHER, _SOME, _FEW = 0.02, 0.5, 0.5, 3, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def label_probability(
             made[:] = _OTHER  # nor is a row without a label proved, or one whose name is alike by chance
     for label, one, other in zip(labels, others, strange, strict=True):
         at = list(label.fields)
-        made[at] = np.minimum(made[at], _NEIGHBOURS if one else _OTHER if other else 1.0)
+        made[at] = np.minimum(made[at], NEIGHBOURS if one else _OTHER if other else 1.0)
     return made
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from inkshift.arrays import Gray, Matrix
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.registration import candidates
-from inkshift.forms.registration.labels import label_probability, labels_of, rows_of
+from inkshift.forms.registration.labels import NEIGHBOURS, label_probability, labels_of, rows_of
 from inkshift.forms.registration.places import LEAST, SURE, Tried, closer, find_places, is_on, outline_of, same_place
 from inkshift.forms.registration.proof import (
     MOSTLY,
@@ -243,7 +243,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
     labels = tuple(one for one, shown in zip(labels, paper_there, strict=True) if shown)
     for name, sure in zip(fields, label_probability(labels, known, place, seen, _AROUND), strict=True):
         fields[name] *= sure
-        beside[name] = float(sure)
+        beside[name] = float(sure) if sure <= NEIGHBOURS else 1.0
     return page
 
 

@@ -31,7 +31,7 @@ class Registered:
     level of its paper. explained: about what share of the form's print is seen on it. own: for the box of each field a
     3x3 map of its own, template to image pixels, where paper bends or the field's printed frame lies a little aside.
     fields: for each field's name the probability that its box lies right, that of the page included. labels: the share
-    of it that what stands beside the field leaves, where that was looked at. outline: the four corners of the form,
+    of it that is left beside another row's name. outline: the four corners of the form,
     (4, 2), in pixels of the page as it came.
     """
 
@@ -51,7 +51,7 @@ class Registered:
         return self.own.get(box, self.matrix)
 
     def whose(self, name: str) -> float:
-        """How probable it is, 0 to 1, that a field's page lies right and its row bears its own name."""
+        """How probable it is, 0 to 1, that a field's page lies right and its row does not bear another one's name."""
         return self.quality * self.labels.get(name, 1.0)
 
     @property
