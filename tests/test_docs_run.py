@@ -165,6 +165,8 @@ def test_the_page_on_studies_runs_as_written(desk: Path, capsys: pytest.CaptureF
     for seed, name in enumerate(("drawn/train", "own/train", "labelled")):
         draw_digits(desk / name, np.random.default_rng(seed))
     rows = [f"{path.relative_to(desk / 'labelled')},{path.parent.name}" for path in (desk / "labelled").glob("*/*.png")]
+    numbers = [f"numbers/{k}.png,{10 + k},form {k // 4}" for k in range(40)]
+    (desk / "amounts/numbers.csv").write_text("\n".join(["file,value,form", *numbers]))
     for language, text in blocks(page):
         if language == "python":
             exec(compile(text, page.name, "exec"), {})
