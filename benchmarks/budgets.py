@@ -9,8 +9,9 @@ on each regime no longer gains over a control of as many.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib
 import numpy as np
@@ -25,6 +26,8 @@ from inkshift.studies.report.page import NONE, answers, by_labels, labels
 from inkshift.studies.report.results import load
 from kooverjee import choices, head, missing, table
 from printed import options, show
+
+Found = TypeVar("Found")
 
 
 def page(analysis: Analysis, given: str, picture: str = "") -> Iterator[str]:
@@ -113,18 +116,24 @@ def _span(low: float | None, high: float | None) -> str:
     return NONE if low is None or high is None else f"{100 * low:+.1f} to {100 * high:+.1f}"
 
 
-def main() -> None:
-    parser = options(__doc__)
+def print_page(
+    about: str | None,
+    analysed: Callable[[Path], Found],
+    page: Callable[[Found, str, str], Iterator[str]],
+    draw: Callable[[Found], Figure],
+) -> None:
+    """Print the page of the study in the folder that the command names, its picture beside it with --out."""
+    parser = options(about)
     parser.add_argument("folder", type=Path, help="the study's folder; nothing is written there")
     given: argparse.Namespace = parser.parse_args()
     called = f"{given.folder} --out {given.out}" if given.out else str(given.folder)
-    analysis = analyse(load(given.folder))
+    found = analysed(given.folder)
     picture = Path(given.out).with_suffix(".png") if given.out else None
     if picture:
         with matplotlib.rc_context(RC):
-            write_whole(picture, as_picture(picture.stem, "budget", "", draw(analysis), "").png)
-    show(page(analysis, called, picture.name if picture else ""), given.out)
+            write_whole(picture, as_picture(picture.stem, "budget", "", draw(found), "").png)
+    show(page(found, called, picture.name if picture else ""), given.out)
 
 
 if __name__ == "__main__":
-    main()
+    print_page(__doc__, lambda folder: analyse(load(folder)), page, draw)

@@ -7,20 +7,14 @@ Every number on the page comes from the study's folder. With --out its learning 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib
-
-from inkshift.files import write_whole
-from inkshift.studies.report.figures import RC
-from inkshift.studies.report.figures import picture as as_picture
+from budgets import print_page
 from inkshift.studies.report.number_page import answers, learning_curve, share, share_bounds
 from inkshift.studies.report.number_results import Analysis, Difference, analyse, load
 from inkshift.studies.report.page import NONE, bounds, gap
 from kooverjee import head, table
-from printed import options, show
 
 
 def page(analysis: Analysis, given: str, picture: str = "") -> Iterator[str]:
@@ -62,19 +56,5 @@ def _compared(one: Difference) -> tuple[str, ...]:
     return one.arm.name, one.baseline.name, gap(one.replicates.mean), *over, f"**{one.verdict}**"
 
 
-def main() -> None:
-    parser = options(__doc__)
-    parser.add_argument("folder", type=Path, help="the study's folder; nothing is written there")
-    given: argparse.Namespace = parser.parse_args()
-    called = f"{given.folder} --out {given.out}" if given.out else str(given.folder)
-    analysis = analyse(load(given.folder))
-    picture = Path(given.out).with_suffix(".png") if given.out else None
-    if picture:
-        with matplotlib.rc_context(RC):
-            drawn = as_picture(picture.stem, "budget", "", learning_curve(analysis.results), "")
-            write_whole(picture, drawn.png)
-    show(page(analysis, called, picture.name if picture else ""), given.out)
-
-
 if __name__ == "__main__":
-    main()
+    print_page(__doc__, lambda folder: analyse(load(folder)), page, lambda found: learning_curve(found.results))

@@ -27,7 +27,7 @@ from inkshift.forms.registration.proof import (
     weigh,
 )
 from inkshift.forms.registration.reference import Reference, printed_lines
-from inkshift.forms.registration.refine import NEAR, WIDE, Place, follow, refine, turned
+from inkshift.forms.registration.refine import NEAR, WIDE, Place, follow, over_turned, refine
 from inkshift.forms.registration.scan import Contrast, Scan, inverse
 
 Way = Callable[[Scan, Reference], list[Matrix]]
@@ -115,7 +115,7 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
     Where another form is proved to be there, what shows far less than that is not tried (`Scan.least`).
     """
     lines = printed_lines(known.spec)
-    enough, dark = scan.least
+    enough = scan.least[0]
     ways: tuple[Way, ...] = (
         lambda scan, known: candidates.by_marks(scan, known, (1.0,)),
         candidates.by_keypoints,
@@ -127,19 +127,10 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
     followed: list[Matrix] = []
     best: Tried | None = None
     for way in ways:
-        rough = [Place(matrix) for matrix in way(scan, known)]
-        if enough:
-            rough = [one for one in rough if glance(scan, known, one.matrix) > dark]
-        looks = (
-            sorted(range(len(rough)), key=lambda k: -glance(scan, known, rough[k].matrix)) if len(rough) > 1 else [0]
-        )
-        # Marks are exact, and where a template knows little else they may be better than what is around them; on bent
-        # paper a glance does not tell which way up they are.
         exact = way in (ways[0], candidates.by_marks)
-        first = range(min(2 if exact else 1, len(rough)))
-        chosen = [rough[k] for k in dict.fromkeys([*looks[:2], *first])] if rough else []
-        for one in chosen:
-            place = _by_marks(scan, known, one) if exact else refine(scan, known, one.matrix)
+        chosen = _worth_a_look(scan, known, way(scan, known), exact)
+        for matrix in chosen:
+            place = _by_marks(scan, known, matrix) if exact else refine(scan, known, matrix)
             least = enough
             if tried:
                 alike = [
@@ -154,7 +145,7 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
             if best and best.probability >= SURE:
                 return [best, *tried[1:]]
         if chosen and 0.2 < max((one.explained for one in tried), default=1) < _BENT and not known.drawn:
-            tried += _try(scan, known, refine(scan, known, chosen[0].matrix, WIDE))
+            tried += _try(scan, known, refine(scan, known, chosen[0], WIDE))
             tried.sort(key=lambda one: -one.explained)
             best = None
         if tried and best is None:
@@ -170,11 +161,24 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
     return [best, *tried[1:]] if best else []
 
 
-def _by_marks(scan: Scan, known: Reference, exact: Place) -> Place:
+def _worth_a_look(scan: Scan, known: Reference, rough: Sequence[Matrix], exact: bool) -> list[Matrix]:
+    """Those places of one way of looking that are tried: where print shows best at a glance, and the way's first."""
+    enough, dark = scan.least
+    if len(rough) < 2 and not enough:
+        return list(rough)
+    looks = [glance(scan, known, matrix) for matrix in rough]
+    kept = [k for k, seen in enumerate(looks) if not enough or seen > dark]
+    # Marks are exact, and where a template knows little else they may be better than what is around them; on bent paper
+    # a glance does not tell which way up they are.
+    best = sorted(kept, key=lambda k: -looks[k])[:2]
+    return [rough[k] for k in dict.fromkeys([*best, *kept[: 2 if exact else 1]])]
+
+
+def _by_marks(scan: Scan, known: Reference, exact: Matrix) -> Place:
     """The place by marks alone, or drawn onto the print around them; on bent paper between marks that stay."""
-    ways = [(_roughly(scan, known, one), one) for one in (refine(scan, known, exact.matrix, NEAR), exact)]
+    ways = [(_roughly(scan, known, one), one) for one in (refine(scan, known, exact, NEAR), Place(exact))]
     if max(seen for seen, _ in ways) < _BENT:
-        held = refine(scan, known, exact.matrix, held=True)
+        held = refine(scan, known, exact, held=True)
         ways.append((_roughly(scan, known, held), held))
     return max(ways, key=lambda way: way[0])[1]
 
@@ -400,8 +404,8 @@ def _try(scan: Scan, known: Reference, place: Place, closely: bool = False) -> l
     best = max(made, key=lambda one: one.explained)
     if best.evidence.turned < 0.5 and best.evidence.gain > 0.15 and not known.alike_turned:
         matrix = best.place.matrix @ known.upside_down
-        there = follow(scan, known, turned(best.place, known, matrix)) if closely else refine(scan, known, matrix, NEAR)
-        over = _look_at(scan, known, there)
+        bent = over_turned(best.place, known, matrix)
+        over = _look_at(scan, known, follow(scan, known, bent) if closely else refine(scan, known, matrix, NEAR))
         made.append(over)
         # Where that is the better one, it is what its own neighbours are rivals of.
         if over.explained > best.explained:

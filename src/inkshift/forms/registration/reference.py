@@ -372,11 +372,6 @@ class Reference:
         return tuple(replace(patch, alone=_alone(patch, around)) for patch in made if patch is not None)
 
     @cached_property
-    def middles(self) -> npt.NDArray[np.float64]:
-        """The centres of the patches, (N, 2), in pixels of the fine reference."""
-        return np.array([patch.middle for patch in self.patches]).reshape(-1, 2)
-
-    @cached_property
     def fields(self) -> tuple[Patch | None, ...]:
         """For each field the print of its frame and around it; None where there is none."""
         return tuple(self.around(spec.box) for spec in self.spec.fields)

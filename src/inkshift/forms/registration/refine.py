@@ -25,6 +25,8 @@ _CLOSELY = (12, 8, 6)
 WIDE = ((44, 2), (24, 2), (12, 2), (8, 1))
 # Likeness (normalised correlation, 0..1) below which a patch says nothing.
 _LEAST_LIKENESS = 0.25
+# Patches that are seen at least, for them to move a place.
+_ENOUGH = 6
 # Paper bends over about this share of the form's longer side; where it is followed closely, over the second. A patch
 # alone moves nothing by more than a few pixels.
 _BEND_OVER, _BEND_CLOSELY = 0.12, 0.045
@@ -98,13 +100,10 @@ def refine(
     """
     place = Place(matrix)
     far = np.array([patch.alone for patch in reference.patches], np.int64)
-    middles, unit = reference.middles, max(reference.size) / FINE
+    unit = max(reference.size) / FINE
     for reach, coarser in rounds:
-        bent = np.clip(place.bend(middles * unit, max(reference.size)) / unit, -_MOST_BEND, _MOST_BEND)
-        border = reach + int(np.ceil(np.abs(bent).max(initial=0))) + 2
-        seen = look(scan, reference, place.matrix, border, coarser)
-        found, sights = find(reference.patches, seen, np.minimum(far, reach), bent, coarser, border)
-        if found.sum() < 6:
+        found, sights = _seen_from(scan, reference, place, reference.patches, np.minimum(far, reach), coarser)
+        if found.sum() < _ENOUGH:
             break
         better = (matrix, sights) if held else _homography(place.matrix, sights, reference)
         if better is None:
@@ -118,21 +117,33 @@ def refine(
 def follow(scan: Scan, reference: Reference, place: Place) -> Place:
     """The place where paper that bends a lot is followed closely: by many small patches, each looked for near where
     those around it lie."""
-    patches, unit = reference.small_patches, max(reference.size) / FINE
-    middles = np.array([patch.middle for patch in patches]).reshape(-1, 2)
+    patches = reference.small_patches
     far = np.array([patch.alone for patch in patches], np.int64)
     for reach in _CLOSELY:
-        bent = np.clip(place.bend(middles * unit, max(reference.size)) / unit, -_MOST_BEND, _MOST_BEND)
-        border = reach + int(np.ceil(np.abs(bent).max(initial=0))) + 2
-        seen = look(scan, reference, place.matrix, border)
-        found, sights = find(patches, seen, np.minimum(far, reach), bent, 1, border)
-        if found.sum() < 6:
+        found, sights = _seen_from(scan, reference, place, patches, np.minimum(far, reach))
+        if found.sum() < _ENOUGH:
             break
         place = Place(place.matrix, _agreeing(replace(sights, over=_BEND_CLOSELY)))
     return place
 
 
-def turned(place: Place, reference: Reference, matrix: Matrix) -> Place:
+def _seen_from(
+    scan: Scan,
+    reference: Reference,
+    place: Place,
+    patches: Sequence[Patch],
+    reach: npt.NDArray[np.int64],
+    coarser: int = 1,
+) -> tuple[npt.NDArray[np.bool_], Sights]:
+    """Which patches are seen near where a place has them, and where: see `find`."""
+    unit, longer = max(reference.size) / FINE, max(reference.size)
+    middles = np.array([patch.middle for patch in patches]).reshape(-1, 2)
+    bent = np.clip(place.bend(middles * unit, longer) / unit, -_MOST_BEND, _MOST_BEND)
+    border = int(reach.max(initial=0)) + int(np.ceil(np.abs(bent).max(initial=0))) + 2
+    return find(patches, look(scan, reference, place.matrix, border, coarser), reach, bent, coarser, border)
+
+
+def over_turned(place: Place, reference: Reference, matrix: Matrix) -> Place:
     """A bent place upside down: on `matrix`, the paper bent as it is."""
     if place.sights is None:
         return Place(matrix)

@@ -31,8 +31,8 @@ class Registered:
     level of its paper. explained: about what share of the form's print is seen on it. own: for the box of each field a
     3x3 map of its own, template to image pixels, where paper bends or the field's printed frame lies a little aside.
     fields: for each field's name the probability that its box lies right, that of the page included. labels: the share
-    of it that is left beside another row's name. outline: the four corners of the form,
-    (4, 2), in pixels of the page as it came.
+    of it that is left beside another row's name. outline: the four corners of the form, (4, 2), in pixels of the page
+    as it came.
     """
 
     image: npt.NDArray[np.uint8]
