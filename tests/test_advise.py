@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -348,3 +350,12 @@ def test_scores_are_held_against_what_a_source_gained() -> None:
     assert low < 0 < high < 0.5
     assert "the same for all" in told["same"]
     assert not list(larger.told_before(rows[:4]))
+
+
+def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
+    """In a process of its own, since the others have imported it."""
+    hidden = "import sys; sys.modules['torch'] = None; from inkshift.cli import main; main(['advise', sys.argv[1]])"
+    done = subprocess.run([sys.executable, "-c", hidden, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (
+        done.returncode and "Traceback" not in done.stderr and "pip install" in done.stderr and "study]" in done.stderr
+    )

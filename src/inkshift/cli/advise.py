@@ -60,11 +60,12 @@ def advise(
       inkshift advise labelled/labels.csv --score 0.98
     """
     from inkshift.models.package import load_model
-    from inkshift.studies.characters.advise import Way, train
-    from inkshift.studies.characters.advise import advise as try_out
     from inkshift.studies.engine import need_extra
 
-    need_extra()
+    need_extra()  # before what imports torch
+    from inkshift.studies.characters.advise import Way, train
+    from inkshift.studies.characters.advise import advise as try_out
+
     pictures = load(data)
     models = [load_model(name) for name in sources or ("digits", "mnist-as-published")]
     if to is not None:
