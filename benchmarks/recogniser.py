@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,11 +26,11 @@ from inkshift.datasets.synth import paper, strings
 from inkshift.forms.field import ink
 from inkshift.forms.field import numbers as views
 from inkshift.models import ctc
-from inkshift.models.package import load_model
+from inkshift.models.package import GRAPH, load_model
 from inkshift.models.runtime import recogniser
 from inkshift.models.train import glyphs, numbers
 from inkshift.models.train.checkpoint import load_checkpoint
-from inkshift.models.train.finetune import net_of
+from inkshift.models.train.eight_bits import steps_in
 from inkshift.reframe import parse
 
 ROUNDS = 4
@@ -63,7 +64,7 @@ def table(work: Path) -> Iterator[str]:
     progress = load_checkpoint(work / numbers.CHECKPOINT)[0]
     checks = numbers.check_sets(recipe, work / "glyphs")
     shipped = load_model("numbers")
-    before = numbers.judge_all(net_of(shipped), checks)
+    before = numbers.judge_all(partial(steps_in, (shipped.folder / GRAPH).read_bytes()), checks)
     count = sum(len(labels) for _, labels in checks)
     yield "# The number recogniser, as it learns"
     yield "\nPrinted by `python benchmarks/recogniser.py` from the log of `inkshift model train numbers`."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
@@ -150,7 +151,10 @@ def test_a_card_counts_numbers_and_not_their_views(
     twice = composed.rows([i for i in range(24) for _ in range(2)])
 
     class Memory:
-        note, compose = "", None
+        note = ""
+
+        def compose(self, count: int, seed: int) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
+            return strings.Lines(composed.pictures), strings.encode(composed.labels)
 
         def check(self, count: int) -> tuple[strings.Lines, list[str]]:
             return strings.Lines(composed.pictures[:8]), list(composed.labels[:8])

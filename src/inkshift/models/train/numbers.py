@@ -11,15 +11,15 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from inkshift.datasets.synth import paper, strings
 from inkshift.errors import ModelError
@@ -28,6 +28,7 @@ from inkshift.models import ctc
 from inkshift.models.package import Manifest, Model, save_package
 from inkshift.models.train import loop
 from inkshift.models.train.checkpoint import Progress, deepened, load_checkpoint, save_checkpoint
+from inkshift.models.train.eight_bits import CALIBRATED_BY, in_eight_bits, steps_in
 from inkshift.models.train.finetune import steps_of
 from inkshift.models.train.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
 from inkshift.models.train.networks import DEEP_NUMBERS, NumberNet, as_input, line_graph_bytes, weights_bytes
@@ -118,9 +119,8 @@ def pack(folder: Path, state: Path, recipe: Recipe | None = None) -> Model:
     progress, tensors = load_checkpoint(state)
     net = _network(recipe)
     net.load_state_dict(deepened(tensors, net)["average"])
-    score = judge_all(net, check_sets(recipe, state.parent / "glyphs"))
-    t = recipe.training
-    name = f"{_CHECK_SEEDS} x {_CHECK_EACH} composed numbers of glyphs and writers held out, one view"
+    glyphs, t = state.parent / "glyphs", recipe.training
+    graph = in_eight_bits(line_graph_bytes(net), composed_lines(recipe, glyphs))
     manifest = Manifest(
         name=folder.name,
         summary=recipe.summary,
@@ -129,7 +129,7 @@ def pack(folder: Path, state: Path, recipe: Recipe | None = None) -> Model:
         parameters=sum(p.numel() for p in net.parameters()),
         classes=(*strings.SYMBOLS, "blank"),
         reframing=recipe.reframing,
-        sources=prepare_glyphs(recipe, state.parent / "glyphs"),
+        sources=prepare_glyphs(recipe, glyphs),
         training={
             "loss": "connectionist temporal classification",
             "optimiser": f"Adam, rate {t.rate:g}, warm-up, constant"
@@ -140,14 +140,16 @@ def pack(folder: Path, state: Path, recipe: Recipe | None = None) -> Model:
             "date": date.today().isoformat(),
             "machine": platform.machine(),
         },
-        scores={
-            f"{name}: digits": round(score.digits, 4),
-            f"{name}: digits and marks": round(score.symbols, 4),
-            f"{name}: digits where nothing is struck out": round(score.plain, 4),
-        },
+        scores=scores_of(partial(steps_in, graph), recipe, glyphs),
         licence=MNIST_LICENCE,
     )
-    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net))
+    return save_package(folder, manifest, weights_bytes(net), graph)
+
+
+def composed_lines(recipe: Recipe, glyphs: Path) -> strings.Lines:
+    """Numbers composed as they are learned from, by which the scales of eight bits are taken."""
+    known, papers = load_glyphs(recipe, glyphs), paper.make_papers(recipe.seed)
+    return strings.epoch(known, papers, CALIBRATED_BY, [recipe.seed, 8], parse(recipe.reframing), marked=True)[0]
 
 
 def _network(recipe: Recipe) -> NumberNet:
@@ -155,6 +157,7 @@ def _network(recipe: Recipe) -> NumberNet:
 
 
 Checks = list[tuple[strings.Lines, list[str]]]
+Steps = Callable[[strings.Lines], Iterable[tuple[int, ctc.LineProbabilities]]]
 
 
 def check_sets(recipe: Recipe, glyphs: Path) -> Checks:
@@ -162,11 +165,22 @@ def check_sets(recipe: Recipe, glyphs: Path) -> Checks:
     return [check_set(recipe, glyphs, _CHECK_EACH, seed, marked=True) for seed in range(_CHECK_SEEDS)]
 
 
-def judge_all(net: nn.Module, checks: Checks) -> Score:
-    """What `net`, with marks or without, makes of all the sets."""
+def scores_of(steps: Steps, recipe: Recipe, glyphs: Path) -> dict[str, float]:
+    """What a package says of how a recogniser reads the sets that it is judged by, see `judge_all`."""
+    score = judge_all(steps, check_sets(recipe, glyphs))
+    name = f"{_CHECK_SEEDS} x {_CHECK_EACH} composed numbers of glyphs and writers held out, one view"
+    return {
+        f"{name}: digits": round(score.digits, 4),
+        f"{name}: digits and marks": round(score.symbols, 4),
+        f"{name}: digits where nothing is struck out": round(score.plain, 4),
+    }
+
+
+def judge_all(steps: Steps, checks: Checks) -> Score:
+    """What a recogniser, with marks or without, makes of all the sets. steps: as `steps_of` gives them."""
     digits, symbols, plain = [], [], []
     for lines, labels in checks:
-        for i, found in steps_of(net, lines):
+        for i, found in steps(lines):
             right = ctc.collapse(ctc.fold(found).argmax(1)) == strings.digits_of(labels[i])
             digits.append(right)
             symbols.append(ctc.collapse(found.argmax(1), strings.SYMBOLS) == labels[i])
@@ -246,7 +260,7 @@ def _train(rank: int, recipe: Recipe, state: Path, sitting: Sitting, tell: Tell)
             tell(f"{run.progress.numbers:,} numbers, {run.hours:.2f} hours, loss {loss / steps:.3f}")
             told = now
         if rank == 0 and (ended or now - checked > _CHECK_SECONDS):
-            score = judge_all(run.average, checks)
+            score = judge_all(partial(steps_of, run.average), checks)
             share = waited / (now - checked)
             run.log(f"{loss / steps:.4f},{share:.3f},{score.digits:.4f},{score.symbols:.4f},{score.plain:.4f}")
             tell(

@@ -12,6 +12,7 @@ from inkshift.datasets.synth import strings
 from inkshift.models.package import Model, Source, save_package
 from inkshift.models.train import rehearsal
 from inkshift.models.train.adapt import Round, Unlabelled, adapt
+from inkshift.models.train.eight_bits import CALIBRATED_BY, in_eight_bits
 from inkshift.models.train.finetune import Epoch, Numbers, Plan, fine_tune, go_back, judge, net_of, split_by_form
 from inkshift.models.train.networks import NumberNet, line_graph_bytes, weights_bytes
 
@@ -83,7 +84,13 @@ def teach(
         "weights, from the old (0) to the fine-tuned (1)": way,
     }
     model = _save(
-        net, base, folder, source, facts, f"fine-tuned on {learned} own numbers, {held} more held out to stop by"
+        net,
+        memory,
+        base,
+        folder,
+        source,
+        facts,
+        f"fine-tuned on {learned} own numbers, {held} more held out to stop by",
     )
     return Taught(model, learned, held, len(set(held_out.forms)), own, composed, way, memory.note)
 
@@ -115,14 +122,22 @@ def adapt_to(
         "agreement on the own numbers, before and after": _pair(history[0].agreement, kept[-1].agreement),
         f"composed numbers ({_CHECKED}, one view), before and after": _pair(history[0].source, kept[-1].source),
     }
-    return _save(net, base, folder, source, facts, f"adapted in {len(kept) - 1} rounds"), history
+    return _save(net, memory, base, folder, source, facts, f"adapted in {len(kept) - 1} rounds"), history
 
 
 def _pair(before: float, after: float) -> str:
     return f"{before:.4f}, {after:.4f}"
 
 
-def _save(net: NumberNet, base: Model, folder: Path, source: Source, scores: dict[str, Any], how: str) -> Model:
+def _save(
+    net: NumberNet,
+    memory: rehearsal.Memory,
+    base: Model,
+    folder: Path,
+    source: Source,
+    scores: dict[str, Any],
+    how: str,
+) -> Model:
     old = base.manifest
     manifest = old.model_copy(
         update={
@@ -134,4 +149,5 @@ def _save(net: NumberNet, base: Model, folder: Path, source: Source, scores: dic
             "digests": {},
         }
     )
-    return save_package(folder, manifest, weights_bytes(net), line_graph_bytes(net))
+    graph = in_eight_bits(line_graph_bytes(net), memory.compose(CALIBRATED_BY, 0)[0])
+    return save_package(folder, manifest, weights_bytes(net), graph)
