@@ -59,7 +59,7 @@ def test_what_is_chosen_is_one_of_the_cells_candidates(own: dict[str, float], ro
 
 def test_the_row_settles_a_doubt_and_the_cells_what_it_cannot_see() -> None:
     doubt = cells(("X15", 0.5), ("X16", 0.4), ("_16", 0.1))
-    assert whole.is_doubted(doubt)
+    assert whole.is_doubted(doubt, whole.SURE)
     sided = whole.multiplied(doubt, {"16": 0.97, "15": 0.02}, CALIBRATION)
     assert sided.written == "X16" and sided.value == "16" and sided.cells[2].symbol == "6"
     assert whole.multiplied(doubt, {"15": 0.97}, CALIBRATION).confidence > 0.9
@@ -106,6 +106,7 @@ def test_only_rows_in_doubt_are_heard(
 ) -> None:
     template, labels = filled(tmp_path, drawn_digits, [WRITTEN[:3]])
     monkeypatch.setattr(whole, "SURE", sure)
+    monkeypatch.setattr(whole, "SETTLED", sure)
     reader, shown = Reader(template), []
     assert reader._numbers is not None
     run = reader._numbers.run

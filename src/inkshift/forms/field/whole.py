@@ -25,8 +25,8 @@ from inkshift.models.weigh import weigh
 # Adds the time since a start to a step of that name, and gives the time that it is now.
 Spent = Callable[[str, float], float]
 
-# Cells that are read surer are left alone, so that what is clear costs no more.
-SURE = 0.95
+# Cells that are read surer are left alone, so that what is clear costs no more; and from then on one view settles it.
+SURE, SETTLED = 0.99, 0.95
 
 
 def read_numbers(
@@ -144,15 +144,16 @@ def hear_cells(
 
     cells: the rows as they were read cell by cell. glance: none is heard.
     """
-    doubted = [(job, reading) for job, reading in zip(work, cells, strict=True) if is_doubted(reading)]
+    doubted = [(job, reading) for job, reading in zip(work, cells, strict=True) if is_doubted(reading, SURE)]
     if not doubted or glance:
         return []
     shown = [(crop, Line(crop, dark)) for crop, dark in (cutout.seen(job) for job, _ in doubted)]
     seen, _ = _look_again(replace(reader, second=None), shown, reader.views[:1], spent)
-    # Where a second reader can be asked, one view settles nothing.
-    heard = [own for _, own in doubted] if reader.second else _heard(reader, doubted, seen, (), spent)
+    heard = _heard(reader, doubted, seen, (), spent)
     open_ = [
-        k for k, reading in enumerate(heard) if is_doubted(reading, sum(c.probability for c in reading.candidates))
+        k
+        for k, reading in enumerate(heard)  # where a second reader can be asked, one view settles nothing
+        if reader.second or is_doubted(reading, SETTLED * sum(one.probability for one in reading.candidates))
     ]
     if not open_:
         return heard
@@ -200,11 +201,11 @@ def _left_to_digits(job: cutout.Job, before: FieldReading, after: FieldReading) 
     return 1 - max(crossed, default=0.0) / max(total, 1e-9)
 
 
-def is_doubted(reading: FieldReading, total: float = 1.0) -> bool:
+def is_doubted(reading: FieldReading, sure: float) -> bool:
     """Whether a row of cells, or a digit, as it was read by itself, is to be heard as a whole as well.
 
     Whether a digit was taken back is no doubt that hearing the row ends: a reading that says the same of the digits,
-    some of them crossed out, speaks for them. total: the probability of all readings.
+    some of them crossed out, speaks for them. sure: the probability of these from which on there is no doubt.
     """
     if reading.state == "overflow" or len(reading.candidates) < 2:
         return False
@@ -214,7 +215,7 @@ def is_doubted(reading: FieldReading, total: float = 1.0) -> bool:
         for one in reading.candidates
         if all(symbol in (own, CROSSED) for symbol, own in zip(one.written, best, strict=True))
     )
-    return sum(same) < SURE * total
+    return sum(same) < sure
 
 
 def multiplied(
