@@ -10,7 +10,7 @@ import pytest
 from inkshift import Reader
 from inkshift.forms.field import cutout
 from inkshift.forms.field import ink as inks
-from inkshift.forms.field.guides import find_guide, without_guides
+from inkshift.forms.page.guides import find_guide, without_guides
 from test_unused import MARGIN, SIDE, drawn
 
 Gray = npt.NDArray[np.uint8]

@@ -12,9 +12,9 @@ import numpy as np
 from inkshift.arrays import Pixels
 from inkshift.forms.field import cutout
 from inkshift.forms.field import ink as inks
-from inkshift.forms.field.guides import without_guides
 from inkshift.forms.field.tick import ROOM
 from inkshift.forms.kinds import WITH_DIGITS
+from inkshift.forms.page.guides import without_guides
 from inkshift.forms.page.place import Box
 from inkshift.forms.page.strokes import PASSED, strokes_through
 from inkshift.forms.registration.registered import TALLEST_FIELD, Registered, cut
