@@ -2,8 +2,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 TELEGRAM = examples/telegram
+EXTRAS = study,keras,pp-ocr,trust,review,postgres,parquet,cluster,stores,imagenet,dev
 
-.PHONY: help demo test test-slow test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-reliability bench-review bench-scale bench-wild wheel lock sbom site docs readme clean
+.PHONY: help demo test test-slow test-lowest test-search fuzz lint bench-read bench-study bench-peers bench-teach bench-trust bench-reliability bench-review bench-scale bench-wild wheel lock sbom site docs readme clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,6 +23,11 @@ test: lint ## lint, types, layers and the tests
 
 test-slow: $(VENV)/.test ## the slow tests only
 	$(BIN)/pytest -m slow
+
+test-lowest: .venv-release/.ready ## the tests with the oldest versions that pyproject.toml allows
+	.venv-release/bin/uv venv --quiet --clear --python $(PYTHON) .venv-lowest
+	VIRTUAL_ENV=.venv-lowest .venv-release/bin/uv pip install --quiet --resolution lowest-direct --editable '.[$(EXTRAS)]'
+	.venv-lowest/bin/pytest -n 2 --dist loadfile -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
 test-search: $(VENV)/.test ## the tests of properties, on examples not tried before
 	$(BIN)/pytest -n 2 --dist loadfile --hypothesis-profile search
@@ -102,7 +108,7 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[study,keras,pp-ocr,trust,review,postgres,parquet,cluster,stores,imagenet,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 # The readers that `make bench-peers` measures ours against, apart from ours.
