@@ -22,8 +22,8 @@ import numpy as np
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field import tick
 from inkshift.forms.field.cutout import inner
+from inkshift.forms.page.known import KnownForm
 from inkshift.forms.page.laid import cut_out
-from inkshift.forms.reader import Reader
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
 from specimens.pen import lay_ink
 from specimens.scanner import scan
@@ -84,9 +84,8 @@ def draw_page(seed: int, folder: Path) -> Iterator[Box]:
         lay_ink(sheet, ink, round(x - side / 2), round(y - side / 2), level + rng.uniform(-8, 8), rng)
     page = scan(np.clip(np.rint(sheet), 0, 255).astype(np.uint8), rng)
     (folder / "ticks.json").write_text(template.model_dump_json())
-    reader = Reader(template=folder / "ticks.json")
-    laid = reader._lay(page)[0]
-    jobs = cut_out(reader._darkened(laid))
+    form = KnownForm(folder / "ticks.json")
+    jobs = cut_out(form.darkened(form.lay(page)[0]))
     reference = inks.ink_level([inner(job) for job in jobs])
     setting = f"{'picture' if known else 'no picture'}, {'frame' if spec.fields[0].frame else 'no frame'}"
     for job, kind in zip(jobs, kinds, strict=True):

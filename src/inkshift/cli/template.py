@@ -151,7 +151,7 @@ def reference(file: Template, pages: Pages) -> None:
     from inkshift.errors import InputError, RegistrationError
     from inkshift.forms.design.starter import flattened, learn_reference, register_on_any, some_pages, with_reference
     from inkshift.forms.page.files import load_page
-    from inkshift.forms.reader import references
+    from inkshift.forms.page.known import references
     from inkshift.forms.template import load_template
 
     template = load_template(file)

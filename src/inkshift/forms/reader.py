@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
@@ -30,7 +29,6 @@ from inkshift.errors import (
     ModelError,
     RegistrationError,
     SettingError,
-    UnknownFormError,
     nearest,
 )
 from inkshift.files import file_digest
@@ -43,17 +41,14 @@ from inkshift.forms.field.tick import read_tick
 from inkshift.forms.kinds import as_date
 from inkshift.forms.page.barcode import barcode_on
 from inkshift.forms.page.files import Files, PageRef, find_files, load_page
-from inkshift.forms.page.laid import Laid, blank_of, cut_out, darkened
+from inkshift.forms.page.known import KnownForm, lay_all
+from inkshift.forms.page.laid import Laid, cut_out
 from inkshift.forms.page.place import Box, on_page
 from inkshift.forms.page.upright import is_mirrored, may_be_mirrored, plainly_up, stands
 from inkshift.forms.page.which import (
-    beside,
     find_templates,
-    in_rows,
     is_bare_back,
     is_blank_page,
-    likeliest,
-    unknown_form,
     why_unfit,
 )
 from inkshift.forms.reading import (
@@ -63,19 +58,14 @@ from inkshift.forms.reading import (
     page_from_json,
     page_to_json,
 )
-from inkshift.forms.registration.apart import shows_other
-from inkshift.forms.registration.places import overlap, promise
-from inkshift.forms.registration.register import in_mirror, lay_at, reference_of, register
-from inkshift.forms.registration.registered import Registered, without
-from inkshift.forms.registration.scan import Scan
+from inkshift.forms.registration.registered import Registered
 from inkshift.forms.scans import all_refs, crashed, open_reader, read_away, read_scan, stamp
 from inkshift.forms.settings import DIGITS, Method, ReadAs, SecondReader, Settings, checked_digits, models_of
-from inkshift.forms.template import FieldSpec, Template, load_template
+from inkshift.forms.template import FieldSpec, Template
 from inkshift.forms.trust import apply, load_policy, refuse_other
 from inkshift.models.package import Model
 from inkshift.models.runtime import classifier, softmax
 from inkshift.pictures import as_pixels
-from inkshift.reframe import to_gray
 
 Progress = Callable[[int, int], None]
 Source = str | os.PathLike[str] | Pixels | Image
@@ -83,15 +73,6 @@ Source = str | os.PathLike[str] | Pixels | Image
 # Hex digits of a SHA-256 that stand for it in a signature.
 SIGNED = 12
 
-# A design of which a page shows this share of what it shows of the best one fits it alike.
-_ALIKE = 0.93
-# Pages on one picture, at most, and the share of the others' print that tells a page that is not read from no page.
-MOST_ON_ONE, _PARTLY = 26, 0.3
-# How many times wider, for its height, than the first form of a picture another one is at most, or the other way about:
-# paper that bends, or a camera, does less.
-_PROPORTION = 1.4
-# Places one after another that are no page of the form, after which no more are looked for.
-_MISSES = 2
 # From this share of a form's print on, a page that is not laid is a form that is hard to see, not a bare back.
 _SEEN = 0.1
 # Pixels of a picture that shows one number: 2,000 x 2,000, in which a number a tenth as high has 200; and its side.
@@ -156,7 +137,8 @@ class Reader:
             (fewest, most),
             tuple(files) if len(files) > 1 else (),
         )
-        self._open_template(self.settings.template)
+        self.forms = tuple(KnownForm(file) for file in files)
+        _need_names(self.templates)
         self.policy = load_policy(policy) if policy else None
         self.model, self.number_model = models_of(self.settings)
         self._classify = classifier(self.model)
@@ -167,29 +149,18 @@ class Reader:
         except ModelError as e:
             raise ModelError(f"{self.model.folder}: {e}") from None
         self.seconds: dict[str, float] = {}
-        self._readers = [self._with_template(file) for file in self.settings.templates] or [self]
-        _need_names(self.templates)
         if self.policy:
             refuse_other(self.policy, self.signature, policy)
 
-    def _open_template(self, file: str) -> None:
-        """All that depends on the template: several readers share the rest."""
-        self.template = load_template(file) if file else None
-        self._references = references(self.template, Path(file).parent) if self.template else []
-        self._blanks: dict[int, Registered] = {}
-
-    def _with_template(self, file: str) -> Reader:
-        """A reader of one of several templates, with the models of this one."""
-        one = copy.copy(self)
-        one.settings = replace(self.settings, template=file, templates=())
-        one._open_template(file)
-        one._readers = [one]
-        return one
+    @property
+    def template(self) -> Template | None:
+        """The template that pages are read by, where it is one."""
+        return self.forms[0].template if len(self.forms) == 1 else None
 
     @property
     def templates(self) -> tuple[Template, ...]:
         """The templates that pages are read by; none where `read_as` says what they show."""
-        return tuple(reader.template for reader in self._readers if reader.template)
+        return tuple(form.template for form in self.forms)
 
     def read(
         self,
@@ -279,7 +250,7 @@ class Reader:
 
     def fingerprint(self) -> str:
         """Names what a page's reading depends on besides the page: settings, template and model."""
-        known = [reader._what_it_knows() for reader in self._readers if reader.template]
+        known = [form.digest for form in self.forms]
         digests = [model.digest for model in (self.model, self.number_model) if model]
         settings = replace(self.settings, policy="")
         return jobs.digest(version("inkshift"), repr(settings), *known, *digests)
@@ -295,7 +266,7 @@ class Reader:
         fewest, most = self.settings.digits
         what = f"{self.settings.read_as} {fewest}-{most}"
         if self.templates:
-            what = f"template {jobs.digest(*sorted(reader._what_it_knows() for reader in self._readers))[:SIGNED]}"
+            what = f"template {jobs.digest(*sorted(form.digest for form in self.forms))[:SIGNED]}"
         parts = [f"inkshift {version('inkshift')}", what, self.settings.method]
         models = [model for model in (self.model, self.number_model) if model]
         parts += [f"{model.manifest.name} {model.digest[:SIGNED]}" for model in models]
@@ -304,13 +275,6 @@ class Reader:
 
             parts.append(f"{self.settings.second_reader} {file_digest(model_file())[:SIGNED]}")
         return "; ".join(parts)
-
-    def _what_it_knows(self) -> str:
-        """A digest of the template and its pictures of the blank form, wherever they lie."""
-        assert self.template is not None
-        said = self.template.model_dump_json(exclude={"pages": {"__all__": {"reference"}}}).encode()
-        pictures = [b"" if one is None else repr(one.shape).encode() + one.tobytes() for one in self._references]
-        return jobs.digest(said, *pictures)
 
     def _pages(
         self,
@@ -363,21 +327,14 @@ class Reader:
         start = time.process_time()
         if unfit := why_unfit(image, self.templates):
             raise RegistrationError(unfit)
-        if self.templates and is_blank_page(image):
-            raise BlankPageError("the page is blank: nothing is printed or written on it")
-        try:
-            found, failed = self._lay_all(image, page, count)
-        except RegistrationError as e:
-            if self.templates and e.explained < _SEEN and is_bare_back(image):
-                raise BlankPageError("the page is blank: nothing but holes or a page number is on it") from e
-            raise
+        found, failed = self._lay(image, page, count)
         self._spent("register", start)
         read: list[tuple[PageReading, Registered | None]] = []
         copies: Counter[tuple[str, int]] = Counter()
-        for reader, laid in found:
+        for form, laid in found:
             try:
-                one, lies = reader._read_laid(laid, source, page)
-                reader._refuse_mirrored(one, lies)
+                one, lies = self._read_laid(form, laid, source, page)
+                self._refuse_mirrored(form, one, lies)
             except RegistrationError as e:
                 failed.append(e)
                 continue
@@ -390,118 +347,59 @@ class Reader:
             read.append((PageReading(source, page, error=why, copy=n), None))
         return read
 
-    def _lay_all(
-        self, image: Pixels, number: int, count: int
-    ) -> tuple[list[tuple[Reader, list[Laid]]], list[RegistrationError]]:
-        """The pages that lie beside each other on a picture, from left to right and row by row, each with who reads it
-        and the others made paper; and why what looks like others is not read. Raises RegistrationError where none is.
-        """
-        found: list[tuple[Reader, list[Laid]]] = []
-        failed: list[RegistrationError] = []
-        rest: Pixels | None = image
-        misses = 0
-        while rest is not None and misses < _MISSES and len(found) + len(failed) < MOST_ON_ONE:
-            try:
-                one = self._recognise(rest, number, count)
-                outline = one[1][0].page.outline
-                if found and not 1 / _PROPORTION < one[1][0].stretch / found[0][1][0].stretch < _PROPORTION:
-                    raise _out_of_proportion(one[1][0].page)
-                found.append(one)
-                misses = 0
-            except RegistrationError as e:
-                misses += 1
-                outline = np.array(e.outline).reshape(-1, 2)
-                least = _PARTLY * max((laid[0].page.explained for _, laid in found), default=0.0)
-                if not found or not isinstance(e, UnknownFormError) or e.explained > least:
-                    failed.append(e)
-            rest = beside(rest, outline) if self.templates else None
-        if rest is not None and misses < _MISSES:
-            failed.append(RegistrationError(f"at most {MOST_ON_ONE} forms are read of one picture; cut it up"))
-        if not found:
-            raise failed[0]
-        if len(found) == 1:
-            return found, failed
-        outlines = [laid[0].page.outline for _, laid in found]
-        apart = [
-            (reader, [replace(one, page=without(one.page, [*outlines[:k], *outlines[k + 1 :]])) for one in laid])
-            for k, (reader, laid) in enumerate(found)
-        ]
-        return [apart[k] for k in in_rows(outlines)], failed
-
     def read_at(self, image: Pixels, matrix: Matrix, design: int = 0, source: str = "", page: int = 1) -> PageReading:
         """Read one page that somebody laid by hand. matrix: 3x3, pixels of page `design` of the template to its own.
 
         Raises SettingError for a reader without a template.
         """
-        if self.template is None:
+        if len(self.forms) != 1:
             raise SettingError("a page is laid by hand on a template; give one")
-        spec = self.template.pages[design]
-        laid = lay_at(image, spec, matrix, self._references[design])
-        return self._read_laid([Laid(design, laid, spec)], source, page)[0]
+        form = self.forms[0]
+        return self._read_laid(form, [form.lay_at(image, matrix, design)], source, page)[0]
 
-    def _recognise(self, image: Pixels, number: int, count: int) -> tuple[Reader, list[Laid]]:
-        """The page on the template that it proves, and who reads by that. Raises RegistrationError where none is."""
-        if self._readers == [self]:
-            return self, self._lay(image, number, count)
-        tried: list[tuple[Reader, list[Laid]]] = []
-        nearest = UnknownFormError()
-        scan = Scan(to_gray(image))
-        for reader in sorted(self._readers, key=lambda one: -max(one._promises(scan))):
-            try:
-                tried.append((reader, reader._lay(image, number, count, scan)))
-            except RegistrationError as e:
-                if e.explained > nearest.explained:
-                    nearest.outline, nearest.explained = e.outline, e.explained
-        tried.sort(key=lambda one: self._readers.index(one[0]))
-        if tried:  # what lies beside the best speaks for another page on the picture, not against this one
-            best = max(tried, key=lambda one: one[1][0].page.quality)[1][0].page.outline
-            tried = [one for one in tried if overlap(one[1][0].page.outline, best) > 0]
-        likely = likeliest([laid[0].page.quality for _, laid in tried])
-        if len(likely) > 1:  # what is printed does not tell them apart; a barcode may
-            likely = [i for i in likely if tried[i][0]._barcode_fits(image)] or likely
-        if not likely:
-            nearest.args = (unknown_form(self.templates, []),)
-            raise nearest
-        if len(likely) != 1:
-            raise RegistrationError(unknown_form(self.templates, [tried[i][0].template for i in likely]))
-        return tried[likely[0]]
+    def _lay(
+        self, image: Pixels, number: int, count: int
+    ) -> tuple[Sequence[tuple[KnownForm | None, list[Laid]]], list[RegistrationError]]:
+        """The pages on a picture, each on its form, see `lay_all`; without a template the picture as it is. Raises
+        BlankPageError or RegistrationError where there is none."""
+        if not self.forms:
+            return [(None, [Laid(0, Registered(image, np.eye(3), 1.0, 0), None)])], []
+        if is_blank_page(image):
+            raise BlankPageError("the page is blank: nothing is printed or written on it")
+        try:
+            return lay_all(self.forms, image, number, count)
+        except RegistrationError as e:
+            if e.explained < _SEEN and is_bare_back(image):
+                raise BlankPageError("the page is blank: nothing but holes or a page number is on it") from e
+            raise
 
-    def _promises(self, scan: Scan) -> list[float]:
-        """For each design of the template how much a scan looks like it: see `promise`."""
-        specs = self.template.pages if self.template else ()
-        return [promise(scan, reference_of(*one)) for one in zip(specs, self._references, strict=True)]
-
-    def _barcode_fits(self, image: Pixels) -> bool:
-        """Whether the page has a barcode that names a form of this template."""
-        rule = self.template.identity if self.template else None
-        return rule is not None and rule.pattern is not None and bool(barcode_on(image, rule.pattern))
-
-    def _read_laid(self, laid: list[Laid], source: str, page: int) -> tuple[PageReading, Registered]:
-        """Read a page that lies on the template; where its way up is open, the way that the numbers in it tell."""
+    def _read_laid(
+        self, form: KnownForm | None, laid: list[Laid], source: str, page: int
+    ) -> tuple[PageReading, Registered]:
+        """Read a page that lies on its form; where its way up is open, the way that the numbers in it tell."""
         start = time.process_time()
-        laid = [self._darkened(one) for one in laid]
+        if form:
+            laid = [form.darkened(one) for one in laid]
         self._spent("prepare", start)
         glance = partial(self._fields, glance=True)
         laid = plainly_up(laid, glance)
         tried = [(found, self._fields(found)) for found in laid]
         found, readings = tried[stands(laid, [readings for _, readings in tried], glance)]
-        identity = self._identity(found, readings)
+        identity = self._identity(form, found, readings)
         named = tuple(replace(reading, source=source, page=page) for reading in readings)
         quality = found.page.quality if found.spec else None
-        template = self.template.name if self.template else ""
+        template = form.template.name if form else ""
         turn = found.page.turn
         reading = PageReading(source, page, found.design, quality, turn, identity, named, template=template)
         return replace(reading, by_number=found.by_number), found.page
 
-    def _refuse_mirrored(self, reading: PageReading, page: Registered) -> None:
+    def _refuse_mirrored(self, form: KnownForm | None, reading: PageReading, page: Registered) -> None:
         """Raises RegistrationError where a page's numbers are surer in a mirror: lines and marks look the same in one,
         and digits often like others."""
-        if self.template is None or not may_be_mirrored(reading.fields):
+        if form is None or not may_be_mirrored(reading.fields):
             return
-        spec, reference = self.template.pages[reading.design], self._references[reading.design]
-        for way in in_mirror(page, spec, reference):
-            over = self._fields(self._darkened(Laid(reading.design, way, spec)), glance=True)
-            if is_mirrored(reading.fields, over):
+        for way in form.mirrored(page, reading.design):
+            if is_mirrored(reading.fields, self._fields(way, glance=True)):
                 raise RegistrationError(
                     "the page is mirrored: its numbers read right in a mirror; turn the picture over"
                 )
@@ -593,65 +491,6 @@ class Reader:
         self._spent("decode", start)
         return readings
 
-    def _lay(self, image: Pixels, number: int = 1, count: int = 0, scan: Scan | None = None) -> list[Laid]:
-        """The page on the design of the template that it proves; two ways up where only what is written can tell.
-
-        number: of the page in its file, which tells designs apart that the page fits alike; not where the file's
-        `count` of pages is none of whole forms, so that one is missing or too many. scan: see `register`.
-        """
-        if self.template is None:
-            return [Laid(0, Registered(image, np.eye(3), 1.0, 0), None)]
-        specs = self.template.pages
-        if scan is None and len(specs) > 1:
-            scan = Scan(to_gray(image))
-        laid: list[list[Laid]] = []
-        failed: list[RegistrationError] = []
-        likely = self._promises(scan) if scan else [0.0]
-        for design in sorted(range(len(specs)), key=lambda k: -likely[k]):  # its own first: others end sooner then
-            try:
-                ways = register(image, specs[design], self._references[design], scan)
-                laid.append([Laid(design, one, specs[design]) for one in ways])
-            except RegistrationError as e:
-                failed.append(e)
-        if not laid:
-            # A design on which the page lies badly says more than one of which it shows nothing.
-            raise min(failed, key=lambda e: isinstance(e, UnknownFormError))
-        laid.sort(key=lambda one: (-one[0].page.explained, one[0].design))
-        best = laid[0][0].page
-        alike = [
-            one
-            for one in laid
-            if one[0].page.explained > _ALIKE * best.explained and overlap(one[0].page.outline, best.outline) > 0
-        ]
-        if len(alike) > 1:
-            alike = self._not_others(alike)
-        if len(alike) == 1:
-            return alike[0]
-        expected = (number - 1) % len(specs)
-        whole = count % len(specs) == 0
-        turn = [one for one in alike if number > 1 and whole and one[0].design == expected]
-        if not turn:
-            names = " and ".join(str(one[0].design + 1) for one in sorted(alike, key=lambda one: one[0].design))
-            raise RegistrationError(
-                f"the page fits pages {names} of the template alike"
-                + ("" if whole else f", and the file's {count} pages are not whole forms of {len(specs)}")
-                + "; give them lines or a reference picture that differ"
-            )
-        return [replace(one, by_number=True) for one in turn[0]]
-
-    def _not_others(self, alike: list[list[Laid]]) -> list[list[Laid]]:
-        """Of a page on several designs that it fits alike, those of which it shows no other's print; all where each
-        does."""
-        known = [reference_of(one[0].spec, self._references[one[0].design]) for one in alike if one[0].spec]
-        pages = [one[0].page for one in alike]
-        both = list(zip(alike, pages, known, strict=True))
-        left = [
-            one
-            for one, page, design in both
-            if not any(shows_other(page, design, over, other) for rival, over, other in both if rival is not one)
-        ]
-        return left or alike
-
     def _jobs(self, found: Laid, glance: bool = False) -> tuple[list[cutout.Job], list[Box]]:
         """What is to be read, and where on the page each of it is. glance: strokes over several fields are not."""
         if found.spec is not None:
@@ -662,20 +501,11 @@ class Reader:
             (0, 0, image.shape[1], image.shape[0])
         ]
 
-    def _darkened(self, found: Laid) -> Laid:
-        """A page with its darkness, where it lies on a template."""
-        if found.spec is None:
-            return found
-        reference = self._references[found.design]
-        if reference is not None and found.design not in self._blanks:
-            self._blanks[found.design] = blank_of(found.spec, reference)
-        return darkened(found, self._blanks.get(found.design))
-
-    def _identity(self, found: Laid, readings: list[FieldReading]) -> str:
+    def _identity(self, form: KnownForm | None, found: Laid, readings: list[FieldReading]) -> str:
         """What the page says its form is; empty where it does not say, or its file does."""
-        if self.template is None or self.template.identity.by == "file":
+        if form is None or form.template.identity.by == "file":
             return ""
-        rule = self.template.identity
+        rule = form.template.identity
         if rule.by == "field":
             return next((r.value for r in readings if r.name == rule.field), "")
         start = time.process_time()
@@ -704,13 +534,6 @@ def read(
     return list(Reader(template, read_as=read_as).read(pages))
 
 
-def _out_of_proportion(page: Registered) -> RegistrationError:
-    """The error of a form that fits a part of a picture only as no paper is stretched beside the first one's."""
-    error = RegistrationError("it would be wider or narrower, for its height, than the one beside it; scan it whole")
-    error.outline, error.explained = [(float(x), float(y)) for x, y in page.outline], page.explained
-    return error
-
-
 def _of_kind(reading: FieldReading, spec: FieldSpec | None) -> FieldReading:
     if spec is None:
         return reading
@@ -725,14 +548,6 @@ def _small(image: Pixels) -> Pixels:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def references(template: Template, folder: Path) -> list[Pixels | None]:
-    """The reference picture of each page of a template, (H, W) uint8, where it names one."""
-    return [
-        to_gray(load_page(PageRef(str(folder / page.reference), 1))) if page.reference else None
-        for page in template.pages
-    ]
 
 
 def _need_names(templates: Sequence[Template]) -> None:
