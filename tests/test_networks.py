@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inkshift.datasets.synth import paper, shapes, strings
 from inkshift.models import ctc, package
 from inkshift.models.package import Manifest, load_model, save_package
 from inkshift.models.runtime import classifier, recogniser
 
 torch = pytest.importorskip("torch")
 
-from inkshift.models.train import loop, networks  # noqa: E402
+from inkshift.models.train import eight_bits, finetune, loop, networks  # noqa: E402
 
 
 def pictures(count: int = 40) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -72,19 +73,35 @@ def test_the_weights_of_each_shipped_package_are_its_graph(shipped_model: str) -
         assert np.abs(classifier(model)(pictures()) - loop.predict(net, pictures())).max() < 1e-4
 
 
-def test_the_weights_of_the_number_recogniser_are_its_graph_at_any_width() -> None:
-    from inkshift.models.train.finetune import net_of
+def composed(count: int) -> strings.Lines:
+    """Numbers of drawn digits, framed for the recogniser."""
+    maps, labels = shapes.bank(20, 0)
+    glyphs = strings.make_glyphs(maps, labels, [len(labels)], [1.0])
+    return strings.epoch(glyphs, paper.make_papers(0), count, [3], load_model("numbers").reframing)[0]
 
-    model = load_model("numbers")
-    net, run = net_of(model), recogniser(model)
+
+def test_the_weights_of_the_number_recogniser_are_its_graph_in_eight_bits_at_any_width() -> None:
+    model, lines = load_model("numbers"), composed(40)
+    net = finetune.net_of(model)
     assert sum(p.numel() for p in net.parameters()) == model.manifest.parameters <= 2_000_000
-    for width in (8, 64, 203):
-        picture = np.random.default_rng(width).integers(0, 256, (ctc.HEIGHT, width), dtype=np.uint8)
-        padded = np.pad(picture, ((0, 0), (0, -width % 32)))
-        expected = ctc.fold(torch.from_numpy(loop.predict(net, padded[None])).softmax(-1).numpy()[0])
-        found = run([picture])[0]
-        assert found.shape == (-(-width // 4), 11)
-        assert np.abs(found - expected[: len(found)]).max() < 1e-4
+    expected, alike, off = dict(finetune.steps_of(net, lines)), 0, []
+    for place, found in enumerate(recogniser(model)(lines.pictures)):
+        assert found.shape == (-(-lines.pictures[place].shape[1] // 4), 11)
+        own = ctc.fold(expected[place])[: len(found)]
+        alike += ctc.collapse(own.argmax(1)) == ctc.collapse(found.argmax(1))
+        off.append(np.abs(own - found).mean())
+    assert alike >= 32 and np.mean(off) < 0.003
+
+
+def test_eight_bits_take_a_fraction_of_the_bytes_and_answer_alike() -> None:
+    torch.manual_seed(0)
+    net, lines = networks.NumberNet((16, 24, 32, 48), 11, networks.DEEP_NUMBERS).eval(), composed(40)
+    graph = networks.line_graph_bytes(net)
+    small = eight_bits.in_eight_bits(graph, lines)
+    assert len(small) < 0.45 * len(graph)
+    whole, found = dict(eight_bits.steps_in(graph, lines)), dict(eight_bits.steps_in(small, lines))
+    spread = np.std(np.concatenate(list(whole.values())), axis=0).max()
+    assert max(np.abs(found[place] - own).mean() for place, own in whole.items()) < 0.2 * spread
 
 
 def test_each_file_of_a_package_is_at_most_8_megabytes() -> None:

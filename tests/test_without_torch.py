@@ -23,7 +23,7 @@ sys.meta_path.insert(0, NoTorch())
 IMPORTS = """
 import inkshift
 models = {"networks", "convolutions", "loop", "checkpoint", "recipes", "numbers"}
-models |= {"finetune", "adapt", "teaching", "weights"}
+models |= {"eight_bits", "finetune", "adapt", "teaching", "weights"}
 studies = {f"characters.{name}" for name in ("regimes", "work", "frozen", "deliver", "estimate", "advise")}
 studies |= {"numbers.work"}
 allowed = {f"inkshift.models.train.{name}" for name in models} | {f"inkshift.studies.{name}" for name in studies}
