@@ -1,7 +1,7 @@
 """The graph of a number recogniser in whole numbers of eight bits: a third of the time and a quarter of the bytes.
 
 Weights get a scale for each channel, what lies between layers one for each layer, from its least and its most over
-composed numbers (Jacob et al. 2018; a scale for each channel: Krishnamoorthi 2018). The first layer, sums of residual
+composed numbers (Jacob et al. 2018; a scale for each channel: Krishnamoorthi 2018). The first layers, sums of residual
 blocks and the last layer stay in float32: in eight bits they cost most of what is lost, and save hardly any time.
 """
 
@@ -19,8 +19,8 @@ from inkshift.datasets.synth import strings
 from inkshift.models.runtime import open_session, softmax
 from inkshift.scratch import scratch
 
-# Composed numbers that the scales are taken from, and how many are run at once.
-CALIBRATED_BY, _AT_ONCE = 2000, 32
+# Composed numbers that the scales are taken from, and how many are run at once; convolutions that stay in float32.
+CALIBRATED_BY, _AT_ONCE, _IN_FLOAT = 2000, 32, 3
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]
@@ -49,7 +49,7 @@ def in_eight_bits(graph: bytes, lines: strings.Lines) -> bytes:
             _Pictures(lines, model.graph.input[0].name),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "MaxPool"],
-            nodes_to_exclude=convolutions[:1],
+            nodes_to_exclude=convolutions[:_IN_FLOAT],
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
