@@ -95,7 +95,7 @@ def test_the_weights_of_the_number_recogniser_are_its_graph_in_eight_bits_at_any
 
 def test_eight_bits_take_a_fraction_of_the_bytes_and_answer_alike() -> None:
     torch.manual_seed(0)
-    net, lines = networks.NumberNet((16, 24, 32, 48), 11, networks.DEEP_NUMBERS).eval(), composed(40)
+    net, lines = networks.NumberNet((8, 16, 48, 64), 11, networks.DEEP_NUMBERS).eval(), composed(40)
     graph = networks.line_graph_bytes(net)
     small = eight_bits.in_eight_bits(graph, lines)
     assert len(small) < 0.45 * len(graph)
