@@ -10,6 +10,7 @@ import typer
 
 from inkshift.cli.app import app, out
 from inkshift.cli.show import count, note, table
+from inkshift.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from inkshift.datasets.formats import LabelledImages
@@ -83,7 +84,6 @@ def load(data: str) -> LabelledImages:
     from inkshift.datasets.catalog import CATALOG
     from inkshift.datasets.numbers import table_of
     from inkshift.datasets.tasks import load_all
-    from inkshift.errors import DataError, nearest
 
     path = Path(data)
     if data in CATALOG or any(path.glob("train*")):

@@ -12,6 +12,7 @@ import typer
 from inkshift.cli.app import app, out
 from inkshift.cli.options import Json
 from inkshift.cli.show import bars, note, table
+from inkshift.errors import DataError
 
 if TYPE_CHECKING:
     from inkshift.datasets.catalog import DataSet
@@ -134,7 +135,6 @@ def pack(
 def _facts(entry: DataSet) -> dict[str, Any]:
     """What the catalogue says of a set, and the folder it lies in, if it is here."""
     from inkshift.datasets.catalog import locate
-    from inkshift.errors import DataError
 
     try:
         here = str(locate(entry.name))

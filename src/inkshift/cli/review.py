@@ -14,6 +14,7 @@ import typer
 from inkshift.cli.app import app
 from inkshift.cli.options import need_there
 from inkshift.cli.show import count, note
+from inkshift.errors import InputError, MissingExtraError, SettingError, lacks
 
 if TYPE_CHECKING:
     from inkshift.review.core.backup import Manifest
@@ -120,8 +121,6 @@ def review(
 
       inkshift review --host 0.0.0.0 --no-browser --supervisor maria
     """
-    from inkshift.errors import SettingError
-
     if demo and (paths or template or labels):
         raise SettingError("--demo shows the bundled telegrams; leave the pages out, or --demo")
     if bool(paths) != bool(template):
@@ -150,8 +149,6 @@ def review(
 
 def need_review(db: str) -> None:
     """Raises MissingExtraError where the extra `review` is not installed; for PostgreSQL the one that brings both."""
-    from inkshift.errors import MissingExtraError, lacks
-
     if lacks("alembic", "babel", "fastapi", "python_multipart", "segno", "uvicorn", "zxcvbn"):
         if db.startswith("postgresql"):
             raise MissingExtraError("postgres", "review in a PostgreSQL database")
@@ -208,7 +205,6 @@ def restore(
 
 @contextmanager
 def _opened(db: str, files: Path | None, there: bool = False) -> Iterator[tuple[Store, Path]]:
-    from inkshift.errors import InputError
     from inkshift.review.core import store
 
     if there and db.startswith("sqlite:///") and not Path(file := db.removeprefix("sqlite:///")).exists():

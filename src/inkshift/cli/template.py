@@ -9,6 +9,8 @@ import typer
 
 from inkshift.cli.app import app
 from inkshift.cli.show import note, note_missing_pictures
+from inkshift.errors import InputError, RegistrationError, SettingError, TemplateError
+from inkshift.files import whole_file, write_whole
 
 if TYPE_CHECKING:
     from inkshift.arrays import Gray
@@ -34,7 +36,6 @@ def check(
 
     Example: inkshift template check examples/*/template.json
     """
-    from inkshift.errors import TemplateError
     from inkshift.forms.template import load_template
 
     wrong = False
@@ -88,7 +89,6 @@ def new(
 
       inkshift template new scans/ --out form.json
     """
-    from inkshift.errors import InputError, RegistrationError
     from inkshift.forms.design.printed import as_reference
     from inkshift.forms.design.propose import WIDE
     from inkshift.forms.design.starter import as_json, some_pages, start
@@ -148,7 +148,6 @@ def reference(file: Template, pages: Pages) -> None:
 
     Example: inkshift template reference form.json scans/
     """
-    from inkshift.errors import InputError, RegistrationError
     from inkshift.forms.design.starter import flattened, learn_reference, register_on_any, some_pages, with_reference
     from inkshift.forms.page.files import load_page
     from inkshift.forms.reader import references
@@ -201,7 +200,6 @@ def try_template(
 
     Example: inkshift template try form.json scan.jpg --out try.png
     """
-    from inkshift.files import whole_file
     from inkshift.forms.out.overlay import preview
     from inkshift.forms.page.files import PageRef, load_page
     from inkshift.forms.reader import Reader
@@ -216,8 +214,6 @@ def try_template(
 
 
 def _must_be_new(*files: Path) -> None:
-    from inkshift.errors import SettingError
-
     for file in files:
         if file.exists():
             raise SettingError(f"{file}: is there already and is not overwritten; choose another name, or move it away")
@@ -226,9 +222,6 @@ def _must_be_new(*files: Path) -> None:
 def _write_both(file: Path, text: str, picture: Path, pixels: Gray) -> None:
     """A template and the picture that it names; without the one there is not the other."""
     from PIL import Image
-
-    from inkshift.errors import SettingError
-    from inkshift.files import whole_file, write_whole
 
     with whole_file(picture) as temporary:
         Image.fromarray(pixels).save(temporary, "PNG", optimize=True)
