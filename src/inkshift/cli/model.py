@@ -169,11 +169,7 @@ def train(
                 "mnist-as-published": recipes.mnist_as_published,
                 "digits": recipes.digits,
             }
-
-            def report(name: str, epochs: int, epoch: int, loss: float) -> None:
-                note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
-
-            makers[recipe](to, checkpoints, report=report, **({"epochs": epochs} if epochs else {}))
+            makers[recipe](to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
         note(f"wrote {to}; checkpoints are in {checkpoints}")
 
 
@@ -266,6 +262,10 @@ def _teach(
     )
     out.print(f"composed numbers, the old task: {done.composed[0]:.1%} before, {done.composed[1]:.1%} after")
     note(f"wrote {to}; read with  inkshift read ... --model {to}")
+
+
+def _epoch_line(name: str, epochs: int, epoch: int, loss: float) -> None:
+    note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
 
 
 def _check() -> None:
