@@ -24,9 +24,9 @@ from inkshift.review import teach
 from inkshift.review.core import store as stores
 from inkshift.review.core import tasks
 from inkshift.review.core.intake import add_batch, add_labels
+from inkshift.review.core.models import Paired, Seen, compare, of_json
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
-from inkshift.review.paired import Paired, Seen, compare, of_json
 from printed import options, show
 from teaching import Half, halves
 

@@ -20,10 +20,10 @@ from inkshift.forms.reader import Reader
 from inkshift.models.package import MANIFEST, NUMBER_MODEL, Model, load_model
 from inkshift.review.core import models
 from inkshift.review.core import store as stores
+from inkshift.review.core.models import Paired, Seen, compare
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
-from inkshift.review.labelled import LABELS, NUMBERS, TEST_SHARE, available, settled_numbers, write_labelled
-from inkshift.review.paired import Paired, Seen, compare
+from inkshift.review.datasets import LABELS, NUMBERS, TEST_SHARE, available, settled_numbers, write_labelled
 
 COMMAND = (sys.executable, "-m", "inkshift")
 EPOCHS = 24

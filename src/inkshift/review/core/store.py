@@ -1,4 +1,5 @@
-"""The database of review: SQLite in one file, or PostgreSQL for a team. Who may use it, and which models there are."""
+"""The database of review: SQLite in one file, or PostgreSQL for a team. Who may use it, which models there are, and
+long lists, a page at a time."""
 
 from __future__ import annotations
 
@@ -8,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from pydantic_core import PydanticSerializationError, to_json
@@ -28,6 +30,8 @@ LOCAL = "local"
 _BUSY_SECONDS = 30
 _CONNECTIONS = 40
 _DO_NOT_WAIT = sa.text("SET LOCAL synchronous_commit = off")
+Row = TypeVar("Row")
+Other = TypeVar("Other")
 
 
 class Store:
@@ -396,3 +400,29 @@ def models(store: Store) -> list[TrainedModel]:
     """The models that were taught here, the newest first; see `models` for which of them is the default."""
     with store.reading() as session:
         return list(session.scalars(sa.select(TrainedModel).order_by(TrainedModel.created.desc())))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[Row]):
+    """A page of a list. count: of all its rows; page: from 1, of `pages`."""
+
+    rows: tuple[Row, ...]
+    count: int
+    page: int
+    pages: int
+
+    def each(self, make: Callable[[Row], Other]) -> Listed[Other]:
+        """What is made of each row of the page, and of no other."""
+        return Listed(tuple(map(make, self.rows)), self.count, self.page, self.pages)
+
+
+def listed(rows: Sequence[Row], page: int, size: int) -> Listed[Row]:
+    """A page of a list, the last where it has fewer."""
+    page, pages = at_most(page, len(rows), size)
+    return Listed(tuple(rows[(page - 1) * size : page * size]), len(rows), page, pages)
+
+
+def at_most(page: int, count: int, size: int) -> tuple[int, int]:
+    """A page of a list that is there, from 1, and how many there are."""
+    pages = max(1, -(-count // size))
+    return min(max(page, 1), pages), pages

@@ -58,7 +58,7 @@ Job = Callable[[Work], dict[str, Any]]
 KINDS: dict[str, str] = {
     "read": "inkshift.review.batches.reading:read",
     "teach": "inkshift.review.teach:teach",
-    "reread": "inkshift.review.reread:reread",
+    "reread": "inkshift.review.batches.reading:reread",
     "study": "inkshift.review.studies:study",
 }
 
