@@ -13,8 +13,7 @@ from inkshift.datasets.formats import Split
 from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
 from inkshift.studies.engine import AnyRun, Checksums, replicate_seed
-from inkshift.studies.spec import CHOICES, Protocol, Regime, Study, TransferSet
-from inkshift.studies.weights import Weights
+from inkshift.studies.spec import CHOICES, Protocol, Regime, Study, TransferSet, Weights
 
 _BLOCK = 4096
 _SPLITS: tuple[Split, ...] = ("train", "test")
