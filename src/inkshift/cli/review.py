@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -209,11 +209,8 @@ def _opened(db: str, files: Path | None, there: bool = False) -> Iterator[tuple[
 
     if there and db.startswith("sqlite:///") and not Path(file := db.removeprefix("sqlite:///")).exists():
         raise InputError(f"{file}: no such database; give the address that `inkshift review` was started with as --db")
-    opened = store.open(db)
-    try:
+    with closing(store.open(db)) as opened:
         yield opened, files or store.files_beside(opened)
-    finally:
-        opened.close()
 
 
 def _say(file: Path, made: Manifest) -> None:

@@ -8,7 +8,6 @@ import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -120,7 +119,9 @@ def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Par
     forms: set[str] = set()
     left_out = 0
     rows: list[tuple[str, str, str, str, int]] = []
-    with _new_folder(folder) as partial:
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise SettingError(f"{folder}: expected a new or empty folder, found something there; choose another")
+    with whole_folder(folder) as partial:
         for number in settled_numbers(store, batches, part):
             if number is None:
                 left_out += 1
@@ -161,15 +162,6 @@ def settled_numbers(store: Store, batches: Sequence[int], part: Part) -> Iterato
                 read = FieldReading(field.name, "", "", "blank", 0.0, crop=decode_picture(field.crop, field.name))
                 job = job_of(read, specs.get(field.name))
                 yield Settled(job, digits_of(field.value), form, field.name, field.id)
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place on success and goes on failure."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise SettingError(f"{out}: expected a new or empty folder, found something there; choose another")
-    with whole_folder(out) as part:
-        yield part
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -266,12 +266,9 @@ def main(arguments: Sequence[str]) -> int:
     # With all that it started: somebody may go on with the task elsewhere.
     end_with(os.getppid(), lambda: os.killpg(os.getpgrp(), signal.SIGTERM))
     os.nice(10)  # people who key come first
-    store = stores.open(os.environ[ADDRESS])
-    store.files = Path(files).resolve()
-    try:
+    with closing(stores.open(os.environ[ADDRESS])) as store:
+        store.files = Path(files).resolve()
         return run(store, int(task_id), Path(files))
-    finally:
-        store.close()
 
 
 if __name__ == "__main__":

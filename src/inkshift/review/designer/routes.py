@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from inkshift.review.core.schema import Draft
 from inkshift.review.core.store import listed
 from inkshift.review.designer import drafting, drafts
 from inkshift.review.designer.tryout import try_on
-from inkshift.review.web.render import inline, page
+from inkshift.review.web.render import page
 from inkshift.review.web.security import At, Id, Supervisor, Visit, there
 from inkshift.review.web.uploads import Sent, Upload, shown_name, take
 from inkshift.scratch import scratch
@@ -130,9 +129,7 @@ def try_it(who: Supervisor, draft: TheDraft, sent: Upload) -> HTMLResponse:
         except InkshiftError as e:
             error = str(e)
     problems = checked.problems
-    return page(
-        who, "_tried.html", tried=tried, error=error, problems=problems, inline=inline, photo=_photo, status=200
-    )
+    return page(who, "_tried.html", tried=tried, error=error, problems=problems, status=200)
 
 
 @router.get("/templates/{draft}/download")
@@ -189,7 +186,3 @@ def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:
     path = str(drafts.folder(who.files, draft.id) / "template.json")
     texts = who.words.of_scripts()
     return page(who, "designer.html", draft=draft, data=data, texts=texts, path=path, error=error)
-
-
-def _photo(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

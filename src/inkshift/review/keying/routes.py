@@ -21,7 +21,7 @@ from inkshift.review.core.words import needed
 from inkshift.review.keying import views
 from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.pagepicture import outline, page_of, picture, sent
-from inkshift.review.web.render import inline, page
+from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Visit, Who, there
 
 router = APIRouter()
@@ -137,7 +137,7 @@ def _work(
         "undone": waits,
         "batch": found,
         "item": item,
-        "picture": inline(crop),
+        "picture": crop,
         "sheet": on.page if on else None,
         "note": note,
         "left": left,
@@ -153,7 +153,7 @@ def form(who: Supervisor, form: Id) -> HTMLResponse:
 def _form(who: Visit, form: int, asked: Asked) -> HTMLResponse:
     found = there(views.form_page(who.store, form))
     status = 409 if asked.broken else 400 if asked.error else 200
-    return page(who, "form.html", found=found, form=found.form, inline=inline, asked=asked, status=status)
+    return page(who, "form.html", found=found, form=found.form, asked=asked, status=status)
 
 
 @router.post("/forms/{form}/fields/{field}/settle")
@@ -184,7 +184,7 @@ def matrix(who: Supervisor, batch: TheBatch) -> HTMLResponse:
 @router.get("/batches/{batch}/confusions/cell")
 def cell(who: Supervisor, batch: TheBatch, truth: Symbol, read: Symbol) -> HTMLResponse:
     fields = views.behind(who.store, batch.id, truth, read)
-    return page(who, "cell.html", batch=batch, fields=fields, truth=truth, read=read, inline=inline)
+    return page(who, "cell.html", batch=batch, fields=fields, truth=truth, read=read)
 
 
 @router.get("/batches/{batch}/whole")
@@ -264,7 +264,7 @@ def _whole(
         form=form,
         items=items,
         sheets=_sheets(who, items),
-        crops={item.field: inline(views.crop_of(who.store, item.field)) for item in items},
+        crops={item.field: views.crop_of(who.store, item.field) for item in items},
         left=views.left(who.store, batch),
         undone=0 if form else len(undone(who.store, batch)),
         typed=typed or {},

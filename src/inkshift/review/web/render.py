@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,11 +35,6 @@ def page(
         status = 400 if given.get("error") else 200
     text = _pages.get_template(template).render(who=who, t=who.words, **given)
     return HTMLResponse(_ADDRESS.sub(rf"\g<0>{who.root}", text) if who.root else text, status, dict(headers or {}))
-
-
-def inline(png: bytes | None) -> str:
-    """A picture as an address that holds it; empty where there is none."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""
 
 
 def written(write: Callable[[Path], object], name: str, media: str) -> FileResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 from jinja2 import Environment
 
 from inkshift.errors import DataError
-from inkshift.files import html_templates, write_whole
+from inkshift.files import html_templates, inline, write_whole
 from inkshift.studies.report import analysis as analyses
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison, main_rows
@@ -100,7 +99,7 @@ def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
 
 def environment() -> Environment:
     """What templates are rendered with: pages of any kind of study share its filters and its style sheet."""
-    helpers = {"address": _address, "sentence": sentence, "stopped": _stopped, "sheet": _sheet, "NONE": NONE}
+    helpers = {"sentence": sentence, "stopped": _stopped, "sheet": _sheet, "NONE": NONE}
     made = html_templates(Path(__file__).parent, **helpers)
     made.filters.update(f1=f1, points=points, bounds=bounds, gap=gap, epochs=epoch_counts, labels=labels)
     return made
@@ -273,13 +272,9 @@ def _arm_settings(results: Results) -> list[tuple[str, str, Mapping[str, Any]]]:
     return [(s.name, arm.name if arm else "", settings) for s, arm, settings in (*whole, *single) if settings]
 
 
-def _address(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
 def _sheet(path: Path) -> str:
     """The audit's contact sheet as a data address. Raises DataError where it cannot be read."""
     try:
-        return _address(path.read_bytes(), "png")
+        return inline(path.read_bytes())
     except OSError as e:
         raise DataError(f"{path}: cannot be read ({e.strerror}); run the overlap audit again") from None
