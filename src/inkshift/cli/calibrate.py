@@ -79,7 +79,9 @@ def calibrate(
     from inkshift.forms.judge import audit, guarantee
     from inkshift.forms.out.export import read_rows
 
-    _check_shares(error, confidence)
+    for name, share in (("--error", error), ("--confidence", confidence)):
+        if not 0 < share < 1:
+            raise SettingError(f"{name} {share}: expected a share between 0 and 1, such as 0.01")
     if (sample is None) == (labels is None):
         raise SettingError("calibrate: give LABELS, or --sample to draw what is to be keyed: one of the two")
     rows = read_rows(readings)
@@ -115,12 +117,6 @@ def _limits(policy: Policy, rows: list[Row], cases: list[Case]) -> None:
         )
     if not policy.reader:
         note("the readings do not name their reader, so that no reader will use this policy; read them anew", "yellow")
-
-
-def _check_shares(error: float, confidence: float) -> None:
-    for name, share in (("--error", error), ("--confidence", confidence)):
-        if not 0 < share < 1:
-            raise SettingError(f"{name} {share}: expected a share between 0 and 1, such as 0.01")
 
 
 def _to_key(rows: list[Row], fields: int, file: Path | None, seed: int) -> None:

@@ -296,7 +296,10 @@ def doubts(store: Store, found: Sequence[Number]) -> list[Doubt]:
     for key, number in by_id.items():
         if (at := state.get(number.id)) is None or at.read is None:
             continue
-        cases.append(_case(key, number.value, at.read))
+        value = at.read.value if at.read.state == "written" else ""
+        outcome: Outcome = "right" if value == number.value else "classification"
+        said = at.read.written, at.read.state, outcome, at.read.confidence
+        cases.append(Case(key, "", number.value, "", value, *said))
         rows.append({"form": key, "field": "", "candidates": " ".join(f"{w}:{p}" for w, p in at.read.candidates)})
     if not cases:
         return []
@@ -307,12 +310,6 @@ def doubts(store: Store, found: Sequence[Number]) -> list[Doubt]:
         for number in [by_id[s.form]]
         for at in [state[number.id]]
     ]
-
-
-def _case(key: str, label: str, read: Reading) -> Case:
-    value = read.value if read.state == "written" else ""
-    outcome: Outcome = "right" if value == label else "classification"
-    return Case(key, "", label, "", value, read.written, read.state, outcome, read.confidence)
 
 
 class _At(NamedTuple):

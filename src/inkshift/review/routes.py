@@ -286,7 +286,7 @@ def stage(task: Task) -> str:
 
 
 def _task(who: Visit, task_id: int) -> Task:
-    found = tasks.task(who.store, task_id)
+    found = who.store.get(Task, task_id)
     if found is None or found.kind not in PLACES:
         raise HTTPException(404)
     return found

@@ -148,8 +148,7 @@ def _copy_template(store: Store, files: Path, key: str, folder: Path) -> None:
         shutil.copy(source / TEMPLATE, folder / TEMPLATE)
         template = load_template(source / TEMPLATE)
     else:
-        with store.reading() as session:
-            batch = session.get(Batch, int(number))
+        batch = store.get(Batch, int(number))
         if batch is None or batch.template is None:
             raise SettingError(f"template {key}: is not there any more; choose another")
         template, source = Template.model_validate(batch.template), store.at(batch.folder)
@@ -193,8 +192,7 @@ def read(work: Work) -> dict[str, Any]:
 
     Raises SettingError where there is no such batch, InputError where its pages are not where they were.
     """
-    with work.store.reading() as session:
-        batch = session.get(Batch, work.about["batch"])
+    batch = work.store.get(Batch, work.about["batch"])
     if batch is None:
         raise SettingError(f"batch {work.about['batch']}: there is no such batch; upload its pages again")
     folder = work.store.at(batch.folder)

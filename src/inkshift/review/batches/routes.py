@@ -364,8 +364,7 @@ def _said_of(who: Visit, form: int, reason: str, kind: mend.Kind) -> Response:
 
 
 def _batch_of(who: Visit, form: int) -> int:
-    with who.store.reading() as session:
-        return there(session.get(FormRow, form)).batch_id
+    return there(who.store.get(FormRow, form)).batch_id
 
 
 def _design(found: ToMend, number: int) -> int:

@@ -30,6 +30,7 @@ LOCAL = "local"
 _BUSY_SECONDS = 30
 _CONNECTIONS = 40
 _DO_NOT_WAIT = sa.text("SET LOCAL synchronous_commit = off")
+Kept = TypeVar("Kept", bound=Base)
 Row = TypeVar("Row")
 Other = TypeVar("Other")
 
@@ -56,6 +57,11 @@ class Store:
         """A session to read with. It blocks nobody and nobody blocks it."""
         with Session(self.engine) as session:
             yield session
+
+    def get(self, table: type[Kept], key: int | str) -> Kept | None:
+        """A row by its key; None where there is none."""
+        with self.reading() as session:
+            return session.get(table, key)
 
     @contextmanager
     def writing(self, durable: bool = True) -> Iterator[Session]:
@@ -340,7 +346,7 @@ def set_password(store: Store, user_id: int, password: str) -> None:
 
     Raises SettingError for one that is too short or soon guessed.
     """
-    known = user(store, user_id)
+    known = store.get(User, user_id)
     stored = hash_password(password, known.name if known else "") if password else ""
     with store.writing() as session:
         session.execute(sa.update(User).where(User.id == user_id).values(password=stored))
@@ -351,11 +357,6 @@ def log_in(store: Store, name: str, password: str) -> User | None:
     with store.reading() as session:
         user = session.scalar(sa.select(User).where(User.name == name.strip()))
     return user if check_password(user.password if user else "", password) else None
-
-
-def user(store: Store, user_id: int) -> User | None:
-    with store.reading() as session:
-        return session.get(User, user_id)
 
 
 def users(store: Store) -> list[User]:

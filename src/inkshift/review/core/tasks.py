@@ -196,11 +196,6 @@ def task_folder(files: Path, task_id: int) -> Path:
     return files / "tasks" / str(task_id)
 
 
-def task(store: Store, task_id: int) -> Task | None:
-    with store.reading() as session:
-        return session.get(Task, task_id)
-
-
 def tasks(store: Store, kind: str) -> list[Task]:
     """The tasks of a kind, the newest first."""
     with store.reading() as session:
@@ -241,7 +236,7 @@ def _last_line(log: Path) -> str:
 
 def run(store: Store, task_id: int, files: Path) -> int:
     """Do a task in this process; 0 where it was done."""
-    found = task(store, task_id)
+    found = store.get(Task, task_id)
     if found is None:
         raise SettingError(f"task {task_id}: is not in the database; start it from the server")
     module, function = KINDS[found.kind].split(":")

@@ -31,7 +31,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def draft_of(who: Supervisor, draft: Id) -> Draft:
     """The template of an address; 404 where there is none."""
-    return there(drafts.find(who.store, draft))
+    return there(who.store.get(Draft, draft))
 
 
 TheDraft = Annotated[Draft, Depends(draft_of)]

@@ -87,8 +87,7 @@ def keying(batch: Batch) -> str:
 
 def batch_of(who: Who, batch: Id) -> Batch:
     """The batch of an address; 404 where there is none."""
-    with who.store.reading() as session:
-        return there(session.get(Batch, batch))
+    return there(who.store.get(Batch, batch))
 
 
 TheBatch = Annotated[Batch, Depends(batch_of)]

@@ -164,7 +164,7 @@ def set_password(request: Request, who: Supervisor, user: Id, password: Password
 @router.post("/people/{user}/second-factor")
 def remove_second(request: Request, who: Supervisor, user: Id) -> Response:
     """Take the second factor from somebody else, who lost it; one's own needs a code."""
-    one = there(stores.user(who.store, user))
+    one = there(who.store.get(User, user))
     if user == who.user:
         raise HTTPException(404)
     second.remove(who.store, user)
@@ -213,7 +213,7 @@ def change_password(request: Request, who: Member, old: Password = "", password:
     except SettingError as e:
         return _account(request, who, str(e), 400)
     end_sessions(who.store, user.id)
-    let_in(request, there(stores.user(who.store, user.id)))
+    let_in(request, there(who.store.get(User, user.id)))
     note_access(request.scope, "changed their password", who.name)
     return RedirectResponse("/account", 303)
 
@@ -227,7 +227,7 @@ def end(request: Request, who: Member, key: Annotated[str, Form(max_length=64)] 
 
 
 def _account(request: Request, who: Visit, error: str = "", status: int = 200) -> HTMLResponse:
-    user = there(stores.user(who.store, who.person))
+    user = there(who.store.get(User, who.person))
     sessions = sessions_of(who.store, user, token_of(request))
     return page(who, "account.html", status=status, sessions=sessions, error=error)
 
@@ -260,7 +260,7 @@ def prove(request: Request, who: Member, code: Code = "") -> Response:
     if not paper:
         proved = second.state(who.store, who.person).proved
         return RedirectResponse("/second-factor", 303) if proved else _second(who, "code_wrong", 400)
-    user = there(stores.user(who.store, who.person))
+    user = there(who.store.get(User, who.person))
     end_sessions(who.store, user.id)
     csrf = let_in(request, user)
     note_access(request.scope, "has a second factor", who.name)

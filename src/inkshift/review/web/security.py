@@ -123,7 +123,7 @@ def visit(request: Request) -> Visit:
         return replace(known, lacks_second=must and not user.second)
     if accounts:
         return stranger
-    local = stores.user(store, stores.local_user(store))
+    local = store.get(User, stores.local_user(store))
     assert local is not None
     token, csrf = start_session(store, local, place=_place(request))
     keep(request, token)
