@@ -129,12 +129,8 @@ class Tasks:
                     try:
                         self._begin(task_id)
                     except OSError as e:
-                        _end(
-                            self._store,
-                            task_id,
-                            "failed",
-                            f"it cannot be started ({e.strerror}); free room there, and go on",
-                        )
+                        why = f"it cannot be started ({e.strerror}); free room there, and go on"
+                        _end(self._store, task_id, "failed", why)
 
     def keep(self) -> None:
         """Look again and again, for what other processes ask, until this is closed."""

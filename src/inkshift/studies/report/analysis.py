@@ -305,15 +305,8 @@ def forgotten(results: Results) -> list[Forgotten]:
         known = np.array([run.source_f1 for run in arm.distinct if run.source_f1 is not None])
         if len(known):
             before, after = known.T
-            rows.append(
-                Forgotten(
-                    study_set.name,
-                    arm.name,
-                    float(before.mean()),
-                    float(after.mean()),
-                    t_interval(after - before, PAIRED),
-                )
-            )
+            means, change = (float(before.mean()), float(after.mean())), t_interval(after - before, PAIRED)
+            rows.append(Forgotten(study_set.name, arm.name, *means, change))
     return rows
 
 
