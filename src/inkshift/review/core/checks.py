@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from inkshift.errors import InkshiftError
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.rules import COUNTED, Broken, Limit, Rule, as_written, broken_rules, side_sums
 from inkshift.forms.template import Template
-from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, of_batch, stands
+from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, latest_reading, of_batch, stands
 from inkshift.review.core.store import Store
 
 Checks = Sequence[Rule | Limit]
@@ -78,14 +78,12 @@ def without_digits(template: Mapping[str, Any] | None) -> set[str]:
 
 def values(session: Session, *which: sa.ColumnElement[bool]) -> list[Value]:
     """The fields that are meant, form by form."""
-    each = aliased(Reading)
-    latest = sa.select(sa.func.max(each.id)).where(each.field_id == Field.id).scalar_subquery()
     rows = session.execute(
         sa.select(
             *(Field.form_id, Field.name, Field.status, Field.state, Field.value, Field.accepted_by),
             *(Reading.written, Reading.state),
         )
-        .outerjoin(Reading, Reading.id == latest)
+        .outerjoin(Reading, Reading.id == latest_reading())
         .where(*which)
         .order_by(Field.form_id, Field.id)
     )

@@ -447,6 +447,12 @@ def stands() -> sa.ColumnElement[bool]:
     return ~sa.exists().where(undo.undoes == Decision.id)
 
 
+def latest_reading() -> sa.ScalarSelect[int]:
+    """The id of the last reading of a field."""
+    each = aliased(Reading)
+    return sa.select(sa.func.max(each.id)).where(each.field_id == Field.id).scalar_subquery()
+
+
 def settled_by_people() -> sa.ColumnElement[bool]:
     """That a field is settled, and not by a model alone: somebody else gave that answer, however many zeros they typed
     before it, and did not take it back."""

@@ -201,6 +201,11 @@ class Results(StudyResults):
         """Every arm, with the set that it is of."""
         return [(study_set, arm) for study_set in self.sets for arm in study_set.arms]
 
+    @property
+    def runs(self) -> list[tuple[str, str, Replicate]]:
+        """Every finished run, with the names of its set and arm."""
+        return [(study_set.name, arm.name, run) for study_set, arm in self.arms for run in arm.replicates]
+
     def steps_of(self, study_set: Set, arm: Arm) -> int | None:
         """Steps of the optimiser in an epoch: batches of the training images; None where these are not known."""
         settings = self.settings_of(study_set, arm)

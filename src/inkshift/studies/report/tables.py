@@ -66,11 +66,10 @@ def bounds_of(interval: Interval | None) -> tuple[float | None, ...]:
 
 def _epochs(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "replicate", *COLUMNS
-    for study_set, arm in results.arms:
-        for run in arm.replicates:
-            columns = (run.epochs, run.training_loss, run.test_loss, run.validation_loss, run.f1, run.accuracy)
-            for row in zip(*columns, strict=True):
-                yield study_set.name, arm.name, run.number, *row
+    for study_set, arm, run in results.runs:
+        columns = (run.epochs, run.training_loss, run.test_loss, run.validation_loss, run.f1, run.accuracy)
+        for row in zip(*columns, strict=True):
+            yield study_set, arm, run.number, *row
 
 
 def _curves(results: Results) -> Iterator[Sequence[Any]]:
@@ -84,11 +83,10 @@ def _curves(results: Results) -> Iterator[Sequence[Any]]:
 
 def _per_class(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "replicate", "epoch", "class", "accuracy"
-    for study_set, arm in results.arms:
-        for run in arm.replicates:
-            for epoch, row in zip(run.epochs, run.per_class(), strict=True):
-                for name, accuracy in zip(run.classes, row, strict=True):
-                    yield study_set.name, arm.name, run.number, epoch, name, accuracy
+    for study_set, arm, run in results.runs:
+        for epoch, row in zip(run.epochs, run.per_class(), strict=True):
+            for name, accuracy in zip(run.classes, row, strict=True):
+                yield study_set, arm, run.number, epoch, name, accuracy
 
 
 def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
@@ -178,10 +176,8 @@ def _data(results: Results) -> Iterator[Sequence[Any]]:
 
 def _runs(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "replicate", "digest", "seed", "state", "stopped", "epochs", "error"
-    for study_set, arm in results.arms:
-        for run in arm.replicates:
-            where = (study_set.name, arm.name, run.number, run.digest, run.seed)
-            yield *where, "finished", run.stopped, run.epochs[-1], ""
+    for study_set, arm, run in results.runs:
+        yield study_set, arm, run.number, run.digest, run.seed, "finished", run.stopped, run.epochs[-1], ""
     for lost in results.missing:
         yield lost.set, lost.arm, lost.replicate, lost.digest, "", lost.state, "", "", lost.error
 
