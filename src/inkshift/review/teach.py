@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ COMMAND = (sys.executable, "-m", "inkshift")
 EPOCHS = 24
 TRAINED, READ = 0.85, 0.97
 _EPOCH = re.compile(r"epoch (\d+): .*?([\d.]+%) right")
-Say = Callable[[float | None, str], None]
 
 
 def request(store: Store, batches: Sequence[int], name: str) -> dict[str, Any]:
