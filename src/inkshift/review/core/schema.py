@@ -271,7 +271,7 @@ class Acceptance(Base):
 class TrainedModel(Base):
     """A model package that was taught here. based_on: digest of the one it was taught from.
 
-    comparison: with that one, on held-out forms; see `paired.Paired`.
+    comparison: with that one, on held-out forms; see `models.Paired`.
     """
 
     __tablename__ = "models"
