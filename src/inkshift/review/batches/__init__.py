@@ -1,1 +1,1 @@
-"""Batches, from pages to files: `routes` takes pages, `reading` reads them, `mend` mends the rest, `exchange` writes."""
+"""Batches, from pages to files: `routes` takes pages, `reading` reads them, `mend` the rest, `exchange` writes."""
