@@ -17,7 +17,9 @@ from inkshift.scratch import make_scratch
 _REVIEW = Path(__file__).parents[1]
 _ROOMS = ("web", "batches", "keying", "acceptance", "designer")
 _FOLDERS = [*(_REVIEW / room / "html" for room in _ROOMS), _REVIEW / "pages"]
-_pages = html_templates(*_FOLDERS, how_to_install=how_to_install)
+# What a browser offers where pages are to be sent.
+_PAGE_FILES = ".pdf,.png,.jpg,.jpeg,.jfif,.tif,.tiff,.heic,.heif,.webp,.bmp,.gif"
+_pages = html_templates(*_FOLDERS, how_to_install=how_to_install, page_files=_PAGE_FILES)
 # What waits is counted so far for whoever keys: the count is anew with each decision.
 MOST_LEFT = 10_000
 _pages.filters["or_more"] = lambda count: f"{count}+" if count >= MOST_LEFT else str(count)
