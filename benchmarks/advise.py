@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inkshift.cli.advise import lines
+from inkshift.cli.study import lines
 from inkshift.datasets.formats import LabelledImages
 from inkshift.datasets.tasks import load_all, nested
 from inkshift.models.package import load_model

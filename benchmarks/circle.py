@@ -22,11 +22,11 @@ from inkshift.forms.reading import FieldReading, FormReading, PageNote
 from inkshift.models.package import NUMBER_MODEL
 from inkshift.review import teach
 from inkshift.review.core import store as stores
-from inkshift.review.core import tasks
 from inkshift.review.core.intake import add_batch, add_labels
+from inkshift.review.core.models import Paired, Seen, compare, of_json
+from inkshift.review.core.schema import Task
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
-from inkshift.review.paired import Paired, Seen, compare, of_json
 from printed import options, show
 from teaching import Half, halves
 
@@ -52,7 +52,7 @@ def taught(store: Store, batch: int) -> float:
     """Teach as the page does; how many minutes it took."""
     start, running = time.monotonic(), Tasks(store, FOLDER / "files")
     number = running.start("teach", teach.request(store, [batch], "cheques"))
-    while (task := tasks.task(store, number)) and task.status == "running":
+    while (task := store.get(Task, number)) and task.status == "running":
         time.sleep(1)
     assert task is not None and task.status == "done", task and task.note
     return (time.monotonic() - start) / 60

@@ -22,7 +22,7 @@ from inkshift.studies.report.analysis import Analysis, analyse, states
 from inkshift.studies.report.compare import Comparison
 from inkshift.studies.report.figures import Picture, pictures
 from inkshift.studies.report.results import Results, StudyResults, load
-from inkshift.studies.report.tables import write_tables
+from inkshift.studies.report.tables import tables, write_tables
 from kooverjee_findings import CLAIMS, Arms, held_together, judge, main_set, reasons, roles
 from kooverjee_questions import questions
 from kooverjee_rules import Answer
@@ -49,7 +49,7 @@ def write(folder: Path, out: Path) -> Path:
     for picture in drawn:
         write_whole(out / "figures" / f"{picture.name}.svg", picture.svg)
         write_whole(out / "figures" / f"{picture.name}.png", picture.png)
-    write_tables(analysis, out / "tables", slugs)
+    write_tables(tables(analysis, slugs), out / "tables")
     (out / "tables" / "per_class.csv").unlink()
     path = out / "README.md"
     write_whole(path, ("\n".join(page(analysis, drawn, f"{folder} --out {out}")) + "\n").encode("utf-8"))

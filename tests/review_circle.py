@@ -73,7 +73,7 @@ def wait(store: Store, task_id: int, until: Callable[[Task], bool] = ended, pati
     """The task, once it is as wanted. patience: seconds."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
-        found = tasks.task(store, task_id)
+        found = store.get(Task, task_id)
         assert found is not None
         if until(found):
             return found

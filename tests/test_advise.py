@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch")
 stats = pytest.importorskip("scipy.stats")
 
-from inkshift.cli.advise import lines, load  # noqa: E402
 from inkshift.cli.app import whole_app  # noqa: E402
+from inkshift.cli.study import lines, load  # noqa: E402
 from inkshift.datasets.formats import LabelledImages  # noqa: E402
 from inkshift.errors import DataError  # noqa: E402
 from inkshift.models.package import WEIGHTS, load_model  # noqa: E402

@@ -19,7 +19,7 @@ from inkshift.errors import InputError, SettingError
 from inkshift.review.core import backup, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
-from inkshift.review.core.schema import Base, Page
+from inkshift.review.core.schema import Base, Page, User
 from inkshift.review.core.store import Store
 from inkshift.review.serve import demo_batch, read_batch
 from inkshift.review.web.sessions import start_session
@@ -38,7 +38,7 @@ def filled(store: Store, files: Path) -> None:
     for person in (ana, ben):
         queue.decide(store, person, taken(store, person, batch).field, "12")
     queue.undo(store, ben, batch)
-    user = stores.user(store, boss)
+    user = store.get(User, boss)
     assert user is not None
     start_session(store, user)
     (files / "uploads/1").mkdir(parents=True)

@@ -19,6 +19,7 @@ from PIL import Image
 from inkshift.forms.reader import Reader
 from inkshift.forms.template import load_template
 from inkshift.review.core import store as stores
+from inkshift.review.core.schema import Draft
 from inkshift.review.core.store import Store
 from inkshift.review.designer import drafting, drafts
 from inkshift.review.web.security import most_bytes
@@ -53,7 +54,7 @@ def test_a_template_begins_with_a_page_and_what_is_proposed_for_it(
     browser: TestClient, store: Store, tmp_path: Path, kind: str
 ) -> None:
     assert begun(browser, content=sheet(kind)) == "/templates/1"
-    draft = drafts.find(store, 1)
+    draft = store.get(Draft, 1)
     assert draft is not None and len(draft.template["pages"][0]["marks"]) == 4
     offered = drafts.proposed(tmp_path / "files", 1, 1)
     assert [one["cells"] for one in offered["fields"]] == [0, 3]
@@ -78,7 +79,7 @@ def test_a_page_of_a_file_is_chosen_and_others_are_added_and_dropped(
     third = (home / "page-3.jpg").read_bytes()
     assert send(browser, "/templates/1/pages/2/delete", None)[0] == 303
     assert (home / "page-2.jpg").read_bytes() == third and not (home / "page-3.jpg").exists()
-    draft = drafts.find(store, 1)
+    draft = store.get(Draft, 1)
     assert draft is not None and [page["reference"] for page in draft.template["pages"]] == [
         "page-1-reference.png",
         "page-2-reference.png",
@@ -169,7 +170,7 @@ def test_an_incomplete_one_is_kept_and_the_file_stays_as_it_was_last_complete(
     assert "more than one field is called 'a'" in said["problems"][0]
     assert "names the field 'nothing'" in said["rules"][0] and said["rules"][1] == ""
     assert file.read_text() == before
-    draft = drafts.find(store, 1)
+    draft = store.get(Draft, 1)
     assert draft is not None and len(draft.template["pages"][0]["fields"]) == 2
     said = save(browser, path, given(said["changed"], field("", [1, 1, 2, 2]), page={"marks": []}))
     assert any(problem.startswith("field 1") for problem in said["problems"])
@@ -316,7 +317,7 @@ def test_a_template_made_elsewhere_opens(browser: TestClient, store: Store, tele
     status, text = send(broken, telegram / "scan-2.jpg")
     assert status == 400 and "unknown key" in text and "/tmp" not in text
     assert send(made, telegram / "scan-2.jpg") == (303, "/templates/1")
-    first = drafts.find(store, 1)
+    first = store.get(Draft, 1)
     before = load_template(made)
     assert first is not None and first.name == before.name
     assert [field["name"] for field in first.template["pages"][0]["fields"]] == [one.name for one in before.fields]
@@ -324,7 +325,7 @@ def test_a_template_made_elsewhere_opens(browser: TestClient, store: Store, tele
     packed = tmp_path / "packed.zip"
     packed.write_bytes(browser.get("/templates/1/download").content)
     assert send(packed) == (303, "/templates/2")
-    second = drafts.find(store, 2)
+    second = store.get(Draft, 2)
     assert second is not None and second.name == f"{before.name} (2)"
     assert second.template["pages"] == first.template["pages"] and second.template["rules"] == list(before.rules)
 

@@ -26,7 +26,7 @@ from inkshift.review import serve
 from inkshift.review.app import Settings
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_forms
-from inkshift.review.core.schema import OpenSession
+from inkshift.review.core.schema import OpenSession, User
 from inkshift.review.core.store import Store
 from inkshift.review.keying.views import crop_of
 from inkshift.review.serve import At, check_tls
@@ -69,7 +69,7 @@ def test_a_session_ends_half_an_hour_after_the_last_that_was_done(store: Store) 
 
 def test_an_active_session_ends_after_twelve_hours_all_the_same(store: Store) -> None:
     clock = store.clock = Clock()
-    user = stores.user(store, stores.add_user(store, "sue", "supervisor", PASSWORD))
+    user = store.get(User, stores.add_user(store, "sue", "supervisor", PASSWORD))
     assert user is not None
     cookie, _ = start_session(store, user)
     for _ in range(12 * 4 - 1):
@@ -98,7 +98,7 @@ def test_how_long_nothing_may_be_done_is_a_setting(store: Store) -> None:
 
 def test_who_works_stays_in_however_short_the_setting(store: Store) -> None:
     clock = store.clock = Clock()
-    user = stores.user(store, stores.add_user(store, "sue", "supervisor", PASSWORD))
+    user = store.get(User, stores.add_user(store, "sue", "supervisor", PASSWORD))
     assert user is not None
     idle = dt.timedelta(minutes=1)
     cookie, _ = start_session(store, user, idle)
@@ -112,7 +112,7 @@ def test_who_works_stays_in_however_short_the_setting(store: Store) -> None:
 def test_a_session_ends_after_twelve_hours_at_log_out_and_with_another_password(store: Store) -> None:
     clock = store.clock = Clock()
     sue = stores.add_user(store, "sue", "supervisor", PASSWORD)
-    user = stores.user(store, sue)
+    user = store.get(User, sue)
     assert user is not None
     tokens = [start_session(store, user)[0] for _ in range(2)]
     assert all(find_session(store, token) for token in tokens)
@@ -129,7 +129,7 @@ def test_a_session_ends_after_twelve_hours_at_log_out_and_with_another_password(
 
 
 def test_the_database_holds_no_cookie(store: Store) -> None:
-    user = stores.user(store, stores.local_user(store))
+    user = store.get(User, stores.local_user(store))
     assert user is not None
     token, _ = start_session(store, user)
     with store.reading() as session:

@@ -11,8 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from inkshift.forms.rules import broken_rules
-from inkshift.review import reread
-from inkshift.review.batches import keep
+from inkshift.review.batches import keep, reading
 from inkshift.review.batches.exchange import write_table
 from inkshift.review.core import checks, queue
 from inkshift.review.core import store as stores
@@ -234,7 +233,7 @@ def test_what_is_read_anew_is_asked_anew(store: Store) -> None:
 
     assert state() == [(0, "3"), (0, "9")]
     for before, read in enumerate((tally("t", "001", "002", "4"), tally("t", "004", "005", "8"))):
-        reread._add(store, batch, replace(read, reader="another"), "", before)
+        reading._add_readings(store, batch, replace(read, reader="another"), "", before)
     assert state() == [(1, "4"), (1, "8")]
 
 

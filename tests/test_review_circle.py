@@ -22,15 +22,16 @@ from inkshift.forms.crops.harvest import split_of
 from inkshift.forms.judge.evaluate import wilson
 from inkshift.forms.template import Template
 from inkshift.models.package import GRAPH, NUMBER_MODEL, WEIGHTS, load_model, save_package
-from inkshift.review import datasets, labelled, reread, studies, teach
+from inkshift.review import datasets, studies, teach
 from inkshift.review.app import Settings
+from inkshift.review.batches.reading import reread
 from inkshift.review.core import models, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
+from inkshift.review.core.models import Paired
 from inkshift.review.core.schema import MODEL, Field, Reading, Task
 from inkshift.review.core.store import Store, named_user
 from inkshift.review.core.tasks import Tasks, Work
-from inkshift.review.paired import Paired
 from inkshift.review.serve import demo_batch, read_batch
 from inkshift.studies.spec import StringStudy, Study
 from review_app import PASSWORD, client, logged_in, opened, token
@@ -66,20 +67,20 @@ class TestWhatTeaches:
             for one in session.scalars(sa.select(Field)):
                 queue.record(session, store, one, model, "model", ("written", "12"))
         with pytest.raises(DataError, match="no number is settled"):
-            labelled.write_labelled(store, [batch], tmp_path / "out")
+            datasets.write_labelled(store, [batch], tmp_path / "out")
         queue.settle(store, stores.local_user(store), 2, "13")
-        assert labelled.write_labelled(store, [batch], tmp_path / "out").numbers == 1
+        assert datasets.write_labelled(store, [batch], tmp_path / "out").numbers == 1
         assert [n.id for n in datasets._numbers(tmp_path / "out" / "numbers.csv", 0)] == [2]
-        (counted,) = labelled.available_page(store).rows
+        (counted,) = datasets.available_page(store).rows
         assert counted.train + counted.test == 1
 
     def test_an_answer_that_was_taken_back_teaches_nobody(self, store: Store, tmp_path: Path) -> None:
         batch = add_batch(store, "b", [form("f", field("a"))])
         user = stores.local_user(store)
         queue.settle(store, user, 1, "13")
-        assert sum(one.train + one.test for one in labelled.available_page(store).rows) == 1
+        assert sum(one.train + one.test for one in datasets.available_page(store).rows) == 1
         queue.undo(store, user, batch)
-        assert sum(one.train + one.test for one in labelled.available_page(store).rows) == 0
+        assert sum(one.train + one.test for one in datasets.available_page(store).rows) == 0
 
     def test_fields_of_cells_teach_as_well_and_are_compared_as_cells(self, store: Store, tmp_path: Path) -> None:
         boxes = [{"name": n, "box": [9, 9, 90, 30], "cells": cells} for n, cells in (("a", 3), ("b", 0))]
@@ -88,16 +89,16 @@ class TestWhatTeaches:
         batch = add_batch(store, "b", [form("f", field("a"), field("b"))], template=template)
         for number in (1, 2):
             queue.settle(store, stores.local_user(store), number, "12")
-        written = labelled.write_labelled(store, [batch], tmp_path / "out")
+        written = datasets.write_labelled(store, [batch], tmp_path / "out")
         assert (written.numbers, written.left_out) == (2, 0)
-        assert [one.train + one.test for one in labelled.available_page(store).rows] == [2]
-        kept = [number for number in labelled.settled_numbers(store, [batch], "all") if number]
+        assert [one.train + one.test for one in datasets.available_page(store).rows] == [2]
+        kept = [number for number in datasets.settled_numbers(store, [batch], "all") if number]
         assert [(number.job.kind, number.job.cells) for number in kept] == [("cells", 3), ("number", 0)]
 
     def test_a_batch_that_teaches_nothing_says_why(self, store: Store, tmp_path: Path) -> None:
         settled(store)
-        held = [name for name in map("g{}".format, range(40)) if split_of(name, labelled.TEST_SHARE) == "test"][:2]
-        learn = [name for name in map("g{}".format, range(40)) if split_of(name, labelled.TEST_SHARE) == "train"][:2]
+        held = [name for name in map("g{}".format, range(40)) if split_of(name, datasets.TEST_SHARE) == "test"][:2]
+        learn = [name for name in map("g{}".format, range(40)) if split_of(name, datasets.TEST_SHARE) == "train"][:2]
         why = {
             "lacks_numbers": add_batch(store, "no number", [form("x", field("a"))]),
             "lacks_forms": add_batch(store, "one form", [form(learn[0], field("a"), field("b"))]),
@@ -109,7 +110,7 @@ class TestWhatTeaches:
             waiting = list(session.scalars(ids))
         for one in waiting:
             queue.settle(store, stores.local_user(store), one, "12")
-        assert {one.lacks: one.batch for one in labelled.available_page(store).rows if one.batch > 1} == why
+        assert {one.lacks: one.batch for one in datasets.available_page(store).rows if one.batch > 1} == why
         browser = client(store, Settings(files=tmp_path / "files"))
         for code, said in (("en", "no number is held out"), ("es", "no hay números reservados")):
             text = browser.get("/models", headers={"Accept-Language": code}).text
@@ -255,7 +256,7 @@ class TestModels:
             session.execute(sa.update(Field).values(confidence=0.123, urgency=2))
         said: list[float | None] = []
         work = Work(store, tmp_path, tmp_path, {"batch": batch}, lambda share, note: said.append(share))
-        done = reread.reread(work)
+        done = reread(work)
         with store.reading() as session:
             fields = session.scalars(sa.select(Field).order_by(Field.id)).all()
             readings = {f.id: [r.model for r in f.readings] for f in fields}
@@ -267,12 +268,12 @@ class TestModels:
             latest = sa.select(Reading).where(Reading.field_id == 2).order_by(Reading.id)
             first, second = session.scalars(latest)
             assert (first.value, first.state) == (second.value, second.state)
-        assert reread.reread(work)["fields"] == 0, "what goes on after a stop reads nothing twice"
+        assert reread(work)["fields"] == 0, "what goes on after a stop reads nothing twice"
 
     def test_what_cannot_be_read_anew(self, store: Store, tmp_path: Path) -> None:
         batch = add_batch(store, "b", [form("f", field("a"))])
         with pytest.raises(SettingError, match="has no template"):
-            reread.reread(Work(store, tmp_path, tmp_path, {"batch": batch}, lambda *_: None))
+            reread(Work(store, tmp_path, tmp_path, {"batch": batch}, lambda *_: None))
 
 
 class TestTeaching:
@@ -304,7 +305,7 @@ class TestTeaching:
         assert model.based_on == load_model(NUMBER_MODEL).digest and model.name == "mine"
         facts = model.comparison
         assert facts and facts["difference"] == 0 and facts["old"] == facts["new"] == facts["numbers"]
-        (counted,) = labelled.available_page(store).rows
+        (counted,) = datasets.available_page(store).rows
         assert (facts["learned"], facts["numbers"]) == (counted.train, counted.test)
         assert facts["composed"] == [0.76, 0.738]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from inkshift.models.package import Manifest, load_model, save_package
-from inkshift.review import datasets, labelled, studies, teach
+from inkshift.review import datasets, studies, teach
 from inkshift.review.core import models
 from inkshift.review.core import store as stores
+from inkshift.review.core.models import Seen, compare
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import LOG, Tasks, Work, task_folder
-from inkshift.review.paired import Seen, compare
 from review_app import opened
 from review_circle import settled, wait
 
@@ -78,7 +78,7 @@ def test_teaching_for_real(store: Store, running: Tasks, tmp_path: Path) -> None
     epochs = [int(number) for number in re.findall(r"^epoch (\d+):", lines, re.MULTILINE)]
     assert epochs == sorted(epochs) and epochs.count(1) == 1, "it went on, and did not begin anew"
     taught = stores.models(store)[0]
-    (counted,) = labelled.available_page(store).rows
+    (counted,) = datasets.available_page(store).rows
     assert taught.comparison
     assert (taught.comparison["learned"], taught.comparison["numbers"]) == (counted.train, counted.test)
     assert taught.comparison["composed"] is not None

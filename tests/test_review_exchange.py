@@ -17,8 +17,8 @@ from openpyxl import load_workbook
 from PIL import Image as Pillow
 
 import review_forms as forms
+from inkshift.datasets.catalog import load_numbers
 from inkshift.datasets.labels import Label, read_labels
-from inkshift.datasets.numbers import load_numbers
 from inkshift.errors import DataError, InputError, SettingError
 from inkshift.forms.crops import teach
 from inkshift.forms.crops.harvest import split_of
@@ -28,7 +28,7 @@ from inkshift.forms.page.laid import MARGIN
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template
-from inkshift.review import labelled
+from inkshift.review import datasets
 from inkshift.review.batches.exchange import DECIDED, lines, write_label_studio, write_table
 from inkshift.review.core import intake
 from inkshift.review.core import store as stores
@@ -297,7 +297,7 @@ class TestLabelled:
             assert item is not None
             decide(store, ann, item.field, value)
         folder = tmp_path / "numbers"
-        written = labelled.write_labelled(store, [batch], folder)
+        written = datasets.write_labelled(store, [batch], folder)
         assert (written.numbers, written.forms, written.left_out) == (2, 2, 1)
         labels = read_labels(str(folder / "labels.csv"))
         reader = Reader(read_as="number", model="numbers", crops=True)
@@ -318,7 +318,7 @@ class TestLabelled:
         item = next_field(store, ann, batch)
         assert item is not None
         decide(store, ann, item.field, "1")
-        labelled.write_labelled(store, [batch], tmp_path / "out")
+        datasets.write_labelled(store, [batch], tmp_path / "out")
         pictures, _, _ = load_numbers(str(tmp_path / "out" / "numbers.csv"))
         box = (margin, margin, margin + width, margin + height)
         assert pictures[0].shape == cut[cutout.around(cutout.Job("a", "number", cut, cut, box))].shape
@@ -330,16 +330,16 @@ class TestLabelled:
             decide(store, ann, item.field, "12")
         parts = {}
         for part in ("train", "test"):
-            labelled.write_labelled(store, [batch], tmp_path / part, part)  # type: ignore[arg-type]
+            datasets.write_labelled(store, [batch], tmp_path / part, part)  # type: ignore[arg-type]
             parts[part] = set(load_numbers(str(tmp_path / part / "numbers.csv"))[2])
         assert parts["train"] | parts["test"] == {form.name for form in read} and not parts["train"] & parts["test"]
-        assert all(split_of(form, labelled.TEST_SHARE) == "test" for form in parts["test"])
+        assert all(split_of(form, datasets.TEST_SHARE) == "test" for form in parts["test"])
 
     def test_nothing_half_done(self, store: Store, batch: int, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no number is settled"):
-            labelled.write_labelled(store, [batch], tmp_path / "out")
+            datasets.write_labelled(store, [batch], tmp_path / "out")
         assert list(tmp_path.glob("*out*")) == []
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "notes.txt").touch()
         with pytest.raises(SettingError, match="expected a new or empty folder"):
-            labelled.write_labelled(store, [batch], tmp_path / "mine")
+            datasets.write_labelled(store, [batch], tmp_path / "mine")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from inkshift.models.package import NUMBER_MODEL, load_model
-from inkshift.review import advice, labelled
+from inkshift.review import datasets, studies
 from inkshift.review.app import Settings
 from inkshift.review.batches import keep
 from inkshift.review.core import intake, queue
@@ -161,9 +161,9 @@ def test_nothing_that_a_keyer_waits_for_reads_a_big_table_from_end_to_end(store:
 def test_what_is_known_before_teaching_is_found_by_indexes(store: Store) -> None:
     batch = settled(store, model=load_model(NUMBER_MODEL).digest, wrong=6)
     settled(store, name="other")
-    (one,) = labelled.available(store, [batch])
+    (one,) = datasets.available(store, [batch])
     with statements(store) as asked:
-        _, found = advice.advice(store, Path("nowhere"), [one])
+        _, found = studies.advice(store, Path("nowhere"), [one])
     read = found[batch].read
     assert read is not None and (read.right, read.numbers) == (24, 30) and scans(store, asked) == []
 

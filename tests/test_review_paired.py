@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.errors import DataError
-from inkshift.review.paired import Seen, compare, of_json
+from inkshift.review.core.models import Seen, compare, of_json
 
 pytest.importorskip("scipy", reason="comparing two models needs scipy")
 numbers = st.lists(st.builds(Seen, st.sampled_from("abcdefg"), st.booleans(), st.booleans()), min_size=1, max_size=60)

@@ -115,7 +115,7 @@ class TestLog:
     def test_moments_keep_their_zone(self, store: Store) -> None:
         noon = datetime(2026, 3, 1, 12, 0, 0, 123456, timezone(timedelta(hours=-5)))
         store.clock = lambda: noon
-        user = stores.user(store, stores.local_user(store))
+        user = store.get(User, stores.local_user(store))
         assert user is not None and user.created == noon and user.created.tzinfo is not None
 
 

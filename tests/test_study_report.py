@@ -19,7 +19,7 @@ from inkshift.models import metrics
 from inkshift.studies.report import figures, results
 from inkshift.studies.report import page as report
 from inkshift.studies.report.analysis import analyse
-from inkshift.studies.report.tables import write_tables, write_whole
+from inkshift.studies.report.tables import tables, write_tables, write_whole
 
 pytest.importorskip("scipy", reason="comparing runs needs inkshift[study]")
 
@@ -337,7 +337,7 @@ def test_the_overlap_audit_is_shown_with_scores_without_it(tmp_path: Path) -> No
     (tmp_path / "overlap.json").write_text(json.dumps({"sets": [{**item, "by_class": {"1": 2, "2": 1}}]}))
     text = Page(without_figures(folder.index())).text
     assert "3 pairs at a correlation of 0.950 or more; 3 of 200 test images" in text
-    write_tables(analyse(results.load(tmp_path)), tmp_path / "tables", ["one"])
+    write_tables(tables(analyse(results.load(tmp_path)), ["one"]), tmp_path / "tables")
     (row,) = rows(tmp_path / "tables" / "overlap.csv")
     control = results.load(tmp_path).sets[0].arms[0]
     kept = [

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from inkshift.datasets.numbers import load_numbers
+from inkshift.datasets.catalog import load_numbers
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.models.package import DEFAULT_MODEL, Manifest, save_package, shipped
 from inkshift.review.core.words import Words

@@ -17,8 +17,11 @@ from inkshift.errors import DataError, SettingError  # noqa: E402
 from inkshift.models.train.networks import build, mnist_convnet  # noqa: E402
 from inkshift.models.train.weights import fitted  # noqa: E402
 from inkshift.studies.characters.plan import plan  # noqa: E402
-from inkshift.studies.spec import Study  # noqa: E402
-from inkshift.studies.weights import IMAGENET, Weights  # noqa: E402
+from inkshift.studies.spec import (  # noqa: E402
+    IMAGENET,
+    Study,
+    Weights,
+)
 from test_study import SPEC, command_line, write_study  # noqa: E402
 
 SOURCE = 'source = {{ data = "{root}/source", labels = ["0", "1", "2"] }}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import io
@@ -296,14 +297,19 @@ def cannot_write(path: str | Path, error: OSError, mend: str = "choose another p
 
 
 def html_templates(*folders: Path, **helpers: object) -> Environment:
-    """The templates of HTML pages in some folders, with what they may call: what is put into them is escaped, and a
-    name that is not there is an error."""
+    """The templates of HTML pages in some folders, with what they may call, `inline` too: what is put into them is
+    escaped, and a name that is not there is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     how: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
     made = Environment(loader=FileSystemLoader(folders), undefined=StrictUndefined, **how)
-    made.globals.update(helpers)
+    made.globals.update(helpers, inline=inline)
     return made
+
+
+def inline(picture: bytes, kind: str = "png") -> str:
+    """A picture as an address that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 # How spreadsheets call the columns `file` and `form`, and the bytes by which a table's encoding is told.

@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from inkshift.review.core import store as stores
+from inkshift.review.core.schema import User
 from inkshift.review.core.store import Store
 from inkshift.review.web.sessions import Place, end_sessions, find_session, sessions_of, start_session
 from review_app import PASSWORD, client, logged_in, opened, token
@@ -118,7 +119,7 @@ def test_those_that_are_over_are_not_listed(store: Store) -> None:
     end_sessions(store, ana.id, but=here)
     assert find_session(store, here) and not find_session(store, first)
     stores.set_password(store, ana.id, "quite another one")
-    again = stores.user(store, ana.id)
+    again = store.get(User, ana.id)
     assert again and not sessions_of(store, again, here)
 
 

@@ -53,9 +53,7 @@ COMMAND_MODULES = (
     "template",
     "model",
     "data",
-    "dataset",
     "study",
-    "advise",
     "review",
     "doctor",
 )

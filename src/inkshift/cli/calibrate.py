@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from inkshift.cli.app import app, out
 from inkshift.cli.options import LABELLED, Query, Readings
 from inkshift.cli.show import count, note, table
+from inkshift.errors import SettingError
+from inkshift.files import as_csv, whole_file
 
 if TYPE_CHECKING:
     from inkshift.datasets.labels import Label
@@ -72,12 +75,13 @@ def calibrate(
 
       inkshift calibrate readings.csv keyed.csv --error 0.02 --out policy.json
     """
-    from inkshift.errors import SettingError
     from inkshift.forms import trust
     from inkshift.forms.judge import audit, guarantee
     from inkshift.forms.out.export import read_rows
 
-    _check_shares(error, confidence)
+    for name, share in (("--error", error), ("--confidence", confidence)):
+        if not 0 < share < 1:
+            raise SettingError(f"{name} {share}: expected a share between 0 and 1, such as 0.01")
     if (sample is None) == (labels is None):
         raise SettingError("calibrate: give LABELS, or --sample to draw what is to be keyed: one of the two")
     rows = read_rows(readings)
@@ -115,17 +119,7 @@ def _limits(policy: Policy, rows: list[Row], cases: list[Case]) -> None:
         note("the readings do not name their reader, so that no reader will use this policy; read them anew", "yellow")
 
 
-def _check_shares(error: float, confidence: float) -> None:
-    from inkshift.errors import SettingError
-
-    for name, share in (("--error", error), ("--confidence", confidence)):
-        if not 0 < share < 1:
-            raise SettingError(f"{name} {share}: expected a share between 0 and 1, such as 0.01")
-
-
 def _to_key(rows: list[Row], fields: int, file: Path | None, seed: int) -> None:
-    from inkshift.errors import SettingError
-    from inkshift.files import as_csv, whole_file
     from inkshift.forms.judge.guarantee import draw_sample
 
     if file is None:
@@ -254,6 +248,4 @@ def _matched(readings: Path, rows: list[Row], labels: str, query: str | None) ->
 
 def _texts(suspect: Suspect) -> Iterator[str]:
     """The cells of a table that name a suspicious label and its reading."""
-    from rich.markup import escape
-
     return map(escape, (suspect.form, suspect.field, suspect.label or "(blank)", suspect.read or "(blank)"))

@@ -12,7 +12,7 @@ from importlib import metadata
 import typer
 
 from inkshift.cli.app import app, out
-from inkshift.errors import how_to_install
+from inkshift.errors import DataError, ModelError, how_to_install
 
 # What is said of one thing: its name, its state, and whether all is well with it.
 Finding = tuple[str, str, bool]
@@ -81,7 +81,6 @@ def _libraries() -> Iterator[Finding]:
 def _models() -> Iterator[Finding]:
     import numpy as np
 
-    from inkshift.errors import ModelError
     from inkshift.models.ctc import HEIGHT, STRIDE
     from inkshift.models.package import AS_PUBLISHED, DEFAULT_MODEL, NUMBER_MODEL, load_model
     from inkshift.models.runtime import classifier, symbol_recogniser
@@ -103,7 +102,6 @@ def _models() -> Iterator[Finding]:
 
 def _data() -> Iterator[Finding]:
     from inkshift.datasets.catalog import CATALOG, data_root, locate
-    from inkshift.errors import DataError
 
     root = data_root()
     named = os.environ.get("INKSHIFT_DATA")

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from inkshift.cli.app import app, out
 from inkshift.cli.options import LABELLED, Json, Query, Readings
 from inkshift.cli.show import note, table
+from inkshift.files import write_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -144,8 +146,6 @@ def _confusion(evaluation: Evaluation) -> Table:
 
 
 def _wrong(cases: tuple[Case, ...]) -> Table:
-    from rich.markup import escape
-
     title = f"wrong fields, {SHOWN} of {len(cases):,}" if len(cases) > SHOWN else "wrong fields"
     shown = table("form", "field", "label", "read", "cause", title=title, whole=("form", "cause"))
     for case in cases[:SHOWN]:
@@ -157,7 +157,6 @@ def _wrong(cases: tuple[Case, ...]) -> Table:
 
 
 def _draw(evaluation: Evaluation, folder: Path) -> None:
-    from inkshift.files import write_whole
     from inkshift.forms.judge.figures import confusion_picture, digit_distribution, value_distribution
 
     for name, picture in (

@@ -13,6 +13,8 @@ import typer
 from inkshift.cli.app import app, out
 from inkshift.cli.options import Json, Template
 from inkshift.cli.show import note, table
+from inkshift.errors import MissingExtraError, SettingError, lacks
+from inkshift.files import cannot_write, locked
 
 if TYPE_CHECKING:
     from inkshift.forms.reader import Reader
@@ -91,8 +93,6 @@ def making(to: Path, work: Path) -> Iterator[None]:
 
     Raises SettingError where another does, or something else than a package is there.
     """
-    from inkshift.errors import SettingError
-    from inkshift.files import cannot_write, locked
     from inkshift.models.package import MANIFEST
 
     if to.exists() and not (to / MANIFEST).is_file():
@@ -148,8 +148,6 @@ def train(
 
       inkshift model train --from numbers --pages amounts/ --labels labels.csv --out models/mine
     """
-    from inkshift.errors import SettingError
-
     _check()
     if (recipe is None) == (not base):
         raise SettingError("give the name of a recipe (digits, numbers ...), or --from MODEL with --pages and --labels")
@@ -171,11 +169,7 @@ def train(
                 "mnist-as-published": recipes.mnist_as_published,
                 "digits": recipes.digits,
             }
-
-            def report(name: str, epochs: int, epoch: int, loss: float) -> None:
-                note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
-
-            makers[recipe](to, checkpoints, report=report, **({"epochs": epochs} if epochs else {}))
+            makers[recipe](to, checkpoints, report=_epoch_line, **({"epochs": epochs} if epochs else {}))
         note(f"wrote {to}; checkpoints are in {checkpoints}")
 
 
@@ -208,8 +202,6 @@ def adapt(
 
     Example: inkshift model adapt --pages scans/ --template form.json --out models/adapted
     """
-    from inkshift.errors import SettingError
-
     _check()
     if bool(check_pages) != bool(labels):
         raise SettingError("--check and --labels belong together: labelled pages, and what is written on them")
@@ -237,7 +229,6 @@ def _teach(
     base: str, pages: list[Path], labels: str | None, template: Path | None, to: Path, work: Path, epochs: int | None
 ) -> None:
     from inkshift.datasets.labels import read_labels
-    from inkshift.errors import SettingError
     from inkshift.forms.crops import teach
     from inkshift.models.train.finetune import Numbers, Plan
     from inkshift.models.train.teaching import teach as fine_tune
@@ -273,9 +264,11 @@ def _teach(
     note(f"wrote {to}; read with  inkshift read ... --model {to}")
 
 
-def _check() -> None:
-    from inkshift.errors import MissingExtraError, lacks
+def _epoch_line(name: str, epochs: int, epoch: int, loss: float) -> None:
+    note(f"{name}: epoch {epoch + 1} of {epochs}, loss {loss:.4f}")
 
+
+def _check() -> None:
     if lacks("torch", "onnx", "onnxscript"):
         raise MissingExtraError("study", "training a model")
 

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from inkshift.errors import InputError, SettingError
+from inkshift.remote import address_of
+
 LABELLED = (
     "a CSV file with the columns form (or file), field, and value (or label, or written), or the SQLAlchemy URL of a "
     "database, with --query."
@@ -91,9 +94,6 @@ Address = Annotated[
 
 def need_there(paths: Sequence[Path]) -> None:
     """Raises InputError where a path that somebody typed is not there; what a list names costs but itself."""
-    from inkshift.errors import InputError
-    from inkshift.remote import address_of
-
     for path in paths:
         if not address_of(path) and not path.exists():
             raise InputError(f"{path}: expected a file or folder, found nothing; check the path")
@@ -102,7 +102,6 @@ def need_there(paths: Sequence[Path]) -> None:
 def cluster_of(engine: str, address: str) -> str:
     """The cluster that --engine and --address mean; empty for none."""
     from inkshift.cluster import LOCAL
-    from inkshift.errors import SettingError
 
     if address and engine != "ray":
         raise SettingError(f"--address {address}: is of a Ray cluster; give --engine ray with it")

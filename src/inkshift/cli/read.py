@@ -27,6 +27,8 @@ from inkshift.cli.options import (
     need_there,
 )
 from inkshift.cli.show import bars, count, note, note_missing_pictures
+from inkshift.errors import InputError, SettingError
+from inkshift.files import MOST_SETTINGS, reason
 
 if TYPE_CHECKING:
     from inkshift.forms.out.batch import Summary, Target
@@ -164,8 +166,6 @@ def read(
 
 def _listed(paths: list[Path], file: Path | None) -> Iterator[Path]:
     """The paths, with those that standard input lists in the place of `-`, and those that a file lists, none held."""
-    from inkshift.errors import SettingError
-
     need_there([path for path in paths if path != _STDIN])
     if not paths and file is None:
         raise SettingError("nothing to read: give files or folders, or --from FILE with a path a line")
@@ -180,9 +180,6 @@ def _listed(paths: list[Path], file: Path | None) -> Iterator[Path]:
 
 def _lines(file: Path) -> Iterator[Path]:
     """The paths that a file lists, one a line, without the blanks around them."""
-    from inkshift.errors import InputError
-    from inkshift.files import MOST_SETTINGS, reason
-
     here = file == _STDIN
     wanted = f"{file}: expected a list of paths{' on standard input' if here else ''}, one a line, found"
     lines = 0
@@ -204,8 +201,6 @@ def _lines(file: Path) -> Iterator[Path]:
 
 def _digits(text: str) -> tuple[int, int]:
     """Fewest and most."""
-    from inkshift.errors import SettingError
-
     ends = re.fullmatch(r"(?:(\d{1,3})-)?(\d{1,3})", text.strip())
     if not ends:
         raise SettingError(f"--digits {text}: expected the most, such as 10, or fewest and most, such as 4-10")

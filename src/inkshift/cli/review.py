@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ import typer
 from inkshift.cli.app import app
 from inkshift.cli.options import need_there
 from inkshift.cli.show import count, note
+from inkshift.errors import InputError, MissingExtraError, SettingError, lacks
 
 if TYPE_CHECKING:
     from inkshift.review.core.backup import Manifest
@@ -120,8 +121,6 @@ def review(
 
       inkshift review --host 0.0.0.0 --no-browser --supervisor maria
     """
-    from inkshift.errors import SettingError
-
     if demo and (paths or template or labels):
         raise SettingError("--demo shows the bundled telegrams; leave the pages out, or --demo")
     if bool(paths) != bool(template):
@@ -150,8 +149,6 @@ def review(
 
 def need_review(db: str) -> None:
     """Raises MissingExtraError where the extra `review` is not installed; for PostgreSQL the one that brings both."""
-    from inkshift.errors import MissingExtraError, lacks
-
     if lacks("alembic", "babel", "fastapi", "python_multipart", "segno", "uvicorn", "zxcvbn"):
         if db.startswith("postgresql"):
             raise MissingExtraError("postgres", "review in a PostgreSQL database")
@@ -208,16 +205,12 @@ def restore(
 
 @contextmanager
 def _opened(db: str, files: Path | None, there: bool = False) -> Iterator[tuple[Store, Path]]:
-    from inkshift.errors import InputError
     from inkshift.review.core import store
 
     if there and db.startswith("sqlite:///") and not Path(file := db.removeprefix("sqlite:///")).exists():
         raise InputError(f"{file}: no such database; give the address that `inkshift review` was started with as --db")
-    opened = store.open(db)
-    try:
+    with closing(store.open(db)) as opened:
         yield opened, files or store.files_beside(opened)
-    finally:
-        opened.close()
 
 
 def _say(file: Path, made: Manifest) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from inkshift.cli.app import err, talk, tell
 
 if TYPE_CHECKING:
@@ -48,7 +50,6 @@ def count(n: int, what: str) -> str:
 def table(*columns: str, title: str | None = None, left: Collection[str] = (), whole: Collection[str] = ()) -> Table:
     """A table whose columns stand to the right, but the first and those in `left`. whole: those that never wrap."""
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
 
     made = Table(title=title, title_justify="left", box=SIMPLE_HEAD)

@@ -9,9 +9,13 @@ import typer
 
 from inkshift.cli.app import app
 from inkshift.cli.show import note, note_missing_pictures
+from inkshift.errors import InputError, RegistrationError, SettingError, TemplateError
+from inkshift.files import whole_file, write_whole
 
 if TYPE_CHECKING:
     from inkshift.arrays import Gray
+    from inkshift.forms.design.starter import Started
+    from inkshift.forms.page.files import PageRef
 
 template_app = typer.Typer(no_args_is_help=True, help="Make, check and try templates: where a form's fields are.")
 app.add_typer(template_app, name="template")
@@ -34,7 +38,6 @@ def check(
 
     Example: inkshift template check examples/*/template.json
     """
-    from inkshift.errors import TemplateError
     from inkshift.forms.template import load_template
 
     wrong = False
@@ -88,18 +91,14 @@ def new(
 
       inkshift template new scans/ --out form.json
     """
-    from inkshift.errors import InputError, RegistrationError
     from inkshift.forms.design.printed import as_reference
-    from inkshift.forms.design.propose import WIDE
-    from inkshift.forms.design.starter import as_json, some_pages, start
+    from inkshift.forms.design.starter import as_json, start
     from inkshift.forms.page.files import load_page
 
     file = out if out.suffix.lower() == ".json" else out / "template.json"
     picture = file.with_name(f"{file.stem}-reference.png")
     _must_be_new(file, picture)
-    refs, there, wrong = some_pages(pages)
-    if there > len(refs):
-        note(f"taking {len(refs)} of {there:,} pages, spread evenly")
+    refs, wrong = _some(pages)
     taken, grays = [], []
     for ref in refs:
         try:
@@ -115,9 +114,21 @@ def new(
         raise RegistrationError(f"{refs[0].source}: {e}") from None
     file.parent.mkdir(parents=True, exist_ok=True)
     _write_both(file, as_json(started.template), picture, started.picture)
+    note(f"wrote {file} and {picture}")
+    _tell_start(started, file, taken[started.used[-1]].source)
+    left = [
+        f"{taken[i].source} page {taken[i].page}: does not show the same form as the others; left out"
+        for i in started.left_out
+    ]
+    _finish(left + wrong)
+
+
+def _tell_start(started: Started, file: Path, page_to_try: str) -> None:
+    """What a template holds that was begun, and what to do with it."""
+    from inkshift.forms.design.propose import WIDE
+
     page = started.template.pages[0]
     proposed = [spec.name for spec in page.fields if spec.name != "example"]
-    note(f"wrote {file} and {picture}")
     note(f"  print: {_learnt_from(len(started.used))}")
     marks = "four corner marks" if page.marks else "no corner marks"
     note(f"  beside its print, to find it by: {marks}, {len(page.lines)} lines")
@@ -130,13 +141,8 @@ def new(
         note("  no boxes to write in were found; there is one field, an example")
         todo = "put your fields in place of the example"
     note(f"next: {todo}; then")
-    note(f"  inkshift template try {file} {taken[started.used[-1]].source} --out try.png")
+    note(f"  inkshift template try {file} {page_to_try} --out try.png")
     note("what each key means: docs/make-a-template.md, or  inkshift template schema")
-    left = [
-        f"{taken[i].source} page {taken[i].page}: does not show the same form as the others; left out"
-        for i in started.left_out
-    ]
-    _finish(left + wrong)
 
 
 @template_app.command()
@@ -148,8 +154,7 @@ def reference(file: Template, pages: Pages) -> None:
 
     Example: inkshift template reference form.json scans/
     """
-    from inkshift.errors import InputError, RegistrationError
-    from inkshift.forms.design.starter import flattened, learn_reference, register_on_any, some_pages, with_reference
+    from inkshift.forms.design.starter import flattened, learn_reference, register_on_any, with_reference
     from inkshift.forms.page.files import load_page
     from inkshift.forms.page.known import references
     from inkshift.forms.template import load_template
@@ -162,9 +167,7 @@ def reference(file: Template, pages: Pages) -> None:
     pictures = {n: file.with_name(f"{file.stem}-reference{suffixes[n]}.png") for n in wanted}
     _must_be_new(*pictures.values())
     known = references(template, file.parent)
-    refs, there, wrong = some_pages(pages)
-    if there > len(refs):
-        note(f"taking {len(refs)} of {there:,} pages, spread evenly")
+    refs, wrong = _some(pages)
     laid: dict[int, list[tuple[str, Gray]]] = {n: [] for n in wanted}
     for ref in refs:
         name = f"{ref.source} page {ref.page}"
@@ -201,7 +204,6 @@ def try_template(
 
     Example: inkshift template try form.json scan.jpg --out try.png
     """
-    from inkshift.files import whole_file
     from inkshift.forms.out.overlay import preview
     from inkshift.forms.page.files import PageRef, load_page
     from inkshift.forms.reader import Reader
@@ -215,9 +217,17 @@ def try_template(
         raise typer.Exit(1)
 
 
-def _must_be_new(*files: Path) -> None:
-    from inkshift.errors import SettingError
+def _some(pages: list[Path]) -> tuple[list[PageRef], list[str]]:
+    """Pages to learn from, and why others are none."""
+    from inkshift.forms.design.starter import some_pages
 
+    refs, there, wrong = some_pages(pages)
+    if there > len(refs):
+        note(f"taking {len(refs)} of {there:,} pages, spread evenly")
+    return refs, wrong
+
+
+def _must_be_new(*files: Path) -> None:
     for file in files:
         if file.exists():
             raise SettingError(f"{file}: is there already and is not overwritten; choose another name, or move it away")
@@ -226,9 +236,6 @@ def _must_be_new(*files: Path) -> None:
 def _write_both(file: Path, text: str, picture: Path, pixels: Gray) -> None:
     """A template and the picture that it names; without the one there is not the other."""
     from PIL import Image
-
-    from inkshift.errors import SettingError
-    from inkshift.files import whole_file, write_whole
 
     with whole_file(picture) as temporary:
         Image.fromarray(pixels).save(temporary, "PNG", optimize=True)

@@ -26,7 +26,6 @@ from inkshift.errors import InkshiftError
 from inkshift.jobs import end_with
 from inkshift.review import routes as learning
 from inkshift.review.acceptance import routes as acceptance
-from inkshift.review.batches import mending
 from inkshift.review.batches import routes as batches
 from inkshift.review.core import store as stores
 from inkshift.review.core.queue import TakenError
@@ -35,8 +34,7 @@ from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import ADDRESS, Tasks
 from inkshift.review.designer import routes as templates
 from inkshift.review.keying import routes as keying
-from inkshift.review.keying import whole
-from inkshift.review.web import account, entry
+from inkshift.review.web import entry
 from inkshift.review.web.access import access_log
 from inkshift.review.web.render import page
 from inkshift.review.web.security import LOOPBACK, Shield, guard, visit
@@ -46,10 +44,7 @@ WORKER = "INKSHIFT_REVIEW_WORKER"
 STATIC = [
     (f"inkshift.review{room}", "static") for room in ("", ".web", ".batches", ".keying", ".acceptance", ".designer")
 ]
-ROUTES = (
-    *(batches, mending, keying, whole, acceptance, templates, learning),
-    *(entry, account),
-)
+ROUTES = (batches, keying, acceptance, templates, learning, entry)
 
 
 @dataclass(frozen=True, slots=True)

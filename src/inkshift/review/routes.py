@@ -12,13 +12,12 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 
 from inkshift.errors import DataError, MissingExtraError, SettingError
 from inkshift.models.package import show_value
-from inkshift.review import datasets, reread, studies, teach
-from inkshift.review.advice import advice
+from inkshift.review import datasets, studies, teach
+from inkshift.review.batches import reading
 from inkshift.review.core import models, tasks
-from inkshift.review.core.paging import listed
 from inkshift.review.core.schema import Task
-from inkshift.review.datasets import DataSet
-from inkshift.review.labelled import TEST_SHARE, available, available_page
+from inkshift.review.core.store import listed
+from inkshift.review.datasets import TEST_SHARE, DataSet, available, available_page
 from inkshift.review.teach import TRAINED
 from inkshift.review.web.render import page, written
 from inkshift.review.web.security import At, Id, Supervisor, Visit, there
@@ -132,7 +131,7 @@ def _models(
     given: Mapping[str, Any] | None = None,
 ) -> HTMLResponse:
     shown = available_page(who.store, batches)
-    held_out, told = advice(who.store, who.files, shown.rows)
+    held_out, told = studies.advice(who.store, who.files, shown.rows)
     return page(
         who,
         "models.html",
@@ -150,7 +149,7 @@ def _models(
         teach=_latest(who, "teach"),
         reread=_latest(who, "reread"),
         available=shown,
-        open_batches=reread.batches_with_pages(who.store, waiting),
+        open_batches=reading.batches_with_pages(who.store, waiting),
         cannot_teach=models.missing_to_teach(),
         error=error,
         given=given or {},
@@ -287,7 +286,7 @@ def stage(task: Task) -> str:
 
 
 def _task(who: Visit, task_id: int) -> Task:
-    found = tasks.task(who.store, task_id)
+    found = who.store.get(Task, task_id)
     if found is None or found.kind not in PLACES:
         raise HTTPException(404)
     return found

@@ -14,7 +14,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -188,12 +188,9 @@ def first_supervisor(url: str, name: str, ask: Callable[[], str]) -> None:
 
     Raises SettingError for a password that is too short.
     """
-    store = stores.open(url)
-    try:
+    with closing(stores.open(url)) as store:
         if not has_accounts(store):
             stores.add_user(store, name, "supervisor", ask())
-    finally:
-        store.close()
 
 
 def _begin(store: Store, batch: Batch, say: Say) -> int:
@@ -263,13 +260,12 @@ def is_local(host: str) -> bool:
 
 @contextmanager
 def _opened(url: str, files: str, demo: bool) -> Iterator[tuple[Store, Path]]:
-    with scratch() as folder:
-        store = stores.open(f"sqlite:///{folder}/review.db" if demo else url)
-        try:
-            with _alone(store):
-                yield store, Path(files) if files and not demo else stores.files_beside(store)
-        finally:
-            store.close()
+    with (
+        scratch() as folder,
+        closing(stores.open(f"sqlite:///{folder}/review.db" if demo else url)) as store,
+        _alone(store),
+    ):
+        yield store, Path(files) if files and not demo else stores.files_beside(store)
 
 
 @contextmanager

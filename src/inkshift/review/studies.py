@@ -1,10 +1,12 @@
-"""Studies: their reports where they lie, and one that says how many labels of a data set it takes."""
+"""Studies: their reports where they lie, and one that says how many labels of a data set it takes; and, of each batch
+that a model can be taught from, whether teaching is worth it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -12,15 +14,19 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from inkshift.errors import InkshiftError, SettingError
+from inkshift.forms.crops.harvest import split_of
+from inkshift.forms.kinds import digits_of, plain
 from inkshift.models.package import NUMBER_MODEL
 from inkshift.review import datasets
-from inkshift.review.core.models import default_folder, learned
-from inkshift.review.core.paging import Listed, listed
-from inkshift.review.core.store import Store
+from inkshift.review.core import models
+from inkshift.review.core.models import Bounds, share_bounds
+from inkshift.review.core.schema import Batch, Field, Form, Reading
+from inkshift.review.core.store import Listed, Store, listed
 from inkshift.review.core.tasks import Work, tasks
-from inkshift.review.datasets import DataSet
-from inkshift.review.labelled import NUMBERS
+from inkshift.review.datasets import NUMBERS, TEST_SHARE, Available, DataSet, teaches
 from inkshift.review.teach import minutes
 from inkshift.studies.engine import epochs_planned, run, watching
 from inkshift.studies.kinds import kind_of
@@ -126,13 +132,13 @@ def _spec(work: Work) -> str:
     title = "".join(c for c in work.about["name"] if c.isprintable())
     asked = f"{title}: how many labels, and is teaching worth it?"
     data = (datasets.folder_of(work.files, data_id) / NUMBERS).resolve()
-    source = default_folder(work.store) or NUMBER_MODEL
+    source = models.default_folder(work.store) or NUMBER_MODEL
     return number_starter(work.folder / SPEC, f"study-{work.folder.name}", asked, source, data, forms)
 
 
 def refuse_learned(store: Store, batches: Iterable[str]) -> None:
     """Raises SettingError where the model that reads now learned from one of these: a study would flatter it."""
-    if known := sorted(set(batches) & learned(store)):
+    if known := sorted(set(batches) & models.learned(store)):
         raise SettingError(f"study: the model that reads now learned from {known[0]}; study data of other batches")
 
 
@@ -184,3 +190,72 @@ def _told(folder: Path, _: int) -> tuple[str, tuple[Verdict, int, float, float]]
     row, found = told
     before = sum(run.right for run in found.baseline.replicates) / len(found.baseline.replicates)
     return str(loaded.source["digest"]), (found.verdict, row.arm.budget or 0, row.right.mean, before)
+
+
+@dataclass(frozen=True, slots=True)
+class AsRead:
+    """How many settled numbers were right as the model that reads now first read them, and the share's 95 % bounds."""
+
+    right: int
+    numbers: int
+    interval: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """read: None where that model has read none of them. study: the answer of a finished study, None: there is none.
+
+    minutes: that a study takes at most; 0 where none would be fair, since the model learned from the batch.
+    """
+
+    read: AsRead | None
+    study: Answer | None
+    minutes: int
+
+
+def advice(store: Store, files: Path, batches: Sequence[Available]) -> tuple[bool, dict[int, Advice]]:
+    """Whether only numbers held out count, and the advice on each batch that can be taught from, by its id.
+
+    A model that ships never saw the settled numbers, so that all of them count. One that was taught here may have
+    learned from any but those held out, even of another batch, where the same pages were read once more.
+    """
+    current, known = models.default(store), models.learned(store)
+    if current is None:
+        return False, {}
+    held_out = models.default_folder(store) is not None
+    told = answers(store, files, current.digest)
+    found = {}
+    for one in batches:
+        if not one.lacks:
+            minutes = 0 if one.name in known else longest(one.train + one.test)
+            found[one.batch] = Advice(_as_read(store, one.batch, current.digest, held_out), told.get(one.name), minutes)
+    return held_out, found
+
+
+def _as_read(store: Store, batch_id: int, digest: str, held_out: bool) -> AsRead | None:
+    """See `AsRead`. Values are compared as `teach` does, but those that are written alike by the database."""
+    first = sa.select(sa.func.min(Reading.id)).where(Reading.field_id == Field.id, Reading.model == digest)
+    alike = sa.and_(Reading.state == "written", Reading.value == Field.value)
+    with store.reading() as session:
+        batch = session.get(Batch, batch_id)
+        if batch is None:
+            return None
+        read = (
+            sa.select(Form.name)
+            .join(Field.form)
+            .join(Reading, Reading.id == first.correlate(Field).scalar_subquery())
+            .where(*teaches(batch))
+        )
+        counts = session.execute(
+            read.add_columns(sa.func.count(), sa.func.sum(sa.case((alike, 1), else_=0))).group_by(Form.name)
+        )
+        forms = {name: [right, n] for name, n, right in counts if not held_out or split_of(name, TEST_SHARE) == "test"}
+        others = session.execute(read.add_columns(Reading.value, Field.value).where(~alike, Reading.state == "written"))
+        for name, value, settled in others:
+            if name in forms:
+                forms[name][0] += plain(digits_of(value)) == plain(digits_of(settled))
+    if not forms:
+        return None
+    by_form = [(right, n) for right, n in forms.values()]
+    right, n = (sum(counts) for counts in zip(*by_form, strict=True))
+    return AsRead(right, n, share_bounds(by_form))

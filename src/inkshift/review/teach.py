@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,15 @@ from inkshift.forms.reader import Reader
 from inkshift.models.package import MANIFEST, NUMBER_MODEL, Model, load_model
 from inkshift.review.core import models
 from inkshift.review.core import store as stores
+from inkshift.review.core.models import Paired, Seen, compare
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
-from inkshift.review.labelled import LABELS, NUMBERS, TEST_SHARE, available, settled_numbers, write_labelled
-from inkshift.review.paired import Paired, Seen, compare
+from inkshift.review.datasets import LABELS, NUMBERS, TEST_SHARE, available, settled_numbers, write_labelled
 
 COMMAND = (sys.executable, "-m", "inkshift")
 EPOCHS = 24
 TRAINED, READ = 0.85, 0.97
 _EPOCH = re.compile(r"epoch (\d+): .*?([\d.]+%) right")
-Say = Callable[[float | None, str], None]
 
 
 def request(store: Store, batches: Sequence[int], name: str) -> dict[str, Any]:

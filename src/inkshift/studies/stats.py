@@ -27,6 +27,7 @@ DRAWS = 1000
 FEWEST = 3  # pairs: the spread of two says next to nothing of the spread of all
 NO_SPREAD = 1e-12  # of F1; pairs that differ by the same to the last bits come of one network or of a fault
 CLAIMS: tuple[Verdict, ...] = ("alike", "ahead", "behind")
+HELPS: dict[Verdict, str] = {"ahead": "helps", "alike": "equivalent", "behind": "hurts", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)

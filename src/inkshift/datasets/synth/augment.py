@@ -23,9 +23,14 @@ _BODY = 40
 _YS, _XS = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32) - _CANVAS / 2
 
 
+def _ink_box(picture: Gray) -> Sequence[int]:
+    """x, y, width and height of what is ink."""
+    return cv2.boundingRect((picture > 60).view(np.uint8))
+
+
 def distance_map(glyph: Gray) -> npt.NDArray[np.float32]:
     """(64, 64) float32: distance to the stroke's edge, positive inside, in pixels of a body 40 px long."""
-    x, y, w, h = cv2.boundingRect((glyph > 60).view(np.uint8))
+    x, y, w, h = _ink_box(glyph)
     body = glyph[y : y + h, x : x + w] if w and h else glyph
     scale = _BODY / max(body.shape)
     size = (max(3, round(body.shape[1] * scale)), max(3, round(body.shape[0] * scale)))
@@ -141,7 +146,7 @@ def damage(picture: Gray, neighbour: Callable[[], Gray], rng: Rng) -> Gray:
     """What cutting out leaves behind: a slice of the neighbour, a rule, a speck, a gap in the stroke."""
     out = picture.copy()
     h, w = out.shape
-    x, y, bw, bh = cv2.boundingRect((out > 60).view(np.uint8))
+    x, y, bw, bh = _ink_box(out)
     if not bw or not bh:
         return out
     if rng.random() < 0.22:
@@ -170,7 +175,7 @@ def _intrude(out: Gray, neighbour: Gray, body: tuple[int, int], rng: Rng) -> Non
 
     A part of its height only: beside a stroke as high as the digit there would be two digits, not one.
     """
-    nx, _, nw, _ = cv2.boundingRect((neighbour > 60).view(np.uint8))
+    nx, top, nw, high = _ink_box(neighbour)
     take = max(2, int(nw * rng.uniform(0.05, 0.3)))
     if nw < take:
         return  # a thin stroke, or one so faint that nothing of it is ink
@@ -179,7 +184,6 @@ def _intrude(out: Gray, neighbour: Gray, body: tuple[int, int], rng: Rng) -> Non
         piece, at = neighbour[:, nx + nw - take : nx + nw], body[0] - gap - take
     else:
         piece, at = neighbour[:, nx : nx + take], body[0] + body[1] + gap
-    _, top, _, high = cv2.boundingRect((neighbour > 60).view(np.uint8))
     piece = piece.copy()
     cut = top + int(high * rng.uniform(0.35, 0.65))
     piece[slice(cut, None) if rng.random() < 0.5 else slice(0, cut)] = 0
@@ -306,8 +310,8 @@ def filler(kind: str, rng: Rng) -> npt.NDArray[np.float32]:
 
 def pair(left: Gray, right: Gray, rng: Rng) -> Gray:
     """Two digits side by side, touching or nearly: what a candidate looks like that was not split."""
-    lx, _, lw, _ = cv2.boundingRect((left > 60).view(np.uint8))
-    rx, _, rw, _ = cv2.boundingRect((right > 60).view(np.uint8))
+    lx, _, lw, _ = _ink_box(left)
+    rx, _, rw, _ = _ink_box(right)
     overlap = min(int(rng.integers(-3, 6)), int(0.3 * min(lw, rw)))
     out = np.zeros((left.shape[0], max(lw + rw - overlap, 4)), np.uint8)
     out[:, :lw] = left[:, lx : lx + lw]
@@ -318,7 +322,7 @@ def pair(left: Gray, right: Gray, rng: Rng) -> Gray:
 
 def fragment(picture: Gray, rng: Rng) -> Gray | None:
     """A part of a digit as a wrong cut leaves it; None where the part could pass for a 1."""
-    x, y, w, h = cv2.boundingRect((picture > 60).view(np.uint8))
+    x, y, w, h = _ink_box(picture)
     if w < 8 or h < 8:
         return None
     keep = rng.uniform(0.3, 0.6)
@@ -331,7 +335,7 @@ def fragment(picture: Gray, rng: Rng) -> Gray | None:
         part = picture[y : y + int(h * keep), x : x + w]
     else:
         part = picture[y + int(h * (1 - keep)) : y + h, x : x + w]
-    bx, by, bw, bh = cv2.boundingRect((part > 60).view(np.uint8))
+    bx, by, bw, bh = _ink_box(part)
     if bh == 0 or bw < 0.4 * bh:
         return None
     return np.ascontiguousarray(part[by : by + bh, bx : bx + bw])

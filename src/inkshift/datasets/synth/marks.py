@@ -48,15 +48,8 @@ class Page:
         """A strip wide enough for `digits` digits `body` pixels high and what may stand beside them."""
         h, w = int(3.8 * body), int((digits * 1.75 + 12) * body)
         start = int(3.2 * body)
-        return cls(
-            np.zeros((h, w), np.uint8),
-            np.zeros((h, w), np.uint8),
-            h // 2,
-            start,
-            np.full(h, -_FAR, np.int64),
-            start,
-            start,
-        )
+        ink, print_ = np.zeros((2, h, w), np.uint8)
+        return cls(ink, print_, h // 2, start, np.full(h, -_FAR, np.int64), start, start)
 
     def lay(self, stroke: Plane, x: int, down: float) -> int:
         """Lay a stroke (h, w) on the page, its left side at column x, its middle `down` pixels below the line's, as no
@@ -227,17 +220,8 @@ def percent(page: Page, x: float, body: float, pen: float, dice: Dice) -> None:
     width, wide = pen * body, dice.uniform(0.5, 0.85) * size
     draw(page.ink, [(x + wide, top), (x + dice.uniform(0, 0.15) * size, top + size)], width)
     for cx, cy in ((x + ring, top + 0.2 * size), (x + wide - 0.3 * ring, top + 0.82 * size)):
-        cv2.ellipse(
-            page.ink,
-            (round(cx), round(cy)),
-            (ring, max(2, round(ring * dice.uniform(0.8, 1.4)))),
-            20,
-            0,
-            360,
-            (255,),
-            max(1, round(0.9 * width)),
-            cv2.LINE_AA,
-        )
+        middle, axes = (round(cx), round(cy)), (ring, max(2, round(ring * dice.uniform(0.8, 1.4))))
+        cv2.ellipse(page.ink, middle, axes, 20, 0, 360, (255,), max(1, round(0.9 * width)), cv2.LINE_AA)
     _reach(page, x, x + wide + ring)
 
 

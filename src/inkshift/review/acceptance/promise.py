@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased, joinedload
+from sqlalchemy.orm import Session, joinedload
 
 from inkshift.arrays import Floats
 from inkshift.datasets.labels import Label
@@ -29,7 +29,7 @@ from inkshift.forms.reading import UNREADABLE
 from inkshift.forms.trust import Policy, Source
 from inkshift.review.core.intake import ACCEPTED, NOT_ACCEPTED
 from inkshift.review.core.queue import person
-from inkshift.review.core.schema import Acceptance, Batch, Field, Reading, User, count_waiting, let_go
+from inkshift.review.core.schema import Acceptance, Batch, Field, Reading, User, count_waiting, latest_reading, let_go
 from inkshift.review.core.store import Store
 
 LEVELS: tuple[float, ...] = (0.0, *(round(float(1 / (1 + np.exp(-x))), 4) for x in np.arange(-3, 9.05, 0.15)))
@@ -143,12 +143,10 @@ def _blind(double: bool, first: str | None, second: bool) -> bool:
 
 def seen(store: Store, batch_id: int) -> list[Seen]:
     """All fields of a batch with their latest reading and their label."""
-    each = aliased(Reading)
-    latest = sa.select(sa.func.max(each.id)).where(each.field_id == Field.id).scalar_subquery()
     wanted = (
         sa.select(Field, Reading, User.role, Batch.double)
         .select_from(Field)
-        .join(Reading, Reading.id == latest)
+        .join(Reading, Reading.id == latest_reading())
         .join(Batch, Batch.id == Field.batch_id)
         .outerjoin(User, User.id == Field.first_id)
         .where(Field.batch_id == batch_id)

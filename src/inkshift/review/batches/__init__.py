@@ -1,1 +1,1 @@
-"""Batches, from pages to files: `routes` takes pages, `reading` reads them, `exchange` writes what comes out."""
+"""Batches, from pages to files: `routes` takes pages, `reading` reads them, `mend` the rest, `exchange` writes."""

@@ -14,7 +14,6 @@ from inkshift.errors import SettingError
 from inkshift.review.core import store as stores
 from inkshift.review.core.checks import count_broken
 from inkshift.review.core.intake import free_name
-from inkshift.review.core.paging import Listed, at_most
 from inkshift.review.core.schema import (
     Acceptance,
     Aside,
@@ -28,7 +27,7 @@ from inkshift.review.core.schema import (
     left_out,
     let_go,
 )
-from inkshift.review.core.store import Store
+from inkshift.review.core.store import Listed, Store, at_most
 from inkshift.review.core.tasks import task_folder
 
 Which = Literal["all", "open", "broken", "settled"]

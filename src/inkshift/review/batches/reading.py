@@ -1,4 +1,5 @@
-"""Pages that were uploaded: a new batch from them, and the task that reads them into it."""
+"""Pages that were uploaded: a new batch from them, the task that reads them into it, and the one that reads what is
+still open anew, with the model that is the default by then; decisions stay as they are."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,20 +15,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from inkshift.errors import InputError, SettingError, TemplateError
+from inkshift.errors import DataError, InputError, SettingError, TemplateError
 from inkshift.files import locked, write_whole
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.forms.template import Template, load_template
 from inkshift.review.core import tasks
-from inkshift.review.core.intake import add_batch, add_forms
+from inkshift.review.core.intake import add_batch, add_forms, digest_of, reading_row, urgency
 from inkshift.review.core.models import default_folder
-from inkshift.review.core.schema import Batch, Draft, Form, Page, Task
-from inkshift.review.core.store import Store
+from inkshift.review.core.schema import Batch, Draft, Field, Form, Page, Reading, Task
+from inkshift.review.core.store import Listed, Store, listed
 from inkshift.review.core.tasks import Work
 
 KIND = "read"
 TEMPLATE, NAMES, PAGES = "template.json", "names.json", "pages"
+BATCHES = 20  # of a page of those that can be read anew
 _NUMBERED = re.compile(r"upload-(\d{4,9})")
 
 
@@ -145,8 +148,7 @@ def _copy_template(store: Store, files: Path, key: str, folder: Path) -> None:
         shutil.copy(source / TEMPLATE, folder / TEMPLATE)
         template = load_template(source / TEMPLATE)
     else:
-        with store.reading() as session:
-            batch = session.get(Batch, int(number))
+        batch = store.get(Batch, int(number))
         if batch is None or batch.template is None:
             raise SettingError(f"template {key}: is not there any more; choose another")
         template, source = Template.model_validate(batch.template), store.at(batch.folder)
@@ -190,8 +192,7 @@ def read(work: Work) -> dict[str, Any]:
 
     Raises SettingError where there is no such batch, InputError where its pages are not where they were.
     """
-    with work.store.reading() as session:
-        batch = session.get(Batch, work.about["batch"])
+    batch = work.store.get(Batch, work.about["batch"])
     if batch is None:
         raise SettingError(f"batch {work.about['batch']}: there is no such batch; upload its pages again")
     folder = work.store.at(batch.folder)
@@ -260,3 +261,77 @@ def incomplete(store: Store, batch_id: int) -> bool:
 def task_of(store: Store, batch_id: int) -> Task | None:
     """The task that read, or reads, the pages of a batch; None where they were not uploaded."""
     return next((task for task in tasks.tasks(store, KIND) if task.about["batch"] == batch_id), None)
+
+
+def reread(work: Work) -> dict[str, Any]:
+    """Read the pages of a batch again whose fields wait for people, and give each such field another reading.
+
+    Its confidence and urgency, and so its place in the queue, follow. A page whose file is gone or is another one by
+    now is passed over. Raises SettingError where there is no such batch, or it has no template, DataError where no page
+    is left.
+    """
+    template, sources, skipped = _to_read(work)
+    reader = Reader(template, model=default_folder(work.store) or "")
+    fields, seen = 0, Counter[tuple[str, int, str]]()
+    for form in reader.read(sources, progress=work.count):
+        place = form.pages[0].source, form.pages[0].page, form.name
+        fields += _add_readings(work.store, work.about["batch"], form, model_of(reader), seen[place])
+        seen[place] += 1
+    return {"fields": fields, "skipped": skipped}
+
+
+def _to_read(work: Work) -> tuple[Path, list[str], int]:
+    """The batch's template as a file, the files to read, and how many files are not as they were."""
+    batch_id = work.about["batch"]
+    with work.store.reading() as session:
+        batch = session.get(Batch, batch_id)
+        if batch is None or not batch.template:
+            raise SettingError(f"batch {batch_id}: has no template to read with; read its pages into a new batch")
+        template = Template.model_validate(batch.template)
+        waiting = sa.select(Field.form_id).where(Field.batch_id == batch_id, Field.waiting.is_(True))
+        found = sa.select(Page.source, Page.sha256).where(Page.form_id.in_(waiting), Page.sha256 != "")
+        in_order = found.group_by(Page.source, Page.sha256).order_by(sa.func.min(Page.id))
+        pages = session.execute(in_order).all()
+        folder = work.store.at(batch.folder)
+    there = [(str(work.store.at(source)), digest) for source, digest in pages]
+    usable = [source for source, digest in there if digest_of(source) == digest]
+    if not usable:
+        raise DataError("no page to read: all fields are settled, or the scans are not where they were; put them back")
+    return write_template(template, folder, work.folder), usable, len(pages) - len(usable)
+
+
+def _add_readings(store: Store, batch_id: int, form: FormReading, digest: str, before: int) -> int:
+    """Another reading for each field of a form that waits, unless its latest is of this reader; how many there were.
+
+    before: how many forms of its name came before it on the picture.
+    """
+    added = 0
+    with store.writing() as session:
+        note = form.pages[0]
+        begin = Page.source == store.kept(note.source), Page.number == note.page
+        wanted = sa.select(Form.id, Form.name, Form.read_as).join(Page).where(Form.batch_id == batch_id, *begin)
+        there = session.execute(wanted.distinct().order_by(Form.id)).all()
+        # Several forms may lie on one picture: then their names tell them apart, else their order.
+        same = [row.id for row in there if len(there) == 1 or form.name in (row.name, row.read_as)]
+        for form_id in same[before : before + 1]:
+            wait = sa.select(Field).where(Field.form_id == form_id, Field.waiting.is_(True)).with_for_update()
+            waiting = {
+                f.name: f for f in session.scalars(wait) if not f.readings or f.readings[-1].reader != form.reader
+            }
+            for item in form.fields:
+                if field := waiting.get(item.name):
+                    session.add(Reading(**reading_row(item, digest, form.reader, field.id)))
+                    field.confidence, field.urgency = item.confidence, urgency(item)
+                    added += 1
+            session.execute(sa.update(Form).where(Form.id == form_id).values(broken=None))
+    return added
+
+
+def batches_with_pages(store: Store, page: int = 1) -> Listed[tuple[int, str, int]]:
+    """Id, name and number of fields that wait, of each batch that can be read anew, the newest first."""
+    waiting = sa.and_(Field.batch_id == Batch.id, Field.waiting.is_(True))
+    some = sa.select(Batch.id, Batch.name).where(Batch.template.is_not(None), sa.exists().where(waiting))
+    count = sa.select(sa.func.count(Field.id)).join(Batch, waiting)
+    with store.reading() as session:
+        found = listed(session.execute(some.order_by(Batch.id.desc())).all(), page, BATCHES)
+        return found.each(lambda row: (row.id, row.name, session.scalar(count.where(Batch.id == row.id)) or 0))

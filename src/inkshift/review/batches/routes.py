@@ -1,27 +1,33 @@
-"""Batches: made from pages that are uploaded, how they get on, renamed, archived, deleted, and written to files."""
+"""Batches: made from pages that are uploaded, how they get on, renamed, archived, deleted, and written to files; what
+reading left undone in them is mended, or set aside."""
 
 from __future__ import annotations
 
+import json
+import threading
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, HTTPException, Query
+from fastapi import APIRouter, Depends, Form, HTTPException, Query
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import InkshiftError, InputError, SettingError
-from inkshift.review.batches import keep
+from inkshift.review.batches import keep, mend
 from inkshift.review.batches import reading as readpages
 from inkshift.review.batches.exchange import write_label_studio, write_table
 from inkshift.review.batches.keep import Which
+from inkshift.review.batches.mend import LONGEST_REASON, ToMend
 from inkshift.review.batches.reading import KIND, Taken, Wanted
 from inkshift.review.core import tasks
 from inkshift.review.core.agreement import agreement, progress
 from inkshift.review.core.intake import add_labels
-from inkshift.review.core.paging import listed
-from inkshift.review.core.undone import undone
+from inkshift.review.core.schema import Form as FormRow
+from inkshift.review.core.store import listed
+from inkshift.review.core.undone import called, undone
 from inkshift.review.keying import views
 from inkshift.review.keying.views import TheBatch
+from inkshift.review.web.pagepicture import file_of, picture, sent
 from inkshift.review.web.render import page, written
 from inkshift.review.web.security import At, Id, Supervisor, Visit, Who, there
 from inkshift.review.web.uploads import Sent, Upload, shown_name, take, take_labels
@@ -37,6 +43,9 @@ _FILES: dict[Kind, tuple[str, str]] = {
     "xlsx": ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     "label-studio": ("json", "application/json"),
 }
+_ONE_AT_A_TIME = threading.Lock()
+Reason = Annotated[str, Form(max_length=LONGEST_REASON)]
+Design = Annotated[int, Form(ge=1, le=200)]
 
 
 @router.get("/")
@@ -246,3 +255,153 @@ def change(who: Supervisor, batch: Id, what: Literal["stop", "again"]) -> Redire
     else:
         who.tasks.go_on(task.id)
     return RedirectResponse(f"/batches/{batch}", 303)
+
+
+def unread_page(who: Supervisor, number: Id) -> ToMend:
+    """The page of an address that was not read; 404 where there is none."""
+    return there(mend.to_mend(who.store, number))
+
+
+Unread = Annotated[ToMend, Depends(unread_page)]
+
+
+@router.get("/pages/{number}")
+def show_unread(who: Supervisor, found: Unread) -> HTMLResponse:
+    """A page that was not read, and what can be done about it."""
+    return _unread(who, found)
+
+
+@router.get("/pages/{number}/picture.jpg")
+def picture_of(who: Supervisor, found: Unread) -> Response:
+    return sent(file_of(who.store, found.page))
+
+
+@router.post("/pages/{number}/turn")
+def turn(who: Supervisor, found: Unread) -> RedirectResponse:
+    mend.turn(who.store, found.page.id)
+    return RedirectResponse(f"/pages/{found.page.id}", 303)
+
+
+@router.post("/pages/{number}/lay")
+def lay(
+    who: Supervisor, found: Unread, corners: Annotated[str, Form(max_length=400)] = "", design: Design = 1
+) -> Response:
+    """Read a page where its four corners were put, and show its form."""
+    try:
+        with _ONE_AT_A_TIME:
+            shown = picture(file_of(who.store, found.page))
+            mend.lay(who.store, found, shown, _design(found, design), _corners(corners))
+    except InkshiftError as e:
+        return _unread(who, found, str(e).replace(str(who.store.at(found.page.source)), called(found.page)), corners)
+    return RedirectResponse(f"/forms/{found.page.form_id}", 303)
+
+
+@router.post("/pages/{number}/key")
+def key(who: Supervisor, found: Unread, design: Design = 1) -> Response:
+    """Put the page's fields into the queue without a reading."""
+    try:
+        mend.key_by_hand(who.store, found, _design(found, design))
+    except SettingError as e:
+        return _unread(who, found, str(e))
+    return RedirectResponse(f"/batches/{found.page.form.batch_id}", 303)
+
+
+@router.post("/pages/{number}/replace")
+def replace(who: Supervisor, found: Unread, files: Upload) -> Response:
+    """Read another file in the page's place."""
+    try:
+        if len(files.files) != 1:
+            raise SettingError(who.words("one_page"))
+        upload = files.files[0]
+        kept = take(upload, who.files / "pages" / str(found.page.id), f"upload-{who.store.clock():%Y%m%d-%H%M%S}")
+        with _ONE_AT_A_TIME:
+            read = mend.replaced(who.store, found, kept, shown_name(upload))
+    except InkshiftError as e:
+        return _unread(who, found, str(e))
+    return RedirectResponse(f"/forms/{found.page.form_id}" if read else f"/pages/{found.page.id}", 303)
+
+
+@router.post("/pages/{number}/aside")
+def aside_page(who: Supervisor, found: Unread, reason: Reason = "") -> Response:
+    try:
+        mend.put_aside(who.store, who.person, found.page.form_id, reason, found.page.id)
+    except SettingError as e:
+        return _unread(who, found, str(e), reason=reason)
+    return RedirectResponse(f"/batches/{found.page.form.batch_id}", 303)
+
+
+@router.post("/pages/{number}/back")
+def page_back(who: Supervisor, found: Unread) -> RedirectResponse:
+    mend.take_back(who.store, found.page.form_id, found.page.id)
+    return RedirectResponse(f"/batches/{found.page.form.batch_id}", 303)
+
+
+@router.post("/forms/{form}/aside")
+def aside_form(who: Supervisor, form: Id, reason: Reason = "") -> Response:
+    return _said_of(who, form, reason, "aside")
+
+
+@router.post("/forms/{form}/right")
+def right(who: Supervisor, form: Id, reason: Reason = "") -> Response:
+    return _said_of(who, form, reason, "right")
+
+
+@router.post("/forms/{form}/back")
+def form_back(who: Supervisor, form: Id) -> RedirectResponse:
+    batch = _batch_of(who, form)
+    mend.take_back(who.store, form)
+    return RedirectResponse(f"/batches/{batch}", 303)
+
+
+def _said_of(who: Visit, form: int, reason: str, kind: mend.Kind) -> Response:
+    """Say why a form is left out or right, and show its batch; with what was typed where that is no reason."""
+    batch = _batch_of(who, form)
+    try:
+        mend.put_aside(who.store, who.person, form, reason, kind=kind)
+    except SettingError as e:
+        return show_batch(who, batch, str(e), reason=(form, reason))
+    return RedirectResponse(f"/batches/{batch}", 303)
+
+
+def _batch_of(who: Visit, form: int) -> int:
+    return there(who.store.get(FormRow, form)).batch_id
+
+
+def _design(found: ToMend, number: int) -> int:
+    """Which page of the template, from 0."""
+    if found.template is None or number > len(found.template.pages):
+        raise SettingError("page of the template: there is no such page; choose another")
+    return number - 1
+
+
+def _corners(text: str) -> list[tuple[float, float]]:
+    """Four points, as JSON: [[x, y], ...]."""
+    try:
+        points = [(float(x), float(y)) for x, y in json.loads(text)]
+    except (ValueError, TypeError):
+        points = []
+    if len(points) != 4 or not all(abs(v) < 10**5 for point in points for v in point):
+        raise SettingError("corners: expected four points; put them on the page again")
+    return points
+
+
+def _unread(who: Visit, found: ToMend, error: str = "", corners: str = "", reason: str = "") -> HTMLResponse:
+    try:
+        shown, gone = picture(file_of(who.store, found.page)), ""
+    except InkshiftError as e:
+        shown, gone = None, str(e)
+    pages = found.template.pages if found.template else ()
+    designs = [{"frame": mend.frame(one), "fields": [f.box for f in one.fields], "size": one.size} for one in pages]
+    return page(
+        who,
+        "unread.html",
+        error=error,
+        found=found,
+        name=called(found.page),
+        shown=shown,
+        version=file_of(who.store, found.page).version,
+        gone=gone,
+        designs=designs,
+        corners=corners,
+        reason=reason,
+    )

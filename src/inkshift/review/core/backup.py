@@ -181,13 +181,11 @@ def _tables_of(session: Session) -> str:
 def _lines(session: Session, table: sa.Table) -> Iterator[bytes]:
     rows = session.execute(sa.select(table).order_by(*table.primary_key)).yield_per(_ROWS)
     for row in rows.mappings():
-        yield json.dumps({name: _plain(value) for name, value in row.items()}).encode() + b"\n"
+        yield json.dumps(dict(row), default=_as_text).encode() + b"\n"
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+def _as_text(value: datetime | bytes) -> str:
+    return value.isoformat() if isinstance(value, datetime) else base64.b64encode(value).decode()
 
 
 def _row(table: sa.Table, line: bytes) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from inkshift.errors import InkshiftError
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.rules import COUNTED, Broken, Limit, Rule, as_written, broken_rules, side_sums
 from inkshift.forms.template import Template
-from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, of_batch, stands
+from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, latest_reading, of_batch, stands
 from inkshift.review.core.store import Store
 
 Checks = Sequence[Rule | Limit]
@@ -78,14 +78,12 @@ def without_digits(template: Mapping[str, Any] | None) -> set[str]:
 
 def values(session: Session, *which: sa.ColumnElement[bool]) -> list[Value]:
     """The fields that are meant, form by form."""
-    each = aliased(Reading)
-    latest = sa.select(sa.func.max(each.id)).where(each.field_id == Field.id).scalar_subquery()
     rows = session.execute(
         sa.select(
             *(Field.form_id, Field.name, Field.status, Field.state, Field.value, Field.accepted_by),
             *(Reading.written, Reading.state),
         )
-        .outerjoin(Reading, Reading.id == latest)
+        .outerjoin(Reading, Reading.id == latest_reading())
         .where(*which)
         .order_by(Field.form_id, Field.id)
     )
@@ -127,12 +125,20 @@ def count_broken(store: Store, batch_id: int) -> None:
         session.execute(sa.update(Form), rows)
 
 
-def while_keyed(session: Session, store: Store, field: Field, user_id: int, blind: bool, typed: str) -> list[Broken]:
+def breaks(
+    session: Session, store: Store, field: Field, user_id: int, blind: bool, typed: str, final: bool = False
+) -> list[Broken]:
     """What an answer, as cells, breaks that somebody types for a field.
 
-    blind: they see nothing but what they typed themselves, so that only that is held against the rules.
+    blind: they see nothing but what they typed themselves, so that only that is held against the rules. final: so is
+    only what stands, not what was merely read.
     """
-    return _with_field(session, store, field, user_id, blind, typed, final=False)
+    checks = checks_of(session, store, field.batch_id)
+    if not checks:
+        return []
+    known = _known(session, field.form_id, user_id, blind, final)
+    broken = broken_rules(checks, known | {field.name: typed})
+    return [one for one in broken if field.name in one.fields]
 
 
 def to_ask(
@@ -142,11 +148,11 @@ def to_ask(
 
     blind: what others typed is held against the rules as well, but not told: such a rule shows no figures.
     """
-    own = _with_field(session, store, field, user_id, blind, typed, final=True) if settles or blind else []
+    own = breaks(session, store, field, user_id, blind, typed, final=True) if settles or blind else []
     alone = broken_rules(checks_of(session, store, field.batch_id), {field.name: typed})
     found = {one.code + one.rule: one for one in [*alone, *own]}
     if blind and settles:
-        for one in _with_field(session, store, field, user_id, False, typed, final=True):
+        for one in breaks(session, store, field, user_id, False, typed, final=True):
             plain = replace(one, message=f"{one.code} {one.rule}: does not hold", left="", right="", zeros=())
             found.setdefault(one.code + one.rule, plain)
     return list(found.values())
@@ -180,17 +186,6 @@ def form_sums(
         for sides, whole in [side_sums(rule, known)]
     ]
     return sums, [one for one in broken if len(one.fields) == 1]
-
-
-def _with_field(
-    session: Session, store: Store, field: Field, user_id: int, blind: bool, typed: str, final: bool
-) -> list[Broken]:
-    checks = checks_of(session, store, field.batch_id)
-    if not checks:
-        return []
-    known = _known(session, field.form_id, user_id, blind, final)
-    broken = broken_rules(checks, known | {field.name: typed})
-    return [one for one in broken if field.name in one.fields]
 
 
 def _known(session: Session, form_id: int, user_id: int, blind: bool, final: bool) -> dict[str, str]:

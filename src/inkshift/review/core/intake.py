@@ -157,7 +157,7 @@ def _new_forms(
         new = [page for page, holder in zip(form.pages, holders, strict=False) if holder is None]
         for page in new:
             if page.source not in said.digests:
-                said.digests[page.source] = _digest(page.source)
+                said.digests[page.source] = digest_of(page.source)
         if there is not None:
             places = {(page.source, page.page) for page in new}
             more = tuple(item for item in form.fields if (item.source, item.page) in places)
@@ -330,7 +330,8 @@ def _png(crop: Pixels) -> bytes:
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def _digest(source: str) -> str:
+def digest_of(source: str) -> str:
+    """The SHA-256 of a page's file; empty where it is not there."""
     try:
         return file_digest(source) if is_there(source) else ""
     except InputError:

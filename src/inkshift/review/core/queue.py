@@ -20,7 +20,7 @@ from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.kinds import KindError
 from inkshift.forms.reading import UNREADABLE
 from inkshift.forms.rules import Broken, Limit, as_written
-from inkshift.review.core.checks import CheckError, Sum, checks_of, form_sums, limit_of, to_ask, while_keyed
+from inkshift.review.core.checks import CheckError, Sum, breaks, checks_of, form_sums, limit_of, to_ask
 from inkshift.review.core.schema import (
     Base,
     Decision,
@@ -306,7 +306,7 @@ def check(store: Store, user_id: int, field_id: int, value: str) -> list[Broken]
         except SettingError:
             return []
         blind = of_batch(session, field.batch_id)[1]
-        return while_keyed(session, store, field, user_id, blind, as_written(*answer))
+        return breaks(session, store, field, user_id, blind, as_written(*answer))
 
 
 def _ask(
@@ -511,7 +511,7 @@ def _item(session: Session, store: Store, field: Field) -> Item:
     settles = field.status == "disputed"
     answers = {shown(d.state, d.value) for d in effective(_log(session, field.id))} if settles else set()
     given = as_written(reading.state, reading.value) if reading is not None and suggestion else UNREADABLE
-    broken = () if blind else tuple(while_keyed(session, store, field, 0, False, given))
+    broken = () if blind else tuple(breaks(session, store, field, 0, False, given))
     told = tuple(reading.rules_broken) if reading and not checks_of(session, store, field.batch_id) else ()
     answered = tuple(sorted(answers))
     limit = limit_of(session, store, field.batch_id, field.name)

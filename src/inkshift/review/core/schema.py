@@ -271,7 +271,7 @@ class Acceptance(Base):
 class TrainedModel(Base):
     """A model package that was taught here. based_on: digest of the one it was taught from.
 
-    comparison: with that one, on held-out forms; see `paired.Paired`.
+    comparison: with that one, on held-out forms; see `models.Paired`.
     """
 
     __tablename__ = "models"
@@ -445,6 +445,12 @@ def stands() -> sa.ColumnElement[bool]:
     """That a decision was not taken back."""
     undo = aliased(Decision)
     return ~sa.exists().where(undo.undoes == Decision.id)
+
+
+def latest_reading() -> sa.ScalarSelect[int]:
+    """The id of the last reading of a field."""
+    each = aliased(Reading)
+    return sa.select(sa.func.max(each.id)).where(each.field_id == Field.id).scalar_subquery()
 
 
 def settled_by_people() -> sa.ColumnElement[bool]:

@@ -1,4 +1,5 @@
-"""The database of review: SQLite in one file, or PostgreSQL for a team. Who may use it, and which models there are."""
+"""The database of review: SQLite in one file, or PostgreSQL for a team. Who may use it, which models there are, and
+long lists, a page at a time."""
 
 from __future__ import annotations
 
@@ -8,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from pydantic_core import PydanticSerializationError, to_json
@@ -28,6 +30,9 @@ LOCAL = "local"
 _BUSY_SECONDS = 30
 _CONNECTIONS = 40
 _DO_NOT_WAIT = sa.text("SET LOCAL synchronous_commit = off")
+Kept = TypeVar("Kept", bound=Base)
+Row = TypeVar("Row")
+Other = TypeVar("Other")
 
 
 class Store:
@@ -52,6 +57,11 @@ class Store:
         """A session to read with. It blocks nobody and nobody blocks it."""
         with Session(self.engine) as session:
             yield session
+
+    def get(self, table: type[Kept], key: int | str) -> Kept | None:
+        """A row by its key; None where there is none."""
+        with self.reading() as session:
+            return session.get(table, key)
 
     @contextmanager
     def writing(self, durable: bool = True) -> Iterator[Session]:
@@ -336,7 +346,7 @@ def set_password(store: Store, user_id: int, password: str) -> None:
 
     Raises SettingError for one that is too short or soon guessed.
     """
-    known = user(store, user_id)
+    known = store.get(User, user_id)
     stored = hash_password(password, known.name if known else "") if password else ""
     with store.writing() as session:
         session.execute(sa.update(User).where(User.id == user_id).values(password=stored))
@@ -347,11 +357,6 @@ def log_in(store: Store, name: str, password: str) -> User | None:
     with store.reading() as session:
         user = session.scalar(sa.select(User).where(User.name == name.strip()))
     return user if check_password(user.password if user else "", password) else None
-
-
-def user(store: Store, user_id: int) -> User | None:
-    with store.reading() as session:
-        return session.get(User, user_id)
 
 
 def users(store: Store) -> list[User]:
@@ -396,3 +401,29 @@ def models(store: Store) -> list[TrainedModel]:
     """The models that were taught here, the newest first; see `models` for which of them is the default."""
     with store.reading() as session:
         return list(session.scalars(sa.select(TrainedModel).order_by(TrainedModel.created.desc())))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[Row]):
+    """A page of a list. count: of all its rows; page: from 1, of `pages`."""
+
+    rows: tuple[Row, ...]
+    count: int
+    page: int
+    pages: int
+
+    def each(self, make: Callable[[Row], Other]) -> Listed[Other]:
+        """What is made of each row of the page, and of no other."""
+        return Listed(tuple(map(make, self.rows)), self.count, self.page, self.pages)
+
+
+def listed(rows: Sequence[Row], page: int, size: int) -> Listed[Row]:
+    """A page of a list, the last where it has fewer."""
+    page, pages = at_most(page, len(rows), size)
+    return Listed(tuple(rows[(page - 1) * size : page * size]), len(rows), page, pages)
+
+
+def at_most(page: int, count: int, size: int) -> tuple[int, int]:
+    """A page of a list that is there, from 1, and how many there are."""
+    pages = max(1, -(-count // size))
+    return min(max(page, 1), pages), pages

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ Job = Callable[[Work], dict[str, Any]]
 KINDS: dict[str, str] = {
     "read": "inkshift.review.batches.reading:read",
     "teach": "inkshift.review.teach:teach",
-    "reread": "inkshift.review.reread:reread",
+    "reread": "inkshift.review.batches.reading:reread",
     "study": "inkshift.review.studies:study",
 }
 
@@ -129,12 +129,8 @@ class Tasks:
                     try:
                         self._begin(task_id)
                     except OSError as e:
-                        _end(
-                            self._store,
-                            task_id,
-                            "failed",
-                            f"it cannot be started ({e.strerror}); free room there, and go on",
-                        )
+                        why = f"it cannot be started ({e.strerror}); free room there, and go on"
+                        _end(self._store, task_id, "failed", why)
 
     def keep(self) -> None:
         """Look again and again, for what other processes ask, until this is closed."""
@@ -196,11 +192,6 @@ def task_folder(files: Path, task_id: int) -> Path:
     return files / "tasks" / str(task_id)
 
 
-def task(store: Store, task_id: int) -> Task | None:
-    with store.reading() as session:
-        return session.get(Task, task_id)
-
-
 def tasks(store: Store, kind: str) -> list[Task]:
     """The tasks of a kind, the newest first."""
     with store.reading() as session:
@@ -241,7 +232,7 @@ def _last_line(log: Path) -> str:
 
 def run(store: Store, task_id: int, files: Path) -> int:
     """Do a task in this process; 0 where it was done."""
-    found = task(store, task_id)
+    found = store.get(Task, task_id)
     if found is None:
         raise SettingError(f"task {task_id}: is not in the database; start it from the server")
     module, function = KINDS[found.kind].split(":")
@@ -266,12 +257,9 @@ def main(arguments: Sequence[str]) -> int:
     # With all that it started: somebody may go on with the task elsewhere.
     end_with(os.getppid(), lambda: os.killpg(os.getpgrp(), signal.SIGTERM))
     os.nice(10)  # people who key come first
-    store = stores.open(os.environ[ADDRESS])
-    store.files = Path(files).resolve()
-    try:
+    with closing(stores.open(os.environ[ADDRESS])) as store:
+        store.files = Path(files).resolve()
         return run(store, int(task_id), Path(files))
-    finally:
-        store.close()
 
 
 if __name__ == "__main__":

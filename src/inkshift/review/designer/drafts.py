@@ -80,11 +80,6 @@ def drafts(store: Store) -> list[Draft]:
         return list(session.scalars(sa.select(Draft).order_by(Draft.changed.desc(), Draft.id.desc())))
 
 
-def find(store: Store, draft: int) -> Draft | None:
-    with store.reading() as session:
-        return session.get(Draft, draft)
-
-
 def begin(store: Store, files: Path, name: str, upload: UploadFile, page: int) -> int:
     """A new draft of one page of a file; its id.
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Depends, HTTPException
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.review.batches.reading import open_reader
-from inkshift.review.core.paging import listed
 from inkshift.review.core.schema import Draft
+from inkshift.review.core.store import listed
 from inkshift.review.designer import drafting, drafts
 from inkshift.review.designer.tryout import try_on
-from inkshift.review.web.render import inline, page
+from inkshift.review.web.render import page
 from inkshift.review.web.security import At, Id, Supervisor, Visit, there
 from inkshift.review.web.uploads import Sent, Upload, shown_name, take
 from inkshift.scratch import scratch
@@ -28,6 +27,14 @@ router = APIRouter()
 TEMPLATES = 20  # of a page
 
 _ONE_AT_A_TIME = threading.Lock()
+
+
+def draft_of(who: Supervisor, draft: Id) -> Draft:
+    """The template of an address; 404 where there is none."""
+    return there(who.store.get(Draft, draft))
+
+
+TheDraft = Annotated[Draft, Depends(draft_of)]
 
 
 @router.get("/templates")
@@ -56,17 +63,16 @@ def open_made(who: Supervisor, sent: Upload) -> Response:
 
 
 @router.get("/templates/{draft}")
-def designer(who: Supervisor, draft: Id) -> HTMLResponse:
-    return _designer(who, _found(who, draft))
+def designer(who: Supervisor, draft: TheDraft) -> HTMLResponse:
+    return _designer(who, draft)
 
 
 @router.post("/templates/{draft}")
-def save(who: Supervisor, draft: Id, given: drafting.Given) -> JSONResponse:
+def save(who: Supervisor, draft: TheDraft, given: drafting.Given) -> JSONResponse:
     """Keep the template as it is; what is wrong with it, or 409 and why it is not kept."""
-    _found(who, draft)
     told = who.words.told
     try:
-        checked, changed = drafts.save(who.store, who.files, draft, given)
+        checked, changed = drafts.save(who.store, who.files, draft.id, given)
     except SettingError as e:
         return JSONResponse({"error": told(str(e))}, 409)
     return JSONResponse(
@@ -75,73 +81,61 @@ def save(who: Supervisor, draft: Id, given: drafting.Given) -> JSONResponse:
 
 
 @router.post("/templates/{draft}/pages")
-def add_page(who: Supervisor, draft: Id, sent: Upload) -> Response:
-    found = _found(who, draft)
+def add_page(who: Supervisor, draft: TheDraft, sent: Upload) -> Response:
     try:
-        number = drafts.add_page(who.store, who.files, draft, _one(sent), _page(sent))
+        number = drafts.add_page(who.store, who.files, draft.id, _one(sent), _page(sent))
     except InkshiftError as e:
-        return _designer(who, found, str(e))
-    return RedirectResponse(f"/templates/{draft}#page-{number}", 303)
+        return _designer(who, draft, str(e))
+    return RedirectResponse(f"/templates/{draft.id}#page-{number}", 303)
 
 
 @router.post("/templates/{draft}/pages/{number}/turn")
-def turn_page(who: Supervisor, draft: Id, number: Id) -> RedirectResponse:
-    _found(who, draft)
-    drafts.turn_page(who.store, who.files, draft, number)
-    return RedirectResponse(f"/templates/{draft}#page-{number}", 303)
+def turn_page(who: Supervisor, draft: TheDraft, number: Id) -> RedirectResponse:
+    drafts.turn_page(who.store, who.files, draft.id, number)
+    return RedirectResponse(f"/templates/{draft.id}#page-{number}", 303)
 
 
 @router.post("/templates/{draft}/pages/{number}/delete")
-def drop_page(who: Supervisor, draft: Id, number: Id) -> RedirectResponse:
-    _found(who, draft)
-    drafts.drop_page(who.store, who.files, draft, number)
-    return RedirectResponse(f"/templates/{draft}", 303)
+def drop_page(who: Supervisor, draft: TheDraft, number: Id) -> RedirectResponse:
+    drafts.drop_page(who.store, who.files, draft.id, number)
+    return RedirectResponse(f"/templates/{draft.id}", 303)
 
 
 @router.post("/templates/{draft}/delete")
-def delete(who: Supervisor, draft: Id) -> RedirectResponse:
-    _found(who, draft)
-    drafts.delete(who.store, who.files, draft)
+def delete(who: Supervisor, draft: TheDraft) -> RedirectResponse:
+    drafts.delete(who.store, who.files, draft.id)
     return RedirectResponse("/templates", 303)
 
 
 @router.get("/templates/{draft}/pages/{number}.jpg")
-def picture(who: Supervisor, draft: Id, number: Id) -> FileResponse:
-    path = drafts.picture(who.files, _found(who, draft).id, number)
+def picture(who: Supervisor, draft: TheDraft, number: Id) -> FileResponse:
+    path = drafts.picture(who.files, draft.id, number)
     if not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, media_type="image/jpeg")
 
 
 @router.post("/templates/{draft}/try")
-def try_it(who: Supervisor, draft: Id, sent: Upload) -> HTMLResponse:
+def try_it(who: Supervisor, draft: TheDraft, sent: Upload) -> HTMLResponse:
     """Read the pages that were sent, or the template's own, and show what is read in each field."""
-    found = _found(who, draft)
-    checked = drafting.check(found.template)
+    checked = drafting.check(draft.template)
     tried, error = [], ""
     if not checked.problems:
         try:
             with _ONE_AT_A_TIME, scratch() as folder:
                 given = [(shown_name(file), take(file, folder, str(n))) for n, file in enumerate(sent.files)]
-                reader = open_reader(who.store, drafts.folder(who.files, draft) / "template.json")
-                tried = try_on(reader, given or _own_pages(who, found))
+                reader = open_reader(who.store, drafts.folder(who.files, draft.id) / "template.json")
+                tried = try_on(reader, given or _own_pages(who, draft))
         except InkshiftError as e:
             error = str(e)
     problems = checked.problems
-    return page(
-        who, "_tried.html", tried=tried, error=error, problems=problems, inline=inline, photo=_photo, status=200
-    )
+    return page(who, "_tried.html", tried=tried, error=error, problems=problems, status=200)
 
 
 @router.get("/templates/{draft}/download")
-def download(who: Supervisor, draft: Id) -> Response:
-    _found(who, draft)
-    named = {"Content-Disposition": f'attachment; filename="template-{draft}.zip"'}
-    return Response(drafts.packed(who.files, draft), media_type="application/zip", headers=named)
-
-
-def _found(who: Visit, draft: int) -> Draft:
-    return there(drafts.find(who.store, draft))
+def download(who: Supervisor, draft: TheDraft) -> Response:
+    named = {"Content-Disposition": f'attachment; filename="template-{draft.id}.zip"'}
+    return Response(drafts.packed(who.files, draft.id), media_type="application/zip", headers=named)
 
 
 def _own_pages(who: Visit, draft: Draft) -> list[tuple[str, Path]]:
@@ -192,7 +186,3 @@ def _designer(who: Visit, draft: Draft, error: str = "") -> HTMLResponse:
     path = str(drafts.folder(who.files, draft.id) / "template.json")
     texts = who.words.of_scripts()
     return page(who, "designer.html", draft=draft, data=data, texts=texts, path=path, error=error)
-
-
-def _photo(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

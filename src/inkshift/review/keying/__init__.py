@@ -1,1 +1,1 @@
-"""Numbers keyed from pictures: `routes` is the queue, `forms` a form as a whole, `views` what both show."""
+"""Numbers keyed from pictures: `routes` shows the queue, or a form as a whole; `views` is what pages tell of both."""

@@ -1,16 +1,17 @@
-"""The queue, one field at a time, by keyboard; the page that a field is on, its form, which a supervisor may mend; and
-which digits the model takes for which."""
+"""Fields keyed by keyboard, one at a time from the queue, or a whole form at once beside its page; the page that a
+field is on, its form, which a supervisor may mend; and which digits the model takes for which."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import InkshiftError, SettingError
-from inkshift.forms.kinds import MOST_TEXT
+from inkshift.forms.kinds import MOST_TEXT, KindError
 from inkshift.forms.rules import Broken
 from inkshift.review.core import queue
 from inkshift.review.core.checks import CheckError
@@ -20,7 +21,7 @@ from inkshift.review.core.words import needed
 from inkshift.review.keying import views
 from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.pagepicture import outline, page_of, picture, sent
-from inkshift.review.web.render import inline, page
+from inkshift.review.web.render import page
 from inkshift.review.web.security import Id, Supervisor, Visit, Who, there
 
 router = APIRouter()
@@ -136,7 +137,7 @@ def _work(
         "undone": waits,
         "batch": found,
         "item": item,
-        "picture": inline(crop),
+        "picture": crop,
         "sheet": on.page if on else None,
         "note": note,
         "left": left,
@@ -152,7 +153,7 @@ def form(who: Supervisor, form: Id) -> HTMLResponse:
 def _form(who: Visit, form: int, asked: Asked) -> HTMLResponse:
     found = there(views.form_page(who.store, form))
     status = 409 if asked.broken else 400 if asked.error else 200
-    return page(who, "form.html", found=found, form=found.form, inline=inline, asked=asked, status=status)
+    return page(who, "form.html", found=found, form=found.form, asked=asked, status=status)
 
 
 @router.post("/forms/{form}/fields/{field}/settle")
@@ -183,4 +184,111 @@ def matrix(who: Supervisor, batch: TheBatch) -> HTMLResponse:
 @router.get("/batches/{batch}/confusions/cell")
 def cell(who: Supervisor, batch: TheBatch, truth: Symbol, read: Symbol) -> HTMLResponse:
     fields = views.behind(who.store, batch.id, truth, read)
-    return page(who, "cell.html", batch=batch, fields=fields, truth=truth, read=read, inline=inline)
+    return page(who, "cell.html", batch=batch, fields=fields, truth=truth, read=read)
+
+
+@router.get("/batches/{batch}/whole")
+def show_whole(who: Who, batch: Id) -> HTMLResponse:
+    """The next form that waits for somebody."""
+    return _whole(who, batch)
+
+
+async def typed_in(request: Request) -> dict[str, str]:
+    """The texts of a form, whatever their names."""
+    return {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+
+
+Entries = Annotated[dict[str, str], Depends(typed_in)]
+
+
+@router.post("/batches/{batch}/whole")
+def decide_whole(who: Who, batch: Id, typed: Entries) -> Response:
+    """Decide all fields of a form; the form again, with what was typed, where that cannot be or must be asked."""
+    answers = _answers(typed)
+    try:
+        seconds = min(max(float(typed.get("seconds") or 0), 0.0), 86_400.0)
+        if not answers or not all(answers.values()):
+            raise SettingError(who.words("whole_first"))
+        queue.decide_form(who.store, who.person, answers, seconds, _checked(typed), batch)
+    except CheckError as e:
+        return _whole(who, batch, typed, asked=e.broken)
+    except TakenError:
+        return _whole(who, batch, typed, error=who.words("taken"))
+    except (SettingError, ValueError) as e:
+        key = needed(e) if isinstance(e, KindError) else ""
+        return _whole(who, batch, typed, error=who.words("whole_first") + (f" {who.words(key)}" if key else ""))
+    return RedirectResponse(f"/batches/{batch}/whole", 303)
+
+
+@router.post("/batches/{batch}/whole/check")
+def check_whole(who: Who, batch: Id, typed: Entries) -> HTMLResponse:
+    """The sums of a form while it is typed, as a part of the page."""
+    form = typed.get("form", "")
+    number = int(form) if form.isdecimal() and len(form) < 10 else 0
+    sums, broken = queue.check_form(who.store, who.person, number, _answers(typed))
+    return page(who, "_sums.html", sums=sums, broken=broken)
+
+
+def _checked(typed: dict[str, str]) -> bool:
+    """Whether they said that the paper says so, of just those values that they were asked about."""
+    asked = {key.removeprefix("asked-"): value for key, value in typed.items() if key.startswith("asked-value-")}
+    given = {key: value for key, value in typed.items() if key.startswith("value-")}
+    return bool(typed.get("checked")) and asked == given
+
+
+def _answers(typed: dict[str, str]) -> dict[int, str]:
+    """By field: what was typed, else what was read where that was shown."""
+    answers = {}
+    for key, value in typed.items():
+        number = key.removeprefix("value-")
+        if key.startswith("value-") and number.isdecimal() and len(number) < 10:
+            said = value.strip()
+            if typed.get(f"kind-{number}") != "text":  # there, a letter may be what is written
+                said = queue.LETTERS.get(said.lower(), said)
+            answers[int(number)] = said or typed.get(f"read-{number}", "")
+    return answers
+
+
+def _whole(
+    who: Visit, batch: int, typed: dict[str, str] | None = None, *, error: str = "", asked: Any = ()
+) -> HTMLResponse:
+    found = views.batch_of(who, batch)
+    form, items = queue.next_form(who.store, who.person, batch)
+    answers = {item.field: item.suggestion for item in items if not item.settles}
+    answers |= _answers(typed or {})
+    sums, broken = queue.check_form(who.store, who.person, form.id, answers) if form else ([], [])
+    return page(
+        who,
+        "whole.html",
+        batch=found,
+        form=form,
+        items=items,
+        sheets=_sheets(who, items),
+        crops={item.field: views.crop_of(who.store, item.field) for item in items},
+        left=views.left(who.store, batch),
+        undone=0 if form else len(undone(who.store, batch)),
+        typed=typed or {},
+        error=error,
+        asked=asked,
+        sums=sums,
+        broken=broken,
+    )
+
+
+def _sheets(who: Visit, items: Sequence[Item]) -> list[dict[str, Any]]:
+    """The pages of a form's fields that can be shown, each with the boxes of its fields."""
+    sheets: dict[int, dict[str, Any]] = {}
+    for item in items:
+        found = page_of(who.store, item.field)
+        if found is None or item.page is None:
+            continue
+        try:
+            shown = picture(found.page)
+        except InkshiftError:
+            continue
+        sheet = sheets.setdefault(
+            item.page, {"field": item.field, "version": found.page.version, "size": shown.size, "boxes": []}
+        )
+        if box := outline(found, shown):
+            sheet["boxes"].append((item.field, box))
+    return list(sheets.values())

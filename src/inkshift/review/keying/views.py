@@ -17,9 +17,8 @@ from inkshift.forms.reading import DIGITS, Kind
 from inkshift.forms.rules import Broken, Limit
 from inkshift.review.core.agreement import Progress, progress
 from inkshift.review.core.checks import broken_now, checks_of, values, without_digits
-from inkshift.review.core.paging import Listed, at_most
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
-from inkshift.review.core.store import Store
+from inkshift.review.core.store import Listed, Store, at_most
 from inkshift.review.core.undone import undone
 from inkshift.review.web.render import MOST_LEFT
 from inkshift.review.web.security import Id, Who, there
@@ -88,8 +87,7 @@ def keying(batch: Batch) -> str:
 
 def batch_of(who: Who, batch: Id) -> Batch:
     """The batch of an address; 404 where there is none."""
-    with who.store.reading() as session:
-        return there(session.get(Batch, batch))
+    return there(who.store.get(Batch, batch))
 
 
 TheBatch = Annotated[Batch, Depends(batch_of)]

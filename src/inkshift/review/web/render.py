@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +17,9 @@ from inkshift.scratch import make_scratch
 _REVIEW = Path(__file__).parents[1]
 _ROOMS = ("web", "batches", "keying", "acceptance", "designer")
 _FOLDERS = [*(_REVIEW / room / "html" for room in _ROOMS), _REVIEW / "pages"]
-_pages = html_templates(*_FOLDERS, how_to_install=how_to_install)
+# What a browser offers where pages are to be sent.
+_PAGE_FILES = ".pdf,.png,.jpg,.jpeg,.jfif,.tif,.tiff,.heic,.heif,.webp,.bmp,.gif"
+_pages = html_templates(*_FOLDERS, how_to_install=how_to_install, page_files=_PAGE_FILES)
 # What waits is counted so far for whoever keys: the count is anew with each decision.
 MOST_LEFT = 10_000
 _pages.filters["or_more"] = lambda count: f"{count}+" if count >= MOST_LEFT else str(count)
@@ -36,11 +37,6 @@ def page(
         status = 400 if given.get("error") else 200
     text = _pages.get_template(template).render(who=who, t=who.words, **given)
     return HTMLResponse(_ADDRESS.sub(rf"\g<0>{who.root}", text) if who.root else text, status, dict(headers or {}))
-
-
-def inline(png: bytes | None) -> str:
-    """A picture as an address that holds it; empty where there is none."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""
 
 
 def written(write: Callable[[Path], object], name: str, media: str) -> FileResponse:

@@ -110,7 +110,7 @@ def visit(request: Request) -> Visit:
     """Who asks. Without accounts everybody on this computer is the local user."""
     state = request.app.state
     store: Store = state.store
-    token = request.cookies.get(cookie_name(request), "")
+    token = token_of(request)
     user = find_session(store, token, state.settings.idle, used=not BY_ITSELF.fullmatch(request.url.path))
     accounts = state.settings.accounts or (user is not None and user.password) or has_accounts(store)
     words = language(request.cookies.get("language", ""), request.headers.get("accept-language", ""))
@@ -123,7 +123,7 @@ def visit(request: Request) -> Visit:
         return replace(known, lacks_second=must and not user.second)
     if accounts:
         return stranger
-    local = stores.user(store, stores.local_user(store))
+    local = store.get(User, stores.local_user(store))
     assert local is not None
     token, csrf = start_session(store, local, place=_place(request))
     keep(request, token)
@@ -133,9 +133,14 @@ def visit(request: Request) -> Visit:
 Who = Annotated[Visit, Depends(visit)]
 
 
-def cookie_name(request: Request) -> str:
+def _cookie_name(request: Request) -> str:
     """Cookies know no ports: each has its own, or two reviews on one computer would throw each other's people out."""
     return f"{COOKIE}-{request.url.port or 0}"
+
+
+def token_of(request: Request) -> str:
+    """What the session's cookie holds; empty without one."""
+    return request.cookies.get(_cookie_name(request), "")
 
 
 def keep(request: Request, token: str, lasts: timedelta = timedelta(hours=HOURS)) -> None:
@@ -144,7 +149,7 @@ def keep(request: Request, token: str, lasts: timedelta = timedelta(hours=HOURS)
     age = int(lasts.total_seconds()) if token else 0
     path = request.app.state.settings.root or "/"
     request.state.cookie = (
-        f"{cookie_name(request)}={token}; Max-Age={age}; Path={path}; HttpOnly; SameSite=strict{marks}"
+        f"{_cookie_name(request)}={token}; Max-Age={age}; Path={path}; HttpOnly; SameSite=strict{marks}"
     )
 
 

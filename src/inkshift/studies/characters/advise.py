@@ -189,8 +189,7 @@ class Advice:
     @property
     def helps(self) -> str:
         """Whether it pays to start from a source: helps, equivalent, hurts or undecided."""
-        words = {"ahead": "helps", "alike": "equivalent", "behind": "hurts", "undecided": "undecided"}
-        return words[self.gain[3]] if self.gain else "undecided"
+        return stats.HELPS[self.gain[3] if self.gain else "undecided"]
 
 
 def choose(measured: Sequence[Measured]) -> tuple[Measured, tuple[Measured, ...]]:

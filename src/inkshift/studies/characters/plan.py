@@ -13,8 +13,7 @@ from inkshift.datasets.formats import Split
 from inkshift.datasets.tasks import Task
 from inkshift.errors import DataError
 from inkshift.studies.engine import AnyRun, Checksums, replicate_seed
-from inkshift.studies.spec import CHOICES, Protocol, Regime, Study, TransferSet
-from inkshift.studies.weights import Weights
+from inkshift.studies.spec import CHOICES, Protocol, Regime, Study, TransferSet, Weights
 
 _BLOCK = 4096
 _SPLITS: tuple[Split, ...] = ("train", "test")
@@ -46,7 +45,7 @@ class Run(AnyRun):
     weights: tuple[Weights, str] | None = None
 
     def config(self) -> dict[str, Any]:
-        return {
+        found = {
             "role": self.role,
             "regime": self.regime,
             "task": self.task.model_dump(mode="json"),
@@ -56,11 +55,10 @@ class Run(AnyRun):
             "seed": self.seed,
             "sample_seed": self.sample_seed,
             "protocol": self.protocol.stored(),
-        } | self._later()
-
-    def _later(self) -> dict[str, Any]:
-        """Settings that came after the first studies, where they are used."""
-        found: dict[str, Any] = {} if self.labels_seed is None else {"labels_seed": self.labels_seed}
+        }
+        # These came after the first studies, whose runs keep their keys.
+        if self.labels_seed is not None:
+            found["labels_seed"] = self.labels_seed
         if self.weights is not None:
             found["weights"] = self.weights[0].model_dump() | {"sha256": self.weights[1]}
         return found

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from inkshift.datasets.numbers import load_numbers
+from inkshift.datasets.catalog import load_numbers
 from inkshift.errors import DataError, ModelError
 from inkshift.models.package import load_model
 from inkshift.studies.engine import AnyRun, Checksums, replicate_seed

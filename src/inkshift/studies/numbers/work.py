@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from inkshift.datasets.numbers import load_numbers
+from inkshift.datasets.catalog import load_numbers
 from inkshift.datasets.synth import paper, shapes, strings
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.files import as_csv, write_whole

@@ -287,7 +287,8 @@ def reaches(results: Results) -> list[Reach]:
 
 
 def _reach(study_set: str, arm: Arm, target: float, uses: Counter[str | None]) -> Reach:
-    epochs = tuple(_first_at(run, target) for run in arm.distinct)
+    there = [(run, np.flatnonzero(run.f1 >= target)) for run in arm.distinct]
+    epochs = tuple(int(run.epochs[rows[0]]) if len(rows) else None for run, rows in there)
     seconds = [
         None if epoch is None else float(run.seconds[run.epochs <= epoch].sum())
         for run, epoch in zip(arm.distinct, epochs, strict=True)
@@ -304,21 +305,9 @@ def forgotten(results: Results) -> list[Forgotten]:
         known = np.array([run.source_f1 for run in arm.distinct if run.source_f1 is not None])
         if len(known):
             before, after = known.T
-            rows.append(
-                Forgotten(
-                    study_set.name,
-                    arm.name,
-                    float(before.mean()),
-                    float(after.mean()),
-                    t_interval(after - before, PAIRED),
-                )
-            )
+            means, change = (float(before.mean()), float(after.mean())), t_interval(after - before, PAIRED)
+            rows.append(Forgotten(study_set.name, arm.name, *means, change))
     return rows
-
-
-def _first_at(run: Replicate, target: float) -> int | None:
-    there = np.flatnonzero(run.f1 >= target)
-    return int(run.epochs[there[0]]) if len(there) else None
 
 
 def _cost(study_set: Set, arm: Arm, settings: Mapping[str, Any]) -> StopCost:

@@ -96,7 +96,7 @@ def pictures(results: Results, slugs: Sequence[str]) -> Iterator[Picture]:
 
 def _range(results: Results) -> tuple[float, float]:
     """From the lowest to the highest F1 of any run, for plots that are read side by side."""
-    every = [run.f1 for _, arm in results.arms for run in arm.replicates]
+    every = [run.f1 for *_, run in results.runs]
     low, high = (min(map(np.min, every)), max(map(np.max, every))) if every else (0.0, 1.0)
     room = 0.05 * max(high - low, 0.02)
     return float(low - room), float(high + room)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from inkshift.files import write_whole
 from inkshift.studies.report.figures import LINE, RC, SOFT, STYLES, Picture, canvas, end_labels, picture
 from inkshift.studies.report.number_results import (
     Analysis,
@@ -22,8 +22,8 @@ from inkshift.studies.report.number_results import (
     load,
     worth,
 )
-from inkshift.studies.report.page import bounds, environment, gap, lost, write_pictures
-from inkshift.studies.report.tables import Rows, bounds_of, write_table
+from inkshift.studies.report.page import bounds, environment, gap, lost, write_all
+from inkshift.studies.report.tables import Rows, bounds_of
 from inkshift.studies.stats import Interval
 
 _REGIMES = ("fine-tuned", "control")
@@ -32,14 +32,9 @@ _STANDS = {"ahead": "ahead", "alike": "alike", "behind": "behind", "undecided": 
 
 def write(folder: Path, out: Path | None = None) -> Path:
     """Write the report of the study in `folder`, with all that `page.write` writes; the path written."""
-    path = out or folder / "report.html"
     analysis = analyse(load(folder))
     drawn = list(pictures(analysis.results))
-    beside = write_pictures(path, drawn)
-    for name, rows in tables(analysis).items():
-        write_table(beside / "tables" / name, rows)
-    write_whole(path, page(analysis, drawn, beside.name).encode("utf-8"))
-    return path
+    return write_all(out or folder / "report.html", drawn, tables(analysis), partial(page, analysis, drawn))
 
 
 def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ import numpy as np
 from jinja2 import Environment
 
 from inkshift.errors import DataError
-from inkshift.files import html_templates, write_whole
+from inkshift.files import html_templates, inline, write_whole
 from inkshift.studies.report import analysis as analyses
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison, main_rows
 from inkshift.studies.report.figures import Picture, labels_of, pictures
 from inkshift.studies.report.results import Arm, Missing, Results, Set, StudyResults, load
-from inkshift.studies.report.tables import write_tables
-from inkshift.studies.stats import Interval, unfit
+from inkshift.studies.report.tables import Rows, tables, write_tables
+from inkshift.studies.stats import HELPS, Interval, unfit
 
 NONE = "–"
 STOPPED = {"epochs": "ran all epochs", "as-published": "test loss settled", "held-out": "validation loss settled"}
@@ -32,8 +32,6 @@ VERDICTS = {
     "behind": "{arm} is behind {baseline}",
     "undecided": "{arm} against {baseline} is undecided",
 }
-
-HELPS = {"ahead": "helps", "alike": "equivalent", "behind": "hurts", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)
@@ -54,24 +52,22 @@ def write(folder: Path, out: Path | None = None) -> Path:
     Beside it, in a folder of its name without ending: `figures/` (SVG and PNG) and `tables/` (CSV).
     Raises DataError for a folder without a readable index, SettingError where nothing can be written.
     """
-    path = out or folder / "report.html"
     results = load(folder)
     analysis = analyses.analyse(results)
     slugs = slugs_of([study_set.name for study_set in results.sets])
     drawn = list(pictures(results, slugs))
-    beside = write_pictures(path, drawn)
-    write_tables(analysis, beside / "tables", slugs)
-    write_whole(path, page(analysis, drawn, beside.name).encode("utf-8"))
-    return path
+    return write_all(out or folder / "report.html", drawn, tables(analysis, slugs), partial(page, analysis, drawn))
 
 
-def write_pictures(page: Path, drawn: Sequence[Picture]) -> Path:
-    """Write the figures of a page into the folder beside it; returns that folder."""
-    beside = page.with_suffix("") if page.suffix else page.with_name(page.name + "-files")
+def write_all(path: Path, drawn: Sequence[Picture], rows: Mapping[str, Rows], html: Callable[[str], str]) -> Path:
+    """Write a page of any kind of study, and figures and tables into the folder beside it, whose name `html` takes."""
+    beside = path.with_suffix("") if path.suffix else path.with_name(path.name + "-files")
     for picture in drawn:
         write_whole(beside / "figures" / f"{picture.name}.svg", picture.svg)
         write_whole(beside / "figures" / f"{picture.name}.png", picture.png)
-    return beside
+    write_tables(rows, beside / "tables")
+    write_whole(path, html(beside.name).encode("utf-8"))
+    return path
 
 
 def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
@@ -103,7 +99,7 @@ def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
 
 def environment() -> Environment:
     """What templates are rendered with: pages of any kind of study share its filters and its style sheet."""
-    helpers = {"address": _address, "sentence": sentence, "stopped": _stopped, "sheet": _sheet, "NONE": NONE}
+    helpers = {"sentence": sentence, "stopped": _stopped, "sheet": _sheet, "NONE": NONE}
     made = html_templates(Path(__file__).parent, **helpers)
     made.filters.update(f1=f1, points=points, bounds=bounds, gap=gap, epochs=epoch_counts, labels=labels)
     return made
@@ -276,13 +272,9 @@ def _arm_settings(results: Results) -> list[tuple[str, str, Mapping[str, Any]]]:
     return [(s.name, arm.name if arm else "", settings) for s, arm, settings in (*whole, *single) if settings]
 
 
-def _address(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
 def _sheet(path: Path) -> str:
     """The audit's contact sheet as a data address. Raises DataError where it cannot be read."""
     try:
-        return _address(path.read_bytes(), "png")
+        return inline(path.read_bytes())
     except OSError as e:
         raise DataError(f"{path}: cannot be read ({e.strerror}); run the overlap audit again") from None

@@ -201,6 +201,11 @@ class Results(StudyResults):
         """Every arm, with the set that it is of."""
         return [(study_set, arm) for study_set in self.sets for arm in study_set.arms]
 
+    @property
+    def runs(self) -> list[tuple[str, str, Replicate]]:
+        """Every finished run, with the names of its set and arm."""
+        return [(study_set.name, arm.name, run) for study_set, arm in self.arms for run in arm.replicates]
+
     def steps_of(self, study_set: Set, arm: Arm) -> int | None:
         """Steps of the optimiser in an epoch: batches of the training images; None where these are not known."""
         settings = self.settings_of(study_set, arm)
@@ -356,6 +361,27 @@ def _replicate(run: Path, number: int, digest: str) -> Replicate:
     with (run / "epochs.csv").open(newline="", encoding="utf-8") as file:
         rows = [[float(row[column] or "nan") for column in COLUMNS] for row in csv.DictReader(file)]
     table = np.array(rows, np.float64).reshape(-1, len(COLUMNS))
+    if not np.isfinite(table[:, 4]).all():
+        raise ValueError("an epoch in epochs.csv has no f1")
+    counted = _counted(run, len(table))
+    seed, source = config.get("seed"), config.get("source")
+    return Replicate(
+        number=number,
+        digest=digest,
+        seed=seed if isinstance(seed, int) else None,
+        stopped=str(done["stopped"]),
+        epochs=table[:, 0].astype(np.int64),
+        **dict(zip(COLUMNS[1:], table.T[1:], strict=True)),
+        folder=run,
+        **counted,
+        **_kept(run, len(table), counted["true"], counted["predicted"]),
+        source=source if isinstance(source, str) else None,
+        source_seconds=_seconds_of(run.parent / source) if isinstance(source, str) else 0.0,
+    )
+
+
+def _counted(run: Path, epochs: int) -> dict[str, Any]:
+    """What `confusion.npz` says of a replicate. Raises ValueError where it does not add up."""
     try:
         arrays = read_npz(run / "confusion.npz")
     except DataError:
@@ -369,44 +395,29 @@ def _replicate(run: Path, number: int, digest: str) -> Replicate:
         or not all(len(v) and 0 <= v.min() <= v.max() < count for v in (true, predicted))
     ):
         raise ValueError("true and predicted in confusion.npz are not classes of one set of images")
-    if not len(table) or confusions.shape != (len(table), count, count):
-        raise ValueError(f"{len(table)} epochs in epochs.csv, confusion matrices of shape {confusions.shape}")
-    if not np.isfinite(table[:, 4]).all():
-        raise ValueError("an epoch in epochs.csv has no f1")
+    if not epochs or confusions.shape != (epochs, count, count):
+        raise ValueError(f"{epochs} epochs in epochs.csv, confusion matrices of shape {confusions.shape}")
     if not np.array_equal(metrics.confusion(predicted, true, count), confusions[-1]):
         raise ValueError("the predictions in confusion.npz do not add up to its last confusion matrix")
-    readings, source_f1 = None, None
-    beside = {name: np.full(len(table), np.nan) for name in BESIDE}
-    if (run / READINGS).is_file():
-        kept = read_npz(run / READINGS)
-        readings = kept["predicted"].astype(np.int64)
-        beside = {name: kept.get(name, unknown).astype(np.float64) for name, unknown in beside.items()}
-        if any(values.shape != (len(table),) for values in beside.values()):
-            raise ValueError(f"{READINGS} does not have an epoch for each of epochs.csv")
-        if "source_f1" in kept:
-            before, after = kept["source_f1"].astype(np.float64).tolist()
-            source_f1 = before, after
-        if readings.shape != (len(table), len(true)) or not np.array_equal(readings[-1], predicted):
-            raise ValueError(f"{READINGS} does not hold what confusion.npz does")
-    seed, source = config.get("seed"), config.get("source")
-    return Replicate(
-        number=number,
-        digest=digest,
-        seed=seed if isinstance(seed, int) else None,
-        stopped=str(done["stopped"]),
-        epochs=table[:, 0].astype(np.int64),
-        **dict(zip(COLUMNS[1:], table.T[1:], strict=True)),
-        folder=run,
-        classes=classes,
-        confusions=confusions,
-        true=true,
-        predicted=predicted,
-        **beside,
-        readings=readings,
-        source=source if isinstance(source, str) else None,
-        source_seconds=_seconds_of(run.parent / source) if isinstance(source, str) else 0.0,
-        source_f1=source_f1,
-    )
+    return {"classes": classes, "confusions": confusions, "true": true, "predicted": predicted}
+
+
+def _kept(run: Path, epochs: int, true: Counts, predicted: Counts) -> dict[str, Any]:
+    """What a replicate kept beside that, or that it is not known. Raises ValueError where the two differ."""
+    found: dict[str, Any] = {name: np.full(epochs, np.nan) for name in BESIDE}
+    if not (run / READINGS).is_file():
+        return found
+    kept = read_npz(run / READINGS)
+    readings = kept["predicted"].astype(np.int64)
+    found = {name: kept.get(name, unknown).astype(np.float64) for name, unknown in found.items()}
+    if any(values.shape != (epochs,) for values in found.values()):
+        raise ValueError(f"{READINGS} does not have an epoch for each of epochs.csv")
+    if readings.shape != (epochs, len(true)) or not np.array_equal(readings[-1], predicted):
+        raise ValueError(f"{READINGS} does not hold what confusion.npz does")
+    if "source_f1" in kept:
+        before, after = kept["source_f1"].astype(np.float64).tolist()
+        found["source_f1"] = before, after
+    return found | {"readings": readings}
 
 
 def _seconds_of(run: Path) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,10 @@ Rows = Iterable[Sequence[Any]]
 BOUNDS = ("mean", "low", "high")
 
 
-def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> None:
-    """Write all tables into `folder`, which is made if need be. slugs: a file name for each set.
-
-    Confusion matrices that an earlier report left there, of arms that this study does not have, are removed.
-    """
+def tables(analysis: Analysis, slugs: Sequence[str]) -> dict[str, Rows]:
+    """All tables by file name. slugs: a file name for each set."""
     results = analysis.results
-    tables: dict[str, Rows] = {
+    return {
         "epochs.csv": _epochs(results),
         "curves.csv": _curves(results),
         "per_class.csv": _per_class(results),
@@ -42,16 +39,18 @@ def write_tables(analysis: Analysis, folder: Path, slugs: Sequence[str]) -> None
         **({"overlap.csv": _overlap(analysis)} if analysis.overlaps else {}),
         **dict(_confusions(results, slugs)),
     }
+
+
+def write_tables(tables: Mapping[str, Rows], folder: Path) -> None:
+    """Write rows, the header among them, as CSV files. Raises SettingError if they cannot be written.
+
+    Confusion matrices that an earlier report left there, of arms that this study does not have, are removed.
+    """
     for path in folder.glob("confusion-*.csv"):
         if path.name not in tables:
             path.unlink()
     for name, rows in tables.items():
-        write_table(folder / name, rows)
-
-
-def write_table(path: Path, rows: Rows) -> None:
-    """Write rows, the header among them, as one CSV file. Raises SettingError if it cannot be written."""
-    write_whole(path, as_csv([_cell(value) for value in row] for row in rows))
+        write_whole(folder / name, as_csv([_cell(value) for value in row] for row in rows))
 
 
 def _cell(value: Any) -> Any:
@@ -67,11 +66,10 @@ def bounds_of(interval: Interval | None) -> tuple[float | None, ...]:
 
 def _epochs(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "replicate", *COLUMNS
-    for study_set, arm in results.arms:
-        for run in arm.replicates:
-            columns = (run.epochs, run.training_loss, run.test_loss, run.validation_loss, run.f1, run.accuracy)
-            for row in zip(*columns, strict=True):
-                yield study_set.name, arm.name, run.number, *row
+    for study_set, arm, run in results.runs:
+        columns = (run.epochs, run.training_loss, run.test_loss, run.validation_loss, run.f1, run.accuracy)
+        for row in zip(*columns, strict=True):
+            yield study_set, arm, run.number, *row
 
 
 def _curves(results: Results) -> Iterator[Sequence[Any]]:
@@ -85,11 +83,10 @@ def _curves(results: Results) -> Iterator[Sequence[Any]]:
 
 def _per_class(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "replicate", "epoch", "class", "accuracy"
-    for study_set, arm in results.arms:
-        for run in arm.replicates:
-            for epoch, row in zip(run.epochs, run.per_class(), strict=True):
-                for name, accuracy in zip(run.classes, row, strict=True):
-                    yield study_set.name, arm.name, run.number, epoch, name, accuracy
+    for study_set, arm, run in results.runs:
+        for epoch, row in zip(run.epochs, run.per_class(), strict=True):
+            for name, accuracy in zip(run.classes, row, strict=True):
+                yield study_set, arm, run.number, epoch, name, accuracy
 
 
 def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
@@ -179,10 +176,8 @@ def _data(results: Results) -> Iterator[Sequence[Any]]:
 
 def _runs(results: Results) -> Iterator[Sequence[Any]]:
     yield "set", "regime", "replicate", "digest", "seed", "state", "stopped", "epochs", "error"
-    for study_set, arm in results.arms:
-        for run in arm.replicates:
-            where = (study_set.name, arm.name, run.number, run.digest, run.seed)
-            yield *where, "finished", run.stopped, run.epochs[-1], ""
+    for study_set, arm, run in results.runs:
+        yield study_set, arm, run.number, run.digest, run.seed, "finished", run.stopped, run.epochs[-1], ""
     for lost in results.missing:
         yield lost.set, lost.arm, lost.replicate, lost.digest, "", lost.state, "", "", lost.error
 
