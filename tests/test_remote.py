@@ -78,6 +78,7 @@ def server() -> Iterator[str]:
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there,), daemon=True)
     process.start()
+    there.close()  # else its end would never be told
     yield f"http://127.0.0.1:{here.recv()}"
     process.kill()
     process.join()
