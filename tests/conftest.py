@@ -80,6 +80,14 @@ def shipped_model() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def memory_given_back(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests wrote goes where none failed; no sooner, as threads of theirs may still look at it."""
+    yield
+    if not request.session.testsfailed:
+        shutil.rmtree(tmp_path_factory.getbasetemp(), ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def real_hasher() -> Iterator[Callable[[], Any]]:
     """Gives what hashes passwords, slow on purpose; in its place tests have one that takes no time."""
     try:
