@@ -24,6 +24,7 @@ from inkshift.models import package
 # Else each process of the tests compiles the whole program anew, and pytest all of hypothesis, its asserts rewritten.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+gc.set_threshold(20_000)  # new objects, not 700, before garbage is looked for
 
 from hypothesis import settings  # noqa: E402
 
