@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import settings
 
 from command import Answer, Run
 from inkshift.cli import main
 from inkshift.models import package
+
+# Else each process of the tests compiles the whole program anew, and pytest all of hypothesis, its asserts rewritten.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+gc.set_threshold(20_000)  # new objects, not 700, before garbage is looked for
+
+from hypothesis import settings  # noqa: E402
 
 # How long an example takes depends on what else the machine does. The same examples every time, so that a change is
 # held against what was there before; `--hypothesis-profile search` draws new ones.
@@ -22,7 +35,24 @@ settings.register_profile("search", deadline=None)
 settings.load_profile("inkshift")
 
 ROOT = Path(__file__).parents[1]
+# What tests write need not survive a power cut: in memory nothing waits for the disk, which else takes as long as all
+# else does. Of no use where programs may not run in it or where there is little room, as in a container.
+_MEMORY = Path("/dev/shm")
+if (
+    "TMPDIR" not in os.environ
+    and os.access(_MEMORY, os.W_OK)
+    and shutil.disk_usage(_MEMORY).free > 4 << 30
+    and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
+):
+    tempfile.tempdir = os.environ["TMPDIR"] = str(_MEMORY)
+
 Gray = npt.NDArray[np.uint8]
+
+
+def pytest_collection_finish() -> None:
+    """All modules are there now and stay: looked through for garbage again and again, they cost a sixth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +85,30 @@ def shipped_model() -> str:
     if package.DEFAULT_MODEL not in package.shipped():
         pytest.skip(f"no package {package.DEFAULT_MODEL!r} in src/inkshift/packages")
     return package.DEFAULT_MODEL
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_given_back(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests wrote goes where none failed; no sooner, as threads of theirs may still look at it."""
+    yield
+    if not request.session.testsfailed:
+        shutil.rmtree(tmp_path_factory.getbasetemp(), ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_hasher() -> Iterator[Callable[[], Any]]:
+    """Gives what hashes passwords, slow on purpose; in its place tests have one that takes no time."""
+    try:
+        from argon2 import PasswordHasher
+    except ImportError:
+        yield lambda: None
+        return
+    from inkshift.review.core import passwords
+
+    with pytest.MonkeyPatch.context() as patch:
+        real = passwords._hasher
+        patch.setattr(passwords, "_hasher", cache(lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
+        yield real
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from inkshift.review.app import Settings, make_app
-from inkshift.review.core.store import Store
+from inkshift.review.core.store import Store, files_beside
 from review_app import opened
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -27,7 +27,8 @@ needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/c
 def answering(store: Store, settings: Settings | None = None) -> Iterator[str]:
     """The address of the application on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(make_app(store, settings), log_level="error"))
+        app = make_app(store, settings or Settings(files=files_beside(store)))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -12,10 +12,9 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from argon2 import PasswordHasher
 
 from inkshift.errors import InputError, SettingError
-from inkshift.review.core import intake, passwords, queue
+from inkshift.review.core import intake, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.passwords import check_password, hash_password
 from inkshift.review.core.schema import Base, Decision, User
@@ -119,14 +118,6 @@ class TestLog:
         assert user is not None and user.created == noon and user.created.tzinfo is not None
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes that take no time; they are slow on purpose."""
-    monkeypatch.setattr(passwords, "_hasher", lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    passwords._nobodys.cache_clear()
-
-
-@pytest.mark.usefixtures("quick")
 class TestUsers:
     def test_who_may_log_in(self, store: Store) -> None:
         ann = stores.add_user(store, " Ann ", "keyer", PASSWORD)

@@ -10,13 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import inkshift
+from command import Run
 from inkshift.errors import SettingError
 from inkshift.models.package import load_model
 from inkshift.models.runtime import classifier
@@ -85,19 +88,31 @@ def command_line(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True)
 
 
+def here(work: Callable[[Any], Any], items: Iterable[tuple[str, Any]], **_: Any) -> Iterator[tuple[str, Any]]:
+    """`jobs.run` without processes, which cost seconds each to start."""
+    for key, item in items:
+        yield key, work(item)
+
+
+@pytest.fixture
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.jobs, "run", here)
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """A finished study: its specification, its folder, what the command printed."""
+    """A finished study: its specification, its folder, what the command prints of it."""
     root = tmp_path_factory.mktemp("study")
-    spec = write_study(root)
-    ran = command_line("run", spec, "--folder", root / "out", "--workers", "2")
-    assert ran.returncode == 0, ran.stderr
-    assert "leaked" not in ran.stderr
-    return spec, root / "out", ran.stdout
+    spec, folder = write_study(root), root / "out"
+    study = Study.load(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.jobs, "run", here)
+        assert engine.run(kind_of(study), study, folder) == {}
+    return spec, folder, f"digest {engine.study_digest(plan(study), folder)}\n"
 
 
 def test_every_run_leaves_its_folder(done: tuple[Path, Path, str]) -> None:
-    spec, folder, printed = done
+    spec, folder, _ = done
     study = Study.load(spec)
     planned = plan(study)
     assert len(planned.runs) == 1 + 2 + 2 + 2 + 1
@@ -113,23 +128,23 @@ def test_every_run_leaves_its_folder(done: tuple[Path, Path, str]) -> None:
         )
         assert len(readings) == (1 if run.regime == "as-is" else 2) and readings.shape[1] == 12 * len(run.task.labels)
         assert not files & {"checkpoint.pt", "error.json"}
-    assert printed.strip() == f"digest {engine.study_digest(plan(study), folder)}"
     index = json.loads((folder / "index.json").read_text())
     assert index["sets"][0]["relation"] == "subset" and index["sets"][0]["relation_text"] == "Y_S ⊂ Y_T"
     assert len(index["data"]) == 4 and all(len(facts["sha256"]) == 64 for facts in index["data"].values())
 
 
-def test_what_is_finished_is_not_run_again(done: tuple[Path, Path, str]) -> None:
+def test_what_is_finished_is_not_run_again(done: tuple[Path, Path, str], run: Run) -> None:
     spec, folder, printed = done
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("epochs.csv")}
-    again = command_line("run", spec, "--folder", folder, "--workers", "1")
-    assert again.stdout == printed
+    again = run("study", "run", spec, "--folder", folder, "--workers", "1")
+    assert again.out == printed
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("epochs.csv")}
 
 
 def test_a_study_that_was_killed_goes_on_and_ends_with_the_same_digest(
     done: tuple[Path, Path, str], tmp_path: Path
 ) -> None:
+    """In processes of its own, two at a time, where the other ran whole in one."""
     spec, _, printed = done
     folder = tmp_path / "out"
     running = subprocess.Popen(
@@ -146,8 +161,8 @@ def test_a_study_that_was_killed_goes_on_and_ends_with_the_same_digest(
     running.wait()
     assert len(list((folder / "runs").glob("*/done.json"))) < len(plan(Study.load(spec)).runs)
     again = command_line("run", spec, "--folder", folder, "--workers", "2")
-    assert again.returncode == 0, again.stderr
-    assert again.stdout == printed
+    assert (again.returncode, again.stdout) == (0, printed), again.stderr
+    assert "leaked" not in again.stderr
 
 
 def test_a_network_leaves_as_a_package_that_the_reader_takes(done: tuple[Path, Path, str], tmp_path: Path) -> None:
@@ -169,44 +184,45 @@ def test_a_network_leaves_as_a_package_that_the_reader_takes(done: tuple[Path, P
     assert form["digit"].state in ("written", "blank", "crossed-out", "overwritten", "overflow")
 
 
-def test_status_and_report_of_a_study_that_has_a_gap(done: tuple[Path, Path, str], tmp_path: Path) -> None:
+def test_status_and_report_of_a_study_that_has_a_gap(done: tuple[Path, Path, str], tmp_path: Path, run: Run) -> None:
     spec, folder, _ = done
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     lost = plan(Study.load(spec)).sets[0].arms[2].runs[1].key
     (copy / "runs" / lost / "done.json").unlink()
-    status = json.loads(command_line("status", spec, "--folder", copy, "--json").stdout)
+    status = json.loads(run("study", "status", spec, "--folder", copy, "--json").out)
     assert [(row["regime"], row["finished"], row["runs"]) for row in status[1:]] == [
         ("control", 2, 2),
         ("frozen", 2, 2),
         ("fine-tuned", 1, 2),
         ("as-is", 1, 1),
     ]
-    reported = command_line("report", spec, "--folder", copy, "--out", tmp_path / "report.html")
-    assert reported.returncode == 0, reported.stderr
+    reported = run("study", "report", spec, "--folder", copy, "--out", tmp_path / "report.html")
+    assert reported.status == 0, reported.err
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert lost in page and "Y_S ⊂ Y_T" in page
     assert 'src="http' not in page and "<link" not in page and "<script" not in page
 
 
-def test_the_dry_run_counts_and_writes_nothing(done: tuple[Path, Path, str], tmp_path: Path) -> None:
+def test_the_dry_run_counts_and_writes_nothing(done: tuple[Path, Path, str], tmp_path: Path, run: Run) -> None:
     spec, _, _ = done
-    dry = command_line("run", spec, "--folder", tmp_path / "none", "--dry-run")
-    assert dry.returncode == 0, dry.stderr
-    assert "8 runs to do" in dry.stdout and "disk:" in dry.stdout
-    assert "…" not in dry.stdout and "images an epoch" in dry.stdout  # no number or name is cut
+    dry = run("study", "run", spec, "--folder", tmp_path / "none", "--dry-run")
+    assert dry.status == 0, dry.err
+    assert "8 runs to do" in dry.out and "disk:" in dry.out
+    assert "…" not in dry.out and "images an epoch" in dry.out  # no number or name is cut
     assert not (tmp_path / "none").exists()
 
 
-def test_a_run_that_diverges_costs_no_other(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_processes")
+def test_a_run_that_diverges_costs_no_other(tmp_path: Path, run: Run) -> None:
     text = SPEC.replace('"frozen", "fine-tuned", "as-is"]', '"fine-tuned"]\nregime = {{ control = {{ rate = 1e30 }} }}')
     spec = write_study(tmp_path, text.replace("replicates = 2", "replicates = 1"))
     folder = tmp_path / "out"
-    ran = command_line("run", spec, "--folder", folder)
-    assert ran.returncode == 1
+    ran = run("study", "run", spec, "--folder", folder)
+    assert ran.status == 1
     failed = plan(Study.load(spec)).sets[0].arms[0].runs[0].key
-    assert str(folder / "runs" / failed) in ran.stderr and "lower the rate" in ran.stderr
-    assert "2 of 3 runs are finished" in ran.stderr
+    assert str(folder / "runs" / failed) in ran.err and "lower the rate" in ran.err
+    assert "2 of 3 runs are finished" in ran.err
     error = json.loads((folder / "runs" / failed / "error.json").read_text())["error"]
     assert "loss is" in error and not (folder / "runs" / failed / "done.json").exists()
 
@@ -226,6 +242,7 @@ def test_data_that_changed_since_the_study_began_are_refused(tmp_path: Path) -> 
         engine.begin(kind_of(other), other, planned, folder)
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_data_that_are_damaged_cost_only_their_own_runs(tmp_path: Path) -> None:
     study = Study.load(write_study(tmp_path, SPEC.replace('"frozen", "fine-tuned", "as-is"]', '"fine-tuned"]')))
     file = tmp_path / "target" / "test.npz"

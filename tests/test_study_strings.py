@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,6 +38,7 @@ from inkshift.studies.numbers.work import deal, edit_distance  # noqa: E402
 from inkshift.studies.report import number_page as strings_report  # noqa: E402
 from inkshift.studies.report import number_results as strings_results  # noqa: E402
 from inkshift.studies.stats import Interval, Verdict  # noqa: E402
+from test_study import here  # noqa: E402
 
 STUDIES = Path(__file__).parents[1] / "studies"
 SPEC = """
@@ -91,12 +92,6 @@ def write_package(folder: Path, seed: int = 0) -> None:
         licence="none",
     )
     save_package(folder, manifest, weights_bytes(net), b"")
-
-
-def here(work: Callable[[Any], Any], items: Iterable[tuple[str, Any]], **_: Any) -> Iterator[tuple[str, Any]]:
-    """`jobs.run` without processes, which cost seconds each to start."""
-    for key, item in items:
-        yield key, work(item)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,16 +13,13 @@ timm = pytest.importorskip("timm")
 
 import safetensors.torch  # noqa: E402
 
+from command import Run  # noqa: E402
 from inkshift.errors import DataError, SettingError  # noqa: E402
 from inkshift.models.train.networks import build, mnist_convnet  # noqa: E402
 from inkshift.models.train.weights import fitted  # noqa: E402
 from inkshift.studies.characters.plan import plan  # noqa: E402
-from inkshift.studies.spec import (  # noqa: E402
-    IMAGENET,
-    Study,
-    Weights,
-)
-from test_study import SPEC, command_line, write_study  # noqa: E402
+from inkshift.studies.spec import IMAGENET, Study, Weights  # noqa: E402
+from test_study import SPEC, no_processes, write_study  # noqa: E402, F401
 
 SOURCE = 'source = {{ data = "{root}/source", labels = ["0", "1", "2"] }}'
 GIVEN = SPEC.replace(SOURCE, 'source = {{ weights = "{root}/given.safetensors" }}').replace(', "as-is"', "")
@@ -80,20 +77,21 @@ def test_weights_within_a_checkpoint_are_found(tmp_path: Path) -> None:
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in given.items()) and len(given) == 4
 
 
-def test_a_study_from_given_weights_trains_no_source(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_processes")
+def test_a_study_from_given_weights_trains_no_source(tmp_path: Path, run: Run) -> None:
     spec = written(tmp_path)
     study = Study.load(spec)
     planned = plan(study)
     assert not planned.sources and len(planned.runs) == 2 * 3
-    ran = command_line("run", spec, "--folder", tmp_path / "out", "--workers", "1")
-    assert ran.returncode == 0, ran.stderr
+    ran = run("study", "run", spec, "--folder", tmp_path / "out")
+    assert ran.status == 0, ran.err
     runs = tmp_path / "out" / "runs"
     configs = {run.regime: json.loads((runs / run.key / "config.json").read_text()) for run in planned.runs}
     assert "weights" not in configs["control"] and configs["control"]["source"] is None
     assert configs["frozen"]["weights"]["sha256"] == Weights(weights=str(tmp_path / "given.safetensors")).digest
     page = tmp_path / "report.html"
-    told = command_line("report", spec, "--folder", tmp_path / "out", "--out", page)
-    assert told.returncode == 0 and "given.safetensors" in page.read_text(encoding="utf-8"), told.stderr
+    told = run("study", "report", spec, "--folder", tmp_path / "out", "--out", page)
+    assert told.status == 0 and "given.safetensors" in page.read_text(encoding="utf-8"), told.err
 
 
 def test_other_weights_are_other_runs(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from inkshift.errors import SettingError
+from inkshift.review.core import passwords
 from inkshift.review.core import store as stores
 from inkshift.review.core.passwords import hash_password
 from inkshift.review.core.store import Store
@@ -58,6 +61,18 @@ def test_ones_own_name_is_tried_early() -> None:
     assert hash_password("zwettlomir2026")
     with pytest.raises(SettingError, match="hard to guess"):
         hash_password("zwettlomir2026", "Zwettlomir")
+
+
+def test_who_has_the_database_pays_for_each_guess(
+    real_hasher: Callable[[], PasswordHasher], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By what RFC 9106 asks of argon2id where memory is short."""
+    monkeypatch.setattr(passwords, "_hasher", real_hasher)
+    with opened(tmp_path) as store:
+        stores.add_user(store, "sue", "supervisor", PASSWORD)
+        assert extract_parameters(stores.users(store)[0].password) == RFC_9106_LOW_MEMORY
+        logged_in(store, "sue")
+        assert client(store).post("/login", data={"name": "sue", "password": NEW}).status_code == 403
 
 
 @pytest.mark.parametrize("long", ["correct horse battery staple", "mesa olivo tractor", "z7#kq9!mwp", "ñandú 0123 x"])

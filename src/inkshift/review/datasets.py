@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -86,24 +86,28 @@ def available_page(store: Store, page: int = 1) -> Listed[Available]:
 
 
 def available(store: Store, batches: Sequence[int]) -> list[Available]:
-    """What some batches have to learn from."""
+    """What some batches have to learn from, the oldest first."""
     found = []
     with store.reading() as session:
+        alike: defaultdict[frozenset[str], list[Batch]] = defaultdict(list)  # by the fields that hold no digits
         for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches))).all():
-            counted = sa.select(Form.name, sa.func.count()).join(Field.form).where(*teaches(batch)).group_by(Form.name)
-            parts: defaultdict[str, dict[str, int]] = defaultdict(dict)
-            for form, count in session.execute(counted):
-                part = parts[split_of(form, TEST_SHARE)]
-                part[form] = part.get(form, 0) + count
-            train, test = sum(parts["train"].values()), sum(parts["test"].values())
-            found.append(Available(batch.id, batch.name, train, test, len(parts["test"]), len(parts["train"])))
-    return found
+            alike[frozenset(without_digits(batch.template))].append(batch)
+        for some in alike.values():
+            parts = {batch.id: {"train": Counter[str](), "test": Counter[str]()} for batch in some}
+            counted = sa.select(Field.batch_id, Form.name, sa.func.count()).join(Field.form).where(*teaches(*some))
+            for number, form, count in session.execute(counted.group_by(Field.batch_id, Form.name)):
+                parts[number][split_of(form, TEST_SHARE)][form] += count
+            for batch in some:
+                train, test = parts[batch.id]["train"], parts[batch.id]["test"]
+                found.append(Available(batch.id, batch.name, train.total(), test.total(), len(test), len(train)))
+    return sorted(found, key=lambda one: one.batch)
 
 
-def teaches(batch: Batch) -> tuple[sa.ColumnElement[bool], ...]:
-    """That a field of a batch is a settled number with a picture."""
+def teaches(*batches: Batch) -> tuple[sa.ColumnElement[bool], ...]:
+    """That a field of a batch is a settled number with a picture. Of several batches the same fields hold no digits."""
     settled = Field.state == "written", Field.crop.is_not(None), settled_by_people()
-    return Field.batch_id == batch.id, *settled, Field.name.not_in(without_digits(batch.template))
+    others = without_digits(batches[0].template)
+    return Field.batch_id.in_([batch.id for batch in batches]), *settled, Field.name.not_in(others)
 
 
 def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Part = "all") -> Written:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -84,17 +84,13 @@ class Measured:
         hits = (~self.wrong[-1] & self.held_out).sum(axis=1)
         return np.asarray(hits / self.held_out.sum(axis=1), np.float64)
 
-    def errors(self, seed: int = 0, draws: int = DRAWS) -> Floats:
-        """(draws, B) share misread: first as measured, then under weights drawn at random; the same seed and images
-        draw the same weights for every way."""
-        rng = np.random.default_rng(seed)
-        by_group = rng.exponential(size=(draws, self.groups.max() + 1))
-        by_run = rng.exponential(size=(draws, len(self.held_out)))
-        jeffreys = rng.gamma(0.5, size=(draws, 2))
+    def errors(self, draws: int = DRAWS) -> Floats:
+        """(draws, B) share misread: first as measured, then under weights drawn at random, the same for every way of
+        the same images."""
+        by_group, by_run, jeffreys = _weights(int(self.groups.max()) + 1, len(self.held_out), draws)
         count = len(np.unique(self.groups))
         if count <= 4 * len(self.held_out):
-            by_run[:] = 1  # a writer or two to a fold: what a fold adds is in the writers already
-        by_group[0], by_run[0], jeffreys[0] = 1, 1, 0.5
+            by_run = np.ones_like(by_run)  # a writer or two to a fold: what a fold adds is in the writers already
         share = self.held_out.astype(np.float64)
         image = by_group[:, self.groups]
         scaled = by_run / by_run.mean(axis=1, keepdims=True)
@@ -108,9 +104,14 @@ class Measured:
         return np.asarray(np.minimum(self.flattered * spread, 1), np.float64)
 
     @cached_property
+    def drawn(self) -> Floats:
+        """(DRAWS, B) share misread, as `errors` draws it."""
+        return self.errors()
+
+    @cached_property
     def curve(self) -> tuple[Floats, Floats]:
         """(draws,) log a and c of e = a n^-c; more labels are not taken to do harm, so c is 0 or more."""
-        log_e = np.log(self.errors())
+        log_e = np.log(self.drawn)
         if len(self.labels) == 1 or self.way.regime == "as-is":
             return log_e[:, -1], np.zeros(len(log_e))
         log_n = np.log(self.labels)
@@ -135,10 +136,20 @@ class Measured:
         return float(found[0]), float(low), float(high)
 
 
+@lru_cache(maxsize=1)
+def _weights(groups: int, runs: int, draws: int) -> tuple[Floats, Floats, Floats]:
+    """(draws, groups), (draws, runs) and (draws, 2) weights, each first row that of what was measured."""
+    rng = np.random.default_rng(0)
+    by_group, by_run = rng.exponential(size=(draws, groups)), rng.exponential(size=(draws, runs))
+    jeffreys = rng.gamma(0.5, size=(draws, 2))
+    by_group[0], by_run[0], jeffreys[0] = 1, 1, 0.5
+    return by_group, by_run, jeffreys
+
+
 def difference(one: Measured, other: Measured) -> tuple[Interval, Interval, Verdict]:
     """`one` minus `other` in the share read right with the most labels: over replicates, over images, the verdict."""
     replicates = stats.t_interval(one.right - other.right, stats.PAIRED, (-1, 1))
-    drawn = other.errors()[:, -1] - one.errors()[:, -1]
+    drawn = other.drawn[:, -1] - one.drawn[:, -1]
     images = stats.basic_interval(float(drawn[0]), drawn[1:], stats.PAIRED, (-1, 1))
     return replicates, images, stats.decide_both(replicates, images, MARGIN)
 
@@ -213,12 +224,20 @@ def corrected(best: Measured, measured: Sequence[Measured]) -> Measured:
     count = int(best.groups.max()) + 1
     every = np.bincount(best.groups, best.held_out.sum(axis=0), count)
     wrong = np.stack([np.bincount(one.groups, one.wrong[-1].sum(axis=0), count) for one in measured], axis=1)
-    inside = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    inside = inside[(inside == 0) @ every > 0]
-    outside = (inside == 0) @ wrong / ((inside == 0) @ every)[:, None]
+    inside = _drawn(count)
+    left_out = inside == 0
+    some = left_out @ every > 0
+    inside, left_out = inside[some], left_out[some]
+    outside = left_out @ wrong / (left_out @ every)[:, None]
     picked, top = (inside @ wrong).argmin(axis=1), wrong.sum(axis=0).argmin()
     lost = float((outside[np.arange(len(picked)), picked] - outside[:, top]).mean())
-    return replace(best, flattered=1 + max(lost, 0) / float(best.errors()[0, -1]))
+    return replace(best, flattered=1 + max(lost, 0) / float(best.drawn[0, -1]))
+
+
+@lru_cache(maxsize=1)
+def _drawn(count: int) -> Floats:
+    """(DRAWS, count) how often each of so many is drawn, with replacement."""
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
 
 
 def protocol(source: Model | None = None, depth: int | None = None) -> Protocol:
