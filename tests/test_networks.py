@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inkshift.datasets.synth import paper, shapes, strings
+from inkshift.errors import SettingError
 from inkshift.models import ctc, package
 from inkshift.models.package import Manifest, load_model, save_package
 from inkshift.models.runtime import classifier, recogniser
@@ -102,6 +104,16 @@ def test_eight_bits_take_a_fraction_of_the_bytes_and_answer_alike() -> None:
     whole, found = dict(eight_bits.steps_in(graph, lines)), dict(eight_bits.steps_in(small, lines))
     spread = np.std(np.concatenate(list(whole.values())), axis=0).max()
     assert max(np.abs(found[place] - own).mean() for place, own in whole.items()) < 0.2 * spread
+
+
+def test_a_temporary_folder_without_room_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object, **how: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(eight_bits, "quantize_static", full)
+    graph = networks.line_graph_bytes(networks.NumberNet((4, 6, 8, 10)))
+    with pytest.raises(SettingError, match="temporary folder cannot be written"):
+        eight_bits.in_eight_bits(graph, composed(1))
 
 
 def test_each_file_of_a_package_is_at_most_8_megabytes() -> None:

@@ -153,7 +153,7 @@ def test_a_card_counts_numbers_and_not_their_views(
     class Memory:
         note = ""
 
-        def compose(self, count: int, seed: int) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
+        def compose(self, count: int, seed: int, marked: bool = False) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
             return strings.Lines(composed.pictures), strings.encode(composed.labels)
 
         def check(self, count: int) -> tuple[strings.Lines, list[str]]:

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. One module for each noun."""
+"""The command line: parse, call, print. A module for each noun, or for two that belong together."""
 
 from inkshift.cli.app import app, main
 

@@ -25,8 +25,10 @@ from inkshift.models.weigh import weigh
 # Adds the time since a start to a step of that name, and gives the time that it is now.
 Spent = Callable[[str, float], float]
 
-# Cells that are read surer are left alone, so that what is clear costs no more; and from then on one view settles it.
-SURE, SETTLED = 0.99, 0.95
+# A row of cells that is read surer is not heard, so that what is clear costs no more.
+SURE = 0.99
+# A row that one view of it leaves surer is not looked at again.
+SETTLED = 0.95
 
 
 def read_numbers(
@@ -149,12 +151,12 @@ def hear_cells(
         return []
     shown = [(crop, Line(crop, dark)) for crop, dark in (cutout.seen(job) for job, _ in doubted)]
     seen, _ = _look_again(replace(reader, second=None), shown, reader.views[:1], spent)
-    heard = _heard(reader, doubted, seen, (), spent)
-    open_ = [
-        k
-        for k, reading in enumerate(heard)  # where a second reader can be asked, one view settles nothing
-        if reader.second or is_doubted(reading, SETTLED * sum(one.probability for one in reading.candidates))
-    ]
+    if reader.second:  # where one can be asked, one view settles nothing
+        heard, open_ = [own for _, own in doubted], list(range(len(doubted)))
+    else:
+        heard = _heard(reader, doubted, seen, (), spent)
+        left = [SETTLED * sum(one.probability for one in reading.candidates) for reading in heard]
+        open_ = [k for k, reading in enumerate(heard) if is_doubted(reading, left[k])]
     if not open_:
         return heard
     again = [doubted[k] for k in open_]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inkshift.files import html_templates, writing
+from inkshift.files import html_templates, inline, writing
 from inkshift.forms.out.export import AddForm, open_text
 from inkshift.forms.out.sheet import png
 from inkshift.forms.reading import FieldReading, FormReading
@@ -89,7 +88,7 @@ def picture_of(item: FieldReading) -> str:
     """The crop as a data address; empty without one."""
     if item.crop is None or not item.crop.size:
         return ""
-    return "data:image/png;base64," + base64.b64encode(png(item.crop)).decode("ascii")
+    return inline(png(item.crop))
 
 
 def _percent(share: float) -> str:

@@ -32,10 +32,10 @@ class Memory:
     held_out: strings.Glyphs
     note: str
 
-    def compose(self, count: int, seed: int) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
-        """`count` numbers to learn from and their digits, as `strings.epoch` gives them."""
+    def compose(self, count: int, seed: int, marked: bool = False) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
+        """`count` numbers to learn from and their digits, as `strings.epoch` gives them; marked: with marks too."""
         papers = paper.make_papers(self.recipe.seed)
-        return strings.epoch(self.glyphs, papers, count, [seed], parse(self.recipe.reframing))
+        return strings.epoch(self.glyphs, papers, count, [seed], parse(self.recipe.reframing), marked)
 
     def check(self, count: int) -> tuple[strings.Lines, list[str]]:
         """Numbers of glyphs held out, framed, and their labels: always the same, those of a lower count among them."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from inkshift.datasets.synth import strings
-from inkshift.models.package import Model, Source, save_package
+from inkshift.models.package import GRAPH, Model, Source, save_package
 from inkshift.models.train import rehearsal
 from inkshift.models.train.adapt import Round, Unlabelled, adapt
-from inkshift.models.train.eight_bits import CALIBRATED_BY, in_eight_bits
+from inkshift.models.train.eight_bits import CALIBRATED_BY, in_eight_bits, share_read
 from inkshift.models.train.finetune import Epoch, Numbers, Plan, fine_tune, go_back, judge, net_of, split_by_form
 from inkshift.models.train.networks import NumberNet, line_graph_bytes, weights_bytes
 
@@ -65,10 +65,11 @@ def teach(
     chosen_by = strings.Lines(told.pictures[_CHECKED:]), labels[_CHECKED:]
     held_lines = strings.Lines(held_out.pictures)
 
-    def score() -> tuple[float, float]:
-        return judge(net, held_lines, held_out.labels)[1], judge(net, *check)[1]
+    def score(graph: bytes) -> tuple[float, float]:
+        return share_read(graph, held_lines, held_out.labels), share_read(graph, *check)
 
-    before, old = score(), {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    before = score((base.folder / GRAPH).read_bytes())
+    old = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     fine_tune(net, learn, held_out, plan, rehearse=memory.compose, checkpoint=checkpoint, report=report)
     way = go_back(
         net,
@@ -76,7 +77,8 @@ def teach(
         own=lambda: judge(net, held_lines, held_out.labels)[0],
         composed=lambda: judge(net, *chosen_by)[1],
     )
-    own, composed = zip(before, score(), strict=True)
+    graph = _graph_of(net, memory)
+    own, composed = zip(before, score(graph), strict=True)
     source = Source(name="own labelled numbers", images=learned, licence="the user's", cite="model train --from")
     facts: dict[str, Any] = {
         f"own numbers held out ({held}), before and after": _pair(*own),
@@ -85,7 +87,7 @@ def teach(
     }
     model = _save(
         net,
-        memory,
+        graph,
         base,
         folder,
         source,
@@ -122,7 +124,13 @@ def adapt_to(
         "agreement on the own numbers, before and after": _pair(history[0].agreement, kept[-1].agreement),
         f"composed numbers ({_CHECKED}, one view), before and after": _pair(history[0].source, kept[-1].source),
     }
-    return _save(net, memory, base, folder, source, facts, f"adapted in {len(kept) - 1} rounds"), history
+    how = f"adapted in {len(kept) - 1} rounds"
+    return _save(net, _graph_of(net, memory), base, folder, source, facts, how), history
+
+
+def _graph_of(net: NumberNet, memory: rehearsal.Memory) -> bytes:
+    """What ships of a network."""
+    return in_eight_bits(line_graph_bytes(net), memory.compose(CALIBRATED_BY, 0, marked=True)[0])
 
 
 def _pair(before: float, after: float) -> str:
@@ -131,7 +139,7 @@ def _pair(before: float, after: float) -> str:
 
 def _save(
     net: NumberNet,
-    memory: rehearsal.Memory,
+    graph: bytes,
     base: Model,
     folder: Path,
     source: Source,
@@ -149,5 +157,4 @@ def _save(
             "digests": {},
         }
     )
-    graph = in_eight_bits(line_graph_bytes(net), memory.compose(CALIBRATED_BY, 0)[0])
     return save_package(folder, manifest, weights_bytes(net), graph)

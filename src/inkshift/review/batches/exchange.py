@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from inkshift.errors import SettingError, nearest
+from inkshift.files import inline
 from inkshift.forms.out.export import COLUMNS, TEXT, Format, Row, add_csv, add_json, open_text, row, typed
 from inkshift.forms.out.sheet import CROP, open_sheet, png
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, Kind
@@ -174,10 +174,9 @@ def write_label_studio(store: Store, batch_id: int, path: Path) -> None:
 
 def _task(line: Line) -> dict[str, Any]:
     item = line.row
-    picture = base64.b64encode(line.crop or b"").decode()
     task: dict[str, Any] = {
         "data": {
-            "image": f"data:image/png;base64,{picture}",
+            "image": inline(line.crop or b""),
             **{name: item[name] for name in ("form", "field", "source", "page", "decided_by")},
         },
     }
