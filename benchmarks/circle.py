@@ -23,7 +23,7 @@ from inkshift.models.package import NUMBER_MODEL
 from inkshift.review import teach
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_labels
-from inkshift.review.core.models import Paired, Seen, compare, of_json
+from inkshift.review.core.models import HeldOutNumber, Paired, compare, of_json
 from inkshift.review.core.schema import Task
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
@@ -64,7 +64,9 @@ def elsewhere(half: Half, package: str) -> Paired:
     for model in (NUMBER_MODEL, package):
         reader = Reader(read_as="number", model=model)
         read.append([reader.read_page(np.ascontiguousarray(picture)).fields[0].value for picture in half[0]])
-    return compare([Seen(str(i), a == t, b == t) for i, (a, b, t) in enumerate(zip(*read, half[1], strict=True))])
+    return compare(
+        [HeldOutNumber(str(i), a == t, b == t) for i, (a, b, t) in enumerate(zip(*read, half[1], strict=True))]
+    )
 
 
 def row(what: str, found: Paired) -> str:

@@ -72,7 +72,7 @@ class Row(NamedTuple):
 class Case(NamedTuple):
     """What speaks for the texts that a number may be, and which of them is right; -1: none."""
 
-    known: weigh.Evidence
+    known: weigh.TextEvidence
     right: int
 
 

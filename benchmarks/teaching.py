@@ -22,7 +22,7 @@ from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.forms.field import ink, numbers
-from inkshift.forms.field.cutout import Job, seen
+from inkshift.forms.field.cutout import FieldJob, seen
 from inkshift.forms.judge.evaluate import wilson
 from inkshift.models import pp_ocr
 from inkshift.models.package import Model, load_model
@@ -52,7 +52,7 @@ def views(images: Sequence[np.ndarray], model: Model) -> tuple[list[Sequence[np.
     looks, crops = [], []
     for image in images:
         h, w = image.shape[:2]
-        crop, dark = seen(Job("", "number", image, ink.darkness(image), (0, 0, w, h)))
+        crop, dark = seen(FieldJob("", "number", image, ink.darkness(image), (0, 0, w, h)))
         looks.append(numbers.Line(crop, dark).pictures(model.reframing))
         crops.append(image)
     return looks, crops

@@ -26,7 +26,7 @@ from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.datasets.synth import paper, strings
 from inkshift.forms.field import ink, numbers
-from inkshift.forms.field.cutout import Job, seen
+from inkshift.forms.field.cutout import FieldJob, seen
 from inkshift.models.package import WEIGHTS, load_model
 from inkshift.models.train import glyphs, loop
 from inkshift.models.train.finetune import judge
@@ -69,7 +69,7 @@ def taught(make: Callable[[glyphs.Recipe], NumberNet], recipe: glyphs.Recipe, gi
     loop.seed_all(recipe.seed)
     net = make(recipe)
     average = loop.averaged(net, 0.99)
-    settings = loop.Settings(
+    settings = loop.LoopSettings(
         epochs=given.epochs, batch=recipe.training.batch, rate=recipe.training.rate, anneal=True, fast=True, clip=5.0
     )
     loop.train(
@@ -93,7 +93,7 @@ def amounts(recipe: glyphs.Recipe) -> tuple[strings.Lines, list[str]] | None:
     frame, pictures = parse(recipe.reframing), []
     for i in keep:
         h, w = images[i].shape[:2]
-        crop, dark = seen(Job("", "number", images[i], ink.darkness(images[i]), (0, 0, w, h)))
+        crop, dark = seen(FieldJob("", "number", images[i], ink.darkness(images[i]), (0, 0, w, h)))
         pictures += numbers.Line(crop, dark).pictures(frame, numbers.ONE)
     return strings.Lines(pictures), [str(arrays["labels"][i]) for i in keep]
 

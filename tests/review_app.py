@@ -16,7 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from inkshift.review import serve
-from inkshift.review.app import Settings, make_app
+from inkshift.review.app import AppSettings, make_app
 from inkshift.review.core import store as stores
 from inkshift.review.core.store import Store
 
@@ -30,7 +30,7 @@ def opened(folder: Path) -> Iterator[Store]:
     store.close()
 
 
-def client(store: Store, settings: Settings | None = None) -> TestClient:
+def client(store: Store, settings: AppSettings | None = None) -> TestClient:
     return TestClient(make_app(store, settings), base_url="http://127.0.0.1:8571", follow_redirects=False)
 
 

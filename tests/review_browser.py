@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from inkshift.review.app import Settings, make_app
+from inkshift.review.app import AppSettings, make_app
 from inkshift.review.core.store import Store, files_beside
 from review_app import opened
 
@@ -24,10 +24,10 @@ needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/c
 
 
 @contextmanager
-def answering(store: Store, settings: Settings | None = None) -> Iterator[str]:
+def answering(store: Store, settings: AppSettings | None = None) -> Iterator[str]:
     """The address of the application on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        app = make_app(store, settings or Settings(files=files_beside(store)))
+        app = make_app(store, settings or AppSettings(files=files_beside(store)))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

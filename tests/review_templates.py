@@ -12,7 +12,7 @@ import numpy as np
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.core.store import Store
 from review_app import client, token
 
@@ -33,7 +33,7 @@ def sheet(kind: str = "PNG", pages: int = 1, marks: bool = True) -> bytes:
 
 def local(store: Store, folder: Path) -> TestClient:
     """A browser on this computer; uploads go to `folder/files`."""
-    return client(store, Settings(files=folder / "files"))
+    return client(store, AppSettings(files=folder / "files"))
 
 
 def send(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from inkshift.forms.reader import Reader
 from inkshift.forms.template import load_template
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.core.store import Store
 from review_browser import answering, chromium, needs_chromium, said, store, sync_api, tab
 
@@ -28,7 +28,7 @@ def designing(
     chromium: sync_api.Browser, store: Store, said: list[str], page_file: Path
 ) -> Iterator[tuple[sync_api.Page, Path]]:
     """A browser in which a template of a page was begun, and the template's folder; both go at the end."""
-    with tempfile.TemporaryDirectory() as folder, answering(store, Settings(files=Path(folder))) as address:
+    with tempfile.TemporaryDirectory() as folder, answering(store, AppSettings(files=Path(folder))) as address:
         page = tab(chromium, address, said)
         page.goto("/templates")
         page.get_by_label("Name of the form").fill("Form")

@@ -40,11 +40,12 @@ def page(texts: list[str], digits: Gray, aside: int = 0) -> list[Gray]:
     return out
 
 
-def jobs(crops: list[Gray]) -> list[cutout.Job]:
+def jobs(crops: list[Gray]) -> list[cutout.FieldJob]:
     h, w = crops[0].shape
     frame = (MARGIN, MARGIN, w - MARGIN, h - MARGIN)
     return [
-        cutout.Job(str(k), "cells", crop, inks.darkness(crop), frame, 3, printed=True) for k, crop in enumerate(crops)
+        cutout.FieldJob(str(k), "cells", crop, inks.darkness(crop), frame, 3, printed=True)
+        for k, crop in enumerate(crops)
     ]
 
 

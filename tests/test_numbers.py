@@ -49,12 +49,12 @@ def reader() -> Reader:
     return Reader(read_as="number")
 
 
-def job(image: Gray, **settings: object) -> cutout.Job:
+def job(image: Gray, **settings: object) -> cutout.FieldJob:
     h, w = image.shape
-    return cutout.Job("n", "number", image, ink.darkness(image), (0, 0, w, h), **settings)  # type: ignore[arg-type]
+    return cutout.FieldJob("n", "number", image, ink.darkness(image), (0, 0, w, h), **settings)  # type: ignore[arg-type]
 
 
-def read(reader: Reader, work: Sequence[cutout.Job], level: float | None = None) -> list[FieldReading]:
+def read(reader: Reader, work: Sequence[cutout.FieldJob], level: float | None = None) -> list[FieldReading]:
     assert reader._numbers is not None
     return whole.read_numbers(reader._numbers, work, level, lambda step, start: start)
 

@@ -83,7 +83,7 @@ def test_a_pale_number_in_a_black_frame_is_read(reader: Reader) -> None:
     framed = cv2.copyMakeBorder(pale, 6, 6, 6, 6, cv2.BORDER_CONSTANT, value=(25,))
     h, w = framed.shape
     whole = cv2.copyMakeBorder(framed, 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=(245,))
-    job = cutout.Job("n", "number", whole, inks.darkness(whole), (15, 15, w + 9, h + 9), printed=True)
+    job = cutout.FieldJob("n", "number", whole, inks.darkness(whole), (15, 15, w + 9, h + 9), printed=True)
     (found,) = read(reader, [cutout.own(job)])
     assert found.value == "307"
 
@@ -145,17 +145,17 @@ def test_an_empty_box_whose_lines_lean_is_blank(lean: float, thick: int, bow: in
     page = np.asarray(cv2.resize(large, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
     dark = inks.darkness(page)
     box = (left, top, wide - left, high - top)
-    job = cutout.own(cutout.Job("n", "number", page, dark, box, digits=(1, 3), printed=True))
+    job = cutout.own(cutout.FieldJob("n", "number", page, dark, box, digits=(1, 3), printed=True))
     assert len(cutout.pieces_of(job)) == 0
 
 
-def framed(down: int, right: int) -> cutout.Job:
+def framed(down: int, right: int) -> cutout.FieldJob:
     """A 7 in a printed box, moved by so many pixels from its middle."""
     page = np.full((90, 200), 240, np.uint8)
     cv2.rectangle(page, (12, 12), (188, 78), (40,), 3)
     points = [(85 + right, 30 + down), (115 + right, 30 + down), (95 + right, 62 + down)]
     cv2.polylines(page, [np.array(points, np.int32)], False, (50,), 4, cv2.LINE_AA)
-    job = cutout.Job("f", "number", page, inks.darkness(page), (12, 12, 188, 78), printed=True)
+    job = cutout.FieldJob("f", "number", page, inks.darkness(page), (12, 12, 188, 78), printed=True)
     return cutout.own(job)
 
 

@@ -286,7 +286,7 @@ def test_review_reads_and_shows_pages_where_they_lie(bucket: str, tmp_path: Path
     with opened(tmp_path) as store:
         store.use_files(tmp_path / "files")
         given = [str(Path(f"{bucket}/scans/scan-10.jpg"))]  # as the command line has it
-        batch = serve.read_batch(store, serve.Batch(given, str(TELEGRAM / "template.json")))
+        batch = serve.read_batch(store, serve.NewBatch(given, str(TELEGRAM / "template.json")))
         (page,) = pages_of(store)
         assert page.source == f"{bucket}/scans/scan-10.jpg" and page.sha256 == file_digest(SCAN)
         assert pagepicture.picture(pagepicture.file_of(store, page)).whole == (1240, 1754)

@@ -23,7 +23,7 @@ from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.review import serve
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_forms
 from inkshift.review.core.schema import OpenSession, User
@@ -90,7 +90,7 @@ def test_who_has_no_password_stays_on_their_own_computer(store: Store) -> None:
 def test_how_long_nothing_may_be_done_is_a_setting(store: Store) -> None:
     clock = store.clock = Clock()
     stores.add_user(store, "sue", "supervisor", PASSWORD)
-    browser = client(store, Settings(idle=dt.timedelta(minutes=5)))
+    browser = client(store, AppSettings(idle=dt.timedelta(minutes=5)))
     assert "Max-Age=300;" in browser.post("/login", data={"name": "sue", "password": PASSWORD}).headers["set-cookie"]
     clock.now += dt.timedelta(minutes=5)
     assert browser.get("/people").headers["location"] == "/login"

@@ -17,7 +17,7 @@ from inkshift.forms.reading import FormReading, PageNote
 from inkshift.models.package import NUMBER_MODEL, load_model
 from inkshift.review import datasets
 from inkshift.review.acceptance import promise as plot
-from inkshift.review.app import ROUTES, Settings
+from inkshift.review.app import ROUTES, AppSettings
 from inkshift.review.core import queue, second
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_labels
@@ -137,7 +137,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         settled(store, name="Cheques of May", model=load_model(NUMBER_MODEL).digest)
         studied(store, files, datasets.make(store, files, [taught], "Cheques"), 5)
         drafts.begin(store, files, "Telegram", telegram(), 1)
-        with answering(store, Settings(files=files)) as found:
+        with answering(store, AppSettings(files=files)) as found:
             yield found
 
 
@@ -212,7 +212,7 @@ def test_nor_does_one_with_nothing_on_it_or_at_work(
     language: str,
 ) -> None:
     """What a first supervisor sees, and models while one is taught, read with anew, or could not be."""
-    with opened(tmp_path) as store, answering(store, Settings(files=tmp_path / "files")) as address:
+    with opened(tmp_path) as store, answering(store, AppSettings(files=tmp_path / "files")) as address:
         page = chromium.new_context(base_url=address, locale=language).new_page()
         found = []
         for path in EMPTY:

@@ -19,14 +19,14 @@ from fastapi.testclient import TestClient
 
 from inkshift.errors import SettingError
 from inkshift.forms.reading import FormReading
-from inkshift.review.app import Settings, make_app
+from inkshift.review.app import AppSettings, make_app
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
 from inkshift.review.core.queue import decide, settle
 from inkshift.review.core.store import Store
 from inkshift.review.core.words import CATALOGUES, language
 from inkshift.review.keying import views
-from inkshift.review.serve import At, Batch, _begin, first_supervisor, is_local, read_batch, serve
+from inkshift.review.serve import At, NewBatch, _begin, first_supervisor, is_local, read_batch, serve
 from review_app import PASSWORD, client, logged_in, opened, post, said_as, shown_field, shown_name, token
 from review_forms import field, form, many, taken
 
@@ -119,7 +119,7 @@ def test_a_stranger_cannot_decide(team: Store) -> None:
 
 
 def test_nobody_gets_in_without_accounts_where_they_are_needed(store: Store) -> None:
-    assert client(store, Settings(accounts=True, hosts=())).get("/").headers["location"] == "/login"
+    assert client(store, AppSettings(accounts=True, hosts=())).get("/").headers["location"] == "/login"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_the_telegrams_typed_are_what_the_exports_give(store: Store, telegram: P
     with closing(sqlite3.connect(telegram / "labels.sqlite")) as database, database:
         truth = {(f, n): v for f, n, v in database.execute("SELECT form, field, value FROM fields")}
     database.close()
-    read_batch(store, Batch([str(telegram / f"scan-{i}.jpg") for i in (2, 4)], str(telegram / "template.json")))
+    read_batch(store, NewBatch([str(telegram / f"scan-{i}.jpg") for i in (2, 4)], str(telegram / "template.json")))
     browser = client(store)
     text = browser.get("/batches/1/queue").text
     page = browser.get(f"/fields/{shown_field(text)}/page")
@@ -306,8 +306,8 @@ def test_labels_that_are_there_already_are_one_keyer(store: Store, telegram: Pat
     known = tmp_path / "register.csv"
     known.write_text("form,field,value\nT-0002,p01,43\nT-0002,p02,9\nT-9999,p01,1\n")
     said: list[str] = []
-    once = _begin(store, Batch(scans, template, "once", labels=str(known)), said.append)
-    twice = _begin(store, Batch(scans, template, "twice", double=True, labels=str(known)), said.append)
+    once = _begin(store, NewBatch(scans, template, "once", labels=str(known)), said.append)
+    twice = _begin(store, NewBatch(scans, template, "twice", double=True, labels=str(known)), said.append)
     assert said[1] == f"2 fields labelled by {known}; 1 labels fit no field"
     assert (views.left(store, once), views.left(store, twice)) == (11, 13)
     rows = list(csv.DictReader(io.StringIO(client(store).get(f"/batches/{once}/export/csv").text)))

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from inkshift.errors import SettingError
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.batches import keep
 from inkshift.review.batches.keep import EACH, form_list
 from inkshift.review.core import queue
@@ -76,7 +76,7 @@ def test_a_batch_is_deleted_with_all_in_it_and_the_log_is_closed_again(store: St
 
 
 def test_a_batch_is_renamed_and_archived_on_its_page(store: Store, tmp_path: Path) -> None:
-    browser = client(store, Settings(files=tmp_path / "files"))
+    browser = client(store, AppSettings(files=tmp_path / "files"))
     assert "Design a template" in browser.get("/").text, "the first supervisor is told how to begin"
     batch = add_batch(store, "one", many(1, 1))
     add_batch(store, "other")

@@ -23,7 +23,7 @@ from inkshift.forms.judge.evaluate import wilson
 from inkshift.forms.template import Template
 from inkshift.models.package import GRAPH, NUMBER_MODEL, WEIGHTS, load_model, save_package
 from inkshift.review import datasets, studies, teach
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.batches.reading import reread
 from inkshift.review.core import models, queue
 from inkshift.review.core import store as stores
@@ -111,7 +111,7 @@ class TestWhatTeaches:
         for one in waiting:
             queue.settle(store, stores.local_user(store), one, "12")
         assert {one.lacks: one.batch for one in datasets.available_page(store).rows if one.batch > 1} == why
-        browser = client(store, Settings(files=tmp_path / "files"))
+        browser = client(store, AppSettings(files=tmp_path / "files"))
         for code, said in (("en", "no number is held out"), ("es", "no hay números reservados")):
             text = browser.get("/models", headers={"Accept-Language": code}).text
             assert text.count(said) == 1 and text.count('name="batches"') == 5
@@ -124,7 +124,7 @@ class TestAdvice:
     @pytest.fixture
     def browser(self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
         monkeypatch.chdir(tmp_path)
-        return client(store, Settings(files=tmp_path / "files"))
+        return client(store, AppSettings(files=tmp_path / "files"))
 
     def test_all_that_people_settled_counts_for_a_model_that_ships(self, store: Store, browser: TestClient) -> None:
         digest = load_model(NUMBER_MODEL).digest
@@ -358,7 +358,7 @@ class TestPages:
     def browser(self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
         monkeypatch.chdir(tmp_path)
         settled(store)
-        return client(store, Settings(files=tmp_path / "files"))
+        return client(store, AppSettings(files=tmp_path / "files"))
 
     def send(self, browser: TestClient, path: str, **data: object) -> str:
         answer = browser.post(path, data={"csrf": token(browser), **data})
@@ -503,4 +503,4 @@ class TestPages:
 
 def test_a_number_whose_field_is_gone_is_not_doubted(store: Store) -> None:
     add_batch(store, "b", [form("f", field("a", "7"))])
-    assert datasets.doubts(store, [datasets.Number(0, "x.png", "7", "f", "a", 99)]) == []
+    assert datasets.doubts(store, [datasets.LabelledNumber(0, "x.png", "7", "f", "a", 99)]) == []

@@ -13,7 +13,7 @@ from inkshift.models.package import Manifest, load_model, save_package
 from inkshift.review import datasets, studies, teach
 from inkshift.review.core import models
 from inkshift.review.core import store as stores
-from inkshift.review.core.models import Seen, compare
+from inkshift.review.core.models import HeldOutNumber, compare
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import LOG, Tasks, Work, task_folder
 from review_app import opened
@@ -49,7 +49,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store whose default is a small model, and no data to rehearse with but what is drawn."""
     monkeypatch.setenv("INKSHIFT_DATA", str(tmp_path / "none"))
     digest = small_package(tmp_path / "small")
-    same = compare([Seen("a", True, True), Seen("b", True, True)])
+    same = compare([HeldOutNumber("a", True, True), HeldOutNumber("b", True, True)])
     with opened(tmp_path) as found:
         stores.add_model(found, digest, "small", str(tmp_path / "small"), comparison=asdict(same))
         models.choose(found, digest)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from inkshift.datasets.labels import read_labels
 from inkshift.forms.template import load_template
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
 from inkshift.review.core.schema import Field, Form
@@ -89,7 +89,7 @@ def test_telegrams_from_upload_to_export(
         stores.add_user(store, name, role, PASSWORD)  # type: ignore[arg-type]
     add_batch(store, "first", template=load_template(telegram / "template.json"), folder=str(telegram))
     known = truth(telegram / "labels.csv")
-    with answering(store, Settings(files=tmp_path / "files")) as address:
+    with answering(store, AppSettings(files=tmp_path / "files")) as address:
         sue, ana, ben = (tab(chromium, address, said) for _ in range(3))
         for page, name in ((sue, "sue"), (ana, "ana"), (ben, "ben")):
             log_in(page, name)
@@ -129,7 +129,7 @@ def test_nothing_vanishes_from_an_empty_review_to_the_archive(
     """On a phone: a bad file is set aside, a broken sum asked about, the batch renamed and archived."""
     bad = tmp_path / "list.pdf"
     bad.write_text("no page at all")
-    with answering(store, Settings(files=tmp_path / "files")) as address:
+    with answering(store, AppSettings(files=tmp_path / "files")) as address:
         page = tab(chromium, address, said)
         page.set_viewport_size({"width": 390, "height": 844})
         page.goto("/")
@@ -182,7 +182,7 @@ def test_ten_real_tallies_are_keyed_through(
     add_batch(store, "first", template=load_template(template / "template.json"), folder=str(template))
     known = truth(folder / "labels.csv")
     pages = sorted(path for path in (folder / "pages").iterdir() if path.suffix != ".txt")[:10]
-    with answering(store, Settings(files=tmp_path / "files")) as address:
+    with answering(store, AppSettings(files=tmp_path / "files")) as address:
         page = tab(chromium, address, said)
         upload(page, "tallies", "single", pages)
         with store.reading() as session:

@@ -321,7 +321,7 @@ class TestLabelled:
         datasets.write_labelled(store, [batch], tmp_path / "out")
         pictures, _, _ = load_numbers(str(tmp_path / "out" / "numbers.csv"))
         box = (margin, margin, margin + width, margin + height)
-        assert pictures[0].shape == cut[cutout.around(cutout.Job("a", "number", cut, cut, box))].shape
+        assert pictures[0].shape == cut[cutout.around(cutout.FieldJob("a", "number", cut, cut, box))].shape
 
     def test_parts_by_form(self, store: Store, ann: int, tmp_path: Path) -> None:
         read = [forms.form(f"f{i}", forms.field("a"), forms.field("b")) for i in range(12)]

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from inkshift.models.package import NUMBER_MODEL, load_model
 from inkshift.review import datasets, studies
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.batches import keep
 from inkshift.review.core import intake, queue
 from inkshift.review.core import store as stores
@@ -283,7 +283,7 @@ def crowd(store: Store, files: Path) -> TestClient:
             place.mkdir(parents=True)
             (place / name).write_text(json.dumps(text))
             (place / "report.html").write_text("")
-    return client(store, Settings(files=files))
+    return client(store, AppSettings(files=files))
 
 
 def test_every_list_is_shown_a_page_at_a_time(store: Store, tmp_path: Path) -> None:

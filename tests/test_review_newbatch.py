@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from inkshift.forms.template import Identity, Template, load_template
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.batches import keep
 from inkshift.review.batches import reading as readpages
 from inkshift.review.batches.keep import form_list
@@ -53,7 +53,7 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def browser(store: Store, files: Path) -> Iterator[TestClient]:
-    with client(store, Settings(files=files)) as found:
+    with client(store, AppSettings(files=files)) as found:
         yield found
 
 
@@ -145,9 +145,9 @@ def test_the_folder_of_files_can_be_moved(browser: TestClient, store: Store, fil
             session.execute(
                 inside.values({column: f"{files}/" + column}), execution_options={"synchronize_session": False}
             )
-    client(store, Settings(files=files)).get("/")
+    client(store, AppSettings(files=files)).get("/")
     files.rename(files.with_name("moved"))
-    moved = client(store, Settings(files=files.with_name("moved")))
+    moved = client(store, AppSettings(files=files.with_name("moved")))
     field = shown_field(moved.get("/batches/2/queue").text)
     assert moved.get(f"/fields/{field}/page.jpg").status_code == 200
     with store.reading() as session:
@@ -242,13 +242,13 @@ def test_added_pages_never_take_the_place_of_others(store: Store, files: Path) -
 
 def test_only_a_supervisor_with_the_token_uploads(store: Store, files: Path, telegram: Path) -> None:
     page = ("a.jpg", (telegram / "scan-2.jpg").read_bytes())
-    anybody = client(store, Settings(files=files))
+    anybody = client(store, AppSettings(files=files))
     anybody.get("/")
     assert anybody.post("/new-batch", data={"name": "x"}, files=[("pages", page)]).status_code == 403
     assert anybody.post("/new-batch", content=b"", headers={"Content-Length": str(2**29)}).status_code == 413
     stores.add_user(store, "sue", "supervisor", PASSWORD)
     stores.add_user(store, "ana", "keyer", PASSWORD)
-    ana = client(store, Settings(files=files))
+    ana = client(store, AppSettings(files=files))
     ana.post("/login", data={"name": "ana", "password": PASSWORD})
     assert ana.get("/new-batch").status_code == 403
     assert upload(ana, page)[0] == 403

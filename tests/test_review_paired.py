@@ -11,23 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.errors import DataError
-from inkshift.review.core.models import Seen, compare, of_json
+from inkshift.review.core.models import HeldOutNumber, compare, of_json
 
 pytest.importorskip("scipy", reason="comparing two models needs scipy")
-numbers = st.lists(st.builds(Seen, st.sampled_from("abcdefg"), st.booleans(), st.booleans()), min_size=1, max_size=60)
+numbers = st.lists(
+    st.builds(HeldOutNumber, st.sampled_from("abcdefg"), st.booleans(), st.booleans()), min_size=1, max_size=60
+)
 
 
 @given(numbers)
-def test_a_model_is_no_better_than_itself(seen: list[Seen]) -> None:
-    found = compare([Seen(s.form, s.old, s.old) for s in seen])
+def test_a_model_is_no_better_than_itself(seen: list[HeldOutNumber]) -> None:
+    found = compare([HeldOutNumber(s.form, s.old, s.old) for s in seen])
     assert found.difference == 0 and found.verdict == "undecided" and found.further is None
     assert found.only_old == found.only_new == 0 and found.old_interval == found.new_interval
     assert found.at95[0] <= found.at90[0] < 0 < found.at90[1] <= found.at95[1], "never sure without a difference"
 
 
 @given(numbers)
-def test_who_is_called_old_does_not_matter(seen: list[Seen]) -> None:
-    one, other = compare(seen), compare([Seen(s.form, s.new, s.old) for s in seen])
+def test_who_is_called_old_does_not_matter(seen: list[HeldOutNumber]) -> None:
+    one, other = compare(seen), compare([HeldOutNumber(s.form, s.new, s.old) for s in seen])
     assert one.difference == -other.difference and one.at90 == pytest.approx((-other.at90[1], -other.at90[0]))
     assert (one.old, one.only_old, one.old_interval) == (other.new, other.only_new, other.new_interval)
     assert {one.verdict, other.verdict} in ({"better", "worse"}, {"undecided"})
@@ -44,7 +46,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(each: int, gain: float) -
     for _ in range(rounds):
         easy = rng.random(forms)
         old, new = easy < 0.8, (easy < 0.8 - 0.05) | (easy > 1 - 0.05 - gain)
-        seen = [Seen(str(i), bool(old[i]), bool(new[i])) for i in range(forms) for _ in range(each)]
+        seen = [HeldOutNumber(str(i), bool(old[i]), bool(new[i])) for i in range(forms) for _ in range(each)]
         found = compare(seen)
         for name in held:
             low, high = getattr(found, name)
@@ -56,24 +58,24 @@ def test_intervals_hold_the_truth_as_often_as_they_say(each: int, gain: float) -
 
 def test_the_form_counts_and_not_the_number() -> None:
     """The same gain on ten numbers: of ten forms it tells, of one form among many it does not."""
-    rest = [Seen(f"r{i}", True, True) for i in range(40)]
-    spread = compare(rest + [Seen(f"f{i}", False, True) for i in range(10)])
-    heaped = compare(rest + [Seen("f", False, True) for _ in range(10)])
+    rest = [HeldOutNumber(f"r{i}", True, True) for i in range(40)]
+    spread = compare(rest + [HeldOutNumber(f"f{i}", False, True) for i in range(10)])
+    heaped = compare(rest + [HeldOutNumber("f", False, True) for _ in range(10)])
     assert spread.verdict == "better" and heaped.verdict == "undecided"
     assert spread.difference == heaped.difference == 0.2
 
 
 def test_one_form_tells_nothing_and_none_is_refused() -> None:
-    assert compare([Seen("f", False, True)] * 50).at90 == (-1.0, 1.0)
+    assert compare([HeldOutNumber("f", False, True)] * 50).at90 == (-1.0, 1.0)
     with pytest.raises(DataError, match="no number was held out"):
         compare([])
 
 
 def test_further_numbers_would_tell_it() -> None:
     """As many more of the same kind, and a difference of the same size is told."""
-    seen = [Seen(str(i), i % 10 != 0, i % 10 != 1 and i % 25 != 2) for i in range(100)]
+    seen = [HeldOutNumber(str(i), i % 10 != 0, i % 10 != 1 and i % 25 != 2) for i in range(100)]
     found = compare(seen)
     assert found.verdict == "undecided" and found.further
     times = 1 + -(-found.further // 100)
-    more = [Seen(f"{k}-{s.form}", s.old, s.new) for k in range(times) for s in seen]
+    more = [HeldOutNumber(f"{k}-{s.form}", s.old, s.new) for k in range(times) for s in seen]
     assert compare(more).verdict == "worse"

@@ -17,7 +17,7 @@ import pytest
 
 from inkshift.errors import SettingError
 from inkshift.review import serve
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.core import intake
 from inkshift.review.core import store as stores
 from review_app import PASSWORD, client, opened, serving
@@ -33,7 +33,7 @@ def test_every_address_begins_with_the_path(tmp_path: Path, before: str) -> None
     with opened(tmp_path) as store:
         intake.add_batch(store, "one", many(2, 2))
         stores.add_user(store, "boss", "supervisor", PASSWORD)
-        browser = client(store, Settings(files=tmp_path, root=ROOT))
+        browser = client(store, AppSettings(files=tmp_path, root=ROOT))
         assert browser.get(f"{before}/").headers["location"] == f"{ROOT}/login"
         answer = browser.post(f"{before}/login", data={"name": "boss", "password": PASSWORD})
         assert answer.headers["location"] == f"{ROOT}/" and f"Path={ROOT};" in answer.headers["set-cookie"]
@@ -52,7 +52,7 @@ def test_every_address_begins_with_the_path(tmp_path: Path, before: str) -> None
 def test_what_people_type_is_no_address(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         intake.add_batch(store, 'x href="/batches/1"', many(1, 1))
-        text = client(store, Settings(files=tmp_path, root=ROOT)).get("/").text
+        text = client(store, AppSettings(files=tmp_path, root=ROOT)).get("/").text
         assert "x href=&#34;/batches/1&#34;" in text
 
 

@@ -23,7 +23,7 @@ from inkshift.forms.reading import FormReading, PageNote
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.template import load_template
 from inkshift.review.acceptance.promise import take_back
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.batches import mend
 from inkshift.review.batches.mend import frame
 from inkshift.review.core import queue
@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def browser(store: Store, tmp_path: Path) -> Iterator[TestClient]:
-    with client(store, Settings(files=tmp_path / "files")) as found:
+    with client(store, AppSettings(files=tmp_path / "files")) as found:
         yield found
 
 

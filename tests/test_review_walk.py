@@ -16,7 +16,7 @@ from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.registration.candidates import project
 from inkshift.forms.template import load_template
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.batches.mend import frame
 from inkshift.review.core.store import Store
 from inkshift.review.core.words import Words
@@ -261,7 +261,7 @@ def test_a_team_from_its_first_account_to_a_folder_that_moved(
         half_a_page(telegram / scan, path)
     (tmp_path / "list.pdf").write_text("no page at all")
     corners = where_fields_lie(telegram, telegram / "scan-4.jpg")
-    with answering(store, Settings(files=files)) as address:
+    with answering(store, AppSettings(files=files)) as address:
         sue, ana = tab(chromium, address, said, READ), tab(chromium, address, said, READ)
         first_people(sue)
         template_from_elsewhere(sue, telegram, files)
@@ -286,7 +286,7 @@ def test_a_team_from_its_first_account_to_a_folder_that_moved(
         ana.close()
     moved.parent.mkdir()
     files.rename(moved)
-    with answering(store, Settings(files=moved)) as address:
+    with answering(store, AppSettings(files=moved)) as address:
         sue = tab(chromium, address, said, READ)
         sue.context.add_cookies([{"name": "language", "value": "es", "url": address}])
         enter(sue, "sue")

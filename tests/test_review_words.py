@@ -15,7 +15,7 @@ import pytest
 
 from inkshift.forms.reading import FormReading, PageNote
 from inkshift.models.package import load_model, shipped, show_value
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.core.intake import add_batch
 from inkshift.review.core.words import CATALOGUES, LANGUAGES, MESSAGES, Words, _pattern, language
 from review_app import client, opened, said_as, token
@@ -153,7 +153,7 @@ def test_pages_show_messages_in_the_language_of_who_asks(tmp_path: Path) -> None
         why = "scans/a.png page 1: the page does not fit the template: 12% of its print found; is it this form, and "
         note = PageNote("scans/a.png", 1, error=f"{why}scanned whole?")
         add_batch(store, "Votos", [FormReading("a", (), (note,))], template=TALLY)
-        browser = client(store, Settings(files=tmp_path / "files"))
+        browser = client(store, AppSettings(files=tmp_path / "files"))
         browser.headers["Accept-Language"] = "es"
         for path in ("/batches/1", "/pages/1", "/forms/1"):
             text = browser.get(path).text

@@ -183,7 +183,7 @@ def test_channels_last_fused_adam_and_shortcuts_change_losses_in_their_last_digi
     for fast, seen in losses.items():
         loop.seed_all(1)
         net = build("resnet18", 4, 32, shortcuts=fast)
-        settings = loop.Settings(epochs=2, batch=16, rate=1e-4, seed=1, fast=fast)
+        settings = loop.LoopSettings(epochs=2, batch=16, rate=1e-4, seed=1, fast=fast)
         loop.train(
             net,
             lambda epoch: (images, classes),

@@ -401,7 +401,7 @@ def study_answers() -> Iterator[str]:
     results = strings_results.StringResults(Path(), "", "", 0, 0.01, {}, {}, "", {}, (), {}, ())
     for verdict, over, numbers in itertools.product(get_args(Verdict), (wide, only), (wide, only)):
         found = strings_results.Difference(arms[0], arms[1], over, numbers, verdict)
-        row = strings_results.Summary(arms[0], wide, 0.1, 0.7, 0.6, wide, found, found)
+        row = strings_results.NumberScores(arms[0], wide, 0.1, 0.7, 0.6, wide, found, found)
         for rows in ((row,), ()):
             yield from strings_report.answers(strings_results.Analysis(results, rows, (found,), (found,)))
     yield "Nothing to compare: no replicate is finished in two regimes."

@@ -17,10 +17,10 @@ from inkshift.errors import ModelError
 
 torch = pytest.importorskip("torch")
 
-from inkshift.models.train.loop import Settings, predict, seed_all, train  # noqa: E402
+from inkshift.models.train.loop import LoopSettings, predict, seed_all, train  # noqa: E402
 from inkshift.models.train.networks import mnist_convnet  # noqa: E402
 
-SETTINGS = Settings(epochs=4, batch=16, anneal=True, seed=5)
+SETTINGS = LoopSettings(epochs=4, batch=16, anneal=True, seed=5)
 SRC = Path(__file__).parents[1] / "src"
 
 # A run of four epochs that ends itself, as a power cut would, once two are saved.
@@ -46,7 +46,7 @@ def data(epoch: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     return images, labels
 
 
-def run(checkpoint: Path | None = None, report: object = None, settings: Settings = SETTINGS) -> dict[str, object]:
+def run(checkpoint: Path | None = None, report: object = None, settings: LoopSettings = SETTINGS) -> dict[str, object]:
     seed_all(settings.seed)
     net = mnist_convnet()
     train(net, data, settings, checkpoint=checkpoint, report=report or (lambda epoch, loss: None))  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def drawn(symbol: str, digits: Gray, off: int = 0) -> Gray:
     return cell
 
 
-def job(cells: list[Gray], level: int = 70) -> cutout.Job:
+def job(cells: list[Gray], level: int = 70) -> cutout.FieldJob:
     """A field of printed cells that hold these."""
     h, w = SIDE + 2 * MARGIN, SIDE * len(cells) + 2 * MARGIN
     page = np.full((h, w), 240, np.uint8)
@@ -53,7 +53,7 @@ def job(cells: list[Gray], level: int = 70) -> cutout.Job:
         cv2.line(page, (MARGIN + k * SIDE, MARGIN), (MARGIN + k * SIDE, h - MARGIN), (120,), 1)
     cv2.rectangle(page, (MARGIN, MARGIN), (w - MARGIN, h - MARGIN), (120,), 1)
     frame = (MARGIN, MARGIN, w - MARGIN, h - MARGIN)
-    return cutout.Job("f", "cells", page, inks.darkness(page), frame, len(cells), printed=True)
+    return cutout.FieldJob("f", "cells", page, inks.darkness(page), frame, len(cells), printed=True)
 
 
 @pytest.mark.parametrize("mark", ["wave", "dot", "slash", "dash"])
@@ -133,7 +133,7 @@ def test_bands_of_a_safety_print_are_no_pale_digits(reader: Reader, drawn_digits
     assert field.state == "blank" and field.confidence > 0.9
 
 
-def struck_in_its_cell(text: str, at: int, digits: Gray) -> cutout.Job:
+def struck_in_its_cell(text: str, at: int, digits: Gray) -> cutout.FieldJob:
     """A number in printed cells, a straight stroke through the digit of one."""
     cells = [drawn(symbol, digits) for symbol in text]
     inked = np.flatnonzero((cells[at] > 100).any(0))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.core import store as stores
 from inkshift.review.core.store import Store
 from inkshift.review.web.security import LOOPBACK
@@ -23,7 +23,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def browser(team: Store) -> TestClient:
-    return client(team, Settings(hosts=(*LOOPBACK, "forms.example")))
+    return client(team, AppSettings(hosts=(*LOOPBACK, "forms.example")))
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::1]", "forms.example", "FORMS.example"])

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from inkshift.review.app import Settings
+from inkshift.review.app import AppSettings
 from inkshift.review.core import second
 from inkshift.review.core import store as stores
 from inkshift.review.core.schema import Base
@@ -180,7 +180,7 @@ def test_a_supervisor_removes_that_of_others_who_lost_it(team: Store) -> None:
 
 
 def test_supervisors_must_have_one_where_the_server_says_so(team: Store) -> None:
-    settings = Settings(second_factor=True)
+    settings = AppSettings(second_factor=True)
     boss, keyer = client(team, settings), client(team, settings)
     for browser, name in ((boss, "sue"), (keyer, "ana")):
         assert browser.post("/login", data={"name": name, "password": PASSWORD}).headers["location"] == "/"
@@ -198,7 +198,7 @@ def test_supervisors_must_have_one_where_the_server_says_so(team: Store) -> None
 
 def test_who_alone_uses_this_computer_has_none(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        assert client(store, Settings(second_factor=True)).get("/").status_code == 200
+        assert client(store, AppSettings(second_factor=True)).get("/").status_code == 200
         assert client(store).get("/second-factor").status_code == 404
 
 
@@ -235,7 +235,7 @@ def test_in_the_browser(
 ) -> None:
     """In Spanish: set up with the key that the page shows, then in by the app, then by paper."""
     team.clock = lambda: datetime.now(UTC)
-    with answering(team, Settings(files=tmp_path / "files")) as address:
+    with answering(team, AppSettings(files=tmp_path / "files")) as address:
         page = tab(chromium, address, said)
         page.set_extra_http_headers({"Accept-Language": "es"})
 

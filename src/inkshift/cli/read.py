@@ -31,7 +31,7 @@ from inkshift.errors import InputError, SettingError
 from inkshift.files import MOST_SETTINGS, reason
 
 if TYPE_CHECKING:
-    from inkshift.forms.out.batch import Summary, Target
+    from inkshift.forms.out.batch import ReadSummary, Target
     from inkshift.forms.reader import Reader
     from inkshift.forms.reading import FormReading
 
@@ -209,7 +209,7 @@ def _digits(text: str) -> tuple[int, int]:
 
 def _read(
     reader: Reader, paths: Iterable[Path], target: Target, workers: int | None, expected: list[str], cluster: str
-) -> Summary:
+) -> ReadSummary:
     """Read with a progress bar; on Ctrl+C say whether it can go on."""
     from inkshift.forms.out.batch import read_into, workers_for
     from inkshift.forms.page.files import find_files
@@ -240,7 +240,7 @@ def _tell_form(form: FormReading) -> None:
     note(f"{form.name}: {count(len(form.fields), 'field')}" + (f"; to look at: {', '.join(look)}" if look else ""))
 
 
-def _tell(summary: Summary) -> None:
+def _tell(summary: ReadSummary) -> None:
     roll = summary.roll
     note(f"read {count(roll.forms, 'form')}, {count(summary.fields, 'field')}")
     if len(summary.by_template) > 1:

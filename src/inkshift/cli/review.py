@@ -132,11 +132,11 @@ def review(
     if model_keys and not double:
         raise SettingError("--model-keys: the reader keys as one of two; give --double as well")
     need_review(db)
-    from inkshift.review.serve import At, Batch, first_supervisor, serve
+    from inkshift.review.serve import At, NewBatch, first_supervisor, serve
 
     need_there(paths or ())
     pages = [str(path) for path in paths or ()]
-    batch = Batch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
+    batch = NewBatch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
     lasts = timedelta(minutes=idle)
     at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes, root_path, lasts, second_factor)
     if supervisor:

@@ -415,11 +415,11 @@ class Reader:
         placed = [_of_kind(replace(one, box=box, whose=page.whose(one.name)), spec) for one, box, spec in read]
         return [fields.less_sure(one, page.fields.get(one.name, 1.0)) for one in placed]
 
-    def read_field(self, job: cutout.Job) -> FieldReading:
+    def read_field(self, job: cutout.FieldJob) -> FieldReading:
         """Read one field again from the crop that was kept of it (see `crops.harvest.job_of`)."""
         return self._readings([job])[0]
 
-    def _readings(self, work: Sequence[cutout.Job], glance: bool = False) -> list[FieldReading]:
+    def _readings(self, work: Sequence[cutout.FieldJob], glance: bool = False) -> list[FieldReading]:
         """What is read of each, the pictures of all classified at once. glance: whole numbers by one view alone."""
         start = time.process_time()
         level = inks.ink_level([cutout.inner(job) for job in work]) if len(work) > 1 else None
@@ -472,7 +472,7 @@ class Reader:
         )
         return PageReading(source, page, fields=tuple(named))
 
-    def _by_digits(self, work: Sequence[cutout.Job], level: float | None) -> list[FieldReading]:
+    def _by_digits(self, work: Sequence[cutout.FieldJob], level: float | None) -> list[FieldReading]:
         """Fields read digit by digit, the pictures of all classified at once."""
         start = time.process_time()
         constants = self.model.manifest.calibration
@@ -491,7 +491,7 @@ class Reader:
         self._spent("decode", start)
         return readings
 
-    def _jobs(self, found: Laid, glance: bool = False) -> tuple[list[cutout.Job], list[Box]]:
+    def _jobs(self, found: Laid, glance: bool = False) -> tuple[list[cutout.FieldJob], list[Box]]:
         """What is to be read, and where on the page each of it is. glance: strokes over several fields are not."""
         if found.spec is not None:
             return cut_out(found, strokes=not glance), [on_page(found.page, s.box) for s in found.spec.fields]

@@ -21,7 +21,7 @@ _LONGEST = 20
 _PROPOSED = 4
 
 
-class Evidence(NamedTuple):
+class TextEvidence(NamedTuple):
     """What speaks for each text that a number may be.
 
     own: log-probabilities (views, texts) in its views, other: in what a second reader sees; float64.
@@ -57,7 +57,7 @@ def gather(
     others: Sequence[Views] = (),
     digits: Sequence[tuple[int, int]] = (),
     largest: Sequence[int | None] = (),
-) -> list[Evidence]:
+) -> list[TextEvidence]:
     """The texts that are proposed for each number, each scored in all that was seen of it (see `ctc.score`).
 
     numbers: for each its views, (T, 11). others: for each what a second reader sees of it. digits, largest: what is
@@ -67,7 +67,7 @@ def gather(
     texts = _propose(seen, digits or [(1, _LONGEST)] * len(seen), largest or [None] * len(seen))
     scores = ctc.score(list(zip(seen, texts, strict=True)))
     return [
-        Evidence(own, rows[: len(views)], rows[len(views) :])
+        TextEvidence(own, rows[: len(views)], rows[len(views) :])
         for views, own, rows in zip(numbers, texts, scores, strict=True)
     ]
 
@@ -99,7 +99,7 @@ def _propose(
     return [list(texts) for texts in out]
 
 
-def log_odds(known: Evidence, calibration: Mapping[str, float]) -> npt.NDArray[np.float64]:
+def log_odds(known: TextEvidence, calibration: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """Log-odds (texts,) of each text.
 
     Views that see something else than the rest are heard, but no view can veto: the mean is over probabilities. Two

@@ -48,7 +48,7 @@ ROUTES = (batches, keying, acceptance, templates, learning, entry)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class AppSettings:
     """accounts: nobody gets in without logging in, even where no account is there yet.
 
     hosts: names in a browser's address that are answered; all where empty. files: the folder for what is uploaded and
@@ -66,12 +66,12 @@ class Settings:
     second_factor: bool = False
 
 
-SETTINGS = TypeAdapter(Settings)
+SETTINGS = TypeAdapter(AppSettings)
 
 
-def make_app(store: Store, settings: Settings | None = None) -> FastAPI:
+def make_app(store: Store, settings: AppSettings | None = None) -> FastAPI:
     """The application over an open store, which it does not close."""
-    settings = settings or Settings()
+    settings = settings or AppSettings()
     store.use_files(settings.files)
     tasks = Tasks(store, settings.files.resolve(), keeps=settings.keeps_tasks)
 

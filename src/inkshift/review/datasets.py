@@ -42,7 +42,7 @@ COLUMNS = ("file", "value", "form", "field", "id")
 class Settled(NamedTuple):
     """A settled number as it is to be read, its digits, and where it is from; id: of the field in the store."""
 
-    job: cutout.Job
+    job: cutout.FieldJob
     value: str
     form: str
     field: str
@@ -181,7 +181,7 @@ class DataSet:
     left_out: int
 
 
-class Number(NamedTuple):
+class LabelledNumber(NamedTuple):
     """One labelled number. row: its place in the data set, from 0; id: of its field in the store."""
 
     row: int
@@ -199,7 +199,7 @@ class Doubt:
     now: what the field is settled on by now, where that is something else.
     """
 
-    number: Number
+    number: LabelledNumber
     form_id: int
     read: str
     wrong: float
@@ -267,16 +267,16 @@ def find(files: Path, data_id: int) -> DataSet | None:
     return DataSet(**about | {"id": data_id, "made": made, "batches": tuple(about["batches"])})
 
 
-def numbers(files: Path, data_id: int) -> Sequence[Number]:
+def numbers(files: Path, data_id: int) -> Sequence[LabelledNumber]:
     """All numbers of a data set, in its order."""
     path = folder_of(files, data_id) / NUMBERS
     return _numbers(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
-def _numbers(path: Path, _: int) -> Sequence[Number]:
+def _numbers(path: Path, _: int) -> Sequence[LabelledNumber]:
     return tuple(
-        Number(row, item["file"], item["value"], item["form"], item["field"], int(item["id"]))
+        LabelledNumber(row, item["file"], item["value"], item["form"], item["field"], int(item["id"]))
         for row, (_, item) in enumerate(read_csv(path))
     )
 
@@ -289,7 +289,7 @@ def pack(files: Path, data_id: int, out: Path) -> None:
             file.write(path, f"numbers-{data_id}/{path.name}")
 
 
-def doubts(store: Store, found: Sequence[Number]) -> list[Doubt]:
+def doubts(store: Store, found: Sequence[LabelledNumber]) -> list[Doubt]:
     """The labels that differ from what was read, the one most probably wrong first; see `forms.audit`.
 
     Raises MissingExtraError without scipy.

@@ -29,7 +29,7 @@ from inkshift.datasets.labels import read_labels
 from inkshift.errors import SettingError
 from inkshift.files import locked
 from inkshift.remote import address_of
-from inkshift.review.app import SETTINGS, WORKER, Settings, make_app
+from inkshift.review.app import SETTINGS, WORKER, AppSettings, make_app
 from inkshift.review.batches.reading import model_of, open_reader
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_labels
@@ -50,7 +50,7 @@ _ROOT = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class NewBatch:
     """Pages to be read into a new batch, by their paths, or addresses in a store. name: empty for the template's name
     and the time.
 
@@ -69,7 +69,7 @@ class Batch:
 class At:
     """Where to answer. port: 0 is a free one. certificate, key: files in PEM for HTTPS, both or neither. proxy: the
     address of what stands in front: what it says of who asks, and whether by HTTPS, is believed. processes: that
-    answer; several need PostgreSQL. root, idle, second_factor: see `app.Settings`."""
+    answer; several need PostgreSQL. root, idle, second_factor: see `app.AppSettings`."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -87,7 +87,7 @@ class At:
         return is_local(self.host) and not self.proxy
 
 
-class Line(logging.Formatter):
+class JsonLine(logging.Formatter):
     """What the server says of itself as a line of JSON each, for the programs that gather such lines."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -98,7 +98,7 @@ class Line(logging.Formatter):
         return json.dumps(line)
 
 
-def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, browser: bool, say: Say = print) -> None:
+def serve(url: str, batch: NewBatch | None, at: At, *, files: str, demo: bool, browser: bool, say: Say = print) -> None:
     """Answer until the process is stopped.
 
     files: the folder for what is uploaded and taught; empty for one beside the database. demo: show the bundled
@@ -134,7 +134,7 @@ def serve(url: str, batch: Batch | None, at: At, *, files: str, demo: bool, brow
             if browser:
                 webbrowser.open(address + start)
             hosts = LOOPBACK if at.local else ()
-            settings = Settings(not at.local, hosts, folder, True, at.root, at.idle, at.second_factor)
+            settings = AppSettings(not at.local, hosts, folder, True, at.root, at.idle, at.second_factor)
             if at.processes == 1:
                 uvicorn.Server(uvicorn.Config(make_app(store, settings), **_how(at))).run(sockets=[listening])
             else:
@@ -145,7 +145,7 @@ def _how(at: At) -> dict[str, Any]:
     """What uvicorn is told. To a person at a terminal it speaks in plain lines."""
     logs: dict[str, Any] = deepcopy(LOGGING_CONFIG)
     if not sys.stderr.isatty():
-        logs["formatters"]["default"] = {"()": f"{__name__}.{Line.__name__}"}
+        logs["formatters"]["default"] = {"()": f"{__name__}.{JsonLine.__name__}"}
     return {
         "log_config": logs,
         "log_level": "warning",
@@ -159,7 +159,7 @@ def _how(at: At) -> dict[str, Any]:
     }
 
 
-def _share(store: Store, settings: Settings, at: At, listening: socket.socket) -> None:
+def _share(store: Store, settings: AppSettings, at: At, listening: socket.socket) -> None:
     """Let several processes answer at one address. This one answers nobody: it keeps the tasks, and starts another
     where one died (uvicorn)."""
     tasks = Tasks(store, settings.files.resolve())
@@ -193,7 +193,7 @@ def first_supervisor(url: str, name: str, ask: Callable[[], str]) -> None:
             stores.add_user(store, name, "supervisor", ask())
 
 
-def _begin(store: Store, batch: Batch, say: Say) -> int:
+def _begin(store: Store, batch: NewBatch, say: Say) -> int:
     """Read the pages, and put the labels that are there already into the log; the batch's id."""
     labels = read_labels(batch.labels, amounts=True) if batch.labels else []
     say("reading the pages ...")
@@ -222,7 +222,7 @@ def check_tls(at: At) -> None:
         ) from None
 
 
-def read_batch(store: Store, batch: Batch) -> int:
+def read_batch(store: Store, batch: NewBatch) -> int:
     """Read the pages into a new batch with the model that is the default; its id."""
     reader = open_reader(store, Path(batch.template))
     assert reader.template is not None
@@ -239,12 +239,12 @@ def read_batch(store: Store, batch: Batch) -> int:
     )
 
 
-def demo_batch() -> Batch:
+def demo_batch() -> NewBatch:
     """The bundled telegrams: within the package where it is installed, beside it in its source."""
     for root in (_PACKAGE, _PACKAGE.parents[1]):
         folder = root / "examples" / "telegram"
         if folder.is_dir():
-            return Batch(
+            return NewBatch(
                 [str(path) for path in sorted(folder.glob("scan-*.jpg"))], str(folder / "template.json"), "Demo"
             )
     raise SettingError("--demo: the bundled telegrams are not there; install inkshift again")

@@ -20,7 +20,7 @@ from inkshift.forms.reader import Reader
 from inkshift.models.package import MANIFEST, NUMBER_MODEL, Model, load_model
 from inkshift.review.core import models
 from inkshift.review.core import store as stores
-from inkshift.review.core.models import Paired, Seen, compare
+from inkshift.review.core.models import HeldOutNumber, Paired, compare
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Work
 from inkshift.review.datasets import LABELS, NUMBERS, TEST_SHARE, available, settled_numbers, write_labelled
@@ -124,7 +124,7 @@ def _compared(work: Work, package: Path, count: int) -> Paired:
         if number is None:
             continue
         values = [digits_of(reader.read_field(number.job).value) for reader in (old, new)]
-        read.append(Seen(number.form, *(plain(value) == plain(number.value) for value in values)))
+        read.append(HeldOutNumber(number.form, *(plain(value) == plain(number.value) for value in values)))
         if len(read) % 10 == 0:
             work.say(TRAINED + (READ - TRAINED) * len(read) / count, f"{len(read)} / {count}")
     work.say(READ, "")

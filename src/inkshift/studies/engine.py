@@ -99,7 +99,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ArmPlan:
     """One arm: its runs, those still to do, and what one of them and all of these will take, in seconds."""
 
     set: str
@@ -117,7 +117,7 @@ class Estimate:
     """lines: an arm each, source networks first. seconds: in all, for the workers given. core_seconds: for one.
     disk: bytes when finished. peak: bytes on the way, with checkpoints and features."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ArmPlan, ...]
     seconds: float
     core_seconds: float
     disk: int

@@ -128,7 +128,7 @@ class _Gatherer:
             for job in jobs:
                 self._field(form, job, level)
 
-    def _field(self, form: FormReading, job: cutout.Job, level: float | None) -> None:
+    def _field(self, form: FormReading, job: cutout.FieldJob, level: float | None) -> None:
         label, reason = self._label(form, job.name)
         if label is None:
             self.result.left_out.append(Left(form.name, job.name, "", *reason))
@@ -166,7 +166,7 @@ class _Gatherer:
             return None, (EMPTY, f"labelled as {label.written!r}" if label.written else "labelled as empty")
         return label, ("", "")
 
-    def _number(self, job: cutout.Job, level: float | None) -> list[Gray | None]:
+    def _number(self, job: cutout.FieldJob, level: float | None) -> list[Gray | None]:
         """Pictures of the digits on the likeliest path, whatever their number."""
         lattice = segment.build(fields.upright(cutout.number_ink(job, level)))
         if not lattice.segments:
@@ -176,7 +176,7 @@ class _Gatherer:
         decoded = decode(lattice, self._judge(pictures), digits=(1, 20), temperature=self.temperature)
         return [by_box[cell.box] for cell in decoded.cells]
 
-    def _cells(self, job: cutout.Job, level: float | None) -> list[Gray | None]:
+    def _cells(self, job: cutout.FieldJob, level: float | None) -> list[Gray | None]:
         """A picture for each cell, None where it is empty: of its views the one most like a digit."""
         ink = inks.extract(job.dark, inks.threshold_of(cutout.inner(job), level))
         out: list[Gray | None] = []
@@ -230,17 +230,19 @@ def match(
     return [(i, digit, picture) for (i, picture), digit in zip(pieces, label.value, strict=True)], []
 
 
-def job_of(reading: FieldReading, spec: FieldSpec | None) -> cutout.Job:
+def job_of(reading: FieldReading, spec: FieldSpec | None) -> cutout.FieldJob:
     """The reader's job again, from the crop it kept."""
     assert reading.crop is not None
     crop = reading.crop
     h, w = crop.shape[:2]
     if spec is None:
-        return cutout.own(cutout.Job(reading.name, "number", crop, inks.darkness(crop), (0, 0, w, h)))
+        return cutout.own(cutout.FieldJob(reading.name, "number", crop, inks.darkness(crop), (0, 0, w, h)))
     m = round(h * MARGIN / (1 + 2 * MARGIN))
     kind: cutout.Kind = "cells" if spec.cells else "number"
     dark = inks.darkness(crop, round(1.5 * (h - 2 * m)))
-    return cutout.own(cutout.Job(spec.name, kind, crop, dark, (m, m, w - m, h - m), spec.cells, printed=spec.frame))
+    return cutout.own(
+        cutout.FieldJob(spec.name, kind, crop, dark, (m, m, w - m, h - m), spec.cells, printed=spec.frame)
+    )
 
 
 def _settings(source: reader.Reader, test_share: float) -> dict[str, object]:

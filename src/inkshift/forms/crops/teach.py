@@ -24,7 +24,7 @@ from inkshift.reframe import Reframing
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class HarvestedNumber:
     """One number of a form. views: as the recogniser sees it, the first as it reads it; crop: for a second reader."""
 
     form: str
@@ -37,7 +37,7 @@ class Number:
 class Labelled:
     """Numbers with their digits, and how many fields were left out, by reason."""
 
-    numbers: list[Number] = field(default_factory=list)
+    numbers: list[HarvestedNumber] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -75,7 +75,7 @@ def labelled(reader: Reader, paths: Sequence[str | Path], labels: Sequence[Label
 class Found:
     """Numbers without labels. second: probabilities (T, 11) of a second reader for each, or None."""
 
-    numbers: list[Number]
+    numbers: list[HarvestedNumber]
     second: list[LineProbabilities] | None
 
 
@@ -107,7 +107,7 @@ def score(reader: Reader, paths: Sequence[str | Path], labels: str) -> tuple[int
     return sum(value == label for value, label in judged), len(judged)
 
 
-def of_form(reader: Reader, form: FormReading) -> Iterator[Number]:
+def of_form(reader: Reader, form: FormReading) -> Iterator[HarvestedNumber]:
     """The numbers of a form that was read with its crops kept, cells and free ones alike."""
     if reader.number_model is None:
         raise DataError("the model reads single digits; give a model of whole numbers, such as numbers")
@@ -120,6 +120,6 @@ def of_form(reader: Reader, form: FormReading) -> Iterator[Number]:
         yield _number(form.name, item.name, job, frame)
 
 
-def _number(form: str, name: str, job: cutout.Job, frame: Reframing) -> Number:
+def _number(form: str, name: str, job: cutout.FieldJob, frame: Reframing) -> HarvestedNumber:
     crop, dark = cutout.seen(job)
-    return Number(form, name, numbers.Line(crop, dark).pictures(frame), crop)
+    return HarvestedNumber(form, name, numbers.Line(crop, dark).pictures(frame), crop)

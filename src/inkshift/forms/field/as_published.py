@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field.cutout import Job
+from inkshift.forms.field.cutout import FieldJob
 from inkshift.forms.field.fields import Prepared, Probabilities
 from inkshift.forms.reading import DIGITS, EMPTY, Candidate, CellReading, FieldReading, state_of
 from inkshift.reframe import Reframing, to_gray
@@ -22,7 +22,7 @@ _LOWEST = 0.3
 _THINNEST = 0.15
 
 
-def prepare(job: Job, reframing: Reframing) -> Prepared:
+def prepare(job: FieldJob, reframing: Reframing) -> Prepared:
     """Cut a field into the pictures of its connected components, from left to right."""
     x0, y0, x1, y1 = job.frame
     inset = round(0.08 * (y1 - y0)) if job.printed else 0

@@ -13,7 +13,7 @@ from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components, digit_height
 from inkshift.forms.reading import CROSSED, Candidate, FieldReading
 
-Read = Callable[[Sequence[cutout.Job]], Sequence[FieldReading]]
+Read = Callable[[Sequence[cutout.FieldJob]], Sequence[FieldReading]]
 
 STRUCK = "struck"
 
@@ -24,7 +24,7 @@ _SURE, _LEFT = 0.9, 0.6
 
 
 def with_corrections(
-    work: Sequence[cutout.Job], readings: Sequence[FieldReading], reference: float | None, read: Read
+    work: Sequence[cutout.FieldJob], readings: Sequence[FieldReading], reference: float | None, read: Read
 ) -> list[FieldReading]:
     """Readings of numbers in which a struck number and the one that was put in its place are told apart.
 
@@ -43,7 +43,7 @@ def with_corrections(
     return out
 
 
-def parts_of(job: cutout.Job, reference: float | None) -> tuple[cutout.Job, cutout.Job] | None:
+def parts_of(job: cutout.FieldJob, reference: float | None) -> tuple[cutout.FieldJob, cutout.FieldJob] | None:
     """The field with only what was struck out, and with only the rest; None where not just a part was struck."""
     ink = cutout.strokes(job, reference)
     _, stats = components(ink)
@@ -66,7 +66,7 @@ def parts_of(job: cutout.Job, reference: float | None) -> tuple[cutout.Job, cuto
     return _without(job, rest), _without(job, struck)
 
 
-def _without(job: cutout.Job, gone: npt.NDArray[np.bool_]) -> cutout.Job:
+def _without(job: cutout.FieldJob, gone: npt.NDArray[np.bool_]) -> cutout.FieldJob:
     mask = gone if job.print_ is None else gone | job.print_
     return replace(job, dark=job.dark * ~gone, print_=mask, struck=0.0)
 

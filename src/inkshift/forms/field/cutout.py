@@ -33,7 +33,7 @@ INSET, _MEETS = 0.15, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class FieldJob:
     """What is to be read from one crop.
 
     frame: xmin, ymin, xmax, ymax of the field's box in pixels of the crop. printed: whether its lines are there.
@@ -70,13 +70,13 @@ def as_job(
     kind: Kind,
     digits: tuple[int, int],
     ink: npt.NDArray[np.bool_] | None = None,
-) -> Job:
+) -> FieldJob:
     """What is to be read from a picture, (H, W) or (H, W, 3) uint8, that shows one number or digit and nothing else."""
     frame = (0, 0, picture.shape[1], picture.shape[0])
-    return own(Job(name, kind, picture, inks.darkness(picture), frame, digits=digits, ink=ink))
+    return own(FieldJob(name, kind, picture, inks.darkness(picture), frame, digits=digits, ink=ink))
 
 
-def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
+def own(job: FieldJob, blank: Gray | None = None, gain: float | None = None) -> FieldJob:
     """The field without what is printed: its darkness is 0 there, and `seen` shows paper.
 
     blank: the darkness of the same place on the blank form, of the crop's shape, where there is a picture of it. gain:
@@ -102,7 +102,7 @@ def own(job: Job, blank: Gray | None = None, gain: float | None = None) -> Job:
 
 
 def _without_borders(dark: Gray, print_: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Ends]:
-    """Print with the upright borders that are surely some, and the lines that are left; see `Job.ends`."""
+    """Print with the upright borders that are surely some, and the lines that are left; see `FieldJob.ends`."""
     ends: list[tuple[float, float] | None] = []
     found = printed.upright_lines(dark * ~print_)
     if any(found) and grid.printed_cells(dark) is not None:
@@ -115,24 +115,24 @@ def _without_borders(dark: Gray, print_: npt.NDArray[np.bool_]) -> tuple[npt.NDA
     return print_, tuple(ends)
 
 
-def seen(job: Job) -> tuple[npt.NDArray[np.uint8], Gray]:
+def seen(job: FieldJob) -> tuple[npt.NDArray[np.uint8], Gray]:
     """A field's box and a little around it, since digits leave their boxes: as on the page, and its darkness."""
     crop = job.crop if job.print_ is None else printed.painted_out(job.crop, job.dark, job.print_)
     return crop[around(job)], job.dark[around(job)]
 
 
-def around(job: Job) -> tuple[slice, slice]:
+def around(job: FieldJob) -> tuple[slice, slice]:
     """Rows and columns of a field's box in its crop, and a little around it."""
     x0, y0, x1, y1 = job.frame
     room = _room(job)
     return slice(max(y0 - room, 0), y1 + room), slice(max(x0 - room, 0), x1 + room)
 
 
-def _room(job: Job) -> int:
+def _room(job: FieldJob) -> int:
     return round(0.06 * (job.frame[3] - job.frame[1]))
 
 
-def inner(job: Job) -> Gray:
+def inner(job: FieldJob) -> Gray:
     """The darkness inside a field's frame, its printed lines or dots left out; of cells, their insides side by side."""
     x0, y0, x1, y1 = job.frame
     inset = round(0.12 * (y1 - y0)) if job.printed or job.cells > 1 else 0
@@ -144,14 +144,14 @@ def inner(job: Job) -> Gray:
     return np.hstack(insides)
 
 
-def number_ink(job: Job, reference: float | None = None) -> Gray:
+def number_ink(job: FieldJob, reference: float | None = None) -> Gray:
     """Ink of the number in a field, without its box and what lies outside of it."""
     h, w = job.dark.shape
     ink = inks.line_ink(job.dark, reference)
     return ink if job.frame == (0, 0, w, h) else _inside(ink, job.frame)
 
 
-def own_ink(job: Job, reference: float | None = None) -> Gray:
+def own_ink(job: FieldJob, reference: float | None = None) -> Gray:
     """As `number_ink`, and where the field's own ink is known, nothing but that: of lines near it, pieces are left.
 
     What is read digit by digit is not cut to this, since a digit may share a stroke with a line.
@@ -161,13 +161,13 @@ def own_ink(job: Job, reference: float | None = None) -> Gray:
     return inks.extract(_own_dark(job), inks.threshold_of(job.dark, reference))
 
 
-def faint_ink(job: Job) -> Gray:
+def faint_ink(job: FieldJob) -> Gray:
     """All of a field's own ink that the paper's noise hardly reaches, however much paler than the rest."""
     dark = _own_dark(job)
     return inks.extract(dark, inks.faintest(dark))
 
 
-def _own_dark(job: Job) -> Gray:
+def _own_dark(job: FieldJob) -> Gray:
     return job.dark if job.ink is None else job.dark * job.ink
 
 
@@ -181,14 +181,14 @@ def _inside(ink: Gray, frame: tuple[int, int, int, int]) -> Gray:
     return ink * keep.take(labels)
 
 
-def strokes(job: Job, reference: float | None) -> Gray:
+def strokes(job: FieldJob, reference: float | None) -> Gray:
     """All ink in a field but rules from edge to edge: a strike may be as long as a short rule."""
     ink = inks.extract(_own_dark(job), inks.threshold_of(inner(job), reference))
     whole = job.frame == (0, 0, *job.dark.shape[::-1])
     return inks.without_rules(ink if whole else _inside(ink, job.frame), across=round(0.96 * ink.shape[1]), down=0)
 
 
-def meets_frame(job: Job, ink: Gray) -> bool:
+def meets_frame(job: FieldJob, ink: Gray) -> bool:
     """Whether a stroke of a field's number meets its printed frame: the bar of a 7 may have gone with that.
 
     ink: see `strokes`. Print in the middle of a field, such as a line to write on, is crossed and takes nothing away.
@@ -210,12 +210,12 @@ def meets_frame(job: Job, ink: Gray) -> bool:
     return bool(np.count_nonzero(gray[edge] <= median_of(gray[large[labels]])) >= _MEETS)
 
 
-def no_ink(job: Job) -> float:
+def no_ink(job: FieldJob) -> float:
     """How sure it is, 0 to 1, that a field holds nothing larger than specks."""
     return void_of(job, pieces_of(job))
 
 
-def void_of(job: Job, pieces: Stats) -> float:
+def void_of(job: FieldJob, pieces: Stats) -> float:
     """How sure it is, 0 to 1, that a field holds nothing, by its largest piece of ink: specks are far below a digit."""
     height = job.frame[3] - job.frame[1]
     largest = float(pieces[:, 2:4].max()) if len(pieces) else 0.0
@@ -227,7 +227,7 @@ def void_of_size(size: float) -> float:
     return float(1 / (1 + np.exp(min((size - SPECK) / SPECK_SPREAD, 700.0))))  # beyond that a float ends
 
 
-def pieces_of(job: Job) -> Stats:
+def pieces_of(job: FieldJob) -> Stats:
     """Rows x, y, width, height, area of the pieces of ink in a field, found without knowing how dark its page's is.
 
     What touches the sides of a crop that no template describes is a neighbour's, or left of a border. Shadows, and what
@@ -255,7 +255,7 @@ def pieces_of(job: Job) -> Stats:
     return stats[kept]
 
 
-def _pale_ink(job: Job) -> Gray:
+def _pale_ink(job: FieldJob) -> Gray:
     """Ink in the middle of a field by itself: what is printed around it may be so dark that a pale pen is none."""
     x0, y0, x1, y1 = job.frame
     inset = round(INSET * (y1 - y0))
@@ -267,7 +267,7 @@ def _pale_ink(job: Job) -> Gray:
     return out
 
 
-def _long_dash(job: Job) -> Gray:
+def _long_dash(job: FieldJob) -> Gray:
     """Ink of level lines in the middle of a field that begin and end between its sides: a pen's, though rules are as
     long."""
     x0, y0, x1, y1 = job.frame

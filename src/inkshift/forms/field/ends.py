@@ -21,7 +21,7 @@ _HEARD, _PASSED_OVER = 5.0, 0.4
 def left_by_ends(borders: Sequence[tuple[float, float] | None], ink: Gray, digits: Sequence[CellReading]) -> float:
     """The share of its probability, 0 to 1, that a number keeps by what stands at its left and right end.
 
-    borders: see `cutout.Job.ends`. ink: (H, W) uint8, of the number. digits: as they were read, with their boxes; none
+    borders: see `FieldJob.ends`. ink: (H, W) uint8, of the number. digits: as they were read, with their boxes; none
     where these are not known. A border read as a 1 costs it, and so does a stroke that is none and is not read as a 1.
     """
     if not digits:

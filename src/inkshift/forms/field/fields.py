@@ -23,7 +23,7 @@ from inkshift.forms.field.cells import (
 from inkshift.forms.field.cutout import (
     INSET,
     SPECK,
-    Job,
+    FieldJob,
     around,
     faint_ink,
     inner,
@@ -103,8 +103,8 @@ class PreparedNumber:
     the row of printed cells that it is, or as it is.
     """
 
-    job: Job
-    by_cells: Job
+    job: FieldJob
+    by_cells: FieldJob
     crop: npt.NDArray[np.uint8]
     line: numbers.Line
     written: Gray
@@ -210,7 +210,7 @@ class PreparedNumber:
         return max(taken_back(picture), unused if unused > 0.5 else 0.0)
 
 
-def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
+def prepare(job: FieldJob, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
     """Cut a field into pictures, each made by `frame` (see `Reframing.of_ink`).
 
     reference: how dark ink is on this page (`ink.ink_level`).
@@ -231,7 +231,7 @@ def prepare(job: Job, frame: Frame, calibration: dict[str, float], reference: fl
     return _cells(job, cells, frame, calibration)
 
 
-def _seen_by_itself(job: Job, cell: Cell, reference: float | None) -> Cell:
+def _seen_by_itself(job: FieldJob, cell: Cell, reference: float | None) -> Cell:
     """A cell in which no ink as dark as its page's is, with paler strokes that stand out none the less: it is no blank.
 
     Bands and letters of a safety print are thicker than strokes, or paler still.
@@ -249,7 +249,7 @@ def _seen_by_itself(job: Job, cell: Cell, reference: float | None) -> Cell:
     return replace(cell, views=views, weights=(1.0,) * len(views), doubted=True)
 
 
-def _mark_in_cells(job: Job, digits: int) -> float:
+def _mark_in_cells(job: FieldJob, digits: int) -> float:
     """How sure the form of its ink makes it, 0 to 1, that a cell among the last so many of a row of them is a mark, or
     was taken back: unused cells come first. job: see `PreparedNumber.by_cells`."""
     if job.kind != "cells":
@@ -259,13 +259,13 @@ def _mark_in_cells(job: Job, digits: int) -> float:
     return max((cell.mark for cell in used[-digits:]), default=0.0)
 
 
-def _by_cells(job: Job) -> Job:
+def _by_cells(job: FieldJob) -> FieldJob:
     """A number in a crop that shows printed cells, to be read cell by cell."""
     found = grid.printed_cells(job.dark) if job.frame == (0, 0, *job.dark.shape[::-1]) else None
     return job if found is None else replace(job, kind="cells", frame=found[0], cells=found[1], printed=True)
 
 
-def _number(job: Job, frame: Frame, calibration: dict[str, float], written: Gray) -> Prepared:
+def _number(job: FieldJob, frame: Frame, calibration: dict[str, float], written: Gray) -> Prepared:
     lattice = segment.build(upright(written))
     pictures = [frame(part.picture) for part in lattice.segments]
 
@@ -282,7 +282,7 @@ def _number(job: Job, frame: Frame, calibration: dict[str, float], written: Gray
     return Prepared(pictures, finish)
 
 
-def prepare_number(job: Job, reference: float | None) -> PreparedNumber:
+def prepare_number(job: FieldJob, reference: float | None) -> PreparedNumber:
     """A field's number as line recognisers are to see it. reference: see `prepare`."""
     crop, dark = seen(job)
     written = number_ink(job, reference)
@@ -318,14 +318,14 @@ def less_sure(reading: FieldReading, left: float) -> FieldReading:
     return replace(reading, confidence=reading.confidence * left, candidates=candidates)
 
 
-def as_amount(job: Job, reading: FieldReading, reference: float | None) -> FieldReading:
+def as_amount(job: FieldJob, reading: FieldReading, reference: float | None) -> FieldReading:
     """A decimal or signed number that was read digit by digit or cell by cell, with what stands between its digits."""
     if job.kind == "cells":
         return amounts.in_cells(reading, job.places)
     return _with_signs(job, reading, signs.find_signs(number_ink(job, reference)))
 
 
-def _with_signs(job: Job, reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:
+def _with_signs(job: FieldJob, reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:
     """A number with what stands beside its digits: named, and less sure where it may mean another value.
 
     beside: as the ink tells, and a recogniser that knows such signs.
@@ -335,7 +335,7 @@ def _with_signs(job: Job, reading: FieldReading, beside: tuple[signs.Sign, ...])
     return replace(less_sure(reading, signs.doubt(beside)), marks=signs.names(beside))
 
 
-def _digits(job: Job, line: numbers.Line, text: str, views: Lines) -> tuple[CellReading, ...]:
+def _digits(job: FieldJob, line: numbers.Line, text: str, views: Lines) -> tuple[CellReading, ...]:
     """Where each digit of a number is, in pixels of the job's crop, and how probable it is there to the views."""
     rows, columns = around(job)
     x, y = columns.start, rows.start
@@ -348,7 +348,7 @@ def _digits(job: Job, line: numbers.Line, text: str, views: Lines) -> tuple[Cell
 
 
 def _nothing_read(
-    job: Job, texts: Mapping[str, float], written: Gray, old: Mapping[str, float] | None = None
+    job: FieldJob, texts: Mapping[str, float], written: Gray, old: Mapping[str, float] | None = None
 ) -> FieldReading:
     """A field in which no digit was read: blank, or crossed out where there is ink none the less.
 
@@ -384,7 +384,7 @@ def _less_where_void(texts: Mapping[str, float], void: float) -> dict[str, float
     return dict(sorted(({"": odds / (1 + odds)} | out).items(), key=lambda item: -item[1]))
 
 
-def ink_or_none(job: Job) -> FieldReading:
+def ink_or_none(job: FieldJob) -> FieldReading:
     """A field that nobody reads: blank, or unread where there is ink that a person is to read.
 
     A text is many pieces: those larger than specks count together, and so do specks beyond a few.
@@ -423,7 +423,7 @@ def _sheared(ink: Gray, shear: float) -> Gray:
     return np.asarray(cv2.warpAffine(ink, matrix, (w + extra, h)), np.uint8)
 
 
-def _cells(job: Job, cells: tuple[Cell, ...], frame: Frame, calibration: dict[str, float]) -> Prepared:
+def _cells(job: FieldJob, cells: tuple[Cell, ...], frame: Frame, calibration: dict[str, float]) -> Prepared:
     pictures = [frame(view) for cell in cells for view in cell.views]
     digit_only = job.kind == "digit"
 
@@ -507,7 +507,7 @@ def _allowed(written: str, largest: int | None) -> bool:
     return largest is None or int(value_of(written) or 0) <= largest
 
 
-def _overflow(job: Job, candidates: tuple[Candidate, ...], cells: tuple[CellReading, ...]) -> FieldReading:
+def _overflow(job: FieldJob, candidates: tuple[Candidate, ...], cells: tuple[CellReading, ...]) -> FieldReading:
     """A field with ink that no value it allows explains: too many digits, too large, or no digits at all."""
     if not candidates:
         return FieldReading(job.name, "", UNREADABLE, "overwritten", 0.5)
@@ -515,7 +515,7 @@ def _overflow(job: Job, candidates: tuple[Candidate, ...], cells: tuple[CellRead
     return FieldReading(job.name, "", first.written, "overflow", first.probability, candidates, cells)
 
 
-def _reading(job: Job, candidates: tuple[Candidate, ...], cells: tuple[CellReading, ...]) -> FieldReading:
+def _reading(job: FieldJob, candidates: tuple[Candidate, ...], cells: tuple[CellReading, ...]) -> FieldReading:
     if candidates:
         written, confidence = candidates[0].written, candidates[0].probability
     else:

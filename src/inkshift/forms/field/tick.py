@@ -13,7 +13,7 @@ import numpy as np
 from inkshift.arrays import Box, Floats, Gray
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field import printed
-from inkshift.forms.field.cutout import Job
+from inkshift.forms.field.cutout import FieldJob
 from inkshift.forms.field.segment import components
 from inkshift.forms.reading import UNREADABLE, Candidate, FieldReading, state_of
 
@@ -40,7 +40,7 @@ WEIGHTS: Floats = np.array(
 )
 
 
-def read_tick(job: Job, reference: float | None) -> FieldReading:
+def read_tick(job: FieldJob, reference: float | None) -> FieldReading:
     """The reading of a box: value `1` or `0`, or overwritten, with the probability of each.
 
     reference: how dark ink is on this page (`ink.ink_level`).

@@ -32,7 +32,7 @@ SETTLED = 0.95
 
 
 def read_numbers(
-    reader: NumberReader, work: Sequence[cutout.Job], level: float | None, spent: Spent, glance: bool = False
+    reader: NumberReader, work: Sequence[cutout.FieldJob], level: float | None, spent: Spent, glance: bool = False
 ) -> list[FieldReading]:
     """The numbers in fields, each read whole: by one view of all at once; then, unless `glance`, by all that the reader
     has where that is not sure. level: how dark ink is on the page (`ink.ink_level`)."""
@@ -139,7 +139,11 @@ def _weighed(
 
 
 def hear_cells(
-    reader: NumberReader, work: Sequence[cutout.Job], cells: Sequence[FieldReading], spent: Spent, glance: bool = False
+    reader: NumberReader,
+    work: Sequence[cutout.FieldJob],
+    cells: Sequence[FieldReading],
+    spent: Spent,
+    glance: bool = False,
 ) -> list[FieldReading]:
     """Those of some rows of cells, or single digits, that leave a doubt, heard by a view of the row too; by all, and by
     the second reader, where that leaves one.
@@ -169,7 +173,7 @@ def hear_cells(
 
 def _heard(
     reader: NumberReader,
-    doubted: Sequence[tuple[cutout.Job, FieldReading]],
+    doubted: Sequence[tuple[cutout.FieldJob, FieldReading]],
     seen: Sequence[Sequence[LineProbabilities]],
     others: Sequence[Sequence[LineProbabilities]],
     spent: Spent,
@@ -187,7 +191,7 @@ def _heard(
     return readings
 
 
-def _left_to_digits(job: cutout.Job, before: FieldReading, after: FieldReading) -> float:
+def _left_to_digits(job: cutout.FieldJob, before: FieldReading, after: FieldReading) -> float:
     """The share of its probability, 0 to 1, that a reading has for the digits where digits are read after all.
 
     before, after: as the model of single digits read it, and with the row heard.

@@ -75,7 +75,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ReadSummary:
     """What was read. unread: a line for each page that was not. broken: form and rule, each once. blank: pages with
     nothing on them. passed_over: files in the folders that are no pages. by_template: forms that each one read.
 
@@ -103,7 +103,7 @@ def read_into(
     expected: Collection[str] = (),
     progress: Progress | None = None,
     watch: AddForm | None = None,
-) -> Summary:
+) -> ReadSummary:
     """Read `paths` and write `target`; memory does not grow with the pages, but for the names of what is amiss. watch:
     is called with each form. cluster: see `Reader.read`.
 
@@ -248,8 +248,8 @@ class _Tally:
         pages = sum(not (note.error or note.blank) for note in form.pages)
         self.roll_call.add(Called(form.name, pages, form.template, self.whole.get(form.template, 1)))
 
-    def summary(self, passed_over: Iterable[Path]) -> Summary:
-        return Summary(
+    def summary(self, passed_over: Iterable[Path]) -> ReadSummary:
+        return ReadSummary(
             self.fields,
             self.roll_call.roll(),
             tuple(self.unread),

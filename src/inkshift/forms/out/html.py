@@ -17,7 +17,7 @@ UNSURE_BELOW = 0.9
 
 
 @dataclass
-class Summary:
+class Totals:
     """What the forms on the page add up to; complete once the last form is written."""
 
     forms: int = 0
@@ -44,7 +44,7 @@ def open_report(path: Path, title: str) -> Iterator[AddForm]:
 
     Fields show their picture where `crop` was kept. Raises SettingError for a path that cannot be written.
     """
-    summary = Summary()
+    summary = Totals()
     helpers = {"doubts": doubts, "look": _look, "broken": _broken, "picture": picture_of, "percent": _percent}
     parts: Any = html_templates(Path(__file__).parent, **helpers).get_template("report.html.j2").module
     with open_text(path) as file:

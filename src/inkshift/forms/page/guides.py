@@ -25,7 +25,7 @@ _DOTS, _DOT = 5, 0.3
 _SHOWN, _LACKING = 0.5, 0.06
 
 
-def without_guides(work: Sequence[cutout.Job]) -> list[cutout.Job]:
+def without_guides(work: Sequence[cutout.FieldJob]) -> list[cutout.FieldJob]:
     """Fields of one page, those of cells without the dots or dashes that are printed alike in most cells of a size."""
     sizes: dict[tuple[int, int], list[int]] = {}
     for k, job in enumerate(work):
@@ -80,19 +80,19 @@ def _moved(cell: Gray, soft: Gray, common: Gray) -> Gray:
     return np.asarray(cv2.warpAffine(cell, matrix, cell.shape[::-1], borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _corner(job: cutout.Job, k: int, size: tuple[int, int]) -> tuple[int, int]:
+def _corner(job: cutout.FieldJob, k: int, size: tuple[int, int]) -> tuple[int, int]:
     """Column and row of a cell's inside in its field's crop."""
     x0, y0, x1, _ = job.frame
     return round(x0 + (x1 - x0) * k / job.cells + _INSET * size[0]), y0 + round(_INSET * size[1])
 
 
-def _inside(job: cutout.Job, k: int, size: tuple[int, int]) -> Gray:
+def _inside(job: cutout.FieldJob, k: int, size: tuple[int, int]) -> Gray:
     x, y = _corner(job, k, size)
     w, h = (round((1 - 2 * _INSET) * side) for side in size)
     return job.dark[y : y + h, x : x + w]
 
 
-def _repeated(job: cutout.Job, guide: Gray, size: tuple[int, int]) -> Gray:
+def _repeated(job: cutout.FieldJob, guide: Gray, size: tuple[int, int]) -> Gray:
     """The guide in each cell of a field's crop, where it is in this one."""
     out = np.zeros_like(job.dark)
     for k in range(job.cells):

@@ -65,7 +65,7 @@ def darkened(laid: Laid, blank: Registered | None) -> Laid:
     return replace(laid, dark=inks.darkness(image, _window(laid.spec, laid.page.scale)), blank=blank)
 
 
-def cut_out(laid: Laid, strokes: bool = True) -> list[cutout.Job]:
+def cut_out(laid: Laid, strokes: bool = True) -> list[cutout.FieldJob]:
     """What is to be read of a page, field by field. strokes: whether those over several fields are looked for."""
     assert laid.spec is not None
     specs = laid.spec.fields
@@ -81,7 +81,7 @@ def _window(page: PageSpec, scale: float) -> int:
     return round(1.5 * float(np.median(heights)) * scale) if heights else 0
 
 
-def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | None) -> cutout.Job:
+def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | None) -> cutout.FieldJob:
     x, y, w, h = spec.box
     margin = (ROOM if spec.kind == "tick" else MARGIN) * h
     read = spec.kind in WITH_DIGITS or spec.order
@@ -95,7 +95,7 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | No
         kind = "tick" if spec.kind == "tick" else "text"
     limit = spec.limit
     largest = None if spec.max is None else spec.max * 10**limit.places
-    job = cutout.Job(
+    job = cutout.FieldJob(
         *(spec.name, kind, crop, cut_dark, frame, spec.cells, spec.digits, largest, spec.frame),
         places=limit.places,
         signed=spec.signed,
@@ -104,8 +104,8 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | No
 
 
 def _with_strokes(
-    work: list[cutout.Job], specs: Sequence[FieldSpec], page: Registered, dark: Pixels, blank: Registered | None
-) -> list[cutout.Job]:
+    work: list[cutout.FieldJob], specs: Sequence[FieldSpec], page: Registered, dark: Pixels, blank: Registered | None
+) -> list[cutout.FieldJob]:
     """The fields of a page with what long strokes over several of them say; those that the form brings say nothing."""
     boxes = [box for spec in specs for box in _cell_boxes(spec)]
     passed = strokes_through(page, dark, boxes)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from inkshift.forms.field import signs
-from inkshift.forms.field.cutout import Job, as_job
+from inkshift.forms.field.cutout import FieldJob, as_job
 from inkshift.forms.field.struck import CROSSING
 from inkshift.forms.reading import CROSSED, EMPTY, Candidate, FieldReading, state_of, value_of
 from inkshift.forms.table.slots import Kind
@@ -29,7 +29,7 @@ APART, APART_SCALE, LOOSE, PART = 0.8, 0.1, 0.3, 0.5
 
 
 def read_cells(
-    table: Table, digits: tuple[int, int], read: Callable[[list[Job]], list[FieldReading]]
+    table: Table, digits: tuple[int, int], read: Callable[[list[FieldJob]], list[FieldReading]]
 ) -> list[tuple[Cell, FieldReading]]:
     """The cells of a table, row by row, and what each holds; columns of words and of row numbers are left out.
 

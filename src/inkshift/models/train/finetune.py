@@ -140,7 +140,7 @@ def fine_tune(
     rehearse: (count, seed) -> composed numbers as `strings.epoch` gives them; None for the user's own alone.
     """
     average = loop.averaged(net, 0.98)
-    settings = loop.Settings(
+    settings = loop.LoopSettings(
         epochs=plan.epochs, batch=plan.batch, rate=plan.rate, anneal=True, seed=plan.seed, fast=True, clip=5.0
     )
     best_file = checkpoint.with_name(f"{checkpoint.name}.best") if checkpoint else None

@@ -33,7 +33,7 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class LoopSettings:
     """epochs: passes over what `data` gives; anneal: whether the rate falls to zero along a cosine.
 
     channels: of the network's input. precision: what matrix products are computed in. fast: channels-last memory
@@ -60,7 +60,7 @@ def seed_all(seed: int) -> None:
 def train(
     net: nn.Module,
     data: Callable[[int], tuple[Images, Labels]],
-    settings: Settings,
+    settings: LoopSettings,
     *,
     mode: Callable[[nn.Module], object] = nn.Module.train,
     shares: Callable[[nn.Parameter], float] | None = None,
@@ -197,7 +197,7 @@ def _ctc(log: torch.Tensor, symbols: torch.Tensor) -> torch.Tensor:
 
 
 def forward(
-    net: Callable[[torch.Tensor], torch.Tensor], images: npt.NDArray[np.uint8], settings: Settings
+    net: Callable[[torch.Tensor], torch.Tensor], images: npt.NDArray[np.uint8], settings: LoopSettings
 ) -> torch.Tensor:
     """What `net` makes of (N, H, W) uint8 pictures, as float32, in the precision and memory order of `settings`."""
     pictures = as_input(torch.from_numpy(images).to(settings.device), settings.channels)
@@ -209,18 +209,18 @@ def forward(
 
 
 def predict(
-    net: nn.Module, images: Images, batch: int = 1000, settings: Settings | None = None
+    net: nn.Module, images: Images, batch: int = 1000, settings: LoopSettings | None = None
 ) -> npt.NDArray[np.float32]:
     """Logits (N, classes) float32 of images (N, H, W) uint8; leaves `net` in evaluation mode."""
     net.eval()
-    how = settings or Settings(epochs=0)
+    how = settings or LoopSettings(epochs=0)
     with torch.inference_mode():
         rows = np.arange(len(images))
         parts = [forward(net, images[rows[i : i + batch]], how).cpu() for i in range(0, len(rows), batch)]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
-def _save(path: Path, done: int, ended: bool, parts: dict[str, Any], settings: Settings) -> None:
+def _save(path: Path, done: int, ended: bool, parts: dict[str, Any], settings: LoopSettings) -> None:
     state = {
         "done": done,
         "next": settings.epochs if ended else done,
@@ -238,12 +238,12 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     write_whole(path, held.getvalue())
 
 
-def epochs_of(checkpoint: Path, settings: Settings) -> int:
+def epochs_of(checkpoint: Path, settings: LoopSettings) -> int:
     """How many epochs a checkpoint holds, 0 where there is none. Raises ModelError as `train` does."""
     return int(_load(checkpoint, settings)["done"]) if checkpoint.exists() else 0
 
 
-def _restore(path: Path, parts: dict[str, Any], settings: Settings) -> int:
+def _restore(path: Path, parts: dict[str, Any], settings: LoopSettings) -> int:
     if not path.exists():
         return 0
     state = _load(path, settings)
@@ -253,7 +253,7 @@ def _restore(path: Path, parts: dict[str, Any], settings: Settings) -> int:
     return int(state["next"])
 
 
-def _load(path: Path, settings: Settings) -> dict[str, Any]:
+def _load(path: Path, settings: LoopSettings) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=settings.device)
     except Exception as e:  # torch raises many kinds for a file that is no checkpoint
@@ -266,7 +266,7 @@ def _load(path: Path, settings: Settings) -> dict[str, Any]:
     return state
 
 
-def _key(settings: Settings) -> str:
+def _key(settings: LoopSettings) -> str:
     s = settings
     key = f"epochs {s.epochs}, batch {s.batch}, rate {s.rate:g}, anneal {s.anneal}, seed {s.seed}"
     if (s.precision, s.fast) != ("float32", False):

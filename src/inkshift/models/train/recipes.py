@@ -42,7 +42,7 @@ def mnist_as_published(folder: Path, work: Path, *, epochs: int = 15, seeds: int
     for seed in range(seeds):
         loop.seed_all(seed)
         net = mnist_convnet()
-        settings = loop.Settings(epochs=epochs, seed=seed)
+        settings = loop.LoopSettings(epochs=epochs, seed=seed)
         loop.train(
             net,
             lambda epoch: (images, labels),
@@ -81,7 +81,7 @@ def digits(folder: Path, work: Path, *, epochs: int = 24, count: int = 120_000, 
     framed = np.stack([_FRAME(image, ground=0) for image in test[0]])
     loop.seed_all(seed)
     net = mnist_convnet(len(crops.CLASSES))
-    settings = loop.Settings(epochs=epochs, seed=seed, anneal=True)
+    settings = loop.LoopSettings(epochs=epochs, seed=seed, anneal=True)
     with _drawn_ahead(pool, count, seed, epochs) as data:
         loop.train(
             net,
@@ -157,7 +157,7 @@ def _drawn_ahead(pool: crops.Pool, count: int, seed: int, epochs: int) -> Iterat
         yield data
 
 
-def _settings(settings: loop.Settings) -> dict[str, Any]:
+def _settings(settings: loop.LoopSettings) -> dict[str, Any]:
     return {
         "loss": "cross-entropy",
         "optimiser": f"Adam, rate {settings.rate:g}" + (", cosine to zero" if settings.anneal else ""),

@@ -62,7 +62,7 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class BatchEvidence:
     """All fields of a batch, and the labelled fields of the batches `names`."""
 
     names: tuple[str, ...]
@@ -177,7 +177,7 @@ def _seen(field: Field, reading: Reading, first: str | None, double: bool) -> Se
     return Seen(field.id, field.form_id, row, float(row["confidence"]) if fine else -1.0, free, label)
 
 
-def evidence(store: Store, batch_id: int, chosen: Sequence[Labels]) -> Evidence:
+def evidence(store: Store, batch_id: int, chosen: Sequence[Labels]) -> BatchEvidence:
     """The fields of a batch, and the labels of those that were chosen."""
     fields = seen(store, batch_id)
     labelled = [
@@ -187,10 +187,12 @@ def evidence(store: Store, batch_id: int, chosen: Sequence[Labels]) -> Evidence:
         if one.label is not None and batch.blind
     ]
     labels = [one.label for one in labelled if one.label is not None]
-    return Evidence(tuple(batch.name for batch in chosen if batch.blind), fields, [one.row for one in labelled], labels)
+    return BatchEvidence(
+        tuple(batch.name for batch in chosen if batch.blind), fields, [one.row for one in labelled], labels
+    )
 
 
-def levels(given: Evidence, confidence: float) -> list[Level]:
+def levels(given: BatchEvidence, confidence: float) -> list[Level]:
     """What each threshold of `LEVELS` comes to. confidence: of the bound."""
     cases = match(given.rows, given.labels)[0] if given.labels else []
     labelled = guarantee.label_rows(cases, given.rows)
@@ -217,7 +219,7 @@ def _share(values: Floats, threshold: float) -> float:
     return float((values >= threshold).mean()) if len(values) else 0.0
 
 
-def ask(store: Store, given: Evidence, error: float, confidence: float) -> Outcome:
+def ask(store: Store, given: BatchEvidence, error: float, confidence: float) -> Outcome:
     """The policy that promises `error` at most with `confidence`, or what is missing for it.
 
     Raises DataError where less than two forms are labelled or several readers read them, MissingExtraError without
@@ -254,7 +256,7 @@ def accepted_scores(policy: Policy, fields: Sequence[Seen]) -> Floats:
     return np.where((values < 0) | np.array(never, np.bool_), -1.0, trust.scores(policy.score, values.clip(0)))
 
 
-def _source(store: Store, given: Evidence, content: list[Sequence[str]]) -> Source:
+def _source(store: Store, given: BatchEvidence, content: list[Sequence[str]]) -> Source:
     database = store.engine.url.render_as_string(hide_password=True)
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     return Source(name=f"{database}: {', '.join(given.names)}", sha256=digest)

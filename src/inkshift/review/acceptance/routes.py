@@ -14,7 +14,7 @@ from inkshift.errors import DataError
 from inkshift.forms.judge.guarantee import needed
 from inkshift.forms.trust import Policy
 from inkshift.review.acceptance import promise
-from inkshift.review.acceptance.promise import LEVELS, Evidence, Labels, Level, Outcome
+from inkshift.review.acceptance.promise import LEVELS, BatchEvidence, Labels, Level, Outcome
 from inkshift.review.batches import reading as readpages
 from inkshift.review.core.schema import Batch
 from inkshift.review.core.words import Words
@@ -50,10 +50,10 @@ class Question:
         labels = [one.batch for one in self.chosen]
         return urlencode({"labels": labels, "error": self.error, "confidence": self.confidence}, doseq=True)
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> BatchEvidence:
         return promise.evidence(self.who.store, self.batch.id, self.chosen)
 
-    def outcome(self, given: Evidence) -> Outcome:
+    def outcome(self, given: BatchEvidence) -> Outcome:
         """The promise. Raises DataError where a batch is not settled as a whole or too little is labelled."""
         if not self.fair:
             raise DataError(self.who.words("not_fair" if self.chosen else "no_labels"))

@@ -27,7 +27,7 @@ DECIDED = ("decided", "decided_state", "decided_by", "keyers", "checked_by")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SettledField:
     """One field. row: as text, by `COLUMNS` and `DECIDED`. by: who stands for the settled answer. keyers: how many gave
     any. checked: who of `by` said that the paper says so although it breaks a rule.
 
@@ -44,7 +44,7 @@ class Line:
     kind: Kind = "number"
 
 
-def lines(store: Store, batch_id: int) -> Iterator[Line]:
+def lines(store: Store, batch_id: int) -> Iterator[SettledField]:
     """All fields of a batch, form by form: what was read and what was decided. Forms that were set aside are left out.
 
     `decided` holds a value where `decided_state` is `written`; both are empty while the field waits. `decided_by` names
@@ -78,7 +78,9 @@ def lines(store: Store, batch_id: int) -> Iterator[Line]:
             item = _as_read(field, reading, told if rules else tuple(reading.rules_broken))
             read = row(FormReading(field.form.name, reader=reading.reader), item)
             given_by = by, keyers, checked
-            yield Line(read | dict(decided), *given_by, field.crop, bool(field.readings), reading.model, limit.kind)
+            yield SettledField(
+                read | dict(decided), *given_by, field.crop, bool(field.readings), reading.model, limit.kind
+            )
 
 
 _UNREAD = Reading(model="", reader="", value="", written="?", state="unread", confidence=0.0, rules_broken=[])
@@ -172,7 +174,7 @@ def write_label_studio(store: Store, batch_id: int, path: Path) -> None:
         add(_task(line) for line in lines(store, batch_id))
 
 
-def _task(line: Line) -> dict[str, Any]:
+def _task(line: SettledField) -> dict[str, Any]:
     item = line.row
     task: dict[str, Any] = {
         "data": {

@@ -225,7 +225,7 @@ _POWER = 0.8416  # of the standard normal, 80 %
 _OUT_OF_REACH = 100_000
 
 
-class Seen(NamedTuple):
+class HeldOutNumber(NamedTuple):
     """One held-out number: the form it is from, and whether the old and the new model read it right."""
 
     form: str
@@ -257,7 +257,7 @@ class Paired:
     further: int | None
 
 
-def compare(seen: Sequence[Seen]) -> Paired:
+def compare(seen: Sequence[HeldOutNumber]) -> Paired:
     """Hold two models against each other. Raises DataError without numbers, MissingExtraError without scipy."""
     if not seen:
         raise DataError("comparing two models: no number was held out; settle numbers of more forms")
@@ -287,14 +287,14 @@ def of_json(data: Mapping[str, Any]) -> Paired:
     return Paired(**{name: pairs.get(name, data[name]) for name in Paired.__slots__})
 
 
-def _by_form(seen: Sequence[Seen], right: Sequence[bool]) -> list[tuple[int, int]]:
+def _by_form(seen: Sequence[HeldOutNumber], right: Sequence[bool]) -> list[tuple[int, int]]:
     forms: defaultdict[str, list[bool]] = defaultdict(list)
     for s, hit in zip(seen, right, strict=True):
         forms[s.form].append(hit)
     return [(sum(hits), len(hits)) for hits in forms.values()]
 
 
-def _difference(seen: Sequence[Seen], level: float) -> Bounds:
+def _difference(seen: Sequence[HeldOutNumber], level: float) -> Bounds:
     """Bounds of new minus old; (-1, 1) where there are fewer than two forms."""
     forms: defaultdict[str, list[int]] = defaultdict(list)
     for s in seen:
@@ -323,7 +323,7 @@ def share_bounds(forms: Sequence[tuple[int, int]]) -> Bounds:
     return wilson(share * worth, worth)
 
 
-def _further(seen: Sequence[Seen], at90: Bounds) -> int | None:
+def _further(seen: Sequence[HeldOutNumber], at90: Bounds) -> int | None:
     difference = abs(sum(s.new - s.old for s in seen)) / len(seen)
     if not difference:
         return None

@@ -70,7 +70,7 @@ At = Annotated[int, Query(ge=1, le=100_000)]  # page of a list
 class Visit:
     """Who asks, in which language. accounts: people log in. Without a user it is a stranger at a public page.
 
-    files: the folder for what is uploaded and taught; tasks: what runs in the background; root: see `app.Settings`.
+    files: the folder for what is uploaded and taught; tasks: what runs in the background; root: see `AppSettings`.
     lacks_second: they must have a second factor, and have none.
     """
 

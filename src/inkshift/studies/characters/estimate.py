@@ -21,7 +21,7 @@ from inkshift.models.train.loop import forward, predict
 from inkshift.models.train.networks import final_layer
 from inkshift.studies.characters import regimes
 from inkshift.studies.characters.plan import Arm, Plan, Run
-from inkshift.studies.engine import START_SECONDS, Estimate, Line, finished
+from inkshift.studies.engine import START_SECONDS, ArmPlan, Estimate, finished
 from inkshift.studies.spec import Study
 
 _LARGE = 64  # pixels; larger pictures are timed in smaller batches
@@ -61,7 +61,7 @@ def estimate(study: Study, planned: Plan, folder: Path, workers: int) -> Estimat
     )
 
 
-def _line(name: str, arm: Arm, todo: list[Run]) -> Line:
+def _line(name: str, arm: Arm, todo: list[Run]) -> ArmPlan:
     run = arm.runs[0]
     speed = measure_speed(run)
     train, rest = image_counts(run)
@@ -77,7 +77,7 @@ def _line(name: str, arm: Arm, todo: list[Run]) -> Line:
         each = run.protocol.epochs * (train * step + rest * speed.forward)
         total = len(todo) * (each + START_SECONDS)
     regime = arm.name if run.role == "target" else str(run.task)
-    return Line(name, regime, len(arm.runs), len(todo), run.protocol.epochs, train, each, total)
+    return ArmPlan(name, regime, len(arm.runs), len(todo), run.protocol.epochs, train, each, total)
 
 
 def image_counts(run: Run) -> tuple[int, int]:

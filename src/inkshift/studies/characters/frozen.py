@@ -23,7 +23,7 @@ from inkshift.datasets.tasks import Sample
 from inkshift.errors import ModelError
 from inkshift.files import whole_file
 from inkshift.jobs import digest
-from inkshift.models.train.loop import Settings, forward
+from inkshift.models.train.loop import LoopSettings, forward
 from inkshift.models.train.networks import final_layer, trunk
 from inkshift.studies.characters import regimes, work
 from inkshift.studies.characters.plan import Run
@@ -78,7 +78,7 @@ def train_frozen(runs: Sequence[Run], study: Path, device: str = "cpu") -> Itera
         yield net, head.record, head.stopped or "epochs"
 
 
-def compute_features(run: Run, splits: Splits, weights: Path | None, how: Settings, study: Path) -> Features:
+def compute_features(run: Run, splits: Splits, weights: Path | None, how: LoopSettings, study: Path) -> Features:
     """The trunk's features of all splits, kept on disk while the study goes on, so that a kill costs no split twice."""
     net = regimes.network(run, weights).to(how.device).eval()
     p = run.protocol
@@ -98,7 +98,7 @@ def compute_features(run: Run, splits: Splits, weights: Path | None, how: Settin
     return Features(train, of(splits.validation, "validation"), test)
 
 
-def _cached(path: Path, net: nn.Module, split: Sample, how: Settings) -> npt.NDArray[np.float32]:
+def _cached(path: Path, net: nn.Module, split: Sample, how: LoopSettings) -> npt.NDArray[np.float32]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         body = trunk(net)
@@ -112,7 +112,7 @@ def _cached(path: Path, net: nn.Module, split: Sample, how: Settings) -> npt.NDA
     return np.asarray(np.load(path, mmap_mode="c"))
 
 
-def _train_heads(heads: list[Head], features: Features, splits: Splits, how: Settings, begun: float) -> None:
+def _train_heads(heads: list[Head], features: Features, splits: Splits, how: LoopSettings, begun: float) -> None:
     """Adam on all final layers at once; a head that has stopped keeps what it had then. begun: when, of the processor's
     time, the first epoch did, whose features are made for all heads."""
     weight = torch.stack([head.weight for head in heads]).to(how.device).requires_grad_()

@@ -14,16 +14,16 @@ import safetensors.torch
 from torch import nn
 
 from inkshift.errors import ModelError
-from inkshift.models.train.loop import Settings, seed_all
+from inkshift.models.train.loop import LoopSettings, seed_all
 from inkshift.models.train.networks import build, final_layer
 from inkshift.models.train.weights import fitted
 from inkshift.studies.characters.plan import Run
 
 
-def settings(run: Run, device: str = "cpu") -> Settings:
+def settings(run: Run, device: str = "cpu") -> LoopSettings:
     """How the training loop is to train this run."""
     p = run.protocol
-    return Settings(
+    return LoopSettings(
         epochs=p.epochs,
         batch=p.batch,
         rate=p.rate,

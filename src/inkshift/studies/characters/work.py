@@ -206,7 +206,7 @@ def train_run(run: Run, study: Path, device: str = "cpu") -> tuple[nn.Module, Re
     return net, record, stop_reason(record, run.protocol) or "epochs"
 
 
-def source_f1(run: Run, study: Path, net: nn.Module, how: loop.Settings) -> tuple[float, float]:
+def source_f1(run: Run, study: Path, net: nn.Module, how: loop.LoopSettings) -> tuple[float, float]:
     """F1 on the source's test images of the source network, and of `net` with the source's final layer on it."""
     assert run.source_task is not None
     p, labels = run.protocol, run.source_task.labels

@@ -23,7 +23,7 @@ from inkshift.models.train import finetune, loop, rehearsal
 from inkshift.models.train.loop import number_loss
 from inkshift.models.train.networks import NumberNet, as_input
 from inkshift.reframe import parse
-from inkshift.studies.engine import START_SECONDS, Estimate, Line, Outcome, RunGroup, finished
+from inkshift.studies.engine import START_SECONDS, ArmPlan, Estimate, Outcome, RunGroup, finished
 from inkshift.studies.numbers.plan import BudgetArm, StringPlan, StringRun
 from inkshift.studies.record import CONFIG, DONE, EPOCHS, ERROR, write_json
 from inkshift.studies.spec import StringStudy
@@ -166,7 +166,7 @@ def estimate(study: StringStudy, planned: StringPlan, folder: Path, workers: int
     return Estimate(lines, total / max(1, min(workers, os.cpu_count() or 1)), total, disk, disk, ())
 
 
-def _line(arm: BudgetArm, numbers: int, speeds: tuple[float, float, float], folder: Path) -> Line:
+def _line(arm: BudgetArm, numbers: int, speeds: tuple[float, float, float], folder: Path) -> ArmPlan:
     learned, read, composed = speeds
     run, p = arm.runs[0], arm.runs[0].protocol
     tested = run.test_share * numbers
@@ -178,7 +178,7 @@ def _line(arm: BudgetArm, numbers: int, speeds: tuple[float, float, float], fold
         shown = own + rehearsed
         each += epochs * (shown * learned + rehearsed * composed + arm.budget * p.held_out * read)
     todo = sum(not finished(folder, one) for one in arm.runs)
-    return Line(run.task, arm.name, len(arm.runs), todo, epochs, shown, each, todo * (each + START_SECONDS))
+    return ArmPlan(run.task, arm.name, len(arm.runs), todo, epochs, shown, each, todo * (each + START_SECONDS))
 
 
 def _speeds(net: NumberNet, width: int) -> tuple[float, float, float]:

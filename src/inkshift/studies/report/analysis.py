@@ -43,7 +43,7 @@ class Analysis:
     """summaries has a row for each arm with a finished run; worst, by set and arm name, the poorest classes first."""
 
     results: Results
-    summaries: tuple[compare.Summary, ...]
+    summaries: tuple[compare.ArmScores, ...]
     comparisons: tuple[compare.Comparison, ...]
     settings: tuple[compare.Comparison, ...]
     stops: tuple[StopCost, ...]

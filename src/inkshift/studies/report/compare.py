@@ -54,7 +54,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class Summary:
+class ArmScores:
     """One arm in numbers, F1 and accuracy 0 to 1; intervals at 95 %.
 
     chosen: at the epoch of lowest validation loss, None without validation images. images: over test images, at the
@@ -131,7 +131,7 @@ class Resampler:
         return np.stack([self._known[key] for key in keys])
 
 
-def summarise(study_set: Set, arm: Arm, resampler: Resampler) -> Summary:
+def summarise(study_set: Set, arm: Arm, resampler: Resampler) -> ArmScores:
     """`arm`, which has at least one finished run, in numbers."""
     runs = arm.distinct
     last = np.array([run.f1[-1] for run in runs])
@@ -143,7 +143,7 @@ def summarise(study_set: Set, arm: Arm, resampler: Resampler) -> Summary:
     rows = [epoch_row(run, "chosen epoch") for run in runs]
     chosen = [float(run.f1[row]) for run, row in zip(runs, rows, strict=True) if row is not None]
     was_chosen = len(chosen) == len(runs) and arm.regime != "as-is"
-    return Summary(
+    return ArmScores(
         study_set.name,
         arm,
         stats.t_interval(last, stats.SINGLE, stats.SHARE),

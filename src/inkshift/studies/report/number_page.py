@@ -16,8 +16,8 @@ from inkshift.studies.report.number_results import (
     Analysis,
     Arm,
     Difference,
+    NumberScores,
     StringResults,
-    Summary,
     analyse,
     load,
     worth,
@@ -108,7 +108,7 @@ def _enough(analysis: Analysis) -> str:
     return ""
 
 
-def _scratch(row: Summary) -> str:
+def _scratch(row: NumberScores) -> str:
     assert row.control is not None
     control = float(np.mean([run.right for run in row.control.baseline.replicates]))
     return (
@@ -117,7 +117,7 @@ def _scratch(row: Summary) -> str:
     )
 
 
-def _forgotten(row: Summary) -> str:
+def _forgotten(row: NumberScores) -> str:
     if row.old_before is None or row.forgotten is None:
         return ""
     return (

@@ -105,7 +105,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Summary:
+class NumberScores:
     """One arm in numbers. right: mean share read right, at 95 % over replicates. digit_errors: for each digit.
 
     old_before, old_after: share of composed numbers read right before and after learning; None: no before. forgotten:
@@ -128,7 +128,7 @@ class Analysis:
     against each smaller one."""
 
     results: StringResults
-    summaries: tuple[Summary, ...]
+    summaries: tuple[NumberScores, ...]
     more: tuple[Difference, ...]
     most: tuple[Difference, ...]
 
@@ -199,7 +199,7 @@ def analyse(results: StringResults) -> Analysis:
     )
 
 
-def worth(analysis: Analysis) -> tuple[Summary, Difference] | None:
+def worth(analysis: Analysis) -> tuple[NumberScores, Difference] | None:
     """Is fine-tuning worth it? The smallest budget that is surely ahead of as-is, else the largest; None: none."""
     tuned = [row for row in analysis.summaries if row.arm.regime == "fine-tuned"]
     compared = [(row, row.as_is) for row in tuned if row.as_is]
@@ -210,13 +210,13 @@ def _some(found: Iterable[Difference | None]) -> tuple[Difference, ...]:
     return tuple(item for item in found if item is not None)
 
 
-def _summary(results: StringResults, arm: Arm) -> Summary:
+def _summary(results: StringResults, arm: Arm) -> NumberScores:
     old = [run.scores["old_task"] for run in arm.replicates]
     known = [item for item in old if item["before"] is not None]
     changes = [item["after"] - item["before"] for item in known]
     learns = arm.regime == "fine-tuned"
     as_is, control = results.arm("as-is"), results.arm("control", arm.budget)
-    return Summary(
+    return NumberScores(
         arm,
         stats.t_interval([run.right for run in arm.replicates], stats.SINGLE, stats.SHARE),
         sum(run.scores["digit_errors"] for run in arm.replicates) / sum(run.scores["digits"] for run in arm.replicates),
