@@ -1,9 +1,9 @@
 """Every constant that depends on the number recogniser, fitted anew by one command.
 
-    python benchmarks/fit_numbers.py --work FOLDER [--model numbers] [--count 1500] [--write]
-    python benchmarks/fit_numbers.py --work FOLDER --ink [--count 1500]
-    python benchmarks/fit_numbers.py --work FOLDER --signs [--count 1500]
-    python benchmarks/fit_numbers.py --work FOLDER --read [--count 1500]
+    python benchmarks/fit_numbers.py --work FOLDER [--model numbers] [--count 6000] [--write]
+    python benchmarks/fit_numbers.py --work FOLDER --ink [--count 6000]
+    python benchmarks/fit_numbers.py --work FOLDER --signs [--count 6000]
+    python benchmarks/fit_numbers.py --work FOLDER --read [--count 6000]
 
 FOLDER is where `inkshift model train numbers` kept its glyphs; --model is a bundled package's name or the folder of a
 candidate, which need not be bundled. Numbers are composed of glyphs held out; no real form is looked at. Half of them
@@ -299,7 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder with the glyphs")
     parser.add_argument("--model", default="numbers", help="package to fit, a name or a folder (default: numbers)")
-    parser.add_argument("--count", type=int, default=1500, help="numbers to compose (default: 1500)")
+    parser.add_argument("--count", type=int, default=6000, help="numbers to compose (default: 1500)")
     parser.add_argument("--write", action="store_true", help="put the constants into the package")
     parser.add_argument("--ink", action="store_true", help="what it tells that no ink is found, and no more")
     parser.add_argument("--signs", action="store_true", help="what ink and recogniser tell of signs, and no more")

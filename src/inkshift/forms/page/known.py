@@ -139,7 +139,7 @@ class KnownForm:
         return pattern is not None and bool(barcode_on(image, pattern))
 
 
-Found = tuple[KnownForm, list[Laid]]
+LaidForm = tuple[KnownForm, list[Laid]]
 
 
 def references(template: Template, folder: Path) -> list[Pixels | None]:
@@ -152,13 +152,13 @@ def references(template: Template, folder: Path) -> list[Pixels | None]:
 
 def lay_all(
     forms: Sequence[KnownForm], image: Pixels, number: int, count: int
-) -> tuple[list[Found], list[RegistrationError]]:
+) -> tuple[list[LaidForm], list[RegistrationError]]:
     """The pages that lie beside each other on a picture, from left to right and row by row, each with its form and the
     others made paper; and why what looks like others is not read. Raises RegistrationError where none is.
 
     number, count: see `KnownForm.lay`.
     """
-    found: list[Found] = []
+    found: list[LaidForm] = []
     failed: list[RegistrationError] = []
     rest: Pixels | None = image
     misses = 0
@@ -191,11 +191,11 @@ def lay_all(
     return [apart[k] for k in in_rows(outlines)], failed
 
 
-def _recognise(forms: Sequence[KnownForm], image: Pixels, number: int, count: int) -> Found:
+def _recognise(forms: Sequence[KnownForm], image: Pixels, number: int, count: int) -> LaidForm:
     """The page on the form that it proves. Raises RegistrationError where none is."""
     if len(forms) == 1:
         return forms[0], forms[0].lay(image, number, count)
-    tried: list[Found] = []
+    tried: list[LaidForm] = []
     nearest = UnknownFormError()
     scan = Scan(to_gray(image))
     for form in sorted(forms, key=lambda one: -max(one.promises(scan))):
