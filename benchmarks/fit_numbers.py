@@ -299,7 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder with the glyphs")
     parser.add_argument("--model", default="numbers", help="package to fit, a name or a folder (default: numbers)")
-    parser.add_argument("--count", type=int, default=6000, help="numbers to compose (default: 1500)")
+    parser.add_argument("--count", type=int, default=6000, help="numbers to compose (default: 6000)")
     parser.add_argument("--write", action="store_true", help="put the constants into the package")
     parser.add_argument("--ink", action="store_true", help="what it tells that no ink is found, and no more")
     parser.add_argument("--signs", action="store_true", help="what ink and recogniser tell of signs, and no more")
