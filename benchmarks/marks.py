@@ -124,7 +124,10 @@ def label(rng: Rng, least: int = 1, most: int = 4, digits: str = "0123456789") -
 
 
 def bordered(rng: Rng, near: float, far: float) -> Case:
-    """A number beside an upright border, which is so far from the crop's side, in heights; level rules may meet it."""
+    """A number beside an upright border, which is so far from the crop's side, in heights; level rules may meet it.
+
+    Rules are printed a tenth to a third of a millimetre thick, and pens write about half of one.
+    """
     text, (body, pen) = label(rng), hand(rng)
     top, bottom, outer, inner = body * rng.uniform((0.06, 0.06, 0.1, 0.1), (0.35, 0.35, 1.2, 0.6))
     number = framed(written(text, rng, body, pen), top, bottom, 0, 0)
@@ -132,7 +135,7 @@ def bordered(rng: Rng, near: float, far: float) -> Case:
     beyond = round(rng.uniform(near, far) * body) + 2
     print_ = np.zeros((len(number), round(outer) + number.shape[1] + round(inner) + beyond))
     x, lean = print_.shape[1] - beyond, rng.normal(0, 0.012) * len(print_)
-    thin = rng.uniform(0.5, 0.9) if rng.random() < 0.7 else 1.0
+    thin = rng.uniform(0.25, 0.9) if rng.random() < 0.7 else 1.0
     line(print_, (x - lean / 2, -1), (x + lean / 2, len(print_) + 1), thin * pen)
     for y, likely in ((len(print_) - 1 - rng.uniform(0, bottom / 2), 0.5), (rng.uniform(0, top / 2), 0.3)):
         if rng.random() < likely:
@@ -148,7 +151,22 @@ def with_one(rng: Rng, rows: tuple[float, float], sides: tuple[float, float]) ->
     text, (body, pen) = label(rng, 1, 3), hand(rng)
     text = "1" + text if rng.random() < 0.5 else text + "1"
     room = body * rng.uniform((rows[0], rows[0], sides[0], sides[0]), (rows[1], rows[1], sides[1], sides[1]))
-    return scanned(framed(written(text, rng, body, pen), *room), rng), text
+    return on_lines(written(text, rng, body, pen), room, rng), text
+
+
+def on_lines(number: Plane, room: npt.NDArray[np.float64], rng: Rng) -> Gray:
+    """A number framed with so much room above, below, left and right; on some, level lines go from side to side or
+    stand below the number alone."""
+    ink = framed(number, *room)
+    print_, (top, bottom, left, right) = np.zeros(ink.shape), room
+    for y, likely in ((len(ink) - 1 - rng.uniform(0, bottom / 2), 0.3), (rng.uniform(0, top / 2), 0.2)):
+        if rng.random() < likely:
+            below = rng.random() < 0.3
+            over = rng.uniform(-0.1, 0.3, 2) * len(number)
+            ends = (left - over[0], ink.shape[1] - right + over[1]) if below else (0, ink.shape[1])
+            line(print_, (ends[0], y), (ends[1], y), 1)
+    level = rng.uniform(90, 200)
+    return scanned(ink, rng, level, print_, level * rng.uniform(0.45, 1.05))
 
 
 def with_tall_one(rng: Rng, rows: tuple[float, float], sides: tuple[float, float]) -> Case:
@@ -158,7 +176,7 @@ def with_tall_one(rng: Rng, rows: tuple[float, float], sides: tuple[float, float
     parts = [one, np.zeros((1, round(body * rng.uniform(0.05, 0.4)))), written(text, rng, body, pen)]
     first = rng.random() < 0.5
     room = body * rng.uniform((rows[0], rows[0], sides[0], sides[0]), (rows[1], rows[1], sides[1], sides[1]))
-    return scanned(framed(beside(*(parts if first else parts[::-1])), *room), rng), "1" + text if first else text + "1"
+    return on_lines(beside(*(parts if first else parts[::-1])), room, rng), "1" + text if first else text + "1"
 
 
 def hand_gaps(rng: Rng, count: int) -> tuple[list[float], float]:
@@ -199,22 +217,23 @@ def even(rng: Rng, count: int, usual: tuple[float, float]) -> list[float]:
     return [max(0.02, float(gap)) for gap in rng.normal(rng.uniform(*usual), rng.uniform(0.02, 0.12), count)]
 
 
-def closed(rng: Rng, close: str, leads: bool = False) -> Case:
-    """A number with a stroke behind it, as people close an amount, or before it, where it is a minus and not read.
+def closed(rng: Rng, close: str, leads: bool = False, long: tuple[float, float] = (0.3, 0.8)) -> Case:
+    """A number with a stroke behind it, as people close an amount, or before it, where it is a minus and not read, or
+    too long for one.
 
-    close: "-", "=" or "/-".
+    close: "-", "=" or "/-". long: of the stroke, in heights.
     """
     text, (body, pen) = label(rng, 1, 4), hand(rng)
-    number, long = written(text, rng, body, pen), body * rng.uniform(0.3, 0.8)
-    mark = np.zeros((max(8, round(0.5 * body)), round(long) + 2))
+    number, minus, long_ = written(text, rng, body, pen), long[1] < 1, body * rng.uniform(*long)
+    mark = np.zeros((max(8, round(0.5 * body)), round(long_) + 2))
     for share in (0.3, 0.8) if close == "=" else (0.5,):
         rise = rng.normal(0, 0.04) * body
-        line(mark, (1, share * len(mark) - rise), (long, share * len(mark) + rise), pen)
+        line(mark, (1, share * len(mark) - rise), (long_, share * len(mark) + rise), pen)
     parts = [number, np.zeros((1, round(body * rng.uniform(0.1, 0.5)))), mark]
     if close == "/-":
         parts[2:2] = [stroke(body * rng.uniform(1.3, 1.6), rng.uniform(0.35, 0.5), pen), np.zeros((1, 3))]
     whole = beside(*(parts[::-1] if leads else parts))
-    return scanned(framed(whole, *(body * rng.uniform(0.05, 0.4, 4))), rng), None if leads else text
+    return scanned(framed(whole, *(body * rng.uniform(0.05, 0.4, 4))), rng), None if leads and minus else text
 
 
 def fraction(rng: Rng) -> Case:
@@ -301,6 +320,7 @@ BESIDE: dict[str, Callable[[Rng], Case]] = {
     "two dashes behind": partial(closed, close="="),
     "a slash and a dash behind": partial(closed, close="/-"),
     "a dash before (a minus)": partial(closed, close="-", leads=True),
+    "a long stroke before (a filler)": partial(closed, close="-", leads=True, long=(1.4, 4.0)),
     "one digit over another": fraction,
     "cells": partial(in_cells, strike=False),
     "cells, a stroke through the digit of one": partial(in_cells, strike=True),
@@ -320,7 +340,7 @@ def fit(count: int, seed: int) -> Iterator[str]:
     for kind in BORDERS | ONES:
         for picture, _ in cases(kind, count, seed):
             dark = inks.darkness(picture)
-            found = prints.upright_lines(dark * ~prints.from_edges(dark, upright=False))
+            found = prints.upright_lines(dark, prints.from_edges(dark, upright=False))
             measured += [one.measured for one in found if one is not None]
             border += [kind in BORDERS] * (len(measured) - len(border))
     yield f"_ODDS = {odds(measured, border)}  # {sum(border)} borders of {len(border)} lines"

@@ -79,13 +79,52 @@ def test_a_high_one_at_an_end_is_never_lost_in_silence(reader: Reader, text: str
     assert field.value == ("1" + text if first else text + "1") or field.confidence < 0.9
 
 
+def ruled(text: str, corner: bool, level: int) -> tuple[Gray, int]:
+    """A number and, as dark as it and where a 1 may stand, an upright stroke that fills the picture's height; a level
+    line below ends at it if `corner`, or goes on. With the place of the stroke."""
+    page = cv2.copyMakeBorder(written(text, 5), 0, 6, 30, 0, cv2.BORDER_CONSTANT, value=(245,))
+    h, w = page.shape
+    wide = np.hstack([page, np.full((h, 60), 245, np.uint8)])
+    cv2.line(wide, (w, -2), (w, h + 2), (60,), 2)
+    cv2.line(wide, (0, h - 4), (w if corner else w + 60, h - 4), (level,), 1)
+    return wide, w
+
+
+@given(st.sampled_from(["402", "38", "2796"]), st.integers(70, 170))
+def test_a_line_at_which_a_level_one_ends_is_a_border(text: str, level: int) -> None:
+    def border(corner: bool) -> printed.Upright:
+        page, place = ruled(text, corner, level)
+        dark = inks.darkness(page)
+        found = printed.upright_lines(dark, printed.from_edges(dark, upright=False))[1]
+        assert found is not None and abs(found.place - place) <= 2
+        return found
+
+    assert border(True).border > max(printed.BORDER, border(False).border)
+    assert (border(True).measured[4:], border(False).measured[4:]) == ((1, 0), (0, 0))
+
+
+@pytest.mark.parametrize("text", ["03", "22", "858"])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("high", [1.1, 1.3])
+@pytest.mark.parametrize("at_foot", [False, True])
+def test_a_one_on_lined_paper_is_never_lost_in_silence(
+    reader: Reader, text: str, first: bool, high: float, at_foot: bool
+) -> None:
+    page = with_one(text, 6, high, 0.04, first)
+    y = len(page) - 2 if at_foot else 1
+    cv2.line(page, (0, y), (page.shape[1], y), (150,), 1)
+    field = reader.read_page(np.ascontiguousarray(page[:, 18:-18])).fields[0]
+    assert field.value == ("1" + text if first else text + "1") or field.confidence < 0.9
+
+
 def test_columns_of_two_numbers_have_no_border_between_them() -> None:
     left, right = written("87", 3), written("45", 5)
     high = max(len(left), len(right))
     both = [cv2.copyMakeBorder(p, 0, high - len(p), 0, 0, cv2.BORDER_CONSTANT, value=(245,)) for p in (left, right)]
     page = np.hstack([both[0], np.full((high, 20), 245, np.uint8), both[1]])
     cv2.line(page, (left.shape[1] + 10, 0), (left.shape[1] + 10, high), (110,), 2)
-    assert not any(printed.upright_lines(inks.darkness(page)))
+    dark = inks.darkness(page)
+    assert not any(printed.upright_lines(dark, np.zeros(dark.shape, bool)))
 
 
 @given(st.floats(0, 1), st.sampled_from("17"))

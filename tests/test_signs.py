@@ -246,6 +246,20 @@ def test_a_dash_before_a_number_that_is_never_negative_costs(reader: Reader) -> 
     assert field.value == "350" and field.confidence < 0.6 and "dash" in field.marks
 
 
+@pytest.mark.parametrize("touching", [False, True])
+@pytest.mark.parametrize("long", [90, 200])
+def test_a_stroke_too_long_for_a_minus_fills_the_room_before_a_number(
+    reader: Reader, long: int, touching: bool
+) -> None:
+    number = written("350", 3)
+    first = int(np.flatnonzero((number < 160).any(0))[0])
+    page = np.hstack([np.full((len(number), long), 245, np.uint8), number])
+    y = len(page) // 2
+    cv2.line(page, (10, y + 1), (long + (first + 2 if touching else first - 8), y), (45,), 3, cv2.LINE_AA)
+    field = reader.read_page(page).fields[0]
+    assert field.value == "350" and field.confidence > 0.7 and "dash" not in field.marks
+
+
 def over(above: str, below: str, lean: int) -> Gray:
     """One number over another with a stroke between them."""
     top, bottom = written(above, 3, body=22), written(below, 5, body=22)

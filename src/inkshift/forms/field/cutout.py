@@ -104,7 +104,7 @@ def own(job: FieldJob, blank: Gray | None = None, gain: float | None = None) -> 
 def _without_borders(dark: Gray, print_: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Ends]:
     """Print with the upright borders that are surely some, and the lines that are left; see `FieldJob.ends`."""
     ends: list[tuple[float, float] | None] = []
-    found = printed.upright_lines(dark * ~print_)
+    found = printed.upright_lines(dark, print_)
     if any(found) and grid.printed_cells(dark) is not None:
         return print_, (None, None)
     for line in found:

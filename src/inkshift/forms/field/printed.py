@@ -6,6 +6,7 @@ field's box or of the crop. Both give a mask of print. Strokes that cross print 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.arrays import Box, Gray, Mask
+from inkshift.arrays import Box, Gray, Labels, Mask, Stats
 from inkshift.forms.field import ink as inks
 from inkshift.forms.field.segment import components, pen_width
 from inkshift.reframe import median_of, percentile_of
@@ -32,9 +33,11 @@ _COARSE = 30
 # An upright border farther inside: heights of the crop from its side, and share of its width, within which it is looked
 # for, in strips so wide, of the crop's height. Log odds that a stroke from the crop's head to its foot is a border and
 # no 1, by what `Upright` measures, at most so much of each, and how sure a border is that is taken out:
-# `benchmarks/marks.py --fit`.
+# `benchmarks/marks.py --fit`. Level rules are looked for in such a share of the crop at its head and its foot, as far
+# as so many times its height.
 _INSIDE, _INSIDE_SHARE, _STRIP = 1.4, 0.6, 0.3
-_ODDS, _MOST, BORDER = (-3.9, 15.4, 11.3, -2.4, -10.3), (0.3, 1.2, 1.6, 0.1), 0.9
+_ODDS, _MOST, BORDER = (-6.2, 27.2, 14.8, -2.4, -18.7, 3.0, 1.0), (0.3, 1.2, 1.6, 0.1, 2.0, 2.0), 0.8
+_AT_END, _RULE = 0.3, 2
 # Lines found on one side: a border may be double. Share of the width: lines so thin are no strokes of a digit
 # that fills the crop. Share by which a pen
 # is paler than print to be told from it.
@@ -161,6 +164,9 @@ def from_edges(dark: Gray, upright: bool = True) -> Mask:
     rest = (mask | (free > inks.threshold_of(free))) & ~print_
     if not _is_border(dark, rest, print_, {turn for turn, _ in sides}, thin, upright):
         return np.zeros(dark.shape, bool)
+    ends = [side for side in sides if side[0] in (1, 3)]
+    if not upright and len(ends) == 1 < len(sides) and len(_large(rest, print_)[1]):
+        _turned(print_, ends[0][0])[ends[0][1]] = False
     return without_crossings(dark, print_)
 
 
@@ -171,7 +177,8 @@ class Upright:
     mask: (H, W) bool, where it is, and what lies beyond it. place: its middle, in pixels from the left. alone: whether
     none of the digits touches it. measured: how much farther it goes than they do on its longer side, in their heights;
     how much darker or paler and how much thicker than their strokes it is, both as logarithms; how far it leans, in its
-    own length.
+    own length; how many level rules, at its head and its foot, end at it, and how many it meets where the crop ends
+    too.
     """
 
     mask: Mask
@@ -186,13 +193,15 @@ class Upright:
         return float(1 / (1 + np.exp(-odds)))
 
 
-def upright_lines(dark: Gray) -> tuple[Upright | None, ...]:
-    """Such a line left and right in a crop of a number, where there is one. dark: as for `from_edges`, without what
+def upright_lines(dark: Gray, print_: Mask) -> tuple[Upright | None, ...]:
+    """Such a line left and right in a crop of a number, where there is one. dark: as for `from_edges`; print_: what
     that found."""
-    mask, faint = _stroke_mask(dark), dark > inks.FAINTEST
+    rest = dark * ~print_
+    mask, faint = _stroke_mask(rest), rest > inks.FAINTEST
     out: list[Upright | None] = []
     for turn in (3, 1):
-        found = _upright_line(_turned(mask, turn), np.asarray(np.rot90(dark, turn)), _turned(faint, turn))
+        turned = (_turned(one, turn) for one in (mask, faint, print_))
+        found = _upright_line(np.asarray(np.rot90(rest, turn)), *turned)
         if found is not None:
             place = found.place if turn == 3 else dark.shape[1] - 1 - found.place
             found = replace(found, mask=_turned(found.mask, 4 - turn), place=place)
@@ -200,7 +209,7 @@ def upright_lines(dark: Gray) -> tuple[Upright | None, ...]:
     return tuple(out)
 
 
-def _upright_line(mask: Mask, dark: Gray, faint: Mask) -> Upright | None:
+def _upright_line(dark: Gray, mask: Mask, faint: Mask, print_: Mask) -> Upright | None:
     """The line nearest to the top of a crop that is turned so that its side lies there; see `upright_lines`."""
     deep, long = mask.shape
     if min(mask.shape) < 12:
@@ -213,11 +222,11 @@ def _upright_line(mask: Mask, dark: Gray, faint: Mask) -> Upright | None:
             line = _Line((near.ends[0] + start, near.ends[1] + start), near.thick)
             taken = np.zeros(mask.shape, bool)
             _take(taken, mask, faint, line, (0, long))
-            return _measured(mask, dark, taken, line)
+            return _measured(mask, dark, taken, line, _rules_that_end(mask | print_, line))
     return None
 
 
-def _measured(mask: Mask, dark: Gray, taken: Mask, line: _Line) -> Upright | None:
+def _measured(mask: Mask, dark: Gray, taken: Mask, line: _Line, rules: tuple[int, int]) -> Upright | None:
     """A line along the top of a turned crop, by how it differs from a 1; None where it parts no digits from none."""
     long = mask.shape[1]
     place = line.ends[0] + (line.ends[1] - line.ends[0]) * np.linspace(0, 1, long)
@@ -236,9 +245,36 @@ def _measured(mask: Mask, dark: Gray, taken: Mask, line: _Line) -> Upright | Non
         abs(float(np.log(shade / pen))),
         float(np.log(line.thick / pen_width(digits))),
         abs(line.ends[0] - line.ends[1]) / long,
+        *map(float, rules),
     )
     touched = (inks.grown(taken.view(np.uint8), 3, 3) > 0) & digits
     return Upright(taken, sum(line.ends) / 2, not touched.any(), tuple(map(min, values, _MOST)))
+
+
+def _rules_that_end(mask: Mask, line: _Line) -> tuple[int, int]:
+    """How many straight lines, of one at the left and one at the right side of a turned crop, end at a line along its
+    top: they cover most of the way from there to two crops' heights away, and do not go on behind it. And how many come
+    as far, where the crop ends right behind it.
+
+    mask: (H, W) bool, what may be a line.
+    """
+    long = mask.shape[1]
+    place = line.ends[0] + (line.ends[1] - line.ends[0]) * np.linspace(0, 1, long)
+    ends, half, wide, near = [0, 0], line.thick / 2 + 2, round(_AT_END * long), max(3, round(_THIN * long))
+    for side in (slice(0, wide), slice(long - wide, long)):
+        first, last = math.ceil(place[side].max() + half), math.floor(place[side].min() - half)
+        strip = np.ascontiguousarray(mask[first : first + _RULE * long, side].T)
+        rule = _find_line(strip, KNOWN, near) if strip.shape[1] >= long else None
+        if rule is None:
+            continue
+        if last < near:
+            ends[1] += 1
+            continue
+        behind = np.arange(last - near, last)[:, None]
+        at = rule.ends[0] + (rule.ends[1] - rule.ends[0]) / (strip.shape[1] - 1) * (behind - first)
+        at = np.clip(np.rint(at).astype(int) + np.arange(-2, 3), 0, wide - 1)
+        ends[0] += int(mask[:, side][behind, at].any(1).mean() < 0.5)
+    return ends[0], ends[1]
 
 
 def _turned(mask: Mask, quarters: int) -> Mask:
@@ -262,10 +298,7 @@ def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool
     h, w = rest.shape
     if thin and len(sides) == 4:
         return True
-    labels, stats = components(rest.view(np.uint8))
-    near = inks.grown(print_.view(np.uint8), 5, 5) > 0
-    along = np.bincount(labels[near], minlength=len(stats) + 1)[1:]
-    large = np.flatnonzero((stats[:, 3] >= 0.25 * h) & (along < 0.6 * stats[:, 4]))
+    labels, large, stats = _large(rest, print_)
     if not len(large):
         return thin and (len(sides) == 3 or w >= (0.8 if len({side % 2 for side in sides}) == 1 else 1.5) * h)
     if not upright and sides <= {1, 3}:
@@ -276,9 +309,19 @@ def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool
         return line - pen > _OTHER_INK * line
     if len({side % 2 for side in sides}) == 2:
         return True
-    x, y, wide, high, _ = stats[large].T
+    x, y, wide, high, _ = stats.T
     free = {0: y.min() / h, 2: (h - (y + high).max()) / h, 1: (w - (x + wide).max()) / w, 3: x.min() / w}
     return all(room >= ROOM for side, room in free.items() if side not in sides)
+
+
+def _large(rest: Mask, print_: Mask) -> tuple[Labels, Places, Stats]:
+    """What may be digits beside print: labels of the pieces of the rest of the ink, (H, W); places of the large ones
+    among them that do not lie along the print, (N,), and their rows of x, y, width, height, area."""
+    labels, stats = components(rest.view(np.uint8))
+    near = inks.grown(print_.view(np.uint8), 5, 5) > 0
+    along = np.bincount(labels[near], minlength=len(stats) + 1)[1:]
+    large = np.flatnonzero((stats[:, 3] >= 0.25 * len(rest)) & (along < 0.6 * stats[:, 4]))
+    return labels, large, stats[large]
 
 
 def _find_line(strip: Mask, share: float, thickest: int) -> _Line | None:

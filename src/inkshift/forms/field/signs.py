@@ -31,9 +31,10 @@ _DIGIT_WIDTH, _TALL, _LOW = 0.75, 0.55, 0.3
 _GAPS, _LONE, _RARER, _RULED, _LEAST_GAP = (-3.8, 4.6, 5.4, 1.0), (-5.3, 6.7), 2.2, 2.5, 0.3
 # In digit heights: a point or comma is at most so large, a comma whose tail hangs well below the foot of the digits
 # beside it a little larger, and begins at most so high above that foot; a comma reaches so much below. Under a slanted
-# digit it is at most so far from the digit's side. A dash is so long, and so many times longer than high.
+# digit it is at most so far from the digit's side. A dash is so long, so many times longer than high, and so high
+# at most.
 _POINT, _TAILED, _RISE, _BELOW, _CORNER = 0.42, 0.6, 0.3, 0.06, 0.2
-_DASH, _FLAT = (0.2, 1.1), 1.6
+_DASH, _FLAT, _THIN = (0.2, 1.1), 1.6, 0.3
 # How much more than the digits a slash rises and falls, and how far it leans, both in shares of a height.
 _RISING, _LEANING = 1.25, 0.25
 # Shares of its height: how far a bracket bows at least, and how wide it is at most.
@@ -136,10 +137,31 @@ def _small_sign(ink: Gray, labels: npt.NDArray[np.int32], stats: Stats, k: int, 
         size = min(1.0, max(w, h) / number.pen / 0.8) * min(1.0, area / 4)
         name = COMMA if h > 1.2 * w and y + h > foot + _BELOW * height else POINT
         return _sign(name, (0.6 if hidden else 0.95) * dark() * size, place, number)
-    flat = not hidden and w >= _FLAT * h and _DASH[0] * height <= w <= _DASH[1] * height and h < 0.3 * height
+    flat = not hidden and w >= _FLAT * h and _DASH[0] * height <= w <= _DASH[1] * height and h < _THIN * height
     if flat and top + 0.22 * height < y + h / 2 < foot - 0.15 * height:
         return _sign(DASH, 0.95 * dark(), place, number)
     return None
+
+
+def filler_before(ink: Gray) -> bool:
+    """Whether a level stroke longer than any minus leads to the first digit of a number, touching it or not, so that
+    nobody can write another digit there. ink: as for `find_signs`."""
+    labels, stats = components(ink)
+    parts = number_of(ink, stats)
+    if parts is None:
+        return False
+    number, tall = parts[:2]
+    first, least = stats[tall[0]], _DASH[1] * number.height
+    for k in np.flatnonzero((stats[:, 2] > least) & (stats[:, 0] <= first[0])).tolist():
+        x, y, w, h, _ = stats[k].tolist()
+        own = labels[y : y + h, x : x + w] == k + 1
+        top, foot = own.argmax(0), h - own[::-1].argmax(0)
+        thick = np.flatnonzero(foot - top > _THIN * number.height)
+        long = int(thick[0]) if len(thick) else w
+        middle = y + float(np.mean(top[:long] + foot[:long])) / 2 if long > least else 0.0
+        if first[1] + 0.15 * number.height < middle < first[1] + first[3] - 0.15 * number.height:
+            return True
+    return False
 
 
 def _sign(name: str, probability: float, place: int, number: _Number) -> Sign:

@@ -102,7 +102,13 @@ def _signs(reader: NumberReader, item: fields.PreparedNumber, steps: LineProbabi
     seen, known = reader.signs_seen(steps), set(reader.marks.values())
     if item.job.places or item.job.signed:
         return (*item.beside, *(sign for sign in seen if sign.name == signs.PERCENT))
+    if any(_may_be_minus(sign) for sign in seen) and signs.filler_before(item.strokes):
+        seen = tuple(sign for sign in seen if not _may_be_minus(sign))
     return signs.agreed(item.beside, seen, known)
+
+
+def _may_be_minus(sign: signs.Sign) -> bool:
+    return sign.name == signs.DASH and not sign.before and bool(sign.behind)
 
 
 def _struck(reader: NumberReader, item: fields.PreparedNumber, steps: LineProbabilities) -> float:
