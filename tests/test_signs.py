@@ -89,12 +89,14 @@ def test_what_stands_behind_a_number_or_parts_thousands_costs_less(places: list[
 
 def test_a_recogniser_that_knows_a_sign_tells_where_it_stands() -> None:
     known = {signs.COMMA, signs.DASH}
-    ink = (signs.Sign(signs.GAP, 0.8, 1, 2), signs.Sign(signs.POINT, 0.9, 2, 2), signs.Sign(signs.DASH, 0.9, 1, 3))
+    gaps = (signs.Sign(signs.GAP, 0.8, 1, 4), signs.Sign(signs.GAP, 0.8, 3, 1))
+    ink = (*gaps, signs.Sign(signs.POINT, 0.9, 2, 2), signs.Sign(signs.DASH, 0.9, 1, 3))
     seen = (signs.Sign(signs.COMMA, 0.97, 1, 3),)
     found = signs.agreed(ink, seen, known)
     sure = {(sign.name, sign.before, sign.behind) for sign in found if sign.probability > 0.5}
-    assert sure == {(signs.GAP, 1, 2), (signs.POINT, 1, 3)}
-    assert signs.doubt(tuple(sign for sign in found if sign.name != signs.GAP)) > 0.85 > signs.doubt(ink[1:])
+    # The first gap is the room of the comma that was seen there.
+    assert sure == {(signs.GAP, 3, 1), (signs.POINT, 1, 3)}
+    assert signs.doubt(tuple(sign for sign in found if sign.name != signs.GAP)) > 0.85 > signs.doubt(ink[2:])
     assert set(signs.agreed(ink, (), set())) == set(ink)
 
 

@@ -87,9 +87,19 @@ def find_signs(ink: Gray) -> tuple[Sign, ...]:
     found = [sign for k in small if (sign := _small_sign(ink, labels, stats, k, number)) is not None]
     found += _slashes(labels, stats, tall, number)
     found += _brackets(labels, stats, tall, number)
-    split = {sign.before for sign in found if sign.name in (POINT, COMMA) and sign.probability > 0.5}
-    found += [gap for gap in _gaps(number, pieces, stats[rules]) if gap.before not in split]  # it takes that room
-    return tuple(sorted(found, key=lambda sign: sign.before))
+    found += _gaps(number, pieces, stats[rules])
+    return _without_their_gaps(found)
+
+
+def _without_their_gaps(found: Sequence[Sign]) -> tuple[Sign, ...]:
+    """Signs left to right, without gaps where a point or comma stands, which takes that room."""
+    parting = [sign for sign in found if sign.name in (POINT, COMMA) and sign.behind and sign.probability > 0.5]
+    kept = [
+        sign
+        for sign in found
+        if sign.name != GAP or all(sign.before != one.before and sign.behind != one.behind for one in parting)
+    ]
+    return tuple(sorted(kept, key=lambda sign: sign.before))
 
 
 def number_of(ink: Gray, stats: Stats) -> tuple[_Number, npt.NDArray[np.intp], Stats, npt.NDArray[np.bool_]] | None:
@@ -316,7 +326,7 @@ def agreed(ink: tuple[Sign, ...], seen: tuple[Sign, ...], known: Collection[str]
         elif place not in places and (place not in alone or sign.probability > alone[place].probability):
             alone[place] = sign
     out += [replace(sign, probability=sign.probability * INK_ALONE) for sign in alone.values()]
-    return tuple(sorted(out, key=lambda sign: sign.before))
+    return _without_their_gaps(out)
 
 
 def _kind(sign: Sign) -> str:
