@@ -165,3 +165,50 @@ def framed(down: int, right: int) -> cutout.FieldJob:
 def test_a_stroke_that_meets_the_frame_is_told_from_one_that_comes_near(down: int, right: int, meets: bool) -> None:
     job = framed(down, right)
     assert cutout.meets_frame(job, cutout.strokes(job, None)) == meets
+
+
+def dotted(page: Gray, pitch: float, size: int, ink: int, lean: float, seed: int) -> tuple[Gray, npt.NDArray[np.bool_]]:
+    """A page with dots around its field and a row of them below its number, and where these are."""
+    h, w = page.shape
+    shift = np.random.default_rng(seed).uniform(0, pitch, 5)
+    dots = np.zeros((h, w), np.uint8)
+    for y, first in ((3, shift[0]), (h - 4, shift[1]), (round(0.8 * h), shift[2])):
+        for x in np.arange(first, w, pitch):
+            cv2.circle(dots, (round(16 * x), round(16 * (y + lean * (x - w / 2)))), 16 * size // 2, (255,), -1, 8, 4)
+    for x, first in ((3, shift[3]), (w - 4, shift[4])):
+        for y in np.arange(first, h, pitch):
+            cv2.circle(dots, (16 * x, round(16 * y)), 16 * size // 2, (255,), -1, 8, 4)
+    return np.minimum(page, 245 - (dots * ((245 - ink) / 255)).astype(np.uint8)).astype(np.uint8), dots > 128
+
+
+@given(
+    *(st.sampled_from(["53", "100", "2796"]), st.floats(6, 14), st.integers(2, 4), st.integers(40, 170)),
+    *(st.floats(-0.01, 0.01), st.integers(0, 999)),
+)
+def test_rows_of_dots_go_and_strokes_stay(text: str, pitch: float, size: int, ink: int, lean: float, seed: int) -> None:
+    plain = cv2.copyMakeBorder(written(text, 5), 6, 8, 40, 40, cv2.BORDER_CONSTANT, value=(245,))
+    page, dots = dotted(plain, pitch, size, ink, lean, seed)
+    gone = printed.from_dots(inks.darkness(page), len(page))
+    strokes = plain < 150
+    free = dots & (inks.grown(strokes.view(np.uint8), 5, 5) == 0)
+    assert gone[free].mean() > 0.9
+    assert (gone & strokes).sum() <= 0.01 * strokes.sum()
+
+
+@given(st.integers(0, 999), st.integers(5, 300))
+def test_specks_without_order_are_no_rows_of_dots(seed: int, count: int) -> None:
+    page, rng = written("2796", 5), np.random.default_rng(seed)
+    for x, y in zip(rng.uniform(0, page.shape[1], count), rng.uniform(0, page.shape[0], count), strict=True):
+        cv2.circle(page, (round(16 * x), round(16 * y)), 16, (120,), -1, 8, 4)
+    assert not printed.from_dots(inks.darkness(page), len(page)).any()
+
+
+@pytest.mark.parametrize("text", ["53", "100", "2796"])
+@pytest.mark.parametrize("ink", [40, 150])
+def test_a_number_in_a_dotted_box_is_read_as_surely_as_without(reader: Reader, text: str, ink: int) -> None:
+    """A pen may be paler than the dots, which are then all that seems to be ink."""
+    plain = cv2.copyMakeBorder(written(text, 5), 6, 8, 40, 40, cv2.BORDER_CONSTANT, value=(245,))
+    pale = (245 - (245 - plain.astype(np.float32)) * 0.5).astype(np.uint8)
+    for page in (plain, pale):
+        field = reader.read_page(dotted(page, 9, 3, ink, 0.004, 7)[0]).fields[0]
+        assert field.value == text and field.confidence > 0.9

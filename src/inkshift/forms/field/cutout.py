@@ -88,6 +88,9 @@ def own(job: FieldJob, blank: Gray | None = None, gain: float | None = None) -> 
     if blank is not None:
         print_ |= printed.from_reference(dark, blank, gain)
         dark = dark * ~print_
+    elif job.kind != "tick" and (dots := printed.from_dots(dark, job.frame[3] - job.frame[1])).any():
+        print_ |= dots
+        dark = dark * ~print_
     if whole:
         border = printed.from_edges(dark, upright=job.kind == "digit")
         if border.any() and (job.kind == "digit" or grid.printed_cells(dark) is None):
@@ -191,13 +194,16 @@ def strokes(job: FieldJob, reference: float | None) -> Gray:
 def meets_frame(job: FieldJob, ink: Gray) -> bool:
     """Whether a stroke of a field's number meets its printed frame: the bar of a 7 may have gone with that.
 
-    ink: see `strokes`. Print in the middle of a field, such as a line to write on, is crossed and takes nothing away.
+    ink: see `strokes`. Print in the middle of a field, such as a line to write on, is crossed and takes nothing away;
+    dots are too small to.
     """
     if job.print_ is None:
         return False
     x0, y0, x1, y1 = job.frame
     room = round(printed.SLACK * min(x1 - x0, y1 - y0))
-    frame = inks.grown(job.print_.view(np.uint8), 3, 3) > 0
+    pieces, sizes = segment.components(job.print_.view(np.uint8))
+    lines = np.concatenate([[False], sizes[:, 2:4].max(1) > printed.DOT * (y1 - y0)])[pieces]
+    frame = inks.grown(lines.view(np.uint8), 3, 3) > 0
     frame[y0 + room : y1 - room, x0 + room : x1 - room] = False
     labels, stats = segment.components(ink)
     large = np.concatenate([[False], stats[:, 2:4].min(1) > _SLIVER * (y1 - y0)])
@@ -206,7 +212,7 @@ def meets_frame(job: FieldJob, ink: Gray) -> bool:
         return False
     # Between a stroke that only comes near and the print there is paper.
     gray = to_gray(job.crop)
-    edge = (inks.grown(at_end.view(np.uint8), 3, 3) > 0) & job.print_
+    edge = (inks.grown(at_end.view(np.uint8), 3, 3) > 0) & lines
     return bool(np.count_nonzero(gray[edge] <= median_of(gray[large[labels]])) >= _MEETS)
 
 
