@@ -1,7 +1,7 @@
 """What is printed in and around a field, so that only what was written is left.
 
-Two ways to know it: a picture of the blank form, cut as the field is; or the straight lines along the sides of the
-field's box or of the crop. Both give a mask of print. Strokes that cross print are kept.
+Three ways to know it: a picture of the blank form, cut as the field is; the straight lines along the sides of the
+field's box or of the crop; rows of dots. Each gives a mask of print. Strokes that cross print are kept.
 """
 
 from __future__ import annotations
