@@ -18,8 +18,9 @@ import numpy as np
 
 from inkshift import load_model
 from inkshift.datasets import catalog
-from inkshift.forms.field import decode, fields, segment
-from inkshift.forms.field.ink import darkness, line_ink
+from inkshift.forms.cut import segment
+from inkshift.forms.cut.ink import darkness, line_ink
+from inkshift.forms.field import decode, fields
 from inkshift.models.package import GRAPH, WEIGHTS, Model, save_package
 from inkshift.models.runtime import classifier, softmax
 from inkshift.reframe import parse

@@ -30,7 +30,8 @@ from scipy.stats import binomtest
 
 from inkshift.datasets.synth import paper, strings
 from inkshift.errors import MissingExtraError
-from inkshift.forms.field import cutout, fields, signs
+from inkshift.forms.cut import cutout
+from inkshift.forms.field import fields, signs
 from inkshift.forms.field.numbers import number_reader
 from inkshift.forms.field.whole import read_numbers
 from inkshift.models import weigh

@@ -3,9 +3,9 @@
     python benchmarks/marks.py [--count 200] [--seed 1] [--fit] [--out docs/results/marks.md]
 
 Numbers are composed of UNIPEN's digits, which nothing is trained on, and of straight 1s drawn as one stroke. --fit:
-print the log odds of a border (`_ODDS` of `inkshift.forms.field.printed`), of a gap (`_GAPS` and `_LONE` of its
-`signs`) and of a line that takes a digit back (`_BACK` of its `struck`) instead. Needs $INKSHIFT_DATA, or
-../shared/data.
+print the log odds of a border (`_ODDS` of `inkshift.forms.cut.borders`), of a gap (`_GAPS` and `_LONE` of
+`inkshift.forms.field.signs`) and of a line that takes a digit back (`_BACK` of its `struck`) instead.
+Needs $INKSHIFT_DATA, or ../shared/data.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy.typing as npt
 from bench_read import machine
 from inkshift import Reader
 from inkshift.datasets import catalog
-from inkshift.forms.field import cutout, segment, signs
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field import printed as prints
+from inkshift.forms.cut import borders, cutout, segment
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.field import signs
 from inkshift.forms.field import struck as struck_out
 from printed import options, show
 
@@ -340,7 +340,7 @@ def fit(count: int, seed: int) -> Iterator[str]:
     for kind in BORDERS | ONES:
         for picture, _ in cases(kind, count, seed):
             dark = inks.darkness(picture)
-            found = prints.upright_lines(dark, prints.from_edges(dark, upright=False))
+            found = borders.upright_lines(dark, borders.from_edges(dark, upright=False))
             measured += [one.measured for one in found if one is not None]
             border += [kind in BORDERS] * (len(measured) - len(border))
     yield f"_ODDS = {odds(measured, border)}  # {sum(border)} borders of {len(border)} lines"

@@ -23,7 +23,7 @@ import numpy as np
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.datasets.synth import paper, strings
-from inkshift.forms.field import ink
+from inkshift.forms.cut import ink
 from inkshift.forms.field import numbers as views
 from inkshift.models import ctc
 from inkshift.models.package import GRAPH, load_model

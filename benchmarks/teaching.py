@@ -21,8 +21,9 @@ from bench_read import machine
 from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
-from inkshift.forms.field import ink, numbers
-from inkshift.forms.field.cutout import FieldJob, seen
+from inkshift.forms.cut import ink
+from inkshift.forms.cut.cutout import FieldJob, seen
+from inkshift.forms.field import numbers
 from inkshift.forms.judge.evaluate import wilson
 from inkshift.models import pp_ocr
 from inkshift.models.package import Model, load_model

@@ -19,9 +19,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.cutout import inner
 from inkshift.forms.field import tick
-from inkshift.forms.field.cutout import inner
 from inkshift.forms.page.known import KnownForm
 from inkshift.forms.page.laid import cut_out
 from inkshift.forms.template import FieldSpec, Mark, PageSpec, Template

@@ -25,8 +25,9 @@ from bench_read import machine
 from inkshift.datasets import catalog
 from inkshift.datasets.formats import read_ragged
 from inkshift.datasets.synth import paper, strings
-from inkshift.forms.field import ink, numbers
-from inkshift.forms.field.cutout import FieldJob, seen
+from inkshift.forms.cut import ink
+from inkshift.forms.cut.cutout import FieldJob, seen
+from inkshift.forms.field import numbers
 from inkshift.models.package import WEIGHTS, load_model
 from inkshift.models.train import glyphs, loop
 from inkshift.models.train.finetune import judge

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.errors import ModelError
+from inkshift.forms.cut.segment import Atom, Lattice, Segment
 from inkshift.forms.field import decode as decoding
 from inkshift.forms.field.decode import COSTS, cell_symbols, decode, decode_cells, gaps_doubted
-from inkshift.forms.field.segment import Atom, Lattice, Segment
 from inkshift.forms.reading import Candidate
 
 Rows = npt.NDArray[np.float32]

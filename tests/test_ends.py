@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift import Reader
-from inkshift.forms.field import cutout, printed
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import borders, cutout
+from inkshift.forms.cut import ink as inks
 from inkshift.forms.field.ends import left_by_ends
 from inkshift.forms.reading import CellReading
 from test_numbers import written
@@ -92,14 +92,14 @@ def ruled(text: str, corner: bool, level: int) -> tuple[Gray, int]:
 
 @given(st.sampled_from(["402", "38", "2796"]), st.integers(70, 170))
 def test_a_line_at_which_a_level_one_ends_is_a_border(text: str, level: int) -> None:
-    def border(corner: bool) -> printed.Upright:
+    def border(corner: bool) -> borders.Upright:
         page, place = ruled(text, corner, level)
         dark = inks.darkness(page)
-        found = printed.upright_lines(dark, printed.from_edges(dark, upright=False))[1]
+        found = borders.upright_lines(dark, borders.from_edges(dark, upright=False))[1]
         assert found is not None and abs(found.place - place) <= 2
         return found
 
-    assert border(True).border > max(printed.BORDER, border(False).border)
+    assert border(True).border > max(borders.BORDER, border(False).border)
     assert (border(True).measured[4:], border(False).measured[4:]) == ((1, 0), (0, 0))
 
 
@@ -124,7 +124,7 @@ def test_columns_of_two_numbers_have_no_border_between_them() -> None:
     page = np.hstack([both[0], np.full((high, 20), 245, np.uint8), both[1]])
     cv2.line(page, (left.shape[1] + 10, 0), (left.shape[1] + 10, high), (110,), 2)
     dark = inks.darkness(page)
-    assert not any(printed.upright_lines(dark, np.zeros(dark.shape, bool)))
+    assert not any(borders.upright_lines(dark, np.zeros(dark.shape, bool)))
 
 
 @given(st.floats(0, 1), st.sampled_from("17"))

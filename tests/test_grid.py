@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift.datasets.formats import read_ragged
-from inkshift.forms.field.grid import printed_cells
-from inkshift.forms.field.ink import darkness
+from inkshift.forms.cut.grid import printed_cells
+from inkshift.forms.cut.ink import darkness
 from inkshift.forms.reader import Reader
 
 Gray = npt.NDArray[np.uint8]

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from inkshift import Reader
-from inkshift.forms.field import cutout
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import cutout
+from inkshift.forms.cut import ink as inks
 from inkshift.forms.page.guides import find_guide, without_guides
 from test_unused import MARGIN, SIDE, drawn
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import ink as inks
 
 Gray = npt.NDArray[np.uint8]
 H, W = 60, 160

@@ -15,7 +15,8 @@ import pytest
 from inkshift import Reader
 from inkshift.datasets.synth import shapes
 from inkshift.errors import MissingExtraError, SettingError
-from inkshift.forms.field import cutout, ink, numbers, whole
+from inkshift.forms.cut import cutout, ink
+from inkshift.forms.field import numbers, whole
 from inkshift.forms.reading import FieldReading
 from inkshift.models import ctc
 from inkshift.models.package import load_model

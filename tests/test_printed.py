@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inkshift import Reader
-from inkshift.forms.field import cutout, numbers, printed
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import borders, cutout, printed
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.dots import from_dots
+from inkshift.forms.field import numbers
 from test_numbers import read, written
 
 Gray = npt.NDArray[np.uint8]
@@ -55,7 +57,7 @@ def test_borders_of_a_table_go_and_the_digit_beside_them_stays(
 ) -> None:
     mask = digit_mask(drawn_digits[digit])
     page = border(crop(mask, 170 if pale else 70), sides, thick, lean)
-    gone = printed.from_edges(inks.darkness(page))
+    gone = borders.from_edges(inks.darkness(page))
     assert not gone[mask].any()
     left = (page < 130) & ~gone & ~mask
     assert left.sum() <= 0.1 * ((page < 130) & ~mask).sum()
@@ -66,14 +68,14 @@ def test_a_digit_that_fills_its_crop_is_no_border(drawn_digits: Gray, digit: int
     mask = digit_mask(drawn_digits[digit])
     ys, xs = np.nonzero(mask)
     tight = crop(mask, 110)[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-    assert not printed.from_edges(inks.darkness(tight)).any()
+    assert not borders.from_edges(inks.darkness(tight)).any()
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
 def test_any_crop_has_a_mask_of_print(picture: Gray) -> None:
     dark = inks.darkness(picture)
     box = (1, 1, picture.shape[1] - 1, picture.shape[0] - 1)
-    for gone in (printed.from_edges(dark), printed.from_box(dark, box), printed.from_reference(dark, dark)):
+    for gone in (borders.from_edges(dark), printed.from_box(dark, box), printed.from_reference(dark, dark)):
         assert gone.shape == picture.shape and gone.dtype == bool
 
 
@@ -188,7 +190,7 @@ def dotted(page: Gray, pitch: float, size: int, ink: int, lean: float, seed: int
 def test_rows_of_dots_go_and_strokes_stay(text: str, pitch: float, size: int, ink: int, lean: float, seed: int) -> None:
     plain = cv2.copyMakeBorder(written(text, 5), 6, 8, 40, 40, cv2.BORDER_CONSTANT, value=(245,))
     page, dots = dotted(plain, pitch, size, ink, lean, seed)
-    gone = printed.from_dots(inks.darkness(page), len(page))
+    gone = from_dots(inks.darkness(page), len(page))
     strokes = plain < 150
     free = dots & (inks.grown(strokes.view(np.uint8), 5, 5) == 0)
     assert gone[free].mean() > 0.8  # dots that touch at a corner look like a stroke
@@ -200,7 +202,7 @@ def test_specks_without_order_are_no_rows_of_dots(seed: int, count: int) -> None
     page, rng = written("2796", 5), np.random.default_rng(seed)
     for x, y in zip(rng.uniform(0, page.shape[1], count), rng.uniform(0, page.shape[0], count), strict=True):
         cv2.circle(page, (round(16 * x), round(16 * y)), 16, (120,), -1, 8, 4)
-    assert not printed.from_dots(inks.darkness(page), len(page)).any()
+    assert not from_dots(inks.darkness(page), len(page)).any()
 
 
 @pytest.mark.parametrize("text", ["53", "100", "2796"])

@@ -22,7 +22,7 @@ from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError, InputError, SettingError
 from inkshift.forms.crops import teach
 from inkshift.forms.crops.harvest import split_of
-from inkshift.forms.field import cutout
+from inkshift.forms.cut import cutout
 from inkshift.forms.out.export import COLUMNS, read_rows
 from inkshift.forms.page.laid import MARGIN
 from inkshift.forms.reader import Reader

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inkshift.forms.field.segment import Lattice, build, components, digit_height
+from inkshift.forms.cut.segment import Lattice, build, components, digit_height
 
 Gray = npt.NDArray[np.uint8]
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkshift import Reader
-from inkshift.forms.field import cutout
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import cutout
+from inkshift.forms.cut import ink as inks
 from inkshift.forms.field.cells import likeness
 from inkshift.forms.page.strokes import strokes_through
 from inkshift.forms.registration.registered import Registered

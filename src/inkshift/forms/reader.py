@@ -33,8 +33,9 @@ from inkshift.errors import (
 )
 from inkshift.files import file_digest
 from inkshift.forms.assemble import alone, assemble
-from inkshift.forms.field import as_published, cutout, fields, numbers, whole
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import cutout
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.field import as_published, fields, numbers, whole
 from inkshift.forms.field.corrected import with_corrections
 from inkshift.forms.field.decode import reading_classes
 from inkshift.forms.field.tick import read_tick

@@ -21,7 +21,7 @@ from sqlalchemy.orm import undefer
 from inkshift.errors import DataError, SettingError
 from inkshift.files import as_csv, read_csv, whole_folder, write_whole
 from inkshift.forms.crops.harvest import job_of, split_of
-from inkshift.forms.field import cutout
+from inkshift.forms.cut import cutout
 from inkshift.forms.judge.audit import audit
 from inkshift.forms.judge.evaluate import Case, Outcome
 from inkshift.forms.kinds import digits_of

@@ -23,8 +23,9 @@ from inkshift.errors import DataError, SettingError
 from inkshift.files import read_csv
 from inkshift.forms import reader
 from inkshift.forms.crops.folder import Harvest, Left, Row, finish, new_folder
-from inkshift.forms.field import cutout, fields, segment
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import cutout, segment
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.field import fields
 from inkshift.forms.field.cells import cells_of_field
 from inkshift.forms.field.decode import decode
 from inkshift.forms.kinds import WITH_DIGITS

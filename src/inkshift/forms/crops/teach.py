@@ -14,7 +14,8 @@ from inkshift.arrays import Gray
 from inkshift.datasets.labels import Label, read_labels
 from inkshift.errors import DataError
 from inkshift.forms.crops import harvest
-from inkshift.forms.field import cutout, numbers
+from inkshift.forms.cut import cutout
+from inkshift.forms.field import numbers
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray
-from inkshift.forms.field.ink import FAINTEST, runs
+from inkshift.forms.cut.ink import FAINTEST, runs
 from inkshift.forms.registration.lines import Line
 from inkshift.forms.template import Mark
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray, Matrix, Pixels
-from inkshift.forms.field.ink import FAINTEST
+from inkshift.forms.cut.ink import FAINTEST
 from inkshift.forms.registration.candidates import straighten
 from inkshift.forms.template import Box
 from inkshift.pictures import fit_within

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray, Pixels
+from inkshift.forms.cut.ink import FAINTEST, darkness, grown, runs
 from inkshift.forms.design.landmarks import corner_marks, long_rules
 from inkshift.forms.design.printed import level
-from inkshift.forms.field.ink import FAINTEST, darkness, grown, runs
 from inkshift.forms.registration.lines import Line, masks
 from inkshift.forms.table.tables import find_table
 from inkshift.forms.template import Box, FieldSpec, Mark

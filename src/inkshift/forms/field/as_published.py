@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field.cutout import FieldJob
+from inkshift.forms.cut.cutout import FieldJob
 from inkshift.forms.field.fields import Prepared, Probabilities
 from inkshift.forms.reading import DIGITS, EMPTY, Candidate, CellReading, FieldReading, state_of
 from inkshift.reframe import Reframing, to_gray

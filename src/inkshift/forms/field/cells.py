@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Box, Gray
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field.segment import components, stroke_lean
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.segment import components, stroke_lean
 from inkshift.forms.field.struck import taken_back
 
 Ends = npt.NDArray[np.int32]

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field import cutout, fields
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field.segment import components, digit_height
+from inkshift.forms.cut import cutout
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.segment import components, digit_height
+from inkshift.forms.field import fields
 from inkshift.forms.reading import CROSSED, Candidate, FieldReading
 
 Read = Callable[[Sequence[cutout.FieldJob]], Sequence[FieldReading]]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.errors import ModelError
-from inkshift.forms.field.segment import Lattice, Segment
+from inkshift.forms.cut.segment import Lattice, Segment
 from inkshift.forms.reading import CROSSED as CROSSED_OUT
 from inkshift.forms.reading import DIGITS, EMPTY, Candidate, CellReading
 

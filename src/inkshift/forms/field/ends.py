@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray
-from inkshift.forms.field.segment import components, digit_height, stroke_lean
+from inkshift.forms.cut.segment import components, digit_height, stroke_lean
 from inkshift.forms.reading import CellReading
 
 # In digit heights: a stroke by itself is so high, and leans so far at most, to be a 1; a 1 is read so near to it. What

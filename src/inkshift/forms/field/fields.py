@@ -10,17 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray
-from inkshift.forms.field import amounts, grid, numbers, segment, signs
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field.cells import (
-    Cell,
-    cells_of_field,
-    likeness,
-    slash_or_struck_zero,
-    thickest,
-    views_of_digit,
-)
-from inkshift.forms.field.cutout import (
+from inkshift.forms.cut import grid, segment
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.cutout import (
     INSET,
     SPECK,
     FieldJob,
@@ -36,6 +28,15 @@ from inkshift.forms.field.cutout import (
     strokes,
     void_of,
     void_of_size,
+)
+from inkshift.forms.field import amounts, numbers, signs
+from inkshift.forms.field.cells import (
+    Cell,
+    cells_of_field,
+    likeness,
+    slash_or_struck_zero,
+    thickest,
+    views_of_digit,
 )
 from inkshift.forms.field.decode import MOST_CANDIDATES, cell_symbols, decode, decode_cells, gaps_doubted
 from inkshift.forms.field.ends import left_by_ends

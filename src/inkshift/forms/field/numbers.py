@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.segment import components
 from inkshift.forms.field import signs
-from inkshift.forms.field.segment import components
 from inkshift.models.ctc import HEIGHT, STRIDE, LineProbabilities, align, allowed, collapse, fold
 from inkshift.models.package import Model
 from inkshift.models.runtime import Recogniser, symbol_recogniser

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray, Stats
-from inkshift.forms.field.segment import components, digit_height, pen_width, stroke_lean
+from inkshift.forms.cut.segment import components, digit_height, pen_width, stroke_lean
 from inkshift.reframe import median_of
 
 GAP, POINT, COMMA, DASH, SLASH, PERCENT = "gap", "point", "comma", "dash", "slash", "percent"

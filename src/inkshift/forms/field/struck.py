@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray, Labels
-from inkshift.forms.field.ink import grown, padded
-from inkshift.forms.field.segment import components
+from inkshift.forms.cut.ink import grown, padded
+from inkshift.forms.cut.segment import components
 
 # Pixels: digits are at least this high.
 SMALLEST = 8

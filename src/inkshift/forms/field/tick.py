@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from inkshift.arrays import Box, Floats, Gray
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field import printed
-from inkshift.forms.field.cutout import FieldJob
-from inkshift.forms.field.segment import components
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut import printed
+from inkshift.forms.cut.cutout import FieldJob
+from inkshift.forms.cut.segment import components
 from inkshift.forms.reading import UNREADABLE, Candidate, FieldReading, state_of
 
 ROOM = 0.5

@@ -16,7 +16,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.forms.field import cutout, fields, signs
+from inkshift.forms.cut import cutout
+from inkshift.forms.field import fields, signs
 from inkshift.forms.field.numbers import Line, NumberReader, View
 from inkshift.forms.reading import CROSSED, DIGITS, Candidate, FieldReading, state_of, value_of
 from inkshift.models.ctc import LineProbabilities, fold, under

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from inkshift.arrays import Floats, Gray, Pixels
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import ink as inks
 from inkshift.forms.field.numbers import ink_band
 from inkshift.reframe import ground_of, to_gray
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from inkshift.arrays import Gray
-from inkshift.forms.field import cutout
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field.segment import components
+from inkshift.forms.cut import cutout
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.segment import components
 
 # Fewest cells of one size that tell, and about as many as are asked where there are more; percentile of their darkness
 # that shows print: it is in three of four. Pixels that a cell lies aside at most. Share of a cell that its frame takes

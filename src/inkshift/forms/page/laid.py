@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from inkshift.arrays import Pixels
-from inkshift.forms.field import cutout
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import cutout
+from inkshift.forms.cut import ink as inks
 from inkshift.forms.field.tick import ROOM
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.page.guides import without_guides

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field.segment import components
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.segment import components
 from inkshift.forms.registration.registered import Registered
 
 Box = tuple[float, float, float, float]

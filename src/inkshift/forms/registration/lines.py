@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from inkshift.arrays import Gray
-from inkshift.forms.field.ink import runs
+from inkshift.forms.cut.ink import runs
 
 Line = tuple[float, float, float, float]
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from inkshift.arrays import Floats, Gray, Matrix, Pixels
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import ink as inks
 from inkshift.pictures import fit_within
 from inkshift.reframe import to_gray
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from inkshift.forms.cut.cutout import FieldJob, as_job
 from inkshift.forms.field import signs
-from inkshift.forms.field.cutout import FieldJob, as_job
 from inkshift.forms.field.struck import CROSSING
 from inkshift.forms.reading import CROSSED, EMPTY, Candidate, FieldReading, state_of, value_of
 from inkshift.forms.table.slots import Kind

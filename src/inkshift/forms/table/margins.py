@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from inkshift.arrays import Floats, Gray, Labels, Mask, Pixels
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field.ink import grown
-from inkshift.forms.field.segment import components
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.ink import grown
+from inkshift.forms.cut.segment import components
 from inkshift.forms.field.struck import CORE
 from inkshift.forms.table.ruling import Ruling, digit_height
 from inkshift.reframe import to_gray

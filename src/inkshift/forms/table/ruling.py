@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray, Labels, Mask
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field.ink import grown, runs
-from inkshift.forms.field.segment import components
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.ink import grown, runs
+from inkshift.forms.cut.segment import components
 from inkshift.forms.field.struck import SMALLEST
 from inkshift.forms.registration.lines import masks
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from inkshift.arrays import Box, Floats, Labels, Mask, Pixels
-from inkshift.forms.field import ink as inks
-from inkshift.forms.field.ink import grown
+from inkshift.forms.cut import ink as inks
+from inkshift.forms.cut.ink import grown
 from inkshift.forms.field.struck import CORE
 from inkshift.forms.table.columns import bodies, find_columns
 from inkshift.forms.table.flat import flatten

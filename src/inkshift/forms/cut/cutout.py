@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray, Stats
-from inkshift.forms.field import grid, printed, segment
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import borders, dots, grid, printed, segment, sides
+from inkshift.forms.cut import ink as inks
 from inkshift.reframe import median_of, to_gray
 
 Kind = Literal["cells", "number", "digit", "tick", "text"]
@@ -88,11 +88,11 @@ def own(job: FieldJob, blank: Gray | None = None, gain: float | None = None) -> 
     if blank is not None:
         print_ |= printed.from_reference(dark, blank, gain)
         dark = dark * ~print_
-    elif job.kind != "tick" and (dots := printed.from_dots(dark, job.frame[3] - job.frame[1])).any():
-        print_ |= dots
+    elif job.kind != "tick" and (rows := dots.from_dots(dark, job.frame[3] - job.frame[1])).any():
+        print_ |= rows
         dark = dark * ~print_
     if whole:
-        border = printed.from_edges(dark, upright=job.kind == "digit")
+        border = borders.from_edges(dark, upright=job.kind == "digit")
         if border.any() and (job.kind == "digit" or grid.printed_cells(dark) is None):
             print_ |= border
         if job.kind == "number":
@@ -107,11 +107,11 @@ def own(job: FieldJob, blank: Gray | None = None, gain: float | None = None) -> 
 def _without_borders(dark: Gray, print_: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Ends]:
     """Print with the upright borders that are surely some, and the lines that are left; see `FieldJob.ends`."""
     ends: list[tuple[float, float] | None] = []
-    found = printed.upright_lines(dark, print_)
+    found = borders.upright_lines(dark, print_)
     if any(found) and grid.printed_cells(dark) is not None:
         return print_, (None, None)
     for line in found:
-        if line is not None and line.border > printed.BORDER:
+        if line is not None and line.border > borders.BORDER:
             print_ = print_ | printed.without_crossings(dark, line.mask)
             line = None
         ends.append(None if line is None or not line.alone else (line.place, line.border))
@@ -200,9 +200,9 @@ def meets_frame(job: FieldJob, ink: Gray) -> bool:
     if job.print_ is None:
         return False
     x0, y0, x1, y1 = job.frame
-    room = round(printed.SLACK * min(x1 - x0, y1 - y0))
+    room = round(sides.SLACK * min(x1 - x0, y1 - y0))
     pieces, sizes = segment.components(job.print_.view(np.uint8))
-    lines = np.concatenate([[False], sizes[:, 2:4].max(1) > printed.DOT * (y1 - y0)])[pieces]
+    lines = np.concatenate([[False], sizes[:, 2:4].max(1) > dots.DOT * (y1 - y0)])[pieces]
     frame = inks.grown(lines.view(np.uint8), 3, 3) > 0
     frame[y0 + room : y1 - room, x0 + room : x1 - room] = False
     labels, stats = segment.components(ink)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.arrays import Gray
-from inkshift.forms.field import ink as inks
+from inkshift.forms.cut import ink as inks
 
 MOST = 8
 # Printed lines may be this much fainter than ink. A wall covers this share of the height between top and bottom line,
