@@ -22,8 +22,9 @@ from inkshift.forms.out.batch import journal_path
 
 TELEGRAM = Path(__file__).parents[1] / "examples" / "telegram"
 RAYLETS = 2
-# Pages for each kill, and after how many one comes; seconds that it waits then at most, and of a beginning.
-EACH, AFTER, LATER, BEGINS = 8, (3, 7), 1.0, 10.0
+# Pages for each kill, more than are read meanwhile, and after how many one comes; seconds that it waits then at most,
+# and of a beginning.
+EACH, AFTER, LATER, BEGINS = 20, (3, 7), 1.0, 10.0
 KINDS = ("worker", "raylet", "driver")
 
 
