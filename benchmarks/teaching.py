@@ -77,11 +77,10 @@ def made(way: str, learn: Half, base: Model, given: argparse.Namespace) -> tuple
         )
     second = pp_ocr.recogniser()(crops) if "two readers" in way else None
     pages = Unlabelled(looks, [str(i) for i in range(len(looks))], second)
-    model, history = adapt_to(base, pages, folder, rounds=given.rounds, report=lambda r: print(r, file=sys.stderr))
-    kept = [r for r in history if r.kept]
-    return model, (
-        f"{len(kept) - 1} rounds kept, agreement {history[0].agreement:.3f} to {kept[-1].agreement:.3f}; "
-        f"composed numbers {history[0].source:.1%} before, {kept[-1].source:.1%} after"
+    adapted = adapt_to(base, pages, folder, rounds=given.rounds, report=lambda r: print(r, file=sys.stderr))
+    return adapted.model, (
+        f"{adapted.rounds} rounds kept, agreement {adapted.agreement[0]:.3f} to {adapted.agreement[1]:.3f}; "
+        f"composed numbers {adapted.composed[0]:.1%} before, {adapted.composed[1]:.1%} after"
     )
 
 

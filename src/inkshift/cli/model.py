@@ -215,9 +215,12 @@ def adapt(
         note(f"{len(found.numbers):,} numbers on the pages")
         given = Unlabelled([n.views for n in found.numbers], [n.form for n in found.numbers], found.second)
         assert reader.number_model is not None
-        model, _ = adapt_to(reader.number_model, given, to, rounds=rounds, report=_round_line)
+        done = adapt_to(reader.number_model, given, to, rounds=rounds, report=_round_line)
+        note(done.note)
+        out.print(f"mean agreement: {done.agreement[0]:.4f} before, {done.agreement[1]:.4f} after", highlight=False)
+        _old_task(done.composed)
         if check_pages and labels:
-            for name, folder in (("before", base), ("after", str(model.folder))):
+            for name, folder in (("before", base), ("after", str(done.model.folder))):
                 right, n = teach.score(_reader(folder, template), check_pages, labels)
                 out.print(
                     f"labelled pages, {name}: {right:,} of {n:,} numbers right ({right / n:.1%})", highlight=False
@@ -260,8 +263,12 @@ def _teach(
         f"own numbers: {done.learned:,} learned from, {done.held_out:,} of {done.forms:,} forms held out: "
         f"{done.own[0]:.1%} right before, {done.own[1]:.1%} after"
     )
-    out.print(f"composed numbers, the old task: {done.composed[0]:.1%} before, {done.composed[1]:.1%} after")
+    _old_task(done.composed)
     note(f"wrote {to}; read with  inkshift read ... --model {to}")
+
+
+def _old_task(right: tuple[float, float]) -> None:
+    out.print(f"composed numbers, the old task: {right[0]:.1%} before, {right[1]:.1%} after")
 
 
 def _epoch_line(name: str, epochs: int, epoch: int, loss: float) -> None:
