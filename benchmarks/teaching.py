@@ -26,8 +26,8 @@ from inkshift.forms.field.cutout import FieldJob, seen
 from inkshift.forms.judge.evaluate import wilson
 from inkshift.models import pp_ocr
 from inkshift.models.package import Model, load_model
-from inkshift.models.train.adapt import Unlabelled
-from inkshift.models.train.finetune import Numbers, Plan
+from inkshift.models.train.adapt import UnlabelledNumbers
+from inkshift.models.train.finetune import FineTuneSettings, Numbers
 from inkshift.models.train.teaching import adapt_to, teach
 from printed import options, show
 
@@ -70,13 +70,15 @@ def made(way: str, learn: Half, base: Model, given: argparse.Namespace) -> tuple
             for look in both[:2]
         ]
         own = Numbers(*(list(part) for part in zip(*twice, strict=True)))
-        done = teach(base, own, folder, plan=Plan(epochs=given.epochs), report=lambda e: print(e, file=sys.stderr))
+        done = teach(
+            base, own, folder, plan=FineTuneSettings(epochs=given.epochs), report=lambda e: print(e, file=sys.stderr)
+        )
         return (
             done.model,
             f"composed numbers {done.composed[0]:.1%} before, {done.composed[1]:.1%} after; way {done.way:.1f}",
         )
     second = pp_ocr.recogniser()(crops) if "two readers" in way else None
-    pages = Unlabelled(looks, [str(i) for i in range(len(looks))], second)
+    pages = UnlabelledNumbers(looks, [str(i) for i in range(len(looks))], second)
     adapted = adapt_to(base, pages, folder, rounds=given.rounds, report=lambda r: print(r, file=sys.stderr))
     return adapted.model, (
         f"{adapted.rounds} rounds kept, agreement {adapted.agreement[0]:.3f} to {adapted.agreement[1]:.3f}; "
@@ -115,7 +117,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--only", nargs="*", choices=WAYS, default=list(WAYS), metavar="WAY", help=", ".join(WAYS))
     parser.add_argument("--model", default="numbers", help="a package that reads numbers")
-    parser.add_argument("--epochs", type=int, default=Plan().epochs)
+    parser.add_argument("--epochs", type=int, default=FineTuneSettings().epochs)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     cv2.setNumThreads(1)

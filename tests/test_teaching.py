@@ -53,11 +53,13 @@ def test_labels_are_digits_alone() -> None:
         finetune.Numbers([np.zeros((2, 8), np.uint8)], ["12a"], ["x"])
 
 
-def taught(composed: finetune.Numbers, checkpoint: Path | None, epochs: int) -> tuple[NumberNet, list[finetune.Epoch]]:
+def taught(
+    composed: finetune.Numbers, checkpoint: Path | None, epochs: int
+) -> tuple[NumberNet, list[finetune.FineTuneEpoch]]:
     torch.manual_seed(0)
     net = NumberNet(TINY)
     learn, held_out = finetune.split_by_form(composed, 0.3, 0)
-    plan = finetune.Plan(epochs=epochs, patience=9, batch=8, least=16, rate=0.01)
+    plan = finetune.FineTuneSettings(epochs=epochs, patience=9, batch=8, least=16, rate=0.01)
     return net, finetune.fine_tune(net, learn, held_out, plan, rehearse=None, checkpoint=checkpoint)
 
 
@@ -184,7 +186,7 @@ def test_what_adapting_tells_is_measured_on_the_graph_that_it_writes(
 ) -> None:
     """A network that came to see nothing but twos is told as such, though its rounds said that all was well."""
 
-    def spoil(net: NumberNet, pages: adapt.Unlabelled, **settings: object) -> list[adapt.Round]:
+    def spoil(net: NumberNet, pages: adapt.UnlabelledNumbers, **settings: object) -> list[adapt.Round]:
         with torch.no_grad():
             net.head.weight.zero_()
             net.head.bias.copy_(torch.eye(len(net.head.bias))[2] * 9)
@@ -192,7 +194,7 @@ def test_what_adapting_tells_is_measured_on_the_graph_that_it_writes(
 
     monkeypatch.setattr(teaching.rehearsal, "load", lambda: Memory(composed))
     monkeypatch.setattr(teaching, "adapt", spoil)
-    base, pages = load_model("numbers"), adapt.Unlabelled([[p, p] for p in composed.pictures], composed.forms)
+    base, pages = load_model("numbers"), adapt.UnlabelledNumbers([[p, p] for p in composed.pictures], composed.forms)
     done = teaching.adapt_to(base, pages, tmp_path / "mine")
     check, labels = Memory(composed).check(400)
     graphs = [(model.folder / GRAPH).read_bytes() for model in (base, load_model(str(done.model.folder)))]
@@ -218,7 +220,7 @@ def test_a_package_comes_back_as_the_network_it_was_made_from() -> None:
 
 @pytest.mark.parametrize("classes", [11, 18])
 def test_adapting_needs_readings_that_are_sure(composed: finetune.Numbers, classes: int) -> None:
-    pages = adapt.Unlabelled([[p, p] for p in composed.pictures], composed.forms)
+    pages = adapt.UnlabelledNumbers([[p, p] for p in composed.pictures], composed.forms)
     with pytest.raises(DataError, match="0 of 24 numbers are read surely"):
         adapt.adapt(
             NumberNet(TINY, classes).eval(),

@@ -206,14 +206,14 @@ def adapt(
     if bool(check_pages) != bool(labels):
         raise SettingError("--check and --labels belong together: labelled pages, and what is written on them")
     from inkshift.forms.crops import teach
-    from inkshift.models.train.adapt import Unlabelled
+    from inkshift.models.train.adapt import UnlabelledNumbers
     from inkshift.models.train.teaching import adapt_to
 
     with making(to, work_of(to)):
         reader = _reader(base, template)
         found = teach.unlabelled(reader, pages, second_reader)
         note(f"{len(found.numbers):,} numbers on the pages")
-        given = Unlabelled([n.views for n in found.numbers], [n.form for n in found.numbers], found.second)
+        given = UnlabelledNumbers([n.views for n in found.numbers], [n.form for n in found.numbers], found.second)
         assert reader.number_model is not None
         done = adapt_to(reader.number_model, given, to, rounds=rounds, report=_round_line)
         note(done.note)
@@ -233,7 +233,7 @@ def _teach(
 ) -> None:
     from inkshift.datasets.labels import read_labels
     from inkshift.forms.crops import teach
-    from inkshift.models.train.finetune import Numbers, Plan
+    from inkshift.models.train.finetune import FineTuneSettings, Numbers
     from inkshift.models.train.teaching import teach as fine_tune
 
     if not pages or not labels:
@@ -246,7 +246,7 @@ def _teach(
     seen = [(view, label, n.form) for n, label in zip(found.numbers, found.labels, strict=True) for view in n.views[:2]]
     numbers = Numbers(*(list(part) for part in zip(*seen, strict=True)))
     assert reader.number_model is not None
-    plan = Plan(epochs=epochs) if epochs else Plan()
+    plan = FineTuneSettings(epochs=epochs) if epochs else FineTuneSettings()
     done = fine_tune(
         reader.number_model,
         numbers,

@@ -18,7 +18,7 @@ from inkshift.arrays import Gray
 from inkshift.datasets.synth import strings
 from inkshift.errors import DataError
 from inkshift.models import ctc
-from inkshift.models.train.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form, steps_of
+from inkshift.models.train.finetune import Compose, FineTuneSettings, Numbers, fine_tune, judge, split_by_form, steps_of
 from inkshift.models.train.networks import NumberNet
 from inkshift.models.weigh import weigh
 
@@ -35,7 +35,7 @@ _Steps = Callable[[strings.Lines], Iterator[tuple[int, npt.NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Unlabelled:
+class UnlabelledNumbers:
     """Numbers nobody labelled. views: of each number (H, W) uint8 framed pictures, as many of each; forms: where each
     is from; second: probabilities (T, 11) of a second reader for each number, or None."""
 
@@ -58,7 +58,7 @@ class Round:
 
 def adapt(
     net: NumberNet,
-    pages: Unlabelled,
+    pages: UnlabelledNumbers,
     *,
     rehearse: Compose,
     check: tuple[strings.Lines, Sequence[str]],
@@ -89,7 +89,7 @@ def adapt(
             [pages.forms[i] for i in sure for _ in range(2)],
         )
         learn, held_out = split_by_form(numbers, 0.15, number)
-        fine_tune(net, learn, held_out, Plan(epochs=6, patience=3, seed=number), rehearse=rehearse)
+        fine_tune(net, learn, held_out, FineTuneSettings(epochs=6, patience=3, seed=number), rehearse=rehearse)
         fresh = _read(steps, pages, calibration)
         found = Round(number, _agreement(fresh), len(_sure(fresh)), judge(net, *check)[1], True)
         grown = found.agreement >= history[-1].agreement + GROWTH
@@ -103,7 +103,7 @@ def adapt(
     return history
 
 
-def agreement(steps: _Steps, pages: Unlabelled, calibration: dict[str, float]) -> float:
+def agreement(steps: _Steps, pages: UnlabelledNumbers, calibration: dict[str, float]) -> float:
     """Mean probability of the readings, 0 to 1."""
     return _agreement(_read(steps, pages, calibration))
 
@@ -111,7 +111,7 @@ def agreement(steps: _Steps, pages: Unlabelled, calibration: dict[str, float]) -
 _Reading = tuple[str, float, bool]
 
 
-def _read(steps_by: _Steps, pages: Unlabelled, calibration: dict[str, float]) -> list[_Reading]:
+def _read(steps_by: _Steps, pages: UnlabelledNumbers, calibration: dict[str, float]) -> list[_Reading]:
     """Each number's likeliest text, its probability, and whether views and second reader agree on it."""
     flat = [view for views in pages.views for view in views]
     lines = strings.Lines(flat)

@@ -12,9 +12,18 @@ from typing import Any
 from inkshift.datasets.synth import strings
 from inkshift.models.package import GRAPH, Model, Source, save_package
 from inkshift.models.train import rehearsal
-from inkshift.models.train.adapt import Round, Unlabelled, adapt, agreement
+from inkshift.models.train.adapt import Round, UnlabelledNumbers, adapt, agreement
 from inkshift.models.train.eight_bits import CALIBRATED_BY, in_eight_bits, share_read, steps_in
-from inkshift.models.train.finetune import Epoch, Numbers, Plan, fine_tune, go_back, judge, net_of, split_by_form
+from inkshift.models.train.finetune import (
+    FineTuneEpoch,
+    FineTuneSettings,
+    Numbers,
+    fine_tune,
+    go_back,
+    judge,
+    net_of,
+    split_by_form,
+)
 from inkshift.models.train.networks import NumberNet, line_graph_bytes, weights_bytes
 
 _HELD_OUT = 0.2
@@ -23,7 +32,7 @@ _CHECKED, _CHOSEN_BY = 400, 800
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class TeachingResult:
     """A model taught on labels. learned, held_out: how many numbers; forms: how many of them were held out. own,
     composed: share, 0 to 1, of numbers read right by one view, before and after: the user's own held out, and composed
     ones (the old task). way: how far its weights went from the old ones (0) to those that the own numbers alone ask for
@@ -40,7 +49,7 @@ class Taught:
 
 
 @dataclass(frozen=True, slots=True)
-class Adapted:
+class AdaptationResult:
     """A model adapted to numbers nobody labelled. rounds: that were kept; agreement, composed: mean probability of the
     readings, and share of composed numbers (the old task) read right by one view, 0 to 1, before and after."""
 
@@ -57,10 +66,10 @@ def teach(
     folder: Path,
     *,
     shown: int = 1,
-    plan: Plan | None = None,
+    plan: FineTuneSettings | None = None,
     checkpoint: Path | None = None,
-    report: Callable[[Epoch], None] = lambda epoch: None,
-) -> Taught:
+    report: Callable[[FineTuneEpoch], None] = lambda epoch: None,
+) -> TeachingResult:
     """Fine-tune `base` on labelled numbers, a fifth of the forms held out to stop by, and write the package `folder`.
 
     Its weights lie between the old and the fine-tuned ones (WiSE-FT: Wortsman et al. 2022), which forget much less for
@@ -70,7 +79,7 @@ def teach(
     DataError for numbers of one form alone, ModelError for a package that reads no numbers.
     """
     net, memory = net_of(base), rehearsal.load()
-    plan = plan or Plan()
+    plan = plan or FineTuneSettings()
     learn, held_out = split_by_form(numbers, _HELD_OUT, plan.seed)
     learned, held = len(learn) // shown, len(held_out) // shown
     check, chosen_by = _checks(memory)
@@ -105,17 +114,17 @@ def teach(
         facts,
         f"fine-tuned on {learned} own numbers, {held} more held out to stop by",
     )
-    return Taught(model, learned, held, len(set(held_out.forms)), own, composed, way, memory.note)
+    return TeachingResult(model, learned, held, len(set(held_out.forms)), own, composed, way, memory.note)
 
 
 def adapt_to(
     base: Model,
-    pages: Unlabelled,
+    pages: UnlabelledNumbers,
     folder: Path,
     *,
     rounds: int = 3,
     report: Callable[[Round], None] = lambda found: None,
-) -> Adapted:
+) -> AdaptationResult:
     """Adapt `base` to numbers that nobody labelled and write the package `folder`; see `models.train.adapt`."""
     net, memory = net_of(base), rehearsal.load()
     check, chosen_by = _checks(memory)
@@ -139,7 +148,7 @@ def adapt_to(
         f"composed numbers ({_CHECKED}, one view), before and after": _pair(*composed),
     }
     model = _save(net, graph, base, folder, source, facts, f"adapted in {kept} rounds")
-    return Adapted(model, kept, agreed, composed, memory.note)
+    return AdaptationResult(model, kept, agreed, composed, memory.note)
 
 
 _Check = tuple[strings.Lines, list[str]]
