@@ -149,7 +149,9 @@ def of_writers(data: LabelledImages, own: LabelledImages, rest: LabelledImages, 
         rows = pool[nested(true[pool], np.random.default_rng(i))[:labels]]
         groups = np.searchsorted(hands, data.writers[rows])
         held = groups == np.arange(len(hands))[:, None]
-        one = advise.Measured(advise.Way("as-is", "digits"), rows[:1], (wrong[rows] & held)[None], held, groups)
+        one = advise.StrategyTrial(
+            advise.Strategy("as-is", "digits"), rows[:1], (wrong[rows] & held)[None], held, groups
+        )
         low, high = one.expected(labels).low or 0, one.expected(labels).high or 0
         left = share(np.setdiff1d(every, hands))
         as_far += abs(share(hands) - left) >= gap

@@ -26,7 +26,7 @@ from inkshift.forms.judge.evaluate import wilson
 from inkshift.forms.reading import FieldReading, value_of
 from inkshift.forms.template import Template, load_template
 from inkshift.models.package import load_model
-from inkshift.models.train.finetune import Numbers, Plan
+from inkshift.models.train.finetune import FineTuneSettings, Numbers
 from inkshift.models.train.teaching import teach
 from printed import options, show
 from wild_forms import EXAMPLES, INKS, PRINTS, drawn_forms
@@ -101,7 +101,7 @@ def taught(epochs: int) -> Iterator[str]:
         ]
         numbers = Numbers(*(list(part) for part in zip(*pairs, strict=True)))
         base = load_model("numbers")
-        done = teach(base, numbers, FOLDER / f"half-{half}", plan=Plan(epochs=epochs))
+        done = teach(base, numbers, FOLDER / f"half-{half}", plan=FineTuneSettings(epochs=epochs))
         scores = f"{done.composed[0]:.1%} | {done.composed[1]:.1%} | {done.way:.1f}"
         yield f"| half {half + 1} | {len(found.numbers)} | {scores} |"
         before += read(test, template)
@@ -133,7 +133,7 @@ def lines(given: argparse.Namespace) -> Iterator[str]:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--teach", action="store_true")
-    parser.add_argument("--epochs", type=int, default=Plan().epochs)
+    parser.add_argument("--epochs", type=int, default=FineTuneSettings().epochs)
     given = parser.parse_args()
     cv2.setNumThreads(1)
     show(lines(given), given.out)

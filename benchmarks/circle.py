@@ -23,8 +23,8 @@ from inkshift.models.package import NUMBER_MODEL
 from inkshift.review import teach
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_labels
-from inkshift.review.core.models import HeldOutNumber, Paired, compare, of_json
-from inkshift.review.core.schema import Task
+from inkshift.review.core.models import HeldOutNumber, PairedComparison, compare, of_json
+from inkshift.review.core.schema import TaskRecord
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
 from printed import options, show
@@ -52,13 +52,13 @@ def taught(store: Store, batch: int) -> float:
     """Teach as the page does; how many minutes it took."""
     start, running = time.monotonic(), Tasks(store, FOLDER / "files")
     number = running.start("teach", teach.request(store, [batch], "cheques"))
-    while (task := store.get(Task, number)) and task.status == "running":
+    while (task := store.get(TaskRecord, number)) and task.status == "running":
         time.sleep(1)
     assert task is not None and task.status == "done", task and task.note
     return (time.monotonic() - start) / 60
 
 
-def elsewhere(half: Half, package: str) -> Paired:
+def elsewhere(half: Half, package: str) -> PairedComparison:
     """The same comparison on numbers that the review never saw."""
     read = []
     for model in (NUMBER_MODEL, package):
@@ -69,7 +69,7 @@ def elsewhere(half: Half, package: str) -> Paired:
     )
 
 
-def row(what: str, found: Paired) -> str:
+def row(what: str, found: PairedComparison) -> str:
     low, high = (f"{100 * bound:+.1f}" for bound in found.at90)
     return (
         f"| {what} | {found.numbers} | {found.old} | {found.new} | {found.only_old} | {found.only_new} | "

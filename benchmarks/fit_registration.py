@@ -148,7 +148,7 @@ def _laid(
 def _fields(
     scan: Scan, known: Reference, place: Place, truths: Sequence[Truth]
 ) -> tuple[Values | None, tuple[tuple[float, float, bool], ...]]:
-    """How far off the fields are at a place, of the truth that is nearest; and what `Laid.fields` holds."""
+    """How far off the fields are at a place, of the truth that is nearest; and what `LaidPage.fields` holds."""
     moves, likeness = snap(place, known, look(scan, known, place.matrix, 24), 24)
     off = min((_off(known, place.matrix, moves, truth) for truth in truths), key=_middling, default=None)
     if off is None:

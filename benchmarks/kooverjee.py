@@ -20,7 +20,7 @@ from inkshift.files import write_whole
 from inkshift.studies.report import page as report
 from inkshift.studies.report.analysis import Analysis, analyse, states
 from inkshift.studies.report.compare import Comparison
-from inkshift.studies.report.figures import Picture, pictures
+from inkshift.studies.report.figures import ReportFigure, pictures
 from inkshift.studies.report.results import Results, StudyResults, load
 from inkshift.studies.report.tables import tables, write_tables
 from kooverjee_findings import CLAIMS, Arms, held_together, judge, main_set, reasons, roles
@@ -56,7 +56,7 @@ def write(folder: Path, out: Path) -> Path:
     return path
 
 
-def page(analysis: Analysis, drawn: Sequence[Picture], given: str) -> Iterator[str]:
+def page(analysis: Analysis, drawn: Sequence[ReportFigure], given: str) -> Iterator[str]:
     """The page's lines. given: what the command was called with."""
     results = analysis.results
     arms = roles(results)
@@ -224,7 +224,7 @@ def _differing(results: Results, answers: dict[str, Answer]) -> Iterator[str]:
     yield ""
 
 
-def _figures(results: Results, drawn: Sequence[Picture]) -> Iterator[str]:
+def _figures(results: Results, drawn: Sequence[ReportFigure]) -> Iterator[str]:
     yield from [
         "## Figures",
         "",
@@ -243,7 +243,7 @@ def _figures(results: Results, drawn: Sequence[Picture]) -> Iterator[str]:
                 yield from [f"### {title}", "", f"![{picture.alt}](figures/{picture.name}.svg)", ""]
 
 
-def _shown(results: Results, confusion: Picture) -> bool:
+def _shown(results: Results, confusion: ReportFigure) -> bool:
     """Whether a confusion matrix is that of set 2's control."""
     main = main_set(results, "2")
     return main is not None and confusion.set == main.name and confusion.name.endswith("-control")

@@ -15,7 +15,7 @@ import numpy as np
 from inkshift.datasets.tasks import LABEL_SPACES
 from inkshift.studies.report import page as report
 from inkshift.studies.report.analysis import Reach, reaches
-from inkshift.studies.report.results import Arm, Curve, Replicate, Results, Set
+from inkshift.studies.report.results import Arm, LearningCurve, Replicate, Results, Set
 from inkshift.studies.stats import FEWEST, GAP, PAIRED, SHARE, Interval, decide, scipy, t_interval, unfit
 
 Holds = Literal["yes", "no", "cannot be told"]
@@ -337,7 +337,7 @@ def _mean_at(epochs: set[int]) -> Read:
     return read
 
 
-def _long_curve(arm: Arm) -> Curve:
+def _long_curve(arm: Arm) -> LearningCurve:
     curve = arm.curve("f1")
     if int(curve.epochs[-1]) < LAST:
         raise Unknown(f"no run of {LAST} epochs")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from budgets import print_page
 from inkshift.studies.report.number_page import answers, learning_curve, share, share_bounds
-from inkshift.studies.report.number_results import Analysis, Difference, analyse, load
+from inkshift.studies.report.number_results import Difference, NumberAnalysis, analyse, load
 from inkshift.studies.report.page import NONE, bounds, gap
 from kooverjee import head, table
 
 
-def page(analysis: Analysis, given: str, picture: str = "") -> Iterator[str]:
+def page(analysis: NumberAnalysis, given: str, picture: str = "") -> Iterator[str]:
     """The page's lines. given: what the command was called with; picture: the learning curve's file."""
     results = analysis.results
     yield from head(results, given, Path(__file__).name, "")

@@ -34,7 +34,7 @@ from bench_read import machine
 from crossed import form
 from inkshift.cli.app import main as main_of_inkshift
 from inkshift.forms.joint.form import decode_form
-from inkshift.forms.judge.guarantee import Labelled
+from inkshift.forms.judge.guarantee import CalibrationSample
 from inkshift.forms.judge.shift import drift
 from inkshift.forms.trust import DECIMALS, Policy, load_policy, scores, usual
 from printed import Parts, options, parted, show
@@ -107,7 +107,7 @@ def commanded(draws: int) -> Iterator[str]:
         )
 
 
-def calibrated(labelled: Labelled, error: float, seed: int) -> Policy | None:
+def calibrated(labelled: CalibrationSample, error: float, seed: int) -> Policy | None:
     """The policy that the command writes of these forms, if it does."""
     with tempfile.TemporaryDirectory() as name:
         readings, labels, policy = (Path(name, file) for file in ("readings.csv", "labels.csv", "policy.json"))
@@ -151,7 +151,7 @@ DRIFTS = {
 }
 
 
-def named(labelled: Labelled) -> Iterator[tuple[str, float]]:
+def named(labelled: CalibrationSample) -> Iterator[tuple[str, float]]:
     yield from ((str(form), float(sure)) for form, sure in zip(labelled.form, labelled.confidence, strict=True))
 
 

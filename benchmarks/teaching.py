@@ -27,8 +27,8 @@ from inkshift.forms.field import numbers
 from inkshift.forms.judge.evaluate import wilson
 from inkshift.models import pp_ocr
 from inkshift.models.package import Model, load_model
-from inkshift.models.train.adapt import Unlabelled
-from inkshift.models.train.finetune import Numbers, Plan
+from inkshift.models.train.adapt import UnlabelledNumbers
+from inkshift.models.train.finetune import FineTuneSettings, Numbers
 from inkshift.models.train.teaching import adapt_to, teach
 from printed import options, show
 
@@ -71,18 +71,19 @@ def made(way: str, learn: Half, base: Model, given: argparse.Namespace) -> tuple
             for look in both[:2]
         ]
         own = Numbers(*(list(part) for part in zip(*twice, strict=True)))
-        done = teach(base, own, folder, plan=Plan(epochs=given.epochs), report=lambda e: print(e, file=sys.stderr))
+        done = teach(
+            base, own, folder, plan=FineTuneSettings(epochs=given.epochs), report=lambda e: print(e, file=sys.stderr)
+        )
         return (
             done.model,
             f"composed numbers {done.composed[0]:.1%} before, {done.composed[1]:.1%} after; way {done.way:.1f}",
         )
     second = pp_ocr.recogniser()(crops) if "two readers" in way else None
-    pages = Unlabelled(looks, [str(i) for i in range(len(looks))], second)
-    model, history = adapt_to(base, pages, folder, rounds=given.rounds, report=lambda r: print(r, file=sys.stderr))
-    kept = [r for r in history if r.kept]
-    return model, (
-        f"{len(kept) - 1} rounds kept, agreement {history[0].agreement:.3f} to {kept[-1].agreement:.3f}; "
-        f"composed numbers {history[0].source:.1%} before, {kept[-1].source:.1%} after"
+    pages = UnlabelledNumbers(looks, [str(i) for i in range(len(looks))], second)
+    adapted = adapt_to(base, pages, folder, rounds=given.rounds, report=lambda r: print(r, file=sys.stderr))
+    return adapted.model, (
+        f"{adapted.rounds} rounds kept, agreement {adapted.agreement[0]:.3f} to {adapted.agreement[1]:.3f}; "
+        f"composed numbers {adapted.composed[0]:.1%} before, {adapted.composed[1]:.1%} after"
     )
 
 
@@ -117,7 +118,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--only", nargs="*", choices=WAYS, default=list(WAYS), metavar="WAY", help=", ".join(WAYS))
     parser.add_argument("--model", default="numbers", help="a package that reads numbers")
-    parser.add_argument("--epochs", type=int, default=Plan().epochs)
+    parser.add_argument("--epochs", type=int, default=FineTuneSettings().epochs)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     cv2.setNumThreads(1)

@@ -24,7 +24,7 @@ from bench_read import machine
 from inkshift import Reader
 from inkshift.datasets import catalog
 from inkshift.forms.judge.shift import MNIST, digit_probabilities
-from inkshift.forms.judge.shift_predict import LEVEL, Predicted, adjust, constants, estimate, interval, spanned
+from inkshift.forms.judge.shift_predict import LEVEL, Prediction, adjust, constants, estimate, interval, spanned
 from inkshift.reframe import to_gray
 from printed import options, show
 from shift_cases import Read, read_case, readers, real_cases
@@ -37,7 +37,7 @@ class Judged(NamedTuple):
     """A case, what was predicted for it, its mean confidence, and what is true."""
 
     case: Read
-    ours: Predicted
+    ours: Prediction
     confidence: float
     true: float
 

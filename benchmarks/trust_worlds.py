@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from inkshift.forms.judge import guarantee
-from inkshift.forms.judge.guarantee import Labelled
+from inkshift.forms.judge.guarantee import CalibrationSample
 from inkshift.forms.trust import DECIMALS, scores
 
 CONFIDENCE = 0.95
@@ -133,7 +133,7 @@ def adversary(error: float, forms: int) -> tuple[World, ...]:
     return tuple(found)
 
 
-def draw(world: World, rng: np.random.Generator) -> Labelled:
+def draw(world: World, rng: np.random.Generator) -> CalibrationSample:
     """Labelled forms, drawn at random."""
     kinds = rng.choice(len(world.kinds), world.forms, p=[kind.share for kind in world.kinds])
     parts, first = [], 0
@@ -147,7 +147,7 @@ def draw(world: World, rng: np.random.Generator) -> Labelled:
         form = np.arange(first, first + forms).repeat(kind.fields)
         parts.append((form, world.claim(z).ravel(), wrong.ravel(), np.full(wrong.size, kind.fields)))
         first += forms
-    return Labelled(*map(np.concatenate, zip(*parts, strict=True)))
+    return CalibrationSample(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 @lru_cache(maxsize=256)
@@ -171,7 +171,7 @@ def judged(world: World, taken: np.ndarray, most: int) -> tuple[float, float]:
     return accepted, wrong / accepted if accepted else 0.0
 
 
-def promised(labelled: Labelled, error: float, seed: int) -> tuple[guarantee.Calibration, guarantee.Promise]:
+def promised(labelled: CalibrationSample, error: float, seed: int) -> tuple[guarantee.Calibration, guarantee.Promise]:
     """As `inkshift calibrate` does."""
     learn, test = guarantee.split(labelled, seed)
     calibration = guarantee.Calibration(guarantee.fit_score(learn.confidence, learn.wrong), learn, test, seed)

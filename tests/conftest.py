@@ -20,6 +20,7 @@ import pytest
 from command import Answer, Run
 from inkshift.cli import main
 from inkshift.models import package
+from inkshift.scratch import make_scratch
 
 # Else each process of the tests compiles the whole program anew, and pytest all of hypothesis, its asserts rewritten.
 sys.dont_write_bytecode = False
@@ -36,15 +37,20 @@ settings.load_profile("inkshift")
 
 ROOT = Path(__file__).parents[1]
 # What tests write need not survive a power cut: in memory nothing waits for the disk, which else takes as long as all
-# else does. Of no use where programs may not run in it or where there is little room, as in a container.
+# else does. Of no use where programs may not run in it or where there is little room, as in a container. All of it is
+# in one folder of this run, which goes at its end, or, where tests failed or it was killed, as the next one begins.
 _MEMORY = Path("/dev/shm")
+give_back: Callable[[], None] | None = None
 if (
     "TMPDIR" not in os.environ
     and os.access(_MEMORY, os.W_OK)
     and shutil.disk_usage(_MEMORY).free > 4 << 30
     and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
 ):
-    tempfile.tempdir = os.environ["TMPDIR"] = str(_MEMORY)
+    tempfile.tempdir = str(_MEMORY)
+    _folder, give_back = make_scratch()
+    _folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
+    tempfile.tempdir = os.environ["TMPDIR"] = str(_folder)
 
 Gray = npt.NDArray[np.uint8]
 
@@ -53,6 +59,13 @@ def pytest_collection_finish() -> None:
     """All modules are there now and stay: looked through for garbage again and again, they cost a sixth of the time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No sooner, as threads of tests may still look at what these wrote."""
+    if give_back and not session.testsfailed:
+        give_back()
 
 
 @pytest.fixture(scope="session")
@@ -85,14 +98,6 @@ def shipped_model() -> str:
     if package.DEFAULT_MODEL not in package.shipped():
         pytest.skip(f"no package {package.DEFAULT_MODEL!r} in src/inkshift/packages")
     return package.DEFAULT_MODEL
-
-
-@pytest.fixture(scope="session", autouse=True)
-def memory_given_back(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tests wrote goes where none failed; no sooner, as threads of theirs may still look at it."""
-    yield
-    if not request.session.testsfailed:
-        shutil.rmtree(tmp_path_factory.getbasetemp(), ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

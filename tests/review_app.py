@@ -71,7 +71,7 @@ def shown_name(text: str) -> tuple[str, str]:
 
 @contextmanager
 def serving(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, at: serve.At | None = None
+    folder: Path, monkeypatch: pytest.MonkeyPatch, at: serve.ServerSettings | None = None
 ) -> Iterator[tuple[int, list[str]]]:
     """The real server, in a thread: its port, and what it says."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -87,7 +87,7 @@ def serving(
     said: list[str] = []
     thread = threading.Thread(
         target=serve.serve,
-        args=(f"sqlite:///{folder / 'r.db'}", None, replace(at or serve.At(), port=port)),
+        args=(f"sqlite:///{folder / 'r.db'}", None, replace(at or serve.ServerSettings(), port=port)),
         kwargs={"files": "", "demo": False, "browser": False, "say": said.append},
     )
     thread.start()

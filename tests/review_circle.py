@@ -18,7 +18,7 @@ from inkshift.files import as_csv
 from inkshift.forms.reading import Candidate, FieldReading, FormReading, PageNote
 from inkshift.review.core import models, tasks
 from inkshift.review.core.intake import add_batch, add_labels
-from inkshift.review.core.schema import Task
+from inkshift.review.core.schema import TaskRecord
 from inkshift.review.core.store import Store
 
 HERE = Path(__file__).parent
@@ -65,15 +65,17 @@ def teacher(patch: pytest.MonkeyPatch, folder: Path) -> Callable[[str], None]:
     return say
 
 
-def ended(task: Task) -> bool:
+def ended(task: TaskRecord) -> bool:
     return task.status != "running"
 
 
-def wait(store: Store, task_id: int, until: Callable[[Task], bool] = ended, patience: float = PATIENCE) -> Task:
+def wait(
+    store: Store, task_id: int, until: Callable[[TaskRecord], bool] = ended, patience: float = PATIENCE
+) -> TaskRecord:
     """The task, once it is as wanted. patience: seconds."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
-        found = store.get(Task, task_id)
+        found = store.get(TaskRecord, task_id)
         assert found is not None
         if until(found):
             return found
@@ -90,7 +92,7 @@ def studied(store: Store, files: Path, data: int, gain: int, labels: int = 50, n
     assert current is not None
     with store.writing() as session:
         about = {"dataset": data, "name": "x"}
-        task = Task(kind="study", about=about, status="done", started=store.clock(), ended=store.clock())
+        task = TaskRecord(kind="study", about=about, status="done", started=store.clock(), ended=store.clock())
         session.add(task)
         session.flush()
         task.result, task_id = {"folder": str(task.id)}, task.id

@@ -28,8 +28,8 @@ from inkshift.models.train import loop  # noqa: E402
 from inkshift.reframe import parse  # noqa: E402
 from inkshift.studies.characters import advise as advice  # noqa: E402
 from inkshift.studies.characters import regimes  # noqa: E402
-from inkshift.studies.characters.advise import Advice, Measured, Way, choose, difference, gain_of  # noqa: E402
-from inkshift.studies.spec import StringStudy, Study  # noqa: E402
+from inkshift.studies.characters.advise import Advice, Strategy, StrategyTrial, choose, difference, gain_of  # noqa: E402
+from inkshift.studies.spec import NumberStudy, Study  # noqa: E402
 from inkshift.studies.transferability import probe  # noqa: E402
 
 import advise as larger  # noqa: E402  isort: skip
@@ -38,8 +38,8 @@ LABELS = np.array([40, 80, 160])
 
 
 def simulated(
-    a: float, c: float, seed: int, way: Way | None = None, images: int = 213, replicates: int = 5, own: float = 0.3
-) -> Measured:
+    a: float, c: float, seed: int, way: Strategy | None = None, images: int = 213, replicates: int = 5, own: float = 0.3
+) -> StrategyTrial:
     """Errors of a n^-c. Each image has its own difficulty, which all networks share but for a part of `own`."""
     rng = np.random.default_rng([seed, 1])
     hard = rng.normal(size=images)
@@ -47,16 +47,18 @@ def simulated(
     places = stats.norm.cdf((1 - own) ** 0.5 * hard + own**0.5 * noise)
     held = rng.permutation(images) % replicates == np.arange(replicates)[:, None]
     wrong = np.stack([(places < a * float(n) ** -c) & held for n in LABELS])
-    return Measured(way or Way("control"), LABELS, wrong, held, np.arange(images))
+    return StrategyTrial(way or Strategy("control"), LABELS, wrong, held, np.arange(images))
 
 
 def test_one_replicate_of_images_that_count_alike_has_jeffreys_interval() -> None:
     wrong = np.arange(60) < 3
-    one = Measured(Way("as-is", "x"), np.array([9]), wrong[None, None], np.ones((1, 60), bool), np.arange(60))
+    one = StrategyTrial(Strategy("as-is", "x"), np.array([9]), wrong[None, None], np.ones((1, 60), bool), np.arange(60))
     found = one.expected(60)
     low, high = 1 - stats.beta.ppf([0.95, 0.05], 3.5, 57.5)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.006)
-    none = Measured(Way("as-is", "x"), np.array([9]), 0 * wrong[None, None] > 0, np.ones((1, 60), bool), np.arange(60))
+    none = StrategyTrial(
+        Strategy("as-is", "x"), np.array([9]), 0 * wrong[None, None] > 0, np.ones((1, 60), bool), np.arange(60)
+    )
     assert none.expected(60).low == pytest.approx(1 - stats.beta.ppf(0.95, 0.5, 60.5), abs=0.006)
 
 
@@ -72,8 +74,8 @@ def test_the_interval_holds_what_a_larger_study_would_measure() -> None:
 def test_writers_count_as_one_each() -> None:
     """All images of a writer are read alike, so a hundred of four writers say less than a hundred of a hundred."""
     wrong = (np.arange(100) // 25 == 1)[None, None]
-    many = Measured(Way("control"), np.array([50]), wrong, np.ones((1, 100), bool), np.arange(100))
-    few = Measured(Way("control"), np.array([50]), wrong, np.ones((1, 100), bool), np.arange(100) // 25)
+    many = StrategyTrial(Strategy("control"), np.array([50]), wrong, np.ones((1, 100), bool), np.arange(100))
+    few = StrategyTrial(Strategy("control"), np.array([50]), wrong, np.ones((1, 100), bool), np.arange(100) // 25)
     widths = [one.expected(50).high - one.expected(50).low for one in (many, few)]  # type: ignore[operator]
     assert widths[1] > 2 * widths[0]
 
@@ -87,7 +89,7 @@ def test_five_writers_are_enough_for_an_interval_that_holds() -> None:
         groups = np.repeat(np.arange(5), 40)
         wrong = rng.random(200) < rng.choice(every, 5)[groups]
         held = groups == np.arange(5)[:, None]
-        one = Measured(Way("control"), np.array([160]), (wrong & held)[None], held, groups)
+        one = StrategyTrial(Strategy("control"), np.array([160]), (wrong & held)[None], held, groups)
         log_e = np.log(one.errors(draws=400))[:, 0]
         low, high = np.quantile(log_e[1:], [0.05, 0.95])
         inside += low <= np.log(every.mean()) <= high
@@ -104,23 +106,27 @@ def test_labels_needed_follow_the_curve_and_never_is_said() -> None:
 
 
 def test_what_is_clearly_better_is_chosen_and_what_is_alike_is_what_is_less_to_do() -> None:
-    bad, good = simulated(3.0, 0.5, 3, Way("control"), 2000), simulated(0.5, 0.5, 3, Way("fine-tuned", "x"), 2000)
+    bad, good = (
+        simulated(3.0, 0.5, 3, Strategy("control"), 2000),
+        simulated(0.5, 0.5, 3, Strategy("fine-tuned", "x"), 2000),
+    )
     assert choose([bad, good]) == (good, ())
     assert difference(good, bad)[2] == "ahead"
-    same = simulated(0.5, 0.5, 3, Way("frozen", "x"), 4000, own=0.02)
-    near = simulated(0.5, 0.5, 3, Way("fine-tuned", "x"), 4000, own=0.02)
+    same = simulated(0.5, 0.5, 3, Strategy("frozen", "x"), 4000, own=0.02)
+    near = simulated(0.5, 0.5, 3, Strategy("fine-tuned", "x"), 4000, own=0.02)
     assert difference(near, same)[2] == "alike"
     best, _ = choose([near, same])
     assert best is same
 
 
-def noise(seed: int) -> list[Measured]:
+def noise(seed: int) -> list[StrategyTrial]:
     """Control and seven others, each as good as the next, that misread images of their own in every replicate."""
     rng = np.random.default_rng(seed)
     held = np.stack([rng.permutation(80) < 20 for _ in range(20)])
-    names = [Way("control"), *(Way("frozen", f"s{i}") for i in range(7))]
+    names = [Strategy("control"), *(Strategy("frozen", f"s{i}") for i in range(7))]
     return [
-        Measured(way, LABELS[-1:], (rng.random((1, 1, 80)) < 0.3) & held[None], held, np.arange(80)) for way in names
+        StrategyTrial(way, LABELS[-1:], (rng.random((1, 1, 80)) < 0.3) & held[None], held, np.arange(80))
+        for way in names
     ]
 
 
@@ -135,19 +141,19 @@ def test_the_best_of_many_sources_is_not_taken_to_help_by_luck() -> None:
         picked += difference(best, control)[2] != "undecided"
     assert claimed <= 9 and claimed < picked
     assert gain_of([], several[0][0]) is None
-    good = simulated(0.3, 0.5, 3, Way("fine-tuned", "x"), 2000)
+    good = simulated(0.3, 0.5, 3, Strategy("fine-tuned", "x"), 2000)
     sure = gain_of([good], simulated(5.0, 0.5, 3, images=2000))
     assert sure is not None and sure[3] == "ahead"
 
 
-def alike(seed: int, ways: int, images: int = 200) -> list[Measured]:
+def alike(seed: int, ways: int, images: int = 200) -> list[StrategyTrial]:
     """Ways that all misread 20 % of images, each images of its own, held out once."""
     rng = np.random.default_rng([seed, 5])
     held = np.arange(images) % 5 == np.arange(5)[:, None]
     drawn = rng.random((ways, images)) < 0.2
-    names = [Way("frozen", f"s{i}") for i in range(ways)]
+    names = [Strategy("frozen", f"s{i}") for i in range(ways)]
     return [
-        Measured(way, LABELS[-1:], (wrong & held)[None], held, np.arange(images))
+        StrategyTrial(way, LABELS[-1:], (wrong & held)[None], held, np.arange(images))
         for way, wrong in zip(names, drawn, strict=True)
     ]
 
@@ -163,12 +169,15 @@ def test_what_was_picked_for_having_few_errors_is_not_taken_at_its_word() -> Non
     assert np.mean([one.mean for one in said]) == pytest.approx(0.8, abs=0.01)
     assert np.mean([one.expected(200).mean for one in picked]) > 0.83
     assert sum(one.low <= 0.8 <= one.high for one in said) >= 81  # type: ignore[operator]
-    bad, good = simulated(3.0, 0.5, 3, Way("control"), 2000), simulated(0.5, 0.5, 3, Way("fine-tuned", "x"), 2000)
+    bad, good = (
+        simulated(3.0, 0.5, 3, Strategy("control"), 2000),
+        simulated(0.5, 0.5, 3, Strategy("fine-tuned", "x"), 2000),
+    )
     assert advice.corrected(good, [bad, good]).expected(2000) == good.expected(2000)
 
 
 def test_the_printed_command_can_be_copied_and_says_how_many_labels_were_tried() -> None:
-    ways = [simulated(3.0, 0.5, 3), simulated(0.5, 0.5, 3, Way("fine-tuned", "x"), 213)]
+    ways = [simulated(3.0, 0.5, 3), simulated(0.5, 0.5, 3, Strategy("fine-tuned", "x"), 213)]
     found = Advice(9000, ("0", "1"), False, tuple(ways), ways[1], (), None, {}, 1500)
     first, *_, last = lines(found, 0.95, "my labels/it's", {"x": "my model"})
     assert first.startswith("9,000 labels of 2 classes, 1,500 of them tried;")
@@ -176,7 +185,7 @@ def test_the_printed_command_can_be_copied_and_says_how_many_labels_were_tried()
 
 
 def test_a_few_labels_leave_it_undecided() -> None:
-    ways = [simulated(1.0, 0.5, 5, Way("control"), 80), simulated(0.9, 0.5, 5, Way("fine-tuned", "x"), 80)]
+    ways = [simulated(1.0, 0.5, 5, Strategy("control"), 80), simulated(0.9, 0.5, 5, Strategy("fine-tuned", "x"), 80)]
     best, others = choose(ways)
     gain = gain_of(ways[1:], ways[0])
     found = Advice(80, ("0", "1"), False, tuple(ways), best, others, gain, {}, 80)
@@ -274,7 +283,7 @@ def test_whole_numbers_are_sent_to_the_study_that_asks_of_them(
     assert command == "study new study.toml --target numbers/numbers.csv"
     assert run(whole_app(), command.split()).exit_code == 0
     study = Study.load("study.toml")
-    assert isinstance(study, StringStudy)
+    assert isinstance(study, NumberStudy)
     assert (study.data, study.source, study.budgets) == ("numbers/numbers.csv", "numbers", (50,))
     assert "6 runs to do" in run(whole_app(), ["study", "run", "study.toml", "--dry-run"]).output
 
@@ -297,7 +306,7 @@ def test_data_that_are_not_there_are_named_with_the_nearest_set(data: str, meant
 
 def test_a_frozen_network_learns_from_features_what_the_training_loop_teaches_it() -> None:
     data, model = digits(4, 2), load_model("digits")
-    way, classes = Way("frozen", "digits"), tuple("0123456789")
+    way, classes = Strategy("frozen", "digits"), tuple("0123456789")
     framing = parse(model.manifest.reframing)
     images = np.stack([framing(image) for image in data.images])
     labels = np.asarray(np.searchsorted(classes, data.labels), np.int64)

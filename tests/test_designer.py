@@ -360,7 +360,7 @@ def test_whatever_the_designer_may_send_is_either_complete_or_says_why(
     fields: list[dict[str, Any]], rules: list[str], marks: int
 ) -> None:
     body = given("", *fields, rules=tuple(rules), page={"marks": [{"x": 1, "y": n, "size": 2} for n in range(marks)]})
-    template = drafting.composed("x", {"pages": [{"size": [500, 700]}]}, drafting.Given.model_validate(body))
+    template = drafting.composed("x", {"pages": [{"size": [500, 700]}]}, drafting.DraftTemplate.model_validate(body))
     checked = drafting.check(template)
     assert len(checked.rules) == len([rule for rule in rules if rule.strip()])
     assert all("\n" not in problem for problem in checked.problems)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 from types import ModuleType
 
@@ -103,6 +104,14 @@ def test_every_room_says_what_it_is() -> None:
     assert len(rooms) > 15
     for path in rooms:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_no_name_of_a_class_stands_for_two_things() -> None:
+    where: defaultdict[str, list[str]] = defaultdict(list)
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for name in re.findall(r"(?m)^ *class (\w+)[(:]", path.read_text(encoding="utf-8")):
+            where[name].append(str(path.relative_to(ROOT)))
+    assert {name: places for name, places in where.items() if len(places) > 1} == {}
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -26,7 +26,7 @@ from inkshift.datasets.formats import (
     read_ragged,
 )
 from inkshift.errors import DataError
-from inkshift.files import read_csv
+from inkshift.files import as_cell, read_csv
 
 DATA = Path(os.environ.get("INKSHIFT_DATA") or Path(__file__).parents[2] / "shared" / "data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the research data is not here")
@@ -195,16 +195,19 @@ def test_csv_of_images(tmp_path: Path):
         load_csv(table)
 
 
-cell = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6).map(str.strip)
+# Quotes, dividers, and what looks empty, ends lines, or is taken for a formula, as often as all else.
+odd = st.sampled_from("'\"=+-@,;\t\r\n\0\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\ufeff\u200b\u3000")
+cell = st.text(st.one_of(odd, st.characters(codec="utf-8")), max_size=6).map(str.strip)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(cell.filter(bool), cell), min_size=1, max_size=4), st.sampled_from(",;"), st.booleans())
+@example([("'=", ""), ("\ufeff", "\u200b"), ("\0", "a\r\x1c\u2028b")], ";", False)
 def test_csv_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: str, marked: bool
 ):
     path = tmp_path_factory.mktemp("csv") / "table.csv"
-    lines = [[f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in row] for row in [("A", "b"), *rows]]
+    lines = [[f'"{as_cell(cell).replace(chr(34), chr(34) * 2)}"' for cell in row] for row in [("A", "b"), *rows]]
     text = "".join(delimiter.join(line) + "\r\n" for line in lines)
     path.write_bytes(text.encode("utf-8-sig" if marked else "utf-8"))
     assert [tuple(row.values()) for _, row in read_csv(path)] == rows

@@ -18,7 +18,7 @@ from inkshift.cli import calibrate as command
 from inkshift.errors import DataError, SettingError
 from inkshift.forms.judge import guarantee
 from inkshift.forms.judge.evaluate import Case
-from inkshift.forms.judge.guarantee import Labelled, needed, p_betting, p_binomial
+from inkshift.forms.judge.guarantee import CalibrationSample, needed, p_betting, p_binomial
 from inkshift.forms.judge.shift import drift
 from inkshift.forms.out.export import row
 from inkshift.forms.reading import FieldReading, FormReading, State
@@ -28,16 +28,18 @@ pytest.importorskip("scipy")
 worlds = pytest.importorskip("trust_worlds")
 
 
-def drawn(forms: int, fields: int, seed: int, risk: float = 3.0) -> Labelled:
+def drawn(forms: int, fields: int, seed: int, risk: float = 3.0) -> CalibrationSample:
     """Labelled forms whose fields hang together; the reader's confidence ranks them well and is too high."""
     rng = np.random.default_rng(seed)
     z = 0.7 * rng.standard_normal((forms, fields)) + 0.7 * rng.standard_normal((forms, 1))
     wrong = rng.random((forms, fields)) < 1 / (1 + np.exp(risk + 2 * z))
     confidence = np.round(1 / (1 + np.exp(-(4.5 + 2 * z))), 4)
-    return Labelled(np.arange(forms).repeat(fields), confidence.ravel(), wrong.ravel(), np.full(wrong.size, fields))
+    return CalibrationSample(
+        np.arange(forms).repeat(fields), confidence.ravel(), wrong.ravel(), np.full(wrong.size, fields)
+    )
 
 
-def calibrated(labelled: Labelled, seed: int = 0) -> guarantee.Calibration:
+def calibrated(labelled: CalibrationSample, seed: int = 0) -> guarantee.Calibration:
     learn, test = guarantee.split(labelled, seed)
     return guarantee.Calibration(guarantee.fit_score(learn.confidence, learn.wrong), learn, test, seed)
 

@@ -21,7 +21,7 @@ from inkshift.forms.assemble import alone, assemble
 from inkshift.forms.joint import linked, tree
 from inkshift.forms.joint.domain import prior_of
 from inkshift.forms.joint.form import decode_form, solve
-from inkshift.forms.joint.tree import WORK, Link, Number, Work
+from inkshift.forms.joint.tree import WORK, Link, Number, StepBudget
 from inkshift.forms.reading import (
     Candidate,
     FieldReading,
@@ -377,13 +377,13 @@ def test_dense_rules_end_by_counted_steps_and_go_to_a_person(
     sums: int, terms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left: list[int] = []
-    spend = Work.spend
+    spend = StepBudget.spend
 
-    def noted(own: Work, steps: int) -> None:
+    def noted(own: StepBudget, steps: int) -> None:
         left.append(own.left)
         spend(own, steps)
 
-    monkeypatch.setattr(Work, "spend", noted)
+    monkeypatch.setattr(StepBudget, "spend", noted)
     given, some, specs = dense(sums, terms)
     joint = decode_form(given, some, specs)
     ruled = {name for rule in some for name in rule.fields}

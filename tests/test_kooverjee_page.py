@@ -24,7 +24,7 @@ from inkshift.datasets.tasks import LABEL_SPACES
 from inkshift.studies.report import results
 from inkshift.studies.report.analysis import analyse
 from inkshift.studies.report.compare import Interval
-from inkshift.studies.report.figures import Picture, pictures
+from inkshift.studies.report.figures import ReportFigure, pictures
 from test_study_report import DIGITS, Folder
 
 LETTERS, BOTH = LABEL_SPACES["characters"], LABEL_SPACES["digits+characters"]
@@ -156,9 +156,11 @@ def test_the_folder_has_page_figures_and_tables_and_no_picture_of_data(
 
 def test_figures_are_those_of_the_three_sets(study: Path) -> None:
     kinds = [("f1", "x"), ("f1", "y"), ("f1", "z"), ("f1", "v"), ("per-class", "y"), ("per-class", "x")]
-    drawn = [Picture(f"{kind}-{name}", kind, name, "alt", b"", b"") for kind, name in kinds]  # type: ignore[arg-type]
-    drawn += [Picture(f"confusion-y-{end}", "confusion", "y", "alt", b"", b"") for end in ("1-control", "2-frozen")]
-    drawn += [Picture("frozen", "frozen", "", "alt", b"", b"")]
+    drawn = [ReportFigure(f"{kind}-{name}", kind, name, "alt", b"", b"") for kind, name in kinds]  # type: ignore[arg-type]
+    drawn += [
+        ReportFigure(f"confusion-y-{end}", "confusion", "y", "alt", b"", b"") for end in ("1-control", "2-frozen")
+    ]
+    drawn += [ReportFigure("frozen", "frozen", "", "alt", b"", b"")]
     text = "\n".join(kooverjee.page(analyse(results.load(study)), drawn, "x"))
     shown = ["f1-x", "f1-y", "f1-z", "per-class-y", "frozen", "confusion-y-1-control"]
     assert re.findall(r"figures/(.+)\.svg", text) == shown

@@ -13,7 +13,7 @@ import pytest
 
 from inkshift import Reader, load_model, load_template
 from inkshift.errors import SettingError, TemplateError
-from inkshift.forms.assemble import Called, RollCall, assemble
+from inkshift.forms.assemble import RollCall, RollEntry, assemble
 from inkshift.forms.out.batch import Target, read_into
 from inkshift.forms.reading import PageReading
 from inkshift.forms.registration.register import register
@@ -97,7 +97,7 @@ def test_an_unread_page_leaves_its_form_incomplete() -> None:
     (form,) = assemble(pages, two_pages())
     assert form.errors == ("a.pdf page 2: torn",)
     call = RollCall(["a", "b", "c"])
-    for called in (Called(form.name, 1, whole=2), Called("b", 2, whole=2)):
+    for called in (RollEntry(form.name, 1, whole=2), RollEntry("b", 2, whole=2)):
         call.add(called)
     roll = call.roll()
     assert (roll.incomplete, roll.missing) == (("a",), ("c",))

@@ -21,7 +21,7 @@ from inkshift.forms.registration.proof import fine, frame_probability, lead, mar
 from inkshift.forms.registration.reference import Reference
 from inkshift.forms.registration.refine import NEAR, Place, refine
 from inkshift.forms.registration.register import lay_at, register
-from inkshift.forms.registration.registered import Registered
+from inkshift.forms.registration.registered import RegisteredPage
 from inkshift.forms.registration.scan import Scan
 from inkshift.forms.template import PageSpec
 
@@ -82,7 +82,7 @@ def moved(angle: float, scale: float, x: float = 0, y: float = 0) -> Matrix:
     return np.asarray(turn, np.float64)
 
 
-def off(found: Registered, spec: PageSpec, true: Matrix) -> float:
+def off(found: RegisteredPage, spec: PageSpec, true: Matrix) -> float:
     """The most that a corner of a field lies from its true place in the scan, in heights of the field."""
     back = np.linalg.inv(quarter_turn(found.turn // 90, found.image.shape))
     most = 0.0

@@ -13,7 +13,7 @@ from PIL import Image
 
 from inkshift.datasets.labels import read_labels
 from inkshift.errors import ModelError, SettingError, TemplateError
-from inkshift.forms.assemble import Called, RollCall
+from inkshift.forms.assemble import RollCall, RollEntry
 from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.reader import Reader, read
 from inkshift.forms.reading import FormReading
@@ -192,7 +192,7 @@ def test_a_form_found_twice_and_one_missing_are_told(glyphs: Glyphs, tmp_path: P
     forms = list(reader_for(template, tmp_path).read([tmp_path]))
     call = RollCall({"form-0001", "form-0009"})
     for form in forms:
-        call.add(Called(form.name, sum(not note.error for note in form.pages)))
+        call.add(RollEntry(form.name, sum(not note.error for note in form.pages)))
     roll = call.roll()
     assert roll.forms == 3 and sum(len(form.errors) for form in forms) == 1
     assert (roll.duplicate, roll.missing, roll.unknown) == (("form-0001",), ("form-0009",), ("form-0002",))

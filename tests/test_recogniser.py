@@ -18,7 +18,7 @@ from inkshift.datasets.synth import augment, paper, shapes, strings
 from inkshift.errors import ModelError
 from inkshift.models.runtime import recogniser, symbol_recogniser
 from inkshift.models.train import glyphs, numbers
-from inkshift.models.train.checkpoint import Progress, deepened, load_checkpoint, save_checkpoint
+from inkshift.models.train.checkpoint import TrainingProgress, deepened, load_checkpoint, save_checkpoint
 from inkshift.models.train.networks import DEEP_NUMBERS, FAR_NUMBERS, NumberNet
 
 RECIPE = glyphs.load_recipe()
@@ -61,7 +61,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def sit(work: Path, hours: float, *, finish: bool = False) -> Progress:
+def sit(work: Path, hours: float, *, finish: bool = False) -> TrainingProgress:
     """A sitting of so many hours, and how far the checkpoint is after it."""
     name = f"finish-{numbers.CHECKPOINT}" if finish else numbers.CHECKPOINT
     numbers.sit(work, hours=hours, finish=finish, device="cpu", recipe=SMALL)
@@ -134,7 +134,7 @@ def test_a_checkpoint_of_the_recipe_is_small_and_comes_back(tmp_path: Path) -> N
     net, average = (NumberNet(RECIPE.widths, len(strings.SYMBOLS) + 1, DEEP_NUMBERS) for _ in range(2))
     squares = {name: torch.rand_like(p) for name, p in net.named_parameters()}
     parts = {"net": net.state_dict(), "average": average.state_dict(), "exp_avg_sq": squares}
-    path, progress = tmp_path / "numbers.safetensors", Progress(7, 448, 0.25, 2, 0.5)
+    path, progress = tmp_path / "numbers.safetensors", TrainingProgress(7, 448, 0.25, 2, 0.5)
     save_checkpoint(path, progress, parts)
     assert path.stat().st_size < 16e6
     found, tensors = load_checkpoint(path)
@@ -149,7 +149,7 @@ def test_a_deeper_network_goes_on_from_what_was_learned_with_fewer_blocks(work: 
     squares = {name: torch.rand_like(p) for name, p in shallow.named_parameters()}
     average = {name: value.clone() for name, value in shallow.state_dict().items()}
     parts = {"net": shallow.state_dict(), "average": average, "exp_avg_sq": squares}
-    save_checkpoint(work / numbers.CHECKPOINT, Progress(7, 448, 0.25, 2), parts)
+    save_checkpoint(work / numbers.CHECKPOINT, TrainingProgress(7, 448, 0.25, 2), parts)
     deep.load_state_dict(deepened(parts, deep)["average"])
     picture = torch.rand(2, 1, 32, 64)
     assert torch.equal(shallow.eval()(picture), deep.eval()(picture))
@@ -170,7 +170,8 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, bytes_: bytes) ->
 
 def test_processes_compose_numbers_of_their_own(work: Path) -> None:
     batches = [
-        next(iter(numbers._Composed(SMALL, work / "glyphs", 4, [0, 1, rank], falling=False)))[0] for rank in (0, 1)
+        next(iter(numbers._ComposedNumbers(SMALL, work / "glyphs", 4, [0, 1, rank], falling=False)))[0]
+        for rank in (0, 1)
     ]
     assert batches[0].shape != batches[1].shape or not torch.equal(*batches)
 

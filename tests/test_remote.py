@@ -29,7 +29,7 @@ from inkshift.review import serve
 from inkshift.review.batches.reading import reread
 from inkshift.review.core.schema import Page
 from inkshift.review.core.store import Store
-from inkshift.review.core.tasks import Work
+from inkshift.review.core.tasks import TaskContext
 from inkshift.review.web import pagepicture
 from review_app import opened
 
@@ -291,7 +291,7 @@ def test_review_reads_and_shows_pages_where_they_lie(bucket: str, tmp_path: Path
         assert page.source == f"{bucket}/scans/scan-10.jpg" and page.sha256 == file_digest(SCAN)
         assert pagepicture.picture(pagepicture.file_of(store, page)).whole == (1240, 1754)
         (work := tmp_path / "work").mkdir()
-        done = reread(Work(store, tmp_path / "files", work, {"batch": batch}, lambda *_: None))
+        done = reread(TaskContext(store, tmp_path / "files", work, {"batch": batch}, lambda *_: None))
         assert done["skipped"] == 0
         inside = fsspec.filesystem("s3")
         pagepicture._picture.cache_clear()

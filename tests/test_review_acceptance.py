@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
 from inkshift.forms.judge import guarantee
-from inkshift.forms.judge.guarantee import Labelled
+from inkshift.forms.judge.guarantee import CalibrationSample
 from inkshift.forms.reading import FormReading
 from inkshift.forms.trust import Policy, scores
 from inkshift.review.acceptance import promise
@@ -152,7 +152,7 @@ def test_labels_typed_with_the_reading_in_view_do_not_count(store: Store) -> Non
     batch = add_batch(store, "single", [form(f"f{i}", field("a")) for i in range(3)])
     for _ in range(3):
         key(store, ana, batch, "12")
-    assert promise.sources(store, batch) == [promise.Labels(batch, "single", 0, 3, 0)]
+    assert promise.sources(store, batch) == [promise.LabelSource(batch, "single", 0, 3, 0)]
     with pytest.raises(DataError, match="no field was labelled blind"):
         asked(store, batch)
 
@@ -165,7 +165,7 @@ def test_what_a_supervisor_alone_settled_counts_as_wrong(store: Store) -> None:
     for who in (ana, ben):
         key(store, who, batch, "12")
         key(store, who, batch, "12")
-    assert promise.sources(store, batch) == [promise.Labels(batch, "twice", 2, 1, 0)]
+    assert promise.sources(store, batch) == [promise.LabelSource(batch, "twice", 2, 1, 0)]
     level = promise.levels(promise.evidence(store, batch, promise.sources(store, batch)), 0.95)[0]
     assert (level.labels, level.wrong) == (3, 1)
     assert level.bound == pytest.approx(bound(3, 1, 0.95))
@@ -185,7 +185,7 @@ def test_levels_fall_and_count_forms_that_go_straight_through(store: Store) -> N
 def bound(accepted: int, wrong: int, confidence: float, fields: int = 1) -> float:
     """The upper bound for forms all of which are accepted, `wrong` of them in all fields."""
     size = np.full(accepted * fields, fields)
-    labelled = Labelled(
+    labelled = CalibrationSample(
         np.arange(accepted).repeat(fields), np.ones(len(size)), np.arange(len(size)) < wrong * fields, size
     )
     return float(guarantee.upper_bounds(labelled, [0.5], confidence)[0])

@@ -29,7 +29,7 @@ from inkshift.review.core.intake import add_batch, add_forms
 from inkshift.review.core.schema import OpenSession, User
 from inkshift.review.core.store import Store
 from inkshift.review.keying.views import crop_of
-from inkshift.review.serve import At, check_tls
+from inkshift.review.serve import ServerSettings, check_tls
 from inkshift.review.web import security
 from inkshift.review.web.pagepicture import outline, page_of, picture
 from inkshift.review.web.sessions import end_session, find_session, start_session
@@ -137,7 +137,7 @@ def test_the_database_holds_no_cookie(store: Store) -> None:
     assert token not in (kept.key, kept.stamp, kept.csrf)
 
 
-def certificate(folder: Path, name: str = "127.0.0.1") -> At:
+def certificate(folder: Path, name: str = "127.0.0.1") -> ServerSettings:
     cert, key = folder / "cert.pem", folder / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-days", "1", "-subj", "/CN=review", "-addext", f"subjectAltName=IP:{name}"]
@@ -145,13 +145,13 @@ def certificate(folder: Path, name: str = "127.0.0.1") -> At:
         subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
     except FileNotFoundError:
         pytest.skip("openssl is not installed: apt-get install openssl")
-    return At(certificate=str(cert), key=str(key))
+    return ServerSettings(certificate=str(cert), key=str(key))
 
 
 def test_what_is_no_certificate_is_named(tmp_path: Path) -> None:
     good = certificate(tmp_path)
     check_tls(good)
-    check_tls(At())
+    check_tls(ServerSettings())
     other = tmp_path / "other"
     other.mkdir()
     with pytest.raises(SettingError, match="both or neither"):

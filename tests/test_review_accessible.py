@@ -21,7 +21,7 @@ from inkshift.review.app import ROUTES, AppSettings
 from inkshift.review.core import queue, second
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch, add_labels
-from inkshift.review.core.schema import Task
+from inkshift.review.core.schema import TaskRecord
 from inkshift.review.designer import drafts
 from inkshift.review.serve import demo_batch, read_batch
 from review_app import PASSWORD, opened
@@ -221,10 +221,10 @@ def test_nor_does_one_with_nothing_on_it_or_at_work(
         batch = add_batch(store, "Votes", [form("g", field("a"))], double=True)
         with store.writing() as session:
             for kind, about in (("teach", {"name": "hands"}), ("study", {"name": "Votes"}), ("read", {"batch": batch})):
-                session.add(Task(kind=kind, about=about, share=0.4, note="12 / 30", started=store.clock()))
+                session.add(TaskRecord(kind=kind, about=about, share=0.4, note="12 / 30", started=store.clock()))
             failed = {"status": "failed", "note": "no page to read: all fields are settled, or the scans are not "}
             failed["note"] += "where they were; put them back"
-            session.add(Task(kind="reread", about={"batch": batch}, started=store.clock(), **failed))
+            session.add(TaskRecord(kind="reread", about={"batch": batch}, started=store.clock(), **failed))
         for path in ("/models", "/studies", f"/batches/{batch}", "/new-batch"):
             page.goto(path)
             found += looked_at(page, f"{path} at work", language)

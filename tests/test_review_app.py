@@ -26,7 +26,7 @@ from inkshift.review.core.queue import decide, settle
 from inkshift.review.core.store import Store
 from inkshift.review.core.words import CATALOGUES, language
 from inkshift.review.keying import views
-from inkshift.review.serve import At, NewBatch, _begin, first_supervisor, is_local, read_batch, serve
+from inkshift.review.serve import NewBatch, ServerSettings, _begin, first_supervisor, is_local, read_batch, serve
 from review_app import PASSWORD, client, logged_in, opened, post, said_as, shown_field, shown_name, token
 from review_forms import field, form, many, taken
 
@@ -319,7 +319,7 @@ def test_labels_that_are_there_already_are_one_keyer(store: Store, telegram: Pat
 
 def test_others_are_not_let_in_before_there_is_an_account(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="nobody has an account yet"):
-        serve(f"sqlite:///{tmp_path / 'a.db'}", None, At("0.0.0.0"), demo=False, browser=False, files="")
+        serve(f"sqlite:///{tmp_path / 'a.db'}", None, ServerSettings("0.0.0.0"), demo=False, browser=False, files="")
 
 
 def test_the_first_supervisor_is_made_without_a_browser_and_once(tmp_path: Path) -> None:

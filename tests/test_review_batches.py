@@ -61,7 +61,7 @@ def test_a_batch_is_deleted_with_all_in_it_and_the_log_is_closed_again(store: St
         assert item is not None
         queue.decide(store, user, item.field, "7")
     queue.undo(store, user, gone)
-    assert keep.goes_with(store, gone) == keep.Goes(2, 2, False)
+    assert keep.goes_with(store, gone) == keep.BatchDeletion(2, 2, False)
     with pytest.raises(SettingError, match="archive it first"):
         keep.delete(store, gone, "gone")
     keep.archive(store, gone, True)

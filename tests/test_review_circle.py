@@ -28,17 +28,17 @@ from inkshift.review.batches.reading import reread
 from inkshift.review.core import models, queue
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
-from inkshift.review.core.models import Paired
-from inkshift.review.core.schema import MODEL, Field, Reading, Task
+from inkshift.review.core.models import PairedComparison
+from inkshift.review.core.schema import MODEL, Field, Reading, TaskRecord
 from inkshift.review.core.store import Store, named_user
-from inkshift.review.core.tasks import Tasks, Work
+from inkshift.review.core.tasks import TaskContext, Tasks
 from inkshift.review.serve import demo_batch, read_batch
-from inkshift.studies.spec import StringStudy, Study
+from inkshift.studies.spec import NumberStudy, Study
 from review_app import PASSWORD, client, logged_in, opened, token
 from review_circle import ROUND, settled, still, studied, teacher, wait
 from review_forms import field, form
 
-SAME = Paired(20, 20, 15, 15, (0.5, 0.9), (0.5, 0.9), 0, 0, 0.0, (-0.1, 0.1), (-0.2, 0.2), "undecided", None)
+SAME = PairedComparison(20, 20, 15, 15, (0.5, 0.9), (0.5, 0.9), 0, 0, 0.0, (-0.1, 0.1), (-0.2, 0.2), "undecided", None)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ class TestAdvice:
         digest = other_package(tmp_path / "models" / "1")
         with store.writing() as session:
             done = {"about": {"batches": [first]}, "status": "done", "started": store.clock()}
-            session.add(Task(kind="teach", **done))
+            session.add(TaskRecord(kind="teach", **done))
         stores.add_model(
             store, digest, "mine", str(tmp_path / "models" / "1"), based_on=shipped, comparison=compared("better")
         )
@@ -255,7 +255,7 @@ class TestModels:
         with store.writing() as session:
             session.execute(sa.update(Field).values(confidence=0.123, urgency=2))
         said: list[float | None] = []
-        work = Work(store, tmp_path, tmp_path, {"batch": batch}, lambda share, note: said.append(share))
+        work = TaskContext(store, tmp_path, tmp_path, {"batch": batch}, lambda share, note: said.append(share))
         done = reread(work)
         with store.reading() as session:
             fields = session.scalars(sa.select(Field).order_by(Field.id)).all()
@@ -273,7 +273,7 @@ class TestModels:
     def test_what_cannot_be_read_anew(self, store: Store, tmp_path: Path) -> None:
         batch = add_batch(store, "b", [form("f", field("a"))])
         with pytest.raises(SettingError, match="has no template"):
-            reread(Work(store, tmp_path, tmp_path, {"batch": batch}, lambda *_: None))
+            reread(TaskContext(store, tmp_path, tmp_path, {"batch": batch}, lambda *_: None))
 
 
 class TestTeaching:
@@ -319,7 +319,7 @@ class TestTeaching:
         empty = add_batch(store, "empty", [form("f", field("a"))])
         about = teach.request(store, [empty], "mine")
         with pytest.raises(DataError, match="no settled number to learn from"):
-            teach.teach(Work(store, tmp_path, tmp_path / "empty", about, lambda *_: None))
+            teach.teach(TaskContext(store, tmp_path, tmp_path / "empty", about, lambda *_: None))
 
     def test_a_task_of_a_killed_server_is_interrupted_and_ends(
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -491,13 +491,13 @@ class TestPages:
 
     def test_a_study_of_a_data_set(self, store: Store, browser: TestClient, tmp_path: Path) -> None:
         self.send(browser, "/data", batches=[1], name='quote " and\nline')
-        work = Work(
+        work = TaskContext(
             store, tmp_path / "files", tmp_path / "files" / "tasks" / "5", {"dataset": 1, "name": 'q " \n'}, print
         )
         work.folder.mkdir(parents=True)
         (work.folder / "study.toml").write_text(studies._spec(work))
         spec = Study.load(work.folder / "study.toml")
-        assert isinstance(spec, StringStudy)
+        assert isinstance(spec, NumberStudy)
         assert (spec.source, spec.budgets, spec.name) == (NUMBER_MODEL, (18,), "study-5")
 
 

@@ -15,7 +15,7 @@ from inkshift.review.core import models
 from inkshift.review.core import store as stores
 from inkshift.review.core.models import HeldOutNumber, compare
 from inkshift.review.core.store import Store
-from inkshift.review.core.tasks import LOG, Tasks, Work, task_folder
+from inkshift.review.core.tasks import LOG, TaskContext, Tasks, task_folder
 from review_app import opened
 from review_circle import settled, wait
 
@@ -93,7 +93,7 @@ def test_a_study_for_real(store: Store, running: Tasks, tmp_path: Path) -> None:
     about = {"dataset": datasets.make(store, files, [batch], "one"), "name": "one"}
     folder = task_folder(files, 1)  # of the first task, which takes the study that is there
     folder.mkdir(parents=True)
-    spec = studies._spec(Work(store, files, folder, about, lambda *_: None))
+    spec = studies._spec(TaskContext(store, files, folder, about, lambda *_: None))
     (folder / "study.toml").write_text(f"{spec}old_task = 3\n\n[training]\nepochs = 2\n")
     done = wait(store, running.start("study", about), patience=PATIENCE)
     assert done.status == "done", done.note

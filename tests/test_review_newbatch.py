@@ -21,13 +21,13 @@ from inkshift.review.app import AppSettings
 from inkshift.review.batches import keep
 from inkshift.review.batches import reading as readpages
 from inkshift.review.batches.keep import form_list
-from inkshift.review.batches.reading import Taken, Wanted, unique
+from inkshift.review.batches.reading import BatchRequest, SentFile, unique
 from inkshift.review.core import queue, tasks
 from inkshift.review.core import store as stores
 from inkshift.review.core.intake import add_batch
-from inkshift.review.core.schema import Batch, Page, Task
+from inkshift.review.core.schema import Batch, Page, TaskRecord
 from inkshift.review.core.store import Store
-from inkshift.review.core.tasks import Work
+from inkshift.review.core.tasks import TaskContext
 from inkshift.review.core.undone import undone
 from inkshift.review.keying import views
 from review_app import PASSWORD, client, opened, shown_field, token
@@ -64,7 +64,7 @@ def upload(browser: TestClient, *pages: tuple[str, bytes], **given: str) -> tupl
     return answer.status_code, answer.headers.get("location", answer.text)
 
 
-def ended(store: Store, batch: int) -> tasks.Task:
+def ended(store: Store, batch: int) -> tasks.TaskRecord:
     end = time.monotonic() + WAIT
     while time.monotonic() < end:
         task = readpages.task_of(store, batch)
@@ -189,16 +189,16 @@ def test_a_folder_that_another_batch_uses_stays(store: Store, files: Path) -> No
 def test_added_pages_that_nothing_reads_yet_are_told(browser: TestClient, store: Store, files: Path) -> None:
     """As where another batch began to be read just before, when an earlier reading of this one is done."""
 
-    def take(folder: Path, first: int = 1) -> list[Taken]:
+    def take(folder: Path, first: int = 1) -> list[SentFile]:
         folder.mkdir(exist_ok=True)
         (folder / f"upload-{first:04}.jpg").write_text("a page")
-        return [Taken(folder / f"upload-{first:04}.jpg", f"{first}.jpg")]
+        return [SentFile(folder / f"upload-{first:04}.jpg", f"{first}.jpg")]
 
-    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take)
+    batch = readpages.new_batch(store, files, BatchRequest("new", "batch-1"), take)
     with store.writing() as session:
-        session.add(Task(kind="read", about={"batch": batch}, started=store.clock(), status="done"))
+        session.add(TaskRecord(kind="read", about={"batch": batch}, started=store.clock(), status="done"))
         session.flush()
-        session.execute(sa.update(Task).values(result={"forms": 1, "files": 1}))
+        session.execute(sa.update(TaskRecord).values(result={"forms": 1, "files": 1}))
     assert not readpages.incomplete(store, batch) and "Read the pages" not in browser.get(f"/batches/{batch}").text
     readpages.add_pages(store, batch, take)
     assert readpages.incomplete(store, batch) and "Read the pages" in browser.get(f"/batches/{batch}").text
@@ -209,11 +209,11 @@ def test_added_pages_never_take_the_place_of_others(store: Store, files: Path) -
     """Also where some were refused, whose numbers have no file, and where two add pages at once."""
     store.use_files(files)
 
-    def take(*sent: str) -> Callable[..., list[Taken]]:
-        def keep(folder: Path, first: int = 1) -> list[Taken]:
+    def take(*sent: str) -> Callable[..., list[SentFile]]:
+        def keep(folder: Path, first: int = 1) -> list[SentFile]:
             folder.mkdir(exist_ok=True)
             time.sleep(0.05)
-            taken = [Taken(folder / f"upload-{i:04}.png", name) for i, name in enumerate(sent, first)]
+            taken = [SentFile(folder / f"upload-{i:04}.png", name) for i, name in enumerate(sent, first)]
             for one in taken:
                 if "bad" not in one.name:
                     one.path.write_text(one.name)
@@ -224,7 +224,7 @@ def test_added_pages_never_take_the_place_of_others(store: Store, files: Path) -
 
         return keep
 
-    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take("a", "bad 1", "c"))
+    batch = readpages.new_batch(store, files, BatchRequest("new", "batch-1"), take("a", "bad 1", "c"))
     both = [
         threading.Thread(target=readpages.add_pages, args=(store, batch, take(name, f"bad {name}"))) for name in "de"
     ]
@@ -256,16 +256,16 @@ def test_only_a_supervisor_with_the_token_uploads(store: Store, files: Path, tel
 
 
 def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram: Path, tmp_path: Path) -> None:
-    def take(folder: Path) -> list[Taken]:
+    def take(folder: Path) -> list[SentFile]:
         folder.mkdir()
         kept = []
         for i in (2, 4):
             path = folder / f"upload-{i:04}.jpg"
             path.write_bytes((telegram / f"scan-{i}.jpg").read_bytes())
-            kept.append(Taken(path, f"scan {i}.jpg"))
+            kept.append(SentFile(path, f"scan {i}.jpg"))
         return kept
 
-    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take)
+    batch = readpages.new_batch(store, files, BatchRequest("new", "batch-1"), take)
     said: list[str] = []
 
     def stop(share: float | None, note: str) -> None:
@@ -273,7 +273,7 @@ def test_a_reading_that_was_stopped_goes_on(store: Store, files: Path, telegram:
         if len(said) == 2:
             raise KeyboardInterrupt
 
-    work = Work(store, files, tmp_path, {"batch": batch}, stop)
+    work = TaskContext(store, files, tmp_path, {"batch": batch}, stop)
     with pytest.raises(KeyboardInterrupt):
         readpages.read(work)
     assert [row.name for row in form_list(store, batch).rows] == ["scan 2"]
@@ -294,12 +294,12 @@ def test_pages_that_nothing_reads_yet_can_be_read(
 ) -> None:
     """As where another batch was being read when they came."""
 
-    def take(folder: Path) -> list[Taken]:
+    def take(folder: Path) -> list[SentFile]:
         folder.mkdir()
         shutil.copy(telegram / "scan-2.jpg", folder / "upload-0001.jpg")
-        return [Taken(folder / "upload-0001.jpg", "a.jpg")]
+        return [SentFile(folder / "upload-0001.jpg", "a.jpg")]
 
-    batch = readpages.new_batch(store, files, Wanted("new", "batch-1"), take)
+    batch = readpages.new_batch(store, files, BatchRequest("new", "batch-1"), take)
     assert "Read the pages" in browser.get(f"/batches/{batch}").text
     assert "Read the pages" not in browser.get("/batches/1").text
     again = f"/batches/{batch}/reading/again"
@@ -317,7 +317,7 @@ def test_templates_are_offered_once_and_kept_as_they_are(store: Store, files: Pa
     with store.writing() as session:
         session.execute(sa.update(Batch).values(folder="/nowhere"))
     with pytest.raises(readpages.TemplateError, match="is gone"):
-        readpages.new_batch(store, files, Wanted("new", "batch-2"), lambda folder: [])
+        readpages.new_batch(store, files, BatchRequest("new", "batch-2"), lambda folder: [])
 
 
 def test_a_task_begins_in_a_folder_of_its_own(browser: TestClient, store: Store, files: Path, telegram: Path) -> None:

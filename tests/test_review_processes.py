@@ -26,7 +26,7 @@ from inkshift.review.core.intake import add_batch
 from inkshift.review.core.schema import Decision, Field
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
-from inkshift.review.serve import At, serve
+from inkshift.review.serve import ServerSettings, serve
 from inkshift.review.web.sessions import PAUSE, TRIES
 from review_app import PASSWORD
 from review_circle import settled, still, teacher, wait
@@ -180,4 +180,4 @@ def test_a_task_is_kept_by_one_process_and_asked_for_by_any(
 
 def test_sqlite_is_for_one_process(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"--processes 2: SQLite lets one write at a time"):
-        serve(f"sqlite:///{tmp_path / 'r.db'}", None, At(processes=2), files="", demo=False, browser=False)
+        serve(f"sqlite:///{tmp_path / 'r.db'}", None, ServerSettings(processes=2), files="", demo=False, browser=False)

@@ -59,7 +59,7 @@ def test_what_people_type_is_no_address(tmp_path: Path) -> None:
 @pytest.mark.parametrize("root", ["review", "/", "/review/", '/a"b', "/a b"])
 def test_another_path_is_refused(root: str) -> None:
     with pytest.raises(SettingError, match=r"^--root-path .*: expected a path such as /review"):
-        serve.serve("sqlite:///no.db", None, serve.At(root=root), files="", demo=False, browser=False)
+        serve.serve("sqlite:///no.db", None, serve.ServerSettings(root=root), files="", demo=False, browser=False)
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int,
     store.close()
     with socket.create_server(("127.0.0.1", 0)) as free:
         front = free.getsockname()[1]
-    with serving(folder, monkeypatch, serve.At(proxy="127.0.0.1", root=ROOT)) as (port, _):
+    with serving(folder, monkeypatch, serve.ServerSettings(proxy="127.0.0.1", root=ROOT)) as (port, _):
         yield front, port
 
 

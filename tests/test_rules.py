@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inkshift.errors import TemplateError
 from inkshift.forms.reading import FieldReading, FormReading, state_of, value_of
-from inkshift.forms.rules import Broken, Rule, broken_rules, level_of, mark_rules, parse_rule
+from inkshift.forms.rules import Rule, Violation, broken_rules, level_of, mark_rules, parse_rule
 from inkshift.forms.template import Template, load_template
 
 NAMES = ["r01", "r02", "A", "B", "C", "list 12", "7"]
@@ -24,7 +24,7 @@ def rule(text: str) -> Rule:
     return parse_rule(text, NAMES)
 
 
-def check(text: str, written: Mapping[str, str]) -> list[Broken]:
+def check(text: str, written: Mapping[str, str]) -> list[Violation]:
     return broken_rules([rule(text)], written)
 
 

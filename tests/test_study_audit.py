@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inkshift.studies.characters.overlap import Audited, audit, contact_sheet
+from inkshift.studies.characters.overlap import SetImages, audit, contact_sheet
 
 Images = npt.NDArray[np.uint8]
 
@@ -24,14 +24,14 @@ def scribbles(count: int, seed: int) -> Images:
     return images
 
 
-def data(shared: int) -> Audited:
+def data(shared: int) -> SetImages:
     """30 training and 20 test images; the last `shared` test images are the first training images, moved by a pixel."""
     train, test = scribbles(30, 1), scribbles(20, 2)
     train_labels, test_labels = np.full(30, "3"), np.full(20, "3")
     test[20 - shared :] = np.roll(train[:shared], 1, axis=2)
     train_labels[:2] = test_labels[18:] = "5"
     test_labels[0] = "a"
-    return Audited("mnist/train", "nist_emnist/test", train, train_labels, test, test_labels)
+    return SetImages("mnist/train", "nist_emnist/test", train, train_labels, test, test_labels)
 
 
 def written(folder: Path, **shared: int) -> Any:

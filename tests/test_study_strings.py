@@ -20,7 +20,7 @@ from inkshift.datasets.catalog import load_numbers
 from inkshift.errors import DataError, ModelError, SettingError
 from inkshift.models.package import DEFAULT_MODEL, Manifest, save_package, shipped
 from inkshift.review.core.words import Words
-from inkshift.studies.spec import StringStudy, Study, Teaching, number_budgets
+from inkshift.studies.spec import NumberStudy, Study, Teaching, number_budgets
 
 torch = pytest.importorskip("torch")
 
@@ -33,7 +33,7 @@ from inkshift.models.train.networks import (  # noqa: E402
 )
 from inkshift.studies import engine  # noqa: E402
 from inkshift.studies.kinds import kind_of  # noqa: E402
-from inkshift.studies.numbers.plan import StringPlan, plan  # noqa: E402
+from inkshift.studies.numbers.plan import NumberPlan, plan  # noqa: E402
 from inkshift.studies.numbers.work import deal, edit_distance  # noqa: E402
 from inkshift.studies.report import number_page as strings_report  # noqa: E402
 from inkshift.studies.report import number_results as strings_results  # noqa: E402
@@ -114,24 +114,24 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(root: Path) -> StringStudy:
+def study(root: Path) -> NumberStudy:
     found = Study.load(root / "tiny.toml")
-    assert isinstance(found, StringStudy)
+    assert isinstance(found, NumberStudy)
     return found
 
 
 @pytest.fixture(scope="module")
-def done(root: Path, study: StringStudy) -> tuple[StringStudy, Path]:
+def done(root: Path, study: NumberStudy) -> tuple[NumberStudy, Path]:
     """The study and its folder, finished."""
     assert engine.run(kind_of(study), study, root / "out") == {}
     return study, root / "out"
 
 
-def changed(study: StringStudy, **changes: Any) -> StringStudy:
-    return StringStudy.model_validate(study.model_dump() | changes)
+def changed(study: NumberStudy, **changes: Any) -> NumberStudy:
+    return NumberStudy.model_validate(study.model_dump() | changes)
 
 
-def keys(planned: StringPlan) -> set[str]:
+def keys(planned: NumberPlan) -> set[str]:
     return {run.key for run in planned.runs}
 
 
@@ -142,7 +142,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_the_shipped_study_asks_for_50_100_and_350_labels() -> None:
     found = Study.load(STUDIES / "orand-budget.toml")
-    assert isinstance(found, StringStudy)
+    assert isinstance(found, NumberStudy)
     assert (found.budgets, found.data, found.source) == ((50, 100, 350), "orand_car_a", "numbers")
     forms = [str(i) for i in range(693)]
     learn, test = deal(forms, found.test_share, 350, 1, found.data)
@@ -150,7 +150,7 @@ def test_the_shipped_study_asks_for_50_100_and_350_labels() -> None:
 
 
 def test_defaults_are_those_of_fine_tuning() -> None:
-    ours, theirs = Teaching(), finetune.Plan()
+    ours, theirs = Teaching(), finetune.FineTuneSettings()
     assert all(
         getattr(ours, name) == getattr(theirs, name) for name in ("epochs", "patience", "batch", "least", "rate")
     )
@@ -166,7 +166,7 @@ def test_halves_are_dealt_by_form_and_budgets_are_nested() -> None:
         deal(forms, 0.5, 31, 5, "x")
 
 
-def test_a_run_is_its_settings(root: Path, study: StringStudy, tmp_path: Path) -> None:
+def test_a_run_is_its_settings(root: Path, study: NumberStudy, tmp_path: Path) -> None:
     planned = plan(study)
     assert [(arm.name, len(arm.runs)) for arm in planned.arms] == [
         ("as-is", 2),
@@ -207,7 +207,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, line: str, wrong: str, message
     assert str(caught.value).startswith(f"{spec}: ") and "\n" not in str(caught.value)
 
 
-def test_a_source_that_reads_digits_is_refused(study: StringStudy) -> None:
+def test_a_source_that_reads_digits_is_refused(study: NumberStudy) -> None:
     if DEFAULT_MODEL not in shipped():
         pytest.skip(f"no package {DEFAULT_MODEL!r}")
     with pytest.raises(ModelError, match=r"source digits: reads single digits; .* such as numbers"):
@@ -237,7 +237,7 @@ def test_orand_leaves_out_doubtful_numbers(shared_data: Path, monkeypatch: pytes
     assert len(pictures) == len(labels) == len(set(forms)) == 693
 
 
-def test_every_run_leaves_its_readings(done: tuple[StringStudy, Path]) -> None:
+def test_every_run_leaves_its_readings(done: tuple[NumberStudy, Path]) -> None:
     study, folder = done
     planned = plan(study)
     assert len(engine.study_digest(plan(study), folder)) == 64
@@ -253,7 +253,7 @@ def test_every_run_leaves_its_readings(done: tuple[StringStudy, Path]) -> None:
     assert all(rows == tested[0] for rows in tested), "all arms of a replicate read the same numbers"
 
 
-def test_as_is_learns_nothing(done: tuple[StringStudy, Path]) -> None:
+def test_as_is_learns_nothing(done: tuple[NumberStudy, Path]) -> None:
     study, folder = done
     for run in plan(study).arms[0].runs:
         own = folder / "runs" / run.key
@@ -263,7 +263,7 @@ def test_as_is_learns_nothing(done: tuple[StringStudy, Path]) -> None:
 
 
 def test_a_study_that_was_killed_goes_on_to_the_same_digest(
-    done: tuple[StringStudy, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: tuple[NumberStudy, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, folder = done
     copy = tmp_path / "copy"
@@ -291,7 +291,7 @@ def test_a_study_that_was_killed_goes_on_to_the_same_digest(
     assert all(path.stat().st_mtime_ns == when for path, when in others.items())
 
 
-def test_what_cannot_run_is_named_and_costs_no_other(study: StringStudy, tmp_path: Path) -> None:
+def test_what_cannot_run_is_named_and_costs_no_other(study: NumberStudy, tmp_path: Path) -> None:
     more = changed(study, budgets=[6, 40], replicates=1, regimes=["as-is", "fine-tuned"])
     problems = engine.run(kind_of(more), more, tmp_path / "out")
     [(key, text)] = problems.items()
@@ -301,7 +301,7 @@ def test_what_cannot_run_is_named_and_costs_no_other(study: StringStudy, tmp_pat
     assert "fine-tuned, 40 labels" in strings_report.write(tmp_path / "out").read_text(encoding="utf-8")
 
 
-def test_data_that_changed_since_the_study_began_are_refused(root: Path, study: StringStudy, tmp_path: Path) -> None:
+def test_data_that_changed_since_the_study_began_are_refused(root: Path, study: NumberStudy, tmp_path: Path) -> None:
     shutil.copytree(root / "numbers", tmp_path / "numbers")
     labels = tmp_path / "numbers" / "labels.csv"
     own = changed(study, data=str(labels))
@@ -311,7 +311,7 @@ def test_data_that_changed_since_the_study_began_are_refused(root: Path, study: 
     assert data == str(labels) and "is not what this study began with" in problem
 
 
-def test_the_report_answers_shows_and_lists(done: tuple[StringStudy, Path], tmp_path: Path) -> None:
+def test_the_report_answers_shows_and_lists(done: tuple[NumberStudy, Path], tmp_path: Path) -> None:
     study, folder = done
     page = study.report(tmp_path / "report.html", folder).read_text(encoding="utf-8")
     for words in ("How many labels", "as-is", "fine-tuned", "control", "of numbers right", "From scratch, 12 labels"):
@@ -332,11 +332,11 @@ def test_the_report_answers_shows_and_lists(done: tuple[StringStudy, Path], tmp_
     assert (tmp_path / "report" / "figures" / "learning-curve.svg").is_file()
 
 
-def taught(number: int, hits: str, forms: str) -> strings_results.Taught:
+def taught(number: int, hits: str, forms: str) -> strings_results.NumberReplicate:
     """A run that read right where `hits` has a 1."""
     read = tuple("1" if hit == "1" else "2" for hit in hits)
     rows = np.arange(len(hits))
-    return strings_results.Taught(
+    return strings_results.NumberReplicate(
         number, "", Path(), 0, "", 0.0, rows, tuple(forms), ("1",) * len(hits), read, {"right": 0}, ()
     )
 
@@ -378,7 +378,7 @@ def test_how_far_a_reading_is_off() -> None:
     assert [edit_distance(*pair) for pair in (("12", "12"), ("12", ""), ("123", "13"), ("17", "71"))] == [0, 2, 1, 2]
 
 
-def test_the_command_line(done: tuple[StringStudy, Path], root: Path, tmp_path: Path) -> None:
+def test_the_command_line(done: tuple[NumberStudy, Path], root: Path, tmp_path: Path) -> None:
     _, folder = done
     runner, spec = CliRunner(), str(root / "tiny.toml")
     shown = runner.invoke(whole_app(), ["study", "status", spec, "--folder", str(folder), "--json"])
@@ -390,20 +390,20 @@ def test_the_command_line(done: tuple[StringStudy, Path], root: Path, tmp_path: 
     assert again.stdout.strip() == f"digest {engine.study_digest(plan(Study.load(spec)), folder)}"
 
 
-def test_kinds_go_by_study_and_run(study: StringStudy) -> None:
+def test_kinds_go_by_study_and_run(study: NumberStudy) -> None:
     assert kind_of(study) is kind_of(plan(study).runs[0])
 
 
 def study_answers() -> Iterator[str]:
     """What a report answers, for each verdict, with intervals and without."""
     wide, only = Interval(0.1, 0.05, 0.15, 0.9, 5), Interval(0.1, None, None, 0.9, 1)
-    arms = [strings_results.Arm("fine-tuned", labels, {}, 1, (taught(1, "110", "abc"),)) for labels in (50, 20)]
-    results = strings_results.StringResults(Path(), "", "", 0, 0.01, {}, {}, "", {}, (), {}, ())
+    arms = [strings_results.NumberArm("fine-tuned", labels, {}, 1, (taught(1, "110", "abc"),)) for labels in (50, 20)]
+    results = strings_results.NumberResults(Path(), "", "", 0, 0.01, {}, {}, "", {}, (), {}, ())
     for verdict, over, numbers in itertools.product(get_args(Verdict), (wide, only), (wide, only)):
         found = strings_results.Difference(arms[0], arms[1], over, numbers, verdict)
         row = strings_results.NumberScores(arms[0], wide, 0.1, 0.7, 0.6, wide, found, found)
         for rows in ((row,), ()):
-            yield from strings_report.answers(strings_results.Analysis(results, rows, (found,), (found,)))
+            yield from strings_report.answers(strings_results.NumberAnalysis(results, rows, (found,), (found,)))
     yield "Nothing to compare: no replicate is finished in two regimes."
 
 

@@ -20,7 +20,7 @@ from inkshift.datasets.synth import shapes
 from inkshift.forms.field import signs
 from inkshift.forms.reading import Candidate, FieldReading
 from inkshift.forms.table.judge import doubted, struck_out, tell_apart
-from inkshift.forms.table.tables import Cell, Table, find_table
+from inkshift.forms.table.tables import Table, TableCell, find_table
 from specimens.pen import Glyphs, draw_hand, lay_ink, mnist_test_glyphs, write_digits
 
 Gray = npt.NDArray[np.uint8]
@@ -159,14 +159,14 @@ def written_glyphs(shared_data: Path) -> Glyphs:
     return mnist_test_glyphs(shared_data / "mnist")
 
 
-def rows_of(image: npt.NDArray[np.uint8]) -> tuple[Cell, ...]:
+def rows_of(image: npt.NDArray[np.uint8]) -> tuple[TableCell, ...]:
     """The cells of a table of one column."""
     table = find_table(image)
     assert table.columns <= 1
     return table.column(1)
 
 
-def is_sound(rows: Sequence[Cell], image: npt.NDArray[np.uint8]) -> None:
+def is_sound(rows: Sequence[TableCell], image: npt.NDArray[np.uint8]) -> None:
     """What holds of the rows of any picture."""
     middles = [row.box[1] + row.box[3] for row in rows]
     assert middles == sorted(middles)
@@ -177,7 +177,7 @@ def is_sound(rows: Sequence[Cell], image: npt.NDArray[np.uint8]) -> None:
         assert row.crop.ndim == image.ndim and row.crop.size and row.crop.dtype == np.uint8
 
 
-def holds(row: Cell, written: Mask) -> bool:
+def holds(row: TableCell, written: Mask) -> bool:
     """Whether all of a number's ink lies in a row's box, give or take a pixel."""
     x, y, w, h = cv2.boundingRect(written.view(np.uint8))
     x0, y0, x1, y1 = row.box
@@ -288,7 +288,7 @@ def test_struck_rows_are_told(kind: str, ruled: bool, glyphs: Glyphs) -> None:
     assert np.mean(struck) >= STRIKES[kind] and np.mean(plain) < 0.05
 
 
-def barred_sevens(page: npt.NDArray[np.uint8], rows: Sequence[Cell]) -> None:
+def barred_sevens(page: npt.NDArray[np.uint8], rows: Sequence[TableCell]) -> None:
     for row in rows:
         x0, y0, x1, y1 = row.box
         y = (y0 + y1) // 2
@@ -499,7 +499,7 @@ def test_dashes_and_empty_cells_are_no_numbers(lines: str, glyphs: Glyphs) -> No
 
 
 PAPER = np.full((20, 40), 255, np.uint8)
-CELL = Cell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), PAPER, PAPER < 128, 1.0, 0.0, 1.0, False)
+CELL = TableCell(1, 1, "number", 1.0, 0.0, (0, 0, 40, 20), (0, 0, 40, 20), PAPER, PAPER < 128, 1.0, 0.0, 1.0, False)
 
 
 def test_a_loop_of_a_digit_is_no_stroke_through_it() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from inkshift.datasets.formats import LabelledImages
-from inkshift.datasets.tasks import LABEL_SPACES, Framed, Relation, Task, nested, sample, stratified
+from inkshift.datasets.tasks import LABEL_SPACES, ReframedImages, Relation, Task, nested, sample, stratified
 from inkshift.errors import DataError
 from inkshift.reframe import parse
 
@@ -101,7 +101,7 @@ def test_pictures_are_framed_alike_at_once_and_when_asked_for() -> None:
     data = LabelledImages(images, np.array(list("ababab")), "drawn")
     rows, framing = np.array([4, 1, 2]), parse("gray|light_ink|resize(8)")
     taken = sample(data, np.array([0, 1] * 3), rows, framing)
-    lazy = Framed(images, rows, framing)
+    lazy = ReframedImages(images, rows, framing)
     assert isinstance(taken.images, np.ndarray) and taken.images.shape == (3, 8, 8)
     assert np.array_equal(lazy[np.array([2, 0])], taken.images[[2, 0]])
     assert taken.classes.tolist() == [0, 1, 0] and len(lazy) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from inkshift.datasets.synth import paper, shapes, strings
 from inkshift.errors import DataError, ModelError
 from inkshift.models import ctc
-from inkshift.models.package import load_model
+from inkshift.models.package import GRAPH, load_model
 from inkshift.models.train import adapt, finetune, loop, numbers, teaching
+from inkshift.models.train.eight_bits import share_read, steps_in
 from inkshift.models.train.networks import NumberNet
 from inkshift.reframe import parse
 from inkshift.studies.numbers import work
@@ -51,11 +53,13 @@ def test_labels_are_digits_alone() -> None:
         finetune.Numbers([np.zeros((2, 8), np.uint8)], ["12a"], ["x"])
 
 
-def taught(composed: finetune.Numbers, checkpoint: Path | None, epochs: int) -> tuple[NumberNet, list[finetune.Epoch]]:
+def taught(
+    composed: finetune.Numbers, checkpoint: Path | None, epochs: int
+) -> tuple[NumberNet, list[finetune.FineTuneEpoch]]:
     torch.manual_seed(0)
     net = NumberNet(TINY)
     learn, held_out = finetune.split_by_form(composed, 0.3, 0)
-    plan = finetune.Plan(epochs=epochs, patience=9, batch=8, least=16, rate=0.01)
+    plan = finetune.FineTuneSettings(epochs=epochs, patience=9, batch=8, least=16, rate=0.01)
     return net, finetune.fine_tune(net, learn, held_out, plan, rehearse=None, checkpoint=checkpoint)
 
 
@@ -144,22 +148,28 @@ def test_labels_of_digits_alone_leave_marks_open() -> None:
     assert float(loop.number_loss(folded, texts)) == pytest.approx(float(loop.symbol_loss(folded, texts)))
 
 
+class Memory:
+    """What is rehearsed and checked with: a few numbers, the same ones again and again."""
+
+    note = ""
+
+    def __init__(self, numbers: finetune.Numbers) -> None:
+        self.numbers = numbers
+
+    def compose(self, count: int, seed: int, marked: bool = False) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
+        return strings.Lines(self.numbers.pictures), strings.encode(self.numbers.labels)
+
+    def check(self, count: int) -> tuple[strings.Lines, list[str]]:
+        rows = [i % len(self.numbers) for i in range(count)]
+        return strings.Lines([self.numbers.pictures[i] for i in rows]), [self.numbers.labels[i] for i in rows]
+
+
 def test_a_card_counts_numbers_and_not_their_views(
     composed: finetune.Numbers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Numbers that are each shown in two views count once, as those learned from and those held out."""
     twice = composed.rows([i for i in range(24) for _ in range(2)])
-
-    class Memory:
-        note = ""
-
-        def compose(self, count: int, seed: int, marked: bool = False) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
-            return strings.Lines(composed.pictures), strings.encode(composed.labels)
-
-        def check(self, count: int) -> tuple[strings.Lines, list[str]]:
-            return strings.Lines(composed.pictures[:8]), list(composed.labels[:8])
-
-    monkeypatch.setattr(teaching.rehearsal, "load", Memory)
+    monkeypatch.setattr(teaching.rehearsal, "load", lambda: Memory(composed))
     monkeypatch.setattr(teaching, "fine_tune", lambda *given, **more: None)
     monkeypatch.setattr(teaching, "go_back", lambda *given, **more: 0.0)
     monkeypatch.setattr(teaching, "judge", lambda *given: (1.0, 0.5))
@@ -169,6 +179,33 @@ def test_a_card_counts_numbers_and_not_their_views(
     assert f"fine-tuned on {done.learned} own numbers, {done.held_out} more held out" in card.summary
     assert f"own numbers held out ({done.held_out}), before and after" in card.scores
     assert card.sources[-1].images == done.learned
+
+
+def test_what_adapting_tells_is_measured_on_the_graph_that_it_writes(
+    composed: finetune.Numbers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that came to see nothing but twos is told as such, though its rounds said that all was well."""
+
+    def spoil(net: NumberNet, pages: adapt.UnlabelledNumbers, **settings: object) -> list[adapt.Round]:
+        with torch.no_grad():
+            net.head.weight.zero_()
+            net.head.bias.copy_(torch.eye(len(net.head.bias))[2] * 9)
+        return [adapt.Round(number, 0.9, 24, 1.0, True) for number in range(2)]
+
+    monkeypatch.setattr(teaching.rehearsal, "load", lambda: Memory(composed))
+    monkeypatch.setattr(teaching, "adapt", spoil)
+    base, pages = load_model("numbers"), adapt.UnlabelledNumbers([[p, p] for p in composed.pictures], composed.forms)
+    done = teaching.adapt_to(base, pages, tmp_path / "mine")
+    check, labels = Memory(composed).check(400)
+    graphs = [(model.folder / GRAPH).read_bytes() for model in (base, load_model(str(done.model.folder)))]
+    assert done.composed == tuple(share_read(graph, check, labels) for graph in graphs)
+    assert done.composed[0] > 0.5 and done.composed[1] == 0 and done.rounds == 1
+    calibration = base.manifest.calibration
+    assert done.agreement == tuple(adapt.agreement(partial(steps_in, graph), pages, calibration) for graph in graphs)
+    assert done.agreement[0] != done.agreement[1]
+    assert [text for name, text in done.model.manifest.scores.items() if name.startswith("composed")] == [
+        f"{done.composed[0]:.4f}, 0.0000"
+    ]
 
 
 def test_a_model_of_digits_cannot_be_taught_numbers() -> None:
@@ -183,7 +220,7 @@ def test_a_package_comes_back_as_the_network_it_was_made_from() -> None:
 
 @pytest.mark.parametrize("classes", [11, 18])
 def test_adapting_needs_readings_that_are_sure(composed: finetune.Numbers, classes: int) -> None:
-    pages = adapt.Unlabelled([[p, p] for p in composed.pictures], composed.forms)
+    pages = adapt.UnlabelledNumbers([[p, p] for p in composed.pictures], composed.forms)
     with pytest.raises(DataError, match="0 of 24 numbers are read surely"):
         adapt.adapt(
             NumberNet(TINY, classes).eval(),

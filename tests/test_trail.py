@@ -30,7 +30,7 @@ from inkshift.forms.page.files import PageRef, load_page
 from inkshift.forms.page.place import on_page
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FormReading, page_from_json, page_to_json
-from inkshift.forms.registration.registered import Registered
+from inkshift.forms.registration.registered import RegisteredPage
 from inkshift.remote import address_of
 
 pytestmark = pytest.mark.usefixtures("shipped_model")
@@ -332,7 +332,7 @@ def test_a_box_lies_where_it_is_on_the_page_as_loaded(turn: int) -> None:
     rows, columns = np.nonzero(upright)
     x, y = columns.min(), rows.min()
     box = (float(x), float(y), float(columns.max() + 1 - x), float(rows.max() + 1 - y))
-    assert on_page(Registered(upright, np.eye(3), 1.0, turn), box) == (30, 10, 70, 20)
+    assert on_page(RegisteredPage(upright, np.eye(3), 1.0, turn), box) == (30, 10, 70, 20)
 
 
 def test_the_box_of_a_telegram_field_survives_the_journal(telegram: Path) -> None:

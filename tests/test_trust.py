@@ -15,10 +15,20 @@ from inkshift import Reader
 from inkshift.errors import InputError, SettingError
 from inkshift.forms.out.export import row
 from inkshift.forms.reading import FieldReading, FormReading, State
-from inkshift.forms.trust import Part, Policy, Source, Usual, apply, load_policy, refuse_other, save_policy, scores
+from inkshift.forms.trust import (
+    DataSource,
+    Policy,
+    SplitSummary,
+    UsualReadings,
+    apply,
+    load_policy,
+    refuse_other,
+    save_policy,
+    scores,
+)
 
-SOURCE = Source(name="a.csv", sha256="0" * 64)
-PART = Part(forms=3, fields=3, accepted=2, wrong=0)
+SOURCE = DataSource(name="a.csv", sha256="0" * 64)
+PART = SplitSummary(forms=3, fields=3, accepted=2, wrong=0)
 
 
 def policy(threshold: float = 0.8) -> Policy:
@@ -26,7 +36,7 @@ def policy(threshold: float = 0.8) -> Policy:
         threshold=threshold,
         most=2,
         reader="inkshift 1; template ab; default; digits 12",
-        usual=Usual(forms=2, larger=0.0, confidence=(0.8, 0.9)),
+        usual=UsualReadings(forms=2, larger=0.0, confidence=(0.8, 0.9)),
         score=((0.0, 0.0), (0.5, 0.6), (1.0, 1.0)),
         error=0.01,
         confidence=0.95,

@@ -14,7 +14,7 @@ from inkshift.forms.cut import cutout
 from inkshift.forms.cut import ink as inks
 from inkshift.forms.field.cells import likeness
 from inkshift.forms.page.strokes import strokes_through
-from inkshift.forms.registration.registered import Registered
+from inkshift.forms.registration.registered import RegisteredPage
 
 Gray = npt.NDArray[np.uint8]
 SIDE, MARGIN = 44, 8
@@ -101,21 +101,21 @@ def test_a_diagonal_passes_the_boxes_that_it_goes_through(
     page, boxes = column(9, "", drawn_digits)
     ends = (40 + left, 30 + 50 * first), (40 + right, 30 + 50 * (first + passes) - 10)
     cv2.line(page, *ends, (90,), pen, cv2.LINE_AA)
-    found = strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes)
+    found = strokes_through(RegisteredPage(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes)
     assert found.tolist() == [first <= k < first + passes for k in range(9)]
 
 
 @pytest.mark.parametrize("text", ["111", "777", "47", "1"])
 def test_numbers_one_above_the_other_are_no_stroke(drawn_digits: Gray, text: str) -> None:
     page, boxes = column(6, text, drawn_digits)
-    assert not strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes).any()
+    assert not strokes_through(RegisteredPage(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes).any()
 
 
 def test_printed_lines_are_no_stroke_of_a_pen(drawn_digits: Gray) -> None:
     page, boxes = column(6, "", drawn_digits)
     cv2.line(page, (85, 10), (86, len(page) - 10), (80,), 2)
-    assert not strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes).any()
-    assert not strokes_through(Registered(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes[:1]).any()
+    assert not strokes_through(RegisteredPage(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes).any()
+    assert not strokes_through(RegisteredPage(page, np.eye(3), 1.0, 0), inks.darkness(page, 60), boxes[:1]).any()
 
 
 @pytest.mark.parametrize("text", ["425", "780", "936"])

@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from inkshift.forms.reader import Reader, read
     from inkshift.forms.template import Template, load_template
     from inkshift.models.package import Model, load_model
-    from inkshift.studies.spec import StringStudy, Study
+    from inkshift.studies.spec import NumberStudy, Study
 
 __version__ = "0.1.0"
 
 __all__ = [
     "InkshiftError",
     "Model",
+    "NumberStudy",
     "Reader",
-    "StringStudy",
     "Study",
     "Task",
     "Template",
@@ -32,7 +32,7 @@ _HOMES = {
     "InkshiftError": "errors",
     "Model": "models.package",
     "Reader": "forms.reader",
-    "StringStudy": "studies.spec",
+    "NumberStudy": "studies.spec",
     "Study": "studies.spec",
     "Task": "datasets.tasks",
     "Template": "forms.template",

@@ -331,9 +331,16 @@ def _from_cell(text: str) -> str:
 
 def as_csv(rows: Iterable[Iterable[object]]) -> bytes:
     """Rows, the header among them, as a CSV file in UTF-8."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    lines = _Lines()
+    csv.writer(lines).writerows(rows)
+    return "".join(lines).encode()
+
+
+class _Lines(list[str]):
+    """Rows of a writer that ends them in CR LF: else it quotes no cell with a CR (Python 3.13 does), which ends it."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 def read_csv(path: str | Path, *needed: str, exact: bool = False) -> Rows:

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from inkshift.review.core import store as stores
-from inkshift.review.serve import At, first_supervisor
+from inkshift.review.serve import ServerSettings, first_supervisor
 from inkshift.review.web.access import NAME, access_log
 from review_app import PASSWORD, client, logged_in, opened, serving, token
 
@@ -52,7 +52,7 @@ def test_who_asks_is_believed_of_the_proxy_alone(
 ) -> None:
     """Else anybody could choose the address that wrong passwords are counted by, or lock out all who come through."""
     first_supervisor(f"sqlite:///{tmp_path / 'r.db'}", "sue", lambda: PASSWORD)
-    with serving(tmp_path, monkeypatch, At(proxy=proxy)) as (port, _):
+    with serving(tmp_path, monkeypatch, ServerSettings(proxy=proxy)) as (port, _):
         answer = httpx2.post(
             f"http://127.0.0.1:{port}/login",
             data={"name": "sue", "password": PASSWORD},

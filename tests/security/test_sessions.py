@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from inkshift.review.core import store as stores
 from inkshift.review.core.schema import User
 from inkshift.review.core.store import Store
-from inkshift.review.web.sessions import Place, end_sessions, find_session, sessions_of, start_session
+from inkshift.review.web.sessions import LoginOrigin, end_sessions, find_session, sessions_of, start_session
 from review_app import PASSWORD, client, logged_in, opened, token
 from review_forms import Clock
 
@@ -109,7 +109,7 @@ def test_those_that_are_over_are_not_listed(store: Store) -> None:
     stores.add_user(store, "ana", "keyer", PASSWORD)
     ana = stores.log_in(store, "ana", PASSWORD)
     assert ana
-    first, _ = start_session(store, ana, place=Place("a" * 300, "Firefox"))
+    first, _ = start_session(store, ana, place=LoginOrigin("a" * 300, "Firefox"))
     start_session(store, ana, waits=True)
     clock.now += timedelta(minutes=20)
     here, _ = start_session(store, ana)

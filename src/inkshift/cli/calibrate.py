@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from inkshift.forms.judge.evaluate import Case
     from inkshift.forms.judge.guarantee import Calibration, Promise
     from inkshift.forms.out.export import Row
-    from inkshift.forms.trust import Policy, Source
+    from inkshift.forms.trust import DataSource, Policy
 
 SHOWN = 10
 BESIDE = (0.05, 0.03, 0.02, 0.01)
@@ -191,16 +191,16 @@ def _too_little(calibration: Calibration, error: float, confidence: float) -> No
     )
 
 
-def _sources(readings: Path, labels: str, query: str | None, known: list[Label]) -> dict[str, Source]:
+def _sources(readings: Path, labels: str, query: str | None, known: list[Label]) -> dict[str, DataSource]:
     """Name and SHA-256 of the readings and of the labels."""
-    from inkshift.forms.trust import Source
+    from inkshift.forms.trust import DataSource
 
     text = "\n".join(f"{label.form},{label.field},{label.value},{label.written}" for label in known).encode()
     content = Path(labels).read_bytes() if query is None else text
     named = labels if query is None else "a database"
     return {
-        "readings": Source(name=str(readings), sha256=hashlib.sha256(readings.read_bytes()).hexdigest()),
-        "labels": Source(name=named, sha256=hashlib.sha256(content).hexdigest()),
+        "readings": DataSource(name=str(readings), sha256=hashlib.sha256(readings.read_bytes()).hexdigest()),
+        "labels": DataSource(name=named, sha256=hashlib.sha256(content).hexdigest()),
     }
 
 

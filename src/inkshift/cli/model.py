@@ -206,18 +206,21 @@ def adapt(
     if bool(check_pages) != bool(labels):
         raise SettingError("--check and --labels belong together: labelled pages, and what is written on them")
     from inkshift.forms.crops import teach
-    from inkshift.models.train.adapt import Unlabelled
+    from inkshift.models.train.adapt import UnlabelledNumbers
     from inkshift.models.train.teaching import adapt_to
 
     with making(to, work_of(to)):
         reader = _reader(base, template)
         found = teach.unlabelled(reader, pages, second_reader)
         note(f"{len(found.numbers):,} numbers on the pages")
-        given = Unlabelled([n.views for n in found.numbers], [n.form for n in found.numbers], found.second)
+        given = UnlabelledNumbers([n.views for n in found.numbers], [n.form for n in found.numbers], found.second)
         assert reader.number_model is not None
-        model, _ = adapt_to(reader.number_model, given, to, rounds=rounds, report=_round_line)
+        done = adapt_to(reader.number_model, given, to, rounds=rounds, report=_round_line)
+        note(done.note)
+        out.print(f"mean agreement: {done.agreement[0]:.4f} before, {done.agreement[1]:.4f} after", highlight=False)
+        _old_task(done.composed)
         if check_pages and labels:
-            for name, folder in (("before", base), ("after", str(model.folder))):
+            for name, folder in (("before", base), ("after", str(done.model.folder))):
                 right, n = teach.score(_reader(folder, template), check_pages, labels)
                 out.print(
                     f"labelled pages, {name}: {right:,} of {n:,} numbers right ({right / n:.1%})", highlight=False
@@ -230,7 +233,7 @@ def _teach(
 ) -> None:
     from inkshift.datasets.labels import read_labels
     from inkshift.forms.crops import teach
-    from inkshift.models.train.finetune import Numbers, Plan
+    from inkshift.models.train.finetune import FineTuneSettings, Numbers
     from inkshift.models.train.teaching import teach as fine_tune
 
     if not pages or not labels:
@@ -243,7 +246,7 @@ def _teach(
     seen = [(view, label, n.form) for n, label in zip(found.numbers, found.labels, strict=True) for view in n.views[:2]]
     numbers = Numbers(*(list(part) for part in zip(*seen, strict=True)))
     assert reader.number_model is not None
-    plan = Plan(epochs=epochs) if epochs else Plan()
+    plan = FineTuneSettings(epochs=epochs) if epochs else FineTuneSettings()
     done = fine_tune(
         reader.number_model,
         numbers,
@@ -260,8 +263,12 @@ def _teach(
         f"own numbers: {done.learned:,} learned from, {done.held_out:,} of {done.forms:,} forms held out: "
         f"{done.own[0]:.1%} right before, {done.own[1]:.1%} after"
     )
-    out.print(f"composed numbers, the old task: {done.composed[0]:.1%} before, {done.composed[1]:.1%} after")
+    _old_task(done.composed)
     note(f"wrote {to}; read with  inkshift read ... --model {to}")
+
+
+def _old_task(right: tuple[float, float]) -> None:
+    out.print(f"composed numbers, the old task: {right[0]:.1%} before, {right[1]:.1%} after")
 
 
 def _epoch_line(name: str, epochs: int, epoch: int, loss: float) -> None:

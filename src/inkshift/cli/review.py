@@ -17,7 +17,7 @@ from inkshift.cli.show import count, note
 from inkshift.errors import InputError, MissingExtraError, SettingError, lacks
 
 if TYPE_CHECKING:
-    from inkshift.review.core.backup import Manifest
+    from inkshift.review.core.backup import BackupManifest
     from inkshift.review.core.store import Store
 
 REVIEW_DB = "sqlite:///review.db"
@@ -132,13 +132,15 @@ def review(
     if model_keys and not double:
         raise SettingError("--model-keys: the reader keys as one of two; give --double as well")
     need_review(db)
-    from inkshift.review.serve import At, NewBatch, first_supervisor, serve
+    from inkshift.review.serve import NewBatch, ServerSettings, first_supervisor, serve
 
     need_there(paths or ())
     pages = [str(path) for path in paths or ()]
     batch = NewBatch(pages, str(template), name, double, model_keys, str(labels or "")) if pages else None
     lasts = timedelta(minutes=idle)
-    at = At(host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes, root_path, lasts, second_factor)
+    at = ServerSettings(
+        host, port, str(tls_cert or ""), str(tls_key or ""), proxy, processes, root_path, lasts, second_factor
+    )
     if supervisor:
         given = os.environ.pop("INKSHIFT_PASSWORD", "")  # not for the processes that it starts
         first_supervisor(
@@ -213,6 +215,6 @@ def _opened(db: str, files: Path | None, there: bool = False) -> Iterator[tuple[
         yield opened, files or store.files_beside(opened)
 
 
-def _say(file: Path, made: Manifest) -> None:
+def _say(file: Path, made: BackupManifest) -> None:
     rows = ", ".join(count(made.rows[table], what) for table, what in (("fields", "field"), ("decisions", "decision")))
     note(f"{file}: {rows} and {count(len(made.files), 'file')}, checked")

@@ -20,7 +20,7 @@ from inkshift.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from inkshift.datasets.formats import LabelledImages
-    from inkshift.studies.characters.advise import Advice, Measured
+    from inkshift.studies.characters.advise import Advice, StrategyTrial
     from inkshift.studies.engine import AnyPlan, Estimate
 
 study_app = typer.Typer(
@@ -252,14 +252,14 @@ def advise(
     from inkshift.studies.engine import need_extra
 
     need_extra()  # before what imports torch
-    from inkshift.studies.characters.advise import Way, train
+    from inkshift.studies.characters.advise import Strategy, train
     from inkshift.studies.characters.advise import advise as try_out
 
     pictures = load(data)
     models = [load_model(name) for name in sources or ("digits", "mnist-as-published")]
     if to is not None:
         used = [] if regime == "control" else models[:1]
-        way = Way(regime, used[0].manifest.name if used else "", depth if used else None)
+        way = Strategy(regime, used[0].manifest.name if used else "", depth if used else None)
         typer.echo(train(way, used, pictures, to).folder)
         return
     found = try_out(pictures, models, replicates=replicates, tell=note)
@@ -355,7 +355,7 @@ def _share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _span(one: Measured, labels: int) -> str:
+def _span(one: StrategyTrial, labels: int) -> str:
     interval = one.expected(labels)
     return f"{_share(interval.low or 0)} to {_share(interval.high or 0)}"
 

@@ -14,7 +14,7 @@ from inkshift.files import whole_file, write_whole
 
 if TYPE_CHECKING:
     from inkshift.arrays import Gray
-    from inkshift.forms.design.starter import Started
+    from inkshift.forms.design.starter import StarterTemplate
     from inkshift.forms.page.files import PageRef
 
 template_app = typer.Typer(no_args_is_help=True, help="Make, check and try templates: where a form's fields are.")
@@ -123,7 +123,7 @@ def new(
     _finish(left + wrong)
 
 
-def _tell_start(started: Started, file: Path, page_to_try: str) -> None:
+def _tell_start(started: StarterTemplate, file: Path, page_to_try: str) -> None:
     """What a template holds that was begun, and what to do with it."""
     from inkshift.forms.design.propose import WIDE
 

@@ -40,12 +40,12 @@ _BEYOND = 0xFFFFFFFF
 Group = tuple[Split, str]
 
 
-class _File(BaseModel):
+class _Checksum(BaseModel):
     bytes: int
     sha256: str
 
 
-class _Manifest(BaseModel):
+class _PackManifest(BaseModel):
     """What is packed. listing: digest of the names and sizes of the source's files. classes: images of each.
 
     complete: the groups packed so far, such as `train/7`, in a manifest.part.
@@ -55,7 +55,7 @@ class _Manifest(BaseModel):
     source: str
     listing: str
     classes: dict[Split, dict[str, int]]
-    files: dict[str, _File] = {}
+    files: dict[str, _Checksum] = {}
     complete: list[str] = []
 
     def count(self, split: Split) -> int:
@@ -116,15 +116,15 @@ def verify(folder: str | Path) -> list[Path]:
     return [folder / name for name in (*manifest.files, MANIFEST)]
 
 
-def _read_manifest(folder: Path) -> _Manifest:
+def _read_manifest(folder: Path) -> _PackManifest:
     try:
-        return _Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        return _PackManifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError) as e:
         why = f"{e.error_count()} errors" if isinstance(e, ValidationError) else e.strerror
         raise DataError(f"{folder / MANIFEST}: not a packed data set ({why}); delete {folder} and pack again") from None
 
 
-def _begin(images: _Zip | _Folder, folder: Path) -> _Manifest:
+def _begin(images: _Zip | _Folder, folder: Path) -> _PackManifest:
     """The manifest of a packing to do, or to go on with; the files of bits exist in full size."""
     classes = {split: {label: images.count((split, label)) for label in CLASSES} for split in _SPLITS}
     for split, counts in classes.items():
@@ -132,10 +132,10 @@ def _begin(images: _Zip | _Folder, folder: Path) -> _Manifest:
             if not count:
                 where = f"{ord(label):x}/" + ("hsf_4" if split == "test" else f"train_{ord(label):x}")
                 raise DataError(f"{images.source}: class {label!r} has no {split} image; expected PNG files in {where}")
-    manifest = _Manifest(source=images.source.name, listing=images.listing, classes=classes)
+    manifest = _PackManifest(source=images.source.name, listing=images.listing, classes=classes)
     sizes = {folder / f"{split}.bits": manifest.count(split) * BYTES for split in _SPLITS}
     try:
-        before = _Manifest.model_validate_json((folder / "manifest.part").read_bytes())
+        before = _PackManifest.model_validate_json((folder / "manifest.part").read_bytes())
     except (OSError, ValidationError):
         before = None
     whole = all(path.is_file() and path.stat().st_size == size for path, size in sizes.items())
@@ -154,7 +154,7 @@ def _begin(images: _Zip | _Folder, folder: Path) -> _Manifest:
 
 
 def _pack_split(
-    images: _Zip | _Folder, manifest: _Manifest, split: Split, folder: Path, progress: Progress | None
+    images: _Zip | _Folder, manifest: _PackManifest, split: Split, folder: Path, progress: Progress | None
 ) -> None:
     name, total = f"{split}.bits", manifest.count(split) * BYTES
     with (folder / name).open("r+b") as out:
@@ -187,12 +187,12 @@ def _ink_bits(data: bytes, name: str) -> bytes:
     return np.packbits(gray < 128, axis=1).tobytes()
 
 
-def _finish(manifest: _Manifest, folder: Path) -> list[Path]:
+def _finish(manifest: _PackManifest, folder: Path) -> list[Path]:
     for split, counts in manifest.classes.items():
         write_whole(folder / f"{split}.labels", "".join(label * count for label, count in counts.items()).encode())
     for name in [f"{split}.{what}" for split in _SPLITS for what in ("bits", "labels")]:
         path = folder / name
-        manifest.files[name] = _File(bytes=path.stat().st_size, sha256=file_digest(path))
+        manifest.files[name] = _Checksum(bytes=path.stat().st_size, sha256=file_digest(path))
     write_whole(folder / MANIFEST, json.dumps(manifest.model_dump(exclude={"complete"}), indent=1).encode())
     (folder / "manifest.part").unlink()
     return [folder / name for name in (*manifest.files, MANIFEST)]

@@ -250,7 +250,7 @@ def stratified(classes: npt.NDArray[np.int64], count: int, rng: np.random.Genera
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Framed:
+class ReframedImages:
     """Images of any size, reframed to (side, side) uint8 when they are asked for."""
 
     images: Sequence[Pixels] | Pixels
@@ -268,7 +268,7 @@ class Framed:
 class Sample:
     """Pictures framed for a network, (N, side, side) uint8 when indexed, and their classes (N,) int64."""
 
-    images: Framed | npt.NDArray[np.uint8]
+    images: ReframedImages | npt.NDArray[np.uint8]
     classes: npt.NDArray[np.int64]
     name: str
 
@@ -277,7 +277,7 @@ def sample(
     data: LabelledImages, classes: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], reframing: Reframing
 ) -> Sample:
     """The pictures of some rows of a data set, in memory if they fit in half a gibibyte."""
-    framed = Framed(data.images, rows, reframing)
+    framed = ReframedImages(data.images, rows, reframing)
     size = math.prod(framed[:1].shape) * len(rows)
     images = framed[np.arange(len(rows))] if size <= _IN_MEMORY else framed
     return Sample(images, classes[rows], data.name)

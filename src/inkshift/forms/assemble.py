@@ -123,7 +123,7 @@ class Roll:
     incomplete: tuple[str, ...]
 
 
-class Called(NamedTuple):
+class RollEntry(NamedTuple):
     """A form as it is called up: its name and template, how many of its pages were read, and how many it has when it is
     whole."""
 
@@ -144,7 +144,7 @@ class RollCall:
         self._duplicate, self._unknown = set[str](), set[str]()
         self._incomplete: list[str] = []
 
-    def add(self, form: Called) -> None:
+    def add(self, form: RollEntry) -> None:
         if 0 < form.pages < form.whole:
             self._incomplete.append(form.name)
         if not form.pages:

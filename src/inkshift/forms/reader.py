@@ -43,7 +43,7 @@ from inkshift.forms.kinds import as_date
 from inkshift.forms.page.barcode import barcode_on
 from inkshift.forms.page.files import Files, PageRef, find_files, load_page
 from inkshift.forms.page.known import KnownForm, lay_all
-from inkshift.forms.page.laid import Laid, cut_out
+from inkshift.forms.page.laid import LaidPage, cut_out
 from inkshift.forms.page.place import Box, on_page
 from inkshift.forms.page.upright import is_mirrored, may_be_mirrored, plainly_up, stands
 from inkshift.forms.page.which import (
@@ -59,7 +59,7 @@ from inkshift.forms.reading import (
     page_from_json,
     page_to_json,
 )
-from inkshift.forms.registration.registered import Registered
+from inkshift.forms.registration.registered import RegisteredPage
 from inkshift.forms.scans import all_refs, crashed, open_reader, read_away, read_scan, stamp
 from inkshift.forms.settings import DIGITS, Method, ReadAs, SecondReader, Settings, checked_digits, models_of
 from inkshift.forms.template import FieldSpec, Template
@@ -320,7 +320,7 @@ class Reader:
 
     def read_laid(
         self, image: Pixels, source: str = "", page: int = 1, count: int = 0
-    ) -> list[tuple[PageReading, Registered | None]]:
+    ) -> list[tuple[PageReading, RegisteredPage | None]]:
         """Read a picture as `read_pages` does, and how each page lies; None for one that is not read beside others.
 
         Raises RegistrationError where none registers.
@@ -330,7 +330,7 @@ class Reader:
             raise RegistrationError(unfit)
         found, failed = self._lay(image, page, count)
         self._spent("register", start)
-        read: list[tuple[PageReading, Registered | None]] = []
+        read: list[tuple[PageReading, RegisteredPage | None]] = []
         copies: Counter[tuple[str, int]] = Counter()
         for form, laid in found:
             try:
@@ -360,11 +360,11 @@ class Reader:
 
     def _lay(
         self, image: Pixels, number: int, count: int
-    ) -> tuple[Sequence[tuple[KnownForm | None, list[Laid]]], list[RegistrationError]]:
+    ) -> tuple[Sequence[tuple[KnownForm | None, list[LaidPage]]], list[RegistrationError]]:
         """The pages on a picture, each on its form, see `lay_all`; without a template the picture as it is. Raises
         BlankPageError or RegistrationError where there is none."""
         if not self.forms:
-            return [(None, [Laid(0, Registered(image, np.eye(3), 1.0, 0), None)])], []
+            return [(None, [LaidPage(0, RegisteredPage(image, np.eye(3), 1.0, 0), None)])], []
         if is_blank_page(image):
             raise BlankPageError("the page is blank: nothing is printed or written on it")
         try:
@@ -375,8 +375,8 @@ class Reader:
             raise
 
     def _read_laid(
-        self, form: KnownForm | None, laid: list[Laid], source: str, page: int
-    ) -> tuple[PageReading, Registered]:
+        self, form: KnownForm | None, laid: list[LaidPage], source: str, page: int
+    ) -> tuple[PageReading, RegisteredPage]:
         """Read a page that lies on its form; where its way up is open, the way that the numbers in it tell."""
         start = time.process_time()
         if form:
@@ -394,7 +394,7 @@ class Reader:
         reading = PageReading(source, page, found.design, quality, turn, identity, named, template=template)
         return replace(reading, by_number=found.by_number), found.page
 
-    def _refuse_mirrored(self, form: KnownForm | None, reading: PageReading, page: Registered) -> None:
+    def _refuse_mirrored(self, form: KnownForm | None, reading: PageReading, page: RegisteredPage) -> None:
         """Raises RegistrationError where a page's numbers are surer in a mirror: lines and marks look the same in one,
         and digits often like others."""
         if form is None or not may_be_mirrored(reading.fields):
@@ -405,7 +405,7 @@ class Reader:
                     "the page is mirrored: its numbers read right in a mirror; turn the picture over"
                 )
 
-    def _fields(self, found: Laid, glance: bool = False) -> list[FieldReading]:
+    def _fields(self, found: LaidPage, glance: bool = False) -> list[FieldReading]:
         """All fields of a page that lies on its template. glance: see `_readings`."""
         start = time.process_time()
         work, boxes = self._jobs(found, glance)
@@ -492,7 +492,7 @@ class Reader:
         self._spent("decode", start)
         return readings
 
-    def _jobs(self, found: Laid, glance: bool = False) -> tuple[list[cutout.FieldJob], list[Box]]:
+    def _jobs(self, found: LaidPage, glance: bool = False) -> tuple[list[cutout.FieldJob], list[Box]]:
         """What is to be read, and where on the page each of it is. glance: strokes over several fields are not."""
         if found.spec is not None:
             return cut_out(found, strokes=not glance), [on_page(found.page, s.box) for s in found.spec.fields]
@@ -502,7 +502,7 @@ class Reader:
             (0, 0, image.shape[1], image.shape[0])
         ]
 
-    def _identity(self, form: KnownForm | None, found: Laid, readings: list[FieldReading]) -> str:
+    def _identity(self, form: KnownForm | None, found: LaidPage, readings: list[FieldReading]) -> str:
         """What the page says its form is; empty where it does not say, or its file does."""
         if form is None or form.template.identity.by == "file":
             return ""

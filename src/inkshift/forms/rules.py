@@ -113,7 +113,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class Violation:
     """A rule that does not hold, the fields in it, and one line that begins with its code and shows the sum.
 
     left, right: what that line says the two sides come to, in figures alone, right empty where one side is a number;
@@ -194,7 +194,7 @@ def _code(operator: Operator, sides: Sequence[Side]) -> str:
     return f"{kind}-{hashlib.sha256(repr((operator, plain)).encode()).hexdigest()[:4]}"
 
 
-def broken_rules(rules: Sequence[Rule | Limit], written: Mapping[str, str]) -> list[Broken]:
+def broken_rules(rules: Sequence[Rule | Limit], written: Mapping[str, str]) -> list[Violation]:
     """The rules that do not hold, in their order.
 
     written: field name to its cells as read, such as `X57`. A rule that names a field which is not in
@@ -246,7 +246,7 @@ def as_written(state: str, value: str = "") -> str:
     return value or {"blank": EMPTY, "crossed-out": CROSSED}.get(state, UNREADABLE)
 
 
-def _over(limit: Limit, written: Mapping[str, str]) -> Broken | None:
+def _over(limit: Limit, written: Mapping[str, str]) -> Violation | None:
     cells = written.get(limit.field, "")
     if limit.kind not in WITH_DIGITS or state_of(cells) != "written":
         return None
@@ -262,10 +262,10 @@ def _over(limit: Limit, written: Mapping[str, str]) -> Broken | None:
     else:
         return None
     name = limit.field
-    return Broken(name, code, "error", (name,), f"{code} {name}: {said}", found, may)
+    return Violation(name, code, "error", (name,), f"{code} {name}: {said}", found, may)
 
 
-def _check(rule: Rule, written: Mapping[str, str], values: Mapping[str, int]) -> Broken | None:
+def _check(rule: Rule, written: Mapping[str, str], values: Mapping[str, int]) -> Violation | None:
     names = rule.fields
     if not all(name in values for name in names):
         return None
@@ -293,7 +293,7 @@ def _check(rule: Rule, written: Mapping[str, str], values: Mapping[str, int]) ->
     if len(figures) > 1 and _several(left):
         figures[0] = terms(left)
     right_figures = figures[1] if len(figures) > 1 else ""
-    return Broken(rule.text, rule.code, rule.level, names, message, figures[0], right_figures, zeros)
+    return Violation(rule.text, rule.code, rule.level, names, message, figures[0], right_figures, zeros)
 
 
 def _several(side: Side) -> bool:

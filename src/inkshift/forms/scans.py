@@ -36,17 +36,17 @@ def stamp(source: str | Path) -> str:
     return f"{stat.st_size}-{stat.st_mtime_ns}"
 
 
-class Reads(Protocol):
+class ScanReader(Protocol):
     """Who reads: a `Reader`."""
 
     def read_scan(self, ref: PageRef) -> str: ...
 
 
 # Of a worker process.
-_READER: list[Reads] = []
+_READER: list[ScanReader] = []
 
 
-def open_reader(make: Callable[[], Reads]) -> None:
+def open_reader(make: Callable[[], ScanReader]) -> None:
     """Begin a worker process, whose scans what is made reads."""
     cv2.setNumThreads(1)
     _READER[:] = [make()]

@@ -56,7 +56,7 @@ Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 RuleText = Annotated[str, Field(max_length=4000)]
 
 
-class _Strict(BaseModel):
+class _TemplatePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -66,7 +66,7 @@ def as_said(field: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in field.items() if key not in unsaid or value != unsaid[key]}
 
 
-class FieldSpec(_Strict):
+class FieldSpec(_TemplatePart):
     """A number to read, or another kind of field.
 
     kind: number, decimal, tick, text or date. places: digits behind a decimal's separator, 2 if not said. signed: a
@@ -132,7 +132,7 @@ class FieldSpec(_Strict):
         return self
 
 
-class Mark(_Strict):
+class Mark(_TemplatePart):
     """A filled square printed in a corner to register on. x, y: its centre; size: its side."""
 
     x: Place
@@ -140,7 +140,7 @@ class Mark(_Strict):
     size: Annotated[float, Field(gt=0, le=MAX_SIDE)]
 
 
-class PageSpec(_Strict):
+class PageSpec(_TemplatePart):
     """One page. Registered by `marks` (four), else by `lines`, else by `reference` (keypoints).
 
     lines: printed rules as x1, y1, x2, y2. reference: picture of what is printed on
@@ -175,7 +175,7 @@ class PageSpec(_Strict):
         return self
 
 
-class Identity(_Strict):
+class Identity(_TemplatePart):
     """What names a form: its file, a barcode on it, or one of its number fields.
 
     pattern: regular expression, of RE2's syntax, that a barcode must match as a whole; its first group, if any, is the
@@ -199,7 +199,7 @@ class Identity(_Strict):
         return self
 
 
-class RuleSpec(_Strict):
+class RuleSpec(_TemplatePart):
     """A rule with what else there is to say about it; a rule alone may be given as a string.
 
     rule: such as `r01 + r02 = A`. code: names it in messages; without one it follows from its kind and fields.
@@ -225,7 +225,7 @@ def _form_of(rule: Any) -> str:
 AnyRule = Annotated[Annotated[RuleText, Tag("text")] | Annotated[RuleSpec, Tag("object")], Discriminator(_form_of)]
 
 
-class Template(_Strict):
+class Template(_TemplatePart):
     """A form design. rules: what its fields must add up to, such as `r01 + r02 = A` (see docs/rules.md).
 
     notes: for whoever edits the file, which can hold no comments; nothing reads them, and dumps leave them out.

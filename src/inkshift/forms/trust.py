@@ -32,18 +32,18 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Strict(BaseModel):
+class _PolicyPart(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class Source(_Strict):
+class DataSource(_PolicyPart):
     """A file, or a database without its password, and the SHA-256 of what was in it."""
 
     name: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Part(_Strict):
+class SplitSummary(_PolicyPart):
     """Labelled forms, their labelled fields, and how many of these were accepted by the policy and wrong none the
     less."""
 
@@ -53,7 +53,7 @@ class Part(_Strict):
     wrong: Count
 
 
-class Usual(_Strict):
+class UsualReadings(_PolicyPart):
     """What readings looked like when the policy was made, labelled or not.
 
     forms: how many there were. larger: share of these with more fields than the policy's `most`. confidence:
@@ -65,7 +65,7 @@ class Usual(_Strict):
     confidence: Annotated[tuple[float, ...], Field(min_length=1, max_length=QUANTILES, strict=False)]
 
 
-class Policy(_Strict):
+class Policy(_PolicyPart):
     """What is accepted, and what that promises.
 
     threshold: the least score, 0 to 1, that is accepted. score: knots (confidence, score), both rising; between
@@ -83,12 +83,12 @@ class Policy(_Strict):
     error: Share
     confidence: Share
     unit: Literal["form"] = "form"
-    readings: Source
-    labels: Source
+    readings: DataSource
+    labels: DataSource
     seed: int
-    for_score: Part
-    for_threshold: Part
-    usual: Usual
+    for_score: SplitSummary
+    for_threshold: SplitSummary
+    usual: UsualReadings
 
     @field_validator("score")
     @classmethod
@@ -150,7 +150,7 @@ def apply(policy: Policy, form: FormReading) -> FormReading:
     return replace(form, fields=tuple(replace(field, accepted=accepted(field)) for field in form.fields))
 
 
-def usual(readings: Iterable[tuple[str, float]], most: int) -> Usual:
+def usual(readings: Iterable[tuple[str, float]], most: int) -> UsualReadings:
     """What readings look like: (form, confidence) of each field; `most`: see `Policy`. There must be one."""
     forms = defaultdict(list)
     for form, confidence in readings:
@@ -159,7 +159,7 @@ def usual(readings: Iterable[tuple[str, float]], most: int) -> Usual:
     steps = (np.arange(min(len(means), QUANTILES)) + 0.5) / min(len(means), QUANTILES)
     quantiles = np.quantile(means, steps, method="inverted_cdf")
     larger = np.mean([len(fields) > most for fields in forms.values()])
-    return Usual(
+    return UsualReadings(
         forms=len(means),
         larger=round(float(larger), 6),
         confidence=tuple(round(float(q), DECIMALS) for q in quantiles),

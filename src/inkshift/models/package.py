@@ -52,7 +52,7 @@ class Input(BaseModel):
     shares: bool = False
 
 
-class Over(BaseModel):
+class SeedSpread(BaseModel):
     """A score over `n` seeds: its mean, lowest and highest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -85,7 +85,7 @@ class Manifest(BaseModel):
     calibration: dict[str, Annotated[float, Field(ge=-1e6, le=1e6)]] = {}
     sources: tuple[Source, ...] = ()
     training: dict[str, Any] = {}
-    scores: Mapping[str, Over | Any] = {}
+    scores: Mapping[str, SeedSpread | Any] = {}
     licence: str
     digests: dict[str, str] = {}
 
@@ -194,6 +194,6 @@ def card(manifest: Manifest) -> str:
 
 def show_value(value: Any) -> str:
     """A value of a manifest as its card shows it: a share to four digits, without powers of ten."""
-    if isinstance(value, Over):
+    if isinstance(value, SeedSpread):
         return f"{value.mean:.4f} ({value.lowest:.4f} to {value.highest:.4f} over {value.n} seeds)"
     return f"{Decimal(f'{value:.4g}'):f}" if isinstance(value, float) else str(value)

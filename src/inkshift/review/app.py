@@ -29,7 +29,7 @@ from inkshift.review.acceptance import routes as acceptance
 from inkshift.review.batches import routes as batches
 from inkshift.review.core import store as stores
 from inkshift.review.core.queue import TakenError
-from inkshift.review.core.schema import Decision, Field, OpenSession, Task
+from inkshift.review.core.schema import Decision, Field, OpenSession, TaskRecord
 from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import ADDRESS, Tasks
 from inkshift.review.designer import routes as templates
@@ -152,7 +152,7 @@ def metrics(request: Request) -> PlainTextResponse:
         "decisions_total": ("counter", "Decisions, about; those taken back too.", sa.select(sa.func.max(Decision.id))),
         "fields_waiting": ("gauge", "Fields that somebody is to see.", _count(Field, Field.waiting.is_(True))),
         "people": ("gauge", "People who are logged in.", people),
-        "tasks_running": ("gauge", "Tasks in the background.", _count(Task, Task.status == "running")),
+        "tasks_running": ("gauge", "Tasks in the background.", _count(TaskRecord, TaskRecord.status == "running")),
     }
     lines = []
     with store.reading() as session:

@@ -30,7 +30,7 @@ from inkshift.forms.template import Template
 from inkshift.pictures import decode_picture
 from inkshift.review.core.checks import without_digits
 from inkshift.review.core.schema import Batch, Field, Form, Reading, settled_by_people
-from inkshift.review.core.store import Listed, Store, listed
+from inkshift.review.core.store import ListPage, Store, listed
 
 Part = Literal["all", "train", "test"]
 TEST_SHARE = 0.2
@@ -39,7 +39,7 @@ LABELS, NUMBERS, ABOUT = "labels.csv", "numbers.csv", "about.json"
 COLUMNS = ("file", "value", "form", "field", "id")
 
 
-class Settled(NamedTuple):
+class SettledNumber(NamedTuple):
     """A settled number as it is to be read, its digits, and where it is from; id: of the field in the store."""
 
     job: cutout.FieldJob
@@ -50,7 +50,7 @@ class Settled(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class FolderCounts:
     """How many numbers and forms a folder holds. left_out: settled fields that hold no number, or have no picture."""
 
     numbers: int
@@ -59,7 +59,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Available:
+class LabelSupply:
     """What a batch has to learn from: settled numbers, by part. forms: of those held out, learn_forms: others."""
 
     batch: int
@@ -77,7 +77,7 @@ class Available:
         return "lacks_forms" if self.learn_forms < 2 else "" if self.test else "lacks_held_out"
 
 
-def available_page(store: Store, page: int = 1) -> Listed[Available]:
+def available_page(store: Store, page: int = 1) -> ListPage[LabelSupply]:
     """What each batch has to learn from, the newest first. Those of a page can be learned from together."""
     with store.reading() as session:
         found = listed(session.scalars(sa.select(Batch.id).order_by(Batch.id.desc())).all(), page, BATCHES)
@@ -85,7 +85,7 @@ def available_page(store: Store, page: int = 1) -> Listed[Available]:
     return found.each(lambda batch: counted[batch])
 
 
-def available(store: Store, batches: Sequence[int]) -> list[Available]:
+def available(store: Store, batches: Sequence[int]) -> list[LabelSupply]:
     """What some batches have to learn from, the oldest first."""
     found = []
     with store.reading() as session:
@@ -99,7 +99,7 @@ def available(store: Store, batches: Sequence[int]) -> list[Available]:
                 parts[number][split_of(form, TEST_SHARE)][form] += count
             for batch in some:
                 train, test = parts[batch.id]["train"], parts[batch.id]["test"]
-                found.append(Available(batch.id, batch.name, train.total(), test.total(), len(test), len(train)))
+                found.append(LabelSupply(batch.id, batch.name, train.total(), test.total(), len(test), len(train)))
     return sorted(found, key=lambda one: one.batch)
 
 
@@ -110,7 +110,7 @@ def teaches(*batches: Batch) -> tuple[sa.ColumnElement[bool], ...]:
     return Field.batch_id.in_([batch.id for batch in batches]), *settled, Field.name.not_in(others)
 
 
-def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Part = "all") -> Written:
+def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Part = "all") -> FolderCounts:
     """Write the settled numbers of some batches as PNG, with `labels.csv` (file, value) beside them, to be given as
     `inkshift model train --from numbers --pages FOLDER --labels FOLDER/labels.csv`.
 
@@ -139,10 +139,10 @@ def write_labelled(store: Store, batches: Sequence[int], folder: Path, part: Par
             raise DataError("data set: no number is settled in these forms yet; decide some fields first")
         (partial / LABELS).write_bytes(as_csv([COLUMNS[:2], *(row[:2] for row in rows)]))
         (partial / NUMBERS).write_bytes(as_csv([COLUMNS, *rows]))
-    return Written(len(rows), len(forms), left_out)
+    return FolderCounts(len(rows), len(forms), left_out)
 
 
-def settled_numbers(store: Store, batches: Sequence[int], part: Part) -> Iterator[Settled | None]:
+def settled_numbers(store: Store, batches: Sequence[int], part: Part) -> Iterator[SettledNumber | None]:
     """The settled fields of a part: a number, or None for one without digits or picture."""
     with store.reading() as session:
         for batch in session.scalars(sa.select(Batch).where(Batch.id.in_(batches)).order_by(Batch.id)).all():
@@ -165,11 +165,11 @@ def settled_numbers(store: Store, batches: Sequence[int], part: Part) -> Iterato
                     continue
                 read = FieldReading(field.name, "", "", "blank", 0.0, crop=decode_picture(field.crop, field.name))
                 job = job_of(read, specs.get(field.name))
-                yield Settled(job, digits_of(field.value), form, field.name, field.id)
+                yield SettledNumber(job, digits_of(field.value), form, field.name, field.id)
 
 
 @dataclass(frozen=True, slots=True)
-class DataSet:
+class BatchDataSet:
     """A data set as it was made. batches: their names; left_out: settled fields without digits or picture."""
 
     id: int
@@ -230,7 +230,7 @@ def make(store: Store, files: Path, batches: Sequence[int], name: str) -> int:
         folder.rmdir()
         raise
     made = datetime.now(UTC).replace(microsecond=0)
-    about = DataSet(int(folder.name), name, made, tuple(names), **asdict(written))
+    about = BatchDataSet(int(folder.name), name, made, tuple(names), **asdict(written))
     write_whole(
         folder / ABOUT, json.dumps(asdict(about), indent=2, ensure_ascii=False, default=datetime.isoformat).encode()
     )
@@ -251,20 +251,20 @@ def _new(files: Path) -> Path:
         return root / str(number)
 
 
-def listing(files: Path) -> list[DataSet]:
+def listing(files: Path) -> list[BatchDataSet]:
     """All data sets, the newest first."""
     found = [find(files, int(path.name)) for path in (files / "datasets").glob("*") if path.name.isdigit()]
     return sorted((one for one in found if one), key=lambda one: -one.id)
 
 
-def find(files: Path, data_id: int) -> DataSet | None:
+def find(files: Path, data_id: int) -> BatchDataSet | None:
     """A data set by its id; None where there is none, or it is not whole."""
     try:
         about = json.loads((folder_of(files, data_id) / ABOUT).read_bytes())
     except OSError:
         return None
     made = datetime.fromisoformat(about["made"])
-    return DataSet(**about | {"id": data_id, "made": made, "batches": tuple(about["batches"])})
+    return BatchDataSet(**about | {"id": data_id, "made": made, "batches": tuple(about["batches"])})
 
 
 def numbers(files: Path, data_id: int) -> Sequence[LabelledNumber]:
@@ -316,7 +316,7 @@ def doubts(store: Store, found: Sequence[LabelledNumber]) -> list[Doubt]:
     ]
 
 
-class _At(NamedTuple):
+class _FieldState(NamedTuple):
     """A field as it stands: id of its form, settled digits or state, latest reading."""
 
     form: int
@@ -324,8 +324,8 @@ class _At(NamedTuple):
     read: Reading | None
 
 
-def _state(store: Store, ids: Sequence[int]) -> dict[int, _At]:
-    state: dict[int, _At] = {}
+def _state(store: Store, ids: Sequence[int]) -> dict[int, _FieldState]:
+    state: dict[int, _FieldState] = {}
     with store.reading() as session:
         for start in range(0, len(ids), 500):
             some = ids[start : start + 500]
@@ -336,5 +336,5 @@ def _state(store: Store, ids: Sequence[int]) -> dict[int, _At]:
                 .where(Field.id.in_(some))
                 .order_by(Field.id, Reading.id)
             )
-            state |= {field: _At(form, value or kind, read) for field, form, kind, value, read in rows}
+            state |= {field: _FieldState(form, value or kind, read) for field, form, kind, value, read in rows}
     return state

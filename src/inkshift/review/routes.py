@@ -15,9 +15,9 @@ from inkshift.models.package import show_value
 from inkshift.review import datasets, studies, teach
 from inkshift.review.batches import reading
 from inkshift.review.core import models, tasks
-from inkshift.review.core.schema import Task
+from inkshift.review.core.schema import TaskRecord
 from inkshift.review.core.store import listed
-from inkshift.review.datasets import TEST_SHARE, DataSet, available, available_page
+from inkshift.review.datasets import TEST_SHARE, BatchDataSet, available, available_page
 from inkshift.review.teach import TRAINED
 from inkshift.review.web.render import page, written
 from inkshift.review.web.security import At, Id, Supervisor, Visit, there
@@ -111,7 +111,7 @@ def download(who: Supervisor, data: Id) -> FileResponse:
     return written(lambda path: datasets.pack(who.files, data, path), f"numbers-{data}.zip", "application/zip")
 
 
-def _data(who: Visit, data: int) -> DataSet:
+def _data(who: Visit, data: int) -> BatchDataSet:
     return there(datasets.find(who.files, data))
 
 
@@ -276,7 +276,7 @@ def go_on(who: Supervisor, task: Id) -> RedirectResponse:
     return RedirectResponse(PLACES[found.kind], 303)
 
 
-def stage(task: Task) -> str:
+def stage(task: TaskRecord) -> str:
     """What a task is doing, by how far it is; the key of a text."""
     if not task.share:
         return "stage_prepare"
@@ -285,12 +285,12 @@ def stage(task: Task) -> str:
     return f"stage_{task.kind}"
 
 
-def _task(who: Visit, task_id: int) -> Task:
-    found = who.store.get(Task, task_id)
+def _task(who: Visit, task_id: int) -> TaskRecord:
+    found = who.store.get(TaskRecord, task_id)
     if found is None or found.kind not in PLACES:
         raise HTTPException(404)
     return found
 
 
-def _latest(who: Visit, kind: str) -> Task | None:
+def _latest(who: Visit, kind: str) -> TaskRecord | None:
     return next(iter(tasks.tasks(who.store, kind)), None)

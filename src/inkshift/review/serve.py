@@ -66,7 +66,7 @@ class NewBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class ServerSettings:
     """Where to answer. port: 0 is a free one. certificate, key: files in PEM for HTTPS, both or neither. proxy: the
     address of what stands in front: what it says of who asks, and whether by HTTPS, is believed. processes: that
     answer; several need PostgreSQL. root, idle, second_factor: see `app.AppSettings`."""
@@ -98,7 +98,9 @@ class JsonLine(logging.Formatter):
         return json.dumps(line)
 
 
-def serve(url: str, batch: NewBatch | None, at: At, *, files: str, demo: bool, browser: bool, say: Say = print) -> None:
+def serve(
+    url: str, batch: NewBatch | None, at: ServerSettings, *, files: str, demo: bool, browser: bool, say: Say = print
+) -> None:
     """Answer until the process is stopped.
 
     files: the folder for what is uploaded and taught; empty for one beside the database. demo: show the bundled
@@ -141,7 +143,7 @@ def serve(url: str, batch: NewBatch | None, at: At, *, files: str, demo: bool, b
                 _share(store, settings, at, listening)
 
 
-def _how(at: At) -> dict[str, Any]:
+def _how(at: ServerSettings) -> dict[str, Any]:
     """What uvicorn is told. To a person at a terminal it speaks in plain lines."""
     logs: dict[str, Any] = deepcopy(LOGGING_CONFIG)
     if not sys.stderr.isatty():
@@ -159,7 +161,7 @@ def _how(at: At) -> dict[str, Any]:
     }
 
 
-def _share(store: Store, settings: AppSettings, at: At, listening: socket.socket) -> None:
+def _share(store: Store, settings: AppSettings, at: ServerSettings, listening: socket.socket) -> None:
     """Let several processes answer at one address. This one answers nobody: it keeps the tasks, and starts another
     where one died (uvicorn)."""
     tasks = Tasks(store, settings.files.resolve())
@@ -204,7 +206,7 @@ def _begin(store: Store, batch: NewBatch, say: Say) -> int:
     return number
 
 
-def check_tls(at: At) -> None:
+def check_tls(at: ServerSettings) -> None:
     """Raises SettingError where only one of certificate and key is given, or they cannot be used."""
     if bool(at.certificate) != bool(at.key):
         raise SettingError("HTTPS needs --tls-cert and --tls-key; give both or neither")

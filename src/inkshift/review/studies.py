@@ -24,9 +24,9 @@ from inkshift.review import datasets
 from inkshift.review.core import models
 from inkshift.review.core.models import Bounds, share_bounds
 from inkshift.review.core.schema import Batch, Field, Form, Reading
-from inkshift.review.core.store import Listed, Store, listed
-from inkshift.review.core.tasks import Work, tasks
-from inkshift.review.datasets import NUMBERS, TEST_SHARE, Available, DataSet, teaches
+from inkshift.review.core.store import ListPage, Store, listed
+from inkshift.review.core.tasks import TaskContext, tasks
+from inkshift.review.datasets import NUMBERS, TEST_SHARE, BatchDataSet, LabelSupply, teaches
 from inkshift.review.teach import minutes
 from inkshift.studies.engine import epochs_planned, run, watching
 from inkshift.studies.kinds import kind_of
@@ -41,7 +41,7 @@ STUDIES = 20  # of a page
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StudyReport:
     """A finished study with its report. id: made of its place; lines: what its report answers."""
 
     id: str
@@ -51,17 +51,17 @@ class Found:
     lines: tuple[str, ...]
 
 
-def found(files: Path, page: int = 1) -> Listed[Found]:
+def found(files: Path, page: int = 1) -> ListPage[StudyReport]:
     """The finished studies in `files/studies` and in `runs` of the working folder that have a report, newest first.
 
     Only those of the page are looked into; one that is not finished after all leaves its page shorter.
     """
     shown = listed(sorted(_reports(files), key=lambda report: report.stat().st_mtime, reverse=True), page, STUDIES)
     studies = tuple(study for study in map(_found, shown.rows) if study)
-    return Listed(studies, shown.count, shown.page, shown.pages)
+    return ListPage(studies, shown.count, shown.page, shown.pages)
 
 
-def find(files: Path, study_id: str) -> Found | None:
+def find(files: Path, study_id: str) -> StudyReport | None:
     """A finished study by its id; None where there is none."""
     return next((_found(report) for report in _reports(files) if _id(report) == study_id), None)
 
@@ -77,12 +77,12 @@ def _id(report: Path) -> str:
     return hashlib.sha256(str(report.parent).encode()).hexdigest()[:16]
 
 
-def _found(report: Path) -> Found | None:
+def _found(report: Path) -> StudyReport | None:
     made = report.stat().st_mtime
     title = _title(report.parent, (report.parent / INDEX).stat().st_mtime_ns)
     if title is None:
         return None
-    return Found(_id(report), report, title, datetime.fromtimestamp(made, UTC), _answers(report, made))
+    return StudyReport(_id(report), report, title, datetime.fromtimestamp(made, UTC), _answers(report, made))
 
 
 @lru_cache(maxsize=64)
@@ -105,7 +105,7 @@ def _answers(report: Path, _: float) -> tuple[str, ...]:
     return tuple(" ".join(unescape(item).split()) for item in items)
 
 
-def study(work: Work) -> dict[str, Any]:
+def study(work: TaskContext) -> dict[str, Any]:
     """How many labels of a data set does it take, and is teaching worth it? Runs the study and writes its report.
 
     Stopped, it goes on from its last epoch. Raises InkshiftError in one line where it cannot be done.
@@ -125,7 +125,7 @@ def study(work: Work) -> dict[str, Any]:
     return {"folder": folder.name}
 
 
-def _spec(work: Work) -> str:
+def _spec(work: TaskContext) -> str:
     """The study as TOML."""
     data_id = work.about["dataset"]
     forms = [number.form for number in datasets.numbers(work.files, data_id)]
@@ -155,7 +155,7 @@ class Answer:
     """
 
     study: str
-    data: DataSet
+    data: BatchDataSet
     verdict: Verdict
     labels: int
     right: float
@@ -193,7 +193,7 @@ def _told(folder: Path, _: int) -> tuple[str, tuple[Verdict, int, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class AsRead:
+class BaselineScore:
     """How many settled numbers were right as the model that reads now first read them, and the share's 95 % bounds."""
 
     right: int
@@ -202,18 +202,18 @@ class AsRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
+class TeachingAdvice:
     """read: None where that model has read none of them. study: the answer of a finished study, None: there is none.
 
     minutes: that a study takes at most; 0 where none would be fair, since the model learned from the batch.
     """
 
-    read: AsRead | None
+    read: BaselineScore | None
     study: Answer | None
     minutes: int
 
 
-def advice(store: Store, files: Path, batches: Sequence[Available]) -> tuple[bool, dict[int, Advice]]:
+def advice(store: Store, files: Path, batches: Sequence[LabelSupply]) -> tuple[bool, dict[int, TeachingAdvice]]:
     """Whether only numbers held out count, and the advice on each batch that can be taught from, by its id.
 
     A model that ships never saw the settled numbers, so that all of them count. One that was taught here may have
@@ -228,12 +228,14 @@ def advice(store: Store, files: Path, batches: Sequence[Available]) -> tuple[boo
     for one in batches:
         if not one.lacks:
             minutes = 0 if one.name in known else longest(one.train + one.test)
-            found[one.batch] = Advice(_as_read(store, one.batch, current.digest, held_out), told.get(one.name), minutes)
+            found[one.batch] = TeachingAdvice(
+                _as_read(store, one.batch, current.digest, held_out), told.get(one.name), minutes
+            )
     return held_out, found
 
 
-def _as_read(store: Store, batch_id: int, digest: str, held_out: bool) -> AsRead | None:
-    """See `AsRead`. Values are compared as `teach` does, but those that are written alike by the database."""
+def _as_read(store: Store, batch_id: int, digest: str, held_out: bool) -> BaselineScore | None:
+    """See `BaselineScore`. Values are compared as `teach` does, but those that are written alike by the database."""
     first = sa.select(sa.func.min(Reading.id)).where(Reading.field_id == Field.id, Reading.model == digest)
     alike = sa.and_(Reading.state == "written", Reading.value == Field.value)
     with store.reading() as session:
@@ -258,4 +260,4 @@ def _as_read(store: Store, batch_id: int, digest: str, held_out: bool) -> AsRead
         return None
     by_form = [(right, n) for right, n in forms.values()]
     right, n = (sum(counts) for counts in zip(*by_form, strict=True))
-    return AsRead(right, n, share_bounds(by_form))
+    return BaselineScore(right, n, share_bounds(by_form))

@@ -20,9 +20,9 @@ from inkshift.forms.reader import Reader
 from inkshift.models.package import MANIFEST, NUMBER_MODEL, Model, load_model
 from inkshift.review.core import models
 from inkshift.review.core import store as stores
-from inkshift.review.core.models import HeldOutNumber, Paired, compare
+from inkshift.review.core.models import HeldOutNumber, PairedComparison, compare
 from inkshift.review.core.store import Store
-from inkshift.review.core.tasks import Work
+from inkshift.review.core.tasks import TaskContext
 from inkshift.review.datasets import LABELS, NUMBERS, TEST_SHARE, available, settled_numbers, write_labelled
 
 COMMAND = (sys.executable, "-m", "inkshift")
@@ -42,7 +42,7 @@ def minutes(numbers: int) -> int:
     return round(2 + 7 * max(1.0, 2 * (1 - TEST_SHARE) * numbers / 512))
 
 
-def teach(work: Work) -> dict[str, Any]:
+def teach(work: TaskContext) -> dict[str, Any]:
     """Teach the model that the task is about on settled numbers, compare the two on forms held out, and note it.
 
     What a stop leaves is used when the task goes on. Raises InkshiftError in one line where it cannot be done.
@@ -64,7 +64,7 @@ def teach(work: Work) -> dict[str, Any]:
     return {"model": model.digest, "verdict": compared.verdict}
 
 
-def _learned(work: Work) -> Path:
+def _learned(work: TaskContext) -> Path:
     """The folder of labelled numbers to learn from; as it is, where an earlier start of the task wrote it."""
     folder = work.folder / "learn"
     if not folder.is_dir():
@@ -75,7 +75,7 @@ def _learned(work: Work) -> Path:
     return folder
 
 
-def _train(base: str, learn: Path, package: Path, work: Work) -> None:
+def _train(base: str, learn: Path, package: Path, work: TaskContext) -> None:
     """Run `inkshift model train`. It goes on from the last epoch that a stop left."""
     package.parent.mkdir(parents=True, exist_ok=True)
     given = ["--pages", str(learn), "--labels", str(learn / LABELS), "--epochs", str(EPOCHS)]
@@ -116,7 +116,7 @@ def run(command: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _compared(work: Work, package: Path, count: int) -> Paired:
+def _compared(work: TaskContext, package: Path, count: int) -> PairedComparison:
     """Both models on the same fields held out, each as it reads them; cells, by `digits` too."""
     old, new = (Reader(read_as="number", model=model) for model in (work.about["base"], package))
     read = []

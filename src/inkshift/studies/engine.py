@@ -35,7 +35,7 @@ _PACKAGES = ("inkshift", "torch", "torchvision", "timm", "numpy", "scipy", "open
 
 @dataclass(frozen=True, kw_only=True)
 class AnyRun:
-    """A run, of whichever kind: see `characters.plan.Run` and `numbers.plan.StringRun`, which say what it learns from
+    """A run, of whichever kind: see `characters.plan.Run` and `numbers.plan.NumberRun`, which say what it learns from
     and is tested on, and how it is trained. seed: of its initial weights and the order of its batches; the same for all
     regimes of a replicate, so that they differ in the regime alone."""
 

@@ -352,7 +352,7 @@ class Study(AnyStudy):
             raise ValueError(f"set {one.name!r}, regime {regime}: {explain(e, Protocol)}") from None
 
     @staticmethod
-    def load(path: str | Path) -> Study | StringStudy:
+    def load(path: str | Path) -> Study | NumberStudy:
         """Read a specification: TOML, or a Python file that leaves it in a variable `study`.
 
         Raises SettingError that names the setting, what it allows and the nearest valid name.
@@ -372,7 +372,7 @@ class Study(AnyStudy):
                 content = parse_toml(text)
             except ValueError as e:
                 raise SettingError(f"{path}: not valid TOML ({e}); mend it") from None
-        if isinstance(content, Study | StringStudy):
+        if isinstance(content, Study | NumberStudy):
             return content
         if not isinstance(content, dict):
             raise SettingError(f"{path}: leaves no variable `study` that is a Study or a dict of its settings")
@@ -381,7 +381,7 @@ class Study(AnyStudy):
             raise SettingError(
                 f"{path}: kind: no study is of kind {content['kind']!r}; {known}; leave it out for characters"
             )
-        kind = StringStudy if "kind" in content else Study
+        kind = NumberStudy if "kind" in content else Study
         try:
             study = kind.model_validate(content)
         except ValidationError as e:
@@ -403,7 +403,7 @@ def _refuse_unknown_data(path: Path, study: Study) -> None:
 
 
 class Teaching(BaseModel):
-    """How a number recogniser learns a user's numbers; see `models.train.finetune.Plan`, whose defaults these are.
+    """How a number recogniser learns a user's numbers; the defaults are those of `finetune.FineTuneSettings`.
 
     held_out: share of the labels that is not learned from, but tells when to stop.
     """
@@ -418,7 +418,7 @@ class Teaching(BaseModel):
     held_out: float = Field(default=0.2, gt=0, lt=1)
 
 
-class StringStudy(AnyStudy):
+class NumberStudy(AnyStudy):
     """How many labelled numbers does it take? A number recogniser on one set of whole numbers, by budget of labels.
 
     source: model of whole numbers, a shipped one by name or a package's folder. data: see `catalog.load_numbers`.
@@ -427,8 +427,8 @@ class StringStudy(AnyStudy):
     glyphs of the shipped recogniser's recipe, or of drawn digits alone; `auto` is the recipe's where its data are here.
     margin: a difference of the share of numbers read right within it, either way, counts as alike.
 
-    >>> StringStudy(name="amounts", data="orand_car_a", budgets=(50, 200))
-    <StringStudy 'amounts' of orand_car_a: runs 30>
+    >>> NumberStudy(name="amounts", data="orand_car_a", budgets=(50, 200))
+    <NumberStudy 'amounts' of orand_car_a: runs 30>
     """
 
     kind: Literal["string"] = "string"
@@ -462,7 +462,7 @@ class StringStudy(AnyStudy):
         return budgets
 
     @model_validator(mode="after")
-    def _settings_of_regimes(self) -> StringStudy:
+    def _settings_of_regimes(self) -> NumberStudy:
         if len(set(self.regimes)) < len(self.regimes):
             raise ValueError(f"a regime is there twice; found {', '.join(self.regimes)}")
         _not_too_many(self.runs)
@@ -476,7 +476,7 @@ class StringStudy(AnyStudy):
         return self.replicates * len(self.regimes) * len(self.budgets)
 
     def __repr__(self) -> str:
-        return f"<StringStudy {self.name!r} of {self.data}: runs {self.runs:,}>"
+        return f"<NumberStudy {self.name!r} of {self.data}: runs {self.runs:,}>"
 
     def settings(self, regime: StringRegime) -> Teaching:
         """How a regime learns: the study's settings, then its own."""

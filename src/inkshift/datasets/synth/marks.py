@@ -23,7 +23,7 @@ Points = npt.NDArray[np.float64] | Sequence[tuple[float, float]]
 
 
 @dataclass(slots=True)
-class Page:
+class Strip:
     """A strip of paper that a number is being written on.
 
     ink, print: (H, W) uint8 coverage, 255 full. middle: row of the digits' middles. start: first column to write in.
@@ -44,7 +44,7 @@ class Page:
     box: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def blank(cls, body: float, digits: int) -> Page:
+    def blank(cls, body: float, digits: int) -> Strip:
         """A strip wide enough for `digits` digits `body` pixels high and what may stand beside them."""
         h, w = int(3.8 * body), int((digits * 1.75 + 12) * body)
         start = int(3.2 * body)
@@ -109,7 +109,7 @@ def curve(plane: Plane, points: Points, width: float) -> None:
     draw(plane, spline(np.asarray(points, np.float64), 5), width)
 
 
-def dash(page: Page, x: float, length: float, body: float, pen: float, dice: Dice, down: float = 0.0) -> str:
+def dash(page: Strip, x: float, length: float, body: float, pen: float, dice: Dice, down: float = 0.0) -> str:
     """A dash from column x on, `down` pixels below the middle."""
     y = page.middle + down + dice.normal(0, 0.06) * body
     rise = dice.normal(0, 0.06) * body if dice.random() < 0.8 else dice.uniform(-0.15, 0.4) * min(length, body)
@@ -122,7 +122,7 @@ def dash(page: Page, x: float, length: float, body: float, pen: float, dice: Dic
     return "-"
 
 
-def _equals(page: Page, x: float, length: float, body: float, pen: float, dice: Dice, down: float) -> None:
+def _equals(page: Strip, x: float, length: float, body: float, pen: float, dice: Dice, down: float) -> None:
     """Two dashes, one above the other, some in one stroke like a small z."""
     if dice.random() < 0.7:
         for side in (-0.12, 0.1):
@@ -135,11 +135,11 @@ def _equals(page: Page, x: float, length: float, body: float, pen: float, dice: 
     _reach(page, x, x + 1.1 * length)
 
 
-def _reach(page: Page, x0: float, x1: float) -> None:
+def _reach(page: Strip, x0: float, x1: float) -> None:
     page.x0, page.x1 = min(page.x0, max(round(x0), 0)), max(page.x1, round(x1))
 
 
-def lead_in(page: Page, text: str, body: float, pen: float, dice: Dice) -> str:
+def lead_in(page: Strip, text: str, body: float, pen: float, dice: Dice) -> str:
     """What comes before the number `text`: mostly nothing; a minus, dashes, an equals sign, `$`, `#`, a dot, a printed
     word, or a line that leaves no room for another digit. Their symbols."""
     chance = dice.random()
@@ -174,7 +174,7 @@ def lead_in(page: Page, text: str, body: float, pen: float, dice: Dice) -> str:
     return symbol
 
 
-def currency(page: Page, x: float, body: float, pen: float, dice: Dice) -> None:
+def currency(page: Strip, x: float, body: float, pen: float, dice: Dice) -> None:
     """A dollar sign, a number sign, a euro, pound or colon-like sign, by hand or printed; 0.6 of the body wide."""
     plane = page.ink if dice.random() < 0.6 else page.print
     half, width = 0.5 * body, pen * body
@@ -200,7 +200,7 @@ def currency(page: Page, x: float, body: float, pen: float, dice: Dice) -> None:
             draw(plane, [(x - 0.05 * body, y), (x + 0.6 * body, y - 0.02 * body)], width)
 
 
-def printed(page: Page, text: str, x: float, body: float, dice: Dice) -> None:
+def printed(page: Strip, text: str, x: float, body: float, dice: Dice) -> None:
     """Printed letters from column x on, such as a unit after a field."""
     face = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX)[dice.below(3)]
     high = dice.uniform(0.35, 0.8) * body
@@ -212,7 +212,7 @@ def printed(page: Page, text: str, x: float, body: float, dice: Dice) -> None:
     _reach(page, x, x + wide)
 
 
-def percent(page: Page, x: float, body: float, pen: float, dice: Dice) -> None:
+def percent(page: Strip, x: float, body: float, pen: float, dice: Dice) -> None:
     """A percent sign by hand."""
     size = dice.uniform(0.55, 1.0) * body
     top = page.middle + 0.5 * body - size + dice.normal(0, 0.06) * body
@@ -225,7 +225,7 @@ def percent(page: Page, x: float, body: float, pen: float, dice: Dice) -> None:
     _reach(page, x, x + wide + ring)
 
 
-def slash(page: Page, x: float, body: float, pen: float, slant: float, dice: Dice) -> None:
+def slash(page: Strip, x: float, body: float, pen: float, slant: float, dice: Dice) -> None:
     """A slash that leans more than the digits do and is longer, so that no 1 looks like it."""
     half = dice.uniform(0.55, 0.8) * body
     lean = 2 * half * (max(slant, 0.0) + dice.uniform(0.3, 0.6))
@@ -234,7 +234,7 @@ def slash(page: Page, x: float, body: float, pen: float, slant: float, dice: Dic
     _reach(page, x, x + lean)
 
 
-def dot(page: Page, x: float, down: float, body: float, pen: float, dice: Dice) -> None:
+def dot(page: Strip, x: float, down: float, body: float, pen: float, dice: Dice) -> None:
     """A dot or a comma, its right side kept free."""
     x1, y1 = (
         (dice.uniform(-0.12, 0.02) * body, dice.uniform(0.04, 0.26) * body)
@@ -246,7 +246,7 @@ def dot(page: Page, x: float, down: float, body: float, pen: float, dice: Dice) 
     _reach(page, x - 1, x + 2)
 
 
-def between(page: Page, body: float, pen: float, slant: float, dice: Dice, left: int) -> str:
+def between(page: Strip, body: float, pen: float, slant: float, dice: Dice, left: int) -> str:
     """What may stand between two digits, `left` of them to come: a separator, a slash, a joining stroke. Its symbol."""
     chance = dice.random()
     if chance < (0.42 if left == 3 else 0.12 if left == 2 else 0.05):
@@ -274,7 +274,7 @@ def between(page: Page, body: float, pen: float, slant: float, dice: Dice, left:
     return ""
 
 
-def join(page: Page, body: float, pen: float, down: float, dice: Dice) -> None:
+def join(page: Strip, body: float, pen: float, down: float, dice: Dice) -> None:
     """A stroke from the top of the digit just written to the next, as between zeros written in one go."""
     y = page.middle + down - dice.uniform(0.2, 0.5) * body
     reach, x = dice.uniform(0.2, 0.5) * body, page.x1
@@ -311,7 +311,7 @@ def zeros(count: int, body: float, pen: float, slant: float, dice: Dice) -> Plan
     return plane[top : top + h, left : left + w]
 
 
-def run_on(page: Page, body: float, pen: float, down: float, dice: Dice) -> None:
+def run_on(page: Strip, body: float, pen: float, down: float, dice: Dice) -> None:
     """The last stroke of the digit just written runs on towards the next: from its foot, mostly, or from its head."""
     high = dice.uniform(0.2, 0.5) if dice.random() < 0.7 else dice.uniform(-0.5, 0.1)
     y, x = page.middle + down + high * body, page.x1 - dice.uniform(0.05, 0.2) * body
@@ -320,7 +320,7 @@ def run_on(page: Page, body: float, pen: float, down: float, dice: Dice) -> None
     curve(page.ink, [(x, y), (x + reach / 2, y + sag - rise / 3), (x + reach, y - rise)], pen * body)
 
 
-def trail(page: Page, text: str, body: float, pen: float, slant: float, dice: Dice) -> str:
+def trail(page: Strip, text: str, body: float, pen: float, slant: float, dice: Dice) -> str:
     """What comes after the number `text`: mostly nothing; a dot, dashes, an equals sign, a flourish, %, a unit."""
     chance = dice.random()
     if chance > 0.53:
@@ -368,7 +368,7 @@ def _apart(digit: str, dice: Dice) -> float:
     return dice.uniform(0.1 if digit == "1" else -0.1, 0.35)
 
 
-def filling(page: Page, x: float, length: float, body: float, pen: float, dice: Dice) -> str:
+def filling(page: Strip, x: float, length: float, body: float, pen: float, dice: Dice) -> str:
     """A long line from column x on, up to or from a digit, so that none is added there."""
     y = page.middle + dice.normal(0, 0.12) * body
     rise = dice.normal(0, 0.03) * length
@@ -382,7 +382,7 @@ _BEFORE = ("No", "Rs", "US", "KM", "Tot", "N", "S", "Ksh")
 _PRINTED = ("%", "%", "kg", "Rs", "EUR", "m", "cm", "mm", "KM", "Ha", "Fr", "Kn", "t", "F", "MW", "kWh")
 
 
-def strike(page: Page, x0: float, x1: float, body: float, pen: float, dice: Dice) -> None:
+def strike(page: Strip, x0: float, x1: float, body: float, pen: float, dice: Dice) -> None:
     """Strokes through what is written from column x0 to x1: one line or two, a wave, a zigzag, a cross or one slanted
     stroke."""
     wide, m, kind = x1 - x0, page.middle, dice.random()
@@ -413,7 +413,7 @@ def strike(page: Page, x0: float, x1: float, body: float, pen: float, dice: Dice
     _reach(page, x0, x1)
 
 
-def surround(page: Page, body: float, dice: Dice, in_cells: bool, neighbour: Callable[[], Plane]) -> None:
+def surround(page: Strip, body: float, dice: Dice, in_cells: bool, neighbour: Callable[[], Plane]) -> None:
     """Printed rules and boxes, and ink of the rows above and below, in place."""
     if in_cells:
         _boxes(page, body, dice)
@@ -430,7 +430,7 @@ def surround(page: Page, body: float, dice: Dice, in_cells: bool, neighbour: Cal
                 page.lay(neighbour(), x, side * dice.uniform(1.05, 1.3) * body)
 
 
-def _rules(page: Page, body: float, dice: Dice) -> None:
+def _rules(page: Strip, body: float, dice: Dice) -> None:
     """A line to write on, one above, dotted ones, or a frame around the number."""
     width, level = dice.uniform(0.6, 2.6), dice.uniform(0.4, 1.0)
     foot = page.middle + dice.uniform(0.42, 0.8) * body
@@ -454,7 +454,7 @@ def _rules(page: Page, body: float, dice: Dice) -> None:
                 draw(page.print, [(x, top), (x, bottom)], width, level)
 
 
-def _stamp(page: Page, body: float, dice: Dice) -> None:
+def _stamp(page: Strip, body: float, dice: Dice) -> None:
     """The ring of a stamp through the number or beside it, one or two lines."""
     radius = dice.uniform(1.5, 6.0) * body
     centre = dice.uniform(page.x0, page.x1), page.middle + dice.uniform(-1, 1) * (radius + 0.5 * body)
@@ -465,7 +465,7 @@ def _stamp(page: Page, body: float, dice: Dice) -> None:
         draw(page.print, ring, width, level)
 
 
-def _boxes(page: Page, body: float, dice: Dice) -> None:
+def _boxes(page: Strip, body: float, dice: Dice) -> None:
     """A box for each digit, or one with marks between, some lines missing; now and then a guide in each cell."""
     count, pitch = page.cells
     width, level = dice.uniform(0.6, 3.0), dice.uniform(0.35, 1.0)
@@ -488,7 +488,7 @@ def _boxes(page: Page, body: float, dice: Dice) -> None:
             draw(page.print, [(left, y), (right, y)], width, level)
 
 
-def _guides(page: Page, body: float, dice: Dice) -> None:
+def _guides(page: Strip, body: float, dice: Dice) -> None:
     """A faint dotted 8 in each cell, to be written over."""
     count, pitch = page.cells
     half_w, half_h = 0.28 * min(pitch, 1.2 * body), 0.45 * body
@@ -504,7 +504,7 @@ def _guides(page: Page, body: float, dice: Dice) -> None:
                 cv2.circle(page.print, (round(x + side), round(m + dy)), radius, (level,), -1)
 
 
-def crop_box(ink: Plane, page: Page, body: float, dice: Dice, in_cells: bool) -> tuple[int, int, int, int]:
+def crop_box(ink: Plane, page: Strip, body: float, dice: Dice, in_cells: bool) -> tuple[int, int, int, int]:
     """xmin, ymin, xmax, ymax of what is cut out: around the number or its boxes, tightly or with room."""
     h, w = ink.shape
     x0, x1 = max(page.x0 - 4, 0), page.x1 + 4

@@ -175,7 +175,7 @@ def compose(
     plain = fair or label is not None
     if not plain and text and not in_cells and dice.random() < 0.05:
         second = draw_label(dice)[:6]
-    page = marks.Page.blank(hand.body, len(text) + (len(second) + 6 if second else 0))
+    page = marks.Strip.blank(hand.body, len(text) + (len(second) + 6 if second else 0))
     if in_cells:
         written = _fill_cells(page, text, glyphs, hand, dice, may_strike=not plain)
     else:
@@ -197,7 +197,7 @@ def compose_digits(
     return compose(glyphs, papers, rng, text, ordinary)[0], text
 
 
-def _cut_out(page: marks.Page, hand: Hand, dice: Dice, in_cells: bool) -> tuple[Plane, Plane]:
+def _cut_out(page: marks.Strip, hand: Hand, dice: Dice, in_cells: bool) -> tuple[Plane, Plane]:
     """What is seen of the page, after it was laid askew: ink and print."""
     edge = round(1.5 * hand.body)
     last = max(page.x1, round(page.start + page.cells[0] * page.cells[1]))
@@ -232,7 +232,7 @@ def _slash(hand: Hand) -> float:
 
 
 def _write_freely(
-    page: marks.Page, text: str, second: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool
+    page: marks.Strip, text: str, second: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool
 ) -> str:
     """Numbers in a row, with marks before, between and after them; gives what is written."""
     source = _source(glyphs, dice)
@@ -262,7 +262,7 @@ def _write_freely(
 
 
 def _digits(
-    page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, source: int, marked: bool = True
+    page: marks.Strip, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, source: int, marked: bool = True
 ) -> str:
     """The digits of `text` on the page, most from one source of glyphs, a repeated digit mostly written alike."""
     own: dict[str, int] = {}
@@ -314,7 +314,7 @@ def _glyph(glyphs: Glyphs, source: int, symbol: str, own: dict[str, int], dice: 
     return own[symbol]
 
 
-def _strike(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, source: int) -> str:
+def _strike(page: marks.Strip, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, source: int) -> str:
     """A number, or only its last digits, struck out."""
     kept = dice.below(len(text)) if dice.random() < 0.15 else 0
     _digits(page, text[:kept], glyphs, hand, dice, source, marked=False)
@@ -324,7 +324,7 @@ def _strike(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice,
     return text[:kept] + "X" * (len(text) - kept)
 
 
-def _letters(page: marks.Page, glyphs: Glyphs, hand: Hand, dice: Dice) -> str:
+def _letters(page: marks.Strip, glyphs: Glyphs, hand: Hand, dice: Dice) -> str:
     """One to three letters by hand, such as a unit."""
     count = 1 + dice.below(3)
     page.x1 += round(dice.uniform(0.0, 0.6) * hand.body)
@@ -340,7 +340,7 @@ def _linked_zeros(text: str, dice: Dice) -> tuple[int, float]:
     return (min(zeros, 6), dice.uniform(0.4, 0.9)) if zeros > 1 and dice.random() < 0.5 else (0, 1.0)
 
 
-def _fill_cells(page: marks.Page, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool) -> str:
+def _fill_cells(page: marks.Strip, text: str, glyphs: Glyphs, hand: Hand, dice: Dice, may_strike: bool) -> str:
     """A digit in each cell; unused cells, mostly before the number, hold a mark or nothing. Gives what is written."""
     source = _source(glyphs, dice)
     own: dict[str, int] = {}
@@ -374,12 +374,12 @@ def _cell_mark(dice: Dice) -> str:
     return next((kind for share, kind in kinds if chance < share), "loop")
 
 
-def _centre(page: marks.Page, hand: Hand, dice: Dice, at: int, pitch: float) -> float:
+def _centre(page: marks.Strip, hand: Hand, dice: Dice, at: int, pitch: float) -> float:
     return page.start + (at + 0.5) * pitch + dice.normal(0, 0.07) * pitch
 
 
 def _mark_cell(
-    page: marks.Page, mark: str | None, glyphs: Glyphs, hand: Hand, dice: Dice, at: int, pitch: float
+    page: marks.Strip, mark: str | None, glyphs: Glyphs, hand: Hand, dice: Dice, at: int, pitch: float
 ) -> str:
     """A mark in cell number `at`; gives its symbol."""
     if mark is None:

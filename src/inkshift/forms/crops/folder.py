@@ -24,7 +24,7 @@ KIND = "inkshift data set from forms"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CropRow:
     """One picture. file: relative to its table; position: a digit's place in its field, from 1."""
 
     file: str
@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Omission:
     """What was left out, and why. field: empty for a whole form; position: empty for a whole field."""
 
     form: str
@@ -52,9 +52,9 @@ class Harvest:
 
     pages: int = 0
     forms: int = 0
-    numbers: list[Row] = field(default_factory=list)
-    digits: list[Row] = field(default_factory=list)
-    left_out: list[Left] = field(default_factory=list)
+    numbers: list[CropRow] = field(default_factory=list)
+    digits: list[CropRow] = field(default_factory=list)
+    left_out: list[Omission] = field(default_factory=list)
     unused_labels: list[tuple[str, str]] = field(default_factory=list)
     unused_exclusions: list[tuple[str, str]] = field(default_factory=list)
 
@@ -98,12 +98,12 @@ def _is_ours(folder: Path) -> bool:
 
 def finish(folder: Path, harvest: Harvest, settings: dict[str, Any]) -> None:
     """Write tables, contact sheets and, last, the manifest into a folder that holds the pictures."""
-    _write_table(folder / "numbers" / "numbers.csv", harvest.numbers, Row, without="position")
-    _write_table(folder / "digits" / "digits.csv", harvest.digits, Row)
+    _write_table(folder / "numbers" / "numbers.csv", harvest.numbers, CropRow, without="position")
+    _write_table(folder / "digits" / "digits.csv", harvest.digits, CropRow)
     for part in ("train", "test"):  # the digits as a data set, for studies and `inkshift advise`
         if rows := [row for row in harvest.digits if row.split == part]:
-            _write_table(folder / "digits" / f"{part}.csv", rows, Row)
-    _write_table(folder / "left_out.csv", harvest.left_out, Left)
+            _write_table(folder / "digits" / f"{part}.csv", rows, CropRow)
+    _write_table(folder / "left_out.csv", harvest.left_out, Omission)
     _write_sheets(folder, harvest)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     manifest = {

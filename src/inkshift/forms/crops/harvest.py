@@ -22,7 +22,7 @@ from inkshift.datasets.labels import Label
 from inkshift.errors import DataError, SettingError
 from inkshift.files import read_csv
 from inkshift.forms import reader
-from inkshift.forms.crops.folder import Harvest, Left, Row, finish, new_folder
+from inkshift.forms.crops.folder import CropRow, Harvest, Omission, finish, new_folder
 from inkshift.forms.cut import cutout, segment
 from inkshift.forms.cut import ink as inks
 from inkshift.forms.field import fields
@@ -115,11 +115,11 @@ class _Gatherer:
     def take(self, form: FormReading) -> None:
         """One form: its numbers and digits written, what is left out noted."""
         self.result.pages += len(form.pages)
-        self.result.left_out += [Left(form.name, "", "", NOT_READ, error) for error in form.errors]
+        self.result.left_out += [Omission(form.name, "", "", NOT_READ, error) for error in form.errors]
         if not form.fields:
             return
         if form.name in self.seen:
-            self.result.left_out.append(Left(form.name, "", "", TWICE, form.pages[0].source))
+            self.result.left_out.append(Omission(form.name, "", "", TWICE, form.pages[0].source))
             return
         self.seen.add(form.name)
         self.result.forms += 1
@@ -132,23 +132,23 @@ class _Gatherer:
     def _field(self, form: FormReading, job: cutout.FieldJob, level: float | None) -> None:
         label, reason = self._label(form, job.name)
         if label is None:
-            self.result.left_out.append(Left(form.name, job.name, "", *reason))
+            self.result.left_out.append(Omission(form.name, job.name, "", *reason))
             return
         found = self._cells(job, level) if job.kind == "cells" else self._number(job, level)
         if not any(picture is not None for picture in found):
-            self.result.left_out.append(Left(form.name, job.name, "", EMPTY, f"no ink, label {label.value!r}"))
+            self.result.left_out.append(Omission(form.name, job.name, "", EMPTY, f"no ink, label {label.value!r}"))
             return
         split = split_of(form.name, self.test_share)
         stem = self._stem(form.name, job.name)
         file = f"{stem}.png"
         Pillow.fromarray(job.crop).save(self.folder / "numbers" / file)
-        self.result.numbers.append(Row(file, form.name, job.name, "", label.value, split))
+        self.result.numbers.append(CropRow(file, form.name, job.name, "", label.value, split))
         pairs, left = match(found, label, job.cells)
-        self.result.left_out += [Left(form.name, job.name, at, why, detail) for at, why, detail in left]
+        self.result.left_out += [Omission(form.name, job.name, at, why, detail) for at, why, detail in left]
         for position, digit, picture in pairs:
             file = f"{digit}/{stem}-{position}.png"
             Pillow.fromarray(picture).save(self.folder / "digits" / file)
-            self.result.digits.append(Row(file, form.name, job.name, str(position), digit, split))
+            self.result.digits.append(CropRow(file, form.name, job.name, str(position), digit, split))
 
     def _label(self, form: FormReading, name: str) -> tuple[Label | None, tuple[str, str]]:
         """The label of a field; where it cannot be used, None with the reason and a detail."""

@@ -35,7 +35,7 @@ class HarvestedNumber:
 
 
 @dataclass(slots=True)
-class Labelled:
+class LabelledHarvest:
     """Numbers with their digits, and how many fields were left out, by reason."""
 
     numbers: list[HarvestedNumber] = field(default_factory=list)
@@ -43,13 +43,13 @@ class Labelled:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def labelled(reader: Reader, paths: Sequence[str | Path], labels: Sequence[Label]) -> Labelled:
+def labelled(reader: Reader, paths: Sequence[str | Path], labels: Sequence[Label]) -> LabelledHarvest:
     """The numbers on the pages that have a label of digits. `reader` must keep crops.
 
     Raises DataError where no label fits any page.
     """
     known = {(label.form, label.field): label for label in labels}
-    out = Labelled()
+    out = LabelledHarvest()
     seen = ""
     for form in reader.read(paths):
         if form.errors:
@@ -73,14 +73,16 @@ def labelled(reader: Reader, paths: Sequence[str | Path], labels: Sequence[Label
 
 
 @dataclass(slots=True)
-class Found:
+class UnlabelledHarvest:
     """Numbers without labels. second: probabilities (T, 11) of a second reader for each, or None."""
 
     numbers: list[HarvestedNumber]
     second: list[LineProbabilities] | None
 
 
-def unlabelled(reader: Reader, paths: Sequence[str | Path], second_reader: SecondReader | None = None) -> Found:
+def unlabelled(
+    reader: Reader, paths: Sequence[str | Path], second_reader: SecondReader | None = None
+) -> UnlabelledHarvest:
     """All numbers on the pages. `reader` must keep crops. Raises DataError where there are none."""
     found = [number for form in reader.read(paths) for number in of_form(reader, form)]
     if not found:
@@ -89,7 +91,7 @@ def unlabelled(reader: Reader, paths: Sequence[str | Path], second_reader: Secon
     if second_reader and reader.number_model:
         other = numbers.number_reader(reader.number_model, second_reader).second
         second = other([number.crop for number in found]) if other else None
-    return Found(found, second)
+    return UnlabelledHarvest(found, second)
 
 
 def score(reader: Reader, paths: Sequence[str | Path], labels: str) -> tuple[int, int]:

@@ -42,7 +42,7 @@ _SAME_FORM, _PLAIN = 0.3, 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class FormPrint:
     """picture: (H, W) uint8, 255 is paper. used, left_out: which of the pages given are in it, which do not fit."""
 
     picture: Gray
@@ -60,7 +60,7 @@ def level(gray: Gray) -> Gray:
     return np.asarray(255 - _without_edges(gray, _darker_than_paper(gray)), np.uint8)
 
 
-def learn_print(pages: Sequence[Gray]) -> Printed:
+def learn_print(pages: Sequence[Gray]) -> FormPrint:
     """What pages of one form, as `as_reference` gives them, have in common, in the pixels of the clearest of them.
 
     Pages may lie any way round. The first page is tried as the one to lay the others on, after the clearest; whichever
@@ -75,7 +75,7 @@ def learn_print(pages: Sequence[Gray]) -> Printed:
         if 2 * len(best) > len(pages):
             break
     used = tuple(sorted(best))
-    return Printed(common([best[i] for i in used]), used, tuple(i for i in range(len(pages)) if i not in best))
+    return FormPrint(common([best[i] for i in used]), used, tuple(i for i in range(len(pages)) if i not in best))
 
 
 def common(pages: Sequence[Gray]) -> Gray:
@@ -242,14 +242,14 @@ def _keypoints(page: Gray) -> Keypoints:
 
 
 @dataclass(frozen=True, slots=True)
-class _Laid:
+class _LaidPicture:
     """picture: a page drawn in the pixels of another; matrix: 3x3, from there to its own, before the last finish."""
 
     picture: Gray
     matrix: Matrix
 
 
-def lay_on(onto: Gray, page: Gray, known: Keypoints | None = None, start: Matrix | None = None) -> _Laid | None:
+def lay_on(onto: Gray, page: Gray, known: Keypoints | None = None, start: Matrix | None = None) -> _LaidPicture | None:
     """A page drawn in the pixels of another, `onto`; None where it is another form.
 
     start: 3x3, pixels of `onto` to pixels of the page, where it is known. Else keypoints shared by the two give it, or,
@@ -263,7 +263,7 @@ def lay_on(onto: Gray, page: Gray, known: Keypoints | None = None, start: Matrix
             continue
         drawn = _moved(page, matrix, _flow(onto, _drawn(page, matrix, onto.shape)))
         if (fit := likeness(onto, drawn)) > best:
-            best, laid = fit, _Laid(drawn, matrix)
+            best, laid = fit, _LaidPicture(drawn, matrix)
     return laid
 
 

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from inkshift.arrays import Gray
 from inkshift.errors import InputError, RegistrationError
-from inkshift.forms.design.printed import Printed, blanked, learn_print, level
+from inkshift.forms.design.printed import FormPrint, blanked, learn_print, level
 from inkshift.forms.design.propose import propose, straighten, table_fields
 from inkshift.forms.page.files import PageRef, find_files, page_refs
 from inkshift.forms.registration.register import register
-from inkshift.forms.registration.registered import Registered
+from inkshift.forms.registration.registered import RegisteredPage
 from inkshift.forms.template import Box, FieldSpec, PageSpec, Template
 from inkshift.reframe import to_gray
 
@@ -42,7 +42,7 @@ _LEAST_PRINT = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StarterTemplate:
     """template: names `reference` as its picture. picture: (H, W) uint8. left_out: which of the pages do not fit."""
 
     template: Template
@@ -51,7 +51,7 @@ class Started:
     left_out: tuple[int, ...]
 
 
-def start(pages: Sequence[Gray], name: str, reference: str) -> Started:
+def start(pages: Sequence[Gray], name: str, reference: str) -> StarterTemplate:
     """A template from pages of a form as `as_reference` gives them, in the pixels of the clearest of them.
 
     Of several pages, filled in or not, what they have in common is kept as the reference picture; of one page all but
@@ -81,10 +81,10 @@ def start(pages: Sequence[Gray], name: str, reference: str) -> Started:
     )
     fields = fields or (example,)
     page = PageSpec(size=(w, h), marks=found.marks, lines=lines, reference=reference, fields=fields)
-    return Started(Template(name=name, notes=NOTES, pages=(page,)), picture, printed.used, printed.left_out)
+    return StarterTemplate(Template(name=name, notes=NOTES, pages=(page,)), picture, printed.used, printed.left_out)
 
 
-def learn_reference(pages: Sequence[Gray], spec: PageSpec) -> Printed:
+def learn_reference(pages: Sequence[Gray], spec: PageSpec) -> FormPrint:
     """The reference picture of a template's page from pages that lie on it, as `flattened` gives them.
 
     What several pages have in common; of one page, all but what lies in the template's fields.
@@ -95,7 +95,7 @@ def learn_reference(pages: Sequence[Gray], spec: PageSpec) -> Printed:
     return replace(printed, picture=blanked(printed.picture, [(f.box, f.cells) for f in spec.fields]))
 
 
-def flattened(page: Registered, spec: PageSpec) -> Gray:
+def flattened(page: RegisteredPage, spec: PageSpec) -> Gray:
     """A page as its template draws it, (H, W) uint8, its paper 255."""
     flat = cv2.warpPerspective(
         to_gray(page.image),
@@ -110,12 +110,12 @@ def flattened(page: Registered, spec: PageSpec) -> Gray:
 
 def register_on_any(
     image: npt.NDArray[np.uint8], template: Template, pictures: Sequence[Gray | None]
-) -> tuple[int, Registered]:
+) -> tuple[int, RegisteredPage]:
     """The page of a template, from 0, that a picture fits best, and how it lies on it.
 
     pictures: each page's reference, if it has one. Raises RegistrationError where it fits none.
     """
-    found: list[tuple[int, Registered]] = []
+    found: list[tuple[int, RegisteredPage]] = []
     failed: RegistrationError | None = None
     for design, (spec, picture) in enumerate(zip(template.pages, pictures, strict=True)):
         try:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkshift.forms.cut.cutout import FieldJob
-from inkshift.forms.field.fields import Prepared, Probabilities
+from inkshift.forms.field.fields import PreparedField, Probabilities
 from inkshift.forms.reading import DIGITS, EMPTY, Candidate, CellReading, FieldReading, state_of
 from inkshift.reframe import Reframing, to_gray
 
@@ -22,7 +22,7 @@ _LOWEST = 0.3
 _THINNEST = 0.15
 
 
-def prepare(job: FieldJob, reframing: Reframing) -> Prepared:
+def prepare(job: FieldJob, reframing: Reframing) -> PreparedField:
     """Cut a field into the pictures of its connected components, from left to right."""
     x0, y0, x1, y1 = job.frame
     inset = round(0.08 * (y1 - y0)) if job.printed else 0
@@ -41,7 +41,7 @@ def prepare(job: FieldJob, reframing: Reframing) -> Prepared:
         value = written if state == "written" else ""
         return FieldReading(job.name, value, written, state, confidence, (Candidate(written, confidence),), cells)
 
-    return Prepared(pictures, finish)
+    return PreparedField(pictures, finish)
 
 
 def _components(white: npt.NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:

@@ -56,7 +56,7 @@ COSTS = Costs()
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoding:
     """Candidates most probable first, and the digits of the first one."""
 
     candidates: tuple[Candidate, ...]
@@ -70,14 +70,14 @@ def decode(
     largest: int | None = None,
     temperature: float = 1.0,
     costs: Costs = COSTS,
-) -> Decoded:
+) -> Decoding:
     """The likeliest numbers in a lattice.
 
     probabilities: (segments, classes) float32, a row for each segment of the lattice; the first ten classes
     are the digits, an eleventh, if any, is junk. digits: fewest and most digits. largest: largest value.
     """
     if not lattice.atoms:
-        return Decoded((), ())
+        return Decoding((), ())
     n = len(lattice.atoms)
     edges = _edges(lattice, probabilities, temperature, costs)
     skips = _skips(lattice, probabilities, temperature, costs)
@@ -154,17 +154,17 @@ def _rank(
     probabilities: npt.NDArray[np.float32],
     digits: tuple[int, int],
     largest: int | None,
-) -> Decoded:
+) -> Decoding:
     allowed = [
         (score, text, steps)
         for score, text, steps in paths
         if text and digits[0] <= len(text) <= digits[1] and (largest is None or int(text) <= largest)
     ]
     if not allowed:
-        return Decoded((), ())
+        return Decoding((), ())
     candidates = tuple(Candidate(text, min(1.0, math.exp(score - total))) for score, text, _ in allowed)
     cells = tuple(CellReading(DIGITS[d], float(probabilities[k, d]), lattice.segments[k].box) for k, d in allowed[0][2])
-    return Decoded(candidates, cells)
+    return Decoding(candidates, cells)
 
 
 def _skip_cost(lattice: Lattice, at: int, junk: float, costs: Costs) -> float:

@@ -87,7 +87,7 @@ _BEFORE_MARK, _MAY_BE = 10.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedField:
     """Pictures (28, 28) uint8 for the classifier, and what turns its (n, classes) answer into a reading."""
 
     pictures: Sequence[Gray]
@@ -211,7 +211,7 @@ class PreparedNumber:
         return max(taken_back(picture), unused if unused > 0.5 else 0.0)
 
 
-def prepare(job: FieldJob, frame: Frame, calibration: dict[str, float], reference: float | None) -> Prepared:
+def prepare(job: FieldJob, frame: Frame, calibration: dict[str, float], reference: float | None) -> PreparedField:
     """Cut a field into pictures, each made by `frame` (see `Reframing.of_ink`).
 
     reference: how dark ink is on this page (`ink.ink_level`).
@@ -266,7 +266,7 @@ def _by_cells(job: FieldJob) -> FieldJob:
     return job if found is None else replace(job, kind="cells", frame=found[0], cells=found[1], printed=True)
 
 
-def _number(job: FieldJob, frame: Frame, calibration: dict[str, float], written: Gray) -> Prepared:
+def _number(job: FieldJob, frame: Frame, calibration: dict[str, float], written: Gray) -> PreparedField:
     lattice = segment.build(upright(written))
     pictures = [frame(part.picture) for part in lattice.segments]
 
@@ -280,7 +280,7 @@ def _number(job: FieldJob, frame: Frame, calibration: dict[str, float], written:
             return _reading(job, decoded.candidates, decoded.cells)
         return _overflow(job, free.candidates, free.cells)
 
-    return Prepared(pictures, finish)
+    return PreparedField(pictures, finish)
 
 
 def prepare_number(job: FieldJob, reference: float | None) -> PreparedNumber:
@@ -424,7 +424,7 @@ def _sheared(ink: Gray, shear: float) -> Gray:
     return np.asarray(cv2.warpAffine(ink, matrix, (w + extra, h)), np.uint8)
 
 
-def _cells(job: FieldJob, cells: tuple[Cell, ...], frame: Frame, calibration: dict[str, float]) -> Prepared:
+def _cells(job: FieldJob, cells: tuple[Cell, ...], frame: Frame, calibration: dict[str, float]) -> PreparedField:
     pictures = [frame(view) for cell in cells for view in cell.views]
     digit_only = job.kind == "digit"
 
@@ -457,7 +457,7 @@ def _cells(job: FieldJob, cells: tuple[Cell, ...], frame: Frame, calibration: di
             return _overflow(job, (Candidate(best, over), *others), readings)
         return _reading(job, allowed, readings) if allowed else _overflow(job, candidates, readings)
 
-    return Prepared(pictures, finish)
+    return PreparedField(pictures, finish)
 
 
 def _cross_out(table: Probabilities, cells: Sequence[Cell]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from inkshift.arrays import Floats
 from inkshift.forms.joint import linked, tree
 from inkshift.forms.joint.domain import Domain, Prior, domain_of, most_numbers, with_proposals
-from inkshift.forms.joint.tree import Link, Number, UnfinishedError, Work
+from inkshift.forms.joint.tree import Link, Number, StepBudget, UnfinishedError
 from inkshift.forms.kinds import number_of
 from inkshift.forms.reading import Candidate, CellReading, FieldReading, FormReading, state_of, value_of
 from inkshift.forms.rules import COUNTED, Rule, unsettled
@@ -65,7 +65,7 @@ def decode_form(
         return form
     by_name, prior = {spec.name: spec for spec in specs}, dict(priors or {})
     domains = {name: domain_of(there[name], by_name[name], prior.get(name)) for name in names}
-    work = Work()
+    work = StepBudget()
 
     def offered(members: Sequence[int], links: Sequence[Link]) -> list[Number]:
         own = _proposed({names[v]: domains[names[v]] for v in members}, links, prior, work)
@@ -87,7 +87,7 @@ def decode_form(
 
 
 def solve(
-    numbers: Sequence[Number], links: Sequence[Link], work: Work | None = None, offered: Offered | None = None
+    numbers: Sequence[Number], links: Sequence[Link], work: StepBudget | None = None, offered: Offered | None = None
 ) -> Solution:
     """Posteriors and the likeliest assignment of all numbers together.
 
@@ -95,7 +95,7 @@ def solve(
     there `linked` searches, with as much work on any machine. What hangs together in the fewest terms comes first, so
     that it is settled whatever the others take of `work`. offered: numbers that hang together as their links make them.
     """
-    work = work or Work()
+    work = work or StepBudget()
     posteriors = [_shares(number.weights) for number in numbers]
     best = [int(number.weights.argmax()) for number in numbers]
     left: list[int] = []
@@ -119,13 +119,13 @@ def _parts(count: int, links: Sequence[Link]) -> Iterator[tuple[list[int], list[
         yield members, [replace(link, terms=tuple((at[v], c) for v, c in link.terms)) for link in own]
 
 
-def _settled(numbers: Sequence[Number], links: Sequence[Link], work: Work) -> tuple[list[Floats], list[int]]:
+def _settled(numbers: Sequence[Number], links: Sequence[Link], work: StepBudget) -> tuple[list[Floats], list[int]]:
     """Posteriors and the likeliest assignment of numbers that hang together: exact where half of the work suffices.
 
     Raises UnfinishedError.
     """
     share = work.left // 2
-    exact = Work(share)
+    exact = StepBudget(share)
     try:
         found = tree.infer(numbers, links, tree.ALL, exact)
         places = _likeliest(numbers, links, exact) if found else []
@@ -137,7 +137,7 @@ def _settled(numbers: Sequence[Number], links: Sequence[Link], work: Work) -> tu
     return [_shares(weights) for weights in found], places
 
 
-def _likeliest(numbers: Sequence[Number], links: Sequence[Link], work: Work) -> list[int]:
+def _likeliest(numbers: Sequence[Number], links: Sequence[Link], work: StepBudget) -> list[int]:
     """The places of the values of the likeliest assignment; where several are as likely, of one of them."""
     numbers = list(numbers)
     while True:
@@ -178,7 +178,7 @@ def _links(rules: Sequence[Rule], domains: Mapping[str, Domain], names: Sequence
 
 
 def _proposed(
-    domains: Mapping[str, Domain], links: Sequence[Link], prior: Mapping[str, Prior], work: Work
+    domains: Mapping[str, Domain], links: Sequence[Link], prior: Mapping[str, Prior], work: StepBudget
 ) -> dict[str, Domain]:
     """The domains with the numbers that would make an equality hold, given the others' candidates.
 

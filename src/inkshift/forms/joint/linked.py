@@ -19,11 +19,11 @@ from functools import partial
 import numpy as np
 
 from inkshift.arrays import Floats
-from inkshift.forms.joint.tree import Link, Number, UnfinishedError, Work
+from inkshift.forms.joint.tree import Link, Number, StepBudget, UnfinishedError
 
 STEPS = 40_000
 """How many changes are weighed at most to find the likeliest assignment, and as many again to find how sure it is: each
-for less than a second of a processor where a number is in few rules. What more it takes is counted as `Work`."""
+for less than a second of a processor where a number is in few rules. What more it takes is counted as `StepBudget`."""
 # Partial repairs taken up for each value beside the likeliest, and how many nats less probable it may be to be searched
 # for: beyond them, what all that wait come to at least stands for them.
 _LOOK, _REACH = 100, 9.0
@@ -31,7 +31,7 @@ _MODULUS = 8191
 
 
 def search(
-    numbers: Sequence[Number], links: Sequence[Link], steps: int | None = None, work: Work | None = None
+    numbers: Sequence[Number], links: Sequence[Link], steps: int | None = None, work: StepBudget | None = None
 ) -> tuple[list[Floats], list[int]]:
     """For each number the probability of each of its values, last of an unknown one, and the place of its value in
     the likeliest assignment.
@@ -40,7 +40,7 @@ def search(
     with it, or as much as these can weigh at most: a number is hardly ever surer than it should be. Raises
     UnfinishedError where `steps` do not suffice, or those left of `work`.
     """
-    steps, work = STEPS if steps is None else steps, work or Work()
+    steps, work = STEPS if steps is None else steps, work or StepBudget()
     costs = [_costs(number.weights) for number in numbers]
     best = _best(_Puzzle(numbers, links, costs, [int(cost.argmin()) for cost in costs], work), _Steps(steps, work))
     beside = [cost - cost[k] for cost, k in zip(costs, best, strict=True)]
@@ -103,7 +103,7 @@ class _Steps:
     """left: changes that may be weighed yet. work: what is left to the form."""
 
     left: int
-    work: Work
+    work: StepBudget
 
 
 class _Puzzle:
@@ -115,7 +115,7 @@ class _Puzzle:
         links: Sequence[Link],
         costs: Sequence[Floats],
         start: Sequence[int],
-        work: Work,
+        work: StepBudget,
     ) -> None:
         work.spend(sum(len(costs[v]) for link in links for v, _ in link.terms) // 2)
         self.links, self.costs, self.start = links, costs, tuple(start)
@@ -143,7 +143,7 @@ class _Puzzle:
         values = [(c, self.values[v][self.start[v]]) for v, c in link.terms]
         return sum(c * (x or 0) for c, x in values) - link.bound, sum(x is None for _, x in values)
 
-    def _table(self, f: int, work: Work) -> Floats:
+    def _table(self, f: int, work: StepBudget) -> Floats:
         """(m,) the least that changes cost the link which together change its sum by r, modulo m, for each r.
 
         The cost of a change is shared out among the links of its number, so that what several links cost adds up. What

@@ -37,7 +37,7 @@ class UnfinishedError(Exception):
     """The steps were used up before the work was done."""
 
 
-class Work:
+class StepBudget:
     """Steps that are left to a form."""
 
     def __init__(self, left: int | None = None) -> None:
@@ -83,7 +83,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Semiring:
     """How the weights of alternatives are put together: added up for probabilities, the largest for the likeliest."""
 
     plus: np.ufunc
@@ -91,8 +91,8 @@ class Way:
     whole: Callable[[Floats], float]
 
 
-ALL = Way(np.add, lambda w: np.asarray(np.cumsum(w)), lambda w: float(w.sum()))
-LIKELIEST = Way(np.maximum, lambda w: np.asarray(np.maximum.accumulate(w)), lambda w: float(w.max(initial=0.0)))
+ALL = Semiring(np.add, lambda w: np.asarray(np.cumsum(w)), lambda w: float(w.sum()))
+LIKELIEST = Semiring(np.maximum, lambda w: np.asarray(np.maximum.accumulate(w)), lambda w: float(w.max(initial=0.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class _Sums:
 _NOTHING = _Sums(np.zeros(1, np.int64), np.ones(1))
 
 
-def infer(numbers: Sequence[Number], links: Sequence[Link], way: Way, work: Work) -> list[Floats] | None:
+def infer(numbers: Sequence[Number], links: Sequence[Link], way: Semiring, work: StepBudget) -> list[Floats] | None:
     """For each number the weight, summed or largest by `way`, of all assignments in which it has each value.
 
     None where links close too many rings (`CASES`, `TERMS`). Weights are relative, the same for all numbers that hang
@@ -152,7 +152,9 @@ def is_tree(links: Sequence[Link]) -> bool:
     return all(sum(len(link.terms) for link in own) == len(own) + len(members) - 1 for members, own in parts)
 
 
-def _cut(numbers: Sequence[Number], members: Sequence[int], links: Sequence[Link], work: Work) -> list[int] | None:
+def _cut(
+    numbers: Sequence[Number], members: Sequence[int], links: Sequence[Link], work: StepBudget
+) -> list[int] | None:
     """Numbers without which no ring is left: those in most links first, of them those with fewest values.
 
     None where they would be fixed in too many ways.
@@ -174,7 +176,12 @@ def _without(link: Link, cut: set[int]) -> tuple[tuple[int, int], ...]:
 
 
 def _by_cases(
-    numbers: Sequence[Number], members: Sequence[int], links: Sequence[Link], cut: Sequence[int], way: Way, work: Work
+    numbers: Sequence[Number],
+    members: Sequence[int],
+    links: Sequence[Link],
+    cut: Sequence[int],
+    way: Semiring,
+    work: StepBudget,
 ) -> dict[int, Floats]:
     """As `infer`, for numbers that hang together, each number in `cut` fixed to each of its values in turn."""
     copies: dict[int, int] = {}
@@ -205,7 +212,7 @@ def _by_cases(
 
 
 def _forest(
-    weights: dict[int, Floats], values: dict[int, Ints], links: Sequence[Link], way: Way, work: Work
+    weights: dict[int, Floats], values: dict[int, Ints], links: Sequence[Link], way: Semiring, work: StepBudget
 ) -> tuple[dict[int, Floats], float]:
     """The weight of each value of each number, and that of all assignments together; without rings."""
     at: dict[int, list[int]] = {v: [] for v in weights}
@@ -267,7 +274,7 @@ def _together(out: dict[int, Floats], wholes: Sequence[tuple[list[int], float]])
 
 
 def _messages(
-    link: Link, values: Sequence[Ints], beliefs: Sequence[Floats], way: Way, to: Sequence[int], work: Work
+    link: Link, values: Sequence[Ints], beliefs: Sequence[Floats], way: Semiring, to: Sequence[int], work: StepBudget
 ) -> dict[int, Floats]:
     """What a link says to each of the numbers `to`: (n + 1,) the weight of each of its values, given the others'."""
     parts = [_lift(c * x, belief, way) for (_, c), x, belief in zip(link.terms, values, beliefs, strict=True)]
@@ -284,7 +291,7 @@ def _messages(
     return out
 
 
-def _message(link: Link, terms: Ints, p: _Sums, q: _Sums, way: Way) -> Floats:
+def _message(link: Link, terms: Ints, p: _Sums, q: _Sums, way: Semiring) -> Floats:
     """The weights of a number's values, already times its coefficient, given the sums of those before and after it."""
     both, one, many = _totals(p, q, way)
     held = np.zeros(len(terms))
@@ -304,12 +311,12 @@ def _message(link: Link, terms: Ints, p: _Sums, q: _Sums, way: Way) -> Floats:
     return np.append(known, unknown)
 
 
-def _lift(terms: Ints, belief: Floats, way: Way) -> _Sums:
+def _lift(terms: Ints, belief: Floats, way: Semiring) -> _Sums:
     sums, weights = _merged(terms, belief[:-1], way)
     return _Sums(sums, weights, float(belief[-1]))
 
 
-def _join(p: _Sums, q: _Sums, way: Way, work: Work) -> _Sums:
+def _join(p: _Sums, q: _Sums, way: Semiring, work: StepBudget) -> _Sums:
     """The sums of one of each."""
     _, one, many = _totals(p, q, way)
     few, more = (p, q) if len(p.sums) < len(q.sums) else (q, p)
@@ -333,7 +340,7 @@ def _join(p: _Sums, q: _Sums, way: Way, work: Work) -> _Sums:
     return _Sums(*_merged(sums, weights, way), one, many)
 
 
-def _totals(p: _Sums, q: _Sums, way: Way) -> tuple[float, float, float]:
+def _totals(p: _Sums, q: _Sums, way: Semiring) -> tuple[float, float, float]:
     """The weight of all sums of two known ones, of those with one unknown value in them, and with several."""
     a, b, plus = way.whole(p.weights), way.whole(q.weights), way.plus
     one = plus(a * q.one, p.one * b)
@@ -341,7 +348,7 @@ def _totals(p: _Sums, q: _Sums, way: Way) -> tuple[float, float, float]:
     return a * b, float(one), float(many)
 
 
-def _merged(sums: Ints, weights: Floats, way: Way) -> tuple[Ints, Floats]:
+def _merged(sums: Ints, weights: Floats, way: Semiring) -> tuple[Ints, Floats]:
     """Each sum once, sorted, its weights put together."""
     if not len(sums):
         return sums, weights
@@ -359,7 +366,7 @@ def _strongest(sums: Ints, weights: Floats) -> tuple[Ints, Floats]:
     return sums[keep], weights[keep]
 
 
-def partners(numbers: Sequence[Number], link: Link, work: Work) -> dict[int, list[int]]:
+def partners(numbers: Sequence[Number], link: Link, work: StepBudget) -> dict[int, list[int]]:
     """For each number of an equality its values that would make it hold with known values of the others, the likeliest
     first; those of a number are left out where nothing is known of another. Raises UnfinishedError."""
     each = [_lift(c * numbers[v].values, numbers[v].weights, ALL) for v, c in link.terms]
@@ -392,7 +399,7 @@ def _bound_less(bound: int, sums: _Sums) -> list[int]:
     return [bound - x for x in sums.sums[order].tolist()]
 
 
-def _with_likely(sums: _Sums, one: _Sums, work: Work) -> _Sums:
+def _with_likely(sums: _Sums, one: _Sums, work: StepBudget) -> _Sums:
     """The likeliest sums of one of each."""
     joined = _join(sums, one, ALL, work)
     if len(joined.sums) <= 64:

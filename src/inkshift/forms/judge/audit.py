@@ -45,7 +45,7 @@ class Suspect(NamedTuple):
         return self.label != self.read
 
 
-class Curve(NamedTuple):
+class ReliabilityCurve(NamedTuple):
     """P(label agrees | confidence) = (1 - wrong) * logistic(shift + steepness * log-odds of the confidence)."""
 
     wrong: float
@@ -66,7 +66,11 @@ def audit(cases: Sequence[Case], rows: Sequence[Row], zeros: bool = False) -> li
     Raises MissingExtraError without scipy.
     """
     candidates = {(row["form"], row["field"]): _listed(row) for row in rows}
-    read = [_Read.of(case, candidates[case.form, case.field], zeros) for case in cases if case.outcome != "missing"]
+    read = [
+        _LabelledReading.of(case, candidates[case.form, case.field], zeros)
+        for case in cases
+        if case.outcome != "missing"
+    ]
     curve = fit([r.confidence for r in read], [r.label == r.text for r in read])
     return sorted((r.judged(curve) for r in read), key=lambda s: (-s.odds, s.form, s.field))
 
@@ -80,7 +84,7 @@ def write_suspects(suspects: Sequence[Suspect], path: Path) -> None:
         temporary.write_bytes(as_csv(rows))
 
 
-def fit(confidence: Sequence[float], agrees: Sequence[bool]) -> Curve:
+def fit(confidence: Sequence[float], agrees: Sequence[bool]) -> ReliabilityCurve:
     """The curve most probable under the labels: what surest readings fall short of agreeing with, labels have wrong."""
     minimize = scipy("optimize", "the audit of labels").minimize
     x, y = log_odds(confidence), np.asarray(agrees, bool)
@@ -94,7 +98,7 @@ def fit(confidence: Sequence[float], agrees: Sequence[bool]) -> Curve:
 
     bounds = [(-9.0, 0.0), (-6.0, 6.0), (-2.5, 1.5)]
     best = minimize(cost, [np.log(PRIOR), 0.0, 0.0], method="L-BFGS-B", bounds=bounds).x
-    return Curve(float(_logistic(best[0])), float(best[1]), float(np.exp(best[2])))
+    return ReliabilityCurve(float(_logistic(best[0])), float(best[1]), float(np.exp(best[2])))
 
 
 def slip(written: str, meant: str) -> float:
@@ -115,7 +119,7 @@ def slip(written: str, meant: str) -> float:
     return p
 
 
-class _Read(NamedTuple):
+class _LabelledReading(NamedTuple):
     """A labelled reading: what it says, how surely, and what else it may say, as texts comparable with the label."""
 
     case: Case
@@ -125,7 +129,7 @@ class _Read(NamedTuple):
     others: Mapping[str, float]
 
     @classmethod
-    def of(cls, case: Case, candidates: Mapping[str, float], zeros: bool) -> _Read:
+    def of(cls, case: Case, candidates: Mapping[str, float], zeros: bool) -> _LabelledReading:
         cells = bool(case.label_written) and len(case.label_written) == len(case.read_written)
         label = case.label_written if cells else case.label
 
@@ -143,7 +147,7 @@ class _Read(NamedTuple):
         text = next(iter(shown))
         return cls(case, label, text, case.confidence or 0.0, {t: p for t, p in shown.items() if t != text})
 
-    def judged(self, curve: Curve) -> Suspect:
+    def judged(self, curve: ReliabilityCurve) -> Suspect:
         """What is true is one of the candidates, or something like the best of them that is not listed."""
         sure = float(curve.right(self.confidence))
         rest = max(1 - self.confidence - sum(self.others.values()), _UNLISTED * (1 - self.confidence), 1e-4)

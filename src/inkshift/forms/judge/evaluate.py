@@ -23,7 +23,7 @@ Outcome = Literal["right", "extraction", "classification", "missing"]
 Row = Mapping[str, str]
 
 
-class Published(NamedTuple):
+class PublishedScores(NamedTuple):
     """What the paper reports: shares from 0 to 1, confusions as (label, read)."""
 
     numbers: int = 10_000
@@ -36,7 +36,7 @@ class Published(NamedTuple):
     confusions: tuple[tuple[int, int], ...] = ((1, 4), (1, 7), (7, 2))
 
 
-PAPER = Published()
+PAPER = PublishedScores()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ import numpy.typing as npt
 from inkshift.arrays import Floats
 from inkshift.errors import DataError, need
 from inkshift.forms.judge.evaluate import Case, Row
-from inkshift.forms.trust import Knots, Part, Policy, Source, acceptable, scores, usual
+from inkshift.forms.trust import DataSource, Knots, Policy, SplitSummary, acceptable, scores, usual
 
 LEARN = 0.25
 _ERRORS = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
@@ -48,7 +48,7 @@ _BLOCK = 64
 Counts = npt.NDArray[np.float64] | npt.NDArray[np.bool_]
 
 
-class Labelled(NamedTuple):
+class CalibrationSample(NamedTuple):
     """Labelled fields, those of one form together.
 
     form: (n,) int, which form each is of, from 0, those of one form side by side. confidence: (n,) 0 to 1 as read, and
@@ -61,10 +61,10 @@ class Labelled(NamedTuple):
     wrong: npt.NDArray[np.bool_]
     size: npt.NDArray[np.int64]
 
-    def of(self, forms: npt.NDArray[np.int64]) -> Labelled:
+    def of(self, forms: npt.NDArray[np.int64]) -> CalibrationSample:
         """The fields of some forms."""
         rows = np.isin(self.form, forms)
-        return Labelled(self.form[rows], self.confidence[rows], self.wrong[rows], self.size[rows])
+        return CalibrationSample(self.form[rows], self.confidence[rows], self.wrong[rows], self.size[rows])
 
     @property
     def forms(self) -> int:
@@ -97,8 +97,8 @@ class Calibration(NamedTuple):
     """A score, and the labelled forms that it was fitted on (`learn`) and that thresholds are tested on (`test`)."""
 
     knots: Knots
-    learn: Labelled
-    test: Labelled
+    learn: CalibrationSample
+    test: CalibrationSample
     seed: int
 
     def promise(self, error: float, confidence: float) -> Promise:
@@ -127,7 +127,7 @@ class Calibration(NamedTuple):
         return min(lacks, key=lambda lack: lack.forms)
 
     def policy(
-        self, promise: Promise, confidence: float, rows: Sequence[Row], *, readings: Source, labels: Source
+        self, promise: Promise, confidence: float, rows: Sequence[Row], *, readings: DataSource, labels: DataSource
     ) -> Policy:
         """The policy of a promise that has a threshold. rows: all readings, labelled or not.
 
@@ -155,12 +155,12 @@ class Calibration(NamedTuple):
             usual=usual(((row["form"], float(row["confidence"] or 0)) for row in rows), promise.most),
         )
 
-    def part(self, labelled: Labelled, promise: Promise) -> Part:
+    def part(self, labelled: CalibrationSample, promise: Promise) -> SplitSummary:
         """Counts of labelled forms under a promise."""
         assert promise.threshold is not None
         taken = _rows(self.knots, labelled, promise.most) >= promise.threshold
         wrong = int(labelled.wrong[taken].sum())
-        return Part(forms=labelled.forms, fields=len(taken), accepted=int(taken.sum()), wrong=wrong)
+        return SplitSummary(forms=labelled.forms, fields=len(taken), accepted=int(taken.sum()), wrong=wrong)
 
 
 def calibrate(cases: Sequence[Case], rows: Sequence[Row], seed: int = 0) -> Calibration:
@@ -178,7 +178,7 @@ def calibrate(cases: Sequence[Case], rows: Sequence[Row], seed: int = 0) -> Cali
     return Calibration(fit_score(learn.confidence[known], learn.wrong[known]), learn, test, seed)
 
 
-def label_rows(cases: Sequence[Case], rows: Sequence[Row]) -> Labelled:
+def label_rows(cases: Sequence[Case], rows: Sequence[Row]) -> CalibrationSample:
     """Readings beside their labels (`evaluate.match`), and the rows they come from, as numbers.
 
     A field that is unclear, breaks a rule, or was not read at all, can never be accepted.
@@ -192,7 +192,7 @@ def label_rows(cases: Sequence[Case], rows: Sequence[Row]) -> Labelled:
         return case.confidence if fine and case.confidence is not None else -1.0
 
     names = {name: i for i, name in enumerate(dict.fromkeys(case.form for case in cases))}
-    return Labelled(
+    return CalibrationSample(
         np.array([names[case.form] for case in cases], np.int64),
         np.array([confidence(case) for case in cases], np.float64),
         np.array([case.outcome != "right" for case in cases], np.bool_),
@@ -236,7 +236,7 @@ def needed(error: float, confidence: float, wrong: int = 0) -> int:
     return high
 
 
-def upper_bounds(labelled: Labelled, thresholds: Sequence[float], confidence: float) -> Floats:
+def upper_bounds(labelled: CalibrationSample, thresholds: Sequence[float], confidence: float) -> Floats:
     """(J,) upper bounds, one-sided, for the share wrong of what each threshold of confidence accepts.
 
     Each holds by itself, for thresholds fixed beforehand, and for forms no larger than the largest that is labelled:
@@ -279,14 +279,16 @@ def fit_score(confidence: Floats, wrong: npt.NDArray[np.bool_]) -> Knots:
     return tuple((round(float(a), 6), round(float(b), 6)) for a, b in zip(at, score, strict=True))
 
 
-def split(labelled: Labelled, seed: int) -> tuple[Labelled, Labelled]:
+def split(labelled: CalibrationSample, seed: int) -> tuple[CalibrationSample, CalibrationSample]:
     """The fields that learn and those that test: a quarter of the forms at random, and the rest."""
     forms = np.random.default_rng(seed).permutation(np.unique(labelled.form))
     cut = max(1, round(LEARN * len(forms)))
     return labelled.of(forms[:cut]), labelled.of(forms[cut:])
 
 
-def certify(knots: Knots, learn: Labelled, test: Labelled, error: float, confidence: float, seed: int = 0) -> Promise:
+def certify(
+    knots: Knots, learn: CalibrationSample, test: CalibrationSample, error: float, confidence: float, seed: int = 0
+) -> Promise:
     """The threshold with most accepted that keeps the promise; see the top of this file.
 
     Where no form may have more than one field, p-values are binomial and exact. Otherwise fields of one form may hang
@@ -343,7 +345,7 @@ def p_betting(
     return np.asarray(np.exp(-wealth))
 
 
-def _plan(knots: Knots, learn: Labelled, forms: int, error: float, confidence: float) -> tuple[int, int]:
+def _plan(knots: Knots, learn: CalibrationSample, forms: int, error: float, confidence: float) -> tuple[int, int]:
     """The most fields that a form may have, and which threshold is tested first.
 
     Both by the forms that learn alone. Larger forms bring more fields, but what one of them may do wrong makes the test
@@ -357,14 +359,16 @@ def _plan(knots: Knots, learn: Labelled, forms: int, error: float, confidence: f
     return best[1], best[2]
 
 
-def _sizes(labelled: Labelled) -> list[int]:
+def _sizes(labelled: CalibrationSample) -> list[int]:
     """Sizes of forms to choose the largest from: at most twelve."""
     sizes = np.unique(labelled.size[labelled.size > 0])
     chosen = np.unique(np.linspace(0, max(len(sizes) - 1, 0), 12).astype(int))
     return [int(size) for size in sizes[chosen[chosen < len(sizes)]]]
 
 
-def _begin(learn: Labelled, score: Floats, forms: int, error: float, confidence: float, most: int) -> tuple[float, int]:
+def _begin(
+    learn: CalibrationSample, score: Floats, forms: int, error: float, confidence: float, most: int
+) -> tuple[float, int]:
     """Which threshold is tested first: where, by the forms that learn, the test passes most surely; and the greatest
     product of that probability and the share of fields accepted.
 
@@ -395,13 +399,13 @@ def _begin(learn: Labelled, score: Floats, forms: int, error: float, confidence:
     return float((passes * count).max()) / len(score), int(np.searchsorted(-GRID, -sure[last]))
 
 
-def _rows(knots: Knots, labelled: Labelled, most: int) -> Floats:
+def _rows(knots: Knots, labelled: CalibrationSample, most: int) -> Floats:
     """(n,) score of each field, -1 where it cannot be accepted, such as on a form of more than `most` fields."""
     never = (labelled.confidence < 0) | (labelled.size > most)
     return np.where(never, -1.0, scores(knots, labelled.confidence.clip(0)))
 
 
-def _per_form(score: Floats, labelled: Labelled, grid: Floats) -> tuple[Counts, Counts]:
+def _per_form(score: Floats, labelled: CalibrationSample, grid: Floats) -> tuple[Counts, Counts]:
     """(forms, J) fields accepted at J thresholds, and wrong ones among them."""
     taken = score[:, None] >= grid
     starts = np.flatnonzero(np.diff(labelled.form, prepend=-1))

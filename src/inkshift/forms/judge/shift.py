@@ -22,12 +22,12 @@ from inkshift.files import html_templates, whole_file
 from inkshift.forms.judge import shift_predict
 from inkshift.forms.judge.guarantee import scipy
 from inkshift.forms.judge.shift_features import FEATURES, Feature, features
-from inkshift.forms.judge.shift_predict import LEVEL, Constants, Predicted, constants, predict
+from inkshift.forms.judge.shift_predict import LEVEL, Constants, Prediction, constants, predict
 from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.out.html import picture_of
 from inkshift.forms.reader import Progress, Reader
 from inkshift.forms.reading import DIGITS, FieldReading, FormReading
-from inkshift.forms.trust import Usual, usual
+from inkshift.forms.trust import UsualReadings, usual
 
 Kind = Literal["number", "digit"]
 
@@ -39,7 +39,7 @@ MNIST = np.array([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]) /
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FeatureShift:
     """One feature here and in what the model learned from.
 
     median, learned: of either. above: share of the latter that lies below the median here, 0 to 1. distance: greatest
@@ -69,7 +69,7 @@ class Digit:
     mnist: float
 
 
-class Far(NamedTuple):
+class Outlier(NamedTuple):
     """A field that looks unlike what the model learned from: by how many deviations, and in which feature."""
 
     distance: float
@@ -86,13 +86,13 @@ class Shift:
     reader's policy was made on, so that its promise may not hold here; empty without a policy.
     """
 
-    predicted: Predicted
-    differences: tuple[Difference, ...]
+    predicted: Prediction
+    differences: tuple[FeatureShift, ...]
     digits: tuple[Digit, ...]
     changed: int
     notes: tuple[str, ...]
     errors: tuple[str, ...]
-    furthest: tuple[Far, ...] = field(compare=False, repr=False)
+    furthest: tuple[Outlier, ...] = field(compare=False, repr=False)
     drift: tuple[str, ...]
 
 
@@ -124,7 +124,7 @@ def examine(forms: Iterable[FormReading], reader: Reader) -> Shift:
     looks_like = constants("digit" if reader.settings.read_as == "digit" else _number_kind(reader))
     read: dict[Kind, list[FieldReading]] = {"number": [], "digit": []}
     rows: list[Floats] = []
-    far: list[tuple[float, int, Far]] = []
+    far: list[tuple[float, int, Outlier]] = []
     errors: list[str] = []
     sure: list[tuple[str, float]] = []
     for form in forms:
@@ -137,7 +137,7 @@ def examine(forms: Iterable[FormReading], reader: Reader) -> Shift:
             if item.crop is not None:
                 rows.append(features(item.crop, len(item.value)))
                 at, name = _distance(rows[-1], looks_like)
-                entry = (at, len(rows), Far(at, name, form.name, item))
+                entry = (at, len(rows), Outlier(at, name, form.name, item))
                 (heapq.heappush if len(far) < SHOWN else heapq.heappushpop)(far, entry)
     if not rows:
         raise InputError("no field was read on these pages" + (f"; first: {errors[0]}" if errors else ""))
@@ -187,7 +187,7 @@ def _light(item: FieldReading) -> FieldReading:
     return FieldReading(item.name, item.value, item.written, item.state, item.confidence, item.candidates, item.cells)
 
 
-def differences(rows: Floats, fitted: Constants) -> tuple[Difference, ...]:
+def differences(rows: Floats, fitted: Constants) -> tuple[FeatureShift, ...]:
     """How features (n, 8) differ from those the model learned from, the most different first.
 
     Kolmogorov and Smirnov's test of two samples, with Holm's correction. Fields of one hand are alike, so with few
@@ -208,7 +208,7 @@ def differences(rows: Floats, fitted: Constants) -> tuple[Difference, ...]:
         above = float(np.mean(there < median) / 2 + np.mean(there <= median) / 2)
         told = _sentence(feature, above) if p < SURE and distance >= FAR else ""
         learned = float(np.median(there))
-        out.append(Difference(feature.name, feature.what, median, learned, above, distance, p, told))
+        out.append(FeatureShift(feature.name, feature.what, median, learned, above, distance, p, told))
     return tuple(sorted(out, key=lambda one: -one.distance))
 
 
@@ -266,7 +266,7 @@ ALARM = 0.01
 """How often drift is told where there is none, at most; half of it for each of two tests."""
 
 
-def drift(then: Usual, most: int, readings: Iterable[tuple[str, float]]) -> tuple[str, ...]:
+def drift(then: UsualReadings, most: int, readings: Iterable[tuple[str, float]]) -> tuple[str, ...]:
     """What differs from the readings that a policy was made on, a sentence each; nothing where it may be chance.
 
     then, most: of the policy. readings: (form, confidence 0 to 1) of each field; there must be one. The form is the

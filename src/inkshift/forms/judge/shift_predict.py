@@ -50,7 +50,7 @@ class Constants(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Predicted:
+class Prediction:
     """Share of numbers read right, 0 to 1, and an interval for the share among just these `n`, at `LEVEL`."""
 
     share: float
@@ -75,22 +75,22 @@ def constants(kind: str) -> Constants:
     return known[kind]
 
 
-def spanned(share: float, n: int, fitted: Constants, times: float = 1.0) -> Predicted:
+def spanned(share: float, n: int, fitted: Constants, times: float = 1.0) -> Prediction:
     """A predicted share of `n` with its interval: how far predictions are off from case to case, and chance among n.
 
     times: by how much a case's own error counts, for what is made of several.
     """
     kept = (n * share + 1) / (n + 2)
     half = fitted.reach * float(np.sqrt((times * fitted.spread) ** 2 + kept * (1 - kept) / n))
-    return Predicted(share, max(share - half, 0.0), min(share + half, 1.0), n)
+    return Prediction(share, max(share - half, 0.0), min(share + half, 1.0), n)
 
 
-def predict(numbers: Sequence[FieldReading], cells: Sequence[FieldReading], kind: str = "number") -> Predicted:
+def predict(numbers: Sequence[FieldReading], cells: Sequence[FieldReading], kind: str = "number") -> Prediction:
     """The share of fields that are right, of those read whole and those read cell by cell; there must be one.
 
     A field of cells is right where all its cells are. Fields of both kinds are taken to go wrong together.
     """
-    parts: list[Predicted] = []
+    parts: list[Prediction] = []
     if numbers:
         fitted = constants(kind)
         parts.append(spanned(float(np.mean([f.confidence >= fitted.threshold for f in numbers])), len(numbers), fitted))
@@ -104,7 +104,7 @@ def predict(numbers: Sequence[FieldReading], cells: Sequence[FieldReading], kind
         parts.append(spanned(float(np.mean([*map(all, sure)])), len(cells), fitted, counts))
     n = sum(part.n for part in parts)
     share, low, high = (sum(part.n * getattr(part, end) for part in parts) / n for end in ("share", "low", "high"))
-    return Predicted(share, low, high, n)
+    return Prediction(share, low, high, n)
 
 
 Shares = npt.NDArray[np.float64]

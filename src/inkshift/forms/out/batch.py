@@ -13,7 +13,7 @@ from types import ModuleType
 from inkshift import remote
 from inkshift.errors import InputError, SettingError
 from inkshift.files import locked, read_csv
-from inkshift.forms.assemble import Called, Roll, RollCall
+from inkshift.forms.assemble import Roll, RollCall, RollEntry
 from inkshift.forms.out.columns import address_of
 from inkshift.forms.out.export import BINARY, AddForm, Format, Output, format_of, is_address, open_readings, write_forms
 from inkshift.forms.out.html import open_report
@@ -246,7 +246,7 @@ class _Tally:
         self.broken |= {(form.name, rule): None for item in form.fields for rule in item.rules_broken}
         self.blank += sum(note.blank for note in form.pages)
         pages = sum(not (note.error or note.blank) for note in form.pages)
-        self.roll_call.add(Called(form.name, pages, form.template, self.whole.get(form.template, 1)))
+        self.roll_call.add(RollEntry(form.name, pages, form.template, self.whole.get(form.template, 1)))
 
     def summary(self, passed_over: Iterable[Path]) -> ReadSummary:
         return ReadSummary(

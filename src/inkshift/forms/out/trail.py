@@ -61,7 +61,7 @@ class Fault:
 
 
 @dataclass(slots=True)
-class Run:
+class TrailRun:
     """One run of a trail: its settings and values, each with its line."""
 
     line: int
@@ -74,7 +74,7 @@ class Run:
 class Trail:
     """A trail as it was found. digest: SHA-256 of its last line, which stands for all of them."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[TrailRun, ...]
     faults: tuple[Fault, ...]
     digest: str
 
@@ -288,7 +288,7 @@ def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
 
 def check(path: Path) -> Trail:
     """Read a trail and check its chain and seal. Raises DataError where there is no such file or nothing in it."""
-    runs: list[Run] = []
+    runs: list[TrailRun] = []
     ends: list[str] = []
     faults: list[Fault] = []
     before, number, whole, kept = NOTHING, 0, True, False
@@ -345,14 +345,14 @@ def _linked(number: int, record: Record, before: str) -> Iterator[Fault]:
         )
 
 
-def _placed(number: int, record: Record, runs: list[Run]) -> Iterator[Fault]:
+def _placed(number: int, record: Record, runs: list[TrailRun]) -> Iterator[Fault]:
     """Put a line into its run; a fault where it cannot be there."""
     kind = record["kind"]
     open_run = bool(runs) and not runs[-1].ended
     if kind == "settings":
         if open_run:
             yield Fault(runs[-1].line, "the run that begins here has no line that ends it")
-        runs.append(Run(number, record))
+        runs.append(TrailRun(number, record))
     elif not open_run:
         yield Fault(number, f"expected a line of settings before this one, of the kind {kind!r}; lines were taken out")
     elif kind == "end":
@@ -365,7 +365,7 @@ def _placed(number: int, record: Record, runs: list[Run]) -> Iterator[Fault]:
         runs[-1].records.append((number, record))
 
 
-class _Line(BaseModel):
+class _TrailLine(BaseModel):
     """What a line is made of; each kind of line has its own parts. Values stay in the record that was read."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -373,7 +373,7 @@ class _Line(BaseModel):
     previous: str
 
 
-class _Settings(_Line):
+class _Settings(_TrailLine):
     kind: Literal["settings"]
     time: str
     inkshift: str
@@ -382,7 +382,7 @@ class _Settings(_Line):
     models: dict[str, str]
 
 
-class _Value(_Line):
+class _Value(_TrailLine):
     kind: Literal["value"]
     form: str
     field: str
@@ -401,14 +401,14 @@ class _Value(_Line):
     time: str
 
 
-class _Page(_Line):
+class _Page(_TrailLine):
     kind: Literal["page"]
     file: str
     page: Annotated[int, Field(ge=0)]
     error: str
 
 
-class _End(_Line):
+class _End(_TrailLine):
     kind: Literal["end"]
     lines: Annotated[int, Field(ge=0)]
     runs: Annotated[int, Field(ge=1)] = 1  # an older trail does not say how many there are so far
@@ -457,7 +457,7 @@ def files_as_read(trail: Trail, fetch: bool = False) -> Iterator[Fault]:
         yield Fault(line, f"{file}: was not checked, as it lies in a store{more}; --fetch fetches what does")
 
 
-def read_again(run: Run, progress: Progress | None = None, fetch: bool = False) -> Iterator[Fault]:
+def read_again(run: TrailRun, progress: Progress | None = None, fetch: bool = False) -> Iterator[Fault]:
     """Read the files of a run anew, with its settings, and name each line that comes out otherwise.
 
     Files that are not there any more, or changed, or in a store without `fetch`, are left to `files_as_read`.
@@ -492,7 +492,7 @@ def read_again(run: Run, progress: Progress | None = None, fetch: bool = False) 
             yield Fault(line, f"form {name_of_form} field {name} is not read any more")
 
 
-def _other_inputs(run: Run, now: Record) -> Iterator[Fault]:
+def _other_inputs(run: TrailRun, now: Record) -> Iterator[Fault]:
     for what, then in (("file", run.settings["files"]), ("model", run.settings["models"])):
         for name, digest in then.items():
             found = now[f"{what}s"].get(name, "none")

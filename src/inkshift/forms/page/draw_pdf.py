@@ -22,7 +22,7 @@ except ImportError:  # Windows: the clock of `pdf.py` is the only limit there
     resource = None  # type: ignore[assignment]
 
 
-class Refused(Exception):
+class RefusalError(Exception):
     """Why a page is not drawn, as one line."""
 
 
@@ -40,7 +40,7 @@ def serve(seconds: int, memory: int) -> None:
         pixels: Any = b""
         try:
             said, pixels = answered(**json.loads(line))
-        except Refused as e:
+        except RefusalError as e:
             said = {"refused": str(e)}
         except Exception as e:
             said = {"damaged": " ".join(str(e).split()) or type(e).__name__}
@@ -56,7 +56,7 @@ def answered(path: str, page: int, dpi: int, longest: int, most: int) -> tuple[d
         if page == 0:
             return {"count": len(pdf)}, b""
         if not 1 <= page <= len(pdf):
-            raise Refused(f"expected a page from 1 to {len(pdf)}, found page {page}")
+            raise RefusalError(f"expected a page from 1 to {len(pdf)}, found page {page}")
         return drawn(pdf, page, dpi, longest, most)
     finally:
         pdf.close()
@@ -69,7 +69,7 @@ def opened(path: str) -> pdfium.PdfDocument:
         return pdfium.PdfDocument(handle)
     code = pdfium.raw.FPDF_GetLastError()
     if code in (pdfium.raw.FPDF_ERR_PASSWORD, pdfium.raw.FPDF_ERR_SECURITY):
-        raise Refused("expected an open PDF, found one locked by a password; save a copy without it")
+        raise RefusalError("expected an open PDF, found one locked by a password; save a copy without it")
     raise ValueError("its structure")
 
 
@@ -80,7 +80,7 @@ def drawn(pdf: pdfium.PdfDocument, number: int, dpi: int, longest: int, most: in
     for picture in page.get_objects(filter=[pdfium.raw.FPDF_PAGEOBJ_IMAGE]):
         width, height = picture.get_px_size()
         if width * height > most:
-            raise Refused(
+            raise RefusalError(
                 f"expected at most {most // 10**6} megapixels, found {width} x {height} pixels; "
                 "scan at fewer dots per inch"
             )

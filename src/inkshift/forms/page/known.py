@@ -15,12 +15,12 @@ from inkshift.arrays import Matrix, Pixels
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.page.barcode import barcode_on
 from inkshift.forms.page.files import PageRef, load_page
-from inkshift.forms.page.laid import Laid, blank_of, darkened
+from inkshift.forms.page.laid import LaidPage, blank_of, darkened
 from inkshift.forms.page.which import beside, in_rows, likeliest, unknown_form
 from inkshift.forms.registration.apart import shows_other
 from inkshift.forms.registration.places import overlap, promise
 from inkshift.forms.registration.register import in_mirror, lay_at, reference_of, register
-from inkshift.forms.registration.registered import Registered, without
+from inkshift.forms.registration.registered import RegisteredPage, without
 from inkshift.forms.registration.scan import Scan
 from inkshift.forms.template import Template, load_template
 from inkshift.reframe import to_gray
@@ -44,7 +44,7 @@ class KnownForm:
         """file: the template. Raises TemplateError or InputError."""
         self.template = load_template(file)
         self.references = references(self.template, Path(file).parent)
-        self._blanks: dict[int, Registered] = {}
+        self._blanks: dict[int, RegisteredPage] = {}
 
     @property
     def digest(self) -> str:
@@ -53,7 +53,7 @@ class KnownForm:
         pictures = [b"" if one is None else repr(one.shape).encode() + one.tobytes() for one in self.references]
         return jobs.digest(said, *pictures)
 
-    def lay(self, image: Pixels, number: int = 1, count: int = 0, scan: Scan | None = None) -> list[Laid]:
+    def lay(self, image: Pixels, number: int = 1, count: int = 0, scan: Scan | None = None) -> list[LaidPage]:
         """The page on the design of the template that it proves; two ways up where only what is written can tell.
 
         number: of the page in its file, which tells designs apart that the page fits alike; not where the file's
@@ -63,13 +63,13 @@ class KnownForm:
         specs = self.template.pages
         if scan is None and len(specs) > 1:
             scan = Scan(to_gray(image))
-        laid: list[list[Laid]] = []
+        laid: list[list[LaidPage]] = []
         failed: list[RegistrationError] = []
         likely = self.promises(scan) if scan else [0.0]
         for design in sorted(range(len(specs)), key=lambda k: -likely[k]):  # its own first: others end sooner then
             try:
                 ways = register(image, specs[design], self.references[design], scan)
-                laid.append([Laid(design, one, specs[design]) for one in ways])
+                laid.append([LaidPage(design, one, specs[design]) for one in ways])
             except RegistrationError as e:
                 failed.append(e)
         if not laid:
@@ -98,7 +98,7 @@ class KnownForm:
             )
         return [replace(one, by_number=True) for one in turn[0]]
 
-    def _not_others(self, alike: list[list[Laid]]) -> list[list[Laid]]:
+    def _not_others(self, alike: list[list[LaidPage]]) -> list[list[LaidPage]]:
         """Of a page on several designs that it fits alike, those of which it shows no other's print; all where each
         does."""
         known = [reference_of(one[0].spec, self.references[one[0].design]) for one in alike if one[0].spec]
@@ -111,17 +111,17 @@ class KnownForm:
         ]
         return left or alike
 
-    def lay_at(self, image: Pixels, matrix: Matrix, design: int) -> Laid:
+    def lay_at(self, image: Pixels, matrix: Matrix, design: int) -> LaidPage:
         """A page that somebody laid by hand. matrix: 3x3, pixels of page `design` of the template to its own."""
         spec = self.template.pages[design]
-        return Laid(design, lay_at(image, spec, matrix, self.references[design]), spec)
+        return LaidPage(design, lay_at(image, spec, matrix, self.references[design]), spec)
 
-    def mirrored(self, page: Registered, design: int) -> list[Laid]:
+    def mirrored(self, page: RegisteredPage, design: int) -> list[LaidPage]:
         """A page that lies on a design, as it lies on it in a mirror, with its darkness; see `in_mirror`."""
         spec = self.template.pages[design]
-        return [self.darkened(Laid(design, way, spec)) for way in in_mirror(page, spec, self.references[design])]
+        return [self.darkened(LaidPage(design, way, spec)) for way in in_mirror(page, spec, self.references[design])]
 
-    def darkened(self, found: Laid) -> Laid:
+    def darkened(self, found: LaidPage) -> LaidPage:
         """A page with its darkness, and that of the blank form."""
         reference = self.references[found.design]
         if reference is not None and found.design not in self._blanks:
@@ -139,7 +139,7 @@ class KnownForm:
         return pattern is not None and bool(barcode_on(image, pattern))
 
 
-LaidForm = tuple[KnownForm, list[Laid]]
+LaidForm = tuple[KnownForm, list[LaidPage]]
 
 
 def references(template: Template, folder: Path) -> list[Pixels | None]:
@@ -220,7 +220,7 @@ def _recognise(forms: Sequence[KnownForm], image: Pixels, number: int, count: in
     return tried[likely[0]]
 
 
-def _out_of_proportion(page: Registered) -> RegistrationError:
+def _out_of_proportion(page: RegisteredPage) -> RegistrationError:
     """The error of a form that fits a part of a picture only as no paper is stretched beside the first one's."""
     error = RegistrationError("it would be wider or narrower, for its height, than the one beside it; scan it whole")
     error.outline, error.explained = [(float(x), float(y)) for x, y in page.outline], page.explained

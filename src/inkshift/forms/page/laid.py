@@ -17,7 +17,7 @@ from inkshift.forms.kinds import WITH_DIGITS
 from inkshift.forms.page.guides import without_guides
 from inkshift.forms.page.place import Box
 from inkshift.forms.page.strokes import PASSED, strokes_through
-from inkshift.forms.registration.registered import TALLEST_FIELD, Registered, cut
+from inkshift.forms.registration.registered import TALLEST_FIELD, RegisteredPage, cut
 from inkshift.forms.template import FieldSpec, PageSpec
 from inkshift.reframe import to_gray
 
@@ -28,16 +28,16 @@ _TALLEST_TEXT = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class LaidPage:
     """A page on a design of its template, or as it is, without one. dark: its darkness, (H, W) uint8. blank: the
     darkness of the blank form, where there is a picture of it. by_number: the design is known by the page's number in
     its file alone."""
 
     design: int
-    page: Registered
+    page: RegisteredPage
     spec: PageSpec | None
     dark: Pixels = field(default_factory=lambda: np.zeros((0, 0), np.uint8), repr=False)
-    blank: Registered | None = None
+    blank: RegisteredPage | None = None
     by_number: bool = False
 
     @property
@@ -50,12 +50,12 @@ class Laid:
         return sum(math.hypot(*one) for one in across) / sum(math.hypot(*one) for one in down) * high / wide
 
 
-def blank_of(spec: PageSpec, reference: Pixels) -> Registered:
+def blank_of(spec: PageSpec, reference: Pixels) -> RegisteredPage:
     """The darkness of the blank form from its picture, (H, W) uint8."""
-    return Registered(inks.darkness(reference, _window(spec, 1.0)), np.eye(3), 1.0, 0, 0)
+    return RegisteredPage(inks.darkness(reference, _window(spec, 1.0)), np.eye(3), 1.0, 0, 0)
 
 
-def darkened(laid: Laid, blank: Registered | None) -> Laid:
+def darkened(laid: LaidPage, blank: RegisteredPage | None) -> LaidPage:
     """A page on a template with its darkness and that of the blank form.
 
     Coloured print is not dropped by its colour where the blank form tells where print is: a pen may share it.
@@ -65,7 +65,7 @@ def darkened(laid: Laid, blank: Registered | None) -> Laid:
     return replace(laid, dark=inks.darkness(image, _window(laid.spec, laid.page.scale)), blank=blank)
 
 
-def cut_out(laid: Laid, strokes: bool = True) -> list[cutout.FieldJob]:
+def cut_out(laid: LaidPage, strokes: bool = True) -> list[cutout.FieldJob]:
     """What is to be read of a page, field by field. strokes: whether those over several fields are looked for."""
     assert laid.spec is not None
     specs = laid.spec.fields
@@ -81,7 +81,7 @@ def _window(page: PageSpec, scale: float) -> int:
     return round(1.5 * float(np.median(heights)) * scale) if heights else 0
 
 
-def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | None) -> cutout.FieldJob:
+def _job(page: RegisteredPage, dark: Pixels, spec: FieldSpec, blank: RegisteredPage | None) -> cutout.FieldJob:
     x, y, w, h = spec.box
     margin = (ROOM if spec.kind == "tick" else MARGIN) * h
     read = spec.kind in WITH_DIGITS or spec.order
@@ -104,7 +104,11 @@ def _job(page: Registered, dark: Pixels, spec: FieldSpec, blank: Registered | No
 
 
 def _with_strokes(
-    work: list[cutout.FieldJob], specs: Sequence[FieldSpec], page: Registered, dark: Pixels, blank: Registered | None
+    work: list[cutout.FieldJob],
+    specs: Sequence[FieldSpec],
+    page: RegisteredPage,
+    dark: Pixels,
+    blank: RegisteredPage | None,
 ) -> list[cutout.FieldJob]:
     """The fields of a page with what long strokes over several of them say; those that the form brings say nothing."""
     boxes = [box for spec in specs for box in _cell_boxes(spec)]
@@ -133,7 +137,7 @@ def _cell_boxes(spec: FieldSpec) -> list[Box]:
     return [(x + w * k / count, y, w / count, h) for k in range(count)]
 
 
-def _cut_blank(blank: Registered, spec: FieldSpec, margin: float, size: tuple[int, ...]) -> Pixels:
+def _cut_blank(blank: RegisteredPage, spec: FieldSpec, margin: float, size: tuple[int, ...]) -> Pixels:
     """The darkness of the blank form where a field is, as wide and high as the field's crop."""
     darkness = cut(blank.image, blank, spec.box, margin, 0)[0]
     return np.asarray(cv2.resize(darkness, size[:2], interpolation=cv2.INTER_AREA), np.uint8)

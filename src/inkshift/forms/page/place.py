@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from inkshift.forms.registration.candidates import project
-from inkshift.forms.registration.registered import Registered
+from inkshift.forms.registration.registered import RegisteredPage
 
 Box = tuple[float, float, float, float]
 
 
-def on_page(page: Registered, box: Box) -> Box:
+def on_page(page: RegisteredPage, box: Box) -> Box:
     """xmin, ymin, xmax, ymax of a box of the template, x, y, width, height, in pixels of the page as it was loaded.
 
     The page may have been turned to stand upright; the answer is of the page before that, to a tenth of a pixel.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from inkshift.arrays import Gray
 from inkshift.forms.cut import ink as inks
 from inkshift.forms.cut.segment import components
-from inkshift.forms.registration.registered import Registered
+from inkshift.forms.registration.registered import RegisteredPage
 
 Box = tuple[float, float, float, float]
 Lines = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ _AXES, _THROUGH, _INSIDE = 4.0, 0.6, 0.1
 PASSED = 0.9
 
 
-def strokes_through(page: Registered, dark: Gray, boxes: Sequence[Box]) -> npt.NDArray[np.bool_]:
+def strokes_through(page: RegisteredPage, dark: Gray, boxes: Sequence[Box]) -> npt.NDArray[np.bool_]:
     """Which boxes (cells, or fields without) long straight strokes pass that pass others as well: (N,) bool.
 
     dark: the page's darkness (`ink.darkness`), (H, W) uint8. boxes: x, y, width, height in pixels of the template.
@@ -50,7 +50,7 @@ def strokes_through(page: Registered, dark: Gray, boxes: Sequence[Box]) -> npt.N
     return passed
 
 
-def _laid(page: Registered, dark: Gray, places: Lines) -> tuple[Gray, Lines]:
+def _laid(page: RegisteredPage, dark: Gray, places: Lines) -> tuple[Gray, Lines]:
     """The part of the page that holds the boxes, laid upright on the template and shrunk, and the boxes in it."""
     scale = min(1.0, _HEIGHT / float(np.median(places[:, 3])))
     room = 0.5 * float(np.median(places[:, 3]))

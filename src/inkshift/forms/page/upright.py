@@ -10,12 +10,12 @@ import numpy as np
 
 from inkshift.errors import RegistrationError
 from inkshift.forms.kinds import WITH_DIGITS
-from inkshift.forms.page.laid import Laid
+from inkshift.forms.page.laid import LaidPage
 from inkshift.forms.reading import FieldReading
 from inkshift.forms.registration.registered import on_each_other, turned_in_place
 
 # Reads the fields of a page that lies on its template, as quickly as that tells anything.
-Glance = Callable[[Laid], list[FieldReading]]
+Glance = Callable[[LaidPage], list[FieldReading]]
 
 # Log odds by which numbers must be surer one way up than the other.
 _LEAST_ODDS = 5.0
@@ -26,7 +26,7 @@ _DOUBTFUL, _SURELY = 0.2, 0.9
 _SAMPLES, _SURER = (4, 8, 32), 2.0
 
 
-def plainly_up(laid: list[Laid], glance: Glance) -> list[Laid]:
+def plainly_up(laid: list[LaidPage], glance: Glance) -> list[LaidPage]:
     """The ways up that are left once some of the fields of a page with many were read; all where none tells."""
     count = min(len(one.spec.fields) if one.spec else 0 for one in laid)
     some_of = [count // sample for sample in _SAMPLES if count >= 2 * sample] if len(laid) > 1 else []
@@ -39,7 +39,9 @@ def plainly_up(laid: list[Laid], glance: Glance) -> list[Laid]:
     return laid
 
 
-def stands(laid: list[Laid], ways: Sequence[Sequence[FieldReading]], glance: Glance, least: float = _LEAST_ODDS) -> int:
+def stands(
+    laid: list[LaidPage], ways: Sequence[Sequence[FieldReading]], glance: Glance, least: float = _LEAST_ODDS
+) -> int:
     """Which of two ways up a page stands, by what was read. Raises RegistrationError where that does not tell."""
     if len(laid) == 1 or on_each_other(laid[0].page, laid[1].page):
         return way_up(ways, least=least)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from inkshift.forms.registration.reference import FINE, Reference
 from inkshift.forms.registration.refine import seen_there
-from inkshift.forms.registration.registered import Registered
+from inkshift.forms.registration.registered import RegisteredPage
 from inkshift.forms.registration.scan import Contrast, Scan, inverse
 from inkshift.reframe import to_gray
 
@@ -24,7 +24,7 @@ _SEEN, _OVER = 0.6, 0.2
 _SAME = 0.93  # likeness of two words that are one
 
 
-def shows_other(page: Registered, design: Reference, other_page: Registered, other: Reference) -> bool:
+def shows_other(page: RegisteredPage, design: Reference, other_page: RegisteredPage, other: Reference) -> bool:
     """Whether a page, laid on two designs, shows print of the other one somewhere where the first has other print, or
     none; and nowhere the other way round. What neither shows says nothing: it may have been somebody's ink.
     """

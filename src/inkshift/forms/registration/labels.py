@@ -34,7 +34,7 @@ NEIGHBOURS, _OTHER, _MOST_OTHER, _SOME, _FEW = 0.02, 0.5, 0.5, 3, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class RowLabel:
     """Print beside a row of fields, by its number from above. patch: of the fine reference; reach: how far it is looked
     for when it is not seen near its place; fields: whose it is; rivals: the labels of rows nearby that differ from it,
     each laid into its row.
@@ -48,12 +48,12 @@ class Label:
 
 
 @lru_cache(maxsize=32)
-def labels_of(reference: Reference) -> tuple[Label, ...]:
+def labels_of(reference: Reference) -> tuple[RowLabel, ...]:
     """The labels of the rows of fields of a form with a picture; none where only lines are known."""
     if reference.drawn:
         return ()
     unit, words = max(reference.size) / FINE, _without_rules(reference.fine)
-    found: list[tuple[int, int, int, Label]] = []
+    found: list[tuple[int, int, int, RowLabel]] = []
     for row, members in enumerate(rows_of(reference)):
         boxes = np.array([reference.spec.fields[k].box for k in members]) / unit
         top, high = round(float(boxes[0, 1])), max(round(float(boxes[0, 3])), 1)
@@ -69,7 +69,7 @@ def labels_of(reference: Reference) -> tuple[Label, ...]:
             if right - left >= _NARROWEST and patch is not None:
                 own = _beside(left, [a for a, _ in spans], boxes)
                 fields = tuple(members[k] for k in own)
-                found.append((row, top, high, Label(row, patch, min(_FAR, int(_OF_ROW * high)), fields)))
+                found.append((row, top, high, RowLabel(row, patch, min(_FAR, int(_OF_ROW * high)), fields)))
     around = cv2.copyMakeBorder(reference.fine, _FAR, _FAR, _FAR, _FAR, cv2.BORDER_CONSTANT, value=(0,))
     return tuple(_with_rivals(one, found, np.asarray(around, np.float32)) for one in found)
 
@@ -110,8 +110,8 @@ def _beside(left: int, starts: Sequence[int], boxes: npt.NDArray[np.float64]) ->
 
 
 def _with_rivals(
-    one: tuple[int, int, int, Label], every: Sequence[tuple[int, int, int, Label]], fine: Contrast
-) -> Label:
+    one: tuple[int, int, int, RowLabel], every: Sequence[tuple[int, int, int, RowLabel]], fine: Contrast
+) -> RowLabel:
     row, top, high, label = one
     start, end = label.patch.x, label.patch.x + label.patch.print.shape[1]
     rivals = [
@@ -127,7 +127,7 @@ def _with_rivals(
 
 
 def label_probability(
-    labels: Sequence[Label], reference: Reference, place: Place, seen: Contrast, border: int
+    labels: Sequence[RowLabel], reference: Reference, place: Place, seen: Contrast, border: int
 ) -> npt.NDArray[np.float64]:
     """How probable it is, (N,), 0 to 1, that what each field is printed beside is its own label.
 
@@ -154,7 +154,7 @@ def label_probability(
 
 
 def _compared(
-    labels: Sequence[Label], reference: Reference, place: Place, seen: Contrast, border: int
+    labels: Sequence[RowLabel], reference: Reference, place: Place, seen: Contrast, border: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """How like its own print each label is, (L,), and how like that of the rival that fits best there."""
     unit = max(reference.size) / FINE

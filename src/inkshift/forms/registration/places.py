@@ -14,7 +14,7 @@ from inkshift.forms.registration import candidates
 from inkshift.forms.registration.proof import (
     PLAIN,
     Evidence,
-    View,
+    ScanView,
     fine,
     glance,
     is_even,
@@ -57,18 +57,18 @@ _ON_SCAN = 0.9
 
 
 @dataclass(frozen=True, eq=False)
-class Tried:
+class Hypothesis:
     """A place and what speaks for it. looks: the scan from there. judged, probability: once its rivals are known.
     closest: whether it is no better laid once more (see `closer`). over: its margin over others, see `_margins`."""
 
     scan: Scan
     known: Reference
     place: Place
-    looks: View
+    looks: ScanView
     judged: Evidence | None = None
     probability: float = 0.0
     closest: bool = False
-    over: dict[Tried, tuple[float, float]] = field(default_factory=dict)
+    over: dict[Hypothesis, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def explained(self) -> float:
@@ -90,12 +90,12 @@ class Tried:
         """The scan from there as `lead` sees it."""
         return fine(self.scan, self.known, self.place)
 
-    def margin_over(self, rival: Tried, differs: Sequence[float]) -> float:
+    def margin_over(self, rival: Hypothesis, differs: Sequence[float]) -> float:
         """`Evidence.margin` over another place at which so much of the print and of its parts differs."""
         return margin_over(self.shares, rival.shares, differs)
 
 
-def find_places(scan: Scan, known: Reference) -> list[Tried]:
+def find_places(scan: Scan, known: Reference) -> list[Hypothesis]:
     """The places at which the form may lie on a scan, those that were tried, the likeliest first; a fax may be of half
     the rows."""
     tried = _find_as_it_is(scan, known)
@@ -109,7 +109,7 @@ def promise(scan: Scan, known: Reference) -> float:
     return max((glance(scan, known, matrix) for matrix in quick), default=0.0)
 
 
-def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
+def _find_as_it_is(scan: Scan, known: Reference) -> list[Hypothesis]:
     """The places that were tried, best first: each way of looking in turn, until one is proved.
 
     Where another form is proved to be there, what shows far less than that is not tried (`Scan.least`).
@@ -123,9 +123,9 @@ def _find_as_it_is(scan: Scan, known: Reference) -> list[Tried]:
         _by_paper,
         lambda scan, known: candidates.by_lines(scan, known, lines),
     )
-    tried: list[Tried] = []
+    tried: list[Hypothesis] = []
     followed: list[Matrix] = []
-    best: Tried | None = None
+    best: Hypothesis | None = None
     for way in ways:
         exact = way in (ways[0], candidates.by_marks)
         chosen = _worth_a_look(scan, known, way(scan, known), exact)
@@ -193,7 +193,7 @@ def _is_fax(scan: Scan) -> bool:
     return max(scan.gray.shape) >= _SMALLEST_FAX and gray < min(_FAX_GRAY, black)
 
 
-def _squashed(scan: Scan, known: Reference, tried: Sequence[Tried]) -> list[Tried]:
+def _squashed(scan: Scan, known: Reference, tried: Sequence[Hypothesis]) -> list[Hypothesis]:
     """The places on what may be a fax of standard resolution, which has half as many rows as columns to the inch:
     looked for and proved as it is, and on a picture of it that is twice as high, or, turned aside, twice as wide.
 
@@ -233,7 +233,7 @@ def _covers(matrix: Matrix, scan: Scan, known: Reference) -> bool:
     return bool(cv2.contourArea(outline_of(matrix, known).astype(np.float32)) > _MOST_OF_SCAN * high * wide)
 
 
-def _judged(scan: Scan, known: Reference, tried: Sequence[Tried]) -> Tried:
+def _judged(scan: Scan, known: Reference, tried: Sequence[Hypothesis]) -> Hypothesis:
     """The first of the places, its margin and probability with the others as rivals."""
     best = _among(known, tried)
     if not _fills(best.place.matrix, scan, known):
@@ -242,7 +242,7 @@ def _judged(scan: Scan, known: Reference, tried: Sequence[Tried]) -> Tried:
     return replace(best, judged=evidence, probability=probability(evidence))
 
 
-def _among(known: Reference, tried: Sequence[Tried]) -> Tried:
+def _among(known: Reference, tried: Sequence[Hypothesis]) -> Hypothesis:
     """The first of the places, or one that tells more of what they differ in, with the others as rivals."""
     first, over = 0, {}
     for k in range(1, len(tried)):
@@ -268,12 +268,12 @@ def _among(known: Reference, tried: Sequence[Tried]) -> Tried:
     return replace(best, judged=evidence, probability=probability(evidence))
 
 
-def _is_rival(one: Tried, other: Tried, known: Reference) -> bool:
+def _is_rival(one: Hypothesis, other: Hypothesis, known: Reference) -> bool:
     """Whether the form lies at one of two places at most, and not at the same."""
     return not (_beside(one, other, known) or same_place(other.place.matrix, one.place.matrix, known, _SAME_PLACE))
 
 
-def _margins(known: Reference, one: Tried, other: Tried) -> tuple[float, float]:
+def _margins(known: Reference, one: Hypothesis, other: Hypothesis) -> tuple[float, float]:
     """`Evidence.margin` of each of two places over the other; where that is not clear, by those of the template's lines
     and marks that are at one of the two alone."""
     if other not in one.over:  # places are weighed anew with each that is added
@@ -287,7 +287,7 @@ def _margins(known: Reference, one: Tried, other: Tried) -> tuple[float, float]:
     return one.over[other]
 
 
-def _margin(known: Reference, best: Tried, rival: Tried) -> float:
+def _margin(known: Reference, best: Hypothesis, rival: Hypothesis) -> float:
     """`Evidence.margin` of a place over a rival, by the print as a whole and by what of it lies elsewhere."""
     margin = best.margin_over(rival, _apart(best.place, rival.place, known))
     if abs(margin) > _CLEAR:
@@ -321,7 +321,7 @@ def overlap(one: Matrix, other: Matrix) -> float:
     return float(cv2.intersectConvexConvex(a, b)[0]) / max(min(cv2.contourArea(a), cv2.contourArea(b)), 1e-6)
 
 
-def _beside(one: Tried, other: Tried, known: Reference) -> bool:
+def _beside(one: Hypothesis, other: Hypothesis, known: Reference) -> bool:
     """Whether the form may lie at both places: they are those of two sheets."""
     return overlap(*(outline_of(tried.place.matrix, known) for tried in (one, other))) < _OVERLAP
 
@@ -387,7 +387,7 @@ def closer(scan: Scan, known: Reference, place: Place) -> Place:
     return again if _roughly(scan, known, again) > _roughly(scan, known, place) else place
 
 
-def _try(scan: Scan, known: Reference, place: Place, closely: bool = False) -> list[Tried]:
+def _try(scan: Scan, known: Reference, place: Place, closely: bool = False) -> list[Hypothesis]:
     """A place judged, and its nearest rivals, beside it and upside down, each as well laid as the place itself.
 
     closely: as `follow` lays it.
@@ -413,7 +413,7 @@ def _try(scan: Scan, known: Reference, place: Place, closely: bool = False) -> l
     return made
 
 
-def _add_beside(scan: Scan, known: Reference, made: list[Tried], closely: bool) -> None:
+def _add_beside(scan: Scan, known: Reference, made: list[Hypothesis], closely: bool) -> None:
     """Adds to places the rivals beside the best of them, then beside the best of these, while any is better."""
     across, down = known.period
     for _ in range(_MOST_ROWS_OFF):
@@ -426,22 +426,27 @@ def _add_beside(scan: Scan, known: Reference, made: list[Tried], closely: bool) 
             return
 
 
-def _look_at(scan: Scan, known: Reference, place: Place) -> Tried:
+def _look_at(scan: Scan, known: Reference, place: Place) -> Hypothesis:
     """A place to be proved: by what was seen from nearby where that, a little blurred, leaves nothing open."""
-    rough = Tried(scan, known, place, view(scan, known, place, rough=True))
+    rough = Hypothesis(scan, known, place, view(scan, known, place, rough=True))
     if is_even(rough.looks, known) and is_plain(rough.evidence):
         return rough
-    return Tried(scan, known, place, view(scan, known, place))
+    return Hypothesis(scan, known, place, view(scan, known, place))
 
 
-def _is_open(one: Tried) -> bool:
+def _is_open(one: Hypothesis) -> bool:
     """Whether what is printed fits a place, and may fit as well beside it."""
     return one.evidence.margin < PLAIN and one.evidence.gain > 0.15
 
 
 def _beside_it(
-    scan: Scan, known: Reference, one: Tried, shift: tuple[float, float], tried: Sequence[Tried], closely: bool
-) -> list[Tried]:
+    scan: Scan,
+    known: Reference,
+    one: Hypothesis,
+    shift: tuple[float, float],
+    tried: Sequence[Hypothesis],
+    closely: bool,
+) -> list[Hypothesis]:
     """The place so many template pixels right and down of one, if it is none of those tried, or is laid better now."""
     moved = np.eye(3)
     moved[:2, 2] = shift

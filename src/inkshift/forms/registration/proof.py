@@ -82,7 +82,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ScanView:
     """The scan as it is seen from a place. contrast: (H, W), 0 beyond the scan; there: where the scan is."""
 
     contrast: Contrast
@@ -96,7 +96,7 @@ class View:
         return self.gain * self.seen
 
 
-def view(scan: Scan, reference: Reference, place: Place, rough: bool = False) -> View:
+def view(scan: Scan, reference: Reference, place: Place, rough: bool = False) -> ScanView:
     """The scan from a place, and how much of the expected print is seen in it.
 
     rough: from what was seen already from a place nearby, a little blurred: enough to choose among places.
@@ -111,7 +111,7 @@ def view(scan: Scan, reference: Reference, place: Place, rough: bool = False) ->
         made, there = seen_there(scan, reference, to_scan, (w, h), COARSE, bend)
     own = float(np.vdot(reference.counts, there.astype(np.float32)))
     gain = float(np.vdot(made, reference.weighted)) / max(own, 1e-6)
-    return View(made, there, gain, own / max(float(reference.counts.sum()), 1e-6))
+    return ScanView(made, there, gain, own / max(float(reference.counts.sum()), 1e-6))
 
 
 def glance(scan: Scan, reference: Reference, matrix: Matrix) -> float:
@@ -128,7 +128,7 @@ def glance(scan: Scan, reference: Reference, matrix: Matrix) -> float:
     return float((np.where(inside, dark[at[:, 1], at[:, 0]], 0) * weights).sum() / weights.sum())
 
 
-def weigh(seen: View, reference: Reference) -> Evidence:
+def weigh(seen: ScanView, reference: Reference) -> Evidence:
     """The evidence for a place from which the scan looks like this. Margins are those of the whole print where these
     are plain, and else of the part of it that tells more.
     """
@@ -154,7 +154,7 @@ def weigh(seen: View, reference: Reference) -> Evidence:
 
 
 def _margins(
-    seen: View, reference: Reference, page: Contrast, part: Contrast | None, visible: Contrast, turned: bool
+    seen: ScanView, reference: Reference, page: Contrast, part: Contrast | None, visible: Contrast, turned: bool
 ) -> Contrast:
     """`Evidence.margin` of each shift, by the whole print, or by its parts where that leaves a rival open.
 
@@ -181,19 +181,19 @@ def _margins(
     return best
 
 
-def _visible(seen: View, reference: Reference) -> Contrast:
+def _visible(seen: ScanView, reference: Reference) -> Contrast:
     """The print that lies on the scan."""
     return reference.coarse if seen.seen > _WHOLE else np.asarray(reference.coarse * seen.there, np.float32)
 
 
-def _poorer(seen: View, reference: Reference, visible: Contrast) -> float:
+def _poorer(seen: ScanView, reference: Reference, visible: Contrast) -> float:
     """The share that is seen of the level strokes, the upright ones or the corner marks, whichever is least."""
     marks = reference.marks
     kinds = reference.ways if marks is None else (*reference.ways, reference.weighted * marks)
     return min((_share(seen.contrast, part, visible) for part in kinds), default=seen.gain)
 
 
-def is_even(seen: View, reference: Reference) -> bool:
+def is_even(seen: ScanView, reference: Reference) -> bool:
     """Whether so much of all parts of the form is seen that more would say nothing."""
     visible = _visible(seen, reference)
     return _even(seen.contrast, visible) >= _MOST and _poorer(seen, reference, visible) >= _MOST
@@ -204,7 +204,7 @@ def is_plain(evidence: Evidence) -> bool:
     return min(evidence.margin, evidence.turned) >= PLAIN
 
 
-def shares(seen: View, reference: Reference) -> tuple[float, ...]:
+def shares(seen: ScanView, reference: Reference) -> tuple[float, ...]:
     """Shares of the print and of its parts that are seen, what lies beyond the scan not counted as seen."""
     prints = [one.print for one in reference.parts]
     return tuple(max(_share(seen.contrast, one, reference.coarse), 0.0) for one in prints)

@@ -77,7 +77,7 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PrintPart:
     """The print as it counts, or a part of it. print: (H, W), on the coarse picture; whole: the sum of its product with
     the coarse print. Of it, and of it upside down: spectrum; likeness: to the coarse print for each shift within
     `Reference.reach`, 1 in the middle; lacking: what a rival at each of them should lack.
@@ -243,17 +243,17 @@ class Reference:
         return float(dx[r, c] / f), float(dy[r, c] / f)
 
     @cached_property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[PrintPart, ...]:
         """The print as it counts, and where only strokes are known, its level and its upright ones."""
         whole = self._part(self.weighted)
         return (whole, *(self._part(way) for way in self.ways)) if self.drawn and len(self.ways) > 1 else (whole,)
 
-    def _part(self, print_: Contrast) -> Part:
+    def _part(self, print_: Contrast) -> PrintPart:
         one, other = spectrum(print_), spectrum(np.ascontiguousarray(print_[::-1, ::-1]))
         whole = max(float((self.coarse * print_).sum()), 1e-6)
         own = spectrum(self.coarse)
         likeness, turned = (shifted(own, of, self.reach) / whole for of in (one, other))
-        return Part(print_, whole, one, other, likeness, turned, lacking(likeness), lacking(turned))
+        return PrintPart(print_, whole, one, other, likeness, turned, lacking(likeness), lacking(turned))
 
     def _upside(self, reach: tuple[int, int]) -> Contrast:
         """Of the coarse print to itself upside down for each shift within `reach`; where only strokes are known, of the

@@ -13,7 +13,16 @@ from inkshift.arrays import Gray, Matrix
 from inkshift.errors import RegistrationError, UnknownFormError
 from inkshift.forms.registration import candidates
 from inkshift.forms.registration.labels import NEIGHBOURS, label_probability, labels_of, rows_of
-from inkshift.forms.registration.places import LEAST, SURE, Tried, closer, find_places, is_on, outline_of, same_place
+from inkshift.forms.registration.places import (
+    LEAST,
+    SURE,
+    Hypothesis,
+    closer,
+    find_places,
+    is_on,
+    outline_of,
+    same_place,
+)
 from inkshift.forms.registration.proof import (
     MOSTLY,
     MOVED,
@@ -27,7 +36,7 @@ from inkshift.forms.registration.proof import (
 )
 from inkshift.forms.registration.reference import FINE, Reference
 from inkshift.forms.registration.refine import NEAR, Place, frames_seen, look, refine, snap
-from inkshift.forms.registration.registered import BED, Registered, shows_paper
+from inkshift.forms.registration.registered import BED, RegisteredPage, shows_paper
 from inkshift.forms.registration.scan import Scan
 from inkshift.forms.template import Box, PageSpec
 from inkshift.reframe import to_gray
@@ -59,7 +68,7 @@ _SOME_BED = 0.08
 
 def register(
     image: npt.NDArray[np.uint8], page: PageSpec, reference: Gray | None = None, scan: Scan | None = None
-) -> list[Registered]:
+) -> list[RegisteredPage]:
     """Lay a page, (H, W) or (H, W, 3) uint8, onto its template; `reference` is the picture that `page` names.
 
     One place; two, upright and upside down, where what is known of the print is the same both ways up, so that only
@@ -96,7 +105,7 @@ def register(
     return found
 
 
-def in_mirror(page: Registered, spec: PageSpec, reference: Gray | None = None) -> list[Registered]:
+def in_mirror(page: RegisteredPage, spec: PageSpec, reference: Gray | None = None) -> list[RegisteredPage]:
     """The mirror image of a page that was laid, on the same template, as `register` gives it; none where that does not
     show about as much of the print as the page does."""
     image = np.ascontiguousarray(page.image[:, ::-1])
@@ -110,7 +119,9 @@ def in_mirror(page: Registered, spec: PageSpec, reference: Gray | None = None) -
         return []
 
 
-def lay_at(image: npt.NDArray[np.uint8], page: PageSpec, matrix: Matrix, reference: Gray | None = None) -> Registered:
+def lay_at(
+    image: npt.NDArray[np.uint8], page: PageSpec, matrix: Matrix, reference: Gray | None = None
+) -> RegisteredPage:
     """Lay a page, (H, W) or (H, W, 3) uint8, where somebody put it by hand; `reference`: the picture that `page` names.
 
     matrix: 3x3, template to image pixels. It is drawn onto the print where that is near. Its quality says how well it
@@ -120,7 +131,7 @@ def lay_at(image: npt.NDArray[np.uint8], page: PageSpec, matrix: Matrix, referen
     place = refine(scan, known, matrix)
     if not same_place(place.matrix, matrix, known, _BY_HAND):
         place = Place(matrix)
-    tried = Tried(scan, known, place, view(scan, known, place))
+    tried = Hypothesis(scan, known, place, view(scan, known, place))
     return _laid(image, scan, known, place, replace(tried, probability=max(probability(tried.evidence), LEAST)))
 
 
@@ -134,7 +145,7 @@ def reference_of(page: PageSpec, picture: Gray | None) -> Reference:
     return _REFERENCES[key]
 
 
-def _refuse_unproved(best: Tried, known: Reference) -> None:
+def _refuse_unproved(best: Hypothesis, known: Reference) -> None:
     """Raises the error that says why a page is not proved to lie right, if it is not."""
     evidence = best.evidence
     if best.probability >= LEAST:
@@ -156,14 +167,14 @@ def _refuse_unproved(best: Tried, known: Reference) -> None:
     raise _near(error, best, known)
 
 
-def _near(error: RegistrationError, best: Tried, known: Reference) -> RegistrationError:
+def _near(error: RegistrationError, best: Hypothesis, known: Reference) -> RegistrationError:
     """The error, with the place that came nearest."""
     error.outline = [(float(x), float(y)) for x, y in outline_of(best.place.matrix, known)]
     error.explained = best.explained
     return error
 
 
-def _refuse_another_version(page: Registered, known: Reference, best: Tried) -> None:
+def _refuse_another_version(page: RegisteredPage, known: Reference, best: Hypothesis) -> None:
     """Raises UnknownFormError where boxes of the form are missing, or have other rows' names beside them, though all
     else is there.
     """
@@ -197,7 +208,7 @@ def _aside(shift: tuple[float, float]) -> str:
     return " and ".join(way for way, v in zip(ways, shift, strict=True) if abs(v) >= 1) or "a little aside"
 
 
-def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Place, best: Tried) -> Registered:
+def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Place, best: Hypothesis) -> RegisteredPage:
     """The page turned upright, and each field on its own frame."""
     seen = look(scan, known, place.matrix, _AROUND)
     own, fields, beside = dict[Box, Matrix](), dict[str, float](), dict[str, float]()
@@ -225,7 +236,7 @@ def _laid(image: npt.NDArray[np.uint8], scan: Scan, known: Reference, place: Pla
         fields[spec.name] = best.probability * float(sure[k] * framed[k] * there[k])
     paper = int(np.median(_inside(scan, known, place)))
     upright = _without_bed(upright, to_upright @ place.matrix, known, paper)
-    page = Registered(
+    page = RegisteredPage(
         upright,
         to_upright @ place.matrix,
         best.probability,

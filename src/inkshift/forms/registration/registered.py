@@ -23,7 +23,7 @@ BED = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class RegisteredPage:
     """A page laid onto its template.
 
     image: the page, turned upright, (H, W) or (H, W, 3) uint8. matrix: 3x3, template to image pixels. quality:
@@ -62,7 +62,7 @@ class Registered:
         return float(np.sqrt(abs(np.linalg.det(ends[1:] - ends[0]))))
 
 
-def on_each_other(one: Registered, other: Registered) -> bool:
+def on_each_other(one: RegisteredPage, other: RegisteredPage) -> bool:
     """Whether most fields of a page laid one way up lie on fields of it laid the other way up."""
     middles = []
     for page in (one, other):
@@ -78,7 +78,7 @@ def on_each_other(one: Registered, other: Registered) -> bool:
     return bool(inside.all(2).any(1).mean() > 0.5)
 
 
-def turned_in_place(page: Registered) -> Registered:
+def turned_in_place(page: RegisteredPage) -> RegisteredPage:
     """A page with each of its fields upside down where it lies."""
     own = {
         (x, y, w, h): matrix @ np.array([[-1, 0, 2 * x + w], [0, -1, 2 * y + h], [0, 0, 1]], np.float64)
@@ -87,7 +87,7 @@ def turned_in_place(page: Registered) -> Registered:
     return replace(page, own=own)
 
 
-def without(page: Registered, others: Sequence[Matrix]) -> Registered:
+def without(page: RegisteredPage, others: Sequence[Matrix]) -> RegisteredPage:
     """A page that lies beside others on one picture, with these, by their outlines, made paper."""
     beyond = np.zeros(page.image.shape[:2], np.uint8)
     to_upright = candidates.quarter_turn(page.turn // 90, page.image.shape)
@@ -101,7 +101,7 @@ def without(page: Registered, others: Sequence[Matrix]) -> Registered:
 
 def cut(
     picture: npt.NDArray[np.uint8],
-    page: Registered,
+    page: RegisteredPage,
     box: tuple[float, float, float, float],
     margin: float,
     paper: int,
@@ -130,7 +130,7 @@ def cut(
     return np.asarray(out, np.uint8), scale
 
 
-def shows_paper(page: Registered, boxes: Sequence[Box]) -> npt.NDArray[np.bool_]:
+def shows_paper(page: RegisteredPage, boxes: Sequence[Box]) -> npt.NDArray[np.bool_]:
     """Which boxes of the template, (N,), lie on the page, and on no part that was torn off over a dark bed."""
     steps = np.array([(x, y) for y in np.linspace(0.0, 1.0, _LOOKS) for x in np.linspace(0.0, 1.0, _LOOKS)])
     points = [candidates.project(np.array([x, y]) + steps * (w, h), page.map_of((x, y, w, h))) for x, y, w, h in boxes]

@@ -13,7 +13,7 @@ from inkshift.forms.field import signs
 from inkshift.forms.field.struck import CROSSING
 from inkshift.forms.reading import CROSSED, EMPTY, Candidate, FieldReading, state_of, value_of
 from inkshift.forms.table.slots import Kind
-from inkshift.forms.table.tables import Cell, Table
+from inkshift.forms.table.tables import Table, TableCell
 
 WRITTEN = "number", "struck"
 # Log-odds of a number against a word: by the logit of the reader's confidence, by the logarithm of its height. Below so
@@ -30,7 +30,7 @@ APART, APART_SCALE, LOOSE, PART = 0.8, 0.1, 0.3, 0.5
 
 def read_cells(
     table: Table, digits: tuple[int, int], read: Callable[[list[FieldJob]], list[FieldReading]]
-) -> list[tuple[Cell, FieldReading]]:
+) -> list[tuple[TableCell, FieldReading]]:
     """The cells of a table, row by row, and what each holds; columns of words and of row numbers are left out.
 
     digits: fewest and most of a number. read: what makes readings of jobs, in their order. Readings are named r01c1:
@@ -57,11 +57,11 @@ def read_cells(
     ]
 
 
-def _place(cell: Cell) -> str:
+def _place(cell: TableCell) -> str:
     return f"r{cell.row:02}c{cell.column}"
 
 
-def _unread(cell: Cell) -> FieldReading:
+def _unread(cell: TableCell) -> FieldReading:
     """A cell in which there is nothing to be read: a mark that says so, or nothing at all."""
     written = CROSSED if cell.kind == "unused" else EMPTY
     return FieldReading(_place(cell), "", written, state_of(written), cell.sure, (Candidate(written, cell.sure),))
@@ -113,8 +113,8 @@ def tell_apart(table: Table, values: Mapping[tuple[int, int], tuple[str, float]]
     return replace(table, rows=table.rows - start, cells=tuple(cells))
 
 
-def _odds(cell: Cell, high: float, value: str, confidence: float) -> float:
-    """Log-odds that a cell holds a number, not a word. high: as `Cell.height`, of most cells of its column."""
+def _odds(cell: TableCell, high: float, value: str, confidence: float) -> float:
+    """Log-odds that a cell holds a number, not a word. high: as `TableCell.height`, of most cells of its column."""
     if cell.kind == "struck":
         return STRUCK  # which is hard to read, but words are hardly struck out
     sure = confidence if value else 0.02
@@ -159,7 +159,7 @@ def best_value(reading: FieldReading) -> tuple[str, float]:
     return value_of(number.written), min(number.probability / max(left, 1e-6), 1.0)
 
 
-def struck_out(reading: FieldReading, cell: Cell) -> FieldReading:
+def struck_out(reading: FieldReading, cell: TableCell) -> FieldReading:
     """What was read of a cell, crossed out where it was; the loops of its own digits are no strokes through it."""
     if cell.struck <= 0 or not reading.value:
         return reading
@@ -173,7 +173,7 @@ def struck_out(reading: FieldReading, cell: Cell) -> FieldReading:
     return replace(reading, value="", written=CROSSED, state="crossed-out", confidence=struck, candidates=given)
 
 
-def doubted(reading: FieldReading, cell: Cell) -> FieldReading:
+def doubted(reading: FieldReading, cell: TableCell) -> FieldReading:
     """What was read of a cell, less surely where a gap in it may part two numbers, or where it may be part of one."""
     one = LOOSE + (1 - LOOSE) / (1 + math.exp((cell.gap - APART) / APART_SCALE))
     one *= PART if cell.parted else 1.0

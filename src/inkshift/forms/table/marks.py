@@ -9,7 +9,7 @@ import numpy as np
 from inkshift.arrays import Box, Labels, Mask
 from inkshift.forms.field.struck import CORE, LONE, struck_rows
 from inkshift.forms.table.pieces import SMALL, STROKE, among, extent, extents, runs_of
-from inkshift.forms.table.rows import Piece, Row
+from inkshift.forms.table.rows import Piece, TableRow
 from inkshift.forms.table.ruling import Ruling, bend
 from inkshift.forms.table.slots import Slot
 
@@ -46,7 +46,7 @@ def _has_digit(own: Mask, height: float) -> bool:
     return bool(len(ends) and (ends[:, 1] - ends[:, 0]).max() >= STROKE * height)
 
 
-def lines_through(rows: list[Row], pieces: list[Piece], level: Labels, height: float) -> Mask:
+def lines_through(rows: list[TableRow], pieces: list[Piece], level: Labels, height: float) -> Mask:
     """Which level lines run through which rows of a column, dashes and strokes rather than rules: (rows, lines).
 
     A line belongs to a row if it runs near its middle, unless it is as long as the rules, goes well beyond the row's

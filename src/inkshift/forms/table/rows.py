@@ -27,7 +27,7 @@ CLOSE, FLAG = 0.2, 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One row of a column. top, bottom: of its digits, in pixels; pieces: the numbers of its pieces of ink, from 0."""
 
     top: int
@@ -35,7 +35,7 @@ class Row:
     pieces: tuple[int, ...]
 
 
-def find_rows(labels: Labels, pieces: list[Piece], members: list[int], height: float) -> list[Row]:
+def find_rows(labels: Labels, pieces: list[Piece], members: list[int], height: float) -> list[TableRow]:
     """The rows that some pieces of ink stand in, from top to bottom.
 
     labels: (H, W) number of the piece that each pixel is of, from 1. pieces: x, y, width, height, area of each.
@@ -47,7 +47,8 @@ def find_rows(labels: Labels, pieces: list[Piece], members: list[int], height: f
     owners, spans = _owners(stats, height, len(labels))
     numbers = np.array(members, np.int32)
     return [
-        Row(int(top), int(bottom), tuple(numbers[owners == k].tolist())) for k, (top, bottom) in enumerate(spans, 1)
+        TableRow(int(top), int(bottom), tuple(numbers[owners == k].tolist()))
+        for k, (top, bottom) in enumerate(spans, 1)
     ]
 
 

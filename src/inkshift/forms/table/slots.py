@@ -11,7 +11,7 @@ import numpy as np
 from inkshift.arrays import Box, Labels, Mask
 from inkshift.forms.field.struck import CORE
 from inkshift.forms.table.pieces import extent
-from inkshift.forms.table.rows import Piece, Row
+from inkshift.forms.table.rows import Piece, TableRow
 from inkshift.forms.table.ruling import Ruling
 
 Kind = Literal["number", "header", "unused", "struck", "empty"]
@@ -48,7 +48,7 @@ class Slot:
     parted: bool = False
 
 
-def find_bands(level: Labels, columns: list[list[Row]], height: float) -> list[tuple[int, int]]:
+def find_bands(level: Labels, columns: list[list[TableRow]], height: float) -> list[tuple[int, int]]:
     """Top and bottom of each strip between two level lines, where these part the rows; [] where they do not."""
     bounds: list[list[float]] = []
     for y, h in sorted((int(y), int(h)) for _, y, _, h in level.tolist()):
@@ -68,7 +68,7 @@ def find_bands(level: Labels, columns: list[list[Row]], height: float) -> list[t
 
 
 def within_walls(
-    bands: list[tuple[int, int]], columns: list[list[Row]], ruling: Ruling, height: float
+    bands: list[tuple[int, int]], columns: list[list[TableRow]], ruling: Ruling, height: float
 ) -> list[tuple[int, int]]:
     """The strips of `find_bands` but empty ones above and below all upright lines: the sheet's edge closes these.
 
@@ -84,7 +84,7 @@ def within_walls(
 
 
 def make_slots(
-    columns: list[list[Row]],
+    columns: list[list[TableRow]],
     edges: list[tuple[int, int]],
     bands: list[tuple[int, int]],
     shape: tuple[int, ...],
@@ -189,7 +189,7 @@ def part_at_gaps(slots: list[Slot], pieces: list[Piece], ruling: Ruling, height:
 Line = dict[int, int]
 
 
-def _join(columns: list[list[Row]], bands: list[tuple[int, int]]) -> list[tuple[Line, tuple[int, int] | None]]:
+def _join(columns: list[list[TableRow]], bands: list[tuple[int, int]]) -> list[tuple[Line, tuple[int, int] | None]]:
     """Rows of the table, from the top: which row each column has there, and the strip between lines that it fills.
 
     Two of a column in a strip are two rows of the table where half of its columns have two, else one; in place.
@@ -227,15 +227,15 @@ def _join(columns: list[list[Row]], bands: list[tuple[int, int]]) -> list[tuple[
     return [(line, band) for _, line, band in sorted(placed, key=lambda one: one[0])]
 
 
-def _stacked(a: Row, b: Row) -> Row:
+def _stacked(a: TableRow, b: TableRow) -> TableRow:
     """What stands in one cell in two lines; a mark beside a number is none."""
     high, low = sorted((a, b), key=lambda row: row.top - row.bottom)
     both = low.bottom - low.top > STACKED * (high.bottom - high.top)
     top, bottom = (min(a.top, b.top), max(a.bottom, b.bottom)) if both else (high.top, high.bottom)
-    return Row(top, bottom, a.pieces + b.pieces)
+    return TableRow(top, bottom, a.pieces + b.pieces)
 
 
-def _mean_span(rows: list[Row], band: tuple[int, int] | None) -> tuple[int, int]:
+def _mean_span(rows: list[TableRow], band: tuple[int, int] | None) -> tuple[int, int]:
     """Top and bottom of the digits of a row of the table."""
     if not rows:
         assert band is not None

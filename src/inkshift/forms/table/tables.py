@@ -40,7 +40,7 @@ MARGIN, LEFT = 0.12, 0.08
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """One cell. row, column: from 1; row 0 is above the first row of numbers.
 
     kind: `unused` is a dash or another mark. sure: 0 to 1, how probable it is that the kind is right. struck: 0 to 1,
@@ -73,10 +73,10 @@ class Table:
 
     rows: int
     columns: int
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     ruled: bool
 
-    def column(self, number: int) -> tuple[Cell, ...]:
+    def column(self, number: int) -> tuple[TableCell, ...]:
         """The cells of a column, from 1, from the top, headers left out."""
         return tuple(cell for cell in self.cells if cell.column == number and cell.row)
 
@@ -129,7 +129,7 @@ def _cells(
     dashes: set[int],
     ruling: Ruling,
     height: float,
-) -> tuple[Cell, ...]:
+) -> tuple[TableCell, ...]:
     """The cells with their pictures and their places in the picture that was given."""
     margin = max(2, round(MARGIN * height))
     h, w = labels.shape
@@ -153,7 +153,7 @@ def _cells(
         gap = _widest_gap(labels[y0:y1, x0:x1], slot, pieces, height)
         kind: Kind = "struck" if slot.kind == "number" and slot.struck > 0.5 else slot.kind
         out.append(
-            Cell(
+            TableCell(
                 slot.row,
                 slot.column,
                 kind,

@@ -7,16 +7,18 @@ reader, where there is one), and fine-tunes on them beside composed numbers (Scu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from inkshift.arrays import Gray
 from inkshift.datasets.synth import strings
 from inkshift.errors import DataError
 from inkshift.models import ctc
-from inkshift.models.train.finetune import Compose, Numbers, Plan, fine_tune, judge, split_by_form, steps_of
+from inkshift.models.train.finetune import Compose, FineTuneSettings, Numbers, fine_tune, judge, split_by_form, steps_of
 from inkshift.models.train.networks import NumberNet
 from inkshift.models.weigh import weigh
 
@@ -28,9 +30,12 @@ FEWEST, MAY_LOSE = 20, 0.02
 # A round must raise the mean agreement by this much to be kept.
 GROWTH = 0.002
 
+# What a network (`finetune.steps_of`) or a graph (`eight_bits.steps_in`) makes of pictures.
+_Steps = Callable[[strings.Lines], Iterator[tuple[int, npt.NDArray[np.float32]]]]
+
 
 @dataclass(frozen=True, slots=True)
-class Unlabelled:
+class UnlabelledNumbers:
     """Numbers nobody labelled. views: of each number (H, W) uint8 framed pictures, as many of each; forms: where each
     is from; second: probabilities (T, 11) of a second reader for each number, or None."""
 
@@ -53,7 +58,7 @@ class Round:
 
 def adapt(
     net: NumberNet,
-    pages: Unlabelled,
+    pages: UnlabelledNumbers,
     *,
     rehearse: Compose,
     check: tuple[strings.Lines, Sequence[str]],
@@ -66,7 +71,8 @@ def adapt(
     check: composed numbers and their digits that nothing is learned from. Raises DataError where too few readings are
     sure to begin with.
     """
-    readings = _read(net, pages, calibration)
+    steps = partial(steps_of, net)
+    readings = _read(steps, pages, calibration)
     history = [Round(0, _agreement(readings), len(_sure(readings)), judge(net, *check)[1], True)]
     report(history[0])
     if history[0].labels < FEWEST:
@@ -83,8 +89,8 @@ def adapt(
             [pages.forms[i] for i in sure for _ in range(2)],
         )
         learn, held_out = split_by_form(numbers, 0.15, number)
-        fine_tune(net, learn, held_out, Plan(epochs=6, patience=3, seed=number), rehearse=rehearse)
-        fresh = _read(net, pages, calibration)
+        fine_tune(net, learn, held_out, FineTuneSettings(epochs=6, patience=3, seed=number), rehearse=rehearse)
+        fresh = _read(steps, pages, calibration)
         found = Round(number, _agreement(fresh), len(_sure(fresh)), judge(net, *check)[1], True)
         grown = found.agreement >= history[-1].agreement + GROWTH
         holds = found.source >= history[0].source - MAY_LOSE
@@ -97,14 +103,19 @@ def adapt(
     return history
 
 
+def agreement(steps: _Steps, pages: UnlabelledNumbers, calibration: dict[str, float]) -> float:
+    """Mean probability of the readings, 0 to 1."""
+    return _agreement(_read(steps, pages, calibration))
+
+
 _Reading = tuple[str, float, bool]
 
 
-def _read(net: NumberNet, pages: Unlabelled, calibration: dict[str, float]) -> list[_Reading]:
+def _read(steps_by: _Steps, pages: UnlabelledNumbers, calibration: dict[str, float]) -> list[_Reading]:
     """Each number's likeliest text, its probability, and whether views and second reader agree on it."""
     flat = [view for views in pages.views for view in views]
     lines = strings.Lines(flat)
-    steps = {i: ctc.fold(found[: -(-int(lines.widths[i]) // ctc.STRIDE)]) for i, found in steps_of(net, lines)}
+    steps = {i: ctc.fold(found[: -(-int(lines.widths[i]) // ctc.STRIDE)]) for i, found in steps_by(lines)}
     each = len(flat) // len(pages.views)
     out = []
     for i in range(len(pages.views)):

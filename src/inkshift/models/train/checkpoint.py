@@ -19,7 +19,7 @@ _SHORT = ("exp_avg_sq",)
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingProgress:
     """steps: of the optimiser. numbers: composed and seen. hours: of training. sitting: how many were begun.
 
     decayed: how far the fall of the rate is, 0 to 1.
@@ -32,7 +32,7 @@ class Progress:
     decayed: float = 0.0
 
 
-def save_checkpoint(path: Path, progress: Progress, parts: Tensors) -> None:
+def save_checkpoint(path: Path, progress: TrainingProgress, parts: Tensors) -> None:
     """Write `parts` (name of a part -> its tensors by name) and `progress` as a whole or not at all."""
     flat = {
         f"{part}/{name}": value.detach().to("cpu", torch.bfloat16 if part in _SHORT else value.dtype).contiguous()
@@ -42,7 +42,7 @@ def save_checkpoint(path: Path, progress: Progress, parts: Tensors) -> None:
     write_whole(path, safetensors.torch.save(flat, {name: repr(value) for name, value in asdict(progress).items()}))
 
 
-def load_checkpoint(path: Path) -> tuple[Progress, Tensors]:
+def load_checkpoint(path: Path) -> tuple[TrainingProgress, Tensors]:
     """What `save_checkpoint` wrote. Raises ModelError for a file that is missing or is no checkpoint."""
     if not path.is_file():
         raise ModelError(f"{path}: no checkpoint is here; train first (--hours above 0), or give another --work folder")
@@ -50,8 +50,8 @@ def load_checkpoint(path: Path) -> tuple[Progress, Tensors]:
         with safe_open(path, "pt") as file:
             said = file.metadata() or {}
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
-        kinds = asdict(Progress())
-        progress = Progress(**{name: type(kinds[name])(said[name]) for name in kinds})
+        kinds = asdict(TrainingProgress())
+        progress = TrainingProgress(**{name: type(kinds[name])(said[name]) for name in kinds})
     except (SafetensorError, KeyError, ValueError) as e:
         raise ModelError(f"{path}: not a checkpoint that can be read ({type(e).__name__}); delete the file") from None
     parts: Tensors = {}

@@ -63,7 +63,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FineTuneSettings:
     """How long and how hard. epochs: at most; patience: epochs without a gain before it ends; batch: half own numbers,
     half rehearsal. least: numbers an epoch shows at least, the user's own repeated. rate: of Adam.
     """
@@ -77,7 +77,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class FineTuneEpoch:
     """One epoch: mean training loss, and on the forms held out the loss and the share of numbers read right."""
 
     epoch: int
@@ -129,12 +129,12 @@ def fine_tune(
     net: NumberNet,
     learn: Numbers,
     held_out: Numbers,
-    plan: Plan,
+    plan: FineTuneSettings,
     *,
     rehearse: Compose | None,
     checkpoint: Path | None = None,
-    report: Callable[[Epoch], None] = lambda epoch: None,
-) -> list[Epoch]:
+    report: Callable[[FineTuneEpoch], None] = lambda epoch: None,
+) -> list[FineTuneEpoch]:
     """Train `net` in place on `learn`, stop by `held_out`, and leave the weights that did best there.
 
     rehearse: (count, seed) -> composed numbers as `strings.epoch` gives them; None for the user's own alone.
@@ -150,7 +150,7 @@ def fine_tune(
     def tell(epoch: int, loss: float) -> bool:
         nonlocal best
         held_loss, right = judge(average.module, checks, held_out.labels)
-        history.append(Epoch(epoch + 1, loss, held_loss, right))
+        history.append(FineTuneEpoch(epoch + 1, loss, held_loss, right))
         report(history[-1])
         if not best or held_loss <= min(e.held_out_loss for e in history):
             best = {k: v.clone() for k, v in average.module.state_dict().items()}
@@ -199,20 +199,20 @@ def go_back(
     return best
 
 
-def _remember(path: Path, history: list[Epoch], best: dict[str, torch.Tensor]) -> None:
+def _remember(path: Path, history: list[FineTuneEpoch], best: dict[str, torch.Tensor]) -> None:
     loop.save_state(path, {"history": [astuple(epoch) for epoch in history], "best": best})
 
 
-def _remembered(path: Path | None, epochs: int) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
+def _remembered(path: Path | None, epochs: int) -> tuple[list[FineTuneEpoch], dict[str, torch.Tensor]]:
     """The first `epochs` epochs of a run that goes on, and its best weights so far."""
     if path is None or not epochs:
         return [], {}
     state = torch.load(path, weights_only=True)
-    return [Epoch(*values) for values in state["history"][:epochs]], state["best"]
+    return [FineTuneEpoch(*values) for values in state["history"][:epochs]], state["best"]
 
 
 def _epoch(
-    learn: Numbers, rehearse: Compose | None, plan: Plan, epoch: int
+    learn: Numbers, rehearse: Compose | None, plan: FineTuneSettings, epoch: int
 ) -> tuple[strings.Lines, npt.NDArray[np.int64]]:
     rng = np.random.default_rng([plan.seed, epoch])
     count = max(plan.least, len(learn))

@@ -27,7 +27,7 @@ from inkshift.jobs import end_with
 from inkshift.models import ctc
 from inkshift.models.package import Manifest, Model, save_package
 from inkshift.models.train import loop
-from inkshift.models.train.checkpoint import Progress, deepened, load_checkpoint, save_checkpoint
+from inkshift.models.train.checkpoint import TrainingProgress, deepened, load_checkpoint, save_checkpoint
 from inkshift.models.train.eight_bits import CALIBRATED_BY, in_eight_bits, steps_in
 from inkshift.models.train.finetune import steps_of
 from inkshift.models.train.glyphs import MNIST_LICENCE, Recipe, check_set, load_glyphs, load_recipe, prepare_glyphs
@@ -207,7 +207,7 @@ def _join(rank: int, processes: int, folder: str, work: Callable[..., None], arg
         torch.distributed.destroy_process_group()
 
 
-class _Composed(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
+class _ComposedNumbers(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
     """Batches of composed numbers without end: (N, 32, W) uint8 and labels (N, L).
 
     The batches of one pool are of like width, and in all processes the n-th batch is about as wide, so that none waits.
@@ -239,7 +239,9 @@ def _train(rank: int, recipe: Recipe, state: Path, sitting: Sitting, tell: Tell)
     run = _Run(recipe, state, sitting, rank)
     checks = check_sets(recipe, state.parent / "glyphs") if rank == 0 else []
     falling = sitting.finish or run.progress.decayed > 0
-    data = _Composed(recipe, state.parent / "glyphs", sitting.batch, [recipe.seed, run.progress.sitting, rank], falling)
+    data = _ComposedNumbers(
+        recipe, state.parent / "glyphs", sitting.batch, [recipe.seed, run.progress.sitting, rank], falling
+    )
     loader = torch.utils.data.DataLoader(
         data,
         batch_size=None,
@@ -282,7 +284,7 @@ class _Run:
         self.recipe, self.state, self.sitting, self.rank = recipe, state, sitting, rank
         self.net, self.average = _network(recipe), _network(recipe)
         self.average.load_state_dict(self.net.state_dict())
-        self.progress, tensors = load_checkpoint(state) if state.exists() else (Progress(), {})
+        self.progress, tensors = load_checkpoint(state) if state.exists() else (TrainingProgress(), {})
         if tensors:
             tensors = deepened(tensors, self.net)
             self.net.load_state_dict(tensors["net"])

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from inkshift.datasets.synth import strings
 from inkshift.models.package import GRAPH, Model, Source, save_package
 from inkshift.models.train import rehearsal
-from inkshift.models.train.adapt import Round, Unlabelled, adapt
-from inkshift.models.train.eight_bits import CALIBRATED_BY, in_eight_bits, share_read
-from inkshift.models.train.finetune import Epoch, Numbers, Plan, fine_tune, go_back, judge, net_of, split_by_form
+from inkshift.models.train.adapt import Round, UnlabelledNumbers, adapt, agreement
+from inkshift.models.train.eight_bits import CALIBRATED_BY, in_eight_bits, share_read, steps_in
+from inkshift.models.train.finetune import (
+    FineTuneEpoch,
+    FineTuneSettings,
+    Numbers,
+    fine_tune,
+    go_back,
+    judge,
+    net_of,
+    split_by_form,
+)
 from inkshift.models.train.networks import NumberNet, line_graph_bytes, weights_bytes
 
 _HELD_OUT = 0.2
@@ -22,7 +32,7 @@ _CHECKED, _CHOSEN_BY = 400, 800
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class TeachingResult:
     """A model taught on labels. learned, held_out: how many numbers; forms: how many of them were held out. own,
     composed: share, 0 to 1, of numbers read right by one view, before and after: the user's own held out, and composed
     ones (the old task). way: how far its weights went from the old ones (0) to those that the own numbers alone ask for
@@ -38,16 +48,28 @@ class Taught:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class AdaptationResult:
+    """A model adapted to numbers nobody labelled. rounds: that were kept; agreement, composed: mean probability of the
+    readings, and share of composed numbers (the old task) read right by one view, 0 to 1, before and after."""
+
+    model: Model
+    rounds: int
+    agreement: tuple[float, float]
+    composed: tuple[float, float]
+    note: str
+
+
 def teach(
     base: Model,
     numbers: Numbers,
     folder: Path,
     *,
     shown: int = 1,
-    plan: Plan | None = None,
+    plan: FineTuneSettings | None = None,
     checkpoint: Path | None = None,
-    report: Callable[[Epoch], None] = lambda epoch: None,
-) -> Taught:
+    report: Callable[[FineTuneEpoch], None] = lambda epoch: None,
+) -> TeachingResult:
     """Fine-tune `base` on labelled numbers, a fifth of the forms held out to stop by, and write the package `folder`.
 
     Its weights lie between the old and the fine-tuned ones (WiSE-FT: Wortsman et al. 2022), which forget much less for
@@ -57,12 +79,10 @@ def teach(
     DataError for numbers of one form alone, ModelError for a package that reads no numbers.
     """
     net, memory = net_of(base), rehearsal.load()
-    plan = plan or Plan()
+    plan = plan or FineTuneSettings()
     learn, held_out = split_by_form(numbers, _HELD_OUT, plan.seed)
     learned, held = len(learn) // shown, len(held_out) // shown
-    told, labels = memory.check(_CHECKED + _CHOSEN_BY)
-    check = strings.Lines(told.pictures[:_CHECKED]), labels[:_CHECKED]
-    chosen_by = strings.Lines(told.pictures[_CHECKED:]), labels[_CHECKED:]
+    check, chosen_by = _checks(memory)
     held_lines = strings.Lines(held_out.pictures)
 
     def score(graph: bytes) -> tuple[float, float]:
@@ -94,38 +114,51 @@ def teach(
         facts,
         f"fine-tuned on {learned} own numbers, {held} more held out to stop by",
     )
-    return Taught(model, learned, held, len(set(held_out.forms)), own, composed, way, memory.note)
+    return TeachingResult(model, learned, held, len(set(held_out.forms)), own, composed, way, memory.note)
 
 
 def adapt_to(
     base: Model,
-    pages: Unlabelled,
+    pages: UnlabelledNumbers,
     folder: Path,
     *,
     rounds: int = 3,
     report: Callable[[Round], None] = lambda found: None,
-) -> tuple[Model, list[Round]]:
+) -> AdaptationResult:
     """Adapt `base` to numbers that nobody labelled and write the package `folder`; see `models.train.adapt`."""
     net, memory = net_of(base), rehearsal.load()
+    check, chosen_by = _checks(memory)
+    calibration = base.manifest.calibration
+
+    def score(graph: bytes) -> tuple[float, float]:
+        return agreement(partial(steps_in, graph), pages, calibration), share_read(graph, *check)
+
+    before = score((base.folder / GRAPH).read_bytes())
     history = adapt(
-        net,
-        pages,
-        rehearse=memory.compose,
-        check=memory.check(_CHECKED),
-        calibration=base.manifest.calibration,
-        rounds=rounds,
-        report=report,
+        net, pages, rehearse=memory.compose, check=chosen_by, calibration=calibration, rounds=rounds, report=report
     )
-    kept = [found for found in history if found.kept]
+    graph = _graph_of(net, memory)
+    agreed, composed = zip(before, score(graph), strict=True)
+    kept = sum(found.kept for found in history) - 1
     source = Source(
         name="own numbers, unlabelled", images=len(pages.views), licence="the user's", cite="inkshift model adapt"
     )
     facts: dict[str, Any] = {
-        "agreement on the own numbers, before and after": _pair(history[0].agreement, kept[-1].agreement),
-        f"composed numbers ({_CHECKED}, one view), before and after": _pair(history[0].source, kept[-1].source),
+        "agreement on the own numbers, before and after": _pair(*agreed),
+        f"composed numbers ({_CHECKED}, one view), before and after": _pair(*composed),
     }
-    how = f"adapted in {len(kept) - 1} rounds"
-    return _save(net, _graph_of(net, memory), base, folder, source, facts, how), history
+    model = _save(net, graph, base, folder, source, facts, f"adapted in {kept} rounds")
+    return AdaptationResult(model, kept, agreed, composed, memory.note)
+
+
+_Check = tuple[strings.Lines, list[str]]
+
+
+def _checks(memory: rehearsal.Memory) -> tuple[_Check, _Check]:
+    """Composed numbers that scores are told on, and others that weights are chosen by."""
+    lines, labels = memory.check(_CHECKED + _CHOSEN_BY)
+    told, chosen_by = strings.Lines(lines.pictures[:_CHECKED]), strings.Lines(lines.pictures[_CHECKED:])
+    return (told, labels[:_CHECKED]), (chosen_by, labels[_CHECKED:])
 
 
 def _graph_of(net: NumberNet, memory: rehearsal.Memory) -> bytes:

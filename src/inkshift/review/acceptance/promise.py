@@ -26,7 +26,7 @@ from inkshift.forms.judge import guarantee
 from inkshift.forms.judge.evaluate import Row, match
 from inkshift.forms.judge.guarantee import Lack
 from inkshift.forms.reading import UNREADABLE
-from inkshift.forms.trust import Policy, Source
+from inkshift.forms.trust import DataSource, Policy
 from inkshift.review.core.intake import ACCEPTED, NOT_ACCEPTED
 from inkshift.review.core.queue import person
 from inkshift.review.core.schema import Acceptance, Batch, Field, Reading, User, count_waiting, latest_reading, let_go
@@ -36,7 +36,7 @@ LEVELS: tuple[float, ...] = (0.0, *(round(float(1 / (1 + np.exp(-x))), 4) for x 
 _AT_ONCE = 500  # fields of one statement
 
 
-class Seen(NamedTuple):
+class ScoredField(NamedTuple):
     """A field as it was read. confidence: -1 where it may not be accepted at all. free: a policy may take it out of
     the queue. label: None while it waits; one that no accepted reading fits where nobody typed it blind."""
 
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class LabelSource:
     """A batch that labels may come from. blind: fields that were typed without sight of the reading. shown: settled
     otherwise, so that they count as read wrong. waiting: not settled, which keeps the batch from being a fair sample.
     """
@@ -66,7 +66,7 @@ class BatchEvidence:
     """All fields of a batch, and the labelled fields of the batches `names`."""
 
     names: tuple[str, ...]
-    fields: list[Seen]
+    fields: list[ScoredField]
     rows: list[Row]
     labels: list[Label]
 
@@ -101,7 +101,7 @@ class Outcome:
     possible: float | None = None
 
 
-def sources(store: Store, batch_id: int) -> list[Labels]:
+def sources(store: Store, batch_id: int) -> list[LabelSource]:
     """The batches that labels may come from: of the same template, read by the same reader, this one first."""
     with store.reading() as session:
         batches = session.scalars(sa.select(Batch).order_by(Batch.id != batch_id, Batch.id.desc())).all()
@@ -121,7 +121,7 @@ def _readers(session: Session, batch_id: int, *only: sa.ColumnElement[bool]) -> 
     return {(model, reader) for model, reader in session.execute(wanted.distinct())}
 
 
-def _counted(session: Session, batch: Batch) -> Labels:
+def _counted(session: Session, batch: Batch) -> LabelSource:
     both = Field.second_id.is_not(None)
     stand = (
         sa.select(Field.status, User.role, both, sa.func.count())
@@ -133,7 +133,7 @@ def _counted(session: Session, batch: Batch) -> Labels:
     for status, first, second, n in session.execute(stand):
         settled = "blind" if _blind(batch.double, first, bool(second)) else "shown"
         counts[settled if status == "settled" else "waiting"] += n
-    return Labels(batch.id, batch.name, counts["blind"], counts["shown"], counts["waiting"])
+    return LabelSource(batch.id, batch.name, counts["blind"], counts["shown"], counts["waiting"])
 
 
 def _blind(double: bool, first: str | None, second: bool) -> bool:
@@ -141,7 +141,7 @@ def _blind(double: bool, first: str | None, second: bool) -> bool:
     return first == "source" or (double and second)
 
 
-def seen(store: Store, batch_id: int) -> list[Seen]:
+def seen(store: Store, batch_id: int) -> list[ScoredField]:
     """All fields of a batch with their latest reading and their label."""
     wanted = (
         sa.select(Field, Reading, User.role, Batch.double)
@@ -156,7 +156,7 @@ def seen(store: Store, batch_id: int) -> list[Seen]:
         return [_seen(*found) for found in session.execute(wanted)]
 
 
-def _seen(field: Field, reading: Reading, first: str | None, double: bool) -> Seen:
+def _seen(field: Field, reading: Reading, first: str | None, double: bool) -> ScoredField:
     row = {
         "form": str(field.form_id),
         "field": field.name,
@@ -174,10 +174,10 @@ def _seen(field: Field, reading: Reading, first: str | None, double: bool) -> Se
         known = _blind(double, first, field.second_id is not None) and field.state != "unreadable"
         label = Label(row["form"], field.name, field.value if known else "", "" if known else UNREADABLE)
     free = field.status == "open" and field.waiting and first in (None, "model")
-    return Seen(field.id, field.form_id, row, float(row["confidence"]) if fine else -1.0, free, label)
+    return ScoredField(field.id, field.form_id, row, float(row["confidence"]) if fine else -1.0, free, label)
 
 
-def evidence(store: Store, batch_id: int, chosen: Sequence[Labels]) -> BatchEvidence:
+def evidence(store: Store, batch_id: int, chosen: Sequence[LabelSource]) -> BatchEvidence:
     """The fields of a batch, and the labels of those that were chosen."""
     fields = seen(store, batch_id)
     labelled = [
@@ -207,7 +207,7 @@ def levels(given: BatchEvidence, confidence: float) -> list[Level]:
     return found
 
 
-def _least(fields: Sequence[Seen], values: Floats) -> Floats:
+def _least(fields: Sequence[ScoredField], values: Floats) -> Floats:
     """The least value in each form, of one for each field."""
     _, at = np.unique([one.form for one in fields], return_inverse=True)
     least = np.full(at.max(initial=-1) + 1, np.inf)
@@ -247,7 +247,7 @@ def ask(store: Store, given: BatchEvidence, error: float, confidence: float) -> 
     return Outcome(policy, accepted, straight, at)
 
 
-def accepted_scores(policy: Policy, fields: Sequence[Seen]) -> Floats:
+def accepted_scores(policy: Policy, fields: Sequence[ScoredField]) -> Floats:
     """The score of each of all fields of a batch; -1 where nothing accepts it: for its state or a rule, on a form that
     is too large, or read by another reader than the policy's."""
     sizes = Counter(one.form for one in fields)
@@ -256,10 +256,10 @@ def accepted_scores(policy: Policy, fields: Sequence[Seen]) -> Floats:
     return np.where((values < 0) | np.array(never, np.bool_), -1.0, trust.scores(policy.score, values.clip(0)))
 
 
-def _source(store: Store, given: BatchEvidence, content: list[Sequence[str]]) -> Source:
+def _source(store: Store, given: BatchEvidence, content: list[Sequence[str]]) -> DataSource:
     database = store.engine.url.render_as_string(hide_password=True)
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    return Source(name=f"{database}: {', '.join(given.names)}", sha256=digest)
+    return DataSource(name=f"{database}: {', '.join(given.names)}", sha256=digest)
 
 
 def accept(store: Store, user_id: int, batch_id: int, policy: Policy) -> int:

@@ -14,7 +14,7 @@ from inkshift.errors import DataError
 from inkshift.forms.judge.guarantee import needed
 from inkshift.forms.trust import Policy
 from inkshift.review.acceptance import promise
-from inkshift.review.acceptance.promise import LEVELS, BatchEvidence, Labels, Level, Outcome
+from inkshift.review.acceptance.promise import LEVELS, BatchEvidence, LabelSource, Level, Outcome
 from inkshift.review.batches import reading as readpages
 from inkshift.review.core.schema import Batch
 from inkshift.review.core.words import Words
@@ -35,8 +35,8 @@ class Question:
 
     who: Visit
     batch: Batch
-    offered: list[Labels]
-    chosen: list[Labels]
+    offered: list[LabelSource]
+    chosen: list[LabelSource]
     error: str
     confidence: str
 
@@ -67,7 +67,7 @@ class Question:
         return policy
 
 
-def _whole(who: Visit, labels: Labels) -> bool:
+def _whole(who: Visit, labels: LabelSource) -> bool:
     """Whether a batch is read to its end and settled to its end."""
     return not labels.waiting and not readpages.incomplete(who.store, labels.batch)
 

@@ -23,11 +23,11 @@ from inkshift.review.core.schema import (
     Form,
     Page,
     Reading,
-    Task,
+    TaskRecord,
     left_out,
     let_go,
 )
-from inkshift.review.core.store import Listed, Store, at_most
+from inkshift.review.core.store import ListPage, Store, at_most
 from inkshift.review.core.tasks import task_folder
 
 Which = Literal["all", "open", "broken", "settled"]
@@ -46,7 +46,7 @@ class FormRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Goes:
+class BatchDeletion:
     """What is deleted with a batch. files: its pages were uploaded, and go as well."""
 
     forms: int
@@ -54,7 +54,7 @@ class Goes:
     files: bool
 
 
-def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all", page: int = 1) -> Listed[FormRow]:
+def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all", page: int = 1) -> ListPage[FormRow]:
     """The forms of a batch by name: those that hold `text`, and are open, break a rule or are settled."""
     count_broken(store, batch_id)
     its = sa.select(sa.func.count()).where(Field.form_id == Form.id)
@@ -75,7 +75,7 @@ def form_list(store: Store, batch_id: int, text: str = "", which: Which = "all",
         ids = some[start : start + EACH] if some is not None else session.scalars(in_order.limit(EACH).offset(start))
         each = sa.select(Form.id, Form.name, fields, waiting, sa.func.coalesce(Form.broken, 0))
         rows = session.execute(each.where(Form.id.in_(list(ids))).order_by(Form.name, Form.id))
-        return Listed(tuple(FormRow(*row) for row in rows), count, page, pages)
+        return ListPage(tuple(FormRow(*row) for row in rows), count, page, pages)
 
 
 def rename(store: Store, batch_id: int, name: str) -> None:
@@ -92,13 +92,13 @@ def archive(store: Store, batch_id: int, away: bool) -> None:
             let_go(session, Field.batch_id == batch_id)
 
 
-def goes_with(store: Store, batch_id: int) -> Goes:
+def goes_with(store: Store, batch_id: int) -> BatchDeletion:
     """What deleting a batch takes along."""
     with store.reading() as session:
         forms = session.scalar(sa.select(sa.func.count(Form.id)).where(Form.batch_id == batch_id)) or 0
         log = sa.select(sa.func.count(Decision.id)).join(Field, Field.id == Decision.field_id)
         decisions = session.scalar(log.where(Field.batch_id == batch_id)) or 0
-        return Goes(forms, decisions, _owned(session, store, batch_id) is not None)
+        return BatchDeletion(forms, decisions, _owned(session, store, batch_id) is not None)
 
 
 def delete(store: Store, batch_id: int, name: str) -> None:
@@ -114,7 +114,7 @@ def delete(store: Store, batch_id: int, name: str) -> None:
             raise SettingError(f"batch {batch.name!r}: type its name to delete it; found another")
         tasks = [
             task
-            for task in session.scalars(sa.select(Task).where(Task.kind.in_(("read", "reread"))))
+            for task in session.scalars(sa.select(TaskRecord).where(TaskRecord.kind.in_(("read", "reread"))))
             if task.about.get("batch") == batch_id
         ]
         if any(task.status == "running" for task in tasks):

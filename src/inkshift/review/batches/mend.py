@@ -23,7 +23,7 @@ from inkshift.review.batches.reading import model_of, open_reader, write_templat
 from inkshift.review.core.intake import NOT_ACCEPTED, NewForm, add_fields, encoded
 from inkshift.review.core.schema import Aside, Batch, Field, Form, Page, count_waiting, let_go
 from inkshift.review.core.store import Store
-from inkshift.review.web.pagepicture import Picture
+from inkshift.review.web.pagepicture import PagePicture
 from inkshift.scratch import scratch
 
 Kind = Literal["aside", "right"]
@@ -32,21 +32,21 @@ LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
-class ToMend:
+class PageRepair:
     """A page that was not read, with its form and its batch, and the template of that."""
 
     page: Page
     template: Template | None
 
 
-def to_mend(store: Store, page_id: int) -> ToMend | None:
+def to_mend(store: Store, page_id: int) -> PageRepair | None:
     """A page that was not read; None where there is none, or it was mended."""
     with store.reading() as session:
         page = session.get(Page, page_id)
         if page is None or not page.error:
             return None
         template = page.form.batch.template
-        return ToMend(page, Template.model_validate(template) if template else None)
+        return PageRepair(page, Template.model_validate(template) if template else None)
 
 
 def turn(store: Store, page_id: int) -> None:
@@ -66,7 +66,7 @@ def frame(spec: PageSpec) -> tuple[float, float, float, float]:
     return float(left), float(top), float(right - left), float(bottom - top)
 
 
-def lay(store: Store, found: ToMend, shown: Picture, design: int, corners: Corners) -> None:
+def lay(store: Store, found: PageRepair, shown: PagePicture, design: int, corners: Corners) -> None:
     """Read a page where somebody laid it. corners: of `frame` in pixels of the picture that is shown, clockwise from
     the top left.
 
@@ -89,7 +89,7 @@ def lay(store: Store, found: ToMend, shown: Picture, design: int, corners: Corne
     _take(store, found, reading, reader)
 
 
-def _in_file(points: Any, shown: Picture, turned: int) -> Any:
+def _in_file(points: Any, shown: PagePicture, turned: int) -> Any:
     """Points of the picture that is shown as points of the page in its file."""
     (wide, high), zoom = shown.whole, shown.zoom
     x, y = (points / zoom).T
@@ -97,7 +97,7 @@ def _in_file(points: Any, shown: Picture, turned: int) -> Any:
     return np.stack(back[turned], 1).astype(np.float32)
 
 
-def replaced(store: Store, found: ToMend, path: Path, called: str) -> bool:
+def replaced(store: Store, found: PageRepair, path: Path, called: str) -> bool:
     """Read another file in a page's place; whether it could be read.
 
     Raises SettingError where it holds more than one page or form, and where somebody mended the page meanwhile; then
@@ -135,7 +135,7 @@ def replaced(store: Store, found: ToMend, path: Path, called: str) -> bool:
     return True
 
 
-def key_by_hand(store: Store, found: ToMend, design: int) -> None:
+def key_by_hand(store: Store, found: PageRepair, design: int) -> None:
     """Put the fields of a page into the queue without any reading; the whole page is shown for each."""
     assert found.template is not None
     with store.writing() as session:
@@ -183,13 +183,13 @@ def _forget(session: Session, form_id: int, page_id: int | None) -> None:
     session.execute(sa.delete(Aside).where(Aside.form_id == form_id, same))
 
 
-def _reader(store: Store, found: ToMend, folder: Path) -> Reader:
+def _reader(store: Store, found: PageRepair, folder: Path) -> Reader:
     if found.template is None:
         raise SettingError(f"batch {found.page.form.batch.name!r}: has no template to read with; set the page aside")
     return open_reader(store, write_template(found.template, store.at(found.page.form.batch.folder), folder))
 
 
-def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> None:
+def _take(store: Store, found: PageRepair, reading: PageReading, reader: Reader) -> None:
     """The fields of a page that is read at last, into its form."""
     (form,) = assemble([reading], found.template)
     form = replace(form, reader=reader.signature)
@@ -206,7 +206,7 @@ def _take(store: Store, found: ToMend, reading: PageReading, reader: Reader) -> 
         _mended(session, page, reading.quality)
 
 
-def _still(session: Session, found: ToMend) -> Page:
+def _still(session: Session, found: PageRepair) -> Page:
     """The page, its row locked. Raises SettingError where somebody mended it meanwhile."""
     page = session.get(Page, found.page.id, with_for_update=True, populate_existing=True)
     if page is None or not page.error:

@@ -23,9 +23,9 @@ from inkshift.forms.template import Template, load_template
 from inkshift.review.core import tasks
 from inkshift.review.core.intake import add_batch, add_forms, digest_of, reading_row, urgency
 from inkshift.review.core.models import default_folder
-from inkshift.review.core.schema import Batch, Draft, Field, Form, Page, Reading, Task
-from inkshift.review.core.store import Listed, Store, listed
-from inkshift.review.core.tasks import Work
+from inkshift.review.core.schema import Batch, Draft, Field, Form, Page, Reading, TaskRecord
+from inkshift.review.core.store import ListPage, Store, listed
+from inkshift.review.core.tasks import TaskContext
 
 KIND = "read"
 TEMPLATE, NAMES, PAGES = "template.json", "names.json", "pages"
@@ -34,7 +34,7 @@ _NUMBERED = re.compile(r"upload-(\d{4,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BatchRequest:
     """A batch as it was asked for. template: a key of `templates`; double, model_keys: see `intake.add_batch`."""
 
     name: str
@@ -61,7 +61,7 @@ def templates(store: Store, files: Path) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class SentFile:
     """A file that was sent: where it is kept, what people call it, and why it is no page, if so."""
 
     path: Path
@@ -69,7 +69,7 @@ class Taken:
     error: str = ""
 
 
-def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], Sequence[Taken]]) -> int:
+def new_batch(store: Store, files: Path, wanted: BatchRequest, take: Callable[[Path], Sequence[SentFile]]) -> int:
     """Make a batch without forms yet, with its template and pages under `files`; its id.
 
     take: keeps the pages in the folder it is given. Files that are no pages are listed in the batch as pages that were
@@ -99,7 +99,7 @@ def new_batch(store: Store, files: Path, wanted: Wanted, take: Callable[[Path], 
         raise
 
 
-def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[Taken]]) -> None:
+def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[SentFile]]) -> None:
     """Add pages to a batch whose pages were uploaded, to be read by a new task.
 
     take: keeps the pages in the folder it is given, numbered from a number. Raises SettingError for another batch, and
@@ -116,7 +116,7 @@ def add_pages(store: Store, batch_id: int, take: Callable[[Path, int], Sequence[
         add_forms(store, batch_id, map(_unread, refused), names={str(one.path): one.name for one in refused})
 
 
-def _parted(taken: Sequence[Taken]) -> tuple[dict[str, str], list[Taken]]:
+def _parted(taken: Sequence[SentFile]) -> tuple[dict[str, str], list[SentFile]]:
     """What people call each page, by its file, and the files that are none. Raises InputError where all of them are."""
     names = {one.path.name: one.name for one in taken if not one.error}
     refused = [one for one in taken if one.error]
@@ -134,7 +134,7 @@ def _next_number(store: Store, batch_id: int, folder: Path) -> int:
     return 1 + max((int(found[1]) for stem in known if (found := _NUMBERED.fullmatch(stem))), default=0)
 
 
-def _unread(taken: Taken) -> FormReading:
+def _unread(taken: SentFile) -> FormReading:
     return FormReading(Path(taken.name).stem, (), (PageNote(str(taken.path), 1, error=taken.error),))
 
 
@@ -187,7 +187,7 @@ def model_of(reader: Reader) -> str:
     return (reader.number_model or reader.model).digest
 
 
-def read(work: Work) -> dict[str, Any]:
+def read(work: TaskContext) -> dict[str, Any]:
     """Read the pages of a batch into it, form by form, so that people may begin; after a stop it goes on.
 
     Raises SettingError where there is no such batch, InputError where its pages are not where they were.
@@ -258,12 +258,12 @@ def incomplete(store: Store, batch_id: int) -> bool:
     return unread(store, batch_id) or (task is not None and task.status != "done")
 
 
-def task_of(store: Store, batch_id: int) -> Task | None:
+def task_of(store: Store, batch_id: int) -> TaskRecord | None:
     """The task that read, or reads, the pages of a batch; None where they were not uploaded."""
     return next((task for task in tasks.tasks(store, KIND) if task.about["batch"] == batch_id), None)
 
 
-def reread(work: Work) -> dict[str, Any]:
+def reread(work: TaskContext) -> dict[str, Any]:
     """Read the pages of a batch again whose fields wait for people, and give each such field another reading.
 
     Its confidence and urgency, and so its place in the queue, follow. A page whose file is gone or is another one by
@@ -280,7 +280,7 @@ def reread(work: Work) -> dict[str, Any]:
     return {"fields": fields, "skipped": skipped}
 
 
-def _to_read(work: Work) -> tuple[Path, list[str], int]:
+def _to_read(work: TaskContext) -> tuple[Path, list[str], int]:
     """The batch's template as a file, the files to read, and how many files are not as they were."""
     batch_id = work.about["batch"]
     with work.store.reading() as session:
@@ -327,7 +327,7 @@ def _add_readings(store: Store, batch_id: int, form: FormReading, digest: str, b
     return added
 
 
-def batches_with_pages(store: Store, page: int = 1) -> Listed[tuple[int, str, int]]:
+def batches_with_pages(store: Store, page: int = 1) -> ListPage[tuple[int, str, int]]:
     """Id, name and number of fields that wait, of each batch that can be read anew, the newest first."""
     waiting = sa.and_(Field.batch_id == Batch.id, Field.waiting.is_(True))
     some = sa.select(Batch.id, Batch.name).where(Batch.template.is_not(None), sa.exists().where(waiting))

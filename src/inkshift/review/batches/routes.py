@@ -17,8 +17,8 @@ from inkshift.review.batches import keep, mend
 from inkshift.review.batches import reading as readpages
 from inkshift.review.batches.exchange import write_label_studio, write_table
 from inkshift.review.batches.keep import Which
-from inkshift.review.batches.mend import LONGEST_REASON, ToMend
-from inkshift.review.batches.reading import KIND, Taken, Wanted
+from inkshift.review.batches.mend import LONGEST_REASON, PageRepair
+from inkshift.review.batches.reading import KIND, BatchRequest, SentFile
 from inkshift.review.core import tasks
 from inkshift.review.core.agreement import agreement, progress
 from inkshift.review.core.intake import add_labels
@@ -30,7 +30,7 @@ from inkshift.review.keying.views import TheBatch
 from inkshift.review.web.pagepicture import file_of, picture, sent
 from inkshift.review.web.render import page, written
 from inkshift.review.web.security import At, Id, Supervisor, Visit, Who, there
-from inkshift.review.web.uploads import Sent, Upload, shown_name, take, take_labels
+from inkshift.review.web.uploads import Upload, UploadForm, shown_name, take, take_labels
 
 router = APIRouter()
 
@@ -55,7 +55,7 @@ def batches(who: Who, archived: bool = False, at: At = 1) -> HTMLResponse:
     return page(who, "batches.html", batches=shown, archived=archived, templates=known)
 
 
-class Asked(BaseModel):
+class FormsQuery(BaseModel):
     """Which of a batch's forms are asked for, and the page of each list. q: that a form's name holds."""
 
     q: Annotated[str, Field(max_length=100)] = ""
@@ -67,7 +67,7 @@ class Asked(BaseModel):
 
 
 @router.get("/batches/{batch}")
-def batch(who: Supervisor, batch: Id, asked: Annotated[Asked, Query()]) -> HTMLResponse:
+def batch(who: Supervisor, batch: Id, asked: Annotated[FormsQuery, Query()]) -> HTMLResponse:
     """One batch: who keyed how much, how far they agree, what is left undone, and its forms."""
     return show_batch(who, batch, asked=asked)
 
@@ -78,14 +78,14 @@ def show_batch(
     error: str = "",
     *,
     done: str = "",
-    asked: Asked | None = None,
+    asked: FormsQuery | None = None,
     name: str | None = None,
     reason: tuple[int, str] = (0, ""),
 ) -> HTMLResponse:
     """The page of a batch. error: what could not be done, with what was typed for it: the `name`, or the `reason` for
     the form of that id. done: what was done.
     """
-    found, asked = views.batch_of(who, batch), asked or Asked()
+    found, asked = views.batch_of(who, batch), asked or FormsQuery()
     left = undone(who.store, batch)
     return page(
         who,
@@ -177,7 +177,7 @@ def ask(who: Supervisor) -> HTMLResponse:
 def make(who: Supervisor, sent: Upload) -> Response:
     """Keep the pages, make the batch, and begin to read; the form again where that cannot be."""
     keying = sent.texts.get("keying", "single")
-    wanted = Wanted(
+    wanted = BatchRequest(
         sent.texts.get("name", ""), sent.texts.get("template", ""), keying != "single", keying == "double_model"
     )
     try:
@@ -205,15 +205,15 @@ def add(who: Supervisor, batch: TheBatch, sent: Upload) -> Response:
     return RedirectResponse(f"/batches/{batch.id}", 303)
 
 
-def _keep(sent: Sent, folder: Path, first: int = 1) -> list[Taken]:
+def _keep(sent: UploadForm, folder: Path, first: int = 1) -> list[SentFile]:
     """Keep those files that are pages, and say of each other why it is none."""
     names = readpages.unique([upload.filename or "" for upload in sent.files])
     kept = []
     for i, (upload, name) in enumerate(zip(sent.files, names, strict=True), first):
         try:
-            kept.append(Taken(take(upload, folder, f"upload-{i:04}"), name))
+            kept.append(SentFile(take(upload, folder, f"upload-{i:04}"), name))
         except InputError as e:
-            kept.append(Taken(folder / f"upload-{i:04}", name, str(e)))
+            kept.append(SentFile(folder / f"upload-{i:04}", name, str(e)))
     return kept
 
 
@@ -257,12 +257,12 @@ def change(who: Supervisor, batch: Id, what: Literal["stop", "again"]) -> Redire
     return RedirectResponse(f"/batches/{batch}", 303)
 
 
-def unread_page(who: Supervisor, number: Id) -> ToMend:
+def unread_page(who: Supervisor, number: Id) -> PageRepair:
     """The page of an address that was not read; 404 where there is none."""
     return there(mend.to_mend(who.store, number))
 
 
-Unread = Annotated[ToMend, Depends(unread_page)]
+Unread = Annotated[PageRepair, Depends(unread_page)]
 
 
 @router.get("/pages/{number}")
@@ -367,7 +367,7 @@ def _batch_of(who: Visit, form: int) -> int:
     return there(who.store.get(FormRow, form)).batch_id
 
 
-def _design(found: ToMend, number: int) -> int:
+def _design(found: PageRepair, number: int) -> int:
     """Which page of the template, from 0."""
     if found.template is None or number > len(found.template.pages):
         raise SettingError("page of the template: there is no such page; choose another")
@@ -385,7 +385,7 @@ def _corners(text: str) -> list[tuple[float, float]]:
     return points
 
 
-def _unread(who: Visit, found: ToMend, error: str = "", corners: str = "", reason: str = "") -> HTMLResponse:
+def _unread(who: Visit, found: PageRepair, error: str = "", corners: str = "", reason: str = "") -> HTMLResponse:
     try:
         shown, gone = picture(file_of(who.store, found.page)), ""
     except InkshiftError as e:

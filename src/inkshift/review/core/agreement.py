@@ -32,7 +32,7 @@ class Keyer:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BatchProgress:
     """How many fields of a batch stand how. open: wait for an answer. accepted: not settled, as a policy accepted what
     was read: they left the queue, or are its last.
 
@@ -66,7 +66,7 @@ class Pair:
     correlation: float | None
 
 
-def progress(store: Store, batch_id: int) -> Progress:
+def progress(store: Store, batch_id: int) -> BatchProgress:
     """How many fields are open, disputed and settled, without forms that were set aside; who decided how many, and how
     quickly."""
     with store.reading() as session:
@@ -87,7 +87,7 @@ def progress(store: Store, batch_id: int) -> Progress:
         took: defaultdict[str, list[float]] = defaultdict(list)
         for _, name, _, _, seconds in session.execute(_standing(batch_id)):
             took[name].append(seconds)
-    return Progress(
+    return BatchProgress(
         sum(counts.values()),
         sum(n for (status, waiting, _), n in counts.items() if status == "open" and waiting),
         sum(n for (status, _, _), n in counts.items() if status == "disputed"),
@@ -116,7 +116,7 @@ def _standing(batch_id: int) -> sa.Select[int, str, str, str, float]:
     )
 
 
-class _Answered(NamedTuple):
+class _FieldAnswers(NamedTuple):
     """One field: its settled (state, digits), None while it waits, and what each one answered, as they are compared."""
 
     settled: Answer | None
@@ -139,7 +139,7 @@ def agreement(store: Store, batch_id: int) -> list[Pair]:
     return sorted(found, key=lambda pair: (-pair.fields, pair.a, pair.b))
 
 
-def _answers(session: Session, store: Store, batch_id: int) -> list[_Answered]:
+def _answers(session: Session, store: Store, batch_id: int) -> list[_FieldAnswers]:
     given: defaultdict[int, dict[str, Answer]] = defaultdict(dict)
     readings = (
         sa.select(Reading.field_id, Reading.state, Reading.value)
@@ -159,7 +159,7 @@ def _answers(session: Session, store: Store, batch_id: int) -> list[_Answered]:
     )
     limits = limits_of(session, store, batch_id)
     return [
-        _Answered(
+        _FieldAnswers(
             (state, limit.compared(value)) if status == "settled" else None,
             {by: (said, limit.compared(digits)) for by, (said, digits) in given[field].items()},
         )

@@ -42,7 +42,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFEr
 _NO_ROW = (TypeError, AttributeError, sa.exc.SQLAlchemyError)
 
 
-class Manifest(BaseModel):
+class BackupManifest(BaseModel):
     """What a backup says of itself. inkshift: the version that wrote it; tables_of: of its tables. rows: how many each
     table has. digests: SHA-256 of each member of the archive."""
 
@@ -57,7 +57,7 @@ class Manifest(BaseModel):
         return [name.removeprefix("files/") for name in self.digests if name.startswith("files/")]
 
 
-def back_up(store: Store, files: Path, out: Path) -> Manifest:
+def back_up(store: Store, files: Path, out: Path) -> BackupManifest:
     """Write all that review holds to one file, as it is at one moment, and read it once more.
 
     files: the folder for what is uploaded and taught; it need not be there where nothing was. Review may go on
@@ -82,7 +82,7 @@ def back_up(store: Store, files: Path, out: Path) -> Manifest:
                     with suppress(FileNotFoundError), file.open("rb") as opened:
                         name = f"files/{within.as_posix()}"
                         digests[name], _ = _add(archive, name, iter(partial(opened.read, _BYTES), b""))
-            made = Manifest(inkshift=version("inkshift"), tables_of=of, rows=rows, digests=digests)
+            made = BackupManifest(inkshift=version("inkshift"), tables_of=of, rows=rows, digests=digests)
             archive.writestr(MANIFEST, made.model_dump_json())
         return check(part, out)
 
@@ -98,7 +98,7 @@ def _need_files(store: Store, files: Path) -> None:
                     raise SettingError(f"{files}: no such folder, but review keeps {path} in it; name it with --files")
 
 
-def check(path: Path, shown: Path | None = None) -> Manifest:
+def check(path: Path, shown: Path | None = None) -> BackupManifest:
     """What a backup says of itself, once each of its members was read and is as it was written.
 
     shown: what messages name instead. Raises InputError where it is damaged, or no backup.
@@ -110,7 +110,7 @@ def check(path: Path, shown: Path | None = None) -> Manifest:
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo(MANIFEST).file_size > _MOST_SAID:
                 raise ValueError(f"{MANIFEST} is larger than {_MOST_SAID >> 20} MiB")
-            given = Manifest.model_validate(parse_json(archive.read(MANIFEST)))
+            given = BackupManifest.model_validate(parse_json(archive.read(MANIFEST)))
             for name, digest in given.digests.items():
                 with archive.open(name) as member:
                     found = hashlib.file_digest(member, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def _no_backup(shown: Path, why: Exception) -> InputError:
     return InputError(f"{shown}: expected a backup of review, whole; found none ({reason})")
 
 
-def restore(path: Path, given: Manifest, store: Store, files: Path) -> None:
+def restore(path: Path, given: BackupManifest, store: Store, files: Path) -> None:
     """Bring back what `back_up` wrote, into an empty database and an empty folder: all of it, or nothing.
 
     given: what `check` found of it. Raises InputError where it is of another version, and SettingError where something

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from inkshift.errors import InkshiftError
 from inkshift.forms.kinds import WITH_DIGITS
-from inkshift.forms.rules import COUNTED, Broken, Limit, Rule, as_written, broken_rules, side_sums
+from inkshift.forms.rules import COUNTED, Limit, Rule, Violation, as_written, broken_rules, side_sums
 from inkshift.forms.template import Template
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, latest_reading, of_batch, stands
 from inkshift.review.core.store import Store
@@ -26,7 +26,7 @@ Checks = Sequence[Rule | Limit]
 class CheckError(InkshiftError):
     """A decision breaks rules, and nobody said yet that the paper says so. broken: which."""
 
-    def __init__(self, broken: Sequence[Broken]) -> None:
+    def __init__(self, broken: Sequence[Violation]) -> None:
         super().__init__("; ".join(one.message for one in broken))
         self.broken = tuple(broken)
 
@@ -99,12 +99,12 @@ def values(session: Session, *which: sa.ColumnElement[bool]) -> list[Value]:
     ]
 
 
-def broken_now(checks: Checks, found: Sequence[Value]) -> list[Broken]:
+def broken_now(checks: Checks, found: Sequence[Value]) -> list[Violation]:
     """What the fields of one form break as they stand."""
     return broken_rules(checks, {one.name: one.now for one in found if one.now})
 
 
-def broken_in_batch(session: Session, store: Store, batch_id: int) -> dict[int, list[Broken]]:
+def broken_in_batch(session: Session, store: Store, batch_id: int) -> dict[int, list[Violation]]:
     """What each form of a batch breaks as it stands, by the form's id; forms that break nothing are left out."""
     checks = checks_of(session, store, batch_id)
     forms: defaultdict[int, list[Value]] = defaultdict(list)
@@ -127,7 +127,7 @@ def count_broken(store: Store, batch_id: int) -> None:
 
 def breaks(
     session: Session, store: Store, field: Field, user_id: int, blind: bool, typed: str, final: bool = False
-) -> list[Broken]:
+) -> list[Violation]:
     """What an answer, as cells, breaks that somebody types for a field.
 
     blind: they see nothing but what they typed themselves, so that only that is held against the rules. final: so is
@@ -143,7 +143,7 @@ def breaks(
 
 def to_ask(
     session: Session, store: Store, field: Field, user_id: int, blind: bool, typed: str, settles: bool
-) -> list[Broken]:
+) -> list[Violation]:
     """What must be asked before an answer is taken: limits of its field, and rules whose fields are all settled by it.
 
     blind: what others typed is held against the rules as well, but not told: such a rule shows no figures.
@@ -170,7 +170,7 @@ class Sum:
 
 def form_sums(
     session: Session, store: Store, form: Form, user_id: int, blind: bool, typed: Mapping[str, str]
-) -> tuple[list[Sum], list[Broken]]:
+) -> tuple[list[Sum], list[Violation]]:
     """The rules of a form with what somebody typed into its fields, as cells by name; and what single fields break.
 
     blind: only what they typed themselves counts.

@@ -20,7 +20,7 @@ from inkshift.files import file_digest, is_there
 from inkshift.forms.reading import UNREADABLE, FieldReading, FormReading, PageNote, state_of
 from inkshift.forms.template import Template
 from inkshift.review.core.checks import limit_of
-from inkshift.review.core.queue import Logged, Standing, parse, record, shown, standing
+from inkshift.review.core.queue import Consensus, LogEntry, parse, record, shown, standing
 from inkshift.review.core.schema import MODEL, Batch, Decision, Field, Form, Page, Reading, left_out
 from inkshift.review.core.store import Store, add_rows, named_user, new_ids
 
@@ -104,7 +104,7 @@ def add_forms(
         if batch is None:
             raise SettingError(f"batch {batch_id}: there is no such batch; make it first")
         known = _known(session, batch_id)
-    added, said = 0, _Said(model, names, {})
+    added, said = 0, _FormOrigin(model, names, {})
     held: list[NewForm] = []
     begun = time.monotonic()
     try:
@@ -134,7 +134,7 @@ class NewForm:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _FormOrigin:
     """What belongs to forms beside their readings. names, digests: of files, by source."""
 
     model: str
@@ -143,7 +143,7 @@ class _Said:
 
 
 def _new_forms(
-    store: Store, known: Mapping[_Place, list[int]], said: _Said, forms: Iterable[FormReading]
+    store: Store, known: Mapping[_Place, list[int]], said: _FormOrigin, forms: Iterable[FormReading]
 ) -> Iterator[NewForm]:
     """What of the forms is not there yet, each with its pictures encoded."""
     seen = Counter[_Place]()
@@ -193,7 +193,7 @@ def _holder(
     return there[seen[place] - 1] if seen[place] <= len(there) else None
 
 
-def _keep(store: Store, batch: Batch, group: Sequence[NewForm], said: _Said) -> None:
+def _keep(store: Store, batch: Batch, group: Sequence[NewForm], said: _FormOrigin) -> None:
     """Keep forms in one transaction, or each in its own where that is refused; then the first refusal is raised."""
     try:
         with store.writing() as session:
@@ -213,7 +213,7 @@ def _keep(store: Store, batch: Batch, group: Sequence[NewForm], said: _Said) -> 
             raise refused[0] from None
 
 
-def _add_forms(session: Session, store: Store, batch: Batch, group: Sequence[NewForm], said: _Said) -> None:
+def _add_forms(session: Session, store: Store, batch: Batch, group: Sequence[NewForm], said: _FormOrigin) -> None:
     ids = iter(new_ids(session, Form, sum(one.there is None for one in group)))
     made, placed = [], []
     for one in group:
@@ -253,11 +253,11 @@ def add_fields(session: Session, store: Store, batch: Batch, forms: Sequence[Pla
     given = ((form, one, pages, k) for form, one, pages in forms for k in range(len(one.form.fields)))
     numbered = [(field, *rest) for field, rest in zip(numbers, given, strict=True)]
     answers = {
-        field: Logged(0, keyer, "model", item.state, item.value, None)
+        field: LogEntry(0, keyer, "model", item.state, item.value, None)
         for field, _, one, _, k in numbered
         if keyer is not None and (item := one.form.fields[k]).state in ("written", "blank", "crossed-out")
     }
-    batch_id, double, still_open = batch.id, batch.double, Standing("open")
+    batch_id, double, still_open = batch.id, batch.double, Consensus("open")
 
     def field_row(field: int, form: int, one: NewForm, pages: Mapping[tuple[str, int], int], k: int) -> dict[str, Any]:
         item = one.form.fields[k]
@@ -292,7 +292,7 @@ def add_fields(session: Session, store: Store, batch: Batch, forms: Sequence[Pla
     add_rows(session, Decision, (_log_row(field, answer, store) for field, answer in answers.items()))
 
 
-def _log_row(field: int, answer: Logged, store: Store) -> dict[str, Any]:
+def _log_row(field: int, answer: LogEntry, store: Store) -> dict[str, Any]:
     row = {"user_id": answer.user_id, "kind": answer.kind, "state": answer.state, "value": answer.value}
     return row | {"field_id": field, "number": 1, "time": store.clock(), "seconds": 0.0, "undoes": None, "checked": []}
 

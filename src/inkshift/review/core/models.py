@@ -26,15 +26,15 @@ from inkshift.forms.judge.evaluate import wilson
 from inkshift.forms.judge.guarantee import scipy
 from inkshift.models.package import NUMBER_MODEL, Manifest, Model, load_model, shipped
 from inkshift.review.core import store as stores
-from inkshift.review.core.schema import Batch, Choice, Task, TrainedModel, User
-from inkshift.review.core.store import Listed, Store, listed
+from inkshift.review.core.schema import Batch, Choice, TaskRecord, TrainedModel, User
+from inkshift.review.core.store import ListPage, Store, listed
 
 SHIPPED = ""
 EACH = 20  # of a page
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ModelCard:
     """A model as the pages show it. folder: what `--model` takes; manifest: None where the package is damaged.
 
     choice: what `choose` takes; None for one that reads digits, which always is the shipped one. default: whether
@@ -48,14 +48,14 @@ class Known:
     choice: str | None
     default: bool
     based_on: str = ""
-    comparison: Paired | None = None
+    comparison: PairedComparison | None = None
     facts: dict[str, Any] | None = None
     created: datetime | None = None
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class DefaultChange:
     """A line of the history: a model that became the default. user: empty where it is not known."""
 
     name: str
@@ -70,18 +70,18 @@ def default_folder(store: Store) -> str | None:
         return str(store.at(found.folder)) if found else None
 
 
-def ships(store: Store) -> list[Known]:
+def ships(store: Store) -> list[ModelCard]:
     """The models that ship, that of whole numbers first."""
     with store.reading() as session:
         current = _current(session)
     found = []
     for name, model in _shipped().items():
         choice = SHIPPED if name == NUMBER_MODEL else None
-        found.append(Known(model.digest, name, name, model.manifest, choice, choice == current))
+        found.append(ModelCard(model.digest, name, name, model.manifest, choice, choice == current))
     return found
 
 
-def taught(store: Store, page: int = 1) -> Listed[Known]:
+def taught(store: Store, page: int = 1) -> ListPage[ModelCard]:
     """Models that were taught here, the newest first. Only those of the page are opened."""
     found = listed(stores.models(store), page, EACH)
     with store.reading() as session:
@@ -89,7 +89,7 @@ def taught(store: Store, page: int = 1) -> Listed[Known]:
         return found.each(lambda model: _taught(session, store, model, current))
 
 
-def find(store: Store, digest: str) -> Known | None:
+def find(store: Store, digest: str) -> ModelCard | None:
     """A model by its digest; None where there is none."""
     with store.reading() as session:
         model = session.get(TrainedModel, digest)
@@ -98,7 +98,7 @@ def find(store: Store, digest: str) -> Known | None:
     return next((model for model in ships(store) if model.digest == digest), None)
 
 
-def default(store: Store) -> Known | None:
+def default(store: Store) -> ModelCard | None:
     """The model that reads now."""
     with store.reading() as session:
         current = _current(session)
@@ -112,7 +112,7 @@ def learned(store: Store) -> set[str]:
         model = session.get(TrainedModel, _current(session))
         while model is not None:
             task = Path(model.folder).name  # a package that was taught here lies in a folder called after its task
-            found = session.get(Task, int(task)) if task.isdigit() else None
+            found = session.get(TaskRecord, int(task)) if task.isdigit() else None
             batches |= set(found.about["batches"]) if found and found.kind == "teach" else set()
             model = session.get(TrainedModel, model.based_on)
         return set(session.scalars(sa.select(Batch.name).where(Batch.id.in_(batches))))
@@ -155,13 +155,13 @@ def go_back(store: Store, user_id: int | None = None) -> None:
         _choose(session, store, last[0], user_id)
 
 
-def history(store: Store, page: int = 1) -> Listed[Chosen]:
+def history(store: Store, page: int = 1) -> ListPage[DefaultChange]:
     """Which model became the default when, the latest first."""
     chosen = sa.select(TrainedModel.name, User.name, Choice.time).select_from(Choice)
     named = chosen.outerjoin(TrainedModel, TrainedModel.digest == Choice.model).outerjoin(Choice.user)
     with store.reading() as session:
         rows = session.execute(named.order_by(Choice.id.desc())).all()
-    return listed(rows, page, EACH).each(lambda row: Chosen(row[0] or NUMBER_MODEL, row[1] or "", row[2]))
+    return listed(rows, page, EACH).each(lambda row: DefaultChange(row[0] or NUMBER_MODEL, row[1] or "", row[2]))
 
 
 def missing_to_teach() -> bool:
@@ -174,7 +174,7 @@ def _shipped() -> dict[str, Model]:
     return {name: load_model(name) for name in sorted(shipped(), key=lambda name: name != NUMBER_MODEL)}
 
 
-def _taught(session: Session, store: Store, model: TrainedModel, current: str) -> Known:
+def _taught(session: Session, store: Store, model: TrainedModel, current: str) -> ModelCard:
     folder, manifest, problem = str(store.at(model.folder)), None, ""
     try:
         manifest = load_model(folder).manifest
@@ -183,7 +183,7 @@ def _taught(session: Session, store: Store, model: TrainedModel, current: str) -
     facts = model.comparison
     names = {one.digest: name for name, one in _shipped().items()}
     base = session.get(TrainedModel, model.based_on)
-    return Known(
+    return ModelCard(
         model.digest,
         model.name,
         folder,
@@ -234,7 +234,7 @@ class HeldOutNumber(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
+class PairedComparison:
     """The new model against the old one. Shares from 0 to 1, their intervals at 95 %.
 
     only_old, only_new: numbers that only one of them read right. difference: new minus old; at90, at95: its intervals.
@@ -257,14 +257,14 @@ class Paired:
     further: int | None
 
 
-def compare(seen: Sequence[HeldOutNumber]) -> Paired:
+def compare(seen: Sequence[HeldOutNumber]) -> PairedComparison:
     """Hold two models against each other. Raises DataError without numbers, MissingExtraError without scipy."""
     if not seen:
         raise DataError("comparing two models: no number was held out; settle numbers of more forms")
     old, new = sum(s.old for s in seen), sum(s.new for s in seen)
     at90, at95 = _difference(seen, 0.90), _difference(seen, 0.95)
     verdict: Verdict = "better" if at90[0] > 0 else "worse" if at90[1] < 0 else "undecided"
-    return Paired(
+    return PairedComparison(
         len(seen),
         len({s.form for s in seen}),
         old,
@@ -281,10 +281,10 @@ def compare(seen: Sequence[HeldOutNumber]) -> Paired:
     )
 
 
-def of_json(data: Mapping[str, Any]) -> Paired:
+def of_json(data: Mapping[str, Any]) -> PairedComparison:
     """What `dataclasses.asdict` made of a comparison; other keys are passed over."""
     pairs = {name: tuple(data[name]) for name in ("old_interval", "new_interval", "at90", "at95")}
-    return Paired(**{name: pairs.get(name, data[name]) for name in Paired.__slots__})
+    return PairedComparison(**{name: pairs.get(name, data[name]) for name in PairedComparison.__slots__})
 
 
 def _by_form(seen: Sequence[HeldOutNumber], right: Sequence[bool]) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.kinds import KindError
 from inkshift.forms.reading import UNREADABLE
-from inkshift.forms.rules import Broken, Limit, as_written
+from inkshift.forms.rules import Limit, Violation, as_written
 from inkshift.review.core.checks import CheckError, Sum, breaks, checks_of, form_sums, limit_of, to_ask
 from inkshift.review.core.schema import (
     Base,
@@ -70,12 +70,12 @@ class Item:
     answers: tuple[str, ...]
     suggestion: str
     rules_broken: tuple[str, ...]
-    broken: tuple[Broken, ...]
+    broken: tuple[Violation, ...]
     limit: Limit
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecisionResult:
     """A decision that is in the log, and how its field stands with it. item: after an undo the field, held again by the
     same person; None where it is not theirs to decide."""
 
@@ -86,7 +86,7 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Consensus:
     """What the decisions on a field come to. keyers: ids of those whose answers count, two at most."""
 
     status: Status
@@ -95,7 +95,7 @@ class Standing:
     keyers: tuple[int, ...] = ()
 
 
-class Logged(NamedTuple):
+class LogEntry(NamedTuple):
     """A line of the log as the queue needs it; see `schema.Decision`. id: 0 until it is in the log."""
 
     id: int
@@ -126,13 +126,13 @@ def shown(state: str, value: str) -> str:
     return value if state == "written" else state
 
 
-def effective(decisions: Sequence[Logged]) -> list[Logged]:
+def effective(decisions: Sequence[LogEntry]) -> list[LogEntry]:
     """The decisions of one field that stand, in their order."""
     undone = {decision.undoes for decision in decisions}
     return [d for d in decisions if d.kind != "undo" and d.id not in undone]
 
 
-def standing(decisions: Sequence[Logged], double: bool, limit: Limit = ANY) -> Standing:
+def standing(decisions: Sequence[LogEntry], double: bool, limit: Limit = ANY) -> Consensus:
     """How a field stands after all its decisions, in their order. limit: what it may hold.
 
     Two who typed one number agree, and whoever typed zeros before it saw them on the paper.
@@ -141,13 +141,13 @@ def standing(decisions: Sequence[Logged], double: bool, limit: Limit = ANY) -> S
     keys = [d for d in stand if d.kind != "settle"][: 2 if double else 1]
     keyers = tuple(d.user_id for d in keys)
     if settled := [d for d in stand if d.kind == "settle"]:
-        return Standing("settled", settled[-1].state, settled[-1].value, keyers)
+        return Consensus("settled", settled[-1].state, settled[-1].value, keyers)
     if len(keys) < (2 if double else 1):
-        return Standing("open", keyers=keyers)
+        return Consensus("open", keyers=keyers)
     if len({(d.state, limit.compared(d.value)) for d in keys}) > 1:
-        return Standing("disputed", keyers=keyers)
+        return Consensus("disputed", keyers=keyers)
     fullest = max(keys, key=lambda d: len(d.value))
-    return Standing("settled", fullest.state, fullest.value, keyers)
+    return Consensus("settled", fullest.state, fullest.value, keyers)
 
 
 def next_field(store: Store, user_id: int, batch_id: int) -> Item | None:
@@ -203,7 +203,7 @@ def decide_form(
 
     Raises what `decide` does; CheckError with all that they break.
     """
-    broken: dict[str, Broken] = {}
+    broken: dict[str, Violation] = {}
     with store.writing() as session:
         if batch_id is not None:
             _in_batch(session, batch_id, answers)
@@ -218,7 +218,9 @@ def decide_form(
             raise CheckError(list(broken.values()))
 
 
-def check_form(store: Store, user_id: int, form_id: int, answers: Mapping[int, str]) -> tuple[list[Sum], list[Broken]]:
+def check_form(
+    store: Store, user_id: int, form_id: int, answers: Mapping[int, str]
+) -> tuple[list[Sum], list[Violation]]:
     """The rules of a form as somebody types into it; see `checks.form_sums`."""
     with store.reading() as session:
         form = session.get(Form, form_id)
@@ -236,7 +238,7 @@ def check_form(store: Store, user_id: int, form_id: int, answers: Mapping[int, s
 
 def decide(
     store: Store, user_id: int, field_id: int, value: str, seconds: float = 0.0, checked: bool = False
-) -> Decided:
+) -> DecisionResult:
     """Put a person's decision on a field into the log. seconds: that they took for it.
 
     checked: they looked at the paper, and it says so although that breaks a rule; else CheckError is raised where one
@@ -274,7 +276,7 @@ def _in_batch(session: Session, batch_id: int, fields: Collection[int]) -> None:
 
 def _decide(
     session: Session, store: Store, user_id: int, field_id: int, value: str, seconds: float, checked: bool
-) -> Decided:
+) -> DecisionResult:
     if not (math.isfinite(seconds) and seconds >= 0):
         raise SettingError(f"seconds: expected 0 or more, found {seconds}")
     person(session, user_id)
@@ -283,19 +285,19 @@ def _decide(
     before = next((d for d in effective(decisions) if d.user_id == user_id), None)
     if before is not None:
         if (before.state, before.value) == answer:
-            return Decided(before.id, field_id, field.status)
+            return DecisionResult(before.id, field_id, field.status)
         raise TakenError(f"field {field.name!r}: you decided it already; undo that first")
     if session.scalar(_HOLDER, {"field": field_id, "now": store.clock()}) not in (None, user_id):
         raise TakenError(f"field {field.name!r}: somebody else has it now; take the next one")
     if not field.waiting:
         raise TakenError(f"field {field.name!r}: needs nobody by now; take the next one")
     kind: Kind = "settle" if field.status == "disputed" else "key"
-    line = Logged(0, user_id, kind, *answer, None)
+    line = LogEntry(0, user_id, kind, *answer, None)
     asked = _ask(session, store, field, decisions, line, checked)
     return _append(session, store, field, decisions, line, seconds, asked)
 
 
-def check(store: Store, user_id: int, field_id: int, value: str) -> list[Broken]:
+def check(store: Store, user_id: int, field_id: int, value: str) -> list[Violation]:
     """What an answer breaks that somebody is typing for a field; nothing where it is none yet."""
     with store.reading() as session:
         field = session.get(Field, field_id)
@@ -310,7 +312,7 @@ def check(store: Store, user_id: int, field_id: int, value: str) -> list[Broken]
 
 
 def _ask(
-    session: Session, store: Store, field: Field, decisions: list[Logged], line: Logged, checked: bool
+    session: Session, store: Store, field: Field, decisions: list[LogEntry], line: LogEntry, checked: bool
 ) -> list[str]:
     """The rules that an answer breaks, as the log keeps them. Raises CheckError where nobody said they checked."""
     double = of_batch(session, field.batch_id)[1]
@@ -323,7 +325,7 @@ def _ask(
     return [one.message for one in broken]
 
 
-def settle(store: Store, user_id: int, field_id: int, value: str, checked: bool = False) -> Decided:
+def settle(store: Store, user_id: int, field_id: int, value: str, checked: bool = False) -> DecisionResult:
     """A supervisor's decision on any field, whoever decided what before: a correction, an audit, a dispute.
 
     checked: see `decide`. Raises CheckError as that does, and SettingError where the user is no supervisor or `value`
@@ -335,12 +337,12 @@ def settle(store: Store, user_id: int, field_id: int, value: str, checked: bool 
             raise SettingError(f"user {name!r}: settling any field needs a supervisor, found a {role}")
         field, decisions = _locked(session, field_id)
         answer = parse(value, limit_of(session, store, field.batch_id, field.name))
-        line = Logged(0, user_id, "settle", *answer, None)
+        line = LogEntry(0, user_id, "settle", *answer, None)
         asked = _ask(session, store, field, decisions, line, checked)
         return _append(session, store, field, decisions, line, checked=asked)
 
 
-def undo(store: Store, user_id: int, batch_id: int) -> Decided | None:
+def undo(store: Store, user_id: int, batch_id: int) -> DecisionResult | None:
     """Take back this person's last decision in the batch that stands; None where there is none."""
     with store.writing() as session:
         person(session, user_id)
@@ -354,7 +356,7 @@ def undo(store: Store, user_id: int, batch_id: int) -> Decided | None:
         if last is None:
             return None
         field, decisions = _locked(session, last.field_id)
-        undone = _append(session, store, field, decisions, Logged(0, user_id, "undo", "", "", last.id))
+        undone = _append(session, store, field, decisions, LogEntry(0, user_id, "undo", "", "", last.id))
         mine = field.waiting and user_id not in (field.first_id, field.second_id)
         held = mine and _hold(session, field.id, user_id, store.clock())
         return replace(undone, item=_item(session, store, field)) if held else undone
@@ -377,7 +379,7 @@ def release(store: Store, user_id: int) -> None:
 
 def record(
     session: Session, store: Store, field: Field, user_id: int, kind: Kind, answer: tuple[str, str]
-) -> Decided | None:
+) -> DecisionResult | None:
     """A decision of a model or of labels that were there before; None where that source decided on it already.
 
     The field's row must be locked or new.
@@ -385,7 +387,7 @@ def record(
     decisions = _log(session, field.id)
     if any(d.user_id == user_id for d in effective(decisions)):
         return None
-    return _append(session, store, field, decisions, Logged(0, user_id, kind, *answer, None))
+    return _append(session, store, field, decisions, LogEntry(0, user_id, kind, *answer, None))
 
 
 def _waiting() -> sa.Select[Field]:
@@ -456,7 +458,7 @@ def person(session: Session, user_id: int) -> tuple[str, str]:
     return name, role
 
 
-def _locked(session: Session, field_id: int) -> tuple[Field, list[Logged]]:
+def _locked(session: Session, field_id: int) -> tuple[Field, list[LogEntry]]:
     """A field, its row locked, and its decisions. Raises SettingError where there is none."""
     field = session.get(Field, field_id, with_for_update=True, populate_existing=True)
     if field is None:
@@ -464,8 +466,8 @@ def _locked(session: Session, field_id: int) -> tuple[Field, list[Logged]]:
     return field, _log(session, field_id)
 
 
-def _log(session: Session, field_id: int) -> list[Logged]:
-    return [Logged(*row) for row in session.execute(_LOG, {"field": field_id})]
+def _log(session: Session, field_id: int) -> list[LogEntry]:
+    return [LogEntry(*row) for row in session.execute(_LOG, {"field": field_id})]
 
 
 def _hold(session: Session, field_id: int, user_id: int, now: datetime) -> bool:
@@ -478,11 +480,11 @@ def _append(
     session: Session,
     store: Store,
     field: Field,
-    decisions: list[Logged],
-    line: Logged,
+    decisions: list[LogEntry],
+    line: LogEntry,
     seconds: float = 0.0,
     checked: Sequence[str] = (),
-) -> Decided:
+) -> DecisionResult:
     """Add a line to the log of a field whose row is locked, and set down how it stands now.
 
     Its author lets go of the field, and everybody does once it is settled.
@@ -499,7 +501,7 @@ def _append(
     field.first_id, field.second_id = (*now.keyers, None, None)[:2]
     session.execute(_COUNT_ANEW, {"form": field.form_id})
     session.execute(_LET_GO, {"field": field.id, "user": line.user_id, "all": not field.waiting})
-    return Decided(line.id, field.id, now.status)
+    return DecisionResult(line.id, field.id, now.status)
 
 
 def _item(session: Session, store: Store, field: Field) -> Item:

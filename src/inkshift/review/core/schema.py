@@ -271,7 +271,7 @@ class Acceptance(Base):
 class TrainedModel(Base):
     """A model package that was taught here. based_on: digest of the one it was taught from.
 
-    comparison: with that one, on held-out forms; see `models.Paired`.
+    comparison: with that one, on held-out forms; see `models.PairedComparison`.
     """
 
     __tablename__ = "models"
@@ -309,7 +309,7 @@ class Draft(Base):
     changed: Mapped[datetime]
 
 
-class Task(Base):
+class TaskRecord(Base):
     """Work in a process of its own; see `tasks`. kind: which; about: what it works on; result: what came of it.
 
     share: how much of it is done, 0 to 1, None where nobody knows; note: how far it is, or why it failed.

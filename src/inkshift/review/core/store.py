@@ -404,7 +404,7 @@ def models(store: Store) -> list[TrainedModel]:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed(Generic[Row]):
+class ListPage(Generic[Row]):
     """A page of a list. count: of all its rows; page: from 1, of `pages`."""
 
     rows: tuple[Row, ...]
@@ -412,15 +412,15 @@ class Listed(Generic[Row]):
     page: int
     pages: int
 
-    def each(self, make: Callable[[Row], Other]) -> Listed[Other]:
+    def each(self, make: Callable[[Row], Other]) -> ListPage[Other]:
         """What is made of each row of the page, and of no other."""
-        return Listed(tuple(map(make, self.rows)), self.count, self.page, self.pages)
+        return ListPage(tuple(map(make, self.rows)), self.count, self.page, self.pages)
 
 
-def listed(rows: Sequence[Row], page: int, size: int) -> Listed[Row]:
+def listed(rows: Sequence[Row], page: int, size: int) -> ListPage[Row]:
     """A page of a list, the last where it has fewer."""
     page, pages = at_most(page, len(rows), size)
-    return Listed(tuple(rows[(page - 1) * size : page * size]), len(rows), page, pages)
+    return ListPage(tuple(rows[(page - 1) * size : page * size]), len(rows), page, pages)
 
 
 def at_most(page: int, count: int, size: int) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.jobs import end_with
 from inkshift.review.core import store as stores
-from inkshift.review.core.schema import Task, TaskStatus
+from inkshift.review.core.schema import TaskRecord, TaskStatus
 from inkshift.review.core.store import Store, in_turn
 
 WHERE_TASKS_WRITE = ("tasks", "models", "studies")
@@ -37,7 +37,7 @@ _LONGEST_NOTE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TaskContext:
     """What a task is given. about: as it was started with; folder: its own, kept when it goes on after a stop.
 
     say: writes how far it is, 0 to 1 or None, and a few words.
@@ -54,7 +54,7 @@ class Work:
         self.say(done / whole, f"{done} / {whole}")
 
 
-Job = Callable[[Work], dict[str, Any]]
+Job = Callable[[TaskContext], dict[str, Any]]
 KINDS: dict[str, str] = {
     "read": "inkshift.review.batches.reading:read",
     "teach": "inkshift.review.teach:teach",
@@ -79,14 +79,14 @@ class Tasks:
         self._closed = threading.Event()
         if keeps:
             with store.writing() as session:
-                running = sa.update(Task).where(Task.status == "running")
+                running = sa.update(TaskRecord).where(TaskRecord.status == "running")
                 session.execute(running.values(status="interrupted", ended=store.clock()))
 
     def start(self, kind: str, about: Mapping[str, Any]) -> int:
         """Begin a task; its id. Raises SettingError where one of that kind is running."""
         with self._store.writing() as session:
             _one_at_a_time(session, kind)
-            task = Task(kind=kind, about=dict(about), started=self._store.clock())
+            task = TaskRecord(kind=kind, about=dict(about), started=self._store.clock())
             session.add(task)
             session.flush()
             task_id = task.id
@@ -101,7 +101,7 @@ class Tasks:
         Raises SettingError where it runs or is done, or another of its kind runs.
         """
         with self._store.writing() as session:
-            task = session.get(Task, task_id, with_for_update=True)
+            task = session.get(TaskRecord, task_id, with_for_update=True)
             if task is None or task.status in ("running", "done"):
                 raise SettingError(f"task {task_id}: cannot go on; expected one that was stopped or failed")
             _one_at_a_time(session, task.kind)
@@ -119,8 +119,8 @@ class Tasks:
         if not self._keeps:
             return
         with self._turn, self._store.reading() as session:
-            wanted = set(session.scalars(sa.select(Task.id).where(Task.status == "running")))
-            over = sa.select(Task.id).where(Task.id.in_(self._running), Task.status == "stopped")
+            wanted = set(session.scalars(sa.select(TaskRecord.id).where(TaskRecord.status == "running")))
+            over = sa.select(TaskRecord.id).where(TaskRecord.id.in_(self._running), TaskRecord.status == "stopped")
             for task_id in set(session.scalars(over)) - self._told:
                 self._told.add(task_id)
                 _signal(self._running[task_id], signal.SIGTERM)
@@ -192,15 +192,20 @@ def task_folder(files: Path, task_id: int) -> Path:
     return files / "tasks" / str(task_id)
 
 
-def tasks(store: Store, kind: str) -> list[Task]:
+def tasks(store: Store, kind: str) -> list[TaskRecord]:
     """The tasks of a kind, the newest first."""
     with store.reading() as session:
-        return list(session.scalars(sa.select(Task).where(Task.kind == kind).order_by(Task.id.desc())))
+        return list(
+            session.scalars(sa.select(TaskRecord).where(TaskRecord.kind == kind).order_by(TaskRecord.id.desc()))
+        )
 
 
 def _one_at_a_time(session: Session, kind: str) -> None:
     in_turn(session, "tasks")
-    if session.scalar(sa.select(Task.id).where(Task.kind == kind, Task.status == "running")) is not None:
+    if (
+        session.scalar(sa.select(TaskRecord.id).where(TaskRecord.kind == kind, TaskRecord.status == "running"))
+        is not None
+    ):
         raise SettingError(f"{kind}: one is running already; wait for it, or stop it first")
 
 
@@ -218,7 +223,9 @@ def _end(store: Store, task_id: int, status: TaskStatus, note: str, result: dict
     if result is not None:
         changed |= {"result": result, "share": 1.0}
     with store.writing() as session:
-        done = session.execute(sa.update(Task).where(Task.id == task_id, Task.status == "running").values(**changed))
+        done = session.execute(
+            sa.update(TaskRecord).where(TaskRecord.id == task_id, TaskRecord.status == "running").values(**changed)
+        )
         return bool(done.rowcount)  # type: ignore[attr-defined]
 
 
@@ -232,7 +239,7 @@ def _last_line(log: Path) -> str:
 
 def run(store: Store, task_id: int, files: Path) -> int:
     """Do a task in this process; 0 where it was done."""
-    found = store.get(Task, task_id)
+    found = store.get(TaskRecord, task_id)
     if found is None:
         raise SettingError(f"task {task_id}: is not in the database; start it from the server")
     module, function = KINDS[found.kind].split(":")
@@ -241,10 +248,10 @@ def run(store: Store, task_id: int, files: Path) -> int:
     def say(share: float | None, note: str) -> None:
         with store.writing(durable=False) as session:
             values = {"share": share, "note": note[:_LONGEST_NOTE]}
-            session.execute(sa.update(Task).where(Task.id == task_id).values(**values))
+            session.execute(sa.update(TaskRecord).where(TaskRecord.id == task_id).values(**values))
 
     try:
-        result = job(Work(store, files, task_folder(files, task_id), found.about, say))
+        result = job(TaskContext(store, files, task_folder(files, task_id), found.about, say))
     except InkshiftError as e:
         _end(store, task_id, "failed", str(e))
         return 1

@@ -40,7 +40,7 @@ class OddForm:
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
+class BatchRepairs:
     """What is left to be mended in a batch, and what was set aside or is right so, each with its name."""
 
     pages: tuple[UnreadPage, ...]
@@ -56,7 +56,7 @@ def called(page: Page) -> str:
     return Path(page.name or page.source).name
 
 
-def undone(store: Store, batch_id: int) -> Undone:
+def undone(store: Store, batch_id: int) -> BatchRepairs:
     """What a reading left undone in a batch."""
     with store.reading() as session:
         pages = tuple(
@@ -79,7 +79,7 @@ def undone(store: Store, batch_id: int) -> Undone:
                 .options(joinedload(Aside.user))
             )
         )
-        return Undone(pages, tuple(_odd(session, batch_id)), aside)
+        return BatchRepairs(pages, tuple(_odd(session, batch_id)), aside)
 
 
 def _open_page() -> tuple[sa.ColumnElement[bool], ...]:

@@ -20,11 +20,11 @@ Four = tuple[Number, Number, Number, Number]
 Few = Annotated[int, Field(ge=0, le=20)]
 
 
-class _Given(BaseModel):
+class _DraftPart(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class GivenField(_Given):
+class DraftField(_DraftPart):
     name: Annotated[str, Field(max_length=100)]
     box: Four
     cells: Few
@@ -37,47 +37,47 @@ class GivenField(_Given):
     order: Order | None = None
 
 
-class GivenMark(_Given):
+class DraftMark(_DraftPart):
     x: Number
     y: Number
     size: Number
 
 
-class GivenPage(_Given):
+class DraftPage(_DraftPart):
     """A page as a browser sends it. Its reference picture is the server's to make."""
 
-    marks: Annotated[list[GivenMark], Field(max_length=20)]
+    marks: Annotated[list[DraftMark], Field(max_length=20)]
     lines: Annotated[list[Four], Field(max_length=200)]
-    fields: Annotated[list[GivenField], Field(max_length=2000)]
+    fields: Annotated[list[DraftField], Field(max_length=2000)]
 
 
-class GivenIdentity(_Given):
+class DraftIdentity(_DraftPart):
     by: Literal["file", "barcode", "field"] = "file"
     field: Annotated[str, Field(max_length=100)] | None = None
     pattern: Annotated[str, Field(max_length=200)] | None = None
 
 
-class Given(_Given):
+class DraftTemplate(_DraftPart):
     """A template as a browser sends it, whole or not yet. rules: a line each, as in the file, one with more to it as
     JSON. seen: when it was last changed, as far as the browser knows.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    pages: Annotated[list[GivenPage], Field(min_length=1, max_length=MOST_PAGES)]
-    identity: GivenIdentity
+    pages: Annotated[list[DraftPage], Field(min_length=1, max_length=MOST_PAGES)]
+    identity: DraftIdentity
     rules: Annotated[list[Annotated[str, Field(max_length=4000)]], Field(max_length=500)]
     seen: Annotated[str, Field(max_length=40)]
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class TemplateCheck:
     """problems: what keeps a template from being complete, a line each. rules: what is wrong with each, or nothing."""
 
     problems: tuple[str, ...]
     rules: tuple[str, ...]
 
 
-def composed(name: str, before: dict[str, Any], given: Given) -> dict[str, Any]:
+def composed(name: str, before: dict[str, Any], given: DraftTemplate) -> dict[str, Any]:
     """A template of what was sent; sizes and names of pictures are the server's."""
     sent = given.model_dump(mode="json")
     sizes = [page["size"] for page in before["pages"]]
@@ -105,19 +105,19 @@ def _as_rule(line: str) -> str | dict[str, Any]:
     return found if isinstance(found, dict) else line
 
 
-def check(template: dict[str, Any]) -> Checked:
+def check(template: dict[str, Any]) -> TemplateCheck:
     """What is wrong with a template as far as it is."""
     names = [field["name"] for page in template["pages"] for field in page["fields"]]
     rules = tuple(_wrong_with(rule, names) for rule in template["rules"])
     try:
         Template.model_validate(template)
     except ValidationError as e:
-        return Checked(tuple(dict.fromkeys(_problem(template, dict(error)) for error in e.errors())), rules)
-    return Checked(() if names else ("there is no field yet; draw one, or take those proposed",), rules)
+        return TemplateCheck(tuple(dict.fromkeys(_problem(template, dict(error)) for error in e.errors())), rules)
+    return TemplateCheck(() if names else ("there is no field yet; draw one, or take those proposed",), rules)
 
 
 def rule_line(rule: str | dict[str, Any]) -> str:
-    """A rule of a template as a line: the other way round from `Given.rules`."""
+    """A rule of a template as a line: the other way round from `DraftTemplate.rules`."""
     return rule if isinstance(rule, str) else json.dumps(rule, ensure_ascii=False)
 
 

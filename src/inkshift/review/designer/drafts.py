@@ -39,7 +39,7 @@ from inkshift.reframe import to_gray
 from inkshift.review.core.schema import Draft
 from inkshift.review.core.store import Store, in_turn
 from inkshift.review.core.tasks import set_aside
-from inkshift.review.designer.drafting import MOST_PAGES, Checked, Given, check, composed, with_references
+from inkshift.review.designer.drafting import MOST_PAGES, DraftTemplate, TemplateCheck, check, composed, with_references
 from inkshift.review.designer.tryout import straight
 from inkshift.review.web.pagepicture import jpeg
 from inkshift.review.web.uploads import MOST_BYTES, shown_name, take
@@ -53,7 +53,7 @@ _NOTHING: dict[str, Any] = {"marks": [], "lines": [], "fields": []}
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class _PreparedPage:
     """A page that was taken. picture: JPEG; page: as it begins in a template."""
 
     picture: bytes
@@ -129,7 +129,7 @@ def open_made(store: Store, files: Path, sent: Sequence[UploadFile]) -> int:
         template = {"name": name, "version": 1, "pages": pages, "identity": identity, "rules": plain["rules"]}
         draft = _add(session, store, files, template)
         for number, shown in enumerate(pictures, 1):
-            _keep(files, draft, number, _Prepared(jpeg(shown, _QUALITY), _NOTHING, {}))
+            _keep(files, draft, number, _PreparedPage(jpeg(shown, _QUALITY), _NOTHING, {}))
         _write(folder(files, draft), template)
         return draft
 
@@ -258,7 +258,7 @@ def delete(store: Store, files: Path, draft: int) -> None:
     shutil.rmtree(folder(files, draft), ignore_errors=True)
 
 
-def save(store: Store, files: Path, draft: int, given: Given) -> tuple[Checked, str]:
+def save(store: Store, files: Path, draft: int, given: DraftTemplate) -> tuple[TemplateCheck, str]:
     """Keep what a browser sends, and write the folder's template where it is complete.
 
     What is wrong with it, and when it was changed. Raises ChangedError where the browser has not seen the last change,
@@ -320,7 +320,7 @@ def _locked(session: Session, draft: int) -> Draft:
     return found
 
 
-def _prepared(upload: UploadFile, page: int) -> _Prepared:
+def _prepared(upload: UploadFile, page: int) -> _PreparedPage:
     """A page out of a file, straight and not too large, with what is proposed for it."""
     with scratch() as home:
         kept = take(upload, home, "page")
@@ -331,15 +331,15 @@ def _prepared(upload: UploadFile, page: int) -> _Prepared:
     return _proposed_for(straighten(fit_within(image, _LONGEST)))
 
 
-def _proposed_for(flat: npt.NDArray[np.uint8]) -> _Prepared:
+def _proposed_for(flat: npt.NDArray[np.uint8]) -> _PreparedPage:
     found = propose(flat)
     marks, lines = [mark.model_dump() for mark in found.marks], [list(line) for line in found.lines]
     proposals = {"marks": marks, "lines": lines, "fields": [spec.model_dump(mode="json") for spec in found.fields]}
     sent = {"size": list(flat.shape[1::-1]), "marks": marks, "lines": [] if marks else lines, "fields": []}
-    return _Prepared(jpeg(flat, _QUALITY), proposals, sent)
+    return _PreparedPage(jpeg(flat, _QUALITY), proposals, sent)
 
 
-def _keep(files: Path, draft: int, page: int, prepared: _Prepared) -> None:
+def _keep(files: Path, draft: int, page: int, prepared: _PreparedPage) -> None:
     """Write the picture of a page, and what is proposed for it, into the draft's folder."""
     shown, notes = _files_of(files, draft, page)
     write_whole(shown, prepared.picture)
@@ -351,7 +351,7 @@ def _files_of(files: Path, draft: int, page: int) -> tuple[Path, Path]:
     return shown, shown.with_name(f"proposed-{page}.json")
 
 
-def _write(home: Path, template: dict[str, Any]) -> Checked:
+def _write(home: Path, template: dict[str, Any]) -> TemplateCheck:
     """Write the template and its reference pictures where it is complete; what is wrong with it otherwise."""
     checked = check(template)
     if not checked.problems:

@@ -19,7 +19,7 @@ from inkshift.review.designer import drafting, drafts
 from inkshift.review.designer.tryout import try_on
 from inkshift.review.web.render import page
 from inkshift.review.web.security import At, Id, Supervisor, Visit, there
-from inkshift.review.web.uploads import Sent, Upload, shown_name, take
+from inkshift.review.web.uploads import Upload, UploadForm, shown_name, take
 from inkshift.scratch import scratch
 
 router = APIRouter()
@@ -68,7 +68,7 @@ def designer(who: Supervisor, draft: TheDraft) -> HTMLResponse:
 
 
 @router.post("/templates/{draft}")
-def save(who: Supervisor, draft: TheDraft, given: drafting.Given) -> JSONResponse:
+def save(who: Supervisor, draft: TheDraft, given: drafting.DraftTemplate) -> JSONResponse:
     """Keep the template as it is; what is wrong with it, or 409 and why it is not kept."""
     told = who.words.told
     try:
@@ -143,13 +143,13 @@ def _own_pages(who: Visit, draft: Draft) -> list[tuple[str, Path]]:
     return [(f"{draft.name} {n}" if n > 1 else draft.name, drafts.picture(who.files, draft.id, n)) for n in pages]
 
 
-def _one(sent: Sent) -> Any:
+def _one(sent: UploadForm) -> Any:
     if len(sent.files) != 1:
         raise SettingError("a page is needed; choose a PDF, JPEG, PNG, TIFF, HEIC or WebP")
     return sent.files[0]
 
 
-def _page(sent: Sent) -> int:
+def _page(sent: UploadForm) -> int:
     number = sent.texts.get("page", "") or "1"
     if not (number.isascii() and number.isdigit() and len(number) < 6):
         raise SettingError(f"page {number[:20]!r}: expected its number in the file, from 1")

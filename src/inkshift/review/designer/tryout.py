@@ -16,7 +16,7 @@ from inkshift.forms.out.sheet import png
 from inkshift.forms.page.files import load_page, page_refs
 from inkshift.forms.reader import Reader
 from inkshift.forms.reading import FieldReading, PageReading
-from inkshift.forms.registration.registered import Registered
+from inkshift.forms.registration.registered import RegisteredPage
 from inkshift.forms.template import Box, PageSpec
 from inkshift.review.web.pagepicture import jpeg
 
@@ -99,7 +99,7 @@ def _tried(
     return TriedPage(shown, page.page, page.identity and form, "", picture, spec.size, page.quality or 0.0, items)
 
 
-def straight(laid: Registered, spec: PageSpec, longest: int) -> Pixels:
+def straight(laid: RegisteredPage, spec: PageSpec, longest: int) -> Pixels:
     """The page as the template draws it, its longer side `longest` pixels at most."""
     zoom = min(1.0, longest / max(spec.size))
     return flattened(laid.image, laid.matrix, spec.size, zoom)

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from inkshift.errors import InkshiftError, SettingError
 from inkshift.forms.kinds import MOST_TEXT, KindError
-from inkshift.forms.rules import Broken
+from inkshift.forms.rules import Violation
 from inkshift.review.core import queue
 from inkshift.review.core.checks import CheckError
 from inkshift.review.core.queue import Item, TakenError
@@ -33,12 +33,12 @@ Symbol = Annotated[str, Query(pattern="^([0-9]|∅)$")]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Objection:
     """What was typed for a field and not taken: the rules that it breaks, or what is wrong with it."""
 
     field: int = 0
     value: str = ""
-    broken: tuple[Broken, ...] = ()
+    broken: tuple[Violation, ...] = ()
     error: str = ""
 
 
@@ -66,11 +66,11 @@ def decide(
     try:
         item = queue.decide_and_next(who.store, who.person, batch, field, value, seconds, checked)
     except CheckError as e:
-        return _next(request, who, batch, asked=Asked(field, value, e.broken))
+        return _next(request, who, batch, asked=Objection(field, value, e.broken))
     except TakenError:
         return _next(request, who, batch, "taken")
     except SettingError as e:
-        return _next(request, who, batch, needed(e), asked=Asked(field, value))
+        return _next(request, who, batch, needed(e), asked=Objection(field, value))
     return _next(request, who, batch, "", item)
 
 
@@ -115,7 +115,7 @@ def page_picture(who: Who, field: Id) -> Response:
 
 
 def _next(
-    request: Request, who: Visit, batch: int, note: str = "", item: Item | None = None, asked: Asked | None = None
+    request: Request, who: Visit, batch: int, note: str = "", item: Item | None = None, asked: Objection | None = None
 ) -> Response:
     """The part of the page that changes; the whole page again for a browser without scripts."""
     if "hx-request" in request.headers or asked:
@@ -125,12 +125,12 @@ def _next(
 
 
 def _work(
-    who: Visit, batch: int, note: str = "", item: Item | None = None, asked: Asked | None = None
+    who: Visit, batch: int, note: str = "", item: Item | None = None, asked: Objection | None = None
 ) -> dict[str, Any]:
     found = views.batch_of(who, batch)
     item = item or queue.next_field(who.store, who.person, batch)
     crop, left = views.crop_of(who.store, item.field) if item else None, views.left(who.store, batch)
-    asked = asked if asked and item and item.field == asked.field else Asked()
+    asked = asked if asked and item and item.field == asked.field else Objection()
     on = page_of(who.store, item.field) if item and crop is None else None
     waits = 0 if item else len(undone(who.store, batch))
     shown: dict[str, Any] = {
@@ -147,10 +147,10 @@ def _work(
 
 @router.get("/forms/{form}")
 def form(who: Supervisor, form: Id) -> HTMLResponse:
-    return _form(who, form, Asked())
+    return _form(who, form, Objection())
 
 
-def _form(who: Visit, form: int, asked: Asked) -> HTMLResponse:
+def _form(who: Visit, form: int, asked: Objection) -> HTMLResponse:
     found = there(views.form_page(who.store, form))
     status = 409 if asked.broken else 400 if asked.error else 200
     return page(who, "form.html", found=found, form=found.form, asked=asked, status=status)
@@ -168,9 +168,9 @@ def settle(
     try:
         queue.settle(who.store, who.person, field, value, checked=checked)
     except CheckError as e:
-        return _form(who, form, Asked(field, value, e.broken))
+        return _form(who, form, Objection(field, value, e.broken))
     except SettingError as e:
-        return _form(who, form, Asked(field, value, error=needed(e)))
+        return _form(who, form, Objection(field, value, error=needed(e)))
     return RedirectResponse(f"/forms/{form}#field-{field}", 303)
 
 

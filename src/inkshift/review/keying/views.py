@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session, joinedload, selectinload, undefer
 
 from inkshift.forms.kinds import digits_of
 from inkshift.forms.reading import DIGITS, Kind
-from inkshift.forms.rules import Broken, Limit
-from inkshift.review.core.agreement import Progress, progress
+from inkshift.forms.rules import Limit, Violation
+from inkshift.review.core.agreement import BatchProgress, progress
 from inkshift.review.core.checks import broken_now, checks_of, values, without_digits
 from inkshift.review.core.schema import Batch, Decision, Field, Form, Reading, left_out, settled_by_people
-from inkshift.review.core.store import Listed, Store, at_most
+from inkshift.review.core.store import ListPage, Store, at_most
 from inkshift.review.core.undone import undone
 from inkshift.review.web.render import MOST_LEFT
 from inkshift.review.web.security import Id, Who, there
@@ -34,12 +34,12 @@ class BatchRow:
     name: str
     keying: str
     forms: int
-    progress: Progress
+    progress: BatchProgress
     undone: int
 
 
 @dataclass(frozen=True, slots=True)
-class BatchList(Listed[BatchRow]):
+class BatchList(ListPage[BatchRow]):
     """A page of batches. count: of all of them, and how many of them are away: archived."""
 
     away: int
@@ -53,7 +53,7 @@ class FormPage:
 
     form: Form
     kinds: dict[str, Kind]
-    broken: tuple[Broken, ...]
+    broken: tuple[Violation, ...]
     told: tuple[str, ...]
 
     @property

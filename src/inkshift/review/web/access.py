@@ -28,7 +28,7 @@ _LONGEST = 200
 _LOG = logging.getLogger("inkshift.access")
 
 
-class _File(WatchedFileHandler):
+class _LogFile(WatchedFileHandler):
     """Makes the folder with the first line: who reviews alone has neither. Others on the computer do not read it: now
     and then a password is typed where the name goes. Several processes write to it; one of them begins a new one."""
 
@@ -57,7 +57,7 @@ class _File(WatchedFileHandler):
 @contextmanager
 def access_log(folder: Path) -> Iterator[None]:
     """Keep the log in a folder for as long as it is open."""
-    handler = _File(folder / NAME, encoding="utf-8", delay=True)
+    handler = _LogFile(folder / NAME, encoding="utf-8", delay=True)
     _LOG.addHandler(handler)
     _LOG.setLevel(logging.INFO)
     _LOG.propagate = False

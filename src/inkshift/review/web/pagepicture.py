@@ -53,7 +53,7 @@ class FieldOnPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PagePicture:
     """A page as JPEG, upright, 1400 pixels at most. size: its width and height. zoom: its pixels for one of the file's.
 
     whole: width and height of the page in the file, before it was turned.
@@ -85,7 +85,7 @@ def file_of(store: Store, page: Page) -> PageFile:
     return PageFile(str(store.at(page.source)), page.name or page.source, page.number, page.sha256, page.turn)
 
 
-def picture(found: PageFile) -> Picture:
+def picture(found: PageFile) -> PagePicture:
     """The page. Raises InputError where its file is gone or is another one by now."""
     if not found.sha256 or not is_there(found.source):
         raise InputError(f"{found.called}: the page's file is not there; put it back to see the whole page")
@@ -100,7 +100,7 @@ def sent(found: PageFile) -> Response:
     return Response(picture(found).jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
 
-def outline(found: FieldOnPage, shown: Picture) -> Box | None:
+def outline(found: FieldOnPage, shown: PagePicture) -> Box | None:
     """x, y, width, height of the field in pixels of the picture."""
     if found.box is None:
         return None
@@ -118,7 +118,7 @@ def outline(found: FieldOnPage, shown: Picture) -> Box | None:
 
 
 @lru_cache(maxsize=32)
-def _picture(source: str, number: int, sha256: str, turn: int) -> Picture:
+def _picture(source: str, number: int, sha256: str, turn: int) -> PagePicture:
     with at_hand(source) as file:
         if file_digest(file) != sha256:
             raise InputError(f"{file}: is another file than the one that was read; put that one back")
@@ -126,7 +126,7 @@ def _picture(source: str, number: int, sha256: str, turn: int) -> Picture:
     high, wide = image.shape[:2]
     zoom = min(1.0, _LONGEST / max(high, wide))
     upright = np.ascontiguousarray(np.rot90(fit_within(image, _LONGEST), -turn // 90), np.uint8)
-    return Picture(jpeg(upright, _QUALITY), (upright.shape[1], upright.shape[0]), zoom, (wide, high))
+    return PagePicture(jpeg(upright, _QUALITY), (upright.shape[1], upright.shape[0]), zoom, (wide, high))
 
 
 def jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:

@@ -22,7 +22,7 @@ from inkshift.review.core.store import Store
 from inkshift.review.core.tasks import Tasks
 from inkshift.review.core.words import Words, language
 from inkshift.review.web.access import note_access
-from inkshift.review.web.sessions import HOURS, Place, find_session, start_session
+from inkshift.review.web.sessions import HOURS, LoginOrigin, find_session, start_session
 
 COOKIE = "inkshift"
 MOST_BYTES = 64 * 1024
@@ -175,10 +175,10 @@ _SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "CrOS": "C
 }
 
 
-def _place(request: Request) -> Place:
+def _place(request: Request) -> LoginOrigin:
     agent = request.headers.get("user-agent", "")
     known = [next((name for mark, name in names.items() if mark in agent), "") for names in (_BROWSERS, _SYSTEMS)]
-    return Place(address_of(request), ", ".join(filter(None, known)))
+    return LoginOrigin(address_of(request), ", ".join(filter(None, known)))
 
 
 def secure(request: Request) -> bool:

@@ -31,23 +31,23 @@ _FIND = (
 )
 
 
-class Place(NamedTuple):
+class LoginOrigin(NamedTuple):
     """Where somebody logs in: the address that they come from, and their browser in few words."""
 
     address: str = ""
     browser: str = ""
 
 
-class Open(NamedTuple):
+class SessionView(NamedTuple):
     """A session as its user sees it. key: by which it is ended. here: it is the one that asks."""
 
     key: str
     began: datetime
-    place: Place
+    place: LoginOrigin
     here: bool
 
 
-class LoggedIn(NamedTuple):
+class Login(NamedTuple):
     """Whose session it is. csrf: its token against forged requests. password: whether the user has one.
 
     second: they have a second factor. longer: it goes on longer than its cookie knows.
@@ -63,7 +63,7 @@ class LoggedIn(NamedTuple):
 
 
 def start_session(
-    store: Store, user: User, idle: timedelta = IDLE, *, waits: bool = False, place: Place = Place()
+    store: Store, user: User, idle: timedelta = IDLE, *, waits: bool = False, place: LoginOrigin = LoginOrigin()
 ) -> tuple[str, str]:
     """Log a user in for 12 hours: what the cookie is to hold, and the token against forged requests.
 
@@ -81,7 +81,7 @@ def start_session(
     return token, csrf
 
 
-def find_session(store: Store, token: str, idle: timedelta = IDLE, used: bool = True) -> LoggedIn | None:
+def find_session(store: Store, token: str, idle: timedelta = IDLE, used: bool = True) -> Login | None:
     """Who is logged in with a cookie; None where it is over, or the password is another one since.
 
     used: somebody did something, by which the session goes on; not their browser by itself.
@@ -96,7 +96,7 @@ def find_session(store: Store, token: str, idle: timedelta = IDLE, used: bool = 
     if longer:
         with store.writing(durable=False) as session:
             session.execute(sa.update(OpenSession).where(OpenSession.key == one.key).values(until=until))
-    return LoggedIn(one.csrf, one.user_id, name, role, bool(password), second, longer)
+    return Login(one.csrf, one.user_id, name, role, bool(password), second, longer)
 
 
 def who_waits(store: Store, token: str) -> User | None:
@@ -125,13 +125,18 @@ def end_session(store: Store, token: str) -> None:
         session.execute(sa.delete(OpenSession).where(OpenSession.key == _digest(token)))
 
 
-def sessions_of(store: Store, user: User, token: str) -> list[Open]:
+def sessions_of(store: Store, user: User, token: str) -> list[SessionView]:
     """Where somebody is logged in, the newest first. token: what the cookie of the browser that asks holds."""
     with store.reading() as session:
         stamped = sa.select(OpenSession).where(OpenSession.user_id == user.id, OpenSession.until > store.clock())
         stamped = stamped.where(OpenSession.stamp == _digest(user.password), OpenSession.waits.is_(False))
         return [
-            Open(one.key, one.ends - timedelta(hours=HOURS), Place(one.address, one.browser), one.key == _digest(token))
+            SessionView(
+                one.key,
+                one.ends - timedelta(hours=HOURS),
+                LoginOrigin(one.address, one.browser),
+                one.key == _digest(token),
+            )
             for one in session.scalars(stamped.order_by(OpenSession.ends.desc(), OpenSession.key))
         ]
 

@@ -24,22 +24,22 @@ MOST_PIXELS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class UploadForm:
     """What a form with files holds. files: those that were chosen, whatever their input's name."""
 
     texts: dict[str, str]
     files: tuple[UploadFile, ...]
 
 
-async def sent(request: Request, who: Supervisor) -> AsyncIterator[Sent]:
+async def sent(request: Request, who: Supervisor) -> AsyncIterator[UploadForm]:
     """The form of a request. Nothing of it is read before the guard has let them in, unlike with `Form` and `File`."""
     async with request.form() as form:
         items = form.multi_items()
         texts = {key: value for key, value in items if isinstance(value, str)}
-        yield Sent(texts, tuple(value for _, value in items if isinstance(value, UploadFile) and value.filename))
+        yield UploadForm(texts, tuple(value for _, value in items if isinstance(value, UploadFile) and value.filename))
 
 
-Upload = Annotated[Sent, Depends(sent)]
+Upload = Annotated[UploadForm, Depends(sent)]
 
 
 def take(upload: UploadFile, folder: Path, stem: str) -> Path:

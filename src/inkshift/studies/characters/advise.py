@@ -52,7 +52,7 @@ _ORDER: tuple[Regime, ...] = ("as-is", "frozen", "fine-tuned", "control")  # fro
 
 
 @dataclass(frozen=True)
-class Way:
+class Strategy:
     """A way to a network: a regime, the package it starts from, and how many of its stages are carried over."""
 
     regime: Regime
@@ -65,13 +65,13 @@ class Way:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class StrategyTrial:
     """One way, tried. labels: (B,) rising numbers of labels. wrong: (B, R, N) whether an image was misread, in each
     fold; held_out: (R, N) whether it was held out there; groups: (N,) the writer of each image, or its own number.
     flattered: how many times as many errors as measured are to be expected, of a way that was picked for having few.
     """
 
-    way: Way
+    way: Strategy
     labels: Counts
     wrong: npt.NDArray[np.bool_]
     held_out: npt.NDArray[np.bool_]
@@ -146,7 +146,7 @@ def _weights(groups: int, runs: int, draws: int) -> tuple[Floats, Floats, Floats
     return by_group, by_run, jeffreys
 
 
-def difference(one: Measured, other: Measured) -> tuple[Interval, Interval, Verdict]:
+def difference(one: StrategyTrial, other: StrategyTrial) -> tuple[Interval, Interval, Verdict]:
     """`one` minus `other` in the share read right with the most labels: over replicates, over images, the verdict."""
     replicates = stats.t_interval(one.right - other.right, stats.PAIRED, (-1, 1))
     drawn = other.drawn[:, -1] - one.drawn[:, -1]
@@ -154,10 +154,10 @@ def difference(one: Measured, other: Measured) -> tuple[Interval, Interval, Verd
     return replicates, images, stats.decide_both(replicates, images, MARGIN)
 
 
-Gain = tuple[Measured, Interval, Interval, Verdict]
+Gain = tuple[StrategyTrial, Interval, Interval, Verdict]
 
 
-def gain_of(carried: Sequence[Measured], control: Measured) -> Gain | None:
+def gain_of(carried: Sequence[StrategyTrial], control: StrategyTrial) -> Gain | None:
     """The best way that starts from a source, and its difference from control; None where none starts from one.
 
     Many ways are tried on the same images and the best is picked, so a verdict holds for all of them at once (Holm).
@@ -190,9 +190,9 @@ class Advice:
     labels: int
     classes: tuple[str, ...]
     grouped: bool
-    measured: tuple[Measured, ...]
-    best: Measured
-    open: tuple[Measured, ...]
+    measured: tuple[StrategyTrial, ...]
+    best: StrategyTrial
+    open: tuple[StrategyTrial, ...]
     gain: Gain | None
     scores: dict[str, dict[str, float]]
     tried: int
@@ -203,7 +203,7 @@ class Advice:
         return stats.HELPS[self.gain[3] if self.gain else "undecided"]
 
 
-def choose(measured: Sequence[Measured]) -> tuple[Measured, tuple[Measured, ...]]:
+def choose(measured: Sequence[StrategyTrial]) -> tuple[StrategyTrial, tuple[StrategyTrial, ...]]:
     """The way to take, and those not surely behind it: the highest score, or what is alike to it and less to do."""
     top = max(measured, key=lambda one: float(one.right.mean()))
     verdicts = {one.way: difference(one, top)[2] for one in measured if one is not top}
@@ -213,7 +213,7 @@ def choose(measured: Sequence[Measured]) -> tuple[Measured, tuple[Measured, ...]
     return best, others
 
 
-def corrected(best: Measured, measured: Sequence[Measured]) -> Measured:
+def corrected(best: StrategyTrial, measured: Sequence[StrategyTrial]) -> StrategyTrial:
     """`best` without what having been picked flatters it by.
 
     Writers or images are drawn with replacement, and those not drawn say how much worse the way that the drawn ones
@@ -282,21 +282,21 @@ def advise(
 
     by_name = dict(zip(names, sources, strict=True))
 
-    def tried(way: Way) -> Measured:
+    def tried(way: Strategy) -> StrategyTrial:
         tell(f"trying {way}")
         model = by_name.get(way.source)
         return _measure(way, model, classes, framed(model), labels, groups, deals, seed)
 
-    control = tried(Way("control"))
+    control = tried(Strategy("control"))
     done = [control]
     for name, model in by_name.items():
         known = set(classes) <= set(model.manifest.classes)
-        done += [tried(Way(regime, name)) for regime in _ORDER[:2] if known or regime == "frozen"]
+        done += [tried(Strategy(regime, name)) for regime in _ORDER[:2] if known or regime == "frozen"]
     if names:
         # All weights learn from the source whose frozen features serve best alone: it takes a hundred times longer.
         frozen = [one for one in done if one.way.regime == "frozen"]
         name = max(frozen, key=lambda one: float(one.right.mean())).way.source
-        done += [tried(Way("fine-tuned", name)), tried(Way("frozen", name, 1))]
+        done += [tried(Strategy("fine-tuned", name)), tried(Strategy("frozen", name, 1))]
     best, others = choose(done)
     best = corrected(best, done)
     gain = gain_of([one for one in done if one.way.source], control)
@@ -371,7 +371,7 @@ def _whole_writers(labels: Counts, writers: Counts, folds: int, rng: np.random.G
     return None
 
 
-def _run(way: Way, model: Model | None, classes: tuple[str, ...], seed: int) -> Run:
+def _run(way: Strategy, model: Model | None, classes: tuple[str, ...], seed: int) -> Run:
     task = Task(data="advice", labels=classes)
     return Run(
         role="target",
@@ -386,7 +386,12 @@ def _run(way: Way, model: Model | None, classes: tuple[str, ...], seed: int) -> 
 
 
 def learn(
-    way: Way, model: Model | None, classes: tuple[str, ...], images: npt.NDArray[np.uint8], labels: Counts, seed: int
+    way: Strategy,
+    model: Model | None,
+    classes: tuple[str, ...],
+    images: npt.NDArray[np.uint8],
+    labels: Counts,
+    seed: int,
 ) -> nn.Module:
     """A network of `classes` that learned from these images, framed for it, and their labels, in one of the ways."""
     run = _run(way, model, classes, seed)
@@ -426,14 +431,14 @@ def _learn_head(net: nn.Module, features: torch.Tensor, labels: Counts, run: Run
 def read_as_is(model: Model, classes: tuple[str, ...], images: npt.NDArray[np.uint8]) -> Counts:
     """(N,) what a package reads, among the classes given."""
     known = model.manifest.classes
-    run = _run(Way("as-is", model.manifest.name), model, classes, 0)
+    run = _run(Strategy("as-is", model.manifest.name), model, classes, 0)
     net = regimes.network(run, model.folder / WEIGHTS, len(known))
     logits = loop.predict(net, images, settings=regimes.settings(run))
     return np.asarray(logits[:, [known.index(label) for label in classes]].argmax(axis=1), np.int64)
 
 
 def _measure(
-    way: Way,
+    way: Strategy,
     model: Model | None,
     classes: tuple[str, ...],
     images: npt.NDArray[np.uint8],
@@ -441,7 +446,7 @@ def _measure(
     groups: Counts,
     deals: Sequence[Deal],
     seed: int,
-) -> Measured:
+) -> StrategyTrial:
     held = np.stack([one for _, one in deals])
     least = min(len(rows) for rows, _ in deals)
     # Of a part of the stages only the end of the curve, which is then level.
@@ -450,7 +455,7 @@ def _measure(
     if way.regime == "as-is":
         assert model is not None
         wrong = np.broadcast_to(read_as_is(model, classes, images) != labels, (len(budgets), *held.shape))
-        return Measured(way, budgets, wrong & held, held, groups)
+        return StrategyTrial(way, budgets, wrong & held, held, groups)
     wrong = np.zeros((len(budgets), *held.shape), bool)
     for r, (rows, out) in enumerate(deals):
         for b, budget in enumerate(budgets):
@@ -458,13 +463,13 @@ def _measure(
             net = learn(way, model, classes, images[some], labels[some], replicate_seed(seed, "target", r))
             read = loop.predict(net, images[out]).argmax(axis=1)
             wrong[b, r, out] = read != labels[out]
-    return Measured(way, budgets, wrong, held, groups)
+    return StrategyTrial(way, budgets, wrong, held, groups)
 
 
 def _scores(model: Model, images: npt.NDArray[np.uint8], labels: Counts, classes: tuple[str, ...]) -> dict[str, float]:
     """What the features of a source say of the target before anything learns, on 500 images or little more."""
     some = _some(labels, 500, 2)  # the probe learns from one of a class and is tested on another
-    run = _run(Way("as-is", model.manifest.name), model, classes, 0)
+    run = _run(Strategy("as-is", model.manifest.name), model, classes, 0)
     net = regimes.network(run, model.folder / WEIGHTS, len(model.manifest.classes)).eval()
     with torch.inference_mode():
         body = loop.forward(trunk(net), images[some], regimes.settings(run))
@@ -499,7 +504,7 @@ def _learned_from(model: Model) -> npt.NDArray[np.uint8] | None:
     return None
 
 
-def train(advice_way: Way, sources: Sequence[Model], data: LabelledImages, folder: Path) -> Model:
+def train(advice_way: Strategy, sources: Sequence[Model], data: LabelledImages, folder: Path) -> Model:
     """Train one way on all labelled images, and pack it for the reader."""
     classes = tuple(sorted(set(data.labels.tolist())))
     model = next((one for one in sources if one.manifest.name == advice_way.source), None)

@@ -20,7 +20,7 @@ from inkshift.errors import DataError
 from inkshift.models.train.loop import forward, predict
 from inkshift.models.train.networks import final_layer
 from inkshift.studies.characters import regimes
-from inkshift.studies.characters.plan import Arm, Plan, Run
+from inkshift.studies.characters.plan import Plan, RegimeArm, Run
 from inkshift.studies.engine import START_SECONDS, ArmPlan, Estimate, finished
 from inkshift.studies.spec import Study
 
@@ -46,7 +46,7 @@ def estimate(study: Study, planned: Plan, folder: Path, workers: int) -> Estimat
 
     Raises DataError for a data set that is neither here nor of stated size.
     """
-    arms = [("source networks", Arm("control", run.protocol, (run,))) for run in planned.sources]
+    arms = [("source networks", RegimeArm("control", run.protocol, (run,))) for run in planned.sources]
     arms += [(one.spec.name, arm) for one in planned.sets for arm in one.arms]
     lines, seen = [], set[str]()
     for name, arm in arms:
@@ -61,7 +61,7 @@ def estimate(study: Study, planned: Plan, folder: Path, workers: int) -> Estimat
     )
 
 
-def _line(name: str, arm: Arm, todo: list[Run]) -> ArmPlan:
+def _line(name: str, arm: RegimeArm, todo: list[Run]) -> ArmPlan:
     run = arm.runs[0]
     speed = measure_speed(run)
     train, rest = image_counts(run)

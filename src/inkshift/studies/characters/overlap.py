@@ -29,7 +29,7 @@ _METHOD = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Audited:
+class SetImages:
     """What a set learns from and is tested on, as its runs use it: (N, S, S) light ink on black, (N,) class names.
 
     source, target: what to call the two, such as `mnist/train` and `nist_emnist/test`.
@@ -43,7 +43,7 @@ class Audited:
     test_labels: Labels
 
 
-def audit(sets: Sequence[str], data_of: Callable[[str], Audited], folder: Path) -> Path:
+def audit(sets: Sequence[str], data_of: Callable[[str], SetImages], folder: Path) -> Path:
     """Write `overlap.json` of a study, and a picture of the pairs found in each set; returns the file's path.
 
     data_of: gives the data of a set by its name; asked for one set after another. In the file, `rows` are indices of
@@ -75,7 +75,7 @@ def audit_study(planned: Plan, folder: Path) -> Path | None:
     return audit(list(sets), lambda name: _data_of(sets[name]), folder) if sets else None
 
 
-def _data_of(one: PlannedSet) -> Audited:
+def _data_of(one: PlannedSet) -> SetImages:
     from inkshift.studies.characters.work import load_splits
 
     p = one.arms[0].protocol
@@ -83,7 +83,7 @@ def _data_of(one: PlannedSet) -> Audited:
     limits = (framing, p.validation, p.train_images, p.test_images, one.arms[0].runs[0].sample_seed)
     source, target = one.spec.source, one.spec.target
     train, test = load_splits(source, *limits).train, load_splits(target, *limits).test
-    return Audited(
+    return SetImages(
         train.name,
         test.name,
         train.images[np.arange(len(train.classes))],
@@ -108,7 +108,7 @@ def _shown(image: Images) -> Images:
     return np.asarray(cv2.resize(image, (_SIDE, _SIDE), interpolation=way), np.uint8)
 
 
-def _entry(name: str, data: Audited, found: Twins) -> dict[str, Any]:
+def _entry(name: str, data: SetImages, found: Twins) -> dict[str, Any]:
     theirs = data.test_labels[found.rows]
     return {
         "name": name,

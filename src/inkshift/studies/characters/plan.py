@@ -69,7 +69,7 @@ class Run(AnyRun):
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class RegimeArm:
     """One regime of a set: its settings and a run for each replicate."""
 
     regime: Regime
@@ -87,7 +87,7 @@ class PlannedSet:
     """A set with its arms."""
 
     spec: TransferSet
-    arms: tuple[Arm, ...]
+    arms: tuple[RegimeArm, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def plan(study: Study, counts: Mapping[str, int] | None = None) -> Plan:
 
 def _arm(
     study: Study, one: TransferSet, regime: Regime, budget: int | Literal["all"] | None, sources: dict[str, Run]
-) -> Arm:
+) -> RegimeArm:
     protocol = _settled(study.settings(one, regime, budget))
     replicates = one.replicates or study.replicates
     if regime == "as-is" and protocol.source_networks == "one":
@@ -158,7 +158,7 @@ def _arm(
                 weights=(given, given.digest) if given else None,
             )
         )
-    return Arm(regime, protocol, tuple(runs))
+    return RegimeArm(regime, protocol, tuple(runs))
 
 
 def _source(study: Study, one: TransferSet, protocol: Protocol, replicate: int) -> Run:

@@ -13,11 +13,11 @@ from inkshift.datasets.catalog import load_numbers
 from inkshift.errors import DataError, ModelError
 from inkshift.models.package import load_model
 from inkshift.studies.engine import AnyRun, Checksums, replicate_seed
-from inkshift.studies.spec import StringRegime, StringStudy, Teaching
+from inkshift.studies.spec import NumberStudy, StringRegime, Teaching
 
 
 @dataclass(frozen=True, kw_only=True)
-class StringRun(AnyRun):
+class NumberRun(AnyRun):
     """One recogniser of whole numbers: where it starts, what it learns, what it is tested on.
 
     task: the data. budget: labels it may use, None where nothing learns. seed: of the split and the draw of labels too,
@@ -63,7 +63,7 @@ class BudgetArm:
 
     regime: StringRegime
     budget: int | None
-    runs: tuple[StringRun, ...]
+    runs: tuple[NumberRun, ...]
 
     @property
     def name(self) -> str:
@@ -71,23 +71,23 @@ class BudgetArm:
 
 
 @dataclass(frozen=True, slots=True)
-class StringPlan:
+class NumberPlan:
     """All runs of a study of whole numbers."""
 
     data: str
     arms: tuple[BudgetArm, ...]
-    sources: tuple[StringRun, ...] = ()
+    sources: tuple[NumberRun, ...] = ()
 
     @property
-    def targets(self) -> tuple[StringRun, ...]:
+    def targets(self) -> tuple[NumberRun, ...]:
         return tuple(run for arm in self.arms for run in arm.runs)
 
     @property
-    def runs(self) -> tuple[StringRun, ...]:
+    def runs(self) -> tuple[NumberRun, ...]:
         return self.targets
 
     @property
-    def groups(self) -> list[tuple[str, str, tuple[StringRun, ...]]]:
+    def groups(self) -> list[tuple[str, str, tuple[NumberRun, ...]]]:
         """Runs as a table shows them: data, regime with its budget, and the runs."""
         return [(self.data, arm.name, arm.runs) for arm in self.arms]
 
@@ -97,7 +97,7 @@ def arm_name(regime: str, budget: int | None) -> str:
     return regime if budget is None else f"{regime}, {budget} labels"
 
 
-def plan(study: StringStudy) -> StringPlan:
+def plan(study: NumberStudy) -> NumberPlan:
     """The runs of a study. Raises ModelError where its source is missing, damaged or reads no whole numbers."""
     source = load_model(study.source)
     if source.manifest.reads != "number":
@@ -107,7 +107,7 @@ def plan(study: StringStudy) -> StringPlan:
     for regime in study.regimes:
         for budget in (None,) if regime == "as-is" else study.budgets:
             runs = tuple(
-                StringRun(
+                NumberRun(
                     regime=regime,
                     task=study.data,
                     budget=budget,
@@ -125,7 +125,7 @@ def plan(study: StringStudy) -> StringPlan:
                 for replicate in range(study.replicates)
             )
             arms.append(BudgetArm(regime, budget, runs))
-    return StringPlan(study.data, tuple(arms))
+    return NumberPlan(study.data, tuple(arms))
 
 
 def _settled(composed: str) -> str:
@@ -136,7 +136,7 @@ def _settled(composed: str) -> str:
     return "recipe" if rehearsal.here() else "drawn"
 
 
-def index(study: StringStudy, planned: StringPlan) -> dict[str, Any]:
+def index(study: NumberStudy, planned: NumberPlan) -> dict[str, Any]:
     """What `index.json` says of the plan: settings, the source package, arms, the keys of their runs."""
     manifest = load_model(study.source).manifest
     base = study.training.model_dump(mode="json")
@@ -162,7 +162,7 @@ def index(study: StringStudy, planned: StringPlan) -> dict[str, Any]:
     }
 
 
-def checksums(planned: StringPlan) -> tuple[Checksums, dict[str, str]]:
+def checksums(planned: NumberPlan) -> tuple[Checksums, dict[str, str]]:
     """How many numbers the data hold, and the SHA-256 of pictures, labels and forms; or why there is none."""
     try:
         pictures, labels, forms = load_numbers(planned.data)

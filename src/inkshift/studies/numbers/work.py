@@ -24,9 +24,9 @@ from inkshift.models.train.loop import number_loss
 from inkshift.models.train.networks import NumberNet, as_input
 from inkshift.reframe import parse
 from inkshift.studies.engine import START_SECONDS, ArmPlan, Estimate, Outcome, RunGroup, finished
-from inkshift.studies.numbers.plan import BudgetArm, StringPlan, StringRun
+from inkshift.studies.numbers.plan import BudgetArm, NumberPlan, NumberRun
 from inkshift.studies.record import CONFIG, DONE, EPOCHS, ERROR, write_json
-from inkshift.studies.spec import StringStudy
+from inkshift.studies.spec import NumberStudy
 
 READINGS, SCORES = "readings.csv", "scores.json"
 _TIMED = 16
@@ -39,7 +39,7 @@ def do(job: RunGroup) -> Outcome:
     Raises SettingError for a device other than the CPU, DataError where there are too few numbers, ModelError where
     the source is not the package it was planned with.
     """
-    run: StringRun = job.runs[0]
+    run: NumberRun = job.runs[0]
     if job.device != "cpu":
         raise SettingError(f"device {job.device}: numbers are learned on the CPU; leave the setting out")
     torch.set_num_threads(1)
@@ -91,7 +91,7 @@ def deal(forms: Sequence[str], test_share: float, budget: int, seed: int, data: 
     return rest[:budget], sorted(test)
 
 
-def network(run: StringRun) -> NumberNet:
+def network(run: NumberRun) -> NumberNet:
     """The network a run starts from. Raises ModelError where the source is not what it was planned with."""
     source = load_model(run.source)
     if source.digest != run.source_digest:
@@ -104,21 +104,21 @@ def network(run: StringRun) -> NumberNet:
 
 
 def _learn(
-    run: StringRun, net: NumberNet, own: finetune.Numbers, memory: rehearsal.Memory, folder: Path
-) -> tuple[list[finetune.Epoch], tuple[int, int]]:
+    run: NumberRun, net: NumberNet, own: finetune.Numbers, memory: rehearsal.Memory, folder: Path
+) -> tuple[list[finetune.FineTuneEpoch], tuple[int, int]]:
     """Teach `net` in place; its epochs, and how many numbers it learned from and was stopped by."""
     rows: list[Sequence[object]] = [("epoch", "training_loss", "held_out_loss", "held_out_right")]
     write_whole(folder / EPOCHS, as_csv(rows))
     if run.budget is None:
         return [], (0, 0)
 
-    def report(epoch: finetune.Epoch) -> None:
+    def report(epoch: finetune.FineTuneEpoch) -> None:
         rows.append((epoch.epoch, *(f"{v:.9g}" for v in (epoch.loss, epoch.held_out_loss, epoch.held_out))))
         write_whole(folder / EPOCHS, as_csv(rows))
 
     p = run.protocol
     learn, held_out = finetune.split_by_form(own, p.held_out, run.seed)
-    how = finetune.Plan(p.epochs, p.patience, p.batch, p.least, p.rate, run.seed)
+    how = finetune.FineTuneSettings(p.epochs, p.patience, p.batch, p.least, p.rate, run.seed)
     rehearse = memory.compose if run.regime == "fine-tuned" else None
     return finetune.fine_tune(net, learn, held_out, how, rehearse=rehearse, report=report), (len(learn), len(held_out))
 
@@ -139,7 +139,7 @@ def _scores(labels: Sequence[str], read: Sequence[str]) -> dict[str, float]:
     }
 
 
-def _finish(run: StringRun, folder: Path, epochs: int, seconds: float) -> None:
+def _finish(run: NumberRun, folder: Path, epochs: int, seconds: float) -> None:
     """Declare the run finished: what ended it, and the digest of what it measured."""
     stopped = "nothing learns" if run.budget is None else "held-out" if epochs < run.protocol.epochs else "epochs"
     files = [(folder / name).read_bytes() for name in (CONFIG, EPOCHS, READINGS, SCORES)]
@@ -148,7 +148,7 @@ def _finish(run: StringRun, folder: Path, epochs: int, seconds: float) -> None:
     (folder / ERROR).unlink(missing_ok=True)
 
 
-def estimate(study: StringStudy, planned: StringPlan, folder: Path, workers: int) -> Estimate:
+def estimate(study: NumberStudy, planned: NumberPlan, folder: Path, workers: int) -> Estimate:
     """Time a step, a reading and the composing of a few numbers, and count what is left to do, early stops left out.
 
     Raises DataError where the data are not here.

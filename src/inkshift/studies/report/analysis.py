@@ -48,7 +48,7 @@ class Analysis:
     settings: tuple[compare.Comparison, ...]
     stops: tuple[StopCost, ...]
     reaches: tuple[Reach, ...]
-    forgotten: tuple[Forgotten, ...]
+    forgotten: tuple[Forgetting, ...]
     overlaps: tuple[Overlap, ...]
     worst: dict[tuple[str, str], list[WorstClass]]
 
@@ -100,7 +100,7 @@ def states(results: Results) -> Counter[str]:
 
 
 @dataclass(frozen=True)
-class ArmWithout:
+class DeduplicatedScores:
     """Mean F1 over replicates at the last epoch, on all test images and without the near-duplicates."""
 
     arm: str
@@ -121,7 +121,7 @@ class Overlap:
     rows: int
     by_class: Mapping[str, int]
     sheet: Path | None
-    arms: tuple[ArmWithout, ...]
+    arms: tuple[DeduplicatedScores, ...]
 
 
 def overlaps(results: Results) -> list[Overlap]:
@@ -172,7 +172,9 @@ def _overlap(results: Results, item: Mapping[str, Any], method: str) -> Overlap:
         rows=len(rows),
         by_class=dict(item.get("by_class") or {}),
         sheet=results.folder / item["sheet"] if item.get("sheet") else None,
-        arms=tuple(ArmWithout(arm.name, *f1_without(arm, rows, results.average)) for arm in arms if arm.replicates),
+        arms=tuple(
+            DeduplicatedScores(arm.name, *f1_without(arm, rows, results.average)) for arm in arms if arm.replicates
+        ),
     )
 
 
@@ -243,7 +245,7 @@ def _median(found: Sequence[float | None]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class Forgetting:
     """What fine-tuning left of the source task: mean F1 on its test images of the source network, and of the fine-tuned
     one with the source's final layer back on it; after minus before over runs, at 90 %."""
 
@@ -298,7 +300,7 @@ def _reach(study_set: str, arm: Arm, target: float, uses: Counter[str | None]) -
     return Reach(study_set, arm.name, target, epochs, known, None if math.isnan(source) else source)
 
 
-def forgotten(results: Results) -> list[Forgotten]:
+def forgotten(results: Results) -> list[Forgetting]:
     """One row for each arm whose runs were asked what they forgot."""
     rows = []
     for study_set, arm in results.arms:
@@ -306,7 +308,7 @@ def forgotten(results: Results) -> list[Forgotten]:
         if len(known):
             before, after = known.T
             means, change = (float(before.mean()), float(after.mean())), t_interval(after - before, PAIRED)
-            rows.append(Forgotten(study_set.name, arm.name, *means, change))
+            rows.append(Forgetting(study_set.name, arm.name, *means, change))
     return rows
 
 

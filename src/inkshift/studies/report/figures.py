@@ -21,7 +21,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from inkshift.arrays import Floats
 from inkshift.studies.report.compare import epoch_row
-from inkshift.studies.report.results import Arm, Curve, Results, Set
+from inkshift.studies.report.results import Arm, LearningCurve, Results, Set
 from inkshift.studies.stats import PAIRED, SHARE, t_interval
 
 PictureKind = Literal["f1", "frozen", "per-class", "losses", "confusion", "budget"]
@@ -49,7 +49,7 @@ MOST_COUNTS = 20  # classes up to which a confusion matrix shows its numbers
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportFigure:
     """A figure under its file name without ending. alt: what it shows, in words; kind and set: where it belongs."""
 
     name: str
@@ -60,7 +60,7 @@ class Picture:
     png: bytes
 
 
-def pictures(results: Results, slugs: Sequence[str]) -> Iterator[Picture]:
+def pictures(results: Results, slugs: Sequence[str]) -> Iterator[ReportFigure]:
     """Every figure that the finished runs allow. slugs: a file name for each set, in order."""
     shared = _range(results)
     with matplotlib.rc_context(RC):
@@ -286,7 +286,9 @@ def _style(arm: Arm, arms: Sequence[Arm]) -> Style:
     return STYLES.get(arm.regime, SPARE[4]) if place == 0 else SPARE[(3 + place) % len(SPARE)]
 
 
-def _curves(axes: Axes, drawn: Sequence[tuple[str, Style, Curve]], shared: tuple[float, float] | None = None) -> None:
+def _curves(
+    axes: Axes, drawn: Sequence[tuple[str, Style, LearningCurve]], shared: tuple[float, float] | None = None
+) -> None:
     """Mean and band of each curve, its name at the right end. One value at epoch 0 becomes a level line."""
     last = max([int(curve.epochs[-1]) for _, _, curve in drawn] + [1])
     ends = []
@@ -356,10 +358,10 @@ def canvas(
     return figure, panels
 
 
-def picture(name: str, kind: PictureKind, alt: str, figure: Figure, study_set: str) -> Picture:
+def picture(name: str, kind: PictureKind, alt: str, figure: Figure, study_set: str) -> ReportFigure:
     """The figure as SVG and PNG, the same bytes each time."""
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     figure.set_layout_engine("none")
     figure.savefig(png, format="png", metadata={"Software": None})
-    return Picture(name, kind, study_set, alt, svg.getvalue(), png.getvalue())
+    return ReportFigure(name, kind, study_set, alt, svg.getvalue(), png.getvalue())

@@ -11,13 +11,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from inkshift.studies.report.figures import LINE, RC, SOFT, STYLES, Picture, canvas, end_labels, picture
+from inkshift.studies.report.figures import LINE, RC, SOFT, STYLES, ReportFigure, canvas, end_labels, picture
 from inkshift.studies.report.number_results import (
-    Analysis,
-    Arm,
     Difference,
+    NumberAnalysis,
+    NumberArm,
+    NumberResults,
     NumberScores,
-    StringResults,
     analyse,
     load,
     worth,
@@ -37,7 +37,7 @@ def write(folder: Path, out: Path | None = None) -> Path:
     return write_all(out or folder / "report.html", drawn, tables(analysis), partial(page, analysis, drawn))
 
 
-def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
+def page(analysis: NumberAnalysis, drawn: Sequence[ReportFigure], beside: str) -> str:
     """The report as one HTML page that needs no other file. beside: name of the folder with figures and tables."""
     made, results = environment(), analysis.results
     made.filters.update(share=share, share_bounds=share_bounds)
@@ -67,7 +67,7 @@ def share_bounds(interval: Interval | None) -> str:
     return f"{100 * max(interval.low, 0):.1f} to {100 * min(interval.high, 1):.1f} %"
 
 
-def answers(analysis: Analysis) -> list[str]:
+def answers(analysis: NumberAnalysis) -> list[str]:
     """What the study says, in plain sentences: whether it is worth it, from how many labels on, what it costs."""
     if not analysis.summaries:
         return ["No run is finished yet."]
@@ -82,7 +82,7 @@ def answers(analysis: Analysis) -> list[str]:
     return [text for text in found if text] or ["Nothing to compare: no replicate is finished in two regimes."]
 
 
-def _worth(analysis: Analysis) -> str:
+def _worth(analysis: NumberAnalysis) -> str:
     told = worth(analysis)
     if not told:
         return ""
@@ -97,7 +97,7 @@ def _worth(analysis: Analysis) -> str:
     return f"{text}: {share(row.right.mean)} of numbers right against {share(float(before))} as-is, {_gap(found)}."
 
 
-def _enough(analysis: Analysis) -> str:
+def _enough(analysis: NumberAnalysis) -> str:
     """The smallest budget whose gap to the largest is surely no more than the margin."""
     near = [found for found in analysis.most if found.verdict in ("alike", "behind")]
     limit = f"the margin of ±{100 * analysis.results.margin:g} points"
@@ -136,7 +136,7 @@ def _gap(found: Difference) -> str:
     )
 
 
-def pictures(results: StringResults) -> Iterator[Picture]:
+def pictures(results: NumberResults) -> Iterator[ReportFigure]:
     """The learning curve, once a run is finished."""
     if any(arm.replicates for arm in results.arms):
         with matplotlib.rc_context(RC):
@@ -146,7 +146,7 @@ def pictures(results: StringResults) -> Iterator[Picture]:
             yield picture("learning-curve", "budget", alt, learning_curve(results), "")
 
 
-def learning_curve(results: StringResults) -> Figure:
+def learning_curve(results: NumberResults) -> Figure:
     """Share read right by labels, on a scale of doublings: means joined, replicates as dots; as-is a level line."""
     figure, (axes,) = canvas(6.4, 3.9, 1, results.title)
     budgets = sorted({arm.budget for arm in results.arms if arm.budget})
@@ -172,7 +172,7 @@ def learning_curve(results: StringResults) -> Figure:
     return figure
 
 
-def _line(axes: Any, regime: str, x: Sequence[float], arms: Sequence[Arm]) -> tuple[float, float, str, Any]:
+def _line(axes: Any, regime: str, x: Sequence[float], arms: Sequence[NumberArm]) -> tuple[float, float, str, Any]:
     """Draw one regime; its end: height, place, name, style."""
     colour, marker, line = STYLES[regime]
     means = [float(np.mean([run.right for run in arm.replicates])) for arm in arms]
@@ -184,7 +184,7 @@ def _line(axes: Any, regime: str, x: Sequence[float], arms: Sequence[Arm]) -> tu
     return means[-1], x[-1], regime, (colour, marker, line)
 
 
-def tables(analysis: Analysis) -> dict[str, Rows]:
+def tables(analysis: NumberAnalysis) -> dict[str, Rows]:
     """Every number of the report by file name; shares 0 to 1, an empty cell where there is none."""
     results = analysis.results
     runs = [(arm, run) for arm in results.arms for run in arm.replicates]
@@ -207,7 +207,7 @@ def tables(analysis: Analysis) -> dict[str, Rows]:
     }
 
 
-def _summary_rows(analysis: Analysis) -> Iterator[Sequence[Any]]:
+def _summary_rows(analysis: NumberAnalysis) -> Iterator[Sequence[Any]]:
     yield (
         *("regime", "labels", "planned", "finished", "right", "low_95", "high_95", "digit_errors"),
         *("learned", "held_out", "seconds"),
@@ -222,7 +222,7 @@ def _summary_rows(analysis: Analysis) -> Iterator[Sequence[Any]]:
         )
 
 
-def _comparison_rows(analysis: Analysis) -> Iterator[Sequence[Any]]:
+def _comparison_rows(analysis: NumberAnalysis) -> Iterator[Sequence[Any]]:
     yield (
         *("regime", "labels", "against", "against_labels", "pairs", "difference", "low_90", "high_90"),
         *("numbers_low_90", "numbers_high_90", "verdict"),
@@ -235,7 +235,7 @@ def _comparison_rows(analysis: Analysis) -> Iterator[Sequence[Any]]:
         )
 
 
-def _run_rows(results: StringResults) -> Iterator[Sequence[Any]]:
+def _run_rows(results: NumberResults) -> Iterator[Sequence[Any]]:
     yield (
         *("regime", "labels", "replicate", "digest", "seed", "state", "stopped", "epochs", "best_epoch", "seconds"),
         *("numbers", "right", "digits", "digit_errors", "old_before", "old_after", "error"),

@@ -16,12 +16,12 @@ from inkshift.errors import DataError
 from inkshift.studies import stats
 from inkshift.studies.numbers.plan import arm_name
 from inkshift.studies.record import read_json
-from inkshift.studies.report.results import Missing, StudyResults, find_run, read_index
+from inkshift.studies.report.results import MissingRun, StudyResults, find_run, read_index
 from inkshift.studies.stats import Counts, Interval, Verdict
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class NumberReplicate:
     """One finished run. rows: (N,) of its test numbers in the data; right: (N,) whether each was read right.
 
     scores: as `scores.json` has them. epochs: rows of `epochs.csv`, as text.
@@ -51,14 +51,14 @@ class Taught:
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
+class NumberArm:
     """All replicates of one regime with one budget of labels, None where nothing learns."""
 
     regime: str
     budget: int | None
     settings: Mapping[str, Any]
     planned: int
-    replicates: tuple[Taught, ...]
+    replicates: tuple[NumberReplicate, ...]
 
     @property
     def name(self) -> str:
@@ -75,17 +75,17 @@ class Arm:
 
 
 @dataclass(frozen=True, eq=False)
-class StringResults(StudyResults):
+class NumberResults(StudyResults):
     """A study of whole numbers as `load` found it; it measures the share of numbers read right."""
 
     source: Mapping[str, Any]
-    arms: tuple[Arm, ...]
+    arms: tuple[NumberArm, ...]
 
-    def arm(self, regime: str, budget: int | None = None) -> Arm | None:
+    def arm(self, regime: str, budget: int | None = None) -> NumberArm | None:
         """The arm, if it was planned and one of its runs is finished."""
         return next((a for a in self.arms if (a.regime, a.budget) == (regime, budget) and a.replicates), None)
 
-    def of(self, regime: str) -> list[Arm]:
+    def of(self, regime: str) -> list[NumberArm]:
         """The arms of a regime that have a finished run, by rising budget."""
         return [arm for arm in self.arms if arm.regime == regime and arm.replicates]
 
@@ -97,8 +97,8 @@ class Difference:
     replicates: over splits and draws of labels; numbers: over test numbers, resampled by form. The verdict needs both.
     """
 
-    arm: Arm
-    baseline: Arm
+    arm: NumberArm
+    baseline: NumberArm
     replicates: Interval
     numbers: Interval
     verdict: Verdict
@@ -112,7 +112,7 @@ class NumberScores:
     after minus before, paired, at 90 %.
     """
 
-    arm: Arm
+    arm: NumberArm
     right: Interval
     digit_errors: float
     old_before: float | None
@@ -123,11 +123,11 @@ class NumberScores:
 
 
 @dataclass(frozen=True, eq=False)
-class Analysis:
+class NumberAnalysis:
     """Everything a report says. more: each budget of the fine-tuned against the next smaller one; most: the largest
     against each smaller one."""
 
-    results: StringResults
+    results: NumberResults
     summaries: tuple[NumberScores, ...]
     more: tuple[Difference, ...]
     most: tuple[Difference, ...]
@@ -142,28 +142,28 @@ def right(folder: Path) -> float:
         raise DataError(f"{path}: has no share `right`; delete its folder and run the study again") from None
 
 
-def load(folder: Path) -> StringResults:
+def load(folder: Path) -> NumberResults:
     """A study of whole numbers; see `results.read_index`."""
-    return read_index(folder, StringResults, _own)
+    return read_index(folder, NumberResults, _own)
 
 
-def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict[str, Any]:
+def _own(folder: Path, index: Mapping[str, Any], missing: list[MissingRun]) -> dict[str, Any]:
     arms = tuple(_arm(folder, item, missing) for item in index["arms"])
     return {"source": dict(index["source"]), "arms": arms}
 
 
-def _arm(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Arm:
+def _arm(folder: Path, item: Mapping[str, Any], missing: list[MissingRun]) -> NumberArm:
     name = arm_name(item["regime"], item["budget"])
     found = [find_run(folder, "", name, i, key, _taught) for i, key in enumerate(item["runs"], 1)]
-    missing += [run for run in found if isinstance(run, Missing)]
-    finished = tuple(run for run in found if isinstance(run, Taught))
-    return Arm(item["regime"], item["budget"], dict(item["settings"]), len(found), finished)
+    missing += [run for run in found if isinstance(run, MissingRun)]
+    finished = tuple(run for run in found if isinstance(run, NumberReplicate))
+    return NumberArm(item["regime"], item["budget"], dict(item["settings"]), len(found), finished)
 
 
-def _taught(run: Path, number: int, digest: str) -> Taught:
+def _taught(run: Path, number: int, digest: str) -> NumberReplicate:
     done, config, scores = (read_json(run / name) for name in ("done.json", "config.json", "scores.json"))
     readings, epochs = (_rows(run / name) for name in ("readings.csv", "epochs.csv"))
-    found = Taught(
+    found = NumberReplicate(
         number=number,
         digest=digest,
         folder=run,
@@ -187,11 +187,11 @@ def _rows(path: Path) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(file))
 
 
-def analyse(results: StringResults) -> Analysis:
+def analyse(results: NumberResults) -> NumberAnalysis:
     """Work out every interval and verdict; the same results give the same numbers."""
     finished = [arm for arm in results.arms if arm.replicates]
     tuned = results.of("fine-tuned")
-    return Analysis(
+    return NumberAnalysis(
         results,
         tuple(_summary(results, arm) for arm in finished),
         _some(compare(results, b, a) for a, b in pairwise(tuned)),
@@ -199,7 +199,7 @@ def analyse(results: StringResults) -> Analysis:
     )
 
 
-def worth(analysis: Analysis) -> tuple[NumberScores, Difference] | None:
+def worth(analysis: NumberAnalysis) -> tuple[NumberScores, Difference] | None:
     """Is fine-tuning worth it? The smallest budget that is surely ahead of as-is, else the largest; None: none."""
     tuned = [row for row in analysis.summaries if row.arm.regime == "fine-tuned"]
     compared = [(row, row.as_is) for row in tuned if row.as_is]
@@ -210,7 +210,7 @@ def _some(found: Iterable[Difference | None]) -> tuple[Difference, ...]:
     return tuple(item for item in found if item is not None)
 
 
-def _summary(results: StringResults, arm: Arm) -> NumberScores:
+def _summary(results: NumberResults, arm: NumberArm) -> NumberScores:
     old = [run.scores["old_task"] for run in arm.replicates]
     known = [item for item in old if item["before"] is not None]
     changes = [item["after"] - item["before"] for item in known]
@@ -228,7 +228,7 @@ def _summary(results: StringResults, arm: Arm) -> NumberScores:
     )
 
 
-def compare(results: StringResults, arm: Arm, baseline: Arm) -> Difference | None:
+def compare(results: NumberResults, arm: NumberArm, baseline: NumberArm) -> Difference | None:
     """`arm` minus `baseline`, None where no replicate is finished in both."""
     others = {run.number: run for run in baseline.replicates}
     pairs = [(run, others[run.number]) for run in arm.replicates if run.number in others]
@@ -239,7 +239,7 @@ def compare(results: StringResults, arm: Arm, baseline: Arm) -> Difference | Non
     return Difference(arm, baseline, replicates, numbers, stats.decide_both(replicates, numbers, results.margin))
 
 
-def over_numbers(pairs: Sequence[tuple[Taught, Taught]], seed: int) -> Interval:
+def over_numbers(pairs: Sequence[tuple[NumberReplicate, NumberReplicate]], seed: int) -> Interval:
     """The mean difference's interval over test numbers: the forms of all test halves drawn with replacement.
 
     A form brings all that it was read as, in every replicate that tested it, in both arms.

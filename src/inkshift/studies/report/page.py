@@ -19,8 +19,8 @@ from inkshift.files import html_templates, inline, write_whole
 from inkshift.studies.report import analysis as analyses
 from inkshift.studies.report.analysis import Analysis
 from inkshift.studies.report.compare import Comparison, main_rows
-from inkshift.studies.report.figures import Picture, labels_of, pictures
-from inkshift.studies.report.results import Arm, Missing, Results, Set, StudyResults, load
+from inkshift.studies.report.figures import ReportFigure, labels_of, pictures
+from inkshift.studies.report.results import Arm, MissingRun, Results, Set, StudyResults, load
 from inkshift.studies.report.tables import Rows, tables, write_tables
 from inkshift.studies.stats import HELPS, Interval, unfit
 
@@ -35,7 +35,7 @@ VERDICTS = {
 
 
 @dataclass(frozen=True)
-class Lost:
+class MissingRuns:
     """Missing runs of one arm that share state and error. folders: those that exist, relative to the study's."""
 
     set: str
@@ -59,7 +59,7 @@ def write(folder: Path, out: Path | None = None) -> Path:
     return write_all(out or folder / "report.html", drawn, tables(analysis, slugs), partial(page, analysis, drawn))
 
 
-def write_all(path: Path, drawn: Sequence[Picture], rows: Mapping[str, Rows], html: Callable[[str], str]) -> Path:
+def write_all(path: Path, drawn: Sequence[ReportFigure], rows: Mapping[str, Rows], html: Callable[[str], str]) -> Path:
     """Write a page of any kind of study, and figures and tables into the folder beside it, whose name `html` takes."""
     beside = path.with_suffix("") if path.suffix else path.with_name(path.name + "-files")
     for picture in drawn:
@@ -70,7 +70,7 @@ def write_all(path: Path, drawn: Sequence[Picture], rows: Mapping[str, Rows], ht
     return path
 
 
-def page(analysis: Analysis, drawn: Sequence[Picture], beside: str) -> str:
+def page(analysis: Analysis, drawn: Sequence[ReportFigure], beside: str) -> str:
     """The report as one HTML page that needs no other file. beside: name of the folder with figures and tables."""
     results, spreads = analysis.results, _spreads(analysis.results)
     return (
@@ -164,10 +164,10 @@ def _epochs(row: Comparison) -> str:
     return "".join(f"; {note}" for note in row.note.split("; ") if note.startswith("last epochs"))
 
 
-def lost(results: StudyResults) -> list[Lost]:
+def lost(results: StudyResults) -> list[MissingRuns]:
     """The missing runs, those of one arm with the same state and error together."""
 
-    def key(run: Missing) -> tuple[str, str, str, str]:
+    def key(run: MissingRun) -> tuple[str, str, str, str]:
         return run.set, run.arm, run.state, run.error
 
     order = {key(run): i for i, run in reversed(list(enumerate(results.missing)))}
@@ -176,7 +176,7 @@ def lost(results: StudyResults) -> list[Lost]:
         runs = list(group)
         numbers = [run.replicate for run in runs if run.replicate is not None]
         folders = tuple(f"runs/{run.digest}" for run in runs if run.folder is not None and run.folder.is_dir())
-        rows.append(Lost(name, arm, _ranges(numbers), state, error, folders))
+        rows.append(MissingRuns(name, arm, _ranges(numbers), state, error, folders))
     return rows
 
 

@@ -80,7 +80,7 @@ class Replicate:
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingRun:
     """A planned run that counts nowhere. arm "" is a run that belongs to no arm: a source network."""
 
     set: str
@@ -93,7 +93,7 @@ class Missing:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class LearningCurve:
     """A measure by epoch: `values` (R, E), NaN where a replicate had stopped before that epoch."""
 
     epochs: Counts
@@ -142,14 +142,14 @@ class Arm:
     def classes(self) -> tuple[str, ...]:
         return self.replicates[0].classes if self.replicates else ()
 
-    def curve(self, measure: Measure) -> Curve:
+    def curve(self, measure: Measure) -> LearningCurve:
         """`measure` by epoch, for the epochs that at least one replicate has a value for."""
         epochs = np.unique(np.concatenate([run.epochs for run in self.replicates] or [np.zeros(0, np.int64)]))
         values = np.full((len(self.replicates), len(epochs)), np.nan)
         for row, run in zip(values, self.replicates, strict=True):
             row[np.searchsorted(epochs, run.epochs)] = getattr(run, measure)
         some = np.isfinite(values).any(axis=0)
-        return Curve(epochs[some], values[:, some])
+        return LearningCurve(epochs[some], values[:, some])
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +181,7 @@ class StudyResults:
     versions: Mapping[str, Any]
     machine: str
     data: Mapping[str, Mapping[str, Any]]
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingRun, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +249,7 @@ AnyResults = TypeVar("AnyResults", bound=StudyResults)
 
 
 def read_index(
-    folder: Path, kind: type[AnyResults], own: Callable[[Path, Mapping[str, Any], list[Missing]], dict[str, Any]]
+    folder: Path, kind: type[AnyResults], own: Callable[[Path, Mapping[str, Any], list[MissingRun]], dict[str, Any]]
 ) -> AnyResults:
     """Read `index.json` and every run it names. A run that cannot be used is listed, and stops nothing.
 
@@ -258,7 +258,7 @@ def read_index(
     """
     path = folder / "index.json"
     index = read_json(path, "run the study first: inkshift study run SPEC")
-    missing: list[Missing] = []
+    missing: list[MissingRun] = []
     try:
         parts = own(folder, index, missing)
         makers: dict[str, Callable[[Any], Any]] = {"name": str, "title": str, "seed": int, "margin": float}
@@ -276,7 +276,7 @@ def load(folder: Path) -> Results:
     return read_index(folder, Results, _own)
 
 
-def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict[str, Any]:
+def _own(folder: Path, index: Mapping[str, Any], missing: list[MissingRun]) -> dict[str, Any]:
     sets = tuple(_set(folder, item, missing) for item in index["sets"])
     _settings(index["settings"])
     for name, facts in dict(index["data"]).items():
@@ -287,7 +287,7 @@ def _own(folder: Path, index: Mapping[str, Any], missing: list[Missing]) -> dict
     return {"choices": tuple(index["choices"]), "sets": sets}
 
 
-def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
+def _set(folder: Path, item: Mapping[str, Any], missing: list[MissingRun]) -> Set:
     arms = []
     for task in (item["source"], item["target"]):
         if "weights" not in task:
@@ -299,7 +299,7 @@ def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
         own = [f"{key} {value}" for key, value in settings.items() if any(one.get(key) != value for one in alike)]
         name += f" ({', '.join(own)})" if own else ""
         found = [find_run(folder, item["name"], name, i, key, _replicate) for i, key in enumerate(arm["runs"], 1)]
-        missing += [run for run in found if isinstance(run, Missing)]
+        missing += [run for run in found if isinstance(run, MissingRun)]
         finished = [run for run in found if isinstance(run, Replicate)]
         arms.append(Arm(name, arm["regime"], settings, len(arm["runs"]), _alike_shaped(finished, item, name, missing)))
     return Set(
@@ -316,7 +316,7 @@ def _set(folder: Path, item: Mapping[str, Any], missing: list[Missing]) -> Set:
 
 
 def _alike_shaped(
-    runs: list[Replicate], item: Mapping[str, Any], arm: str, missing: list[Missing]
+    runs: list[Replicate], item: Mapping[str, Any], arm: str, missing: list[MissingRun]
 ) -> tuple[Replicate, ...]:
     """Runs of one arm that share the first one's classes and test images; the others are put down as damaged."""
     kept = []
@@ -325,22 +325,22 @@ def _alike_shaped(
             kept.append(run)
         else:
             error = f"its classes or test images are not those of replicate {runs[0].number}"
-            missing.append(Missing(item["name"], arm, run.number, run.digest, run.folder, "damaged", error))
+            missing.append(MissingRun(item["name"], arm, run.number, run.digest, run.folder, "damaged", error))
     return tuple(kept)
 
 
 def find_run(
     folder: Path, study_set: str, arm: str, number: int, digest: str | None, read: Callable[[Path, int, str], Found]
-) -> Found | Missing:
+) -> Found | MissingRun:
     """A finished run as `read` takes it from its folder, number and digest; or that it is missing, and why."""
     if digest is None:
-        return Missing(study_set, arm, number, "", None, "not begun", "the study has not come to it")
+        return MissingRun(study_set, arm, number, "", None, "not begun", "the study has not come to it")
     if not re.fullmatch(r"[\w.-]{1,100}", digest):
         raise ValueError(f"no run is called {digest[:100]!r}")
     run = folder / "runs" / digest
 
-    def absent(state: State, error: str) -> Missing:
-        return Missing(study_set, arm, number, digest, run, state, error)
+    def absent(state: State, error: str) -> MissingRun:
+        return MissingRun(study_set, arm, number, digest, run, state, error)
 
     if not run.is_dir():
         return absent("not begun", "the study has not come to it")
@@ -428,7 +428,7 @@ def _seconds_of(run: Path) -> float:
         return math.nan
 
 
-def _other_failures(folder: Path, known: set[str]) -> list[Missing]:
+def _other_failures(folder: Path, known: set[str]) -> list[MissingRun]:
     """Failed runs of no arm: a source network that failed takes its arms with it."""
     failed = []
     for path in sorted((folder / "runs").glob("*/error.json")):
@@ -437,7 +437,7 @@ def _other_failures(folder: Path, known: set[str]) -> list[Missing]:
                 error = str(read_json(path).get("error", ""))
             except DataError as e:
                 error = str(e)
-            failed.append(Missing("", "", None, path.parent.name, path.parent, "failed", error))
+            failed.append(MissingRun("", "", None, path.parent.name, path.parent, "failed", error))
     return failed
 
 

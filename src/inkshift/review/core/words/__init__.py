@@ -17,7 +17,7 @@ from babel.dates import format_date, format_time
 from inkshift.errors import SettingError
 from inkshift.forms.kinds import KindError
 from inkshift.forms.reading import CROSSED, EMPTY, UNREADABLE, Kind
-from inkshift.forms.rules import Broken
+from inkshift.forms.rules import Violation
 
 _FILES = sorted(Path(__file__).parent.glob("*.toml"))
 _FOUND: dict[str, dict[str, Any]] = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in _FILES}
@@ -97,7 +97,7 @@ class Words:
         """A decision or reading in words: its digits, or its state."""
         return value or (self(state) if state in self._texts else state)
 
-    def broken(self, rule: Broken) -> str:
+    def broken(self, rule: Violation) -> str:
         """A broken rule in words."""
         if rule.code in ("cells", "digits", "max"):
             return self(f"limit_{rule.code}", rule=rule.rule, left=rule.left, right=rule.right)
