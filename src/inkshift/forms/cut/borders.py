@@ -11,7 +11,17 @@ from inkshift.arrays import Gray, Labels, Mask, Stats
 from inkshift.forms.cut import ink as inks
 from inkshift.forms.cut.printed import without_crossings
 from inkshift.forms.cut.segment import components, pen_width
-from inkshift.forms.cut.sides import KNOWN, SLACK, THICKEST, Line, Places, find_line, quarter_turned, stroke_mask, take
+from inkshift.forms.cut.sides import (
+    KNOWN,
+    SLACK,
+    THICKEST,
+    SideLine,
+    Places,
+    find_line,
+    quarter_turned,
+    stroke_mask,
+    take,
+)
 from inkshift.reframe import percentile_of
 
 # Share of the crop's own side that a border covers, and that the writing in it leaves free where it was not cut to the
@@ -121,14 +131,14 @@ def _upright_line(dark: Gray, mask: Mask, faint: Mask, print_: Mask) -> Upright 
     found = ((start, find_line(mask[start : start + strip], EDGE, thickest)) for start in starts)
     for start, near in found:
         if near is not None:
-            line = Line((near.ends[0] + start, near.ends[1] + start), near.thick)
+            line = SideLine((near.ends[0] + start, near.ends[1] + start), near.thick)
             taken = np.zeros(mask.shape, bool)
             take(taken, mask, faint, line, (0, long))
             return _measured(mask, dark, taken, line, _rules_that_end(mask | print_, line))
     return None
 
 
-def _measured(mask: Mask, dark: Gray, taken: Mask, line: Line, rules: tuple[int, int]) -> Upright | None:
+def _measured(mask: Mask, dark: Gray, taken: Mask, line: SideLine, rules: tuple[int, int]) -> Upright | None:
     """A line along the top of a turned crop, by how it differs from a 1; None where it parts no digits from none."""
     long = mask.shape[1]
     place = line.ends[0] + (line.ends[1] - line.ends[0]) * np.linspace(0, 1, long)
@@ -153,7 +163,7 @@ def _measured(mask: Mask, dark: Gray, taken: Mask, line: Line, rules: tuple[int,
     return Upright(taken, sum(line.ends) / 2, not touched.any(), tuple(map(min, values, _MOST)))
 
 
-def _rules_that_end(mask: Mask, line: Line) -> tuple[int, int]:
+def _rules_that_end(mask: Mask, line: SideLine) -> tuple[int, int]:
     """How many straight lines, of one at the left and one at the right side of a turned crop, end at a line along its
     top: they cover most of the way from there to two crops' heights away, and do not go on behind it. And how many come
     as far, where the crop ends right behind it.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from inkshift.arrays import Box, Gray, Mask
 from inkshift.forms.cut import ink as inks
-from inkshift.forms.cut.sides import KNOWN, SLACK, THICKEST, Line, find_line, quarter_turned, stroke_mask, take
+from inkshift.forms.cut.sides import KNOWN, SLACK, THICKEST, SideLine, find_line, quarter_turned, stroke_mask, take
 from inkshift.reframe import median_of
 
 # Pixels that a field may lie off its reference picture after it was laid.
@@ -89,7 +89,7 @@ def from_box(dark: Gray, box: Box) -> Mask:
         found = find_line(strip, KNOWN, thickest)
         if found is not None:
             base = max(near - slack, 0)
-            line = Line((found.ends[0] + base, found.ends[1] + base), found.thick)
+            line = SideLine((found.ends[0] + base, found.ends[1] + base), found.thick)
             take(quarter_turned(print_, turn), turned, quarter_turned(faint, turn), line, (first, last))
     return without_crossings(dark, print_)
 

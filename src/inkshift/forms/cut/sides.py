@@ -24,7 +24,7 @@ _COARSE = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SideLine:
     """A straight line along a side. ends: its place at the beginning and end of the side, in pixels from the
     crop's edge inwards. thick: pixels."""
 
@@ -42,7 +42,7 @@ def stroke_mask(dark: Gray) -> Mask:
     return np.asarray(dark > max(0.5 * inks.threshold_of(dark), inks.FAINTEST), np.bool_)
 
 
-def find_line(strip: Mask, share: float, thickest: int) -> Line | None:
+def find_line(strip: Mask, share: float, thickest: int) -> SideLine | None:
     """The straight line through a strip (S, L) from its first column to its last that ink covers most of.
 
     It may lean by as much as the strip is high. None where less than `share` is covered or it is thicker than
@@ -65,7 +65,7 @@ def find_line(strip: Mask, share: float, thickest: int) -> Line | None:
     thick, middle = _thickness(strip, ends, thickest + 3)
     if not 0 < thick <= thickest:
         return None
-    return Line((ends[0] + middle, ends[1] + middle), thick)
+    return SideLine((ends[0] + middle, ends[1] + middle), thick)
 
 
 @lru_cache(maxsize=64)
@@ -111,7 +111,7 @@ def _parallels(high: int, long: int, left: int, right: int, far: int) -> tuple[P
     return places, inside, np.where(counts > 0.5 * long, counts, np.inf)
 
 
-def take(print_: Mask, mask: Mask, faint: Mask, line: Line, along: tuple[int, int]) -> None:
+def take(print_: Mask, mask: Mask, faint: Mask, line: SideLine, along: tuple[int, int]) -> None:
     """Mark a line that lies along the top, a pixel around it, what is left of its edge where it bends or leans (thin,
     and nothing below), and pieces of ink wholly beyond it; in place. mask, faint: what may be a line; any ink."""
     first, last = along
