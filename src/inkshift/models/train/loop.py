@@ -94,20 +94,8 @@ def train(
     first = _restore(checkpoint, parts, settings) if checkpoint else 0
     for epoch in range(first, settings.epochs):
         images, labels = data(epoch)
-        y = torch.from_numpy(labels).to(settings.device)
         mode(net)
-        total = 0.0
-        for rows in _batches(images, torch.randperm(len(labels)), settings.batch):
-            logits = forward(net, images[rows], settings)
-            value = loss(logits, y[torch.from_numpy(rows).to(y.device)])
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
-            agree(learning, settings.clip)
-            optimiser.step()
-            if average is not None:
-                average.update_parameters(net)
-            total += value.item() * len(rows)
-        mean = total / len(labels)
+        mean = _pass(net, images, labels, settings, loss, optimiser, learning, average)
         if not math.isfinite(mean):
             raise ModelError(f"training loss is {mean} in epoch {epoch + 1}; lower the rate ({settings.rate:g})")
         if settings.anneal:
@@ -118,6 +106,32 @@ def train(
         if ended:
             break
     net.eval()
+
+
+def _pass(
+    net: nn.Module,
+    images: Images,
+    labels: Labels,
+    settings: LoopSettings,
+    loss: Loss,
+    optimiser: torch.optim.Optimizer,
+    learning: list[nn.Parameter],
+    average: AveragedModel | None,
+) -> float:
+    """Learn from each picture once, in an order drawn anew; the mean loss."""
+    y = torch.from_numpy(labels).to(settings.device)
+    total = 0.0
+    for rows in _batches(images, torch.randperm(len(labels)), settings.batch):
+        logits = forward(net, images[rows], settings)
+        value = loss(logits, y[torch.from_numpy(rows).to(y.device)])
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        agree(learning, settings.clip)
+        optimiser.step()
+        if average is not None:
+            average.update_parameters(net)
+        total += value.item() * len(rows)
+    return total / len(labels)
 
 
 def _groups(
