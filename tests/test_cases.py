@@ -533,7 +533,7 @@ def test_a_hostile_file_ends_in_one_message_or_a_reading_soon_and_in_little_memo
 
 
 def test_a_study_of_a_million_million_replicates_is_refused(tmp_path: Path) -> None:
-    text = Path(__file__).parents[1].joinpath("studies/kooverjee-2020-small.toml").read_text(encoding="utf-8")
+    text = Path(__file__).parents[1].joinpath(STUDY).read_text(encoding="utf-8")
     (tmp_path / "s.toml").write_text(text.replace("replicates = 5", "replicates = 1_000_000_000_000"), encoding="utf-8")
     assert_told(hostile_run("study", "run", "s.toml", "--dry-run", cwd=tmp_path), (1, 2), "replicates")
 
@@ -568,6 +568,33 @@ def test_what_is_no_file_is_told_of_in_one_line_and_waited_for_by_nobody(
         done = run(*shlex.split(taker.format(name)))
         assert done.status in (1, 2), (name, done)
         assert name in done.out + done.err and len(done.err.splitlines()) <= 3, (name, done.err)
+
+
+LONG = "y" * 5000
+STUDY = "studies/kooverjee-2020-small.toml"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *TAKERS,
+        "study status {}",
+        "study status long.toml",
+        "study new {} --target mnist",
+        "study new s.toml --target {}",
+    ],
+)
+def test_a_name_that_no_file_can_have_is_told_of(
+    command: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path(__file__).parents[1].joinpath(STUDY).read_text(encoding="utf-8")
+    (tmp_path / "long.toml").write_text(text.replace('"mnist"', f'"{LONG}"', 1), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("n.png", np.full((60, 120), 255, np.uint8))
+    for name in ("r.csv", "l.csv"):
+        Path(name).write_text("form,field,value,state,confidence,reader\nn,,47,written,0.9,x\n")
+    done = run(*shlex.split(command.format(LONG)))
+    assert done.status in (1, 2) and "yyy" in done.out + done.err, done
 
 
 CASES = catalog.data_root().resolve().parent / "cases/hostile"  # each is run in a folder of its own

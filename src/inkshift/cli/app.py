@@ -142,6 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(e, 2)
     except InkshiftError as e:
         _fail(e, 1)
+    except OSError as e:
+        if e.errno != errno.ENAMETOOLONG:
+            raise
+        name = os.fspath(e.filename)
+        _fail(SettingError(f"{name[:40]}...: expected a name that a file can have, found {len(name)} characters"), 2)
     sys.exit(0)
 
 
