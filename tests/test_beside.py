@@ -72,27 +72,23 @@ def values(form: object) -> str:
 
 
 @pytest.mark.parametrize("bed", [250, 12], ids=["white bed", "black bed"])
-def test_two_forms_on_one_picture_are_two_readings(tmp_path: Path, shipped_model: str, bed: int) -> None:
+def test_two_forms_on_one_picture_are_two_readings_also_where_it_was_stopped_between_them(
+    tmp_path: Path, shipped_model: str, bed: int
+) -> None:
     sheet = blank()
-    picture = scanned(tmp_path, "scan.png", filled(sheet, "234723"), filled(sheet, "742374"), bed=bed)
-    first, second = Reader(template(tmp_path, sheet)).read([picture])
-    assert [(first.name, values(first)), (second.name, values(second))] == [("scan", "234723"), ("scan-b", "742374")]
+    two = scanned(tmp_path, "two.png", filled(sheet, "234723"), filled(sheet, "742374"), bed=bed)
+    one = scanned(tmp_path, "one.png", filled(sheet, "333333"), bed=bed)
+    reader, journal = Reader(template(tmp_path, sheet)), tmp_path / "done.jsonl"
+    begun = reader.read([two, one], journal=journal)
+    assert values(next(begun)) == "234723"
+    begun.close()
+    first, second, last = reader.read([two, one], journal=journal)
+    forms = [(form.name, values(form)) for form in (first, second, last)]
+    assert forms == [("two", "234723"), ("two-b", "742374"), ("one", "333333")]
     assert not first.errors + second.errors
     # Boxes are of the whole picture, where a person looks at them.
     boxes = [[item.box for item in form.fields if item.box] for form in (first, second)]
     assert max(box[2] for box in boxes[0]) < W + 45 < min(box[0] for box in boxes[1])
-
-
-def test_a_reading_that_was_stopped_goes_on_with_all_forms_of_a_picture(tmp_path: Path, shipped_model: str) -> None:
-    sheet = blank()
-    two = scanned(tmp_path, "two.png", filled(sheet, "234723"), filled(sheet, "742374"))
-    one = scanned(tmp_path, "one.png", filled(sheet, "333333"))
-    reader, journal = Reader(template(tmp_path, sheet)), tmp_path / "done.jsonl"
-    begun = reader.read([two, one], journal=journal)
-    next(begun)
-    begun.close()
-    again = [(form.name, values(form)) for form in reader.read([two, one], journal=journal)]
-    assert again == [("two", "234723"), ("two-b", "742374"), ("one", "333333")]
 
 
 def test_a_form_that_is_not_proved_costs_only_itself(tmp_path: Path, shipped_model: str) -> None:

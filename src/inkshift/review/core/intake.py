@@ -30,7 +30,7 @@ _WAIT, _TOGETHER = 0.1, 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class LabelsAdded:
+class LabelImport:
     """added: decisions that are new. unused: (form, field) of labels that no field, or more than one, fits, or that its
     field cannot hold."""
 
@@ -338,7 +338,7 @@ def digest_of(source: str) -> str:
         return ""
 
 
-def add_labels(store: Store, batch_id: int, labels: Sequence[Label], source: str) -> LabelsAdded:
+def add_labels(store: Store, batch_id: int, labels: Sequence[Label], source: str) -> LabelImport:
     """Put labels that were there before into the log, as decisions of `source`, a keyer that nobody can log in as.
 
     A form's only field may be labelled without a name. A field that `source` decided on already is passed over.
@@ -368,7 +368,7 @@ def add_labels(store: Store, batch_id: int, labels: Sequence[Label], source: str
             field = session.get_one(Field, fitting[0].id, with_for_update=True, populate_existing=True)
             if record(session, store, field, author, "key", answer):
                 added += 1
-    return LabelsAdded(added, tuple(unused))
+    return LabelImport(added, tuple(unused))
 
 
 def _answer(label: Label) -> tuple[str, str]:
