@@ -88,7 +88,7 @@ def own(job: FieldJob, blank: Gray | None = None, gain: float | None = None) -> 
     if blank is not None:
         print_ |= printed.from_reference(dark, blank, gain)
         dark = dark * ~print_
-    elif job.kind != "tick" and (rows := dots.from_dots(dark, job.frame[3] - job.frame[1])).any():
+    elif job.kind in ("number", "text") and (rows := dots.from_dots(dark, job.frame[3] - job.frame[1])).any():
         print_ |= rows
         dark = dark * ~print_
     if whole:
