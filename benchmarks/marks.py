@@ -155,14 +155,14 @@ def with_one(rng: Rng, rows: tuple[float, float], sides: tuple[float, float]) ->
 
 
 def on_lines(number: Plane, room: npt.NDArray[np.float64], rng: Rng) -> Gray:
-    """A number framed with so much room above, below, left and right; on some, level lines go from side to side or
-    stand below the number alone."""
+    """A number framed with so much room above, below, left and right; on some, level lines go from side to side, or
+    are about as long as the number, and some of those end just where it does."""
     ink = framed(number, *room)
     print_, (top, bottom, left, right) = np.zeros(ink.shape), room
     for y, likely in ((len(ink) - 1 - rng.uniform(0, bottom / 2), 0.3), (rng.uniform(0, top / 2), 0.2)):
         if rng.random() < likely:
             below = rng.random() < 0.3
-            over = rng.uniform(-0.1, 0.3, 2) * len(number)
+            over = (rng.uniform(-0.1, 0.3, 2) if rng.random() < 0.5 else rng.normal(0, 0.03, 2)) * len(number)
             ends = (left - over[0], ink.shape[1] - right + over[1]) if below else (0, ink.shape[1])
             line(print_, (ends[0], y), (ends[1], y), 1)
     level = rng.uniform(90, 200)

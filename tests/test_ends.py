@@ -117,6 +117,21 @@ def test_a_one_on_lined_paper_is_never_lost_in_silence(
     assert field.value == ("1" + text if first else text + "1") or field.confidence < 0.9
 
 
+@pytest.mark.parametrize("high", [1.1, 1.2])
+@pytest.mark.parametrize("rules", [("foot",), ("head", "foot")])
+@pytest.mark.parametrize("over", [0, 3])
+def test_a_high_one_at_which_rules_end_is_never_lost_in_silence(
+    reader: Reader, high: float, rules: tuple[str, ...], over: int
+) -> None:
+    for text in ("03", "46", "2796"):
+        page = with_one(text, 6, high, 0.02, False)
+        for rule in rules:
+            y = 1 if rule == "head" else len(page) - 2
+            cv2.line(page, (0, y), (page.shape[1] - 22 + over, y), (120,), 1)
+        field = reader.read_page(page).fields[0]
+        assert field.value == text + "1" or field.confidence < 0.9
+
+
 def test_columns_of_two_numbers_have_no_border_between_them() -> None:
     left, right = written("87", 3), written("45", 5)
     high = max(len(left), len(right))

@@ -295,3 +295,26 @@ def test_a_fraction_is_no_number_for_certain(reader: Reader, above: str, below: 
 def test_a_digit_is_no_fraction(digit: str, seed: int) -> None:
     page = written(digit, seed)
     assert signs.find_fractions(np.asarray(245 - page, np.uint8) * (page < 160)) == ()
+
+
+@pytest.mark.parametrize(("left", "right", "apart"), [("87", "45", 60), ("87", "451", 120), ("12", "5093", 120)])
+@pytest.mark.parametrize("radius", [0, 1, 2])
+def test_a_speck_between_two_numbers_makes_them_none(
+    reader: Reader, left: str, right: str, apart: int, radius: int
+) -> None:
+    page = beside(written(left, 3), written(right, 5), apart)
+    foot = int(np.flatnonzero((page < 160).any(1))[-1])
+    if radius:
+        cv2.circle(page, (written(left, 3).shape[1] + apart // 2, foot - 2), radius, (45,), -1, cv2.LINE_AA)
+    assert reader.read_page(page).fields[0].confidence < 0.6
+
+
+@pytest.mark.parametrize("long", [0.7, 0.8, 0.9])
+def test_a_minus_as_long_as_the_tallest_digit_is_no_filler(reader: Reader, long: float) -> None:
+    number = written("350", 3)
+    inked = np.flatnonzero((number < 160).any(1))
+    wide = round(long * (inked[-1] - inked[0] + 1))
+    page, y = np.hstack([np.full((len(number), wide + 20), 245, np.uint8), number]), len(number) // 2
+    cv2.line(page, (10, y), (10 + wide, y - 1), (45,), 3, cv2.LINE_AA)
+    field = reader.read_page(page).fields[0]
+    assert field.confidence < 0.6 and "dash" in field.marks

@@ -143,10 +143,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except InkshiftError as e:
         _fail(e, 1)
     except OSError as e:
-        if e.errno != errno.ENAMETOOLONG:
+        if e.errno != errno.ENAMETOOLONG or not isinstance(e.filename, str | os.PathLike):
             raise
-        name = os.fspath(e.filename)
-        _fail(SettingError(f"{name[:40]}...: expected a name that a file can have, found {len(name)} characters"), 2)
+        part = max(str(e.filename).split("/"), key=lambda one: len(os.fsencode(one)))
+        found = f"{len(os.fsencode(part))} bytes, or more folders than there can be"
+        _fail(SettingError(f"{part[:40]}...: expected a name of 255 bytes at most, found {found}; shorten it"), 2)
     sys.exit(0)
 
 

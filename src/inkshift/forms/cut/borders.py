@@ -33,7 +33,7 @@ EDGE, ROOM = 0.92, 0.04
 # `benchmarks/marks.py --fit`. Level rules are looked for in such a share of the crop at its head and its foot, as far
 # as so many times its height.
 _INSIDE, _INSIDE_SHARE, _STRIP = 1.4, 0.6, 0.3
-_ODDS, _MOST, BORDER = (-6.2, 27.2, 14.8, -2.4, -18.7, 3.0, 1.0), (0.3, 1.2, 1.6, 0.1, 2.0, 2.0), 0.8
+_ODDS, _MOST, BORDER = (-6.4, 27.8, 14.8, -2.5, -19.5, 2.9, 1.3), (0.3, 1.2, 1.6, 0.1, 1.0, 1.0), 0.8
 _AT_END, _RULE = 0.3, 2
 # Lines found on one side: a border may be double. Share of the width: lines so thin are no strokes of a digit that
 # fills the crop. Share by which a pen is paler than print to be told from it.
@@ -78,6 +78,7 @@ def from_edges(dark: Gray, upright: bool = True) -> Mask:
         return np.zeros(dark.shape, bool)
     ends = [side for side in sides if side[0] in (1, 3)]
     if not upright and len(ends) == 1 < len(sides) and len(_large(rest, print_)[1]):
+        # It may be a 1: from head to foot, the corner with a level rule too, so that it is looked at whole.
         quarter_turned(print_, ends[0][0])[ends[0][1]] = False
     return without_crossings(dark, print_)
 

@@ -101,7 +101,7 @@ def own(job: FieldJob, blank: Gray | None = None, gain: float | None = None) -> 
         print_ |= printed.from_box(job.dark, job.frame)
     if job.ink is not None:
         print_ &= ~job.ink
-    return replace(job, dark=dark * ~print_, print_=print_, ends=ends) if print_.any() else replace(job, ends=ends)
+    return replace(job, dark=job.dark * ~print_, print_=print_, ends=ends) if print_.any() else replace(job, ends=ends)
 
 
 def _without_borders(dark: Gray, print_: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Ends]:
@@ -202,7 +202,7 @@ def meets_frame(job: FieldJob, ink: Gray) -> bool:
     x0, y0, x1, y1 = job.frame
     room = round(sides.SLACK * min(x1 - x0, y1 - y0))
     pieces, sizes = segment.components(job.print_.view(np.uint8))
-    lines = np.concatenate([[False], sizes[:, 2:4].max(1) > dots.DOT * (y1 - y0)])[pieces]
+    lines = np.concatenate([[False], sizes[:, 2:4].max(1) > dots.DOT * (y1 - y0) + 2])[pieces]
     frame = inks.grown(lines.view(np.uint8), 3, 3) > 0
     frame[y0 + room : y1 - room, x0 + room : x1 - room] = False
     labels, stats = segment.components(ink)

@@ -323,7 +323,7 @@ def as_amount(job: FieldJob, reading: FieldReading, reference: float | None) -> 
     """A decimal or signed number that was read digit by digit or cell by cell, with what stands between its digits."""
     if job.kind == "cells":
         return amounts.in_cells(reading, job.places)
-    return _with_signs(job, reading, signs.find_signs(number_ink(job, reference)))
+    return _with_signs(job, reading, signs.without_their_gaps(signs.find_signs(number_ink(job, reference))))
 
 
 def _with_signs(job: FieldJob, reading: FieldReading, beside: tuple[signs.Sign, ...]) -> FieldReading:

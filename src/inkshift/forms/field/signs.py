@@ -32,9 +32,9 @@ _GAPS, _LONE, _RARER, _RULED, _LEAST_GAP = (-3.8, 4.6, 5.4, 1.0), (-5.3, 6.7), 2
 # In digit heights: a point or comma is at most so large, a comma whose tail hangs well below the foot of the digits
 # beside it a little larger, and begins at most so high above that foot; a comma reaches so much below. Under a slanted
 # digit it is at most so far from the digit's side. A dash is so long, so many times longer than high, and so high
-# at most.
+# at most; what leads to a number rises and falls by no more than such a share of its length.
 _POINT, _TAILED, _RISE, _BELOW, _CORNER = 0.42, 0.6, 0.3, 0.06, 0.2
-_DASH, _FLAT, _THIN = (0.2, 1.1), 1.6, 0.3
+_DASH, _FLAT, _THIN, _LEVEL = (0.2, 1.1), 1.6, 0.3, 0.15
 # How much more than the digits a slash rises and falls, and how far it leans, both in shares of a height.
 _RISING, _LEANING = 1.25, 0.25
 # Shares of its height: how far a bracket bows at least, and how wide it is at most.
@@ -88,18 +88,27 @@ def find_signs(ink: Gray) -> tuple[Sign, ...]:
     found += _slashes(labels, stats, tall, number)
     found += _brackets(labels, stats, tall, number)
     found += _gaps(number, pieces, stats[rules])
-    return _without_their_gaps(found)
+    return tuple(sorted(found, key=lambda sign: sign.before))
 
 
-def _without_their_gaps(found: Sequence[Sign]) -> tuple[Sign, ...]:
-    """Signs left to right, without gaps where a point or comma stands, which takes that room."""
-    parting = [sign for sign in found if sign.name in (POINT, COMMA) and sign.behind and sign.probability > 0.5]
+def without_their_gaps(found: Sequence[Sign], ink: Sequence[Sign] = ()) -> tuple[Sign, ...]:
+    """Signs left to right, without the gaps that are the room of a point or comma: behind or before as many digits.
+
+    Only where one is believed in the end: a speck in a gap is none that takes room. ink: what the ink alone shows, by
+    which it tells the place that the gap has.
+    """
+    parting = _parting(found)
+    parting += _parting(ink) if parting else []
     kept = [
         sign
         for sign in found
         if sign.name != GAP or all(sign.before != one.before and sign.behind != one.behind for one in parting)
     ]
     return tuple(sorted(kept, key=lambda sign: sign.before))
+
+
+def _parting(signs: Sequence[Sign]) -> list[Sign]:
+    return [sign for sign in signs if sign.name in (POINT, COMMA) and sign.behind and sign.probability > 0.5]
 
 
 def number_of(ink: Gray, stats: Stats) -> tuple[_Number, npt.NDArray[np.intp], Stats, npt.NDArray[np.bool_]] | None:
@@ -161,15 +170,18 @@ def filler_before(ink: Gray) -> bool:
     if parts is None:
         return False
     number, tall = parts[:2]
-    first, least = stats[tall[0]], _DASH[1] * number.height
+    first, least = stats[tall[0]], _DASH[1] * number.boxes[:, 3].max()
     for k in np.flatnonzero((stats[:, 2] > least) & (stats[:, 0] <= first[0])).tolist():
         x, y, w, h, _ = stats[k].tolist()
         own = labels[y : y + h, x : x + w] == k + 1
         top, foot = own.argmax(0), h - own[::-1].argmax(0)
         thick = np.flatnonzero(foot - top > _THIN * number.height)
         long = int(thick[0]) if len(thick) else w
-        middle = y + float(np.mean(top[:long] + foot[:long])) / 2 if long > least else 0.0
-        if first[1] + 0.15 * number.height < middle < first[1] + first[3] - 0.15 * number.height:
+        if long <= least:
+            continue
+        middles = y + (top[:long] + foot[:long]) / 2
+        level = np.ptp(middles) < _LEVEL * long
+        if level and 0.15 < (middles.mean() - first[1]) / first[3] < 0.85:
             return True
     return False
 
@@ -326,7 +338,7 @@ def agreed(ink: tuple[Sign, ...], seen: tuple[Sign, ...], known: Collection[str]
         elif place not in places and (place not in alone or sign.probability > alone[place].probability):
             alone[place] = sign
     out += [replace(sign, probability=sign.probability * INK_ALONE) for sign in alone.values()]
-    return _without_their_gaps(out)
+    return without_their_gaps(out, ink)
 
 
 def _kind(sign: Sign) -> str:

@@ -102,8 +102,10 @@ def _signs(reader: NumberReader, item: fields.PreparedNumber, steps: LineProbabi
     """What stands among the digits of a number. Where a sign is part of its value, the ink tells its place best."""
     seen, known = reader.signs_seen(steps), set(reader.marks.values())
     if item.job.places or item.job.signed:
-        return (*item.beside, *(sign for sign in seen if sign.name == signs.PERCENT))
-    if any(_may_be_minus(sign) for sign in seen) and signs.filler_before(item.strokes):
+        return signs.without_their_gaps((*item.beside, *(sign for sign in seen if sign.name == signs.PERCENT)))
+    # A dash by itself behind a filler is one all the same.
+    open_ = any(map(_may_be_minus, seen)) and not any(map(_may_be_minus, item.beside))
+    if open_ and signs.filler_before(item.strokes):
         seen = tuple(sign for sign in seen if not _may_be_minus(sign))
     return signs.agreed(item.beside, seen, known)
 
