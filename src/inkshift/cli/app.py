@@ -145,9 +145,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except OSError as e:
         if e.errno != errno.ENAMETOOLONG or not isinstance(e.filename, str | os.PathLike):
             raise
-        part = max(str(e.filename).split("/"), key=lambda one: len(os.fsencode(one)))
-        found = f"{len(os.fsencode(part))} bytes, or more folders than there can be"
-        _fail(SettingError(f"{part[:40]}...: expected a name of 255 bytes at most, found {found}; shorten it"), 2)
+        whole = os.fsencode(e.filename)
+        part = max(whole.split(b"/"), key=len)
+        found = f"a name of {len(part)} in a path of {len(whole)}"
+        wanted = "expected a name of 255 bytes and a path of 4,096 at most"
+        _fail(SettingError(f"{os.fsdecode(part[:40])}...: {wanted}, found {found}; shorten it"), 2)
     sys.exit(0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -74,10 +75,11 @@ def from_edges(dark: Gray, upright: bool = True) -> Mask:
         quarter_turned(print_, turn)[taken] = True
     free = dark * (inks.grown(print_.view(np.uint8), 3, 3) == 0)
     rest = (mask | (free > inks.threshold_of(free))) & ~print_
-    if not _is_border(dark, rest, print_, {turn for turn, _ in sides}, thin, upright):
+    digits = _large(rest, print_)
+    if not _is_border(dark, rest, print_, digits, {turn for turn, _ in sides}, thin, upright):
         return np.zeros(dark.shape, bool)
     ends = [side for side in sides if side[0] in (1, 3)]
-    if not upright and len(ends) == 1 < len(sides) and len(_large(rest, print_)[1]):
+    if not upright and len(ends) == 1 < len(sides) and len(digits.large):
         # It may be a 1: from head to foot, the corner with a level rule too, so that it is looked at whole.
         quarter_turned(print_, ends[0][0])[ends[0][1]] = False
     return without_crossings(dark, print_)
@@ -190,7 +192,9 @@ def _rules_that_end(mask: Mask, line: SideLine) -> tuple[int, int]:
     return ends[0], ends[1]
 
 
-def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool, upright: bool) -> bool:
+def _is_border(
+    dark: Gray, rest: Mask, print_: Mask, digits: _Large, sides: set[int], thin: bool, upright: bool
+) -> bool:
     """Whether lines along these sides (0 top, 1 right, 2 bottom, 3 left) are a border, by what else is in the crop.
 
     What is written stands apart from a border or is paler; strokes of one digit hang together. Two lines that meet
@@ -201,7 +205,7 @@ def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool
     h, w = rest.shape
     if thin and len(sides) == 4:
         return True
-    labels, large, stats = _large(rest, print_)
+    labels, large, stats = digits
     if not len(large):
         return thin and (len(sides) == 3 or w >= (0.8 if len({side % 2 for side in sides}) == 1 else 1.5) * h)
     if not upright and sides <= {1, 3}:
@@ -217,11 +221,19 @@ def _is_border(dark: Gray, rest: Mask, print_: Mask, sides: set[int], thin: bool
     return all(room >= ROOM for side, room in free.items() if side not in sides)
 
 
-def _large(rest: Mask, print_: Mask) -> tuple[Labels, Places, Stats]:
-    """What may be digits beside print: labels of the pieces of the rest of the ink, (H, W); places of the large ones
-    among them that do not lie along the print, (N,), and their rows of x, y, width, height, area."""
+class _Large(NamedTuple):
+    """Labels of pieces of ink, (H, W); places of the large ones among them, (N,), and their rows of x, y, width,
+    height, area."""
+
+    labels: Labels
+    large: Places
+    stats: Stats
+
+
+def _large(rest: Mask, print_: Mask) -> _Large:
+    """What may be digits beside print, of the rest of the ink: pieces that are large and do not lie along the print."""
     labels, stats = components(rest.view(np.uint8))
     near = inks.grown(print_.view(np.uint8), 5, 5) > 0
     along = np.bincount(labels[near], minlength=len(stats) + 1)[1:]
     large = np.flatnonzero((stats[:, 3] >= 0.25 * len(rest)) & (along < 0.6 * stats[:, 4]))
-    return labels, large, stats[large]
+    return _Large(labels, large, stats[large])

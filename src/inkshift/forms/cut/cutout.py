@@ -202,7 +202,8 @@ def meets_frame(job: FieldJob, ink: Gray) -> bool:
     x0, y0, x1, y1 = job.frame
     room = round(sides.SLACK * min(x1 - x0, y1 - y0))
     pieces, sizes = segment.components(job.print_.view(np.uint8))
-    lines = np.concatenate([[False], sizes[:, 2:4].max(1) > dots.DOT * (y1 - y0) + 2])[pieces]
+    largest = dots.DOT * (y1 - y0) + 2  # of a dot with the pixel around it
+    lines = np.concatenate([[False], sizes[:, 2:4].max(1) > largest])[pieces]
     frame = inks.grown(lines.view(np.uint8), 3, 3) > 0
     frame[y0 + room : y1 - room, x0 + room : x1 - room] = False
     labels, stats = segment.components(ink)

@@ -10,14 +10,15 @@ from inkshift.forms.cut import ink as inks
 from inkshift.forms.cut.segment import components
 from inkshift.forms.cut.sides import stroke_mask
 
-# Of dots in a row: heights of a field that one is large, and apart, at most; how many a row has at least; and so many
-# specks, that they are the grain of the paper; a safety print is of specks too, of which fewer than such a share are in
-# rows. What has so many times the area of its row's dots is none.
-DOT, _APART, _ROW, _GRAIN, _REGULAR, _LARGER = 0.13, 0.6, 5, 400, 0.6, 1.7
+# Of dots in a row: heights of a field that one is large, and apart, at most; how many a row has, and how many heights
+# long it is, at least. So many specks are the grain of the paper; a safety print is of specks too, of which fewer than
+# such a share are in rows. What has so many times the area of its row's dots is none.
+DOT, _APART, _ROW, _LONG, _GRAIN, _REGULAR, _LARGER = 0.13, 0.6, 5, 0.5, 400, 0.6, 1.7
 
 
 def from_dots(dark: Gray, high: int) -> Mask:
-    """Rows of dots, printed to write on or around a field: (H, W) bool, those that no stroke touches.
+    """Rows of dots, printed to write on or around a field: (H, W) bool, those that no stroke touches, with a pixel
+    around each.
 
     dark: (H, W) uint8. high: of the field, in pixels. A row is of many round dots of one size, evenly apart; where
     something was written over it, some are missing.
@@ -69,18 +70,17 @@ def _rows_of_dots(
     # The next of one whose last it is, so that no dot is in two rows.
     linked = near.any(1) & (before[following] == np.arange(len(middles)))
     rows = []
-    for first in set(range(len(middles))) - set(following[linked].tolist()):
+    for first in sorted(set(range(len(middles))) - set(following[linked].tolist())):
         row = [first]
         while linked[row[-1]]:
             row.append(int(following[row[-1]]))
-        if len(row) < _ROW or middles[row[-1], 0] - middles[row[0], 0] < 0.75 * high:
+        if len(row) < _ROW or middles[row[-1], 0] - middles[row[0], 0] < _LONG * high:
             continue
         steps = np.diff(middles[row, 0])
         pitch, size = max(float(np.median(steps)), 1.0), float(np.median(area[row]))
         even = np.abs(steps / pitch - np.rint(steps / pitch)) < 0.2
         place, off = middles[row].T
-        aside_ = np.abs(off - np.polyval(np.polyfit(place, off, 1), place))
-        straight = aside_ < max(0.75, 0.1 * pitch)
+        straight = np.abs(off - np.polyval(np.polyfit(place, off, 1), place)) < max(0.75, 0.1 * pitch)
         if even.mean() >= 0.8 and straight.mean() >= 0.9:
             # A point that was written between two of them, or is larger than they are, is none.
             of_row = (np.append(even, False) | np.append(False, even)) & (area[row] <= _LARGER * size) & straight

@@ -32,9 +32,11 @@ _GAPS, _LONE, _RARER, _RULED, _LEAST_GAP = (-3.8, 4.6, 5.4, 1.0), (-5.3, 6.7), 2
 # In digit heights: a point or comma is at most so large, a comma whose tail hangs well below the foot of the digits
 # beside it a little larger, and begins at most so high above that foot; a comma reaches so much below. Under a slanted
 # digit it is at most so far from the digit's side. A dash is so long, so many times longer than high, and so high
-# at most; what leads to a number rises and falls by no more than such a share of its length.
+# at most (MINUS); what leads to a number rises and falls by no more than such a share of its length,
+# and what is so near to the top or the foot of a number is part of it, as the bar of a 7 (ASIDE, share of its height).
 _POINT, _TAILED, _RISE, _BELOW, _CORNER = 0.42, 0.6, 0.3, 0.06, 0.2
-_DASH, _FLAT, _THIN, _LEVEL = (0.2, 1.1), 1.6, 0.3, 0.15
+MINUS, ASIDE = 1.1, 0.15
+_DASH, _FLAT, _THIN, _LEVEL = (0.2, MINUS), 1.6, 0.3, 0.15
 # How much more than the digits a slash rises and falls, and how far it leans, both in shares of a height.
 _RISING, _LEANING = 1.25, 0.25
 # Shares of its height: how far a bracket bows at least, and how wide it is at most.
@@ -170,7 +172,7 @@ def filler_before(ink: Gray) -> bool:
     if parts is None:
         return False
     number, tall = parts[:2]
-    first, least = stats[tall[0]], _DASH[1] * number.boxes[:, 3].max()
+    first, least = stats[tall[0]], MINUS * number.boxes[:, 3].max()
     for k in np.flatnonzero((stats[:, 2] > least) & (stats[:, 0] <= first[0])).tolist():
         x, y, w, h, _ = stats[k].tolist()
         own = labels[y : y + h, x : x + w] == k + 1
@@ -181,7 +183,7 @@ def filler_before(ink: Gray) -> bool:
             continue
         middles = y + (top[:long] + foot[:long]) / 2
         level = np.ptp(middles) < _LEVEL * long
-        if level and 0.15 < (middles.mean() - first[1]) / first[3] < 0.85:
+        if level and ASIDE < (middles.mean() - first[1]) / first[3] < 1 - ASIDE:
             return True
     return False
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from inkshift.arrays import Box, Labels, Mask
+from inkshift.forms.field.signs import ASIDE, MINUS
 from inkshift.forms.field.struck import CORE, LONE, struck_rows
 from inkshift.forms.table.pieces import SMALL, STROKE, among, extent, extents, runs_of
 from inkshift.forms.table.rows import Piece, TableRow
@@ -18,10 +19,8 @@ FLAT = 0.15
 # Ink in a cell without digits that is read none the less is higher or wider than LOWEST, and thicker than THIN, in
 # digit heights: what is left of a line is thin.
 LOWEST, THIN = 0.2, 0.12
-# No minus is longer, and most are not, in digit heights.
-MINUS, USUAL_MINUS = 1.1, 0.75
-# What is so near to the top or the foot of a number is part of it, as the bar of a 7, in shares of its height.
-ASIDE = 0.15
+# Most minus signs are not longer, in digit heights; none is than MINUS.
+USUAL_MINUS = 0.75
 # Ditto marks: two short strokes, no higher than this share of the digit height, their heights in shares of each other
 # and their distance in digit heights at most.
 DITTO_HIGH, DITTO_ALIKE, DITTO_APART = 0.6, 2.0, 0.7
