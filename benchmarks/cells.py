@@ -101,7 +101,7 @@ def taught(epochs: int) -> Iterator[str]:
         ]
         numbers = Numbers(*(list(part) for part in zip(*pairs, strict=True)))
         base = load_model("numbers")
-        done = teach(base, numbers, FOLDER / f"half-{half}", plan=FineTuneSettings(epochs=epochs))
+        done = teach(base, numbers, FOLDER / f"half-{half}", settings=FineTuneSettings(epochs=epochs))
         scores = f"{done.composed[0]:.1%} | {done.composed[1]:.1%} | {done.way:.1f}"
         yield f"| half {half + 1} | {len(found.numbers)} | {scores} |"
         before += read(test, template)

@@ -72,7 +72,11 @@ def made(way: str, learn: Half, base: Model, given: argparse.Namespace) -> tuple
         ]
         own = Numbers(*(list(part) for part in zip(*twice, strict=True)))
         done = teach(
-            base, own, folder, plan=FineTuneSettings(epochs=given.epochs), report=lambda e: print(e, file=sys.stderr)
+            base,
+            own,
+            folder,
+            settings=FineTuneSettings(epochs=given.epochs),
+            report=lambda e: print(e, file=sys.stderr),
         )
         return (
             done.model,

@@ -66,7 +66,7 @@ def teach(
     folder: Path,
     *,
     shown: int = 1,
-    plan: FineTuneSettings | None = None,
+    settings: FineTuneSettings | None = None,
     checkpoint: Path | None = None,
     report: Callable[[FineTuneEpoch], None] = lambda epoch: None,
 ) -> TeachingResult:
@@ -79,8 +79,8 @@ def teach(
     DataError for numbers of one form alone, ModelError for a package that reads no numbers.
     """
     net, memory = net_of(base), rehearsal.load()
-    plan = plan or FineTuneSettings()
-    learn, held_out = split_by_form(numbers, _HELD_OUT, plan.seed)
+    settings = settings or FineTuneSettings()
+    learn, held_out = split_by_form(numbers, _HELD_OUT, settings.seed)
     learned, held = len(learn) // shown, len(held_out) // shown
     check, chosen_by = _checks(memory)
     held_lines = strings.Lines(held_out.pictures)
@@ -90,7 +90,7 @@ def teach(
 
     before = score((base.folder / GRAPH).read_bytes())
     old = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    fine_tune(net, learn, held_out, plan, rehearse=memory.compose, checkpoint=checkpoint, report=report)
+    fine_tune(net, learn, held_out, settings, rehearse=memory.compose, checkpoint=checkpoint, report=report)
     way = go_back(
         net,
         old,
@@ -133,11 +133,11 @@ def adapt_to(
     def score(graph: bytes) -> tuple[float, float]:
         return agreement(partial(steps_in, graph), pages, calibration), share_read(graph, *check)
 
-    before = score((base.folder / GRAPH).read_bytes())
     history = adapt(
         net, pages, rehearse=memory.compose, check=chosen_by, calibration=calibration, rounds=rounds, report=report
     )
     graph = _graph_of(net, memory)
+    before = score((base.folder / GRAPH).read_bytes())  # not sooner: adapting may refuse
     agreed, composed = zip(before, score(graph), strict=True)
     kept = sum(found.kept for found in history) - 1
     source = Source(
