@@ -246,13 +246,13 @@ def _teach(
     seen = [(view, label, n.form) for n, label in zip(found.numbers, found.labels, strict=True) for view in n.views[:2]]
     numbers = Numbers(*(list(part) for part in zip(*seen, strict=True)))
     assert reader.number_model is not None
-    plan = FineTuneSettings(epochs=epochs) if epochs else FineTuneSettings()
+    settings = FineTuneSettings(epochs=epochs) if epochs else FineTuneSettings()
     done = fine_tune(
         reader.number_model,
         numbers,
         to,
         shown=len(found.numbers[0].views[:2]),
-        plan=plan,
+        settings=settings,
         checkpoint=work / "own.pt",
         report=lambda e: note(
             f"epoch {e.epoch}: loss {e.loss:.3f}, held out {e.held_out_loss:.3f}, {e.held_out:.1%} right"
